@@ -1,0 +1,1 @@
+"""From names to records and figures: the only reader of the data files."""

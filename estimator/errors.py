@@ -1,0 +1,61 @@
+"""What can go wrong, as one family: every error is one line that says what is wrong, the nearest valid names, what to do.
+
+EstimatorError                 base; the command prints it on stderr and exits 2
+├── InvalidInput               a value out of range, of the wrong kind, or a file that is not what it claims
+│   └── UnknownName            a name that nothing answers to; carries the nearest ones that do
+├── DoesNotFit                 a plan that cannot run on the hardware; says by how much and what would
+└── MissingExtra               an optional dependency that is not installed
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class EstimatorError(Exception):
+    """Base of all errors a user can cause."""
+
+
+class InvalidInput(EstimatorError, ValueError):
+    """A value or a file that cannot be used as given."""
+
+
+class UnknownName(InvalidInput):
+    """A name that is not in the catalogue.
+
+    >>> str(UnknownName("accelerator", "a10x", ["a100", "a10", "t4"], "To add one, see hardware/README.md."))
+    "unknown accelerator 'a10x'. Did you mean 'a10' or 'a100'? To add one, see hardware/README.md."
+    """
+
+    def __init__(self, what: str, name: str, known: Iterable[str], remedy: str = "") -> None:
+        self.nearest = tuple(nearest(name, known))
+        guess = f" Did you mean {' or '.join(map(repr, self.nearest))}?" if self.nearest else ""
+        super().__init__(f"unknown {what} {clipped(name)}.{guess}{' ' + remedy if remedy else ''}")
+
+
+class DoesNotFit(EstimatorError):
+    """A plan that needs more memory than the hardware has."""
+
+
+class MissingExtra(EstimatorError):
+    """An optional library that is not installed.
+
+    >>> str(MissingExtra("torch", "measure"))
+    "this needs torch, which is not installed. Install the extra 'measure' (see README, Extras)."
+    """
+
+    def __init__(self, library: str, extra: str) -> None:
+        super().__init__(
+            f"this needs {library}, which is not installed. Install the extra {extra!r} (see README, Extras)."
+        )
+
+
+def nearest(name: str, known: Iterable[str], most: int = 3) -> list[str]:
+    """The known names closest to `name`, best first; none when nothing is close."""
+    candidates = sorted(set(known))
+    return difflib.get_close_matches(name.lower()[:100], candidates, n=most, cutoff=0.55)
+
+
+def clipped(text: object, most: int = 80) -> str:
+    """`repr` of a user's text, short enough for one line."""
+    shown = repr(text)
+    return shown if len(shown) <= most else shown[: most - 4] + "..." + shown[0]

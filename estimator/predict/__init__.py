@@ -1,0 +1,1 @@
+"""The predictors every answer rests on: a training step, serving, retrieval."""

@@ -1,0 +1,175 @@
+"""The nouns every calculation speaks of: plain frozen records, SI units, no behaviour beyond what their fields imply.
+
+A record says where it comes from: `basis` is how well it is known, `sources` are citations a reader can follow.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Basis = Literal["measured", "published", "analytic", "list price", "assumed"]
+Kind = Literal["decoder", "encoder"]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a figure comes from: a document, the day it was read, and how (read | read_secondary | recalled | derived | measured)."""
+
+    title: str
+    kind: str = "read"
+    date: str = ""
+
+    def __str__(self) -> str:
+        return self.title + (f" ({self.kind}{', ' + self.date if self.date else ''})")
+
+
+@dataclass(frozen=True, slots=True)
+class Experts:
+    """Mixture-of-experts feed-forward layers: `experts` of width `ffn`, of which each token visits `per_token`."""
+
+    experts: int
+    per_token: int
+    ffn: int
+    shared: int = 0
+    first_dense_layers: int = 0
+    layer_every: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class LatentAttention:
+    """Multi-head latent attention (MLA, arXiv:2405.04434 section 2.1): keys and values are cached as one small latent."""
+
+    q_lora_rank: int
+    kv_lora_rank: int
+    qk_nope_head_dim: int
+    qk_rope_head_dim: int
+    v_head_dim: int
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """The shape of a language model. Widths and counts [1]; `params_published` as its makers state it, for reference only."""
+
+    name: str
+    layers: int
+    hidden: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    ffn: int
+    vocab: int
+    gated_mlp: bool = True
+    tied_embeddings: bool = False
+    kind: Kind = "decoder"
+    max_context: int | None = None
+    sliding_window: int | None = None
+    global_layers: int | None = None  # layers that attend to everything although the others have a window
+    experts: Experts | None = None
+    latent: LatentAttention | None = None
+    norm_bias: bool = False
+    qkv_bias: bool = False
+    out_bias: bool = False
+    mlp_bias: bool = False
+    qk_norm: Literal["", "head", "full"] = ""
+    norms_per_layer: int = 2
+    learned_positions: int = 0
+    params_published: float | None = None
+    basis: Basis = "published"
+    sources: tuple[Source, ...] = ()
+    note: str = ""
+
+    @property
+    def moe_layers(self) -> int:
+        """Layers whose feed-forward is a mixture of experts [1]."""
+        if self.experts is None:
+            return 0
+        return (self.layers - self.experts.first_dense_layers) // self.experts.layer_every
+
+    @property
+    def full_attention_layers(self) -> int:
+        """Layers that attend to the whole context [1]."""
+        if self.sliding_window is None:
+            return self.layers
+        return self.global_layers or 0
+
+
+@dataclass(frozen=True, slots=True)
+class Accelerator:
+    """One device. Peaks are dense, per number format; `None` is not known, never zero.
+
+    memory_bytes: capacity [B] (a "80 GB" card holds 80 GiB); link_bytes_per_s: to its neighbours in the node, one way [B/s];
+    network_bytes_per_s: its share of the network between nodes, one way [B/s]; domain: accelerators joined by the link [1].
+    """
+
+    name: str
+    title: str
+    vendor: str
+    generation: str
+    kind: Literal["gpu", "tpu", "asic", "soc", "cpu"]
+    memory_bytes: float
+    memory_bandwidth_bytes_per_s: float
+    peak_flop_per_s: Mapping[str, float]
+    year: int | None = None
+    l2_bytes: float | None = None
+    sms: int | None = None
+    clock_hz: float | None = None
+    tdp_w: float | None = None
+    link: str = ""
+    link_bytes_per_s: float | None = None
+    pcie_bytes_per_s: float | None = None
+    per_node: int | None = None
+    domain: int | None = None
+    network_bytes_per_s: float | None = None
+    basis: Basis = "published"
+    sources: tuple[Source, ...] = ()
+    note: str = ""
+    assumed: tuple[str, ...] = ()  # fields that are recalled or guessed
+
+    def peak(self, dtype: str) -> float:
+        """Dense peak of a number format [FLOP/s]; the next wider one when the chip has no unit for it."""
+        for candidate in (dtype, *WIDER.get(dtype, ())):
+            if candidate in self.peak_flop_per_s:
+                return self.peak_flop_per_s[candidate]
+        raise KeyError(dtype)
+
+
+# A format without its own unit runs on the next of these that the chip has.
+WIDER: Mapping[str, tuple[str, ...]] = {
+    "fp4": ("fp8", "bf16", "fp16", "tf32", "fp32"),
+    "int8": ("fp8", "bf16", "fp16", "fp32"),
+    "fp8": ("bf16", "fp16", "tf32", "fp32"),
+    "bf16": ("fp16", "tf32", "fp32"),
+    "fp16": ("bf16", "tf32", "fp32"),
+    "tf32": ("fp32", "bf16", "fp16"),
+    "fp32": ("tf32", "bf16", "fp16"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """`count` equal accelerators, `per_node` to a node."""
+
+    accelerator: Accelerator
+    count: int = 1
+    per_node: int = 8
+
+    @property
+    def nodes(self) -> int:
+        """Whole nodes it takes [1]."""
+        return -(-self.count // self.per_node)
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """How numbers are stored and multiplied: `bits` a value with its scales [bit], `compute` the format of the matrix units."""
+
+    name: str
+    bits: float
+    compute: str
+    sources: tuple[Source, ...] = field(default=())
+    assumed: bool = False
+
+    @property
+    def bytes(self) -> float:
+        """Storage of one value [B]."""
+        return self.bits / 8

@@ -1,0 +1,1 @@
+"""The four answers: prompt, rag, finetune, pretrain. None imports another."""
