@@ -1,4 +1,6 @@
-"""What can go wrong, as one family: every error is one line that says what is wrong, the nearest valid names, what to do.
+"""What can go wrong, as one family.
+
+Every error is one line that says what is wrong, the nearest valid names, and what to do.
 
 EstimatorError                 base; the command prints it on stderr and exits 2
 ├── InvalidInput               a value out of range, of the wrong kind, or a file that is not what it claims

@@ -13,7 +13,7 @@ Kind = Literal["decoder", "encoder"]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a figure comes from: a document, the day it was read, and how (read | read_secondary | recalled | derived | measured)."""
+    """A document, the day it was read, and how: read | read_secondary | recalled | derived | measured."""
 
     title: str
     kind: str = "read"
@@ -37,7 +37,7 @@ class Experts:
 
 @dataclass(frozen=True, slots=True)
 class LatentAttention:
-    """Multi-head latent attention (MLA, arXiv:2405.04434 section 2.1): keys and values are cached as one small latent."""
+    """Multi-head latent attention (MLA, arXiv:2405.04434 section 2.1): one small latent is cached for keys and values."""
 
     q_lora_rank: int
     kv_lora_rank: int
@@ -48,7 +48,7 @@ class LatentAttention:
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """The shape of a language model. Widths and counts [1]; `params_published` as its makers state it, for reference only."""
+    """The shape of a language model. Widths and counts [1]; `params_published` as its makers state it."""
 
     name: str
     layers: int
@@ -97,8 +97,10 @@ class Architecture:
 class Accelerator:
     """One device. Peaks are dense, per number format; `None` is not known, never zero.
 
-    memory_bytes: capacity [B] (a "80 GB" card holds 80 GiB); link_bytes_per_s: to its neighbours in the node, one way [B/s];
-    network_bytes_per_s: its share of the network between nodes, one way [B/s]; domain: accelerators joined by the link [1].
+    memory_bytes: capacity [B] (an "80 GB" card holds 80 GiB)
+    link_bytes_per_s: to its neighbours in the node, one way [B/s]
+    network_bytes_per_s: its share of the network between nodes, one way [B/s]
+    domain: accelerators joined by the link [1]
     """
 
     name: str
@@ -161,7 +163,7 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class Precision:
-    """How numbers are stored and multiplied: `bits` a value with its scales [bit], `compute` the format of the matrix units."""
+    """How numbers are stored and multiplied: `bits` a value with its scales [bit], `compute` the matrix units' format."""
 
     name: str
     bits: float

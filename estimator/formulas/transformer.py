@@ -1,7 +1,7 @@
 """What a transformer is made of: parameters, work and cache, counted from its shape.
 
-Counts are exact for the shapes in the catalogue (checked against the makers' own configurations). Work counts two FLOP per
-multiply-add. Attention scores are counted for the pairs a causal or windowed mask leaves.
+Counts are exact for the shapes in the catalogue (checked against the makers' own configurations).
+Work counts two FLOP per multiply-add. Attention scores are counted for the pairs a causal or windowed mask leaves.
 """
 
 import numpy as np
@@ -136,7 +136,7 @@ def matmul_params(arch: Architecture, with_head: bool = True) -> int:
 
 
 def attended_pairs(arch: Architecture, new_tokens: ArrayLike, cached_tokens: ArrayLike = 0.0) -> Floats:
-    """Query-key pairs of one sequence summed over layers [1]: `new_tokens` after `cached_tokens`, causal, windows respected."""
+    """Query-key pairs of one sequence, summed over layers [1]: `new_tokens` after `cached_tokens`, masks respected."""
     new, cached = np.asarray(new_tokens, float), np.asarray(cached_tokens, float)
     if arch.kind == "encoder":
         return arch.layers * new * (new + cached)
