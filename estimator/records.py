@@ -37,7 +37,7 @@ class Experts:
 
 @dataclass(frozen=True, slots=True)
 class LatentAttention:
-    """Multi-head latent attention (MLA, arXiv:2405.04434 section 2.1): one small latent is cached for keys and values."""
+    """Multi-head latent attention (MLA, arXiv:2405.04434 section 2.1): one small cached latent."""
 
     q_lora_rank: int
     kv_lora_rank: int
@@ -163,7 +163,7 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class Precision:
-    """How numbers are stored and multiplied: `bits` a value with its scales [bit], `compute` the matrix units' format."""
+    """How numbers are stored and multiplied: `bits` with scales [bit], `compute` the units' format."""
 
     name: str
     bits: float

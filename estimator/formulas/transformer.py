@@ -181,7 +181,7 @@ def forward_flop(
 
     >>> from estimator.records import Architecture
     >>> float(forward_flop(Architecture("llama-2-7b", 32, 4096, 32, 32, 128, 11008, 32000), 1))
-    13215203328.0
+    13214679040.0
     """
     new = np.asarray(new_tokens, float)
     body = 2.0 * matmul_params(arch, with_head=False) * new
