@@ -1,0 +1,177 @@
+"""Time of one kernel on one accelerator: matrix products, attention, element-wise passes.
+
+Every formula is a roofline (arXiv: Williams et al., doi:10.1145/1498765.1498785) whose roofs are reached only by large
+shapes. Constants are measured and come from the catalogue; here is only how they act. Floats or arrays in, seconds out.
+All times are device times of a kernel launched from a graph; what the host needs to launch it is not in them.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from estimator.records import Basis
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """How well a set of constants is known: in words, and as the spread of log(time) it leaves [1]."""
+
+    basis: Basis = "assumed"
+    log_sd: float = 0.0
+    transfer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GemmEfficiency:
+    """What a matrix product reaches on one accelerator in one number format.
+
+    flop_per_s: rate of an unboundedly large product [FLOP/s]
+    bytes_per_s: rate of reading operands and writing the result [B/s]
+    m_half, n_half, k_half: extent at which a dimension halves the rate [1]
+    launch_s: time of an empty kernel [s]
+    sharpness: how abruptly compute-bound becomes memory-bound (power of the mean) [1]
+    """
+
+    flop_per_s: float
+    bytes_per_s: float
+    m_half: float = 0.0
+    n_half: float = 0.0
+    k_half: float = 0.0
+    launch_s: float = 0.0
+    sharpness: float = 4.0
+    evidence: Evidence = Evidence()
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionEfficiency:
+    """What fused attention of many new tokens reaches (prefill and training, forward).
+
+    flop_per_s: rate of an unboundedly long sequence [FLOP/s]
+    bytes_per_s: rate of reading queries, keys, values and writing the result [B/s]
+    tokens_half: sequence length at which the rate halves [token]
+    rows_half: batch x heads x sequence at which the rate halves [1]
+    """
+
+    flop_per_s: float
+    bytes_per_s: float
+    tokens_half: float = 0.0
+    rows_half: float = 0.0
+    head_dim_half: float = 0.0
+    launch_s: float = 0.0
+    sharpness: float = 4.0
+    evidence: Evidence = Evidence()
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeAttentionEfficiency:
+    """What attention of one new token per sequence reaches: it reads the KV cache.
+
+    bytes_per_s: rate of reading a long cache of many sequences [B/s]
+    bytes_half: cache bytes at which the rate halves [B]
+    flop_per_s: rate of its arithmetic [FLOP/s]
+    """
+
+    bytes_per_s: float
+    flop_per_s: float
+    bytes_half: float = 0.0
+    launch_s: float = 0.0
+    sharpness: float = 4.0
+    evidence: Evidence = Evidence()
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryEfficiency:
+    """Element-wise passes: `bytes_per_s` achieved [B/s], `launch_s` of an empty kernel [s]."""
+
+    bytes_per_s: float
+    launch_s: float = 0.0
+    evidence: Evidence = Evidence()
+
+
+def soft_max(a: ArrayLike, b: ArrayLike, sharpness: float) -> Floats:
+    """Power mean that tends to max(a, b), never below it [unit of a].
+
+    >>> float(soft_max(3.0, 4.0, 2.0))
+    5.0
+    """
+    a, b = np.asarray(a, float), np.asarray(b, float)
+    larger = np.maximum(np.maximum(a, b), 1e-300)
+    ratio = np.minimum(a, b) / larger
+    return larger * (1.0 + ratio**sharpness) ** (1.0 / sharpness)
+
+
+def gemm_s(
+    m: ArrayLike,
+    n: ArrayLike,
+    k: ArrayLike,
+    efficiency: GemmEfficiency,
+    *,
+    weight_bytes: ArrayLike = 2.0,
+    input_bytes: ArrayLike = 2.0,
+    output_bytes: ArrayLike = 2.0,
+) -> Floats:
+    """Time of C[m,n] = A[m,k] B[k,n] [s].
+
+    m: rows (tokens); n, k: widths of output and input [1]
+    weight_bytes, input_bytes, output_bytes: storage of one value of B, A and C [B]
+    Rate flop_per_s m/(m+m_half) n/(n+n_half) k/(k+k_half); soft maximum with the time of the bytes; plus launch.
+    """
+    m, n, k = np.asarray(m, float), np.asarray(n, float), np.asarray(k, float)
+    work = (2.0 / efficiency.flop_per_s) * (m + efficiency.m_half) * (n + efficiency.n_half) * (k + efficiency.k_half)
+    moved = (m * (k * input_bytes + n * output_bytes) + n * k * weight_bytes) / efficiency.bytes_per_s
+    return efficiency.launch_s + soft_max(work, moved, efficiency.sharpness)
+
+
+def attention_s(
+    batch: ArrayLike,
+    new_tokens: ArrayLike,
+    heads: ArrayLike,
+    kv_heads: ArrayLike,
+    head_dim: ArrayLike,
+    efficiency: AttentionEfficiency,
+    *,
+    cached_tokens: ArrayLike = 0.0,
+    window: ArrayLike = np.inf,
+    causal: bool = True,
+    value_dim: ArrayLike | None = None,
+    kv_value_bytes: ArrayLike = 2.0,
+) -> Floats:
+    """Time of fused attention, forward, of `batch` sequences of `new_tokens` [s]."""
+    batch, new, head_dim = np.asarray(batch, float), np.asarray(new_tokens, float), np.asarray(head_dim, float)
+    cached = np.asarray(cached_tokens, float)
+    value_dim = head_dim if value_dim is None else np.asarray(value_dim, float)
+    span = np.minimum(cached + (new / 2.0 if causal else new), window)
+    rows = batch * heads * new
+    flop = 2.0 * rows * span * (head_dim + value_dim)
+    work = flop / efficiency.flop_per_s * (1.0 + efficiency.tokens_half / span) * (1.0 + efficiency.rows_half / rows)
+    work *= 1.0 + efficiency.head_dim_half / head_dim
+    read = batch * np.minimum(cached + new, window + new) * kv_heads * (head_dim + value_dim) * kv_value_bytes
+    moved = (read + 2.0 * rows * (head_dim + value_dim)) / efficiency.bytes_per_s
+    return efficiency.launch_s + soft_max(work, moved, efficiency.sharpness)
+
+
+def decode_attention_s(
+    batch: ArrayLike,
+    context: ArrayLike,
+    heads: ArrayLike,
+    kv_heads: ArrayLike,
+    head_dim: ArrayLike,
+    efficiency: DecodeAttentionEfficiency,
+    *,
+    window: ArrayLike = np.inf,
+    kv_value_bytes: ArrayLike = 2.0,
+) -> Floats:
+    """Time of attention of one new token for each of `batch` sequences with `context` cached tokens [s]."""
+    read = np.minimum(context, window) * batch * np.asarray(head_dim, float)
+    cache = 2.0 * read * kv_heads * kv_value_bytes
+    moved = (cache + efficiency.bytes_half) / efficiency.bytes_per_s
+    work = 4.0 * read * heads / efficiency.flop_per_s
+    return efficiency.launch_s + soft_max(work, moved, efficiency.sharpness)
+
+
+def elementwise_s(moved_bytes: ArrayLike, efficiency: MemoryEfficiency) -> Floats:
+    """Time of a pass that reads and writes `moved_bytes` [s]."""
+    return efficiency.launch_s + np.asarray(moved_bytes, float) / efficiency.bytes_per_s
