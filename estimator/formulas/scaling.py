@@ -1,0 +1,66 @@
+"""Scaling laws: loss from parameters and tokens, and the tokens worth training on. Symbols follow the papers.
+
+N parameters [1], D training tokens [token], C compute [FLOP], E A B alpha beta the fitted constants of
+L(N, D) = E + A/N^alpha + B/D^beta (arXiv:2203.15556 equation 2; constants refitted in arXiv:2404.10102).
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+
+
+def loss(
+    N: ArrayLike, D: ArrayLike, E: ArrayLike, A: ArrayLike, B: ArrayLike, alpha: ArrayLike, beta: ArrayLike
+) -> Floats:
+    """Expected final loss of one epoch over fresh tokens [nat/token].
+
+    Validity: fitted on 70M-16B parameters and up to 500B tokens of MassiveText.
+    Source: arXiv:2203.15556 equation 2; constants of arXiv:2404.10102 equation 5.
+
+    >>> round(float(loss(70e9, 1.4e12, 1.8169, 482.0, 2085.4, 0.3478, 0.3659)), 3)
+    1.973
+    """
+    n, d = np.asarray(N, float), np.asarray(D, float)
+    return np.asarray(E, float) + np.asarray(A, float) / n**alpha + np.asarray(B, float) / d**beta
+
+
+def optimal_tokens(N: ArrayLike, A: ArrayLike, B: ArrayLike, alpha: ArrayLike, beta: ArrayLike) -> Floats:
+    """Tokens at which N parameters are compute-optimal [token]: on the frontier alpha A N^-alpha = beta B D^-beta.
+
+    Source: arXiv:2203.15556 equation 4, solved for D at given N.
+
+    >>> round(float(optimal_tokens(70e9, 482.0, 2085.4, 0.3478, 0.3659)) / 70e9, 1)  # tokens per parameter
+    18.3
+    """
+    n = np.asarray(N, float)
+    ratio = np.asarray(beta, float) * np.asarray(B, float) / (np.asarray(alpha, float) * np.asarray(A, float))
+    return (ratio * n**alpha) ** (1 / np.asarray(beta, float))
+
+
+def optimal_params(C: ArrayLike, A: ArrayLike, B: ArrayLike, alpha: ArrayLike, beta: ArrayLike) -> Floats:
+    """Compute-optimal parameters for a budget of C = 6 N D [1].
+
+    Source: arXiv:2203.15556 equation 4: N_opt = G (C/6)^(beta/(alpha+beta)), G = (alpha A / (beta B))^(1/(alpha+beta)).
+
+    >>> f"{float(optimal_params(5.76e23, 482.0, 2085.4, 0.3478, 0.3659)):.2e}"  # Gopher's budget
+    '7.25e+10'
+    """
+    a, b = np.asarray(alpha, float), np.asarray(beta, float)
+    G = (a * np.asarray(A, float) / (b * np.asarray(B, float))) ** (1 / (a + b))
+    return G * (np.asarray(C, float) / 6) ** (b / (a + b))
+
+
+def effective_tokens(D: ArrayLike, unique_tokens: ArrayLike, R_star: ArrayLike) -> Floats:
+    """Fresh tokens that D tokens over a smaller unique corpus are worth [token].
+
+    R_star: repeats at which a further repeat's worth has decayed by 1/e [1]
+    Source: arXiv:2305.16264 equation 5: D' = U + U R* (1 - exp(-R/R*)), R = D/U - 1 (no loss up to D = U).
+
+    >>> f"{float(effective_tokens(4e9, 1e9, 15.387756)):.3e}"  # four epochs are nearly as good as fresh data
+    '3.726e+09'
+    """
+    d, u = np.asarray(D, float), np.asarray(unique_tokens, float)
+    repeats = np.maximum(d / u - 1, 0)
+    repeated = u * np.asarray(R_star, float) * -np.expm1(-repeats / np.asarray(R_star, float))
+    return np.where(d <= u, d, u + repeated)

@@ -1,0 +1,291 @@
+"""A number that knows its range and its reasons.
+
+Every figure is computed not once but in a handful of *scenarios* side by side: as expected, and with one uncertain
+*factor* at a time (the price, the traffic, the error of the training-time model, ...) at its low and at its high end.
+A formula is called once, on the whole column of scenarios, so that a factor entering twice (the same price in every
+stage) moves everything it touches together. Three things follow from the column without further work:
+
+* the 80 % interval: the factors' moves combined in log space, sqrt of the sum of squares, down and up apart;
+* the drivers: each factor's share of that sum;
+* Monte Carlo: the same calculation with a design of random draws instead of one-at-a-time moves.
+
+Source of the combination: JCGM 100:2008 (GUM) section 5.1.2 equation 10, in ln(value), by moves instead of derivatives.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from estimator.records import Basis, Source
+
+Floats = NDArray[np.float64]
+Z80 = 1.2815515655446004  # standard normal quantile of 90 %: an 80 % interval reaches from -Z80 to +Z80
+
+# What can be off, independently of the others. Everything uncertain names one of these.
+FACTORS = (
+    "traffic",
+    "prompt length",
+    "output length",
+    "data volume",
+    "people's effort",
+    "people's rate",
+    "attempts",
+    "accelerator price",
+    "service price",
+    "training time",
+    "training memory",
+    "prefill time",
+    "decode time",
+    "serving throughput",
+    "embedding time",
+    "retrieval time",
+    "power",
+    "carbon intensity",
+    "scaling law",
+    "reliability",
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Design:
+    """The scenarios: one row each, one column a factor; 0 is as expected, -1 and +1 the ends of its 80 % interval."""
+
+    moves: Floats
+
+    @classmethod
+    def one_at_a_time(cls) -> "Design":
+        """As expected, then every factor low and high [1 + 2 factors, factors]."""
+        up = np.eye(len(FACTORS))
+        return cls(np.vstack([np.zeros((1, len(FACTORS))), -up, up]))
+
+    @classmethod
+    def monte_carlo(cls, samples: int, seed: int = 0) -> "Design":
+        """Independent normal draws of all factors, the expected scenario first [samples + 1, factors]."""
+        draws = np.random.default_rng(seed).standard_normal((samples, len(FACTORS))) / Z80
+        return cls(np.vstack([np.zeros((1, len(FACTORS))), draws]))
+
+    @property
+    def sampled(self) -> bool:
+        """Whether the scenarios are random draws."""
+        return len(self.moves) != 1 + 2 * len(FACTORS)
+
+
+ONE_AT_A_TIME = Design.one_at_a_time()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Quantity:
+    """One figure in every scenario of a design, with unit, basis, sources, and the formula and inputs it came from."""
+
+    name: str
+    unit: str
+    column: Floats
+    design: Design = field(repr=False)
+    basis: Basis = "analytic"
+    sources: tuple[Source, ...] = ()
+    formula: Callable[..., Any] | None = field(default=None, repr=False)
+    inputs: Mapping[str, "Quantity"] = field(default_factory=dict, repr=False)
+    note: str = ""
+
+    @property
+    def value(self) -> float:
+        """As expected."""
+        return float(self.column[0])
+
+    @property
+    def known(self) -> bool:
+        """False for a figure that rests on something unknown, such as a missing price."""
+        return bool(np.isfinite(self.column[0]))
+
+    @property
+    def low(self) -> float:
+        """Lower end of the 80 % interval."""
+        return self.interval()[0]
+
+    @property
+    def high(self) -> float:
+        """Upper end of the 80 % interval."""
+        return self.interval()[1]
+
+    def interval(self, level: float = 0.8) -> tuple[float, float]:
+        """Ends of the central interval that holds `level` of the outcomes.
+
+        >>> price = given("price", 2.0, "USD/h", low=1.0, high=4.0, factor="accelerator price")
+        >>> hours = given("time", 100.0, "h", low=50.0, high=200.0, factor="training time")
+        >>> cost = derive("cost", "USD", lambda price, hours: price * hours, price=price, hours=hours)
+        >>> [round(end) for end in cost.interval()]  # 200 times or divided by 2 to the power sqrt(2)
+        [75, 533]
+        """
+        if self.design.sampled:
+            tail = (1 - level) / 2
+            low, high = np.quantile(self.column[1:], [tail, 1 - tail])
+            return float(low), float(high)
+        down, up = _half_widths(self.column)
+        stretch = _normal_quantile(0.5 + level / 2) / Z80
+        if _in_log_space(self.column):
+            return self.value * float(np.exp(-stretch * down)), self.value * float(np.exp(stretch * up))
+        return self.value - stretch * down, self.value + stretch * up
+
+    def drivers(self) -> dict[str, float]:
+        """Share of the interval's (squared) width that each factor makes, largest first; the shares sum to 1."""
+        squares = _factor_widths(self.column) ** 2
+        total = squares.sum()
+        if not np.isfinite(total) or total == 0:
+            return {}
+        shares = {name: float(share) for name, share in zip(FACTORS, squares / total, strict=True) if share > 0}
+        return dict(sorted(shares.items(), key=lambda item: -item[1]))
+
+    def walk(self) -> Iterator["Quantity"]:
+        """This quantity and everything it rests on, each once, inputs after what uses them."""
+        seen: set[int] = set()
+        pending = [self]
+        while pending:
+            node = pending.pop()
+            if id(node) not in seen:
+                seen.add(id(node))
+                yield node
+                pending.extend(reversed(list(node.inputs.values())))
+
+    def citations(self) -> tuple[Source, ...]:
+        """Every source this figure rests on, each once."""
+        return tuple(dict.fromkeys(source for node in self.walk() for source in node.sources))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Value, unit, range and basis as plain data; unknown is None."""
+        low, high = self.interval()
+        known = self.known
+        return {
+            "value": self.value if known else None,
+            "unit": self.unit,
+            "low": low if known else None,
+            "high": high if known else None,
+            "basis": self.basis,
+            "sources": [str(source) for source in self.citations()],
+            **({"note": self.note} if self.note else {}),
+        }
+
+    def __str__(self) -> str:
+        if not self.known:
+            return "unknown"
+        low, high = self.interval()
+        spread = "" if np.isclose(low, high) else f" ({low:.3g}-{high:.3g})"
+        return f"{self.value:.3g} {self.unit}{spread}"
+
+
+def given(
+    name: str,
+    value: float,
+    unit: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    factor: str | None = None,
+    design: Design = ONE_AT_A_TIME,
+    basis: Basis = "assumed",
+    sources: tuple[Source, ...] = (),
+    note: str = "",
+) -> Quantity:
+    """An input: a fact, a choice or an assumption; `factor` moves it between `low` and `high`, its 80 % interval.
+
+    >>> given("requests per month", 1e5, "1", low=5e4, high=2e5, factor="traffic").drivers()
+    {'traffic': 1.0}
+    """
+    column = np.full(len(design.moves), float(value))
+    if factor is not None and low is not None and high is not None and value > 0:
+        column = column * _displacement(design, factor, np.log(value / low) if low > 0 else 0.0, np.log(high / value))
+    return Quantity(name, unit, column, design, basis, sources, note=note)
+
+
+def off(quantity: Quantity, factor: str, down: float, up: float) -> Quantity:
+    """The same quantity, uncertain by exp(-down) to exp(+up) through `factor`: the error of a model, say."""
+    column = quantity.column * _displacement(quantity.design, factor, down, up)
+    return Quantity(
+        quantity.name,
+        quantity.unit,
+        column,
+        quantity.design,
+        quantity.basis,
+        quantity.sources,
+        quantity.formula,
+        quantity.inputs,
+        quantity.note,
+    )
+
+
+def _displacement(design: Design, factor: str, down: float, up: float) -> Floats:
+    move = design.moves[:, FACTORS.index(factor)]
+    return np.exp(np.where(move < 0, down, up) * move)
+
+
+BASIS_ORDER: tuple[Basis, ...] = ("measured", "published", "list price", "analytic", "assumed")
+
+
+def derive(
+    name: str,
+    unit: str,
+    formula: Callable[..., Any],
+    /,
+    **inputs: Quantity,
+) -> Quantity:
+    """A figure computed by `formula` from other quantities, in every scenario at once.
+
+    Its basis is the weakest of its inputs', at best analytic.
+
+    >>> hours = given("time", 10.0, "h")
+    >>> str(derive("cost", "USD", lambda hours, rate: hours * rate, hours=hours, rate=given("rate", 3.0, "USD/h")))
+    '30 USD'
+    """
+    design = next(iter(inputs.values())).design
+    result = formula(**{key: quantity.column for key, quantity in inputs.items()})
+    column = np.broadcast_to(np.asarray(result, float), (len(design.moves),))
+    basis = max((quantity.basis for quantity in inputs.values()), key=BASIS_ORDER.index)
+    return Quantity(name, unit, column, design, _at_best_analytic(basis), (), formula, inputs)
+
+
+def total(name: str, unit: str, parts: Mapping[str, Quantity], design: Design = ONE_AT_A_TIME) -> Quantity:
+    """The sum of parts, which stay visible as its inputs; zero when there are none."""
+    if not parts:
+        return given(name, 0.0, unit, design=design, basis="analytic")
+    return derive(name, unit, summed, **parts)
+
+
+def summed(**parts: Floats) -> Floats:
+    """The sum of all parts."""
+    return np.sum(list(parts.values()), axis=0)
+
+
+def _at_best_analytic(basis: Basis) -> Basis:
+    return "analytic" if BASIS_ORDER.index(basis) < BASIS_ORDER.index("analytic") else basis
+
+
+def _factor_moves(column: Floats) -> Floats:
+    """How far each factor's low and high end move the value [2, factors]: in ln, or in the unit itself around zero."""
+    ends = column[1:].reshape(2, len(FACTORS))
+    if _in_log_space(column):
+        return np.log(ends / column[0])
+    return ends - column[0]
+
+
+def _in_log_space(column: Floats) -> bool:
+    return bool(column.min() > 0)
+
+
+def _half_widths(column: Floats) -> tuple[float, float]:
+    moves = _factor_moves(column)
+    down = np.minimum(moves, 0).min(axis=0)
+    up = np.maximum(moves, 0).max(axis=0)
+    return float(np.sqrt((down**2).sum())), float(np.sqrt((up**2).sum()))
+
+
+def _factor_widths(column: Floats) -> Floats:
+    moves = _factor_moves(column)
+    return (moves.max(axis=0, initial=0.0) - moves.min(axis=0, initial=0.0)) / 2
+
+
+def _normal_quantile(probability: float) -> float:
+    from statistics import NormalDist
+
+    return NormalDist().inv_cdf(probability)
