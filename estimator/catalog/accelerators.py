@@ -1,0 +1,221 @@
+"""Accelerators by name: `a100`, `NVIDIA H100 80GB HBM3`, `8xh100`. One file each in hardware/accelerators.
+
+A name is looked for among file names first, in the aliases of the files next; only the file that answers is parsed.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from estimator.catalog.files import cached, folders, number, rows, table
+from estimator.errors import InvalidInput, UnknownName, clipped
+from estimator.paths import data_folder
+from estimator.records import Accelerator, Cluster, Source
+
+GIB = 2.0**30
+MIB = 2.0**20
+REMEDY = "To add one, see hardware/README.md."
+MAKERS = re.compile(r"^(?:nvidia|amd|intel|google|aws|geforce|tesla|radeon|instinct)-")
+PEAK = re.compile(r"^([a-z0-9]+)_(?:fl)?op_per_s$")
+ALIASES = re.compile(r"^aliases\s*=\s*\[(.*?)\]", re.MULTILINE | re.DOTALL)
+MOST_ACCELERATORS = 10_000_000
+
+
+@cached
+def accelerator(name: str) -> Accelerator:
+    """The accelerator that `name`, its file name or one of its aliases, means.
+
+    >>> accelerator("a100").memory_bytes / 2**30
+    80.0
+    >>> accelerator("NVIDIA H100 80GB HBM3").name
+    'h100-sxm'
+    """
+    path = _find(canonical(name))
+    if path is None:
+        raise UnknownName("accelerator", name, known_names(), _containing(name) + REMEDY)
+    return read_accelerator(path)
+
+
+def cluster(text: str) -> Cluster | Accelerator:
+    """`8xh100` or `h100:8` is a cluster; a bare name is the accelerator, its count still open.
+
+    >>> cluster("16xh100").nodes
+    2
+    >>> cluster("h100:8").count, cluster("a100").name
+    (8, 'a100-sxm-80gb')
+    """
+    counted = re.fullmatch(r"\s*([+-]?[\d.,_]+)\s*[x×*]\s*(\S.*)", text, re.IGNORECASE)
+    counted_last = re.fullmatch(r"(.*\S)\s*[:×*]\s*([+-]?[\d.,_]+)\s*", text)
+    if not counted and not counted_last:
+        return accelerator(text)
+    count, name = counted.groups() if counted else counted_last.groups()[::-1]  # type: ignore[union-attr]
+    return cluster_of(accelerator(name), _count(count))
+
+
+def cluster_of(device: Accelerator, count: int) -> Cluster:
+    """`count` of one accelerator in nodes of its usual size (of 8 where that is not known)."""
+    return Cluster(device, count, min(count, device.per_node or 8))
+
+
+@cached
+def accelerator_names() -> tuple[str, ...]:
+    """File names of all accelerators, sorted."""
+    return tuple(sorted({path.stem for path in _files()}))
+
+
+@cached
+def known_names() -> tuple[str, ...]:
+    """Every name and alias that `accelerator` answers to."""
+    return tuple(sorted({*accelerator_names(), *(alias for path in _files() for alias in _aliases(path))}))
+
+
+def canonical(name: str) -> str:
+    """A name as the files spell it: lower case, hyphens, no maker in front.
+
+    >>> canonical("NVIDIA GeForce RTX_4090")
+    'rtx-4090'
+    """
+    spelled = re.sub(r"[\s_/-]+", "-", name.strip().lower()[:200]).strip("-")
+    while MAKERS.match(spelled):
+        spelled = MAKERS.sub("", spelled)
+    return spelled
+
+
+def _find(name: str) -> Path | None:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", name):
+        return None
+    for folder in folders("accelerators"):
+        path = folder / f"{name}.toml"
+        if path.is_file():
+            return path
+        likely_first = sorted(folder.glob("*.toml"), key=lambda path: (path.stem[:3] != name[:3], path.stem))
+        for path in likely_first:
+            if name in _aliases(path):
+                return path
+    return None
+
+
+def _files() -> Iterator[Path]:
+    for folder in folders("accelerators"):
+        yield from sorted(folder.glob("*.toml"))
+
+
+def _aliases(path: Path) -> list[str]:
+    """The aliases of a file, found without parsing it."""
+    found = ALIASES.search(path.read_text(encoding="utf-8", errors="replace"))
+    return re.findall(r'"([^"]*)"', found[1]) if found else []
+
+
+def _containing(name: str) -> str:
+    text = canonical(name)
+    hits = [known for known in accelerator_names() if len(text) > 1 and text in known][:4]
+    return f"Names with it: {', '.join(hits)}. " if hits else ""
+
+
+def _count(text: str) -> int:
+    digits = text.replace("_", "").replace(",", "")
+    if not digits.isdecimal() or not 1 <= int(digits[:12]) <= MOST_ACCELERATORS:
+        raise InvalidInput(
+            f"the number of accelerators must be a whole number from 1 to {MOST_ACCELERATORS}, not {clipped(text)}"
+        )
+    return int(digits)
+
+
+def read_accelerator(path: Path) -> Accelerator:
+    """The record of one accelerator file."""
+    content = table(path)
+    missing = [key for key in ("name", "vendor", "generation", "kind", "source", "spec") if key not in content]
+    if missing:
+        raise InvalidInput(f"{path.name} lacks {missing[0]!r}. See hardware/README.md.")
+    if content["kind"] not in ("gpu", "tpu", "asic", "soc", "cpu"):
+        raise InvalidInput(f"{path.name}: kind must be gpu, tpu, asic, soc or cpu, not {clipped(content['kind'])}")
+    sources = _sources(path, content["source"])
+    figures = {key: _figure(path, key, entry, sources) for key, entry in content["spec"].items()}
+    return _record(path, content, figures, sources)
+
+
+def _sources(path: Path, entries: Any) -> dict[str, Source]:
+    try:
+        return {e["id"]: Source(e["title"], e["kind"], str(e["read_on"])) for e in entries}
+    except (KeyError, TypeError):
+        raise InvalidInput(f"{path.name}: every [[source]] needs id, title, kind and read_on") from None
+
+
+def _figure(path: Path, key: str, entry: Any, sources: Mapping[str, Source]) -> tuple[float, str]:
+    if not isinstance(entry, dict) or entry.get("source") not in sources:
+        raise InvalidInput(f"{path.name}: {key} must be {{ value = ..., source = an id of a [[source]] }}")
+    value = entry.get("value")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e20:
+        raise InvalidInput(f"{path.name}: {key} must be a positive number, not {clipped(value)}")
+    return float(value), entry["source"]
+
+
+def _record(
+    path: Path, content: Mapping[str, Any], figures: Mapping[str, tuple[float, str]], sources: Mapping[str, Source]
+) -> Accelerator:
+    values = {key: value for key, (value, _) in figures.items()}
+    peaks = {match[1]: value for key, value in values.items() if (match := PEAK.match(key))}
+    for key in ("memory_gib", "memory_bandwidth_bytes_per_s"):
+        if key not in values:
+            raise InvalidInput(f"{path.name}: [spec] lacks {key!r}. See hardware/README.md.")
+    if not peaks:
+        raise InvalidInput(f"{path.name}: [spec] lacks a peak such as 'bf16_flop_per_s'. See hardware/README.md.")
+    pcie = pcie_bytes_per_s(values.get("pcie_generation"))
+    link = str(content.get("link", ""))
+    recalled = tuple(key for key, (_, source) in figures.items() if sources[source].kind == "recalled")
+    per_node = _whole(values.get("accelerators_per_node"))
+    return Accelerator(
+        name=path.stem,
+        title=content["name"],
+        vendor=content["vendor"],
+        generation=content["generation"],
+        kind=content["kind"],
+        memory_bytes=values["memory_gib"] * GIB,
+        memory_bandwidth_bytes_per_s=values["memory_bandwidth_bytes_per_s"],
+        peak_flop_per_s=peaks,
+        year=_whole(values.get("year")),
+        l2_bytes=_times(values.get("l2_mib"), MIB),
+        sms=_whole(values.get("sms")),
+        clock_hz=values.get("clock_hz"),
+        tdp_w=values.get("tdp_w"),
+        link=link,
+        link_bytes_per_s=pcie if link == "PCIe" else _times(values.get("link_bidirectional_bytes_per_s"), 0.5),
+        pcie_bytes_per_s=pcie,
+        per_node=per_node,
+        domain=_whole(values.get("link_domain")) or per_node,
+        network_bytes_per_s=_times(values.get("network_bits_per_s"), 1 / 8),
+        basis="assumed" if _rests_on_memory(recalled) else "published",
+        sources=tuple(sources.values()),
+        note=content.get("note", ""),
+        assumed=recalled,
+    )
+
+
+def _rests_on_memory(recalled: tuple[str, ...]) -> bool:
+    """Whether a figure that decides time or fit was not read anywhere: memory, bandwidth, the 16-bit peak."""
+    decisive = {"memory_gib", "memory_bandwidth_bytes_per_s", "bf16_flop_per_s", "fp16_flop_per_s"}
+    return not decisive.isdisjoint(recalled)
+
+
+@cached
+def pcie_bytes_per_s(generation: float | None) -> float | None:
+    """Rate of an x16 slot, one way [B/s]; `None` when the generation is not known.
+
+    >>> pcie_bytes_per_s(4) / 1e9
+    31.508
+    """
+    if generation is None:
+        return None
+    for row in rows(data_folder("hardware") / "interconnects.csv"):
+        if row["name"] == f"pcie-{generation:g}":
+            return number(row["bytes_per_s_one_way"], "bytes_per_s_one_way")
+    return None
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else round(value)
+
+
+def _times(value: float | None, factor: float) -> float | None:
+    return None if value is None else value * factor

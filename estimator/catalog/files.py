@@ -1,0 +1,98 @@
+"""Where the catalogue finds its files: a user's folder first, then what ships; rows and tables as they hold them."""
+
+import csv
+import functools
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from estimator.errors import InvalidInput, clipped
+from estimator.paths import data_folder, presets
+from estimator.records import Source
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_caches: list[Callable[[], None]] = []
+_overlay: list[Path] = []
+
+
+def cached(function: Callable[P, R]) -> Callable[P, R]:
+    """Like `functools.cache`, forgotten when the facts change."""
+    remembered = functools.cache(function)
+    _caches.append(remembered.cache_clear)
+
+    @functools.wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        return remembered(*args, **kwargs)  # type: ignore[arg-type]  # cache wants Hashable, callers pass text
+
+    return wrapper
+
+
+def use_facts(folder: str | Path | None) -> None:
+    """Let the files of `folder` come before those that ship; `None` goes back to only those.
+
+    Looked for in it: accelerators/*.toml, prices/*.csv, grid/*.csv, llms.csv (as in hardware/ and presets/).
+    """
+    if folder is not None and not Path(folder).is_dir():
+        raise InvalidInput(
+            f"no folder of facts at {clipped(str(folder))}. See hardware/README.md for what it may hold."
+        )
+    _overlay[:] = [] if folder is None else [Path(folder)]
+    for clear in _caches:
+        clear()
+
+
+def folders(name: str) -> list[Path]:
+    """Folders called `name`, the user's first."""
+    candidates = [*(folder / name for folder in _overlay), data_folder("hardware") / name]
+    return [folder for folder in candidates if folder.is_dir()]
+
+
+def preset_files(name: str) -> list[Path]:
+    """Files called `name` among the user's facts and the presets, the user's first."""
+    return [path for path in (*(folder / name for folder in _overlay), presets() / name) if path.is_file()]
+
+
+@cached
+def rows(path: Path, required: tuple[str, ...] = ()) -> list[dict[str, str]]:
+    """The rows of a CSV file; empty cells are empty text."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file, restval="", restkey="beyond the header")
+            table = list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InvalidInput(f"cannot read {path.name}: {error}") from None
+    missing = [column for column in required if column not in (reader.fieldnames or ())]
+    if missing:
+        raise InvalidInput(f"{path.name} lacks the column {missing[0]!r}. See hardware/README.md.")
+    if any("beyond the header" in row for row in table):
+        raise InvalidInput(f"{path.name} has a row with more cells than its header. Quote cells that hold commas.")
+    return table
+
+
+def table(path: Path) -> dict[str, Any]:
+    """The content of a TOML file."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InvalidInput(f"cannot read {path.name}: {error}") from None
+
+
+def number(text: str, what: str) -> float | None:
+    """A cell as a finite number, or `None` when it is empty."""
+    if not text.strip():
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not abs(value) < float("inf"):
+        raise InvalidInput(f"{what} must be a number, not {clipped(text)}")
+    return value
+
+
+def source_of(row: dict[str, str]) -> Source:
+    """The citation of a row: its columns source, kind and read_on (or date)."""
+    return Source(row["source"], row.get("kind") or "read", row.get("read_on") or row.get("date") or "")
