@@ -1,0 +1,62 @@
+"""Training frameworks by name: which kernels they run, what states they keep, how they count FLOP. Open vocabulary."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from estimator.catalog.files import cached, preset_files, rows
+
+Kernels = Literal["compiled", "fused", "eager"]
+States = Literal["megatron", "deepspeed", "mixed", "amp", "pure", "pure-master", "pure-lora"]
+
+
+@dataclass(frozen=True, slots=True)
+class Framework:
+    """Habits of a training framework.
+
+    kernels: how element-wise passes run: compiled into few kernels, some fused by hand, or one by one (eager)
+    cudnn: whether attention uses the kernels tuned for Hopper and later
+    states: which precision weights, gradients, masters and moments have (see formulas.memory)
+    fused_step: whether the optimizer works in place, without temporaries
+    sequence_parallel: whether tensor parallelism also splits norms and residuals (arXiv:2205.05198)
+    counts_recompute, counts_causal: how it reports FLOP: recomputation added, causal attention halved
+    known: False for a name that nothing matches
+    """
+
+    name: str
+    kernels: Kernels = "fused"
+    cudnn: bool = False
+    states: States = "mixed"
+    fused_step: bool = False
+    sequence_parallel: bool = True
+    counts_recompute: bool = False
+    counts_causal: bool = False
+    known: bool = False
+
+
+@cached
+def framework(name: str) -> Framework:
+    """Habits of the framework that `name` contains; those of a usual one, `known=False`, when none does.
+
+    >>> framework("HF Trainer+PEFT").kernels, framework("my own loop").known
+    ('eager', False)
+    """
+    spelled = name.strip().lower()
+    for path in preset_files("frameworks.csv"):
+        for row in rows(path):
+            if row["match"] in spelled:
+                return _read(row)
+    return Framework(name="")
+
+
+def _read(row: dict[str, str]) -> Framework:
+    return Framework(
+        name=row["match"],
+        kernels=row["kernels"],  # type: ignore[arg-type]  # the file's values are checked by its test
+        cudnn=row["attention"] == "cudnn",
+        states=row["states"],  # type: ignore[arg-type]
+        fused_step=row["optimizer_step"] == "fused",
+        sequence_parallel=row["sequence_parallel"] == "1",
+        counts_recompute=row["flop_convention"] == "hardware",
+        counts_causal=row["attention_counted"] == "causal",
+        known=True,
+    )
