@@ -1,0 +1,193 @@
+"""Language models by name: a preset (`llama-3.1-8b`, a Hugging Face id), a bare size (`7b`, `3.5b`), a config.json."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from estimator.catalog.files import cached, number, preset_files, rows
+from estimator.catalog.hf_config import read_config
+from estimator.catalog.shapes import MOST_PARAMS, checked, scaled
+from estimator.errors import InvalidInput, UnknownName, clipped
+from estimator.formulas.transformer import params
+from estimator.records import Architecture, Experts, LatentAttention, Source
+
+REMEDY = "Give a size such as 7b, a name (estimator catalog models lists them) or a path to a config.json."
+REQUIRED = ("name", "layers", "hidden", "heads", "kv_heads", "head_dim", "ffn", "vocab")
+SIZE = re.compile(r"([+-]?(?:\d[\d_,]*\.?\d*|\.\d+|nan|inf)(?:e[+-]?\d+)?)\s*(m|b|bn|t)(?:[\s-]*param(?:eter)?s?)?")
+UNITS = {"m": 1e6, "b": 1e9, "bn": 1e9, "t": 1e12}
+LEAST_PARAMS = 20e6
+QK_NORM: dict[str, Literal["", "head", "full"]] = {"head": "head", "full": "full"}
+
+
+def architecture(name: str) -> Architecture:
+    """The shape that `name` means.
+
+    A bare size stands for a documented shape (7b is mistral-7b-v0.3, 8b and 70b are llama-3.1) or, at any other
+    size, for the nearest of its family scaled to it and marked assumed.
+
+    >>> architecture("7b").name, architecture("meta-llama/Llama-3.1-8B-Instruct").name
+    ('mistral-7b-v0.3', 'llama-3.1-8b')
+    >>> architecture("3.5b").basis, round(params(architecture("3.5b")) / 1e9, 2)
+    ('assumed', 3.5)
+    """
+    text = name.strip()
+    size = SIZE.fullmatch(text.lower()[:100])
+    if size:
+        return _of_size(text.lower(), _size(size[1], size[2], name))
+    found = _presets().get(_key(text))
+    if found:
+        return preset(found)
+    path = _config_path(text) if text else None
+    if path:
+        return read_config(path)
+    raise UnknownName("language model", name, architecture_names(), REMEDY)
+
+
+@cached
+def architecture_names() -> tuple[str, ...]:
+    """Names of all presets, the user's first."""
+    return tuple(dict.fromkeys(row["name"] for row in _llm_rows()))
+
+
+@cached
+def preset(name: str) -> Architecture:
+    """The preset called exactly `name`."""
+    for row in _llm_rows():
+        if row["name"] == name:
+            return _record(row)
+    raise UnknownName("language model", name, architecture_names(), REMEDY)
+
+
+@cached
+def _llm_rows() -> list[dict[str, str]]:
+    return [row for path in preset_files("llms.csv") for row in rows(path, REQUIRED)]
+
+
+@cached
+def _presets() -> dict[str, str]:
+    """From every spelling of a name to the preset's name; the first row wins."""
+    spellings: dict[str, str] = {}
+    for row in _llm_rows():
+        for text in (row["name"], row.get("hf_id", ""), *row.get("aliases", "").split(";")):
+            if text:
+                spellings.setdefault(_key(text), row["name"])
+    return spellings
+
+
+def _key(name: str) -> str:
+    """A name without maker, case, separators and tuning suffix; dots stay, they tell qwen2.5-7b from qwen2-57b."""
+    last = name.lower().strip("/ ").rpartition("/")[2][:200]
+    plain = re.sub(r"^meta-|[-_](?:instruct|chat|hf)(?=[-_]|$)|[-_]it$", "", last)
+    return re.sub(r"[-_:\s]", "", plain)
+
+
+def _size(digits: str, unit: str, name: str) -> float:
+    try:
+        value = float(digits.replace(",", "").replace("_", "")) * UNITS[unit]
+    except ValueError:
+        value = float("nan")
+    if not LEAST_PARAMS <= value <= MOST_PARAMS:
+        raise InvalidInput(
+            f"a model size must lie between {LEAST_PARAMS / 1e6:g}m and {MOST_PARAMS / 1e12:g}t, not {clipped(name)}"
+        )
+    return value
+
+
+@cached
+def _of_size(text: str, target: float) -> Architecture:
+    ladder = {row["llm"]: row for path in preset_files("sizes.csv")[:1] for row in rows(path, ("size", "llm", "role"))}
+    for llm, row in ladder.items():
+        if row["role"] == "stands for" and _size(row["size"][:-1], row["size"][-1], text) == target:
+            return replace(preset(llm), note="; ".join(filter(None, (f"{row['size']} stands for {llm}", row["note"]))))
+    nearest = min((preset(llm) for llm in ladder), key=lambda arch: _far(arch, target))
+    note = f"no preset has this size: the shape of {nearest.name} scaled to {text}"
+    return replace(scaled(nearest, target, text), note=note)
+
+
+def _far(arch: Architecture, target: float) -> float:
+    """Distance in size, as a ratio of at least 1."""
+    ratio = params(arch) / target
+    return max(ratio, 1 / ratio)
+
+
+def _config_path(text: str) -> Path | None:
+    """The config.json that a text points at, if it points at any file."""
+    try:
+        path = Path(text).expanduser()
+        if path.is_dir():
+            return path / "config.json"
+        if path.is_file() or path.suffix == ".json" or text.startswith((".", "/", "~")):
+            return path
+    except (OSError, ValueError, RuntimeError):
+        return None
+    return None
+
+
+def _experts(count: Callable[[str], int | None]) -> Experts:
+    return Experts(
+        experts=count("experts") or 0,
+        per_token=count("experts_per_token") or 0,
+        ffn=count("expert_ffn") or 0,
+        shared=count("shared_experts") or 0,
+        first_dense_layers=count("first_dense_layers") or 0,
+        layer_every=count("moe_layer_every") or 1,
+    )
+
+
+def _latent(count: Callable[[str], int | None]) -> LatentAttention:
+    return LatentAttention(
+        q_lora_rank=count("q_lora_rank") or 0,
+        kv_lora_rank=count("kv_lora_rank") or 0,
+        qk_nope_head_dim=count("qk_nope_head_dim") or 0,
+        qk_rope_head_dim=count("qk_rope_head_dim") or 0,
+        v_head_dim=count("v_head_dim") or 0,
+    )
+
+
+def _record(row: dict[str, str]) -> Architecture:
+    where = f"llms.csv, {row['name']}"
+
+    def count(column: str) -> int | None:
+        value = number(row.get(column, ""), f"{where}: {column}")
+        return None if value is None else int(value)
+
+    def needed(column: str) -> int:
+        value = count(column)
+        if value is None:
+            raise InvalidInput(f"{where}: {column} is empty")
+        return value
+
+    published = number(row.get("params_published", ""), f"{where}: params_published")
+    kind = row.get("source_kind") or "read"
+    arch = Architecture(
+        name=row["name"],
+        layers=needed("layers"),
+        hidden=needed("hidden"),
+        heads=needed("heads"),
+        kv_heads=needed("kv_heads"),
+        head_dim=needed("head_dim"),
+        ffn=needed("ffn"),
+        vocab=needed("vocab"),
+        gated_mlp=row.get("gated_mlp", "1") != "0",
+        tied_embeddings=row.get("tied_embeddings") == "1",
+        kind="encoder" if row.get("kind") == "encoder" else "decoder",
+        max_context=count("max_context"),
+        sliding_window=count("sliding_window"),
+        global_layers=count("global_layers"),
+        experts=_experts(count) if count("experts") else None,
+        latent=_latent(count) if count("kv_lora_rank") else None,
+        norm_bias=row.get("norm") == "ln",
+        qkv_bias=row.get("qkv_bias") == "1",
+        out_bias=row.get("out_bias") == "1",
+        mlp_bias=row.get("mlp_bias") == "1",
+        qk_norm=QK_NORM.get(row.get("qk_norm", ""), ""),
+        norms_per_layer=count("norms_per_layer") or 2,
+        learned_positions=int(row["positions"]) if row.get("positions", "").isdecimal() else 0,
+        params_published=published,
+        basis="assumed" if kind == "recalled" else "published",
+        sources=(Source(row.get("source") or "the user's llms.csv", kind, row.get("read_on", "")),),
+        note=row.get("note", ""),
+    )
+    return checked(arch, where)
