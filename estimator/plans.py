@@ -45,7 +45,8 @@ class Plan(BaseModel):
         least, most = float(str(extra["least"])), float(str(extra["most"]))
         for end in (number.value, number.low, number.high):
             if end is not None and not (math.isfinite(end) and least <= end <= most):
-                raise ValueError(f"must be between {least:g} and {most:g} {extra['unit']}, not {end:g}")
+                unit = "" if extra["unit"] == "1" else f" {extra['unit']}"
+                raise ValueError(f"must be between {least:g} and {most:g}{unit}, not {end:g}")
         if not (number.low or number.value) <= number.value <= (number.high or number.value):
             raise ValueError(f"the range {number.low:g} to {number.high:g} does not hold the value {number.value:g}")
         return number
@@ -98,6 +99,7 @@ class PeoplePlan(Plan):
     rate_usd_per_hour: Amount = amount("USD/h", 0, 10_000, "people's rate")
     label_rate_usd_per_hour: Amount = amount("USD/h", 0, 10_000, "people's rate")
     staff: Amount = amount("1", 0.05, 10_000)
+    working_hours_per_week: Amount = amount("h/week", 1, 168)
 
 
 class MoneyPlan(Plan):

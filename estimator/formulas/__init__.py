@@ -1,1 +1,7 @@
 """The science: pure functions of floats or arrays, SI units, every one cited. One module per topic of the field."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Real = float | Floats  # a number, or one for each of many layouts, scenarios or rows

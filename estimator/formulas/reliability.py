@@ -4,12 +4,11 @@ Times in seconds; failure rates per node and second.
 """
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
-Floats = NDArray[np.float64]
+from estimator.formulas import Real
 
 
-def time_between_interruptions_s(nodes: ArrayLike, failures_per_node_s: ArrayLike) -> Floats:
+def time_between_interruptions_s(nodes: Real, failures_per_node_s: Real) -> Real:
     """Mean time to interruption of a job on `nodes` nodes [s], failures independent.
 
     Source: arXiv:2410.21680 section III (MTTF = 1 / (N r_f)).
@@ -17,10 +16,10 @@ def time_between_interruptions_s(nodes: ArrayLike, failures_per_node_s: ArrayLik
     >>> round(float(time_between_interruptions_s(2048, 3.79e-3 / 86400)) / 3600, 2)  # Llama 3 405B: 419 in 54 days
     3.09
     """
-    return 1 / (np.asarray(nodes, float) * np.asarray(failures_per_node_s, float))
+    return 1 / (nodes * failures_per_node_s)
 
 
-def checkpoint_interval_s(write_s: ArrayLike, between_interruptions_s: ArrayLike) -> Floats:
+def checkpoint_interval_s(write_s: Real, between_interruptions_s: Real) -> Real:
     """Time between checkpoints that loses least [s].
 
     Source: J. W. Young, "A first order approximation to the optimum checkpoint interval", CACM 17(9), 1974.
@@ -28,12 +27,10 @@ def checkpoint_interval_s(write_s: ArrayLike, between_interruptions_s: ArrayLike
     >>> round(float(checkpoint_interval_s(60, 3.09 * 3600)))
     1155
     """
-    return np.sqrt(2 * np.asarray(write_s, float) * np.asarray(between_interruptions_s, float))
+    return np.sqrt(2 * write_s * between_interruptions_s)
 
 
-def goodput(
-    interval_s: ArrayLike, write_s: ArrayLike, restart_s: ArrayLike, between_interruptions_s: ArrayLike
-) -> Floats:
+def goodput(interval_s: Real, write_s: Real, restart_s: Real, between_interruptions_s: Real) -> Real:
     """Share of wall-clock time that is lasting progress [1]; 0 when the job cannot get ahead.
 
     An interruption costs the restart and, on average, half an interval of lost work; every interval a blocking write.
@@ -42,15 +39,15 @@ def goodput(
     >>> round(float(goodput(1155, 60, 600, 3.09 * 3600)), 3)
     0.85
     """
-    interval, between = np.asarray(interval_s, float), np.asarray(between_interruptions_s, float)
-    lost = (np.asarray(restart_s, float) + interval / 2) / between
-    return np.maximum(1 - lost, 0) / (1 + np.asarray(write_s, float) / interval)
+    interval, between = interval_s, between_interruptions_s
+    lost = (restart_s + interval / 2) / between
+    return np.maximum(1 - lost, 0) / (1 + write_s / interval)
 
 
-def checkpoint_bytes(params: ArrayLike, bytes_per_param: ArrayLike) -> Floats:
+def checkpoint_bytes(params: Real, bytes_per_param: Real) -> Real:
     """Size of one full training checkpoint [B]: weights, master copy and both Adam moments.
 
     >>> float(checkpoint_bytes(8e9, 14)) / 1e9
     112.0
     """
-    return np.asarray(params, float) * np.asarray(bytes_per_param, float)
+    return params * bytes_per_param

@@ -5,14 +5,11 @@ L(N, D) = E + A/N^alpha + B/D^beta (arXiv:2203.15556 equation 2; constants refit
 """
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
-Floats = NDArray[np.float64]
+from estimator.formulas import Real
 
 
-def loss(
-    N: ArrayLike, D: ArrayLike, E: ArrayLike, A: ArrayLike, B: ArrayLike, alpha: ArrayLike, beta: ArrayLike
-) -> Floats:
+def loss(N: Real, D: Real, E: Real, A: Real, B: Real, alpha: Real, beta: Real) -> Real:
     """Expected final loss of one epoch over fresh tokens [nat/token].
 
     Validity: fitted on 70M-16B parameters and up to 500B tokens of MassiveText.
@@ -21,11 +18,11 @@ def loss(
     >>> round(float(loss(70e9, 1.4e12, 1.8169, 482.0, 2085.4, 0.3478, 0.3659)), 3)
     1.973
     """
-    n, d = np.asarray(N, float), np.asarray(D, float)
-    return np.asarray(E, float) + np.asarray(A, float) / n**alpha + np.asarray(B, float) / d**beta
+    n, d = N, D
+    return E + A / n**alpha + B / d**beta
 
 
-def optimal_tokens(N: ArrayLike, A: ArrayLike, B: ArrayLike, alpha: ArrayLike, beta: ArrayLike) -> Floats:
+def optimal_tokens(N: Real, A: Real, B: Real, alpha: Real, beta: Real) -> Real:
     """Tokens at which N parameters are compute-optimal [token]: on the frontier alpha A N^-alpha = beta B D^-beta.
 
     Source: arXiv:2203.15556 equation 4, solved for D at given N.
@@ -33,12 +30,12 @@ def optimal_tokens(N: ArrayLike, A: ArrayLike, B: ArrayLike, alpha: ArrayLike, b
     >>> round(float(optimal_tokens(70e9, 482.0, 2085.4, 0.3478, 0.3659)) / 70e9, 1)  # tokens per parameter
     18.3
     """
-    n = np.asarray(N, float)
-    ratio = np.asarray(beta, float) * np.asarray(B, float) / (np.asarray(alpha, float) * np.asarray(A, float))
-    return (ratio * n**alpha) ** (1 / np.asarray(beta, float))
+    n = N
+    ratio = beta * B / (alpha * A)
+    return (ratio * n**alpha) ** (1 / beta)
 
 
-def optimal_params(C: ArrayLike, A: ArrayLike, B: ArrayLike, alpha: ArrayLike, beta: ArrayLike) -> Floats:
+def optimal_params(C: Real, A: Real, B: Real, alpha: Real, beta: Real) -> Real:
     """Compute-optimal parameters for a budget of C = 6 N D [1].
 
     Source: arXiv:2203.15556 equation 4: N_opt = G (C/6)^(beta/(alpha+beta)), G = (alpha A / (beta B))^(1/(alpha+beta)).
@@ -46,12 +43,12 @@ def optimal_params(C: ArrayLike, A: ArrayLike, B: ArrayLike, alpha: ArrayLike, b
     >>> f"{float(optimal_params(5.76e23, 482.0, 2085.4, 0.3478, 0.3659)):.2e}"  # Gopher's budget
     '7.25e+10'
     """
-    a, b = np.asarray(alpha, float), np.asarray(beta, float)
-    G = (a * np.asarray(A, float) / (b * np.asarray(B, float))) ** (1 / (a + b))
-    return G * (np.asarray(C, float) / 6) ** (b / (a + b))
+    a, b = alpha, beta
+    G = (a * A / (b * B)) ** (1 / (a + b))
+    return G * (C / 6) ** (b / (a + b))
 
 
-def effective_tokens(D: ArrayLike, unique_tokens: ArrayLike, R_star: ArrayLike) -> Floats:
+def effective_tokens(D: Real, unique_tokens: Real, R_star: Real) -> Real:
     """Fresh tokens that D tokens over a smaller unique corpus are worth [token].
 
     R_star: repeats at which a further repeat's worth has decayed by 1/e [1]
@@ -60,7 +57,7 @@ def effective_tokens(D: ArrayLike, unique_tokens: ArrayLike, R_star: ArrayLike) 
     >>> f"{float(effective_tokens(4e9, 1e9, 15.387756)):.3e}"  # four epochs are nearly as good as fresh data
     '3.726e+09'
     """
-    d, u = np.asarray(D, float), np.asarray(unique_tokens, float)
+    d, u = D, unique_tokens
     repeats = np.maximum(d / u - 1, 0)
-    repeated = u * np.asarray(R_star, float) * -np.expm1(-repeats / np.asarray(R_star, float))
+    repeated = u * R_star * -np.expm1(-repeats / R_star)
     return np.where(d <= u, d, u + repeated)

@@ -1,0 +1,46 @@
+"""Learning from preferences and rewards: work per token relative to supervised fine-tuning.
+
+Work is counted in units of N FLOP per token: forward 2, backward 4 (2 when the weights are frozen behind an adapter).
+"""
+
+from estimator.formulas import Real
+
+
+def sft_flop_per_token(params: Real, trainable_share: Real = 1.0) -> Real:
+    """Supervised work per token [FLOP]: 2N forward, 2N activation gradients, 2N weight gradients of what is trained.
+
+    Source: Thinking Machines, "LoRA Without Regret" (2025), compute efficiency of LoRA: (2 N^2 + 6 N R) / 3 N^2.
+
+    >>> float(sft_flop_per_token(1.0, 0.0) / sft_flop_per_token(1.0, 1.0))  # LoRA over full
+    0.6666666666666666
+    """
+    return params * (4 + 2 * trainable_share)
+
+
+def dpo_work_ratio(trainable_share: Real = 1.0) -> Real:
+    """DPO's work per token over supervised work: a frozen reference runs forward too [1].
+
+    Twice the tokens per sample (chosen and rejected) come on top.
+    Source: arXiv:2305.18290 equation 7 (policy and reference log-probabilities of both answers).
+
+    >>> round(float(dpo_work_ratio()), 3)
+    1.333
+    """
+    sft = 4 + 2 * trainable_share
+    return (sft + 2) / sft
+
+
+def policy_gradient_work_ratio(
+    trainable_share: Real, scoring_passes: Real, update_epochs: Real, trained_copies: Real
+) -> Real:
+    """GRPO's or PPO's work per sampled token, generation left out, over supervised work [1].
+
+    scoring_passes: forward passes of reference, reward, value and old policy [1]
+    trained_copies: 2 with a critic, else 1 [1]
+    Source: arXiv:2402.03300 figure 4 (PPO and GRPO side by side).
+
+    >>> round(float(policy_gradient_work_ratio(1.0, 3, 1, 1)), 2)  # GRPO with reference and reward model
+    2.0
+    """
+    sft = 4 + 2 * trainable_share
+    return (2 * scoring_passes + update_epochs * trained_copies * sft) / sft

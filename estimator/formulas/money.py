@@ -1,0 +1,134 @@
+"""Money: what hours, tokens, gigabytes and people cost. US dollars; each function one step a reader can check.
+
+Only arithmetic, ceil, maximum and minimum are used, so that each step is also a spreadsheet formula.
+"""
+
+import numpy as np
+
+from estimator.formulas import Real
+
+HOURS_PER_MONTH = 730.0  # 8,760 hours of a year / 12
+SECONDS_PER_HOUR = 3600.0
+TOKENS_PER_PRICE_UNIT = 1e6  # API prices are per million tokens
+
+
+def machine_usd(machine_s: Real, usd_per_hour: Real) -> Real:
+    """Price of machine time: machine_s device-seconds at usd_per_hour each [USD].
+
+    >>> float(machine_usd(8 * 3600, 2.5))
+    20.0
+    """
+    return machine_s / SECONDS_PER_HOUR * usd_per_hour
+
+
+def token_usd(tokens: Real, usd_per_mtok: Real) -> Real:
+    """Price of tokens at usd_per_mtok a million [USD].
+
+    >>> float(token_usd(3_000_000, 0.25))
+    0.75
+    """
+    return tokens / TOKENS_PER_PRICE_UNIT * usd_per_mtok
+
+
+def people_usd(hours: Real, usd_per_hour: Real) -> Real:
+    """Price of people's time [USD].
+
+    >>> float(people_usd(10, 80))
+    800.0
+    """
+    return hours * usd_per_hour
+
+
+def storage_usd(bytes_held: Real, usd_per_gb_month: Real) -> Real:
+    """Price of holding bytes for a month, in memory or on disk [USD].
+
+    >>> float(storage_usd(50e9, 0.08))
+    4.0
+    """
+    return bytes_held / 1e9 * usd_per_gb_month
+
+
+def owned_usd_per_hour(purchase_usd: Real, years: Real, power_w: Real, usd_per_kwh: Real) -> Real:
+    """Hourly cost of an accelerator one owns: straight-line depreciation plus electricity [USD/h].
+
+    power_w: drawn at the socket, cooling included [W]
+
+    >>> round(float(owned_usd_per_hour(30_000, 4, 800, 0.12)), 3)
+    0.952
+    """
+    return purchase_usd / (years * 8760.0) + (power_w / 1000 * usd_per_kwh)
+
+
+def sent_requests(requests_per_month: Real, retries: Real) -> Real:
+    """Requests the system has to answer, repeats included [1/month].
+
+    >>> float(sent_requests(1000, 0.02))
+    1020.0
+    """
+    return requests_per_month * (1 + retries)
+
+
+def peak_requests_per_s(requests_per_month: Real, peak_to_mean: Real) -> Real:
+    """Request rate of the busy hour [1/s].
+
+    >>> round(float(peak_requests_per_s(2_628_000, 4)), 6)
+    4.0
+    """
+    return requests_per_month * peak_to_mean / (HOURS_PER_MONTH * SECONDS_PER_HOUR)
+
+
+def replicas(peak_requests_per_s: Real, capacity_requests_per_s: Real, target_utilisation: Real) -> Real:
+    """Copies of the LLM that carry the peak, at least one [1].
+
+    >>> float(replicas(4.0, 1.5, 0.7))
+    4.0
+    """
+    usable = capacity_requests_per_s * target_utilisation
+    return np.maximum(np.ceil(peak_requests_per_s / usable), 1.0)
+
+
+def busy_s(requests: Real, capacity_requests_per_s: Real, accelerators: Real) -> Real:
+    """Device-seconds that requests keep a replica's accelerators busy at its full throughput [s].
+
+    >>> float(busy_s(1000, 2.0, 4))
+    2000.0
+    """
+    return requests / capacity_requests_per_s * accelerators
+
+
+def always_on_s(replicas: Real, accelerators: Real) -> Real:
+    """Device-seconds of a month of replicas that are never switched off [s].
+
+    >>> float(always_on_s(1, 1)) / 3600
+    730.0
+    """
+    return replicas * accelerators * (HOURS_PER_MONTH * SECONDS_PER_HOUR)
+
+
+def idle_s(always_on_s: Real, busy_s: Real) -> Real:
+    """Paid device-seconds in which nothing is asked [s].
+
+    >>> float(idle_s(100, 30))
+    70.0
+    """
+    return np.maximum(always_on_s - busy_s, 0.0)
+
+
+def growth_sum(growth_per_month: Real, months: Real) -> Real:
+    """How many first months the whole horizon is worth when every month is (1 + growth) times the last [1].
+
+    >>> float(growth_sum(0.0, 12)), round(float(growth_sum(0.1, 3)), 2)
+    (12.0, 3.31)
+    """
+    g, n = growth_per_month, months
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(g == 0, n, ((1 + g) ** n - 1) / np.where(g == 0, 1, g))
+
+
+def with_contingency(usd: Real, contingency: Real) -> Real:
+    """A cost with its reserve [USD].
+
+    >>> float(with_contingency(100, 0.1))
+    110.00000000000001
+    """
+    return usd * (1 + contingency)

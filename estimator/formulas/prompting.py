@@ -1,0 +1,68 @@
+"""Prompts: how long they get, what prefix caching saves, and what optimising them automatically costs in calls."""
+
+import numpy as np
+
+from estimator.formulas import Real
+
+
+def fixed_prefix_tokens(instruction_tokens: Real, examples: Real, tokens_per_example: Real) -> Real:
+    """The part of a prompt that is the same in every request: instructions and few-shot examples [token].
+
+    >>> float(fixed_prefix_tokens(500, 5, 200))
+    1500.0
+    """
+    return instruction_tokens + examples * tokens_per_example
+
+
+def cached_tokens(fixed_prefix_tokens: Real, cache_hit_rate: Real) -> Real:
+    """Prompt tokens a request finds in the prefix cache, on average [token].
+
+    >>> float(cached_tokens(1500, 0.9))
+    1350.0
+    """
+    return fixed_prefix_tokens * cache_hit_rate
+
+
+def input_usd_per_request(
+    prompt_tokens: Real,
+    cached_tokens: Real,
+    usd_per_mtok: Real,
+    cache_read_usd_per_mtok: Real,
+    cache_write_usd_per_mtok: Real,
+    written_tokens: Real = 0.0,
+) -> Real:
+    """Price of one request's input [USD]: every token is billed once, as read from, written to, or outside the cache.
+
+    >>> float(input_usd_per_request(10_000, 8_000, 3.0, 0.3, 3.75, 1_000)) # 1,000 at 3, 8,000 at 0.3, 1,000 at 3.75
+    0.00915
+    """
+    read, written = cached_tokens, written_tokens
+    plain = prompt_tokens - read - written
+    return (plain * usd_per_mtok + read * cache_read_usd_per_mtok + written * cache_write_usd_per_mtok) / 1e6
+
+
+def mipro_calls(candidates: Real, validation: Real, minibatch: Real, full_every: Real) -> Real:
+    """Calls of the program that MIPROv2 makes for one few-shot predictor [1].
+
+    trials = max(2 V log2(n), 1.5 n) with V = 2 searched variables; each tries a minibatch, and every
+    `full_every` trials the best candidate runs on the whole validation set, once more at the end.
+    Source: stanfordnlp/dspy dspy/teleprompt/mipro_optimizer_v2.py lines 280-287 and 365-395 (2026-08-21).
+
+    >>> float(mipro_calls(6, 100, 35, 5))  # the "light" setting
+    650.0
+    """
+    n = candidates
+    trials = np.floor(np.maximum(2 * 2 * np.log2(n), 1.5 * n))
+    full_runs = np.floor(trials / full_every) + 1
+    return minibatch * trials + validation * full_runs
+
+
+def search_calls(candidates: Real, evaluation_samples: Real) -> Real:
+    """Calls of a search that scores each candidate instruction on an evaluation set (APE, OPRO) [1].
+
+    Source: arXiv:2211.01910 algorithm 1; arXiv:2309.03409 section 5.1.
+
+    >>> float(search_calls(200 * 8, 261))  # OPRO on GSM8K: 200 steps of 8 instructions, 3.5 % of the training set
+    417600.0
+    """
+    return candidates * evaluation_samples
