@@ -1,0 +1,77 @@
+"""Facts about serving engines, and the constants fitted for serving."""
+
+import json
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
+
+from estimator.paths import data_folder, presets
+from estimator.records import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """How a serving engine works, as far as it changes times and memory.
+
+    launch: how a step's kernels are started; kernels: whose they are
+    memory_fraction: share of the accelerator's memory it lets itself use [1]
+    prefill_chunk: most tokens of one forward pass of a prompt [token]
+    family: the listed engine it is, the key of its fitted factor; known: whether it is listed
+    """
+
+    name: str
+    family: str
+    launch: Literal["graph", "fused", "eager"]
+    kernels: str
+    batching: Literal["continuous", "static"]
+    memory_fraction: float
+    prefill_chunk: int
+    int4: Literal["marlin", "dequant"]
+    year: int
+    layer_split: bool = False
+    known: bool = True
+    source: Source | None = None
+
+
+@cache
+def engine(name: str) -> Engine:
+    """The facts about an engine; one that is not listed gets the default's, and says so with `known = False`.
+
+    >>> engine("vllm").launch, engine("trt-llm").family, engine("my-own-server").known
+    ('graph', 'tensorrt-llm', False)
+    """
+    tables = _tables()
+    key = name.strip().lower().replace(" ", "-").replace("_", "-")
+    key = tables["alias"].get(key, key)
+    known = key in tables["engine"] and key != "default"
+    entry = _resolved(key if known else "default", tables["engine"])
+    source = tables["source"][entry.pop("source")]
+    return Engine(name=name, family=key, known=known, source=source, **entry)
+
+
+def known_engines() -> tuple[str, ...]:
+    """Listed engines, without aliases."""
+    return tuple(name for name in _tables()["engine"] if name != "default")
+
+
+def _resolved(key: str, engines: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """An entry over the one it is `like`, over the default."""
+    entry = dict(engines[key])
+    base = entry.pop("like", "default")
+    return entry if key == "default" else {**_resolved(base, engines), **entry}
+
+
+@cache
+def _tables() -> dict[str, Any]:
+    with (presets() / "engines.toml").open("rb") as file:
+        tables = tomllib.load(file)
+    tables["source"] = {row["id"]: Source(row["title"], row["kind"]) for row in tables["source"]}
+    return tables
+
+
+@cache
+def serving_fit() -> dict[str, Any]:
+    """The generated constants of serving: parameters, engine factors, folds and residual quantiles."""
+    fitted: dict[str, Any] = json.loads((data_folder("calibration") / "fitted" / "serving.json").read_text("utf-8"))
+    return fitted

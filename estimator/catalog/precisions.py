@@ -1,0 +1,101 @@
+"""Number formats by name. The vocabulary is open: an unlisted name's bits are read from it, and marked assumed."""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from estimator.errors import UnknownName
+from estimator.paths import presets
+from estimator.records import Precision, Source
+
+_GROUP_SCALE_BITS = 20.0  # a 16-bit scale and a 4-bit zero point, as AWQ and GPTQ store for each group
+_DIGITS = re.compile(r"(?<![\d.])(\d{1,2}(?:\.\d+)?)")
+_GROUP = re.compile(r"g(\d{2,4})(?!\d)")
+_GGUF = re.compile(r"^(?:i|t)?q(\d)(?:_|$)")
+
+
+@cache
+def precision(name: str) -> Precision:
+    """A number format: bits per value with its scales [bit], and the format its products are done in.
+
+    Unlisted names are parsed: `exl2-4.65`, `q5_0`, `int4-g32`, `w4a16`, `3bit`; such a precision is marked assumed.
+    Of `fp8/bf16` (products in either, by the chip) the first is taken. Raises UnknownName when no bits can be read.
+
+    >>> precision("awq").bits, precision("exl2-4.65").bits, precision("exl2-4.65").assumed
+    (4.15625, 4.65, True)
+    """
+    key = name.strip().lower().replace(" ", "").split("/")[0]
+    tables = _tables()
+    key = tables["alias"].get(key, key)
+    if key in tables["format"]:
+        return _listed(name, tables["format"][key], tables["source"])
+    bits = _bits_from(key)
+    if bits is None:
+        known = [*tables["format"], *tables["alias"]]
+        raise UnknownName("precision", name, known, "Bits are read from a name such as 'int4-g128' or 'exl2-4.65'.")
+    return Precision(name, bits, _compute_of(key, bits), assumed=True)
+
+
+def head_precision(name: str) -> Precision:
+    """What embeddings and the output projection are stored in: GGUF and 16-bit formats as the rest, others 16 bits.
+
+    >>> head_precision("awq").bits, head_precision("q4_0").bits
+    (16.0, 4.5)
+    """
+    weights = precision(name)
+    key = name.strip().lower().split("/")[0]
+    tables = _tables()
+    entry = tables["format"].get(tables["alias"].get(key, key))
+    if entry is not None:
+        return precision(entry["head"]) if "head" in entry else weights
+    return weights if weights.bits > 8 or _GGUF.match(key) or key.startswith("exl") else precision("bf16")
+
+
+def known_precisions() -> tuple[str, ...]:
+    """Listed names and aliases."""
+    tables = _tables()
+    return (*tables["format"], *tables["alias"])
+
+
+def _listed(name: str, entry: Mapping[str, Any], sources: Mapping[str, Source]) -> Precision:
+    return Precision(name, float(entry["bits"]), entry["compute"], (sources[entry["source"]],))
+
+
+def _bits_from(key: str) -> float | None:
+    """Bits per weight that a name states, scales of its groups added [bit]."""
+    if key.startswith("exl"):
+        key = key.split("-", 1)[-1] if "-" in key else key[4:].lstrip("_")
+    group = _GROUP.search(key)
+    found = _DIGITS.search(_GROUP.sub("", key))
+    if found is None or not 1 <= float(found[1]) <= 64:
+        return None
+    bits = float(found[1])
+    if _GGUF.match(key):
+        return bits + 0.5  # a 16-bit scale per 32 weights
+    if group and bits < 16:
+        return bits + _GROUP_SCALE_BITS / int(group[1])
+    return bits
+
+
+def _compute_of(key: str, bits: float) -> str:
+    activations = re.search(r"a(\d+)", key)
+    if bits >= 32:
+        return "fp32"
+    if key.startswith(("fp8", "mxfp8")) or (activations and activations[1] == "8" and "fp" in key):
+        return "fp8"
+    if activations and activations[1] == "8":
+        return "int8"
+    return "bf16" if key.startswith("bf") else "fp16"
+
+
+@cache
+def _tables() -> dict[str, Any]:
+    """The preset file: formats, aliases, and its sources as records."""
+    with (presets() / "precisions.toml").open("rb") as file:
+        tables = tomllib.load(file)
+    tables["source"] = {
+        row["id"]: Source(row["title"], row["kind"], str(row.get("date", ""))) for row in tables["source"]
+    }
+    return tables

@@ -1,0 +1,192 @@
+"""Inference, counted: what one forward pass reads, multiplies and sends, and what a batch of requests holds.
+
+Nothing here is timed or measured. Symbols: `tokens` are new tokens of one sequence, `context` those already cached,
+`sequences` how many sequences share the pass. All counts are of the whole LLM; who shares them divides them.
+"""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from estimator.formulas import transformer
+from estimator.records import Architecture
+
+Floats = NDArray[np.float64]
+
+LOGIT_BYTES = 4.0  # logits are kept in 32 bits
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One forward pass, counted; fields are floats or arrays of one shape.
+
+    rows: tokens that go through the weights together [token]
+    dense_weights, expert_weights: layer weights read, expected number for experts [1]
+    dense_flop, expert_flop: work on them [FLOP]
+    expert_rows: tokens of the average visited expert [token]
+    head_weights, head_flop, logit_bytes: the output projection [1], [FLOP], [B]
+    attention_flop, kv_bytes: scores and values [FLOP]; cache read and written [B]
+    stream_bytes: the residual stream, once per layer [B]
+    layers, sequences: [1]
+    """
+
+    rows: Floats
+    sequences: Floats
+    layers: Floats
+    dense_weights: Floats
+    dense_flop: Floats
+    expert_weights: Floats
+    expert_flop: Floats
+    expert_rows: Floats
+    head_weights: Floats
+    head_flop: Floats
+    logit_bytes: Floats
+    attention_flop: Floats
+    kv_bytes: Floats
+    stream_bytes: Floats
+
+
+def expert_coverage(experts: ArrayLike, per_token: ArrayLike, tokens: ArrayLike) -> Floats:
+    """Share of the experts that at least one of `tokens` visits, if each chooses evenly [1].
+
+    1 - (1 - k/E)^T. Real routers are uneven, so fewer are visited.
+    Source: expected coverage of T independent draws (Feller, An Introduction to Probability Theory I, IV.2).
+
+    >>> round(float(expert_coverage(8, 2, 1)), 3), round(float(expert_coverage(8, 2, 8)), 3)
+    (0.25, 0.9)
+    """
+    share = np.asarray(per_token, float) / np.asarray(experts, float)
+    return 1.0 - (1.0 - share) ** np.asarray(tokens, float)
+
+
+def forward_pass(
+    arch: Architecture,
+    tokens: ArrayLike,
+    context: ArrayLike = 0.0,
+    sequences: ArrayLike = 1.0,
+    kv_value_bytes: ArrayLike = 2.0,
+) -> Pass:
+    """Count a pass of `sequences` sequences, `tokens` new ones each after `context` cached ones.
+
+    Encoders have no output projection and no cache; decoders compute the logits of each sequence's last token.
+    Source: arXiv:2001.08361 section 2.1 (2 FLOP per weight and token); arXiv:2309.06180 section 1 (KV cache).
+
+    >>> from estimator.records import Architecture
+    >>> step = forward_pass(Architecture("llama-2-7b", 32, 4096, 32, 32, 128, 11008, 32000), 1, context=1023)
+    >>> float(step.dense_weights), float(step.kv_bytes) / 2**20
+    (6476005376.0, 512.0)
+    """
+    new, cached, count = (np.asarray(value, float) for value in (tokens, context, sequences))
+    rows = new * count
+    head = float(transformer.head_params(arch))
+    dense, expert = _dense_weights(arch), _expert_weights(arch)
+    moe = arch.experts
+    coverage = expert_coverage(moe.experts, moe.per_token, rows) if moe else np.zeros_like(rows)
+    visited = moe.per_token / moe.experts if moe else 0.0
+    numbers = np.broadcast_arrays(
+        rows,
+        count,
+        float(arch.layers),
+        dense,
+        2.0 * dense * rows,
+        expert * coverage,
+        2.0 * expert * visited * rows,
+        rows * visited / np.maximum(coverage, 1e-12),
+        head,
+        2.0 * head * count,
+        LOGIT_BYTES * arch.vocab * count * (head > 0),
+        count * transformer.attention_flop(arch, new, cached),
+        count * transformer.kv_bytes(arch, new + cached, kv_value_bytes),
+        2.0 * arch.hidden * rows * arch.layers,
+    )
+    return Pass(*(np.asarray(number, float) for number in numbers))
+
+
+def _expert_weights(arch: Architecture) -> float:
+    """Weights of all routed experts [1]."""
+    if arch.experts is None:
+        return 0.0
+    return float(arch.moe_layers * arch.experts.experts * transformer.mlp_weights(arch, arch.experts.ffn))
+
+
+def _dense_weights(arch: Architecture) -> float:
+    """Layer weights that every token passes through: attention, dense and shared feed-forward, routers [1]."""
+    visited = transformer.matmul_params(arch, with_head=False)
+    if arch.experts is None:
+        return float(visited)
+    return visited - _expert_weights(arch) * arch.experts.per_token / arch.experts.experts
+
+
+def stacked(passes: list[Pass]) -> Pass:
+    """Passes of different LLMs as one, each count an array of one entry per pass."""
+    names = [field.name for field in fields(Pass)]
+    return Pass(*(np.array([float(getattr(one, name)) for one in passes]) for name in names))
+
+
+def kv_slots(free_bytes: ArrayLike, bytes_per_sequence: ArrayLike) -> Floats:
+    """Sequences whose cache fits, not rounded [1]; without a cache, no bound.
+
+    Source: arXiv:2309.06180 section 4.2 (a cache of blocks without fragmentation).
+
+    >>> float(kv_slots(64e9, 0.5e9))
+    128.0
+    """
+    held = np.asarray(bytes_per_sequence, float)
+    free = np.maximum(np.asarray(free_bytes, float), 0.0)
+    return np.where(held > 0, free / np.maximum(held, 1e-9), np.inf)
+
+
+def continuous_requests_per_s(
+    batch: ArrayLike, output_tokens: ArrayLike, prefill_s: ArrayLike, step_s: ArrayLike
+) -> Floats:
+    """Requests finished per second when `batch` slots are kept full and every prompt interrupts all of them [1/s].
+
+    A slot's cycle is its own tokens, output_tokens x step_s, and the prompts of the whole batch, batch x prefill_s.
+    Source: iteration-level scheduling, Orca (OSDI 2022) section 3.1.
+
+    >>> round(float(continuous_requests_per_s(64, 100, 0.02, 0.03)), 2)
+    14.95
+    """
+    batch = np.asarray(batch, float)
+    return batch / (np.asarray(output_tokens, float) * step_s + batch * np.asarray(prefill_s, float))
+
+
+def speculative_tokens(acceptance: ArrayLike, drafted: ArrayLike) -> Floats:
+    """Expected tokens per step of the large LLM when `drafted` are proposed and each is accepted with `acceptance` [1].
+
+    Source: arXiv:2211.17192 equation (1): (1 - a^(g+1)) / (1 - a).
+
+    >>> round(float(speculative_tokens(0.8, 4)), 3)
+    3.362
+    """
+    rate, count = np.asarray(acceptance, float), np.asarray(drafted, float)
+    return np.where(rate >= 1, count + 1, (1 - rate ** (count + 1)) / np.maximum(1 - rate, 1e-12))
+
+
+def adapter_params(arch: Architecture, rank: ArrayLike) -> Floats:
+    """Parameters of one LoRA adapter on every linear layer [1]: rank x (inputs + outputs) of each matrix.
+
+    Source: arXiv:2106.09685 section 4.1. Experts are left out, as serving engines do.
+
+    >>> from estimator.records import Architecture
+    >>> float(adapter_params(Architecture("llama-2-7b", 32, 4096, 32, 32, 128, 11008, 32000), 16))
+    39976960.0
+    """
+    query, key_value = arch.heads * arch.head_dim, arch.kv_heads * arch.head_dim
+    attention = 2 * (arch.hidden + query) + 2 * (arch.hidden + key_value)
+    feed_forward = (3 if arch.gated_mlp else 2) * (arch.hidden + arch.ffn)
+    dense_layers = arch.layers - arch.moe_layers
+    return np.asarray(rank, float) * (arch.layers * attention + dense_layers * feed_forward)
+
+
+def ring_all_reduce_bytes(message_bytes: ArrayLike, members: ArrayLike) -> Floats:
+    """Bytes each member sends in an all-reduce [B]: 2 (n-1)/n of the message.
+
+    Source: Patarasuk and Yuan, J. Parallel Distrib. Comput. 69 (2009) section 3.
+
+    >>> float(ring_all_reduce_bytes(1e6, 4))
+    1500000.0
+    """
+    count = np.asarray(members, float)
+    return 2.0 * (count - 1.0) / count * np.asarray(message_bytes, float)

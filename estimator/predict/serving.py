@@ -1,0 +1,356 @@
+"""Serving: latency, throughput and memory of inference, from an architecture, accelerators, a plan and a traffic.
+
+Lengths, batches and rates may be arrays, which broadcast; the answer for an array is that for its elements.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from estimator.catalog.engines import serving_fit
+from estimator.errors import DoesNotFit, InvalidInput
+from estimator.formulas import queueing, transformer
+from estimator.formulas.serving import Pass, adapter_params, continuous_requests_per_s, forward_pass, kv_slots
+from estimator.predict import serving_memory as memory
+from estimator.predict.serving_machine import ServingPlan, machine
+from estimator.predict.serving_time import Constants, pass_s
+from estimator.records import Accelerator, Architecture, Cluster
+
+Floats = NDArray[np.float64]
+
+MOST_SEQUENCES = 2048  # engines admit no more at once
+P90_NORMAL = 1.2816  # standard deviations above the mean of which a tenth lies
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What is asked of a replica. One of requests_per_s, concurrency and batch at most; none is one at a time.
+
+    prompt_tokens, output_tokens: of one request; cached_tokens: of the prompt, found in a prefix cache [token]
+    requests_per_s: open loop, Poisson [1/s]; concurrency: closed loop, so many always in flight [1]
+    batch: a static batch, started and finished together [1]
+    """
+
+    prompt_tokens: ArrayLike
+    output_tokens: ArrayLike
+    cached_tokens: ArrayLike = 0.0
+    requests_per_s: ArrayLike | None = None
+    concurrency: ArrayLike | None = None
+    batch: ArrayLike | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse more than one kind of load, and lengths that make no sense."""
+        if sum(load is not None for load in (self.requests_per_s, self.concurrency, self.batch)) > 1:
+            raise InvalidInput("give one of requests_per_s, concurrency and batch")
+        if np.any(np.asarray(self.prompt_tokens) < 0) or np.any(np.asarray(self.output_tokens) < 0):
+            raise InvalidInput("prompt_tokens and output_tokens must not be negative")
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What a replica does under a traffic. Times [s], rates [1/s], memory [B per accelerator].
+
+    capacity_requests_per_s: of one replica when saturated; utilisation: of one replica [1]
+    replicas: for the requests per second asked, at the target utilisation [1]
+    max_concurrency: sequences of this traffic whose cache fits [1]; max_context: tokens of a lone sequence [token]
+    """
+
+    ttft_s: Floats
+    tpot_s: Floats
+    tpot_p90_s: Floats
+    latency_s: Floats
+    output_tokens_per_s: Floats
+    total_tokens_per_s: Floats
+    requests_per_s: Floats
+    capacity_requests_per_s: Floats
+    concurrency: Floats
+    max_concurrency: Floats
+    max_context: float
+    weights_bytes: float
+    kv_bytes_per_token: float
+    kv_bytes_available: float
+    activations_bytes: float
+    reserve_bytes: float
+    fits: bool
+    accelerators: int
+    replicas: Floats
+    utilisation: Floats
+    energy_j_per_token: Floats
+
+
+def constants(fold: str | None = None) -> Constants:
+    """Fitted constants by name; `fold` names a source to leave out."""
+    fit = serving_fit()
+    if fold is None:
+        return {name: entry["value"] for name, entry in fit["parameters"].items()}
+    values: Mapping[str, float] = fit["folds"][fold]["parameters"]
+    return values
+
+
+def prefill_s(
+    arch: Architecture,
+    cluster: Cluster,
+    plan: ServingPlan,
+    prompt_tokens: ArrayLike,
+    cached_tokens: ArrayLike = 0.0,
+    batch: ArrayLike = 1.0,
+) -> Floats:
+    """Time to read `batch` prompts of which `cached_tokens` each are in a prefix cache, first token included [s]."""
+    prompt = np.asarray(prompt_tokens, float)
+    cached = np.minimum(np.asarray(cached_tokens, float), np.maximum(prompt - 1.0, 0.0))
+    work = forward_pass(arch, np.maximum(prompt - cached, 1.0), cached, batch, plan.cache.bytes)
+    return _timed(arch, cluster, plan, work)
+
+
+def decode_step_s(
+    arch: Architecture, cluster: Cluster, plan: ServingPlan, context_tokens: ArrayLike, batch: ArrayLike = 1.0
+) -> Floats:
+    """Time of one step that adds a token to each of `batch` sequences with `context_tokens` cached [s].
+
+    With speculative decoding it is a token's share of a step that verifies several.
+    """
+    tokens = plan.draft_accepted_tokens
+    work = forward_pass(arch, tokens, context_tokens, batch, plan.cache.bytes)
+    return _timed(arch, cluster, plan, work) / tokens
+
+
+def _timed(arch: Architecture, cluster: Cluster, plan: ServingPlan, work: Pass) -> Floats:
+    found = constants()
+    on = machine(arch, cluster, plan)
+    return pass_s(work, on, found) + _adapters_s(arch, plan, work, on.bytes_per_s, found)
+
+
+def _adapters_s(arch: Architecture, plan: ServingPlan, work: Pass, bytes_per_s: Floats, found: Constants) -> Floats:
+    """Unmerged adapters: their weights and two more small products per matrix [s]; merged ones cost nothing.
+
+    Source: S-LoRA, arXiv:2311.03285 section 4 (batched computation beside the base weights); Punica, arXiv:2310.18547.
+    """
+    if not plan.adapters:
+        return np.zeros(np.shape(work.rows))
+    used = np.minimum(float(plan.adapters), work.sequences)
+    read = used * 2.0 * adapter_params(arch, plan.adapter_rank) / plan.tp
+    return read / (found["stream"] * bytes_per_s) + work.layers * found["graph_layer"]
+
+
+def serving(
+    arch: Architecture, cluster: Cluster, plan: ServingPlan, traffic: Traffic, target_utilisation: float = 0.7
+) -> Serving:
+    """Latency, throughput and memory of replicas of `plan` under `traffic`."""
+    prompt, output = np.asarray(traffic.prompt_tokens, float), np.maximum(np.asarray(traffic.output_tokens, float), 1.0)
+    held = memory_split(arch, cluster, plan)
+    slots = np.maximum(kv_slots(held.kv_available, _sequence_bytes(arch, plan, prompt + output)), 1.0)
+    slots = np.minimum(slots, MOST_SEQUENCES)
+    load = Load(arch, cluster, plan, prompt, output, np.asarray(traffic.cached_tokens, float), slots)
+    capacity = load.requests_per_s(slots)
+    replicas = np.ones(np.shape(capacity))
+    if traffic.requests_per_s is not None:
+        replicas = queueing.servers_for(traffic.requests_per_s, capacity, target_utilisation)
+    active, ttft, tpot, p90, rate = load.answer(traffic, capacity, replicas)
+    use = np.minimum(rate / capacity, 1.0)
+    power = _power_w(cluster.accelerator, active) * plan.layout.accelerators
+    return Serving(
+        ttft_s=ttft,
+        tpot_s=tpot,
+        tpot_p90_s=p90,
+        latency_s=ttft + (output - 1.0) * tpot,
+        output_tokens_per_s=rate * output,
+        total_tokens_per_s=rate * (prompt + output),
+        requests_per_s=rate,
+        capacity_requests_per_s=capacity,
+        concurrency=active,
+        max_concurrency=slots,
+        max_context=held.max_context,
+        weights_bytes=held.weights,
+        kv_bytes_per_token=float(_sequence_bytes(arch, plan, 1.0)),
+        kv_bytes_available=held.kv_available,
+        activations_bytes=held.activations,
+        reserve_bytes=held.reserve,
+        fits=held.kv_available >= float(np.max(_sequence_bytes(arch, plan, prompt + output))),
+        accelerators=plan.layout.accelerators,
+        replicas=replicas,
+        utilisation=use,
+        energy_j_per_token=power / np.maximum(rate * output, 1e-12),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """One kind of request on one replica; `slots` sequences fit."""
+
+    arch: Architecture
+    cluster: Cluster
+    plan: ServingPlan
+    prompt: Floats
+    output: Floats
+    cached: Floats
+    slots: Floats
+
+    def step_s(self, batch: ArrayLike) -> Floats:
+        """Decode step in the middle of the output, without other requests' prompts [s]."""
+        return decode_step_s(self.arch, self.cluster, self.plan, self.prompt + self.output / 2.0, batch)
+
+    def prompt_s(self) -> Floats:
+        """One prompt among others: what it adds to the engine's work [s]."""
+        return prefill_s(self.arch, self.cluster, self.plan, self.prompt, self.cached)
+
+    def requests_per_s(self, batch: ArrayLike) -> Floats:
+        """Requests finished per second with `batch` slots kept full [1/s]."""
+        return continuous_requests_per_s(batch, self.output, self.prompt_s(), self.step_s(batch))
+
+    def tpot_s(self, batch: Floats, deviations: float = 0.0) -> Floats:
+        """Time per output token: a step and its share of the prompts that interrupt it [s].
+
+        deviations: standard deviations above the mean, as the number of interruptions is Poisson
+        """
+        found = constants()["interference"]
+        prompts = found * np.maximum(batch - 1.0, 0.0)
+        prompts = prompts + deviations * np.sqrt(prompts)
+        return self.step_s(batch) + prompts * self.prompt_s() / self.output
+
+    def answer(
+        self, traffic: Traffic, capacity: Floats, replicas: Floats
+    ) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+        """Active sequences, TTFT, TPOT, its 90th percentile, and requests per second of one replica."""
+        if traffic.batch is not None:
+            return self._static(np.asarray(traffic.batch, float))
+        if traffic.requests_per_s is not None:
+            return self._open(np.asarray(traffic.requests_per_s, float) / replicas, capacity)
+        return self._closed(np.asarray(1.0 if traffic.concurrency is None else traffic.concurrency, float))
+
+    def _static(self, batch: Floats) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+        ttft = prefill_s(self.arch, self.cluster, self.plan, self.prompt, self.cached, batch)
+        tpot = self.step_s(batch)
+        return batch, ttft, tpot, tpot, batch / (ttft + (self.output - 1.0) * tpot)
+
+    def _closed(self, clients: Floats) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+        found = constants()
+        active = np.minimum(clients, self.slots)
+        rate = self.requests_per_s(active)
+        prompt = self.prompt_s()
+        use = np.minimum(rate * prompt, 0.98)
+        queued = (clients - active) / rate
+        wait = found["burst"] * (active - 1.0) / 2.0 * prompt + queueing.mg1_wait_s(use / prompt, prompt)
+        ttft = prompt + np.where(active > 1, wait + found["first_token"], 0.0) + queued
+        return active, ttft, self.tpot_s(active), self.tpot_s(active, P90_NORMAL), rate
+
+    def _open(self, rate: Floats, capacity: Floats) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+        """Little's law closes the loop: as many are active as arrive while one is served."""
+        rate = np.minimum(rate, 0.999 * capacity)
+        low, high = np.ones(np.shape(rate * self.slots)), np.broadcast_to(self.slots, np.shape(rate * self.slots))
+        for _ in range(40):
+            middle = (low + high) / 2.0
+            enough = self.requests_per_s(middle) >= rate
+            low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+        active, prompt = high, self.prompt_s()
+        service = self.slots / capacity
+        wait = queueing.mg1_wait_s(np.minimum(rate, 0.98 / prompt), prompt)
+        wait = wait + queueing.mmc_wait_s(self.slots, rate, service)
+        tpot = self.tpot_s(active)
+        ttft = prompt + constants()["first_token"] + wait
+        return active, ttft, tpot, self.tpot_s(active, P90_NORMAL), rate
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Memory of one accelerator of a replica [B]; max_context: tokens of a lone sequence [token]."""
+
+    weights: float
+    activations: float
+    reserve: float
+    kv_available: float
+    max_context: float
+
+
+def memory_split(arch: Architecture, cluster: Cluster, plan: ServingPlan) -> Memory:
+    """Where the memory of each accelerator goes; the cache may have what the rest leaves."""
+    facts, layout = plan.facts, plan.layout
+    fraction = facts.memory_fraction if plan.memory_fraction is None else plan.memory_fraction
+    usable = memory.usable_bytes(cluster.accelerator, fraction)
+    weights = memory.weights_bytes(arch, plan.weights, plan.head, layout)
+    weights += memory.adapters_bytes(arch, plan.adapters, plan.adapter_rank, layout)
+    activations = memory.activation_bytes(arch, facts, layout)
+    context = memory.CONTEXT_BYTES if cluster.accelerator.kind == "gpu" else 0.0
+    available = max(usable - weights - activations - context, 0.0)
+    reserve = cluster.accelerator.memory_bytes - usable + context
+    return Memory(weights, activations, reserve, available, _longest(arch, plan, available))
+
+
+def _longest(arch: Architecture, plan: ServingPlan, available: float) -> float:
+    """Tokens of a lone sequence whose cache fits, by bisection: windows make it uneven [token]."""
+    limit = float(arch.max_context or 1_000_000)
+    low, high = 0.0, limit
+    if arch.kind == "encoder" or float(_sequence_bytes(arch, plan, limit)) <= available:
+        return limit
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (middle, high) if float(_sequence_bytes(arch, plan, middle)) <= available else (low, middle)
+    return float(np.floor(low))
+
+
+def _sequence_bytes(arch: Architecture, plan: ServingPlan, tokens: ArrayLike) -> Floats:
+    """Cache of one sequence on the accelerators that hold it [B]; attention replicas share out the sequences."""
+    held = memory.kv_sequence_bytes(arch, tokens, plan.cache, plan.layout)
+    return held / plan.layout.attention_replicas
+
+
+def smallest_fit(arch: Architecture, accelerator: Accelerator, plan: ServingPlan, most: int = 64) -> int:
+    """Fewest accelerators, a power of two as tensor-parallel group, that hold weights and one full-context sequence.
+
+    Raises DoesNotFit when `most` are not enough.
+    """
+    from dataclasses import replace
+
+    context = arch.max_context or 4096
+    tp = 1
+    while tp <= most:
+        cut = replace(plan, tp=tp)
+        held = memory_split(arch, Cluster(accelerator, tp * plan.pp, max(tp, accelerator.per_node or 8)), cut)
+        if held.kv_available > 0 and held.max_context >= context:
+            return tp
+        tp *= 2
+    raise DoesNotFit(
+        f"{arch.name} in {plan.weight_precision} with {context:,} tokens of context does not fit {most} x "
+        f"{accelerator.title}. Use fewer bits, a shorter context or a larger accelerator."
+    )
+
+
+def embedding_sequences_per_s(
+    arch: Architecture, cluster: Cluster, plan: ServingPlan, tokens: ArrayLike, batch: ArrayLike = 32.0
+) -> Floats:
+    """Sequences of `tokens` embedded per second in batches of `batch` [1/s]."""
+    return np.asarray(batch, float) / prefill_s(arch, cluster, plan, tokens, 0.0, batch)
+
+
+def rerank_s(
+    arch: Architecture,
+    cluster: Cluster,
+    plan: ServingPlan,
+    query_tokens: ArrayLike,
+    passage_tokens: ArrayLike,
+    passages: ArrayLike,
+) -> Floats:
+    """Time to score `passages` query-passage pairs in one batch [s]."""
+    return prefill_s(arch, cluster, plan, np.asarray(query_tokens, float) + passage_tokens, 0.0, passages)
+
+
+def interval(
+    group: str, known_accelerator: bool = True, known_engine: bool = True, known_architecture: bool = True
+) -> tuple[float, float]:
+    """80 % half widths of log(time) below and above a prediction [1], from runs whose source was left out.
+
+    group: decode | prefill | offline | tpot | ttft | embedding; each thing not seen in the fit widens them.
+    """
+    ranges = serving_fit()["intervals"]
+    if group not in ranges:
+        raise InvalidInput(f"group must be one of {', '.join(ranges)}, not {group!r}")
+    unseen = (not known_accelerator) + (not known_engine) + (not known_architecture)
+    factor = float(np.sqrt(1.0 + 0.25 * unseen))
+    return ranges[group]["down"] * factor, ranges[group]["up"] * factor
+
+
+def _power_w(device: Accelerator, active: ArrayLike) -> Floats:
+    """Power drawn while serving [W]: 63 % of the rated at small batches, 84 % at large ones."""
+    share = 0.63 + 0.21 * np.clip(np.log2(np.maximum(np.asarray(active, float), 8.0) / 8.0) / 4.0, 0.0, 1.0)
+    return share * (device.tdp_w or np.nan)

@@ -1,0 +1,73 @@
+"""Memory of a serving replica: weights, KV cache, activations and the engine's reserve, per accelerator."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from estimator.catalog.engines import Engine
+from estimator.formulas import transformer
+from estimator.formulas.serving import adapter_params
+from estimator.records import Accelerator, Architecture, Precision
+
+Floats = NDArray[np.float64]
+
+CONTEXT_BYTES = 0.6e9  # driver context, workspace and graphs of one process on an accelerator
+LOGIT_SEQUENCES = 256  # sequences whose logits an engine keeps room for
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a replica is cut: tensor, pipeline and expert parallelism."""
+
+    tp: int = 1
+    pp: int = 1
+    ep: int = 1
+
+    @property
+    def accelerators(self) -> int:
+        """Accelerators of one replica [1]; experts may spread over more than the tensor group."""
+        return max(self.tp, self.ep) * self.pp
+
+    @property
+    def attention_replicas(self) -> int:
+        """Copies of the attention layers: data parallelism inside an expert-parallel group [1]."""
+        return max(self.ep // self.tp, 1)
+
+
+def weights_bytes(arch: Architecture, weights: Precision, head: Precision, layout: Layout) -> float:
+    """Weights on one accelerator [B]: layers in their precision, embeddings and output projection in theirs."""
+    ends = transformer.embedding_params(arch)
+    ends += 0 if arch.tied_embeddings else transformer.head_params(arch)
+    experts = arch.moe_layers * arch.experts.experts * transformer.expert_params(arch) if arch.experts else 0
+    layers = transformer.params(arch) - ends - experts
+    shared = (layers * weights.bytes + ends * head.bytes) / (layout.tp * layout.pp)
+    return shared + experts * weights.bytes / layout.accelerators
+
+
+def kv_members(arch: Architecture, tp: int) -> int:
+    """Accelerators of a tensor group that share the cache [1]: no more than there are key-value heads."""
+    return 1 if arch.latent else min(tp, arch.kv_heads)
+
+
+def kv_sequence_bytes(arch: Architecture, tokens: ArrayLike, cache: Precision, layout: Layout) -> Floats:
+    """KV cache of one sequence on each accelerator that holds it [B]."""
+    return transformer.kv_bytes(arch, tokens, cache.bytes) / (kv_members(arch, layout.tp) * layout.pp)
+
+
+def activation_bytes(arch: Architecture, engine: Engine, layout: Layout) -> float:
+    """Largest intermediate tensors of one pass of a full chunk [B]."""
+    tokens = float(min(engine.prefill_chunk, arch.max_context or engine.prefill_chunk))
+    wide = max(2 * arch.ffn, transformer.q_width(arch) + 2 * arch.kv_heads * arch.head_dim) / layout.tp
+    logits = LOGIT_SEQUENCES * arch.vocab * 4.0 / layout.tp * (arch.kind == "decoder")
+    return 2.0 * tokens * (4 * arch.hidden + wide) + 2.0 * logits
+
+
+def adapters_bytes(arch: Architecture, adapters: int, rank: int, layout: Layout) -> float:
+    """16-bit LoRA adapters on one accelerator [B]."""
+    return float(2.0 * adapters * adapter_params(arch, rank)) / (layout.tp * layout.pp)
+
+
+def usable_bytes(device: Accelerator, fraction: float) -> float:
+    """What an engine lets itself use of one accelerator [B]; an SoC's GPU may take three quarters of its memory."""
+    return device.memory_bytes * (min(fraction, 0.75) if device.kind == "soc" else fraction)
