@@ -110,7 +110,7 @@ class Accelerator:
     kind: Literal["gpu", "tpu", "asic", "soc", "cpu"]
     memory_bytes: float
     memory_bandwidth_bytes_per_s: float
-    peak_flop_per_s: Mapping[str, float]
+    peak_flop_per_s: Mapping[str, float] = field(hash=False)
     year: int | None = None
     l2_bytes: float | None = None
     sms: int | None = None

@@ -47,18 +47,21 @@ class GemmEfficiency:
 
 @dataclass(frozen=True, slots=True)
 class AttentionEfficiency:
-    """What fused attention of many new tokens reaches (prefill and training, forward).
+    """What fused attention of many new tokens reaches, forward (prefill and training).
 
-    flop_per_s: rate of an unboundedly long sequence [FLOP/s]
+    flop_per_s: rate of unboundedly many long sequences [FLOP/s]
     bytes_per_s: rate of reading queries, keys, values and writing the result [B/s]
-    tokens_half: sequence length at which the rate halves [token]
-    rows_half: batch x heads x sequence at which the rate halves [1]
+    new_half: query rows by which a sequence is padded [token]
+    rows_half: query rows (batch x heads x tokens) at which the rate halves [1]
+    span_half: keys seen per query at which the rate halves [token]
+    head_dim_half: head width at which the rate halves [1]
     """
 
     flop_per_s: float
     bytes_per_s: float
-    tokens_half: float = 0.0
+    new_half: float = 0.0
     rows_half: float = 0.0
+    span_half: float = 0.0
     head_dim_half: float = 0.0
     launch_s: float = 0.0
     sharpness: float = 4.0
@@ -70,13 +73,15 @@ class DecodeAttentionEfficiency:
     """What attention of one new token per sequence reaches: it reads the KV cache.
 
     bytes_per_s: rate of reading a long cache of many sequences [B/s]
-    bytes_half: cache bytes at which the rate halves [B]
     flop_per_s: rate of its arithmetic [FLOP/s]
+    bytes_half: cache at which the reading rate halves [B]
+    sequence_s: time each query head of each sequence adds [s]
     """
 
     bytes_per_s: float
     flop_per_s: float
     bytes_half: float = 0.0
+    sequence_s: float = 0.0
     launch_s: float = 0.0
     sharpness: float = 4.0
     evidence: Evidence = Evidence()
@@ -136,21 +141,41 @@ def attention_s(
     cached_tokens: ArrayLike = 0.0,
     window: ArrayLike = np.inf,
     causal: bool = True,
-    value_dim: ArrayLike | None = None,
-    kv_value_bytes: ArrayLike = 2.0,
+    value_bytes: ArrayLike = 2.0,
 ) -> Floats:
-    """Time of fused attention, forward, of `batch` sequences of `new_tokens` [s]."""
-    batch, new, head_dim = np.asarray(batch, float), np.asarray(new_tokens, float), np.asarray(head_dim, float)
-    cached = np.asarray(cached_tokens, float)
-    value_dim = head_dim if value_dim is None else np.asarray(value_dim, float)
-    span = np.minimum(cached + (new / 2.0 if causal else new), window)
-    rows = batch * heads * new
-    flop = 2.0 * rows * span * (head_dim + value_dim)
-    work = flop / efficiency.flop_per_s * (1.0 + efficiency.tokens_half / span) * (1.0 + efficiency.rows_half / rows)
-    work *= 1.0 + efficiency.head_dim_half / head_dim
-    read = batch * np.minimum(cached + new, window + new) * kv_heads * (head_dim + value_dim) * kv_value_bytes
-    moved = (read + 2.0 * rows * (head_dim + value_dim)) / efficiency.bytes_per_s
+    """Time of fused attention, forward, of `batch` sequences of `new_tokens` after `cached_tokens` [s].
+
+    window: keys a query sees at most [token]; causal: a query sees no later key
+    value_bytes: storage of one value of q, k, v [B]
+    """
+    batch, new = np.asarray(batch, float), np.asarray(new_tokens, float)
+    head_dim, cached = np.asarray(head_dim, float), np.asarray(cached_tokens, float)
+    span = mean_span(new, cached, window, causal)
+    queries = batch * heads * (new + efficiency.new_half) + efficiency.rows_half
+    per_pair = (4.0 / efficiency.flop_per_s) * (head_dim + efficiency.head_dim_half)
+    work = per_pair * queries * (span + efficiency.span_half)
+    values = new * heads + np.minimum(cached + new, new + window) * kv_heads
+    moved = 2.0 * batch * head_dim * values * value_bytes / efficiency.bytes_per_s
     return efficiency.launch_s + soft_max(work, moved, efficiency.sharpness)
+
+
+def mean_span(
+    new_tokens: ArrayLike, cached_tokens: ArrayLike = 0.0, window: ArrayLike = np.inf, causal: bool = True
+) -> Floats:
+    """Keys a query sees on average [token]: (n + 1)/2 under a causal mask.
+
+    >>> float(mean_span(1023)), float(mean_span(1023, causal=False)), float(mean_span(4, 0, 2))
+    (512.0, 1023.0, 1.75)
+    """
+    new, cached = np.asarray(new_tokens, float), np.asarray(cached_tokens, float)
+    if not causal:
+        return np.minimum(new + cached, window)
+    last = new + cached
+    before, inside = np.minimum(cached, window), np.minimum(last, window)
+    # Queries within the window see one key more each; all later ones see the whole window.
+    growing = (inside * (inside + 1.0) - before * (before + 1.0)) / 2.0
+    flat = np.where(np.isinf(window), 0.0, (new - (inside - before)) * np.minimum(window, 1e300))
+    return (growing + flat) / np.maximum(new, 1e-300)
 
 
 def decode_attention_s(
@@ -162,14 +187,18 @@ def decode_attention_s(
     efficiency: DecodeAttentionEfficiency,
     *,
     window: ArrayLike = np.inf,
-    kv_value_bytes: ArrayLike = 2.0,
+    value_bytes: ArrayLike = 2.0,
 ) -> Floats:
-    """Time of attention of one new token for each of `batch` sequences with `context` cached tokens [s]."""
-    read = np.minimum(context, window) * batch * np.asarray(head_dim, float)
-    cache = 2.0 * read * kv_heads * kv_value_bytes
-    moved = (cache + efficiency.bytes_half) / efficiency.bytes_per_s
+    """Time of attention of one new token for each of `batch` sequences with `context` cached tokens [s].
+
+    value_bytes: storage of one cached value [B]
+    """
+    batch = np.asarray(batch, float)
+    read = np.minimum(context, window) * batch * head_dim
+    moved = (2.0 * read * kv_heads * value_bytes + efficiency.bytes_half) / efficiency.bytes_per_s
     work = 4.0 * read * heads / efficiency.flop_per_s
-    return efficiency.launch_s + soft_max(work, moved, efficiency.sharpness)
+    fixed = efficiency.launch_s + efficiency.sequence_s * batch * heads
+    return fixed + soft_max(work, moved, efficiency.sharpness)
 
 
 def elementwise_s(moved_bytes: ArrayLike, efficiency: MemoryEfficiency) -> Floats:

@@ -1,0 +1,238 @@
+"""What kernels reach on an accelerator: measured there, else carried over from a relative, always saying which.
+
+Precedence: this accelerator's kernel table > the nearest measured member of its family > an achievable matmul rate
+(mamf.csv) > the pool of its kind. Every answer carries `evidence`: basis, spread of log(time), and the step taken.
+Rates carry over as shares of peak, bandwidth and link; extents and latencies as they are.
+"""
+
+import json
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from estimator.catalog.files import cached, rows
+from estimator.formulas.collectives import CollectiveEfficiency, CollectiveRate
+from estimator.formulas.roofline import (
+    AttentionEfficiency,
+    DecodeAttentionEfficiency,
+    Evidence,
+    GemmEfficiency,
+    MemoryEfficiency,
+)
+from estimator.paths import data_folder
+from estimator.records import WIDER, Accelerator
+
+# A format whose own table is missing borrows the shape constants of the first of these that has one.
+SIMILAR: Mapping[str, tuple[str, ...]] = {
+    "fp4": ("fp8", "bf16"),
+    "fp8-block": ("fp8", "bf16"),
+    "int8": ("fp8", "bf16"),
+    "int4-weights": ("int8-weights", "bf16"),
+    "int8-weights": ("int4-weights", "bf16"),
+}
+MULTIPLIED_IN = {"int4-weights": "bf16", "int8-weights": "bf16", "fp8-block": "fp8"}
+P90_PER_SD = 1.645
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Constants of one kind of kernel and how they were come by."""
+
+    entry: Mapping[str, Any]
+    evidence: Evidence
+
+    def __getitem__(self, name: str) -> float:
+        return float(self.entry["constants"][name])
+
+
+@cached
+def _kernels() -> dict[str, Any]:
+    path = data_folder("calibration") / "fitted" / "kernels.json"
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+@cached
+def _transfer() -> dict[str, Any]:
+    path = data_folder("calibration") / "published" / "kernel_transfer.toml"
+    return tomllib.loads(path.read_text(encoding="utf-8"))
+
+
+@cached
+def gemm_efficiency(accelerator: Accelerator, dtype: str) -> GemmEfficiency:
+    """What matrix products reach.
+
+    dtype: the units' format (bf16, fp16, tf32, fp32, fp8, fp8-block, int8, fp4), or int4-weights / int8-weights for
+    16-bit products whose weights are widened on the way
+    """
+    peak = accelerator.peak(MULTIPLIED_IN.get(dtype, dtype))
+    found = _find("gemm", accelerator, dtype) or _pool(accelerator)
+    share, evidence = _share(accelerator, dtype, found)
+    return GemmEfficiency(
+        flop_per_s=peak * share,
+        bytes_per_s=accelerator.memory_bandwidth_bytes_per_s * found["bandwidth_fraction"],
+        m_half=found["m_half"],
+        n_half=found["n_half"],
+        k_half=found["k_half"],
+        launch_s=found["launch_s"],
+        sharpness=found["sharpness"],
+        evidence=evidence,
+    )
+
+
+@cached
+def attention_efficiency(accelerator: Accelerator, dtype: str = "bf16") -> AttentionEfficiency:
+    """What fused attention of many new tokens reaches; dtype: bf16 or fp8 queries, keys and values."""
+    found = _find("attention", accelerator, dtype) or _pool(accelerator, "attention_fraction")
+    return AttentionEfficiency(
+        flop_per_s=accelerator.peak(dtype) * found["compute_fraction"],
+        bytes_per_s=accelerator.memory_bandwidth_bytes_per_s * found["bandwidth_fraction"],
+        new_half=found["new_half"],
+        rows_half=found["rows_half"],
+        span_half=found["span_half"],
+        head_dim_half=found["head_dim_half"],
+        launch_s=found["launch_s"],
+        sharpness=found["sharpness"],
+        evidence=found.evidence,
+    )
+
+
+@cached
+def decode_attention_efficiency(accelerator: Accelerator, dtype: str = "bf16") -> DecodeAttentionEfficiency:
+    """What attention of one new token per sequence reaches; dtype: format of the KV cache, bf16 or fp8."""
+    found = _find("decode_attention", accelerator, dtype) or _pool(accelerator, "attention_fraction")
+    return DecodeAttentionEfficiency(
+        bytes_per_s=accelerator.memory_bandwidth_bytes_per_s * found["bandwidth_fraction"],
+        flop_per_s=accelerator.peak("bf16") * found["compute_fraction"],
+        bytes_half=found["bytes_half"],
+        sequence_s=found["sequence_s"],
+        launch_s=found["launch_s"],
+        sharpness=found["sharpness"],
+        evidence=found.evidence,
+    )
+
+
+@cached
+def memory_efficiency(accelerator: Accelerator) -> MemoryEfficiency:
+    """What passes over memory reach: the reading rate of its matrix products (one vector times a matrix is one)."""
+    found = _find("gemm", accelerator, "bf16") or _pool(accelerator)
+    return MemoryEfficiency(
+        bytes_per_s=accelerator.memory_bandwidth_bytes_per_s * found["bandwidth_fraction"],
+        launch_s=found["launch_s"],
+        evidence=found.evidence,
+    )
+
+
+@cached
+def collective_efficiency(accelerator: Accelerator) -> CollectiveEfficiency:
+    """What collectives reach in a node and over the network."""
+    links = _transfer()["links"]
+    link = accelerator.link_bytes_per_s or accelerator.pcie_bytes_per_s or links["default_bytes_per_s"]
+    names = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "custom-all-reduce")
+    found = [_find("collectives", accelerator, name) for name in names]
+    spread = _transfer()["spread"]
+    evidence = found[0].evidence if found[0] else Evidence("assumed", spread["pool"], "pool of all links")
+    return CollectiveEfficiency(
+        *(_rate(link, each.entry["constants"] if each else links) for each in found),
+        domain=accelerator.domain or accelerator.per_node or 1,
+        network_bytes_per_s=links["network_fraction"]
+        * (accelerator.network_bytes_per_s or links["default_network_bytes_per_s"]),
+        network_hop_s=links["network_hop_s"],
+        evidence=evidence,
+    )
+
+
+def _rate(link: float, constants: Mapping[str, float]) -> CollectiveRate:
+    return CollectiveRate(
+        launch_s=constants["launch_s"],
+        hop_s=constants["hop_s"],
+        bytes_per_s=link * constants["link_fraction"],
+        ramp=constants["ramp"],
+        local=constants["local"],
+    )
+
+
+def _find(kind: str, accelerator: Accelerator, variant: str) -> _Found | None:
+    """Constants from a kernel table: its own, or the nearest relative's."""
+    tables = _kernels()[kind]
+    if accelerator.name in tables:
+        return _variant(tables[accelerator.name], variant, "measured", 0.0, f"kernel table of {accelerator.name}")
+    family = _family(accelerator.generation)
+    if family is None:
+        return None
+    relative = min((name for name in family["measured"]), key=lambda name: _distance(accelerator, tables[name]))
+    step = "neighbour" if family.get("neighbour") else "family"
+    note = f"carried over from {relative}" + (f" ({family['note']})" if family.get("note") else "")
+    return _variant(tables[relative], variant, "published", _transfer()["spread"][step], note)
+
+
+def _variant(table: Mapping[str, Any], variant: str, basis: str, spread: float, note: str) -> _Found | None:
+    """The entry of a variant, or of a similar one (wider)."""
+    wanted = "bf16" if variant in ("fp16", "tf32", "fp32") else variant
+    chosen = next((name for name in (wanted, *SIMILAR.get(wanted, WIDER.get(wanted, ()))) if name in table), None)
+    if chosen is None:
+        return None
+    entry = table[chosen]
+    if chosen != variant:
+        spread, note = math.hypot(spread, 0.1), f"{note}, as {chosen}"
+    log_sd = math.hypot(entry["held_out"]["p90"] / P90_PER_SD, spread)
+    return _Found(entry, Evidence("measured" if basis == "measured" else "published", round(log_sd, 3), note))
+
+
+@cached
+def _family(generation: str) -> Mapping[str, Any] | None:
+    return next((family for family in _transfer()["family"] if generation in family["generations"]), None)
+
+
+def _distance(accelerator: Accelerator, table: Mapping[str, Any]) -> float:
+    """How unlike in compute and memory rate [1]."""
+    entry = next(iter(table.values()))
+    if "peak_flop_per_s" not in entry:
+        link = accelerator.link_bytes_per_s or accelerator.pcie_bytes_per_s or entry["link_bytes_per_s"]
+        return abs(math.log(link / entry["link_bytes_per_s"]))
+    return abs(math.log(accelerator.peak("bf16") / entry["peak_flop_per_s"])) + abs(
+        math.log(accelerator.memory_bandwidth_bytes_per_s / entry["bandwidth_bytes_per_s"])
+    )
+
+
+def _share(accelerator: Accelerator, dtype: str, found: _Found) -> tuple[float, Evidence]:
+    """Share of peak of a large product: the table's, unless something nearer to this accelerator is known."""
+    if found.evidence.basis == "measured":
+        return found["compute_fraction"], found.evidence
+    for override in _transfer()["share"]:
+        if accelerator.name in override["accelerators"]:
+            note = f"{found.evidence.transfer}; {override['source']}"
+            return override["compute_fraction"], Evidence("assumed", found.evidence.log_sd, note)
+    rate = _published_rate(accelerator.name, "bf16" if dtype in ("fp16", "int4-weights", "int8-weights") else dtype)
+    if rate is None:
+        return found["compute_fraction"], found.evidence
+    note = f"achievable rate of {accelerator.name} (mamf.csv); shapes {found.evidence.transfer}"
+    sd = min(found.evidence.log_sd, _transfer()["spread"]["published_rate"])
+    return rate / accelerator.peak(dtype if dtype in accelerator.peak_flop_per_s else "bf16"), Evidence(
+        "published", sd, note
+    )
+
+
+@cached
+def _published_rate(name: str, dtype: str) -> float | None:
+    """Achievable matmul rate of a large product [FLOP/s]."""
+    for row in rows(data_folder("calibration") / "published" / "mamf.csv"):
+        if row["gpu_slug"] == name and row["dtype"] == dtype:
+            return float(row["mamf_tflops"]) * 1e12
+    return None
+
+
+def _pool(accelerator: Accelerator, compute: str = "compute_fraction") -> _Found:
+    """Constants of the accelerator's kind."""
+    pool = next(
+        pool
+        for pool in _transfer()["pool"]
+        if pool["kind"] == accelerator.kind and pool.get("vendor", accelerator.vendor) == accelerator.vendor
+    )
+    constants = {
+        "sharpness": 4.0, "new_half": 0.0, "rows_half": 1e4, "span_half": 100.0, "head_dim_half": 0.0,
+        "bytes_half": 0.0, "sequence_s": 0.0, **pool, "compute_fraction": pool[compute],
+    }  # fmt: skip
+    note = f"pool of {pool.get('vendor', '')} {pool['kind']}".replace("  ", " ")
+    return _Found({"constants": constants}, Evidence("assumed", _transfer()["spread"]["pool"], note))
