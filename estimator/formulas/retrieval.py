@@ -1,0 +1,260 @@
+"""Vector indexes: what they hold in memory and on disk, and how long building and searching them takes.
+
+Symbols: n vectors, d dimensions, M links per vector of an HNSW graph (2M on its ground level), ef candidates kept while
+searching and efC while building, R links of a Vamana graph. Floats or arrays in; bytes and seconds (of one core) out.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+ID_BYTES = 8  # 64-bit ids in inverted lists
+LINK_BYTES = 4  # 32-bit ids in graphs
+REFERENCE_LOG2 = 20.0  # constants of graph searches are stated for 2^20 vectors
+PAGE_BYTES = 8192.0  # of PostgreSQL
+SECTOR_BYTES = 4096.0  # of a solid-state disk
+
+
+def floats(*values: ArrayLike) -> tuple[Floats, ...]:
+    """Arguments as arrays of floats."""
+    return tuple(np.asarray(value, float) for value in values)
+
+
+def flat_bytes(n: ArrayLike, code_bytes: ArrayLike) -> Floats:
+    """Codes side by side [B]. Source: faiss wiki, "Faiss indexes".
+
+    >>> float(flat_bytes(20_000, 4 * 128))
+    10240000.0
+    """
+    n, code_bytes = floats(n, code_bytes)
+    return n * code_bytes
+
+
+def ivf_bytes(n: ArrayLike, code_bytes: ArrayLike, lists: ArrayLike, dim: ArrayLike) -> Floats:
+    """Inverted lists: code and 64-bit id of each vector, a float32 centroid and a length per list [B].
+
+    Source: faiss wiki, "Faiss indexes"; the length (8 B) from faiss/impl/index_write.cpp.
+
+    >>> float(ivf_bytes(20_000, 4 * 128, 128, 128))
+    10466560.0
+    """
+    n, code_bytes, lists, dim = floats(n, code_bytes, lists, dim)
+    return n * (code_bytes + ID_BYTES) + lists * (4 * dim + 8)
+
+
+def pq_code_bytes(pieces: ArrayLike, bits: ArrayLike = 8) -> Floats:
+    """Product-quantised code of one vector [B]. Source: Jegou et al. 2011, doi:10.1109/TPAMI.2010.57, section 2.2.
+
+    >>> float(pq_code_bytes(16))
+    16.0
+    """
+    pieces, bits = floats(pieces, bits)
+    return np.ceil(pieces * bits / 8)
+
+
+def pq_codebook_bytes(dim: ArrayLike, bits: ArrayLike = 8) -> Floats:
+    """Float32 centroids of a product quantiser [B]: 2^bits of d values, whatever the number of pieces.
+
+    >>> float(pq_codebook_bytes(128))
+    131072.0
+    """
+    dim, bits = floats(dim, bits)
+    return 4 * 2**bits * dim
+
+
+def hnsw_link_bytes(m: ArrayLike, per_vector: ArrayLike = 12.0) -> Floats:
+    """Graph of one vector [B]: 2M links on the ground level, M on each further one, where 1/(M-1) levels are expected.
+
+    per_vector: bookkeeping; 12 for faiss (level 4 B, offset 8 B), 16 for usearch (key, level, lists' lengths)
+    Source: Malkov & Yashunin, arXiv:1603.09320 section 4.1 (mL = 1/ln M, Mmax0 = 2M); layout of faiss/impl/HNSW.h.
+
+    >>> round(float(hnsw_link_bytes(16)), 2)
+    144.27
+    """
+    m, per_vector = floats(m, per_vector)
+    return LINK_BYTES * (2 * m + m / np.maximum(m - 1, 1)) + per_vector
+
+
+def hnswlib_link_bytes(m: ArrayLike) -> Floats:
+    """Graph of one vector in hnswlib [B], whose levels each carry their length. Source: hnswlib/hnswalg.h.
+
+    >>> round(float(hnswlib_link_bytes(16)), 2)
+    148.53
+    """
+    m = np.asarray(m, float)
+    return LINK_BYTES * (2 * m + (m + 1) / np.maximum(m - 1, 1)) + 16
+
+
+def vamana_bytes(n: ArrayLike, code_bytes: ArrayLike, degree: ArrayLike, per_vector: ArrayLike = 0.0) -> Floats:
+    """In-memory Vamana graph [B]: code, number of links and R links per vector, plus the implementation's bookkeeping.
+
+    Source: Subramanya et al., DiskANN, NeurIPS 2019, section 3.
+
+    >>> float(vamana_bytes(10e6, 800, 64))
+    10600000000.0
+    """
+    n, code_bytes, degree, per_vector = floats(n, code_bytes, degree, per_vector)
+    return n * (code_bytes + LINK_BYTES * (degree + 1) + per_vector)
+
+
+def diskann_disk_bytes(n: ArrayLike, vector_bytes: ArrayLike, degree: ArrayLike) -> Floats:
+    """DiskANN's file [B]: vector and links of a node together, as many whole nodes to a 4 KiB sector as fit.
+
+    Source: Subramanya et al., DiskANN, NeurIPS 2019, section 3.2 (layout).
+
+    >>> float(diskann_disk_bytes(1e9, 128, 56)) / 1e9
+    372.363636...
+    """
+    n, vector_bytes, degree = floats(n, vector_bytes, degree)
+    node = vector_bytes + LINK_BYTES * (degree + 1)
+    per_sector = np.floor(SECTOR_BYTES / node)
+    sectors_each = np.where(per_sector >= 1, 1 / np.maximum(per_sector, 1), np.ceil(node / SECTOR_BYTES))
+    return n * SECTOR_BYTES * sectors_each
+
+
+def pgvector_hnsw_bytes(n: ArrayLike, vector_bytes: ArrayLike, m: ArrayLike) -> Floats:
+    """HNSW index of pgvector [B]: an element tuple and its neighbour tuple per row, whole tuples to an 8 KiB page.
+
+    An element is 72 B, the vector and its 8 B header; a neighbour tuple 4 B and 6 B per link, of (level + 2) M links.
+    Both are aligned to 8 B and have a line pointer of 4 B; a page has 24 B of header and 8 B of its own.
+    Source: pgvector src/hnsw.h (HnswElementTupleData, HnswNeighborTupleData, HNSW_MAX_SIZE).
+
+    >>> float(pgvector_hnsw_bytes(1e6, 4 * 1536, 16)) / 1e9
+    8.192
+    """
+    n, vector_bytes, m = floats(n, vector_bytes, m)
+    element = _aligned(72 + 8 + vector_bytes) + 4
+    neighbours = _aligned(4 + 6 * m * (2 + 1 / np.maximum(m - 1, 1))) + 4
+    rows_per_page = np.floor((PAGE_BYTES - 32) / (element + neighbours))
+    return n * PAGE_BYTES / np.maximum(rows_per_page, 1)
+
+
+def pgvector_table_bytes(n: ArrayLike, vector_bytes: ArrayLike, other_bytes: ArrayLike = 0.0) -> Floats:
+    """Heap rows of a pgvector table [B]: 24 B tuple header, 4 B line pointer, an 8 B id, the vector and its 8 B header.
+
+    Vectors above about 2 kB move out of the row (TOAST), in pieces of 1,996 B of 36 B overhead each.
+    Source: pgvector README ("vector: 4 * dimensions + 8 bytes"); PostgreSQL manual, sections 65.2 and 65.6.
+
+    >>> float(pgvector_table_bytes(1e6, 4 * 384)) / 1e9
+    1.58
+    """
+    n, vector_bytes, other_bytes = floats(n, vector_bytes, other_bytes)
+    stored = vector_bytes + 8
+    moved_out = np.where(stored > 2000, 18 + 40 * np.ceil(stored / 1996), 0.0)
+    return n * (24 + 4 + 8 + stored + moved_out + other_bytes)
+
+
+def _aligned(size: Floats, to: float = 8.0) -> Floats:
+    return np.ceil(size / to) * to
+
+
+def rule_bytes(
+    n: ArrayLike, dim: ArrayLike, m: ArrayLike, *, factor: float, per_dim: float, per_m: float, fixed: float
+) -> Floats:
+    """A vendor's sizing rule [B]: factor x n x (per_dim d + per_m M + fixed).
+
+    >>> float(rule_bytes(1e6, 256, 16, factor=1.1, per_dim=4, per_m=8, fixed=0)) / 1e9  # OpenSearch's example, 1.267 GB
+    1.2672
+    """
+    n, dim, m = floats(n, dim, m)
+    return factor * n * (per_dim * dim + per_m * m + fixed)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRates:
+    """How one core searches graphs and lists.
+
+    visits: vectors compared by a graph search with ef = M = 1 among 2^20 vectors [1]
+    ef_power, m_power, size_power: how that number grows with ef, M and log2(n) [1]
+    bytes_per_s: rate at which scattered vectors are read and compared [B/s]
+    overhead_bytes: what the fixed part of a comparison (latency, bookkeeping) is worth at that rate [B]
+    build_factor: insertion of a vector in searches with efC candidates [1]
+    request_s, result_s: per query and per returned item, outside the search [s]
+    scan_bytes_per_s: rate of comparing vectors lying side by side [B/s]
+    flop_per_s: matrix products, as in k-means [FLOP/s]
+    """
+
+    visits: float
+    ef_power: float
+    m_power: float
+    size_power: float
+    bytes_per_s: float
+    overhead_bytes: float
+    build_factor: float
+    request_s: float
+    result_s: float
+    scan_bytes_per_s: float
+    flop_per_s: float
+
+
+def graph_visits(n: ArrayLike, m: ArrayLike, ef: ArrayLike, rates: SearchRates) -> Floats:
+    """Vectors compared by one search of a graph [1]: near-linear in ef, sub-linear in M, a power of log n.
+
+    Logarithmic growth is the claim of arXiv:1603.09320 section 4.2; the powers are fitted. Never more than n.
+    """
+    n, m, ef = floats(n, m, ef)
+    size = np.log2(np.maximum(n, 2)) / REFERENCE_LOG2
+    visits = rates.visits * ef**rates.ef_power * m**rates.m_power * size**rates.size_power
+    return np.minimum(visits, n)
+
+
+def graph_search_s(
+    n: ArrayLike, code_bytes: ArrayLike, m: ArrayLike, ef: ArrayLike, k: ArrayLike, rates: SearchRates
+) -> Floats:
+    """One query of a graph, the service around it included [s of one core]; at least k candidates are kept."""
+    ef, k = floats(ef, k)
+    visits = graph_visits(n, m, np.maximum(ef, k), rates)
+    return rates.request_s + k * rates.result_s + visits * compare_s(code_bytes, rates)
+
+
+def compare_s(code_bytes: ArrayLike, rates: SearchRates) -> Floats:
+    """Reading a vector somewhere in memory and its distance to the query [s of one core]."""
+    return (np.asarray(code_bytes, float) + rates.overhead_bytes) / rates.bytes_per_s
+
+
+def graph_build_s(
+    n: ArrayLike, code_bytes: ArrayLike, m: ArrayLike, ef_construction: ArrayLike, rates: SearchRates
+) -> Floats:
+    """Inserting n vectors one after the other, each a search with efC candidates [s of one core]."""
+    visits = graph_visits(n, m, ef_construction, rates)
+    return np.asarray(n, float) * rates.build_factor * visits * compare_s(code_bytes, rates)
+
+
+def ivf_search_s(
+    n: ArrayLike,
+    dim: ArrayLike,
+    code_bytes: ArrayLike,
+    lists: ArrayLike,
+    probes: ArrayLike,
+    k: ArrayLike,
+    rates: SearchRates,
+) -> Floats:
+    """One query of inverted lists [s of one core]: all centroids are scanned, then n probes / lists codes."""
+    n, dim, code_bytes, lists, probes, k = floats(n, dim, code_bytes, lists, probes, k)
+    scanned = 4 * lists * dim + n * code_bytes * np.minimum(probes / lists, 1)
+    return rates.request_s + k * rates.result_s + scanned / rates.scan_bytes_per_s
+
+
+def ivf_build_s(
+    n: ArrayLike,
+    dim: ArrayLike,
+    lists: ArrayLike,
+    rates: SearchRates,
+    iterations: ArrayLike = 10,
+    sample_per_list: ArrayLike = 256,
+) -> Floats:
+    """k-means on a sample, then every vector to its nearest centroid [s of one core]: 2 d FLOP per comparison.
+
+    Source: faiss/Clustering.h (niter 10 in IndexIVF's clustering, at most 256 training points per centroid).
+    """
+    n, dim, lists, iterations, sample_per_list = floats(n, dim, lists, iterations, sample_per_list)
+    trained = np.minimum(n, sample_per_list * lists) * iterations
+    return 2 * (trained + n) * lists * dim / rates.flop_per_s
+
+
+def scan_s(n: ArrayLike, code_bytes: ArrayLike, k: ArrayLike, rates: SearchRates) -> Floats:
+    """One query compared with every vector [s of one core]."""
+    n, code_bytes, k = floats(n, code_bytes, k)
+    return rates.request_s + k * rates.result_s + n * code_bytes / rates.scan_bytes_per_s

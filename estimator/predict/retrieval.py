@@ -1,0 +1,323 @@
+"""A vector index before it is built: memory, disk, build time, query time. Fields of a plan may be arrays."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from estimator.catalog.retrieval import (
+    Host,
+    VendorRule,
+    bits_per_dim,
+    default,
+    fitted_rates,
+    retrieval_fit,
+    vendor_rules,
+)
+from estimator.errors import InvalidInput, UnknownName
+from estimator.formulas import retrieval as formulas
+from estimator.formulas.corpus import vector_bytes
+from estimator.formulas.retrieval import SearchRates
+
+Floats = NDArray[np.float64]
+LIBRARIES = ("faiss", "usearch", "hnswlib", "diskann")
+SERVERS = ("weaviate", "qdrant", "milvus", "opensearch", "elasticsearch", "pgvector", "scylla", "pinecone", "server")
+
+
+@dataclass(frozen=True, slots=True)
+class IndexPlan:
+    """An index and how it is searched. Numbers may be arrays that broadcast; `None` is the default or follows from n.
+
+    vectors, dim: n, d [1]; dtype: float32, float16, bfloat16, int8, uint8, int4, binary
+    index: one of `known_indexes()`; engine: a library or a vector database (`LIBRARIES`, `SERVERS`)
+    m, ef_construction, ef: links per vector, candidates while building and searching (hnsw) [1]
+    lists, probes: inverted lists, and those searched (ivf) [1]; pq_bytes: code of one vector (pq) [B]
+    degree, search_list, build_list: R, L of searching and building (vamana, diskann) [1]
+    encoding: vendor's name of a compressed form, such as bbq or rq8; empty means `dtype`
+    metadata_bytes: kept with each vector [B]; k: results asked for [1]; replicas: copies on further machines [1]
+    """
+
+    vectors: ArrayLike
+    dim: ArrayLike
+    index: str = "hnsw"
+    dtype: str = "float32"
+    engine: str = "faiss"
+    m: ArrayLike | None = None
+    ef_construction: ArrayLike | None = None
+    ef: ArrayLike | None = None
+    lists: ArrayLike | None = None
+    probes: ArrayLike | None = None
+    pq_bytes: ArrayLike | None = None
+    degree: ArrayLike | None = None
+    search_list: ArrayLike | None = None
+    build_list: ArrayLike | None = None
+    encoding: str = ""
+    metadata_bytes: ArrayLike = 0.0
+    k: ArrayLike = 10
+    replicas: ArrayLike = 1
+
+    def value(self, name: str) -> Floats:
+        """A field as an array, its default where it is `None`."""
+        given = getattr(self, name)
+        return np.asarray(default(name) if given is None else given, float)
+
+    @property
+    def n(self) -> Floats:
+        """Vectors [1]."""
+        return np.asarray(self.vectors, float)
+
+    @property
+    def d(self) -> Floats:
+        """Dimensions [1]."""
+        return np.asarray(self.dim, float)
+
+    @property
+    def payload_bytes(self) -> Floats:
+        """Metadata of all vectors [B]."""
+        return self.n * np.asarray(self.metadata_bytes, float)
+
+    @property
+    def list_count(self) -> Floats:
+        """Inverted lists: n / 1000 up to a million vectors, sqrt(n) above, unless given [1]."""
+        if self.lists is not None:
+            return np.asarray(self.lists, float)
+        return np.ceil(np.where(self.n <= 1e6, self.n / default("vectors_per_list"), np.sqrt(self.n)))
+
+    @property
+    def probe_count(self) -> Floats:
+        """Lists searched: sqrt(lists), unless given [1]."""
+        return np.asarray(np.ceil(np.sqrt(self.list_count)) if self.probes is None else self.probes, float)
+
+    @property
+    def raw_bytes(self) -> Floats:
+        """One vector as it is stored uncompressed [B]."""
+        return vector_bytes(self.d, bits_per_dim(self.dtype))
+
+    @property
+    def code_bytes(self) -> Floats:
+        """One vector as the index compares it [B]."""
+        return CODES[_code(self.index)](self)
+
+
+def _pq_bytes(plan: IndexPlan) -> Floats:
+    if plan.pq_bytes is not None:
+        return np.asarray(plan.pq_bytes, float)
+    return np.maximum(np.floor(plan.d / default("pq_dims_per_piece")), 1)
+
+
+CODES: Mapping[str, Callable[[IndexPlan], Floats]] = {
+    "": lambda plan: plan.raw_bytes,
+    "fp16": lambda plan: vector_bytes(plan.d, 16),
+    "sq8": lambda plan: vector_bytes(plan.d, 8),
+    "sq4": lambda plan: vector_bytes(plan.d, 4),
+    "binary": lambda plan: vector_bytes(plan.d, 1),
+    "pq": _pq_bytes,
+}
+STRUCTURES = ("flat", "ivf", "hnsw", "vamana", "diskann")
+_SHORT = {"sq8": "flat-sq8", "sq4": "flat-sq4", "sqfp16": "flat-fp16", "pq": "flat-pq", "binary": "flat-binary"}
+_ALIASES = {**_SHORT, "lsh": "flat-binary", "ivf-flat": "ivf", "hnsw-sq": "hnsw-sq8", "hnsw-flat": "hnsw"}
+
+
+def known_indexes() -> tuple[str, ...]:
+    """Names an index may have: a structure, with `-` and a code if the vectors are compressed."""
+    coded = [f"{structure}-{code}" for structure in STRUCTURES[:4] for code in CODES if code]
+    return (*STRUCTURES, *coded, *_ALIASES)
+
+
+def _split(index: str) -> tuple[str, str]:
+    """Structure and code of an index's name."""
+    name = index.lower().replace("_", "-")
+    structure, _, code = _ALIASES.get(name, name).partition("-")
+    if structure not in STRUCTURES or code not in CODES or (structure == "diskann" and code):
+        raise UnknownName("index", index, known_indexes(), "An index is flat, ivf, hnsw, vamana or diskann.")
+    return structure, code
+
+
+def _code(index: str) -> str:
+    return _split(index)[1]
+
+
+def index_memory_bytes(plan: IndexPlan) -> Floats:
+    """Memory of one replica [B]: by the vendor's published rule if the engine has one, else by the index's layout.
+
+    Raises UnknownName for an index, a format or an engine that nothing is known about.
+
+    >>> float(index_memory_bytes(IndexPlan(1e6, 256, engine="opensearch"))) / 1e9
+    1.2672
+    >>> round(float(index_memory_bytes(IndexPlan(20_000, 128, m=16))))
+    13125333
+    """
+    if plan.engine not in (*LIBRARIES, *SERVERS):
+        raise UnknownName("vector engine", plan.engine, (*LIBRARIES, *SERVERS))
+    rule = _rule(plan)
+    if rule:
+        return _ruled_bytes(plan, rule) + plan.payload_bytes
+    if plan.engine == "pgvector":
+        return _pgvector_index(plan) + plan.payload_bytes
+    return MEMORY[_split(plan.index)[0]](plan) + _codebooks(plan) + plan.payload_bytes
+
+
+def _rule(plan: IndexPlan) -> VendorRule | None:
+    structure = _split(plan.index)[0]
+    encoding = plan.encoding or (_code(plan.index) or plan.dtype).replace("sq8", "int8").replace("fp16", "float16")
+    rule = vendor_rules().get((plan.engine, encoding, structure)) or vendor_rules().get(
+        (plan.engine, encoding, "managed")
+    )
+    if plan.encoding and rule is None:
+        raise UnknownName("encoding", plan.encoding, {e for v, e, _ in vendor_rules() if v == plan.engine})
+    return rule
+
+
+def _ruled_bytes(plan: IndexPlan, rule: VendorRule) -> Floats:
+    vectors = formulas.rule_bytes(
+        plan.n,
+        plan.d,
+        plan.value("m"),
+        factor=rule.factor,
+        per_dim=rule.bytes_per_dim,
+        per_m=rule.bytes_per_m,
+        fixed=rule.bytes_fixed,
+    )
+    return vectors + (rule.factor * plan.list_count * 4 * plan.d if rule.index == "ivf" else 0.0)
+
+
+def _pgvector_index(plan: IndexPlan) -> Floats:
+    if _split(plan.index)[0] == "hnsw":
+        return formulas.pgvector_hnsw_bytes(plan.n, plan.code_bytes, plan.value("m"))
+    return MEMORY[_split(plan.index)[0]](plan)
+
+
+def _hnsw_memory(plan: IndexPlan) -> Floats:
+    if plan.engine == "hnswlib":
+        links = formulas.hnswlib_link_bytes(plan.value("m"))
+    else:
+        links = formulas.hnsw_link_bytes(plan.value("m"), 16.0 if plan.engine == "usearch" else 12.0)
+    return plan.n * (plan.code_bytes + links)
+
+
+def _diskann_memory(plan: IndexPlan) -> Floats:
+    codes = default("pq_ram_share") * plan.raw_bytes if plan.pq_bytes is None else np.asarray(plan.pq_bytes, float)
+    cached = default("cache_share") * (plan.raw_bytes + formulas.LINK_BYTES * (plan.value("degree") + 1))
+    return plan.n * (codes + cached)
+
+
+MEMORY: Mapping[str, Callable[[IndexPlan], Floats]] = {
+    "flat": lambda plan: formulas.flat_bytes(plan.n, plan.code_bytes),
+    "ivf": lambda plan: formulas.ivf_bytes(plan.n, plan.code_bytes, plan.list_count, plan.d),
+    "hnsw": _hnsw_memory,
+    "vamana": lambda plan: formulas.vamana_bytes(
+        plan.n, plan.code_bytes, plan.value("degree"), default("vamana_node_bytes")
+    ),
+    "diskann": _diskann_memory,
+}
+
+
+def _codebooks(plan: IndexPlan) -> Floats:
+    """What a quantiser has learned [B]: PQ's centroids, or the range of each dimension."""
+    code = _code(plan.index)
+    if code == "pq":
+        return formulas.pq_codebook_bytes(plan.d, default("pq_bits"))
+    return 8.0 * plan.d if code in ("sq8", "sq4") else 0.0 * plan.d
+
+
+def index_disk_bytes(plan: IndexPlan) -> Floats:
+    """Disk of one replica [B]: the index, and the originals where the engine keeps them beside a compressed form.
+
+    >>> float(index_disk_bytes(IndexPlan(10e6, 1000, engine="elasticsearch", encoding="int8", m=0))) / 1e9
+    50.04
+    """
+    structure = _split(plan.index)[0]
+    rule = _rule(plan)
+    if plan.engine == "pgvector":
+        return index_memory_bytes(plan) + formulas.pgvector_table_bytes(plan.n, plan.raw_bytes)
+    if structure == "diskann":
+        on_disk = formulas.diskann_disk_bytes(plan.n, plan.raw_bytes, plan.value("degree"))
+        return on_disk + plan.payload_bytes
+    if rule:
+        originals = plan.n * plan.raw_bytes if rule.float_copy_on_disk else 0.0
+        return _ruled_bytes(plan, rule) / rule.factor + originals + plan.payload_bytes
+    return index_memory_bytes(plan)
+
+
+def group(plan: IndexPlan) -> str:
+    """Whose constants apply: `server` (a database behind a network) or `library` (in the caller's process)."""
+    return "library" if plan.engine in LIBRARIES else "server"
+
+
+def search_rates(plan: IndexPlan, machine: Host) -> SearchRates:
+    """Constants of one core: measured on the machine if there are such, else fitted ones scaled by its clock."""
+    if machine.rates is not None:
+        return machine.rates
+    rates, clock_hz = fitted_rates(group(plan))
+    speed = machine.clock_hz / clock_hz
+    return replace(
+        rates,
+        bytes_per_s=rates.bytes_per_s * speed,
+        request_s=rates.request_s / speed,
+        result_s=rates.result_s / speed,
+        scan_bytes_per_s=rates.scan_bytes_per_s * speed,
+        flop_per_s=rates.flop_per_s * speed,
+    )
+
+
+def build_core_s(plan: IndexPlan, machine: Host) -> Floats:
+    """Building one replica [s of one core]."""
+    rates, structure = search_rates(plan, machine), _split(plan.index)[0]
+    if structure == "hnsw":
+        return formulas.graph_build_s(plan.n, plan.code_bytes, plan.value("m"), plan.value("ef_construction"), rates)
+    if structure in ("vamana", "diskann"):
+        return formulas.graph_build_s(plan.n, plan.raw_bytes, plan.value("degree") / 2, plan.value("build_list"), rates)
+    if structure == "ivf":
+        return formulas.ivf_build_s(
+            plan.n, plan.d, plan.list_count, rates, default("kmeans_iterations"), default("kmeans_sample")
+        )
+    return plan.n * plan.raw_bytes / rates.scan_bytes_per_s
+
+
+def build_s(plan: IndexPlan, machine: Host) -> Floats:
+    """Building one replica on all cores [s]; the vectors are there already."""
+    return build_core_s(plan, machine) / machine.cores
+
+
+def query_s(plan: IndexPlan, machine: Host) -> Floats:
+    """One query on one core, while the others are as busy [s]."""
+    rates, structure = search_rates(plan, machine), _split(plan.index)[0]
+    k = np.asarray(plan.k, float)
+    if structure == "hnsw":
+        return formulas.graph_search_s(plan.n, plan.code_bytes, plan.value("m"), plan.value("ef"), k, rates)
+    if structure == "ivf":
+        return formulas.ivf_search_s(plan.n, plan.d, plan.code_bytes, plan.list_count, plan.probe_count, k, rates)
+    if structure == "flat":
+        return formulas.scan_s(plan.n, plan.code_bytes, k, rates)
+    codes = plan.code_bytes if structure == "vamana" else default("pq_ram_share") * plan.raw_bytes
+    search = formulas.graph_search_s(plan.n, codes, plan.value("degree") / 2, plan.value("search_list"), k, rates)
+    if structure == "vamana":
+        return search
+    return search + plan.value("search_list") / default("beam_width") * default("ssd_read_s")
+
+
+def queries_per_s(plan: IndexPlan, machine: Host) -> Floats:
+    """Queries all replicas answer with every core busy [1/s]; scans also share the memory's bandwidth."""
+    per_machine = machine.cores / query_s(plan, machine)
+    if _split(plan.index)[0] in ("flat", "ivf"):
+        share = plan.probe_count / plan.list_count if _split(plan.index)[0] == "ivf" else 1.0
+        per_machine = np.minimum(
+            per_machine, machine.memory_bandwidth_bytes_per_s / (plan.n * plan.code_bytes * np.minimum(share, 1.0))
+        )
+    return per_machine * np.asarray(plan.replicas, float)
+
+
+def interval(what: str, plan: IndexPlan, machine: Host | None = None) -> tuple[float, float]:
+    """Factors from a prediction to the ends of its 80 % interval, from residuals of groups of runs left out.
+
+    what: memory, build or query. Wider for an engine nothing was fitted to, and for an unknown processor.
+    """
+    residuals = retrieval_fit()["interval"]
+    if what not in residuals:
+        raise InvalidInput(f"an interval is of memory, build or query, not {what!r}")
+    spread = residuals[what]["library" if group(plan) == "library" else "server"]
+    widen = 1.0
+    if what != "memory" and machine is not None and machine.rates is None:
+        widen += 0.5 * (machine.basis == "assumed") + 0.5 * (plan.engine not in ("weaviate", "faiss"))
+    return float(np.exp(spread[0] * widen)), float(np.exp(spread[1] * widen))
