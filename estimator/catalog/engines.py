@@ -16,7 +16,7 @@ class Engine:
 
     launch: how a step's kernels are started; kernels: whose they are
     memory_fraction: share of the accelerator's memory it lets itself use [1]
-    prefill_chunk: most tokens of one forward pass of a prompt [token]
+    prefill_chunk: most tokens of one forward pass of a prompt [token]; max_sequences: most in one step [1]
     family: the listed engine it is, the key of its fitted factor; known: whether it is listed
     """
 
@@ -27,6 +27,7 @@ class Engine:
     batching: Literal["continuous", "static"]
     memory_fraction: float
     prefill_chunk: int
+    max_sequences: int
     int4: Literal["marlin", "dequant"]
     year: int
     layer_split: bool = False

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from estimator.catalog.engines import serving_fit
 from estimator.errors import DoesNotFit, InvalidInput
-from estimator.formulas import queueing, transformer
+from estimator.formulas import queueing
 from estimator.formulas.serving import Pass, adapter_params, continuous_requests_per_s, forward_pass, kv_slots
 from estimator.predict import serving_memory as memory
 from estimator.predict.serving_machine import ServingPlan, machine
@@ -140,7 +140,7 @@ def serving(
     """Latency, throughput and memory of replicas of `plan` under `traffic`."""
     prompt, output = np.asarray(traffic.prompt_tokens, float), np.maximum(np.asarray(traffic.output_tokens, float), 1.0)
     held = memory_split(arch, cluster, plan)
-    slots = np.maximum(kv_slots(held.kv_available, _sequence_bytes(arch, plan, prompt + output)), 1.0)
+    slots = np.maximum(kv_slots(held.kv_available, sequence_bytes(arch, plan, prompt + output)), 1.0)
     slots = np.minimum(slots, MOST_SEQUENCES)
     load = Load(arch, cluster, plan, prompt, output, np.asarray(traffic.cached_tokens, float), slots)
     capacity = load.requests_per_s(slots)
@@ -163,11 +163,11 @@ def serving(
         max_concurrency=slots,
         max_context=held.max_context,
         weights_bytes=held.weights,
-        kv_bytes_per_token=float(_sequence_bytes(arch, plan, 1.0)),
+        kv_bytes_per_token=float(sequence_bytes(arch, plan, 1.0)),
         kv_bytes_available=held.kv_available,
         activations_bytes=held.activations,
         reserve_bytes=held.reserve,
-        fits=held.kv_available >= float(np.max(_sequence_bytes(arch, plan, prompt + output))),
+        fits=held.kv_available >= float(np.max(sequence_bytes(arch, plan, prompt + output))),
         accelerators=plan.layout.accelerators,
         replicas=replicas,
         utilisation=use,
@@ -281,15 +281,15 @@ def _longest(arch: Architecture, plan: ServingPlan, available: float) -> float:
     """Tokens of a lone sequence whose cache fits, by bisection: windows make it uneven [token]."""
     limit = float(arch.max_context or 1_000_000)
     low, high = 0.0, limit
-    if arch.kind == "encoder" or float(_sequence_bytes(arch, plan, limit)) <= available:
+    if arch.kind == "encoder" or float(sequence_bytes(arch, plan, limit)) <= available:
         return limit
     for _ in range(40):
         middle = (low + high) / 2
-        low, high = (middle, high) if float(_sequence_bytes(arch, plan, middle)) <= available else (low, middle)
+        low, high = (middle, high) if float(sequence_bytes(arch, plan, middle)) <= available else (low, middle)
     return float(np.floor(low))
 
 
-def _sequence_bytes(arch: Architecture, plan: ServingPlan, tokens: ArrayLike) -> Floats:
+def sequence_bytes(arch: Architecture, plan: ServingPlan, tokens: ArrayLike) -> Floats:
     """Cache of one sequence on the accelerators that hold it [B]; attention replicas share out the sequences."""
     held = memory.kv_sequence_bytes(arch, tokens, plan.cache, plan.layout)
     return held / plan.layout.attention_replicas
