@@ -27,6 +27,7 @@ class Pass:
     expert_rows: tokens of the average visited expert [token]
     head_weights, head_flop, logit_bytes: the output projection [1], [FLOP], [B]
     attention_flop, kv_bytes: scores and values [FLOP]; cache read and written [B]
+    mean_span: cached or earlier tokens the average query attends to, layers averaged [token]
     stream_bytes: the residual stream, once per layer [B]
     layers, sequences: [1]
     """
@@ -44,6 +45,7 @@ class Pass:
     logit_bytes: Floats
     attention_flop: Floats
     kv_bytes: Floats
+    mean_span: Floats
     stream_bytes: Floats
 
 
@@ -98,6 +100,7 @@ def forward_pass(
         LOGIT_BYTES * arch.vocab * count * (head > 0),
         count * transformer.attention_flop(arch, new, cached),
         count * transformer.kv_bytes(arch, new + cached, kv_value_bytes),
+        transformer.attended_pairs(arch, new, cached) / (arch.layers * np.maximum(new, 1e-9)),
         2.0 * arch.hidden * rows * arch.layers,
     )
     return Pass(*(np.asarray(number, float) for number in numbers))

@@ -4,17 +4,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from estimator.catalog.efficiency import (
+    attention_efficiency,
+    collective_efficiency,
+    decode_attention_efficiency,
+    gemm_efficiency,
+)
 from estimator.catalog.engines import Engine, engine
 from estimator.catalog.precisions import head_precision, precision
 from estimator.errors import InvalidInput
+from estimator.formulas.collectives import CollectiveRate
+from estimator.formulas.roofline import GemmEfficiency
 from estimator.predict.serving_memory import Layout, kv_members
 from estimator.predict.serving_time import Machine
 from estimator.records import Accelerator, Architecture, Cluster, Precision
 
 SIXTEEN_BIT = ("bf16", "fp16")
-MATRIX_SHARE = 0.75  # of the peak, what a large product reaches where no kernel table says better
-HALF_ROWS = 128.0
-NO_LINK_BYTES_PER_S = 12e9  # PCIe 3.0 x16 through the host, where nothing else is known
+LEAST_HALF_ROWS = 16.0  # a tensor-core tile has no fewer rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,29 +86,72 @@ def machine(arch: Architecture, cluster: Cluster, plan: ServingPlan) -> Machine:
     """The rates of `cluster`'s accelerators under `plan`, as scalars."""
     device, facts = cluster.accelerator, plan.facts
     compute = compute_format(device, plan)
-    sixteen = peak_flop_per_s(device, "bf16")
+    products = gemm_efficiency(device, compute)
+    fused, cache = attention_efficiency(device), decode_attention_efficiency(device)
     packed = plan.weights.bits < 8 and compute in SIXTEEN_BIT and facts.int4 == "dequant"
+    ring = all_reduce(cluster, plan.tp)
     numbers = (
         device.memory_bandwidth_bytes_per_s,
         (device.sms or np.inf) * (device.clock_hz or np.inf) if device.kind == "gpu" else np.inf,
-        MATRIX_SHARE * peak_flop_per_s(device, compute),
-        HALF_ROWS if device.kind == "gpu" else 1.0,
-        sixteen,
-        compute in ("fp8", "int8", "fp4") and peak_flop_per_s(device, compute) > sixteen,
+        products.flop_per_s,
+        max(products.m_half, LEAST_HALF_ROWS),
+        shape_slowdown(dense_widths(arch, plan.tp), products),
+        shape_slowdown(expert_widths(arch, plan.tp), products),
+        fused.flop_per_s / (1.0 + fused.head_dim_half / arch.head_dim),
+        fused.rows_half / max(arch.heads / plan.tp, 1.0),
+        fused.span_half,
+        cache.bytes_per_s,
+        cache.flop_per_s,
+        compute in ("fp8", "int8", "fp4") and device.peak(compute) > device.peak("bf16"),
+        packed and facts.kernels != "ggml",
         plan.weights.bytes,
         plan.head.bytes,
-        packed and facts.kernels != "ggml",
         plan.tp,
         kv_members(arch, plan.tp),
-        link_bytes_per_s(cluster, plan.tp),
+        ring.launch_s + ring.hop_s * (plan.tp - 1),
+        ring.bytes_per_s,
         facts.prefill_chunk if plan.chunked_prefill else np.inf,
         facts.launch == "fused",
         facts.launch == "eager",
         facts.kernels == "ggml",
         device.kind == "cpu",
-        facts.layer_split and plan.pp > 1,
     )
     return Machine(*(np.asarray(number, float) for number in numbers))
+
+
+def dense_widths(arch: Architecture, tp: int) -> list[tuple[float, float]]:
+    """Output and input widths of a layer's dense matrices on one accelerator [1]."""
+    query, key_value = arch.heads * arch.head_dim / tp, 2 * arch.kv_heads * arch.head_dim / tp
+    ffn, gates = arch.ffn / tp, 2 if arch.gated_mlp else 1
+    return [(query + key_value, arch.hidden), (arch.hidden, query), (gates * ffn, arch.hidden), (arch.hidden, ffn)]
+
+
+def expert_widths(arch: Architecture, tp: int) -> list[tuple[float, float]]:
+    """Output and input widths of an expert's matrices on one accelerator [1]; none of a dense model."""
+    if arch.experts is None:
+        return []
+    ffn, gates = arch.experts.ffn / tp, 2 if arch.gated_mlp else 1
+    return [(gates * ffn, arch.hidden), (arch.hidden, ffn)]
+
+
+def shape_slowdown(widths: list[tuple[float, float]], products: GemmEfficiency) -> float:
+    """Time of products of these widths over that of unboundedly wide ones [1], weighted by their work."""
+    work = [n * k for n, k in widths]
+    slow = [(1 + products.n_half / n) * (1 + products.k_half / k) for n, k in widths]
+    return sum(w * s for w, s in zip(work, slow, strict=True)) / sum(work) if work else 1.0
+
+
+def all_reduce(cluster: Cluster, members: int) -> CollectiveRate:
+    """Small all-reduces of a tensor group: the custom kernel inside a domain, the network's ring between nodes."""
+    found = collective_efficiency(cluster.accelerator)
+    if members <= max(found.domain, cluster.per_node):
+        return found.custom_all_reduce
+    rate = found.custom_all_reduce
+    return CollectiveRate(
+        rate.launch_s + found.network_hop_s * cluster.nodes,
+        rate.hop_s,
+        min(rate.bytes_per_s, found.network_bytes_per_s * cluster.per_node),
+    )
 
 
 def compute_format(device: Accelerator, plan: ServingPlan) -> str:
@@ -116,20 +165,3 @@ def compute_format(device: Accelerator, plan: ServingPlan) -> str:
     if wanted == "fp4" and "fp4" not in device.peak_flop_per_s:
         return "bf16"
     return wanted
-
-
-def peak_flop_per_s(device: Accelerator, dtype: str) -> float:
-    """Dense peak of a format, or of the next wider one the chip has [FLOP/s]."""
-    try:
-        return device.peak(dtype)
-    except KeyError:
-        return max(device.peak_flop_per_s.values())
-
-
-def link_bytes_per_s(cluster: Cluster, members: int) -> float:
-    """One way between the members of a group [B/s]: the link inside a node, the network between nodes."""
-    device = cluster.accelerator
-    inside = device.link_bytes_per_s or device.pcie_bytes_per_s or NO_LINK_BYTES_PER_S
-    if members <= max(device.domain or 0, cluster.per_node):
-        return inside
-    return min(inside, device.network_bytes_per_s or NO_LINK_BYTES_PER_S)

@@ -266,14 +266,10 @@ def in_metric(batch: Batch, prompt: Floats, step: Floats, constants: Constants) 
     output, active, stages = batch.output, batch.active, batch.stages
     static = np.array([run.load == "batch" for run in batch.runs])
     whole = prompt + (output - 1.0) * step
-    rate = np.where(
-        static, active / whole, load.closed_requests_per_s(active, output, prompt, step, stages)
-    )
+    rate = np.where(static, active / whole, load.closed_requests_per_s(active, output, prompt, step, stages))
     offered = np.array([run.number if run.load == "rate" else np.inf for run in batch.runs])
     rate = np.minimum(rate, offered)
-    ttft = np.where(
-        static, prompt, load.closed_ttft_s(batch.clients, active, output, prompt, step, constants, stages)
-    )
+    ttft = np.where(static, prompt, load.closed_ttft_s(batch.clients, active, output, prompt, step, constants, stages))
     tpot = np.where(static, step, load.interrupted_tpot_s(active, output, prompt, step, constants))
     accelerators = np.array([float(run.cluster.count) for run in batch.runs])
     tokens = np.array([run.prompt for run in batch.runs])
@@ -301,4 +297,6 @@ def in_metric(batch: Batch, prompt: Floats, step: Floats, constants: Constants) 
 
 def _series(run: Run) -> str:
     """A decode benchmark's total leaves the prompt out."""
-    return "decode_tokens_per_s_total" if (run.task, run.metric) == ("decode", "output_tokens_per_s_total") else run.metric
+    return (
+        "decode_tokens_per_s_total" if (run.task, run.metric) == ("decode", "output_tokens_per_s_total") else run.metric
+    )
