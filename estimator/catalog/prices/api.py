@@ -1,0 +1,188 @@
+"""Prices of LLM APIs by name: `openai:gpt-4o-mini`. A dated list ships; `genai-prices` knows more, when installed."""
+
+import datetime
+from dataclasses import dataclass
+from typing import Any
+
+from estimator.catalog.files import cached, folders, number, rows, source_of
+from estimator.errors import InvalidInput, MissingExtra, UnknownName, clipped
+from estimator.records import Source
+
+COLUMNS = ("provider", "model", "input_usd_per_mtok", "output_usd_per_mtok", "valid_from", "source")
+PROVIDERS = {
+    "gemini": "google",
+    "vertex": "google",
+    "together_ai": "together",
+    "fireworks_ai": "fireworks",
+    "aws": "bedrock",
+}
+REMEDY = "Name one as provider:model. To add a price, see hardware/README.md."
+
+
+@dataclass(frozen=True, slots=True)
+class ApiPrice:
+    """What an API asks for a million tokens [USD/Mtok]; `None` is not known, never free.
+
+    long_*: prices of the whole request once its input exceeds `long_context_above_tokens`
+    """
+
+    provider: str
+    model: str
+    mode: str
+    source: Source
+    input_usd_per_mtok: float | None
+    output_usd_per_mtok: float | None
+    cache_read_usd_per_mtok: float | None = None
+    cache_write_usd_per_mtok: float | None = None
+    batch_input_usd_per_mtok: float | None = None
+    batch_output_usd_per_mtok: float | None = None
+    long_context_above_tokens: int | None = None
+    long_input_usd_per_mtok: float | None = None
+    long_output_usd_per_mtok: float | None = None
+    max_input_tokens: int | None = None
+    max_output_tokens: int | None = None
+    embedding_dim: int | None = None
+    valid_from: str = ""
+    note: str = ""
+
+    @property
+    def name(self) -> str:
+        """As one types it."""
+        return f"{self.provider}:{self.model}"
+
+
+def api_price(name: str) -> ApiPrice:
+    """The price of `provider:model`, or of a model that only one provider lists.
+
+    >>> api_price("openai:gpt-4o-mini").input_usd_per_mtok
+    0.15
+    >>> api_price("text-embedding-3-small").output_usd_per_mtok is None
+    True
+    """
+    provider, model = _split(name)
+    matches = [
+        price
+        for price in _shipped().values()
+        if price.model.lower() == model and (not provider or price.provider == provider)
+    ]
+    if len(matches) > 1:
+        raise InvalidInput(f"{clipped(name)} is offered by several: {', '.join(price.name for price in matches)}")
+    return matches[0] if matches else _elsewhere(name, provider, model)
+
+
+@cached
+def api_names() -> tuple[str, ...]:
+    """Everything in the lists that ship and the user's own, as provider:model."""
+    return tuple(sorted(_shipped()))
+
+
+def _split(name: str) -> tuple[str, str]:
+    """(provider or nothing, model); a colon may also belong to the model, as in ft:gpt-4o."""
+    text = name.strip().lower()[:200]
+    before, colon, after = text.partition(":")
+    before = PROVIDERS.get(before, before)
+    known = {price.provider for price in _shipped().values()}
+    if colon and before and (before in known or (before != "ft" and "." not in before and "/" not in before)):
+        return before, after.strip()
+    return "", text
+
+
+@cached
+def _shipped() -> dict[str, ApiPrice]:
+    """The newest row of each model, the user's lists first."""
+    found: dict[str, ApiPrice] = {}
+    for folder in folders("prices"):
+        if (folder / "llm_api.csv").is_file():
+            listed = sorted(rows(folder / "llm_api.csv", COLUMNS), key=lambda row: row["valid_from"], reverse=True)
+            for row in listed:
+                found.setdefault(f"{row['provider']}:{row['model']}", _read(row))
+    return found
+
+
+def _read(row: dict[str, str]) -> ApiPrice:
+    where = f"llm_api.csv, {row['provider']}:{row['model']}"
+
+    def usd(column: str) -> float | None:
+        value = number(row.get(column, ""), f"{where}: {column}")
+        if value is not None and not 0 <= value < 1e5:
+            raise InvalidInput(f"{where}: {column} must be a price per million tokens, not {value:g}")
+        return value
+
+    def count(column: str) -> int | None:
+        value = number(row.get(column, ""), f"{where}: {column}")
+        return None if value is None else int(value)
+
+    return ApiPrice(
+        provider=row["provider"],
+        model=row["model"],
+        mode=row.get("mode") or "chat",
+        source=source_of(row),
+        input_usd_per_mtok=usd("input_usd_per_mtok"),
+        output_usd_per_mtok=usd("output_usd_per_mtok"),
+        cache_read_usd_per_mtok=usd("cache_read_usd_per_mtok"),
+        cache_write_usd_per_mtok=usd("cache_write_usd_per_mtok"),
+        batch_input_usd_per_mtok=usd("batch_input_usd_per_mtok"),
+        batch_output_usd_per_mtok=usd("batch_output_usd_per_mtok"),
+        long_context_above_tokens=count("long_context_above_tokens"),
+        long_input_usd_per_mtok=usd("long_input_usd_per_mtok"),
+        long_output_usd_per_mtok=usd("long_output_usd_per_mtok"),
+        max_input_tokens=count("max_input_tokens"),
+        max_output_tokens=count("max_output_tokens"),
+        embedding_dim=count("embedding_dim"),
+        valid_from=row["valid_from"],
+        note=row.get("note", ""),
+    )
+
+
+def _elsewhere(name: str, provider: str, model: str) -> ApiPrice:
+    """The entry of the optional library `genai-prices`; only looked at for models that no shipped list has."""
+    try:
+        from genai_prices import data_snapshot  # type: ignore[import-not-found, unused-ignore]
+    except ImportError:
+        if provider in {price.provider for price in _shipped().values()} or not provider:
+            raise UnknownName("API model", name, api_names(), f"{REMEDY} The extra 'prices' knows more.") from None
+        raise MissingExtra("genai-prices", "prices") from None
+    if not provider:
+        raise UnknownName("API model", name, api_names(), REMEDY)
+    snapshot: Any = data_snapshot.get_snapshot()
+    known = {entry.id: entry for entry in snapshot.providers}
+    if provider not in known:
+        raise UnknownName("API provider", provider, known, REMEDY)
+    found = known[provider].find_model(model, all_providers=snapshot.providers)
+    if found is None:
+        raise UnknownName("API model", name, [f"{provider}:{entry.id}" for entry in known[provider].models], REMEDY)
+    return _of_library(provider, found)
+
+
+def _of_library(provider: str, entry: Any) -> ApiPrice:
+    from importlib.metadata import version
+
+    prices = entry.get_prices(datetime.datetime.now(tz=datetime.UTC))
+    tier_at, long_input = _tier(prices.input_mtok)
+    _, long_output = _tier(prices.output_mtok)
+    return ApiPrice(
+        provider=provider,
+        model=entry.id,
+        mode="chat",
+        source=Source(f"genai-prices {version('genai-prices')}", "read", ""),
+        input_usd_per_mtok=_base(prices.input_mtok),
+        output_usd_per_mtok=_base(prices.output_mtok),
+        cache_read_usd_per_mtok=_base(prices.cache_read_mtok),
+        cache_write_usd_per_mtok=_base(prices.cache_write_mtok),
+        long_context_above_tokens=tier_at,
+        long_input_usd_per_mtok=long_input,
+        long_output_usd_per_mtok=long_output,
+        max_input_tokens=entry.context_window,
+        note=entry.price_comments or "",
+    )
+
+
+def _base(price: Any) -> float | None:
+    """The library's price without tiers; nothing when it has none."""
+    return None if price is None else float(getattr(price, "base", price))
+
+
+def _tier(price: Any) -> tuple[int | None, float | None]:
+    """Where the first tier starts and what it asks, when there is one."""
+    tiers = getattr(price, "tiers", None)
+    return (int(tiers[0].start), float(tiers[0].price)) if tiers else (None, None)

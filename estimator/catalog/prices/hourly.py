@@ -1,0 +1,228 @@
+"""Accelerators and hosts by the hour, from hardware/prices/cloud.csv and hosts.csv: one dated row per offer."""
+
+import datetime
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from estimator.catalog.accelerators import accelerator, accelerator_names
+from estimator.catalog.files import cached, folders, number, rows, source_of
+from estimator.errors import InvalidInput, UnknownName, clipped
+from estimator.records import Accelerator, Source
+
+REMEDY = "To add a price, see hardware/README.md."
+COMMITMENTS = ("on-demand", "spot", "reserved-1y", "reserved-3y")
+CLOUD_COLUMNS = (
+    "provider", "accelerator", "count", "price_per_hour", "currency", "commitment", "region", "valid_from", "source"
+)  # fmt: skip
+PROVIDERS = {"amazon": "aws", "google": "gcp", "microsoft": "azure", "gce": "gcp", "oracle": "oracle-cloud"}
+
+
+@dataclass(frozen=True, slots=True)
+class PriceRow:
+    """One offer, per accelerator (or host) and hour [USD/h]."""
+
+    provider: str
+    instance: str
+    accelerator: str
+    count: int
+    usd_per_hour: float
+    commitment: str
+    region: str
+    valid_from: str
+    source: Source
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PriceRange:
+    """What providers ask: 10th percentile, median and 90th percentile of the providers' own medians [USD/unit]."""
+
+    low: float
+    median: float
+    high: float
+    unit: str
+    providers: tuple[str, ...]
+    oldest: str
+    newest: str
+    sources: tuple[Source, ...]
+    rows: tuple[PriceRow, ...] = ()
+    note: str = ""
+
+    def age_days(self, today: datetime.date | None = None) -> int:
+        """Days since the newest row [d]."""
+        return ((today or datetime.date.today()) - _date(self.newest)).days
+
+
+def hourly_prices(
+    device: Accelerator | str, provider: str | None = None, region: str | None = None, commitment: str | None = None
+) -> PriceRange | None:
+    """Price of one accelerator for an hour across offers, or `None` when nobody is known to offer it.
+
+    commitment: on-demand when not given
+    Per provider the median over its instances and regions counts, so that long lists do not outvote short ones.
+
+    >>> found = hourly_prices("h100")
+    >>> 2 < found.low < found.median < found.high < 20
+    True
+    >>> hourly_prices("rtx-4090") is None
+    True
+    """
+    name = device.name if isinstance(device, Accelerator) else accelerator(device).name
+    wanted = _commitment(commitment)
+    offers = [row for row in price_rows(name) if row.commitment == wanted]
+    if provider is not None:
+        known = _known_provider(provider)
+        offers = [row for row in offers if row.provider == known]
+    if region is not None:
+        offers = _in_region(offers, region)
+    return _range_of(offers, "USD/h") if offers else None
+
+
+@cached
+def price_rows(name: str) -> tuple[PriceRow, ...]:
+    """The newest row of every offer of an accelerator; the user's own prices replace those that ship."""
+    for offers in _cloud_tables():
+        newest: dict[tuple[str, ...], PriceRow] = {}
+        for row in sorted((row for row in offers if row.accelerator == name), key=lambda row: row.valid_from):
+            newest[row.provider, row.instance, str(row.count), row.region, row.commitment] = row
+        if newest:
+            return tuple(newest.values())
+    return ()
+
+
+@cached
+def price_providers() -> tuple[str, ...]:
+    """Everyone with a price for some accelerator."""
+    return tuple(sorted({row.provider for offers in _cloud_tables() for row in offers}))
+
+
+def _known_provider(provider: str) -> str:
+    name = PROVIDERS.get(provider.strip().lower(), provider.strip().lower())
+    if name not in price_providers():
+        raise UnknownName("provider", provider, price_providers(), REMEDY)
+    return name
+
+
+def _commitment(text: str | None) -> str:
+    known = {*COMMITMENTS, *(row.commitment for offers in _cloud_tables() for row in offers)}
+    name = "on-demand" if text is None else text.strip().lower().replace("_", "-").replace("ondemand", "on-demand")
+    if name not in known:
+        raise UnknownName("commitment", str(text), known, f"Known are {', '.join(sorted(known))}.")
+    return name
+
+
+def _in_region(offers: list[PriceRow], region: str) -> list[PriceRow]:
+    regions = {row.region for table in _cloud_tables() for row in table} - {"", "all"}
+    by_name = {known.lower(): known for known in regions}
+    wanted = by_name.get(region.strip().lower())
+    if wanted is None:
+        raise UnknownName("region", region, by_name, REMEDY)
+    return [row for row in offers if row.region in (wanted, "all")]
+
+
+@cached
+def _cloud_tables() -> tuple[tuple[PriceRow, ...], ...]:
+    return tuple(
+        tuple(filter(None, (_price_row(row) for row in rows(folder / "cloud.csv", CLOUD_COLUMNS))))
+        for folder in folders("prices")
+        if (folder / "cloud.csv").is_file()
+    )
+
+
+def _price_row(row: dict[str, str]) -> PriceRow | None:
+    """One row of cloud.csv; `None` where the number of accelerators is not known."""
+    where = f"cloud.csv, {row['provider']} {row.get('instance', '')}"
+    price, count = number(row["price_per_hour"], f"{where}: price_per_hour"), number(row["count"], f"{where}: count")
+    if row["accelerator"] not in accelerator_names():
+        raise UnknownName("accelerator", row["accelerator"], accelerator_names(), f"It stands in {where}.")
+    if row["currency"] != "USD":
+        raise InvalidInput(f"{where}: prices must be in USD, not {clipped(row['currency'])}")
+    if price is None or count is None:
+        return None
+    if price <= 0 or count < 1:
+        raise InvalidInput(f"{where}: price and count must be above 0; leave an unknown price empty")
+    return PriceRow(
+        provider=row["provider"].lower(),
+        instance=row.get("instance", ""),
+        accelerator=row["accelerator"],
+        count=int(count),
+        usd_per_hour=price / count,
+        commitment=row["commitment"],
+        region=row["region"],
+        valid_from=row["valid_from"],
+        source=source_of(row),
+        note=row.get("note", ""),
+    )
+
+
+def _range_of(offers: Iterable[PriceRow], unit: str) -> PriceRange:
+    found = tuple(offers)
+    by_provider = {row.provider: [r.usd_per_hour for r in found if r.provider == row.provider] for row in found}
+    medians = [float(np.median(prices)) for prices in by_provider.values()]
+    spread = medians if len(medians) > 1 else [row.usd_per_hour for row in found]
+    dates = sorted(row.valid_from for row in found)
+    return PriceRange(
+        low=float(np.quantile(spread, 0.1)),
+        median=float(np.median(medians)),
+        high=float(np.quantile(spread, 0.9)),
+        unit=unit,
+        providers=tuple(sorted(by_provider)),
+        oldest=dates[0],
+        newest=dates[-1],
+        sources=tuple(dict.fromkeys(row.source for row in found)),
+        rows=found,
+    )
+
+
+def _date(text: str) -> datetime.date:
+    """A day, month or year as its first day."""
+    try:
+        return datetime.date.fromisoformat((text + "-01-01")[:10])
+    except ValueError:
+        raise InvalidInput(f"a date must be year-month-day, not {clipped(text)}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class HostPrice:
+    """A machine without accelerators [USD/h]."""
+
+    provider: str
+    instance: str
+    processor: str
+    vcpus: int
+    memory_gib: float
+    usd_per_hour: float
+    commitment: str
+    region: str
+    valid_from: str
+    source: Source
+
+
+@cached
+def host_prices(commitment: str = "on-demand") -> tuple[HostPrice, ...]:
+    """Machines without accelerators, cheapest first."""
+    found = [
+        _host(row)
+        for folder in folders("prices")
+        if (folder / "hosts.csv").is_file()
+        for row in rows(folder / "hosts.csv")
+        if row["commitment"] == commitment
+    ]
+    return tuple(sorted(found, key=lambda host: host.usd_per_hour))
+
+
+def _host(row: dict[str, str]) -> HostPrice:
+    return HostPrice(
+        row["provider"],
+        row["instance"],
+        row["processor"],
+        int(row["vcpus"]),
+        float(row["memory_gib"]),
+        float(row["price_per_hour"]),
+        row["commitment"],
+        row["region"],
+        row["valid_from"],
+        source_of(row),
+    )

@@ -1,0 +1,61 @@
+"""What fine-tuning services ask, from hardware/prices/fine_tuning.csv. Sources contradict each other: a wide range."""
+
+import re
+
+import numpy as np
+
+from estimator.catalog.files import cached, folders, rows, source_of
+from estimator.catalog.prices.hourly import PriceRange
+
+COLUMNS = ("provider", "model", "params_above_b", "params_up_to_b", "method", "usd_per_mtok", "source")
+
+
+def fine_tuning_price(
+    model: str = "", params: float | None = None, method: str = "", provider: str = ""
+) -> PriceRange | None:
+    """What services ask to train on a million tokens, across sources that contradict each other; `None` if unknown.
+
+    model: a hosted model by name; params: else the size of an open one [1]; method: lora-sft, full-sft, lora-dpo, ...
+
+    >>> found = fine_tuning_price(params=8e9, method="lora-sft")
+    >>> found.low <= found.median <= found.high, found.unit
+    (True, 'USD/Mtok')
+    """
+    methods = {method, "any-sft"} if method.endswith("-sft") else {method}
+    found = [
+        row
+        for row in _rows()
+        if row["usd_per_mtok"]
+        and _tunes(row, model, params)
+        and (not method or row["method"] in methods)
+        and (not provider or row["provider"] == provider.lower())
+    ]
+    if not found:
+        return None
+    prices = sorted(float(row["usd_per_mtok"]) for row in found)
+    dates = sorted(row["valid_from"] for row in found)
+    return PriceRange(
+        prices[0],
+        float(np.median(prices)),
+        prices[-1],
+        "USD/Mtok",
+        tuple(sorted({row["provider"] for row in found})),
+        dates[0],
+        dates[-1],
+        tuple(dict.fromkeys(source_of(row) for row in found)),
+        note="; ".join(dict.fromkeys(row["note"] for row in found if row["note"])),
+    )
+
+
+def _tunes(row: dict[str, str], model: str, params: float | None) -> bool:
+    if model:
+        return re.fullmatch(re.escape(model) + r"(-\d{4}.*)?", row["model"]) is not None
+    if params is None or not row["params_up_to_b"]:
+        return False
+    return float(row["params_above_b"]) < params / 1e9 <= float(row["params_up_to_b"])
+
+
+@cached
+def _rows() -> list[dict[str, str]]:
+    files = [folder / "fine_tuning.csv" for folder in folders("prices")]
+    return [row for path in files if path.is_file() for row in rows(path, COLUMNS)]
