@@ -14,7 +14,8 @@ from estimator.records import Source
 class Engine:
     """How a serving engine works, as far as it changes times and memory.
 
-    launch: how a step's kernels are started; kernels: whose they are
+    launch: how a step's kernels are started; kernels: of what kind they are
+    unpack: when narrow weights are widened to 16 bits before a product; accumulates: what 16-bit products are summed in
     memory_fraction: share of the accelerator's memory it lets itself use [1]
     prefill_chunk: most tokens of one forward pass of a prompt [token]; max_sequences: most in one step [1]
     family: the listed engine it is, the key of its fitted factor; known: whether it is listed
@@ -22,13 +23,14 @@ class Engine:
 
     name: str
     family: str
-    launch: Literal["graph", "fused", "eager"]
-    kernels: str
+    launch: Literal["graph", "native", "fused", "eager"]
+    kernels: Literal["engine", "simple", "ggml", "torch"]
     batching: Literal["continuous", "static"]
     memory_fraction: float
     prefill_chunk: int
     max_sequences: int
-    int4: Literal["marlin", "dequant"]
+    unpack: Literal["never", "prompt", "always"]
+    accumulates: Literal["fp32", "fp16"]
     year: int
     layer_split: bool = False
     known: bool = True

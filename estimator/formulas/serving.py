@@ -27,6 +27,7 @@ class Pass:
     expert_rows: tokens of the average visited expert [token]
     head_weights, head_flop, logit_bytes: the output projection [1], [FLOP], [B]
     attention_flop, kv_bytes: scores and values [FLOP]; cache read and written [B]
+    scores: query-key products of all heads [1]
     mean_span: cached or earlier tokens the average query attends to, layers averaged [token]
     stream_bytes: the residual stream, once per layer [B]
     layers, sequences: [1]
@@ -45,6 +46,7 @@ class Pass:
     logit_bytes: Floats
     attention_flop: Floats
     kv_bytes: Floats
+    scores: Floats
     mean_span: Floats
     stream_bytes: Floats
 
@@ -100,6 +102,7 @@ def forward_pass(
         LOGIT_BYTES * arch.vocab * count * (head > 0),
         count * transformer.attention_flop(arch, new, cached),
         count * transformer.kv_bytes(arch, new + cached, kv_value_bytes),
+        count * arch.heads * transformer.attended_pairs(arch, new, cached),
         transformer.attended_pairs(arch, new, cached) / (arch.layers * np.maximum(new, 1e-9)),
         2.0 * arch.hidden * rows * arch.layers,
     )

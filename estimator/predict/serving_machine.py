@@ -88,12 +88,13 @@ def machine(arch: Architecture, cluster: Cluster, plan: ServingPlan) -> Machine:
     compute = compute_format(device, plan)
     products = gemm_efficiency(device, compute)
     fused, cache = attention_efficiency(device), decode_attention_efficiency(device)
-    packed = plan.weights.bits < 8 and compute in SIXTEEN_BIT and facts.int4 == "dequant"
+    narrow_weights = plan.weights.bits <= 8 and compute in SIXTEEN_BIT
+    unfused = facts.kernels in ("ggml", "torch") or device.kind == "cpu"
     ring = all_reduce(cluster, plan.tp)
     numbers = (
         device.memory_bandwidth_bytes_per_s,
         (device.sms or np.inf) * (device.clock_hz or np.inf) if device.kind == "gpu" else np.inf,
-        products.flop_per_s,
+        products.flop_per_s * accumulation(device, plan, compute),
         max(products.m_half, LEAST_HALF_ROWS),
         shape_slowdown(dense_widths(arch, plan.tp), products),
         shape_slowdown(expert_widths(arch, plan.tp), products),
@@ -103,7 +104,9 @@ def machine(arch: Architecture, cluster: Cluster, plan: ServingPlan) -> Machine:
         cache.bytes_per_s,
         cache.flop_per_s,
         compute in ("fp8", "int8", "fp4") and device.peak(compute) > device.peak("bf16"),
-        packed and facts.kernels != "ggml",
+        narrow_weights and facts.unpack != "never",
+        narrow_weights and facts.unpack == "always",
+        narrow_weights and facts.kernels != "engine",
         plan.weights.bytes,
         plan.head.bytes,
         plan.tp,
@@ -111,12 +114,27 @@ def machine(arch: Architecture, cluster: Cluster, plan: ServingPlan) -> Machine:
         ring.launch_s + ring.hop_s * (plan.tp - 1),
         ring.bytes_per_s,
         facts.prefill_chunk if plan.chunked_prefill else np.inf,
+        facts.launch == "native",
         facts.launch == "fused",
         facts.launch == "eager",
         facts.kernels == "ggml",
+        facts.kernels in ("ggml", "simple"),
+        unfused,
         device.kind == "cpu",
+        device.peak("fp32"),
+        arch.heads / arch.kv_heads,
+        plan.pp if facts.layer_split else 1,
     )
     return Machine(*(np.asarray(number, float) for number in numbers))
+
+
+def accumulation(device: Accelerator, plan: ServingPlan, compute: str) -> float:
+    """Rate of 16-bit products over the stated peak [1]: GeForce peaks are those of sums in fp32, half of fp16's.
+
+    Source: NVIDIA Ampere GA102 whitepaper, table of peak rates with fp16 and fp32 accumulate (142 and 71 on RTX 3090).
+    """
+    halved = "geforce" in device.title.lower()
+    return 2.0 if halved and compute in SIXTEEN_BIT and plan.facts.accumulates == "fp16" else 1.0
 
 
 def dense_widths(arch: Architecture, tp: int) -> list[tuple[float, float]]:
@@ -156,6 +174,8 @@ def all_reduce(cluster: Cluster, members: int) -> CollectiveRate:
 
 def compute_format(device: Accelerator, plan: ServingPlan) -> str:
     """The format products are done in on this chip; weight-only formats multiply in 16 bits."""
+    if plan.facts.unpack == "always" and plan.weights.bits <= 8:
+        return "fp16"
     stated = (plan.activation_precision or "").lower().split("/")
     if len(stated) == 2:  # "fp8/bf16": MX formats need units that multiply blocks, which come with 4-bit units
         return precision(stated[0] if "fp4" in device.peak_flop_per_s else stated[1]).compute

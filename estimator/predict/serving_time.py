@@ -17,7 +17,10 @@ Constants = Mapping[str, float]
 
 SHARPNESS = 3.0  # of the roofline's knee: streaming and multiplying overlap, imperfectly
 DECODE_ROWS = 8.0  # new tokens per sequence up to which attention is a decode kernel
+VECTOR_ROWS = 16.0  # tokens from which a product fills tiles of the matrix units
 UNPACK_ROWS = 64.0  # tokens from which engines unpack weights before multiplying instead of inside a product
+SCORE_BYTES = 16.0  # 32-bit scores written, normalised (read and written) and read again
+COPIES = 3.0  # keys and values appended to a new tensor (read, write) and repeated for all heads
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +32,14 @@ class Machine:
     dense_shape, expert_shape: by how much the widths of this LLM's matrices slow them [1]
     attention_flop_per_s, attention_rows_half, attention_span_half: fused attention; rows in tokens
     cache_bytes_per_s: kernel rate of reading the KV cache [B/s]; cache_flop_per_s: its arithmetic [FLOP/s]
-    narrow: 1 when products are done in 8 or 4 bits; packed: 1 when weights are unpacked before products
+    narrow: 1 when products are done in 8 or 4 bits; packed, packed_always: 1 when weights are widened before products
+        of many tokens, of any; unpacks_simply: 1 when vector units widen them inside small products
     weight_bytes, head_bytes: storage of one weight [B]
     members, kv_members: accelerators of the tensor group; those that share the KV cache [1]
     message_s: latency of an empty all-reduce [s]; link_bytes_per_s: rate of a long one [B/s]
-    chunk: most tokens of one pass [token]; fused, eager, ggml, cpu: 1 when the engine or device is of that class
+    chunk: most tokens of one pass [token]; native, fused, eager, ggml, simple, unfused, cpu: 1 when of that class
+    vector_flop_per_s: rate outside the matrix units [FLOP/s]; heads_per_kv: query heads that share a key [1]
+    stages: accelerators that hold layers in turn [1]
     """
 
     bytes_per_s: Floats
@@ -49,6 +55,8 @@ class Machine:
     cache_flop_per_s: Floats
     narrow: Floats
     packed: Floats
+    packed_always: Floats
+    unpacks_simply: Floats
     weight_bytes: Floats
     head_bytes: Floats
     members: Floats
@@ -56,10 +64,16 @@ class Machine:
     message_s: Floats
     link_bytes_per_s: Floats
     chunk: Floats
+    native: Floats
     fused: Floats
     eager: Floats
     ggml: Floats
+    simple: Floats
+    unfused: Floats
     cpu: Floats
+    vector_flop_per_s: Floats
+    heads_per_kv: Floats
+    stages: Floats
 
 
 def stacked(machines: list[Machine]) -> Machine:
@@ -76,57 +90,77 @@ def pass_s(work: Pass, on: Machine, constants: Constants) -> Floats:
         + vectors_s(work, on, constants)
         + messages_s(work, on, constants)
     )
-    return launched_s(device, work, on, constants) + constants["step"] + constants["sequence"] * work.sequences
+    whole = launched_s(device, work, on, constants) * pipelined(work, on, constants)
+    return whole + constants["step"] + constants["sequence"] * work.sequences
+
+
+def passes(work: Pass, on: Machine) -> Floats:
+    """Passes that a prompt is cut into [1]."""
+    return np.maximum(work.rows / on.chunk, 1.0)
 
 
 def products_s(work: Pass, on: Machine, constants: Constants) -> Floats:
     """Matrix products: streaming the weights or multiplying, whichever takes longer [s]."""
-    passes = np.maximum(work.rows / on.chunk, 1.0)
-    weights = (work.dense_weights + work.expert_weights) * on.weight_bytes + work.head_weights * on.head_bytes
-    stream = passes * weights / on.members * byte_s(on, constants)
-    half = on.half_rows * np.where(on.weight_bytes < 1.0, constants["packed_rows"], 1.0)
-    rows, expert_rows = np.maximum(work.rows / passes, 1.0), np.maximum(work.expert_rows / passes, 1.0)
-    dense = work.dense_flop * on.dense_shape * (1.0 + half / rows)
-    expert = work.expert_flop * on.expert_shape * (1.0 + half / expert_rows) / constants["grouped"]
-    head = work.head_flop * (1.0 + half / work.sequences)
-    multiply = (dense + expert + head) / on.members / (on.gemm_flop_per_s * gemm_share(on, constants))
-    return soft_max(stream, multiply, SHARPNESS) + unpack_s(work, on, constants)
-
-
-def gemm_share(on: Machine, constants: Constants) -> Floats:
-    """Rate of products inside the engine over that of the kernel alone [1]."""
+    count = passes(work, on)
+    layers = work.dense_weights + work.expert_weights
+    weights = layers * np.where(on.packed_always > 0, 2.0, on.weight_bytes) + work.head_weights * on.head_bytes
+    stream = count * weights / on.members * byte_s(on, constants)
+    dense = work.dense_flop * on.dense_shape * padding(work.rows / count, on, constants)
+    expert = work.expert_flop * on.expert_shape * padding(work.expert_rows / count, on, constants)
+    head = work.head_flop * padding(work.sequences, on, constants)
     share = np.where(on.ggml > 0, constants["ggml_gemm"], constants["gemm"])
-    return share * np.where(on.narrow > 0, constants["narrow"], 1.0)
+    share = share * np.where(on.narrow > 0, constants["narrow"], 1.0)
+    rate = np.where(
+        on.cpu > 0, np.minimum(on.gemm_flop_per_s, constants["cpu_matrix"] * on.vector_flop_per_s), on.gemm_flop_per_s
+    )
+    multiply = (dense + expert / constants["grouped"] + head) / on.members / (rate * share)
+    widen = on.unpacks_simply * constants["unpack_flop"] * layers / on.members / on.vector_flop_per_s
+    return soft_max(soft_max(stream, multiply, SHARPNESS), widen, SHARPNESS) + count * unpack_s(work, on)
+
+
+def padding(rows: Floats, on: Machine, constants: Constants) -> Floats:
+    """Work of a product of `rows` tokens over what its FLOP say [1]: tiles are filled up, single vectors are not."""
+    rows = np.maximum(rows, 1.0)
+    return 1.0 + on.half_rows * constants["tile"] / (rows + VECTOR_ROWS)
 
 
 def byte_s(on: Machine, constants: Constants) -> Floats:
-    """Time to stream one byte of weights [s/B]."""
-    return 1.0 / (constants["stream"] * on.bytes_per_s) + 1.0 / (constants["core_stream"] * on.core_cycles_per_s)
+    """Time to stream one byte of weights [s/B]: memory bandwidth, or the loads that cores keep in flight."""
+    core = np.where(on.simple > 0, constants["simple_stream"], constants["core_stream"])
+    return soft_max(
+        1.0 / (constants["stream"] * on.bytes_per_s), 1.0 / (core * on.core_cycles_per_s), SHARPNESS
+    )
 
 
-def unpack_s(work: Pass, on: Machine, constants: Constants) -> Floats:
-    """Unpacking weights to 16 bits, for passes of many tokens [s]."""
+def unpack_s(work: Pass, on: Machine) -> Floats:
+    """Widening weights to 16 bits in memory before the products of a pass [s]: read packed, write wide, read wide."""
     weights = (work.dense_weights + work.expert_weights) / on.members
-    return on.packed * constants["unpack"] * 2.0 * weights / on.bytes_per_s * work.rows / (work.rows + UNPACK_ROWS)
+    many = np.where(on.packed_always > 0, 1.0, work.rows / (work.rows + UNPACK_ROWS))
+    return on.packed * many * weights * (on.weight_bytes + 4.0) / on.bytes_per_s
 
 
 def attention_s(work: Pass, on: Machine, constants: Constants) -> Floats:
-    """Scores and values: reading the cache or multiplying, whichever takes longer [s]."""
+    """Scores and values: reading the cache or multiplying, whichever takes longer [s].
+
+    Unfused attention writes and reads every score, and copies keys and values out to all query heads.
+    """
     prompt = work.rows > work.sequences * DECODE_ROWS
     share = np.where(on.ggml > 0, constants["ggml_kv"], constants["kv_stream"])
     read = work.kv_bytes / on.kv_members / (share * on.cache_bytes_per_s)
-    rows = work.rows / on.attention_rows_half * on.members
-    span = work.mean_span
-    slowed = (1.0 + 1.0 / np.maximum(rows / on.members, 1e-9)) * (1.0 + on.attention_span_half / span)
+    slowed = (1.0 + on.attention_rows_half / work.rows) * (1.0 + on.attention_span_half / work.mean_span)
     rate = np.where(prompt, on.attention_flop_per_s / slowed, on.cache_flop_per_s)
     multiply = work.attention_flop / on.members / (constants["attention"] * rate)
-    return soft_max(read, multiply, SHARPNESS)
+    torch = on.unfused * (1.0 - on.ggml)
+    unfused = on.unfused * SCORE_BYTES * work.scores / on.members
+    copied = torch * COPIES * on.heads_per_kv * work.kv_bytes / on.kv_members
+    return soft_max(read, multiply, SHARPNESS) + (unfused + copied) / on.bytes_per_s
 
 
 def vectors_s(work: Pass, on: Machine, constants: Constants) -> Floats:
     """Norms, activations, residuals and logits: passes over vectors in memory [s]."""
-    vectors = constants["vector_passes"] * work.stream_bytes * (0.5 + 0.5 / on.members)
-    return (vectors + 4.0 * work.logit_bytes / on.members) * byte_s(on, constants)
+    count = np.where(on.unfused > 0, constants["unfused_passes"], constants["vector_passes"])
+    vectors = count * work.stream_bytes * (0.5 + 0.5 / on.members)
+    return (vectors + 4.0 * work.logit_bytes / on.members) / (constants["stream"] * on.bytes_per_s)
 
 
 def messages_s(work: Pass, on: Machine, constants: Constants) -> Floats:
@@ -138,7 +172,17 @@ def messages_s(work: Pass, on: Machine, constants: Constants) -> Floats:
 
 def launched_s(device: Floats, work: Pass, on: Machine, constants: Constants) -> Floats:
     """A device time with what launching costs [s]: gaps in a graph, or the host when it is the slower one."""
-    passes = np.maximum(work.rows / on.chunk, 1.0)
-    host = on.fused * constants["fused_layer"] + on.eager * constants["eager_layer"]
-    gaps = passes * work.layers * constants["graph_layer"] * (1.0 - on.cpu)
-    return np.maximum(device + gaps, passes * work.layers * host)
+    count = passes(work, on) * work.layers
+    host = on.native * constants["native_layer"] + on.fused * constants["fused_layer"] + on.eager * constants["eager_layer"]
+    gaps = count * constants["graph_layer"] * (1.0 - on.cpu)
+    return np.maximum(device + gaps, count * host)
+
+
+def pipelined(work: Pass, on: Machine, constants: Constants) -> Floats:
+    """Time of a prompt over accelerators that hold layers in turn, against one after the other [1].
+
+    Chunks overlap: c chunks over s stages take (c + s - 1) / (c s) at best, of which a share is reached.
+    """
+    count = np.floor(passes(work, on))
+    best = (count + on.stages - 1.0) / (count * on.stages)
+    return 1.0 - constants["pipeline"] * (1.0 - best)

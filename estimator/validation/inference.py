@@ -87,7 +87,7 @@ def read_run(row: Row) -> Run:
     encoder = task in ("embedding", "rerank")
     prompt = _number(row, "input_len", ASSUMED_TOKENS)
     output = 1.0 if encoder else max(_number(row, "output_len", ASSUMED_TOKENS), 1.0)
-    kind, number = _load(row, task, plan)
+    kind, number = _load(row, task)
     held = memory_split(arch, cluster, plan)
     each = float(sequence_bytes(arch, plan, prompt + output))
     slots = held.kv_available / each if each > 0 else np.inf
@@ -132,7 +132,7 @@ def _number(row: Row, column: str, missing: float) -> float:
         raise InvalidInput(f"{column} must be a number, not {text!r}") from None
 
 
-def _load(row: Row, task: str, plan: ServingPlan) -> tuple[str, float]:
+def _load(row: Row, task: str) -> tuple[str, float]:
     """What the column batch_or_concurrency means in this task."""
     text = row.get("batch_or_concurrency", "").lower()
     digits = text.removeprefix("qps")
@@ -221,12 +221,19 @@ class Batch:
     active: Floats
     clients: Floats
     stages: Floats
+    families: tuple[str, ...]
+    family: NDArray[np.intp]
+
+    def factor(self, phase: str, constants: Constants) -> Floats:
+        """Each run's engine's own factor on the times of a phase [1]; 1 for an engine the fit did not see."""
+        return np.array([constants.get(f"{phase}@{name}", 1.0) for name in self.families])[self.family]
 
 
 def counted(runs: Sequence[Run]) -> Batch:
     """Count every run once; timing it with other constants is then cheap."""
     prompts, steps = zip(*(_passes(run) for run in runs), strict=True)
     clients = [run.number if run.load == "clients" else run.active for run in runs]
+    families, family = np.unique([run.plan.facts.family for run in runs], return_inverse=True)
     return Batch(
         runs=tuple(runs),
         machines=stacked_machines([machine(run.arch, run.cluster, run.plan) for run in runs]),
@@ -236,6 +243,8 @@ def counted(runs: Sequence[Run]) -> Batch:
         active=np.array([run.active for run in runs]),
         clients=np.array(clients),
         stages=np.array([1.0 if run.plan.facts.layer_split else float(run.plan.pp) for run in runs]),
+        families=tuple(families.tolist()),
+        family=family,
     )
 
 
@@ -256,8 +265,8 @@ def _passes(run: Run) -> tuple[Pass, Pass]:
 
 def predicted(batch: Batch, constants: Constants) -> Floats:
     """Every run's metric, in its unit."""
-    prompt = pass_s(batch.prompt, batch.machines, constants)
-    step = pass_s(batch.step, batch.machines, constants)
+    prompt = pass_s(batch.prompt, batch.machines, constants) * batch.factor("prefill", constants)
+    step = pass_s(batch.step, batch.machines, constants) * batch.factor("decode", constants)
     return in_metric(batch, prompt, step, constants)
 
 
