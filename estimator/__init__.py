@@ -1,1 +1,40 @@
-"""What each way of customising a language model needs and costs, before anything is spent."""
+"""What each way of customising a language model needs and costs, before anything is spent.
+
+>>> from estimator import compare
+>>> comparison = compare(model="7b", gpu="a100")
+>>> comparison["rag"].extra_prompt_tokens.value
+2200.0
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from estimator.errors import EstimatorError
+
+if TYPE_CHECKING:
+    from estimator.api import compare, estimate
+    from estimator.predict.serving import serving
+    from estimator.predict.training import training_step
+    from estimator.validation import validate
+
+__all__ = ["EstimatorError", "compare", "estimate", "serving", "training_step", "validate"]
+
+# Where each public name lives; modules load on first use, so that importing the package costs next to nothing.
+_HOMES = {
+    "compare": "estimator.api",
+    "estimate": "estimator.api",
+    "serving": "estimator.predict.serving",
+    "training_step": "estimator.predict.training",
+    "validate": "estimator.validation",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'estimator' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -134,6 +134,7 @@ class RagPlan(Plan):
 
     corpus_gb: Amount = amount("GB", 1e-9, 1e9, "data volume")
     text_kind: str
+    tokenizer: str
     chunk_tokens: Amount = amount("token", 8, 1e6)
     overlap_tokens: Amount = amount("token", 0, 1e6)
     embedding_model: str

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from estimator.formulas.arithmetic import sum_of
 from estimator.records import Basis, Source
 
 Floats = NDArray[np.float64]
@@ -238,8 +239,14 @@ def derive(
     >>> str(derive("cost", "USD", lambda hours, rate: hours * rate, hours=hours, rate=given("rate", 3.0, "USD/h")))
     '30 USD'
     """
+    return computed(
+        name, unit, formula(**{key: quantity.column for key, quantity in inputs.items()}), formula, **inputs
+    )
+
+
+def computed(name: str, unit: str, result: Any, formula: Callable[..., Any] | None, /, **inputs: Quantity) -> Quantity:
+    """A figure whose column is known already: one of several that `formula` gives at once from `inputs`."""
     design = next(iter(inputs.values())).design
-    result = formula(**{key: quantity.column for key, quantity in inputs.items()})
     column = np.broadcast_to(np.asarray(result, float), (len(design.moves),))
     basis = max((quantity.basis for quantity in inputs.values()), key=BASIS_ORDER.index)
     return Quantity(name, unit, column, design, _at_best_analytic(basis), (), formula, inputs)
@@ -249,12 +256,7 @@ def total(name: str, unit: str, parts: Mapping[str, Quantity], design: Design = 
     """The sum of parts, which stay visible as its inputs; zero when there are none."""
     if not parts:
         return given(name, 0.0, unit, design=design, basis="analytic")
-    return derive(name, unit, summed, **parts)
-
-
-def summed(**parts: Floats) -> Floats:
-    """The sum of all parts."""
-    return np.sum(list(parts.values()), axis=0)
+    return derive(name, unit, sum_of, **parts)
 
 
 def _at_best_analytic(basis: Basis) -> Basis:

@@ -68,3 +68,12 @@ def vector_bytes(dim: ArrayLike, bits_per_dim: ArrayLike = 32) -> Floats:
     (6144.0, 192.0)
     """
     return np.ceil(np.multiply(dim, bits_per_dim, dtype=float) / 8)
+
+
+def curation_s(text_bytes: ArrayLike, hours_per_tb: ArrayLike) -> Floats:
+    """Processor time for extracting, filtering, deduplicating and tokenising text [s].
+
+    >>> float(curation_s(1e12, 2.0))
+    7200.0
+    """
+    return np.asarray(text_bytes, float) / 1e12 * np.asarray(hours_per_tb, float) * 3600.0

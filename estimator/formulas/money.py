@@ -125,10 +125,29 @@ def growth_sum(growth_per_month: Real, months: Real) -> Real:
         return np.where(g == 0, n, ((1 + g) ** n - 1) / np.where(g == 0, 1, g))
 
 
-def with_contingency(usd: Real, contingency: Real) -> Real:
-    """A cost with its reserve [USD].
+def replica_months(
+    peak_requests_per_s: Real,
+    capacity_requests_per_s: Real,
+    target_utilisation: Real,
+    growth_per_month: Real,
+    months: Real,
+) -> Real:
+    """Replicas of every month of the horizon, added up, as the traffic grows [month].
 
-    >>> float(with_contingency(100, 0.1))
-    110.00000000000001
+    >>> float(replica_months(1.0, 1.5, 0.7, 0.5, 3))  # 1.0, 1.5 and 2.25 requests a second
+    6.0
     """
-    return usd * (1 + contingency)
+    total: Real = 0.0
+    for month in range(int(np.max(months))):
+        peak = peak_requests_per_s * (1 + growth_per_month) ** month
+        total = total + replicas(peak, capacity_requests_per_s, target_utilisation) * (month < months)
+    return total
+
+
+def with_share(amount: Real, share: Real) -> Real:
+    """An amount and a share of it on top: a reserve, or experiments beside the final run.
+
+    >>> with_share(100, 0.25)
+    125.0
+    """
+    return amount * (1 + share)

@@ -1,6 +1,6 @@
 """Long runs fail: time between interruptions, when to checkpoint, and the share of time that is progress (goodput).
 
-Times in seconds; failure rates per node and second.
+Times in seconds; failure rates per 1,000 nodes and day, as clusters report them.
 """
 
 import numpy as np
@@ -8,15 +8,15 @@ import numpy as np
 from estimator.formulas import Real
 
 
-def time_between_interruptions_s(nodes: Real, failures_per_node_s: Real) -> Real:
+def time_between_interruptions_s(nodes: Real, failures_per_1000_node_days: Real) -> Real:
     """Mean time to interruption of a job on `nodes` nodes [s], failures independent.
 
     Source: arXiv:2410.21680 section III (MTTF = 1 / (N r_f)).
 
-    >>> round(float(time_between_interruptions_s(2048, 3.79e-3 / 86400)) / 3600, 2)  # Llama 3 405B: 419 in 54 days
+    >>> round(float(time_between_interruptions_s(2048, 3.79)) / 3600, 2)  # Llama 3 405B: 419 in 54 days
     3.09
     """
-    return 1 / (nodes * failures_per_node_s)
+    return 1000 * 86_400.0 / (nodes * failures_per_1000_node_days)
 
 
 def checkpoint_interval_s(write_s: Real, between_interruptions_s: Real) -> Real:
@@ -51,3 +51,12 @@ def checkpoint_bytes(params: Real, bytes_per_param: Real) -> Real:
     112.0
     """
     return params * bytes_per_param
+
+
+def stored_bytes(corpus_bytes: Real, checkpoint_bytes: Real, kept: Real) -> Real:
+    """What a training run keeps on disk [B]: its corpus and `kept` checkpoints.
+
+    >>> stored_bytes(1e12, 1e11, 10)
+    2000000000000.0
+    """
+    return corpus_bytes + checkpoint_bytes * kept

@@ -5,11 +5,10 @@ Work counts two FLOP per multiply-add. Attention scores are counted for the pair
 """
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from estimator.formulas import Floats, Real
 from estimator.records import Architecture
-
-Floats = NDArray[np.float64]
 
 
 def q_width(arch: Architecture) -> int:
@@ -187,6 +186,17 @@ def forward_flop(
     body = 2.0 * matmul_params(arch, with_head=False) * new
     logits = 2.0 * head_params(arch) * (new if head_tokens is None else np.asarray(head_tokens, float))
     return body + logits + attention_flop(arch, new, cached_tokens)
+
+
+def request_flop(weights: Real, prompt: Real, output: Real, requests: Real) -> Real:
+    """Forward work of requests, attention scores left out [FLOP]: 2 per weight and token.
+
+    Source: arXiv:2001.08361 section 2.1.
+
+    >>> request_flop(7e9, 100, 50, 2)
+    4200000000000.0
+    """
+    return 2 * weights * (prompt + output) * requests
 
 
 def kv_bytes(arch: Architecture, tokens: ArrayLike, bytes_per_value: ArrayLike = 2.0) -> Floats:

@@ -1,1 +1,3 @@
 """The four answers: prompt, rag, finetune, pretrain. None imports another."""
+
+STAGES = ("prompt", "rag", "finetune", "pretrain")

@@ -1,0 +1,299 @@
+"""From names to answers: what `estimate` and `compare` do. Names become records, records a question, stages answer it."""
+
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from estimator.catalog import energy
+from estimator.catalog.accelerators import cluster as named_cluster
+from estimator.catalog.models import architecture
+from estimator.catalog.prices import api_price, hourly_prices
+from estimator.errors import DoesNotFit, EstimatorError, InvalidInput, UnknownName
+from estimator.paths import presets
+from estimator.plans import Scenario, scenario
+from estimator.quantities import ONE_AT_A_TIME, Design, Quantity, given, total
+from estimator.records import Accelerator, Cluster
+from estimator.results import Blocked, Comparison, Estimate
+from estimator.stages import STAGES
+from estimator.stages.question import USER_SOURCE, Question
+from estimator.stages.service import Service, serve
+
+
+def estimate(
+    stage: str,
+    *,
+    model: str | None = None,
+    gpu: str | None = None,
+    api: str | None = None,
+    gpus: int | None = None,
+    price_per_hour: float | None = None,
+    provider: str | None = None,
+    region: str | None = None,
+    commitment: str | None = None,
+    scenario_file: str | None = None,
+    design: Design = ONE_AT_A_TIME,
+    **inputs: Any,
+) -> Estimate:
+    """What one approach (prompt, rag, finetune or pretrain) needs and costs.
+
+    model: a size (7b), a preset (llama-3.1-8b) or a path to a Hugging Face config.json
+    gpu: an accelerator (a100), with its count fixed (8xa100) or chosen; api: a hosted LLM (openai:gpt-4o-mini) instead
+    price_per_hour: of one accelerator [USD/h]; provider, region, commitment: which list prices count
+    inputs: any input of the scenario by name; a number, or (low, value, high) as its 80 % range
+    Raises EstimatorError in one line: UnknownName, InvalidInput, DoesNotFit.
+
+    >>> from estimator import estimate
+    >>> answer = estimate("finetune", model="llama-3.1-8b", gpu="8xa100", samples=1000)
+    >>> answer.data_samples.value
+    1000.0
+    """
+    if stage not in STAGES:
+        raise UnknownName("stage", stage, STAGES, f"Stages are {', '.join(STAGES)}.")
+    question = ask(model, gpu, api, gpus, price_per_hour, provider, region, commitment, scenario_file, design, inputs)
+    return _answer(stage, question, _baseline(question))
+
+
+def compare(
+    *,
+    model: str | None = None,
+    gpu: str | None = None,
+    api: str | None = None,
+    gpus: int | None = None,
+    price_per_hour: float | None = None,
+    provider: str | None = None,
+    region: str | None = None,
+    commitment: str | None = None,
+    scenario_file: str | None = None,
+    stages: tuple[str, ...] = STAGES,
+    design: Design = ONE_AT_A_TIME,
+    **inputs: Any,
+) -> Comparison:
+    """The approaches side by side; one that cannot run says why, and the others stand. Arguments as for `estimate`.
+
+    >>> from estimator import compare
+    >>> [answer.stage for answer in compare(model="7b", gpu="a100").estimates]
+    ['prompt', 'rag', 'finetune', 'pretrain']
+    """
+    question = ask(model, gpu, api, gpus, price_per_hour, provider, region, commitment, scenario_file, design, inputs)
+    baseline = _try_baseline(question)
+    answers = tuple(_try(stage, question, baseline) for stage in stages)
+    return Comparison(
+        llm=_llm_text(question),
+        hardware=_hardware_text(question),
+        baseline={} if isinstance(baseline, EstimatorError) else _baseline_figures(baseline),
+        estimates=answers,
+        assumptions=question.assumptions(),
+        notes=_notes(question),
+    )
+
+
+def ask(
+    model: str | None,
+    gpu: str | None,
+    api: str | None,
+    gpus: int | None,
+    price_per_hour: float | None,
+    provider: str | None,
+    region: str | None,
+    commitment: str | None,
+    scenario_file: str | None,
+    design: Design,
+    inputs: Mapping[str, Any],
+) -> Question:
+    """The question in records: names resolved, prices found, the scenario checked."""
+    if api is None and (model is None or gpu is None):
+        raise InvalidInput(
+            "name an LLM and an accelerator (--model 7b --gpu a100), or a hosted LLM (--api openai:gpt-4o-mini)"
+        )
+    chosen = _scenario(scenario_file, inputs)
+    llm = architecture(model) if model else None
+    hardware = named_cluster(gpu) if gpu else None
+    accelerator, count = _device(hardware, gpus)
+    hosted = api_price(api) if api else None
+    return Question(
+        scenario=chosen,
+        llm=llm,
+        accelerator=accelerator,
+        count=count,
+        per_node=(accelerator.per_node or 8) if accelerator else 8,
+        api=hosted,
+        usd_per_hour=_usd_per_hour(accelerator, price_per_hour, provider, region, commitment, design),
+        carbon_g_per_kwh=_carbon(chosen, design),
+        pue=_pue(chosen, design),
+        design=design,
+    )
+
+
+def _device(hardware: Cluster | Accelerator | None, gpus: int | None) -> tuple[Accelerator | None, int | None]:
+    if gpus is not None and not 1 <= gpus <= 10_000_000:
+        raise InvalidInput(f"the number of accelerators must be between 1 and 10,000,000, not {gpus}")
+    if hardware is None:
+        return None, gpus
+    if isinstance(hardware, Cluster):
+        return hardware.accelerator, gpus or hardware.count
+    return hardware, gpus
+
+
+@cache
+def default_scenario() -> dict[str, Any]:
+    """The default inputs with their ranges and reasons."""
+    return tomllib.loads((presets() / "scenario.toml").read_text(encoding="utf-8"))
+
+
+def _scenario(file: str | None, inputs: Mapping[str, Any]) -> Scenario:
+    changes = _scenario_file(file) if file else {}
+    return scenario(default_scenario(), **{**changes, **inputs})
+
+
+def _scenario_file(file: str) -> dict[str, Any]:
+    """Inputs of a TOML file, in sections or not."""
+    path = Path(file)
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidInput(f"cannot read the scenario {file!r}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidInput(f"the scenario {file!r} is not TOML: {str(error)[:100]}") from None
+    flat: dict[str, Any] = {}
+    for name, value in content.items():
+        nested = isinstance(value, dict) and "value" not in value
+        flat.update({f"{name}.{key}": inner for key, inner in value.items()} if nested else {name: value})
+    return flat
+
+
+def _usd_per_hour(
+    device: Accelerator | None,
+    given_price: float | None,
+    provider: str | None,
+    region: str | None,
+    commitment: str | None,
+    design: Design,
+) -> Quantity:
+    """Price of an accelerator-hour: as given, else the range of list prices, else unknown."""
+    name = f"{device.name} per hour" if device else "accelerator per hour"
+    if given_price is not None:
+        if not 0 <= given_price < 1e6:
+            raise InvalidInput(f"the price per hour must be between 0 and 1,000,000 USD, not {given_price:g}")
+        return given(name, given_price, "USD/h", design=design, sources=(USER_SOURCE,))
+    found = hourly_prices(device, provider, region, commitment) if device else None
+    if found is None:
+        return given(name, np.nan, "USD/h", design=design, note="no list price known: give --price-per-hour")
+    return given(
+        name,
+        found.median,
+        "USD/h",
+        low=found.low,
+        high=found.high,
+        factor="accelerator price",
+        design=design,
+        basis="list price",
+        sources=found.sources,
+        note=f"median of {len(found.providers)} providers, {found.oldest} to {found.newest}",
+    )
+
+
+def _carbon(chosen: Scenario, design: Design) -> Quantity:
+    found = energy.carbon_intensity(chosen.money.grid)
+    return _fact_quantity("carbon intensity", found, "carbon intensity", design)
+
+
+def _pue(chosen: Scenario, design: Design) -> Quantity:
+    return _fact_quantity("power usage effectiveness", energy.pue(chosen.money.facility), "power", design)
+
+
+def _fact_quantity(name: str, found: Any, factor: str, design: Design) -> Quantity:
+    return given(
+        name,
+        found.value,
+        found.unit,
+        low=found.low if np.isfinite(found.low) else None,
+        high=found.high if np.isfinite(found.high) else None,
+        factor=factor,
+        design=design,
+        basis="published",
+        sources=(found.source,),
+    )
+
+
+def _baseline(question: Question) -> Service:
+    """The bare LLM answering the same question."""
+    prompt, output = question.amount("prompt_tokens"), question.amount("output_tokens")
+    question.check_context(prompt, output, "shorten the question or the answer")
+    return serve(question, prompt, output, question.zero("cached tokens", "token"))
+
+
+def _try_baseline(question: Question) -> Service | EstimatorError:
+    try:
+        return _baseline(question)
+    except DoesNotFit as error:
+        return error
+
+
+def _answer(stage: str, question: Question, baseline: Service) -> Estimate:
+    answered: Estimate = import_module(f"estimator.stages.{stage}").estimate(question, baseline)
+    return answered
+
+
+def _try(stage: str, question: Question, baseline: Service | EstimatorError) -> Estimate | Blocked:
+    from estimator.stages.answer import approaches
+
+    if stage not in STAGES:
+        raise UnknownName("stage", stage, STAGES, f"Stages are {', '.join(STAGES)}.")
+    title = approaches()[stage]["title"]
+    if isinstance(baseline, EstimatorError):
+        return Blocked(stage, title, str(baseline))
+    try:
+        return _answer(stage, question, baseline)
+    except DoesNotFit as error:
+        return Blocked(stage, title, str(error))
+    except InvalidInput as error:
+        if question.api is None or isinstance(error, UnknownName):
+            raise
+        return Blocked(stage, title, str(error))
+
+
+def _baseline_figures(service: Service) -> dict[str, Quantity]:
+    monthly = {f"line_{index}": line.usd for index, line in enumerate(service.lines)}
+    return {
+        "ttft_s": service.ttft_s,
+        "tpot_s": service.tpot_s,
+        "requests_per_s": service.requests_per_s,
+        "usd_per_request": service.usd_per_request,
+        "monthly_usd": total("monthly cost of the bare LLM", "USD/month", monthly),
+        "replicas": service.replicas,
+    }
+
+
+def _llm_text(question: Question) -> str:
+    llm = question.llm
+    if llm is None:
+        return f"{question.api.provider}:{question.api.model}" if question.api else ""
+    return f"{llm.name} ({llm.note})" if llm.basis == "assumed" and llm.note else llm.name
+
+
+def _hardware_text(question: Question) -> str:
+    device = question.accelerator
+    where = f"{question.api.provider} API" if question.api else ""
+    if device is None:
+        return where
+    own = f"{question.count} x {device.title}" if question.count else device.title
+    return f"{where}, training on {own}" if where else own
+
+
+def _notes(question: Question) -> tuple[str, ...]:
+    notes = []
+    if question.accelerator and not question.usd_per_hour.known:
+        notes.append(
+            f"No list price is known for {question.accelerator.title}: costs are unknown, not zero. "
+            "Give --price-per-hour."
+        )
+    elif question.accelerator:
+        notes.append(f"{question.usd_per_hour.name}: {question.usd_per_hour} ({question.usd_per_hour.note})")
+    if question.accelerator and question.accelerator.basis == "assumed":
+        notes.append(f"Figures of {question.accelerator.title} are recalled, not read: ranges may be wider than shown.")
+    return tuple(notes)

@@ -1,0 +1,132 @@
+"""Tables for people: the comparison, one estimate, and the assumptions beneath."""
+
+import textwrap
+from collections.abc import Callable
+
+from tabulate import tabulate
+
+from estimator.export.text import human
+from estimator.results import Assumption, Blocked, Comparison, Estimate
+
+WIDTH = 120
+CELL = 22
+LABEL = 24
+
+
+def _data(answer: Estimate) -> str:
+    if answer.data_tokens.value == 0:
+        return "none"
+    parts = {
+        "rag": f"{human(answer.data_bytes, spread=False)} text",
+        "finetune": f"{human(answer.data_samples, spread=False)} samples",
+    }
+    tokens = f"{human(answer.data_tokens, spread=False)} tokens"
+    return ", ".join(filter(None, (parts.get(answer.stage), tokens)))
+
+
+ROWS: tuple[tuple[str, Callable[[Estimate], str]], ...] = (
+    ("Data needed", _data),
+    ("Time to first result", lambda a: human(a.calendar_s)),
+    ("  of it training", lambda a: human(a.training_s)),
+    ("People's hours", lambda a: human(a.people_hours)),
+    ("Complexity", lambda a: a.complexity),
+    ("Accelerators", lambda a: human(a.accelerators)),
+    ("  layout", lambda a: a.layout),
+    ("  peak memory of one", lambda a: human(a.peak_memory_bytes)),
+    ("One-off cost", lambda a: human(a.one_off_usd)),
+    ("Each request adds", lambda _: ""),
+    ("  prompt tokens", lambda a: human(a.extra_prompt_tokens)),
+    ("  time to first token", lambda a: human(a.added_ttft_s)),
+    ("  time per output token", lambda a: human(a.added_tpot_s)),
+    ("  cost of 1,000 requests", lambda a: human(a.added_usd_per_1000_requests)),
+    ("Monthly cost", lambda a: human(a.monthly_usd)),
+    ("Total over the horizon", lambda a: human(a.total_usd)),
+    ("Energy, emissions", lambda a: f"{human(a.energy_j, spread=False)}, {human(a.co2e_g, spread=False)}"),
+)  # fmt: skip
+
+
+def comparison_table(comparison: Comparison, style: str = "simple") -> str:
+    """The four answers as columns. style: any of tabulate's; `simple` adds words and assumptions beneath."""
+    header = ["", *(answer.title for answer in comparison.estimates)]
+    body = [
+        [label, *(_cell(answer, show, index) for answer in comparison.estimates)]
+        for index, (label, show) in enumerate(ROWS)
+    ]
+    plain = style == "simple"
+    table = tabulate(
+        [
+            [_wrapped(cell, LABEL if column == 0 else CELL) if plain else cell for column, cell in enumerate(row)]
+            for row in body
+        ],
+        header,
+        tablefmt=style,
+        disable_numparse=True,
+    )
+    return "\n".join([_title(comparison), "", table, "", *_below(comparison)]) if plain else table
+
+
+def _title(comparison: Comparison) -> str:
+    return _paragraph(f"{comparison.llm} on {comparison.hardware}. Figures: expected (80 % range).")
+
+
+def _cell(answer: Estimate | Blocked, show: Callable[[Estimate], str], index: int) -> str:
+    if isinstance(answer, Blocked):
+        return "cannot run (below)" if index == 0 else "-"
+    return show(answer)
+
+
+def _wrapped(text: str, width: int) -> str:
+    if len(text) <= width:
+        return text
+    indent = len(text) - len(text.lstrip())
+    return "\n".join(
+        textwrap.wrap(text.strip(), width - indent, initial_indent=" " * indent, subsequent_indent=" " * indent)
+    )
+
+
+def _below(comparison: Comparison) -> list[str]:
+    lines = [line for answer in comparison.estimates for line in _words(answer)]
+    months = next((item.shown for item in comparison.assumptions if item.name == "horizon_months"), "")
+    lines += [
+        "",
+        f"Horizon: {months}. Per-request figures are added to the bare LLM's; monthly and total figures include serving it.",
+    ]
+    lines += [_paragraph(note) for note in comparison.notes]
+    return lines + ["", *assumption_lines(comparison.assumptions)]
+
+
+def _words(answer: Estimate | Blocked) -> list[str]:
+    if isinstance(answer, Blocked):
+        return [_paragraph(f"{answer.title} cannot run: {answer.reason}")]
+    good = "; ".join(answer.advantages)
+    text = f"{answer.title} is best for {answer.best_for}. For it: {good}. Mind: {'; '.join(answer.considerations)}."
+    return [_paragraph(text), *(_paragraph(f"  {warning}") for warning in answer.warnings)]
+
+
+def assumption_lines(assumptions: tuple[Assumption, ...]) -> list[str]:
+    """The inputs used, as many to a line as fit, and how to change them."""
+    if not assumptions:
+        return []
+    items = [f"{item.name} = {item.shown}{' *' if item.given else ''}" for item in assumptions]
+    lines = textwrap.wrap("; ".join(items), WIDTH, break_long_words=False)
+    return ["Assumptions (* given by you). Change any with --set NAME=VALUE; reasons: estimator catalog inputs", *lines]
+
+
+def _paragraph(text: str) -> str:
+    return textwrap.fill(text, WIDTH, subsequent_indent="    ")
+
+
+def estimate_table(answer: Estimate) -> str:
+    """One estimate: its figures, its budget lines, its words."""
+    rows = [[label, show(answer)] for label, show in ROWS]
+    details = [[name.replace("_", " "), human(figure)] for name, figure in answer.details.items()]
+    budget = [[line.phase, line.item, human(line.usd), human(line.horizon_usd)] for line in answer.lines]
+    parts = [
+        _paragraph(f"{answer.title}: {answer.llm} on {answer.hardware}. Figures: expected (80 % range)."),
+        tabulate(rows, tablefmt="plain", disable_numparse=True),
+        tabulate(details, tablefmt="plain", disable_numparse=True),
+        tabulate(budget, ["phase", "item", "cost", "over the horizon"], tablefmt="simple", disable_numparse=True),
+        "\n".join(_words(answer)),
+        "\n".join(assumption_lines(answer.assumptions)),
+    ]
+    return "\n\n".join(part for part in parts if part)

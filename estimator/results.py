@@ -1,0 +1,221 @@
+"""What comes back: an Estimate for one approach, a Comparison of several. Frozen, and able to explain and print itself."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+from estimator.quantities import Quantity
+from estimator.records import Source
+
+SCHEMA_VERSION = 1
+Phase = Literal["one-off", "monthly"]
+CostType = Literal["fixed", "variable"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Line:
+    """One line of a budget: a quantity of something, its unit price, and what it comes to.
+
+    usd: the cost, once or in the first month; horizon_usd: over the whole horizon, growth included.
+    """
+
+    item: str
+    phase: Phase
+    cost_type: CostType
+    driver: str
+    quantity: Quantity
+    unit_price: Quantity
+    usd: Quantity
+    horizon_quantity: Quantity
+    horizon_usd: Quantity
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "item": self.item,
+            "phase": self.phase,
+            "cost_type": self.cost_type,
+            "driver": self.driver,
+            "quantity": self.quantity.to_dict(),
+            "unit_price": self.unit_price.to_dict(),
+            "usd": self.usd.to_dict(),
+            "horizon_quantity": self.horizon_quantity.to_dict(),
+            "horizon_usd": self.horizon_usd.to_dict(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Assumption:
+    """An input the answer rests on, and whether the user gave it."""
+
+    name: str
+    shown: str
+    why: str
+    given: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Estimate:
+    """What one approach needs and costs. Every figure is a Quantity; one that does not arise in the approach is zero.
+
+    Per-request figures are what the approach adds to the bare LLM answering the same question; monthly and horizon
+    figures are totals, serving included.
+    """
+
+    stage: str
+    title: str
+    llm: str
+    hardware: str
+    # what it needs
+    data_tokens: Quantity
+    data_samples: Quantity
+    data_bytes: Quantity
+    calendar_s: Quantity
+    complexity: str
+    people_hours: Quantity
+    training_s: Quantity
+    accelerator_s: Quantity
+    flop: Quantity
+    peak_memory_bytes: Quantity
+    accelerators: Quantity
+    layout: str
+    # what it adds to every request
+    extra_prompt_tokens: Quantity
+    added_ttft_s: Quantity
+    added_tpot_s: Quantity
+    added_usd_per_1000_requests: Quantity
+    added_memory_bytes: Quantity
+    # what it costs
+    one_off_usd: Quantity
+    monthly_usd: Quantity
+    total_usd: Quantity
+    lines: tuple[Line, ...]
+    energy_j: Quantity
+    co2e_g: Quantity
+    # what it is like
+    best_for: str
+    advantages: tuple[str, ...]
+    considerations: tuple[str, ...]
+    details: Mapping[str, Quantity] = field(default_factory=dict)
+    assumptions: tuple[Assumption, ...] = ()
+    evidence: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def quantities(self) -> Iterator[tuple[str, Quantity]]:
+        """Every figure by name, the details and the budget lines included."""
+        for item in fields(self):
+            figure = getattr(self, item.name)
+            if isinstance(figure, Quantity):
+                yield item.name, figure
+        yield from self.details.items()
+        for line in self.lines:
+            yield f"{line.phase}: {line.item}", line.usd
+
+    def citations(self) -> tuple[Source, ...]:
+        """Every source the estimate rests on, each once."""
+        return tuple(dict.fromkeys(source for _, figure in self.quantities() for source in figure.citations()))
+
+    def drivers(self) -> dict[str, float]:
+        """Which uncertain factors make the range of the total (its share of the spread), largest first."""
+        return self.total_usd.drivers()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, ready for JSON."""
+        return {item.name: _plain(getattr(self, item.name)) for item in fields(self)} | {"status": "ok"}
+
+    def to_json(self) -> str:
+        """JSON text with `schema_version`."""
+        return _json({"schema_version": SCHEMA_VERSION, **self.to_dict()})
+
+    def __str__(self) -> str:
+        from estimator.export.tables import estimate_table
+
+        return estimate_table(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """An approach that cannot be done as asked, with what is in the way and what would do."""
+
+    stage: str
+    title: str
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {"stage": self.stage, "title": self.title, "status": "blocked", "reason": self.reason}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Comparison:
+    """The approaches side by side, for one LLM, one kind of hardware and one scenario."""
+
+    llm: str
+    hardware: str
+    baseline: Mapping[str, Quantity]
+    estimates: tuple[Estimate | Blocked, ...]
+    assumptions: tuple[Assumption, ...]
+    notes: tuple[str, ...] = ()
+
+    def __getitem__(self, stage: str) -> Estimate | Blocked:
+        """The answer for one stage; KeyError for a stage that was not asked for."""
+        for answer in self.estimates:
+            if answer.stage == stage:
+                return answer
+        raise KeyError(stage)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, ready for JSON."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "llm": self.llm,
+            "hardware": self.hardware,
+            "baseline": _plain(self.baseline),
+            "stages": {answer.stage: answer.to_dict() for answer in self.estimates},
+            "assumptions": _plain(self.assumptions),
+            "notes": list(self.notes),
+        }
+
+    def to_json(self) -> str:
+        """JSON text with `schema_version`."""
+        return _json(self.to_dict())
+
+    def to_csv(self) -> str:
+        """One row per stage and figure: stage,figure,value,unit,low,high,basis."""
+        from estimator.export.rows import comparison_csv
+
+        return comparison_csv(self)
+
+    def to_dataframe(self) -> Any:
+        """The rows of `to_csv` as a pandas DataFrame; MissingExtra without pandas."""
+        from estimator.export.rows import comparison_frame
+
+        return comparison_frame(self)
+
+    def __str__(self) -> str:
+        from estimator.export.tables import comparison_table
+
+        return comparison_table(self)
+
+    def _repr_html_(self) -> str:
+        from estimator.export.tables import comparison_table
+
+        return comparison_table(self, style="html")
+
+
+def _plain(thing: Any) -> Any:
+    if isinstance(thing, Quantity | Line):
+        return thing.to_dict()
+    if isinstance(thing, Assumption):
+        return {item.name: getattr(thing, item.name) for item in fields(thing)}
+    if isinstance(thing, Mapping):
+        return {key: _plain(value) for key, value in thing.items()}
+    if isinstance(thing, tuple | list):
+        return [_plain(value) for value in thing]
+    return thing
+
+
+def _json(data: Mapping[str, Any]) -> str:
+    import json
+
+    return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False)

@@ -1,0 +1,171 @@
+"""From a stage's findings to an Estimate: overhead against the bare LLM, totals, energy, and the words around them."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from estimator.catalog.energy import power_fraction
+from estimator.formulas import effort, energy
+from estimator.formulas.arithmetic import difference, product
+from estimator.paths import presets
+from estimator.quantities import Quantity, derive, off, total
+from estimator.results import Estimate, Line
+from estimator.stages.budget import summed, with_contingency
+from estimator.stages.question import Question
+from estimator.stages.service import Service
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Overhead:
+    """A service beside the bare LLM's, and latency that does not come from the LLM (retrieval, say)."""
+
+    service: Service
+    baseline: Service
+    extra_s: Quantity | None = None
+    extra_usd: Quantity | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """What a stage found. Figures left out do not arise in it."""
+
+    stage: str
+    lines: list[Line]
+    people_hours: Quantity
+    calendar_s: Quantity
+    accelerator_s: Quantity
+    flop: Quantity
+    accelerators: Quantity
+    layout: str
+    overhead: Overhead
+    data_tokens: Quantity | None = None
+    data_samples: Quantity | None = None
+    data_bytes: Quantity | None = None
+    training_s: Quantity | None = None
+    peak_memory_bytes: Quantity | None = None
+    details: Mapping[str, Quantity] = field(default_factory=dict)
+    evidence: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@cache
+def approaches() -> dict[str, dict[str, Any]]:
+    """What each approach is like, in words."""
+    return tomllib.loads((presets() / "approaches.toml").read_text(encoding="utf-8"))
+
+
+def answer(question: Question, found: Answer) -> Estimate:
+    """The estimate of a stage."""
+    lines = with_contingency(question, found.lines)
+    words = approaches()[found.stage]
+    used_j = energy_j(question, found)
+    return Estimate(
+        stage=found.stage,
+        title=words["title"],
+        llm=question.llm.name if question.llm else (question.api.name if question.api else ""),
+        hardware=question.accelerator.name if question.accelerator else (question.api.name if question.api else ""),
+        data_tokens=found.data_tokens or question.zero("training tokens", "token"),
+        data_samples=found.data_samples or question.zero("samples", "1"),
+        data_bytes=found.data_bytes or question.zero("data", "B"),
+        calendar_s=found.calendar_s,
+        complexity=words["complexity"],
+        people_hours=found.people_hours,
+        training_s=found.training_s or question.zero("training time", "s"),
+        accelerator_s=found.accelerator_s,
+        flop=found.flop,
+        peak_memory_bytes=found.peak_memory_bytes or question.zero("training memory", "B"),
+        accelerators=found.accelerators,
+        layout=found.layout,
+        **per_request(question, found.overhead),
+        one_off_usd=summed(question, "one-off cost", [line for line in lines if line.phase == "one-off"]),
+        monthly_usd=summed(question, "monthly cost", [line for line in lines if line.phase == "monthly"]),
+        total_usd=total(
+            "total over the horizon", "USD", {f"line_{i}": line.horizon_usd for i, line in enumerate(lines)}
+        ),
+        lines=tuple(lines),
+        energy_j=used_j,
+        co2e_g=derive(
+            "emissions",
+            "gCO2e",
+            energy.emissions_g,
+            energy_j=used_j,
+            carbon_intensity_g_per_kwh=question.carbon_g_per_kwh,
+        ),
+        best_for=words["best_for"],
+        advantages=tuple(words["advantages"]),
+        considerations=tuple(words["considerations"]),
+        details=found.details,
+        assumptions=question.assumptions(),
+        evidence=found.evidence,
+        warnings=found.warnings,
+    )
+
+
+def added(name: str, unit: str, with_it: Quantity, without: Quantity) -> Quantity:
+    """A figure of this approach less the same of the bare LLM."""
+    return derive(name, unit, difference, with_it=with_it, without=without)
+
+
+def per_request(question: Question, overhead: Overhead) -> dict[str, Quantity]:
+    """What the approach adds to every request of the bare LLM."""
+    service, baseline = overhead.service, overhead.baseline
+    ttft = added("added time to first token", "s", service.ttft_s, baseline.ttft_s)
+    usd = added("added cost of a request", "USD", service.usd_per_request, baseline.usd_per_request)
+    if overhead.extra_s is not None:
+        ttft = total("added time to first token", "s", {"llm": ttft, "retrieval": overhead.extra_s})
+    if overhead.extra_usd is not None:
+        usd = total("added cost of a request", "USD", {"llm": usd, "retrieval": overhead.extra_usd})
+    return {
+        "extra_prompt_tokens": added("extra prompt tokens", "token", service.prompt_tokens, baseline.prompt_tokens),
+        "added_ttft_s": ttft,
+        "added_tpot_s": added("added time per output token", "s", service.tpot_s, baseline.tpot_s),
+        "added_usd_per_1000_requests": derive(
+            "added cost of 1,000 requests",
+            "USD",
+            product,
+            usd=usd,
+            requests=question.fact("1,000", 1000.0, "1", "analytic"),
+        ),
+        "added_memory_bytes": added("added memory of a request", "B", service.kv_bytes, baseline.kv_bytes),
+    }
+
+
+def calendar(question: Question, hours: Quantity, machine_s: Quantity) -> Quantity:
+    """Calendar time to the first result: people's weeks, then machines that run around the clock."""
+    return derive(
+        "calendar time",
+        "s",
+        effort.calendar_s,
+        hours=hours,
+        staff=question.amount("staff"),
+        hours_per_week=question.amount("working_hours_per_week"),
+        machine_s=machine_s,
+    )
+
+
+def energy_j(question: Question, found: Answer) -> Quantity:
+    """Energy of the one-off work and of all requests of the horizon; unknown behind an API."""
+    if question.accelerator is None:
+        return question.unknown("energy", "J", "an API's energy is not published")
+    serving = [line for line in found.lines if line.item.startswith("serving accelerators")]
+    device_s = {f"line_{index}": line.horizon_quantity for index, line in enumerate(serving)}
+    return _facility(question, total("device time", "s", {"once": found.accelerator_s, **device_s}))
+
+
+def _facility(question: Question, device_s: Quantity) -> Quantity:
+    device = question.own_accelerator()
+    if device.tdp_w is None:
+        return question.unknown("energy", "J", f"the rated power of {device.name} is not known")
+    fraction = power_fraction("serving")
+    share = question.fact("share of rated power", fraction.value, "1", "published", fraction.source)
+    return derive(
+        "energy",
+        "J",
+        energy.facility_energy_j,
+        accelerator_s=device_s,
+        tdp_w=question.fact("rated power", device.tdp_w, "W", device.basis, *device.sources),
+        power_fraction=off(share, "power", 0.2, 0.15),
+        pue=question.pue,
+    )

@@ -1,0 +1,306 @@
+"""Fine-tuning: full, LoRA or QLoRA, supervised or from preferences and rewards; served merged, unmerged or apart."""
+
+from estimator.catalog.prices import fine_tuning_price
+from estimator.formulas import alignment, effort, money
+from estimator.formulas.arithmetic import product, quotient, sum_of
+from estimator.predict.training import TrainingPlan
+from estimator.quantities import Quantity, derive, given, total
+from estimator.results import Estimate, Line
+from estimator.stages.answer import Answer, Overhead, answer, calendar
+from estimator.stages.budget import monthly, one_off, people, upkeep
+from estimator.stages.question import Question
+from estimator.stages.service import Service, serve
+from estimator.stages.training import Training, set_up
+
+
+def estimate(question: Question, baseline: Service) -> Estimate:
+    """What a fine-tuned LLM needs and costs."""
+    tokens = _training_tokens(question)
+    service = _served(question, baseline)
+    if question.accelerator is None:
+        return _managed(question, tokens, service, baseline)
+    return _own(question, tokens, service, baseline)
+
+
+def training_plan(question: Question) -> TrainingPlan:
+    """The plan the scenario describes, its layout still open."""
+    choices = question.scenario.finetune
+    return TrainingPlan(
+        seq_len=choices.finetune_seq_len.value,
+        global_batch=choices.finetune_batch.value,
+        micro_batch=None,
+        tp=None,
+        pp=None,
+        zero=None,
+        recompute=None,
+        precision=choices.finetune_precision,
+        method=choices.method,
+        lora_rank=choices.lora_rank.value,
+        optimizer=choices.optimizer,
+    )
+
+
+def _own(question: Question, tokens: Quantity, service: Service, baseline: Service) -> Estimate:
+    training = set_up(question, training_plan(question), question.count)
+    run_s, generation_s = _run(question, training, tokens)
+    once = derive("one run on accelerators", "s", sum_of, training=run_s, generation=generation_s)
+    all_s = derive("all attempts on accelerators", "s", product, once=once, attempts=question.amount("attempts"))
+    wall = derive("training time", "s", quotient, dividend=once, divisor=training.accelerators)
+    price = question.usd_per_hour
+    lines = [
+        one_off("training accelerators", "attempts", all_s, price, money.machine_usd),
+        _retraining(question, once, price),
+    ]
+    return _answer(question, tokens, service, baseline, lines, all_s, wall, training)
+
+
+def _retraining(question: Question, once: Quantity, price: Quantity) -> Line:
+    each_month = derive(
+        "retraining", "s/month", effort.monthly_share, once=once, per_year=question.amount("retrainings_per_year")
+    )
+    return monthly(question, "retraining", "fixed", "retrainings", each_month, price, money.machine_usd)
+
+
+def _training_tokens(question: Question) -> Quantity:
+    sequences = 1.0 if question.scenario.finetune.objective == "sft" else 2.0  # chosen and rejected
+    pairs = question.fact("answers per sample", sequences, "1", "analytic")
+    if question.scenario.finetune.objective in ("grpo", "ppo"):
+        pairs = question.fact("answers per sample", 1.0, "1", "analytic")
+    return derive(
+        "training tokens",
+        "token",
+        product,
+        samples=question.amount("samples"),
+        tokens_per_sample=question.amount("tokens_per_sample"),
+        answers=pairs,
+        epochs=question.amount("epochs"),
+    )
+
+
+def _run(question: Question, training: Training, tokens: Quantity) -> tuple[Quantity, Quantity]:
+    """Device-seconds of one run: learning, and generating what is learnt from."""
+    objective = question.scenario.finetune.objective
+    nothing = question.zero("generation", "s")
+    if objective == "sft":
+        return training.device_s(tokens), nothing
+    work = _work_ratio(question, objective)
+    if objective == "dpo":
+        return derive("one run", "s", product, supervised=training.device_s(tokens), work=work), nothing
+    sampled = _sampled_tokens(question)
+    learning = derive("learning", "s", product, supervised=training.device_s(sampled), work=work)
+    return learning, _generation(question)
+
+
+def _work_ratio(question: Question, objective: str) -> Quantity:
+    """Work per token over supervised fine-tuning."""
+    full = question.scenario.finetune.method == "full"
+    share = question.fact("trainable share", 1.0 if full else 0.0, "1", "analytic")
+    if objective == "dpo":
+        return derive("work against supervised", "1", alignment.dpo_work_ratio, trainable_share=share)
+    settings = {
+        name: question.setting(f"{objective}/{name}") for name in ("scoring_passes", "update_epochs", "trained_copies")
+    }
+    return derive(
+        "work against supervised", "1", alignment.policy_gradient_work_ratio, trainable_share=share, **settings
+    )
+
+
+def _sampled_tokens(question: Question) -> Quantity:
+    """Tokens sampled and learnt from: prompts x completions x length."""
+    return derive(
+        "sampled tokens",
+        "token",
+        product,
+        prompts=question.amount("samples"),
+        epochs=question.amount("epochs"),
+        generations=question.amount("generations"),
+        length=question.amount("completion_tokens"),
+    )
+
+
+def _generation(question: Question) -> Quantity:
+    """Device-seconds of sampling the completions, by the serving predictor at full batch."""
+    prompt = question.amount("tokens_per_sample")
+    sampling = serve(question, prompt, question.amount("completion_tokens"), question.zero("cached tokens", "token"))
+    count = derive(
+        "completions",
+        "1",
+        product,
+        prompts=question.amount("samples"),
+        epochs=question.amount("epochs"),
+        generations=question.amount("generations"),
+    )
+    return derive(
+        "generation",
+        "s",
+        money.busy_s,
+        requests=count,
+        capacity_requests_per_s=sampling.requests_per_s,
+        accelerators=sampling.accelerators,
+    )
+
+
+def _served(question: Question, baseline: Service) -> Service:
+    """Merged adapters serve as the bare LLM does; unmerged ones take their share of every step."""
+    choices = question.scenario.finetune
+    if choices.deployment != "unmerged" or choices.method == "full" or question.api is not None:
+        return baseline
+    return serve(
+        question, baseline.prompt_tokens, baseline.output_tokens, question.zero("cached tokens", "token"), adapters=1
+    )
+
+
+def _managed(question: Question, tokens: Quantity, service: Service, baseline: Service) -> Estimate:
+    """A provider trains it, by the token; its price is a dated default range unless given."""
+    price = _managed_price(question)
+    billed = derive("billed tokens", "token", product, tokens=tokens, attempts=question.amount("attempts"))
+    each_month = derive(
+        "retrained tokens",
+        "token/month",
+        effort.monthly_share,
+        once=tokens,
+        per_year=question.amount("retrainings_per_year"),
+    )
+    lines = [
+        one_off("managed fine-tuning", "attempts", billed, price, money.token_usd),
+        monthly(question, "retraining", "fixed", "retrainings", each_month, price, money.token_usd),
+    ]
+    none = question.zero("training on accelerators", "s")
+    wall = question.unknown("training time", "s", "a managed service's training time is the provider's to tell")
+    return _answer(question, tokens, service, baseline, lines, none, wall, None)
+
+
+def _managed_price(question: Question) -> Quantity:
+    """What a service asks per million training tokens: for this LLM if listed, else for open ones of usual sizes."""
+    api = question.api
+    found = fine_tuning_price(model=api.model if api else "") or fine_tuning_price(params=8e9)
+    if found is None:
+        return question.unknown("managed fine-tuning", "USD/Mtok", "no price known: give price_per_mtok")
+    return given(
+        "managed fine-tuning",
+        found.median,
+        "USD/Mtok",
+        low=found.low,
+        high=found.high,
+        factor="service price",
+        design=question.design,
+        basis="list price",
+        sources=found.sources,
+        note=found.note,
+    )
+
+
+def _answer(
+    question: Question,
+    tokens: Quantity,
+    service: Service,
+    baseline: Service,
+    training_lines: list[Line],
+    accelerator_s: Quantity,
+    wall: Quantity,
+    training: Training | None,
+) -> Estimate:
+    hours, labelling = _hours(question)
+    machine_s = wall if wall.known else question.zero("training", "s")
+    lines = [
+        *training_lines,
+        *_people(question, hours, labelling),
+        _evaluation(question, service),
+        *service.lines,
+        *_kept_beside(question, baseline),
+        upkeep(question, "finetune_upkeep_hours_per_month"),
+    ]
+    attempts_s = derive("all attempts", "s", product, once=machine_s, attempts=question.amount("attempts"))
+    working = total("people's hours", "h", {"engineers": hours, "annotators": labelling})
+    return answer(
+        question,
+        Answer(
+            "finetune",
+            lines=lines,
+            people_hours=working,
+            calendar_s=calendar(question, working, attempts_s),
+            accelerator_s=accelerator_s,
+            flop=_flop(question, tokens),
+            accelerators=training.accelerators if training else question.zero("accelerators", "1"),
+            layout=training.layout if training else "managed",
+            overhead=Overhead(service, baseline),
+            data_tokens=tokens,
+            data_samples=question.amount("samples"),
+            data_bytes=_data_bytes(question),
+            training_s=wall,
+            peak_memory_bytes=training.peak_memory_bytes if training else None,
+            details=_details(question, training, service),
+        ),
+    )
+
+
+def _data_bytes(question: Question) -> Quantity:
+    return derive(
+        "data",
+        "B",
+        product,
+        samples=question.amount("samples"),
+        tokens_per_sample=question.amount("tokens_per_sample"),
+        bytes_per_token=question.bytes_per_token(),
+    )
+
+
+def _details(question: Question, training: Training | None, service: Service) -> dict[str, Quantity]:
+    found = {"replicas": service.replicas}
+    if training:
+        found["training_tokens_per_s_per_accelerator"] = training.tokens_per_s
+        found["mfu"] = question.fact("MFU", float(training.step.mfu), "1", "analytic")
+    return found
+
+
+def _hours(question: Question) -> tuple[Quantity, Quantity]:
+    engineers = question.amount("finetune_setup_hours")
+    minutes = question.amount("label_minutes_per_sample")
+    return engineers, derive(
+        "labelling", "h", effort.labelling_hours, samples=question.amount("samples"), minutes_per_sample=minutes
+    )
+
+
+def _people(question: Question, hours: Quantity, labelling: Quantity) -> list[Line]:
+    rate = question.amount("label_rate_usd_per_hour")
+    return [
+        people(question, "data, training and evaluation", hours),
+        one_off("labelling", "samples", labelling, rate, money.people_usd),
+    ]
+
+
+def _evaluation(question: Question, service: Service) -> Line:
+    calls = derive(
+        "evaluation calls",
+        "1",
+        product,
+        attempts=question.amount("attempts"),
+        samples=question.amount("finetune_evaluation_samples"),
+    )
+    return one_off("evaluation runs", "calls", calls, service.usd_per_request)
+
+
+def _kept_beside(question: Question, baseline: Service) -> list[Line]:
+    """Replicas of the base LLM that a dedicated deployment leaves running for everything else."""
+    if question.scenario.finetune.deployment != "dedicated" or question.api is not None:
+        return []
+    month = question.fact("one replica", 1.0, "1", "analytic")
+    always = derive(
+        "base LLM kept on", "s/month", money.always_on_s, replicas=month, accelerators=baseline.accelerators
+    )
+    return [monthly(question, "base LLM beside", "fixed", "replicas", always, question.usd_per_hour, money.machine_usd)]
+
+
+def _flop(question: Question, tokens: Quantity) -> Quantity:
+    if question.llm is None:
+        return question.unknown("work", "FLOP", "the LLM's size is not published")
+    full = question.scenario.finetune.method == "full"
+    share = question.fact("trainable share", 1.0 if full else 0.0, "1", "analytic")
+    per_token = derive(
+        "work per token",
+        "FLOP/token",
+        alignment.sft_flop_per_token,
+        params=question.matmul_params(),
+        trainable_share=share,
+    )
+    return derive("work", "FLOP", product, per_token=per_token, tokens=tokens, attempts=question.amount("attempts"))

@@ -1,0 +1,236 @@
+"""Pre-training, from scratch or continued: tokens by the scaling law, a cluster for the deadline, failures, storage."""
+
+import math
+
+from estimator.catalog.facts import fact
+from estimator.formulas import corpus, money, reliability, scaling
+from estimator.formulas.arithmetic import product, quotient
+from estimator.formulas.training import model_flop
+from estimator.predict.training import TrainingPlan
+from estimator.quantities import Quantity, derive, off
+from estimator.results import Estimate, Line
+from estimator.stages.answer import Answer, Overhead, answer, calendar
+from estimator.stages.budget import monthly, one_off, people, upkeep
+from estimator.stages.question import Question
+from estimator.stages.service import Service
+from estimator.stages.training import Training, set_up
+
+LAW = "chinchilla_besiroglu"
+SECONDS_PER_DAY = 86_400.0
+
+
+def estimate(question: Question, baseline: Service) -> Estimate:
+    """What pre-training the LLM needs and costs."""
+    tokens = training_tokens(question)
+    training = _sized(question, tokens)
+    progress = _goodput(question, training)
+    wall = derive("training time", "s", quotient, dividend=training.wall_s(tokens), divisor=progress)
+    final_s = derive("final run on accelerators", "s", quotient, dividend=training.device_s(tokens), divisor=progress)
+    all_s = derive("with experiments", "s", money.with_share, amount=final_s, share=question.amount("experiment_share"))
+    raw = _raw_bytes(question, tokens)
+    hours = question.amount("pretrain_setup_hours")
+    lines = [
+        one_off("training accelerators", "accelerator time", all_s, question.usd_per_hour, money.machine_usd),
+        _curation(question, raw),
+        people(question, "data, training and evaluation", hours),
+        *_storage(question, tokens),
+        *baseline.lines,
+        upkeep(question, "pretrain_upkeep_hours_per_month"),
+    ]
+    return answer(
+        question,
+        Answer(
+            "pretrain",
+            lines=lines,
+            people_hours=hours,
+            calendar_s=calendar(question, hours, wall),
+            accelerator_s=all_s,
+            flop=_flop(question, training, tokens),
+            accelerators=training.accelerators,
+            layout=training.layout,
+            overhead=Overhead(baseline, baseline),
+            data_tokens=tokens,
+            data_samples=_sequences(question, tokens),
+            data_bytes=_corpus_bytes(question, tokens),
+            training_s=wall,
+            peak_memory_bytes=training.peak_memory_bytes,
+            details={
+                "expected_loss": _loss(question, tokens),
+                "goodput": progress,
+                "raw_data_bytes": raw,
+                "checkpoint_bytes": _checkpoint(question),
+                "training_tokens_per_s_per_accelerator": training.tokens_per_s,
+                "mfu": question.fact("MFU", float(training.step.mfu), "1", "analytic"),
+            },
+        ),
+    )
+
+
+def training_tokens(question: Question) -> Quantity:
+    """As given; else what is compute-optimal for the parameters; continued pre-training has its own default."""
+    if question.amount("training_tokens").value > 0:
+        return question.amount("training_tokens")
+    if question.scenario.pretrain.continued:
+        return question.amount("continued_tokens")
+    return derive(
+        "training tokens",
+        "token",
+        scaling.optimal_tokens,
+        N=question.params(),
+        **_law(question, "A", "B", "alpha", "beta"),
+    )
+
+
+def training_plan(question: Question) -> TrainingPlan:
+    """The plan the scenario describes, its layout still open."""
+    choices = question.scenario.pretrain
+    batch = max(round(choices.batch_tokens.value / choices.pretrain_seq_len.value), 1)
+    return TrainingPlan(
+        seq_len=choices.pretrain_seq_len.value,
+        global_batch=batch,
+        micro_batch=None,
+        tp=None,
+        pp=None,
+        zero=None,
+        recompute=None,
+        precision=choices.pretrain_precision,
+        method="full",
+        optimizer=choices.pretrain_optimizer,
+    )
+
+
+def _sized(question: Question, tokens: Quantity) -> Training:
+    """As many accelerators as given; else the fewest whole nodes that meet the deadline."""
+    plan = training_plan(question)
+    if question.count is not None:
+        return set_up(question, plan, question.count)
+    training = set_up(question, plan, None)
+    deadline_s = question.amount("deadline_days").value * SECONDS_PER_DAY
+    for _ in range(4):
+        progress = _goodput(question, training).value
+        needed = tokens.value / (training.tokens_per_s.value * deadline_s * max(progress, 0.05))
+        if needed <= training.cluster.count:
+            break
+        training = set_up(question, plan, _whole(needed, question.per_node))
+    return training
+
+
+def _whole(needed: float, per_node: int) -> int:
+    """Accelerators rounded up to a count that layouts divide: whole nodes, at most one eighth more than asked."""
+    nodes = math.ceil(needed / per_node)
+    step = max(2 ** (max(nodes.bit_length() - 4, 0)), 1)
+    return math.ceil(nodes / step) * step * per_node
+
+
+def _goodput(question: Question, training: Training) -> Quantity:
+    between = derive(
+        "time between interruptions",
+        "s",
+        reliability.time_between_interruptions_s,
+        nodes=question.fact(f"nodes ({training.cluster.count})", training.cluster.nodes, "1", "analytic"),
+        failures_per_1000_node_days=question.amount("failures_per_1000_node_days"),
+    )
+    write = question.amount("checkpoint_write_s")
+    interval = derive(
+        "checkpoint interval", "s", reliability.checkpoint_interval_s, write_s=write, between_interruptions_s=between
+    )
+    return derive(
+        "goodput",
+        "1",
+        reliability.goodput,
+        interval_s=interval,
+        write_s=write,
+        restart_s=question.seconds("restart_minutes"),
+        between_interruptions_s=between,
+    )
+
+
+def _unique(question: Question, tokens: Quantity) -> Quantity:
+    given_unique = question.amount("unique_tokens")
+    return given_unique if 0 < given_unique.value < tokens.value else tokens
+
+
+def _corpus_bytes(question: Question, tokens: Quantity) -> Quantity:
+    return derive(
+        "corpus on disk", "B", product, tokens=_unique(question, tokens), bytes_each=question.bytes_per_token()
+    )
+
+
+def _raw_bytes(question: Question, tokens: Quantity) -> Quantity:
+    return derive(
+        "raw text before filtering",
+        "B",
+        quotient,
+        dividend=_corpus_bytes(question, tokens),
+        divisor=question.amount("kept_yield"),
+    )
+
+
+def _curation(question: Question, raw: Quantity) -> Line:
+    core_s = derive(
+        "curation", "s", corpus.curation_s, text_bytes=raw, hours_per_tb=question.amount("curation_core_hours_per_tb")
+    )
+    return one_off("data curation", "raw text", core_s, question.amount("cpu_usd_per_core_hour"), money.machine_usd)
+
+
+def _checkpoint(question: Question) -> Quantity:
+    return derive(
+        "checkpoint",
+        "B",
+        reliability.checkpoint_bytes,
+        params=question.params(),
+        bytes_per_param=question.setting("checkpoint_bytes_per_param/full"),
+    )
+
+
+def _storage(question: Question, tokens: Quantity) -> list[Line]:
+    held = derive(
+        "corpus and checkpoints",
+        "B/month",
+        reliability.stored_bytes,
+        corpus_bytes=_corpus_bytes(question, tokens),
+        checkpoint_bytes=_checkpoint(question),
+        kept=question.amount("checkpoints_kept"),
+    )
+    price = question.amount("storage_usd_per_gb_month")
+    return [monthly(question, "storage", "fixed", "corpus and checkpoints", held, price, money.storage_usd)]
+
+
+def _sequences(question: Question, tokens: Quantity) -> Quantity:
+    return derive("sequences", "1", quotient, dividend=tokens, divisor=question.amount("pretrain_seq_len"))
+
+
+def _flop(question: Question, training: Training, tokens: Quantity) -> Quantity:
+    seq = float(training.plan.seq_len)
+    each = question.fact("work per token", float(model_flop(question.own_llm(), seq)) / seq, "FLOP/token", "analytic")
+    return derive("work", "FLOP", product, per_token=each, tokens=tokens)
+
+
+def _loss(question: Question, tokens: Quantity) -> Quantity:
+    """Final loss by the law; unknown for continued pre-training, which starts elsewhere."""
+    if question.scenario.pretrain.continued:
+        return question.unknown("expected loss", "nat/token", "the law describes training from scratch")
+    worth = derive(
+        "tokens' worth",
+        "token",
+        scaling.effective_tokens,
+        D=tokens,
+        unique_tokens=_unique(question, tokens),
+        R_star=question.setting("data_constrained/R_D"),
+    )
+    found = derive(
+        "expected loss",
+        "nat/token",
+        scaling.loss,
+        N=question.params(),
+        D=worth,
+        **_law(question, "E", "A", "B", "alpha", "beta"),
+    )
+    law_error = fact(f"{LAW}/E")
+    down, up = math.log(law_error.value / law_error.low), math.log(law_error.high / law_error.value)
+    return off(found, "scaling law", down, up)
+
+
+def _law(question: Question, *names: str) -> dict[str, Quantity]:
+    """Constants of the scaling law, by symbol."""
+    return {name: question.setting(f"{LAW}/{name}") for name in names}

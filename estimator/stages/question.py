@@ -1,0 +1,160 @@
+"""The question as every stage sees it: LLM, hardware, prices and scenario, each input a Quantity that exists once."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from estimator.catalog.prices import ApiPrice
+from estimator.catalog.facts import fact
+from estimator.errors import DoesNotFit, InvalidInput
+from estimator.formulas import transformer
+from estimator.formulas.arithmetic import product
+from estimator.plans import Amount, Plan, Scenario
+from estimator.quantities import ONE_AT_A_TIME, Design, Quantity, derive, given
+from estimator.records import Accelerator, Architecture, Basis, Cluster, Source
+from estimator.results import Assumption
+
+SCENARIO_SOURCE = Source("default scenario (estimator/presets/scenario.toml)", kind="assumed")
+USER_SOURCE = Source("given by you", kind="given")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Question:
+    """One LLM on one kind of accelerator, or behind an API, in one scenario.
+
+    count: accelerators when the user fixed them, else each stage chooses
+    usd_per_hour: price of one accelerator-hour; NaN when nobody knows
+    """
+
+    scenario: Scenario
+    llm: Architecture | None
+    accelerator: Accelerator | None
+    count: int | None
+    per_node: int
+    api: ApiPrice | None
+    usd_per_hour: Quantity
+    carbon_g_per_kwh: Quantity
+    pue: Quantity
+    design: Design = ONE_AT_A_TIME
+    _inputs: dict[str, Quantity] = field(default_factory=dict)
+
+    def amount(self, name: str) -> Quantity:
+        """A numeric input of the scenario, by name."""
+        if name not in self._inputs:
+            self._inputs[name] = self._read(name)
+        return self._inputs[name]
+
+    def _read(self, name: str) -> Quantity:
+        plan, number = _find(self.scenario, name)
+        extra = type(plan).model_fields[name].json_schema_extra
+        meta = extra if isinstance(extra, dict) else {}
+        source = USER_SOURCE if number.given else SCENARIO_SOURCE
+        return given(
+            name.replace("_", " "),
+            number.value,
+            str(meta.get("unit", "1")),
+            low=number.low,
+            high=number.high,
+            factor=str(meta.get("factor", "")) or None,
+            design=self.design,
+            sources=(source,),
+            note=number.why,
+        )
+
+    def fact(self, name: str, value: float, unit: str, basis: Basis = "published", *sources: Source) -> Quantity:
+        """A figure without spread, such as a property of the LLM or the accelerator."""
+        key = f"fact {name} {value}"
+        if key not in self._inputs:
+            self._inputs[key] = given(name, value, unit, design=self.design, basis=basis, sources=sources)
+        return self._inputs[key]
+
+    def seconds(self, name: str) -> Quantity:
+        """An input stated in minutes, in seconds."""
+        minute = self.fact("minute", 60.0, "s/min", "analytic")
+        return derive(
+            name.replace("minutes", "time").replace("_", " "), "s", product, minutes=self.amount(name), minute=minute
+        )
+
+    def setting(self, key: str) -> Quantity:
+        """A published figure of the fact tables, by its key."""
+        found = fact(key)
+        return self.fact(key, found.value, found.unit, "published", found.source)
+
+    def bytes_per_token(self) -> Quantity:
+        """UTF-8 bytes of a token in the scenario's kind of text [B/token]."""
+        choices = self.scenario.rag
+        return self.setting(f"bytes_per_token/{choices.text_kind}/{choices.tokenizer}")
+
+    def zero(self, name: str, unit: str) -> Quantity:
+        """A figure that does not arise in this approach."""
+        return given(name, 0.0, unit, design=self.design, basis="analytic")
+
+    def unknown(self, name: str, unit: str, note: str) -> Quantity:
+        """A figure nobody can tell; everything computed from it is unknown too."""
+        return given(name, np.nan, unit, design=self.design, note=note)
+
+    def own_llm(self) -> Architecture:
+        """The LLM's shape; InvalidInput when only an API was named."""
+        if self.llm is None:
+            raise InvalidInput("this needs an LLM whose shape is known: name one with --model, such as llama-3.1-8b")
+        return self.llm
+
+    def own_accelerator(self) -> Accelerator:
+        """The accelerator; InvalidInput when only an API was named."""
+        if self.accelerator is None:
+            raise InvalidInput("this needs an accelerator: name one with --gpu, such as a100")
+        return self.accelerator
+
+    def cluster(self, count: int) -> Cluster:
+        """`count` of the accelerators at hand."""
+        return Cluster(self.own_accelerator(), count, min(self.per_node, count))
+
+    def params(self) -> Quantity:
+        """Parameters of the LLM [1]."""
+        llm = self.own_llm()
+        return self.fact("parameters", transformer.params(llm), "1", llm.basis, *llm.sources)
+
+    def matmul_params(self) -> Quantity:
+        """Weights a token is multiplied by [1]."""
+        llm = self.own_llm()
+        return self.fact("weights per token", transformer.matmul_params(llm), "1", llm.basis, *llm.sources)
+
+    def machine_facts(self) -> dict[str, Quantity]:
+        """What a predictor knows of the LLM and the accelerator, for the reasons behind its figures."""
+        device = self.own_accelerator()
+        return {
+            "params": self.params(),
+            "memory_bandwidth": self.fact(
+                "memory bandwidth", device.memory_bandwidth_bytes_per_s, "B/s", device.basis, *device.sources
+            ),
+            "peak": self.fact("dense bf16 peak", device.peak("bf16"), "FLOP/s", device.basis, *device.sources),
+        }
+
+    def check_context(self, prompt: Quantity, output: Quantity, remedy: str) -> None:
+        """DoesNotFit when a request is longer than the LLM's context window."""
+        limit = self.llm.max_context if self.llm else (self.api.max_input_tokens if self.api else None)
+        needed = prompt.value + output.value
+        if limit is not None and needed > limit:
+            name = self.llm.name if self.llm else "the API"
+            raise DoesNotFit(f"a request of {needed:,.0f} tokens exceeds the {limit:,.0f} that {name} holds: {remedy}")
+
+    def assumptions(self) -> tuple[Assumption, ...]:
+        """The scenario inputs used so far, those the user gave first."""
+        used = [_assumption(self.scenario, name) for name in self._inputs if not name.startswith("fact ")]
+        return tuple(sorted(used, key=lambda item: not item.given))
+
+
+def _find(scenario: Scenario, name: str) -> tuple[Plan, Amount]:
+    for section in type(scenario).model_fields:
+        plan = getattr(scenario, section)
+        if name in type(plan).model_fields:
+            return plan, getattr(plan, name)
+    raise KeyError(name)
+
+
+def _assumption(scenario: Scenario, name: str) -> Assumption:
+    plan, number = _find(scenario, name)
+    extra = type(plan).model_fields[name].json_schema_extra
+    unit = str(extra["unit"]) if isinstance(extra, dict) else ""
+    spread = f" ({number.low:,g} to {number.high:,g})" if number.low is not None and number.high is not None else ""
+    return Assumption(name, f"{number.value:,g}{'' if unit == '1' else ' ' + unit}{spread}", number.why, number.given)

@@ -1,0 +1,310 @@
+"""RAG: a knowledge base is embedded and indexed once, then refreshed; requests pay for retrieval and longer prompts."""
+
+from dataclasses import dataclass
+
+from estimator.catalog.accelerators import accelerator as named_accelerator
+from estimator.catalog.prices import api_price
+from estimator.catalog.models import architecture
+from estimator.catalog.retrieval import host
+from estimator.errors import InvalidInput
+from estimator.formulas import corpus, effort, money
+from estimator.formulas.arithmetic import product, sum_of
+from estimator.predict import retrieval
+from estimator.predict.retrieval import IndexPlan
+from estimator.predict.serving import ServingPlan, embedding_sequences_per_s, interval, prefill_s, rerank_s
+from estimator.quantities import Floats, Quantity, computed, derive, off, total
+from estimator.records import Accelerator, Architecture, Cluster
+from estimator.results import Estimate, Line
+from estimator.stages.answer import Answer, Overhead, answer, calendar
+from estimator.stages.budget import monthly, one_off, people, upkeep
+from estimator.stages.prompt import from_cache
+from estimator.stages.question import Question
+from estimator.stages.service import Service, serve
+
+EMBEDDING_ENGINE = "sentence-transformers"
+EMBEDDING_BATCH = 64  # large enough that a longer one gains little
+INDEX_HOST = "8 vCPU"  # a usual cloud machine; vector search runs on processors
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KnowledgeBase:
+    """The corpus as text, tokens, chunks and vectors, and its index."""
+
+    text_bytes: Quantity
+    tokens: Quantity
+    chunks: Quantity
+    embedded_tokens: Quantity
+    index_bytes: Quantity
+    disk_bytes: Quantity
+    build_s: Quantity
+    search_s: Quantity
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embedding:
+    """Turning the corpus into vectors, and one question into one: time, device time and money."""
+
+    wall_s: Quantity
+    device_s: Quantity
+    usd: Quantity
+    query_s: Quantity
+    query_usd: Quantity
+    dim: Quantity
+
+
+def estimate(question: Question, baseline: Service) -> Estimate:
+    """What retrieval needs and costs."""
+    base = _knowledge_base(question)
+    embedding = _embedding(question, base)
+    rerank_time, rerank_usd = _rerank(question)
+    service = _served(question)
+    hours = _hours(question)
+    machine_s = derive("embedding and indexing", "s", sum_of, embedding=embedding.wall_s, build=base.build_s)
+    extra_s = total("retrieval", "s", {"embed": embedding.query_s, "search": base.search_s, "rerank": rerank_time})
+    extra_usd = total("retrieval of a request", "USD", {"embed": embedding.query_usd, "rerank": rerank_usd})
+    return answer(
+        question,
+        Answer(
+            "rag",
+            lines=_lines(question, base, embedding, extra_usd, service, hours),
+            people_hours=hours,
+            calendar_s=calendar(question, hours, machine_s),
+            accelerator_s=embedding.device_s,
+            flop=_flop(question, base),
+            accelerators=service.accelerators,
+            layout=f"{service.accelerators.value:.0f} per replica" if question.accelerator else "none (API)",
+            overhead=Overhead(service, baseline, extra_s, extra_usd),
+            data_tokens=base.tokens,
+            data_samples=base.chunks,
+            data_bytes=base.text_bytes,
+            details={
+                "chunks": base.chunks,
+                "index_memory_bytes": base.index_bytes,
+                "index_disk_bytes": base.disk_bytes,
+                "embedding_s": embedding.wall_s,
+                "index_build_s": base.build_s,
+                "query_embedding_s": embedding.query_s,
+                "search_s": base.search_s,
+                "rerank_s": rerank_time,
+                "replicas": service.replicas,
+            },
+        ),
+    )
+
+
+def _knowledge_base(question: Question) -> KnowledgeBase:
+    gigabyte = question.fact("bytes of a GB", 1e9, "B/GB", "analytic")
+    text = derive("text", "B", product, gb=question.amount("corpus_gb"), gigabyte=gigabyte)
+    tokens = derive(
+        "corpus", "token", corpus.tokens_from_bytes, text_bytes=text, bytes_per_token=question.bytes_per_token()
+    )
+    cut = {"chunk_tokens": question.amount("chunk_tokens"), "overlap_tokens": question.amount("overlap_tokens")}
+    if cut["overlap_tokens"].value >= cut["chunk_tokens"].value:
+        raise InvalidInput("overlap_tokens must be less than chunk_tokens")
+    chunks = derive("chunks", "1", corpus.chunks, tokens=tokens, **cut)
+    read = derive("embedded tokens", "token", corpus.embedded_tokens, tokens=tokens, **cut)
+    return KnowledgeBase(text, tokens, chunks, read, *_index(question, chunks))
+
+
+def index_plan(question: Question, vectors: Floats) -> IndexPlan:
+    """The index the scenario describes, over so many vectors."""
+    choices = question.scenario.rag
+    return IndexPlan(
+        vectors, embedding_dim(question), index=choices.index, dtype=choices.vector_dtype, k=choices.top_k.value
+    )
+
+
+def embedding_dim(question: Question) -> int:
+    """Dimensions of a vector."""
+    name = question.scenario.rag.embedding_model
+    if ":" in name:
+        return api_price(name).embedding_dim or 1536
+    return architecture(name).hidden
+
+
+def _index(question: Question, chunks: Quantity) -> tuple[Quantity, Quantity, Quantity, Quantity]:
+    """Memory and disk [B], build and search time [s]."""
+    plan, machine = index_plan(question, chunks.column), host(INDEX_HOST)
+    dim = question.fact("dimensions", embedding_dim(question), "1")
+    inputs = {"vectors": chunks, "dim": dim}
+
+    def timed(name: str, column: Floats, what: str) -> Quantity:
+        down, up = retrieval.interval(what, plan, machine)
+        return off(computed(name, "s", column, retrieval.query_s, **inputs), "retrieval time", down, up)
+
+    return (
+        computed("index in memory", "B", retrieval.index_memory_bytes(plan), retrieval.index_memory_bytes, **inputs),
+        computed("index on disk", "B", retrieval.index_disk_bytes(plan), retrieval.index_disk_bytes, **inputs),
+        timed("index build", retrieval.build_s(plan, machine), "build"),
+        timed("search", retrieval.query_s(plan, machine), "query"),
+    )
+
+
+def _embedding(question: Question, base: KnowledgeBase) -> Embedding:
+    name = question.scenario.rag.embedding_model
+    if ":" in name:
+        return _embedding_by_api(question, name, base)
+    return _embedding_on_own(question, architecture(name), _device(question), base)
+
+
+def _device(question: Question) -> Accelerator:
+    """Where embeddings are computed: as named, else on the accelerator at hand, else on a processor."""
+    named = question.scenario.rag.embedding_accelerator
+    if named:
+        return named_accelerator(named)
+    return question.accelerator or named_accelerator("cpu-xeon-8480")
+
+
+def _embedding_on_own(question: Question, encoder: Architecture, device: Accelerator, base: KnowledgeBase) -> Embedding:
+    plan = ServingPlan(weight_precision="fp16", engine=EMBEDDING_ENGINE)
+    cluster, chunk = Cluster(device, 1, 1), question.amount("chunk_tokens")
+    rate = embedding_sequences_per_s(encoder, cluster, plan, chunk.column, EMBEDDING_BATCH)
+    inputs = {"chunk_tokens": chunk, **_device_facts(question, encoder, device)}
+    down, up = interval("embedding")
+
+    def predicted(name: str, column: Floats) -> Quantity:
+        return off(computed(name, "s", column, embedding_sequences_per_s, **inputs), "embedding time", down, up)
+
+    each = predicted("embedding of a chunk", 1 / rate)
+    question_tokens = question.amount("prompt_tokens").column
+    query = predicted("embedding of a question", prefill_s(encoder, cluster, plan, question_tokens))
+    device_s = derive("embedding", "s", product, each=each, chunks=base.chunks)
+    price = _price_of(question, device)
+    return Embedding(
+        device_s,
+        device_s if device == question.accelerator else question.zero("embedding", "s"),
+        derive("embedding", "USD", money.machine_usd, machine_s=device_s, usd_per_hour=price),
+        query,
+        derive("embedding of a question", "USD", money.machine_usd, machine_s=query, usd_per_hour=price),
+        question.fact("dimensions", encoder.hidden, "1"),
+    )
+
+
+def _device_facts(question: Question, encoder: Architecture, device: Accelerator) -> dict[str, Quantity]:
+    from estimator.formulas.transformer import params
+
+    peak = question.fact(f"peak of {device.name}", device.peak("fp16"), "FLOP/s", device.basis, *device.sources)
+    size = question.fact(f"parameters of {encoder.name}", params(encoder), "1", encoder.basis, *encoder.sources)
+    return {"peak": peak, "params": size}
+
+
+def _price_of(question: Question, device: Accelerator) -> Quantity:
+    """Price of an hour of the embedding device: the accelerator's, or a machine's of so many cores."""
+    if device == question.accelerator:
+        return question.usd_per_hour
+    cores = question.fact("cores of the embedding machine", 8.0, "1", "assumed")
+    return derive("embedding machine", "USD/h", product, cores=cores, each=question.amount("cpu_usd_per_core_hour"))
+
+
+def _embedding_by_api(question: Question, name: str, base: KnowledgeBase) -> Embedding:
+    found = api_price(name)
+    if found.input_usd_per_mtok is None:
+        price = question.unknown("embedding price", "USD/Mtok", f"no price known for {name}")
+    else:
+        price = question.fact("embedding price", found.input_usd_per_mtok, "USD/Mtok", "list price", found.source)
+    nothing = question.zero("embedding on accelerators", "s")
+    asked = question.amount("prompt_tokens")
+    return Embedding(
+        nothing,
+        nothing,
+        derive("embedding", "USD", money.token_usd, tokens=base.embedded_tokens, usd_per_mtok=price),
+        question.unknown("embedding of a question", "s", "an API's latency is the provider's to tell"),
+        derive("embedding of a question", "USD", money.token_usd, tokens=asked, usd_per_mtok=price),
+        question.fact("dimensions", found.embedding_dim or 1536, "1"),
+    )
+
+
+def _rerank(question: Question) -> tuple[Quantity, Quantity]:
+    """Time [s] and money of the second-stage ranking of one request; nothing when there is none."""
+    name = question.scenario.rag.rerank_model
+    if name == "none":
+        return question.zero("rerank", "s"), question.zero("rerank", "USD")
+    encoder, device = architecture(name), _device(question)
+    asked, chunk = question.amount("prompt_tokens"), question.amount("chunk_tokens")
+    candidates = question.amount("rerank_candidates")
+    plan = ServingPlan(weight_precision="fp16", engine=EMBEDDING_ENGINE)
+    column = rerank_s(encoder, Cluster(device, 1, 1), plan, asked.column, chunk.column, candidates.column)
+    inputs = {"query": asked, "passage": chunk, "passages": candidates, **_device_facts(question, encoder, device)}
+    down, up = interval("embedding")
+    time = off(computed("rerank", "s", column, rerank_s, **inputs), "embedding time", down, up)
+    price = _price_of(question, device)
+    return time, derive("rerank", "USD", money.machine_usd, machine_s=time, usd_per_hour=price)
+
+
+def _served(question: Question) -> Service:
+    """Serving prompts with retrieved chunks; only the instructions are the same in every request."""
+    retrieved = derive(
+        "retrieved", "token", product, chunks=question.amount("top_k"), tokens=question.amount("chunk_tokens")
+    )
+    fixed = question.amount("rag_instruction_tokens")
+    prompt = derive(
+        "prompt", "token", sum_of, asked=question.amount("prompt_tokens"), instructions=fixed, retrieved=retrieved
+    )
+    output = question.amount("output_tokens")
+    question.check_context(prompt, output, "retrieve fewer or shorter chunks (top_k, chunk_tokens)")
+    return serve(question, prompt, output, from_cache(question, fixed))
+
+
+def _hours(question: Question) -> Quantity:
+    one = question.fact("one round", 0.0, "1", "analytic")
+    return derive(
+        "people's hours",
+        "h",
+        effort.working_hours,
+        setup_hours=question.amount("rag_setup_hours"),
+        rounds=one,
+        hours_per_round=question.amount("hours_per_iteration"),
+        samples=question.amount("rag_evaluation_samples"),
+        minutes_per_sample=question.amount("label_minutes_per_evaluation"),
+    )
+
+
+def _lines(
+    question: Question,
+    base: KnowledgeBase,
+    embedding: Embedding,
+    retrieval_usd: Quantity,
+    service: Service,
+    hours: Quantity,
+) -> list[Line]:
+    once = question.fact("whole corpus", 1.0, "1", "analytic")
+    sent = question.amount("requests_per_month")
+    core_s = derive(
+        "index build on cores", "s", product, wall=base.build_s, cores=question.fact("index cores", 8.0, "1", "assumed")
+    )
+    evaluation = question.amount("rag_evaluation_samples")
+    return [
+        people(question, "ingestion, index and evaluation", hours),
+        one_off("embedding the corpus", "corpus", once, embedding.usd),
+        one_off("building the index", "corpus", core_s, question.amount("cpu_usd_per_core_hour"), money.machine_usd),
+        one_off("evaluation runs", "calls", evaluation, service.usd_per_request),
+        *service.lines,
+        monthly(question, "query embedding and rerank", "variable", "requests", sent, retrieval_usd),
+        _index_line(question, base),
+        _disk_line(question, base),
+        monthly(question, "refresh", "fixed", "changed share", question.amount("refresh_per_month"), embedding.usd),
+        upkeep(question, "rag_upkeep_hours_per_month"),
+    ]
+
+
+def _index_line(question: Question, base: KnowledgeBase) -> Line:
+    price = question.amount("memory_usd_per_gb_month")
+    return monthly(question, "vector index in memory", "fixed", "index", base.index_bytes, price, money.storage_usd)
+
+
+def _disk_line(question: Question, base: KnowledgeBase) -> Line:
+    held = derive("text and index on disk", "B", sum_of, text=base.text_bytes, index=base.disk_bytes)
+    price = question.amount("storage_usd_per_gb_month")
+    return monthly(question, "text and index on disk", "fixed", "corpus", held, price, money.storage_usd)
+
+
+def _flop(question: Question, base: KnowledgeBase) -> Quantity:
+    from estimator.formulas.transformer import matmul_params
+
+    name = question.scenario.rag.embedding_model
+    if ":" in name:
+        return question.unknown("work", "FLOP", "the embedding API's size is not published")
+    encoder = architecture(name)
+    weights = question.fact("weights of the encoder", matmul_params(encoder), "1", encoder.basis, *encoder.sources)
+    two = question.fact("FLOP per weight and token", 2.0, "FLOP", "analytic")
+    return derive("work", "FLOP", product, two=two, weights=weights, tokens=base.embedded_tokens)

@@ -1,0 +1,272 @@
+"""What answering requests takes: latency, throughput, replicas and money, on own accelerators or behind an API."""
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from estimator.catalog.prices import ApiPrice
+from estimator.errors import DoesNotFit
+from estimator.formulas import money, prompting
+from estimator.formulas.arithmetic import product, quotient
+from estimator.predict.serving import Serving, ServingPlan, Traffic, interval, serving, smallest_fit
+from estimator.quantities import Floats, Quantity, computed, derive, off
+from estimator.records import Accelerator, Architecture
+from estimator.results import Line
+from estimator.stages.budget import monthly, monthly_line
+from estimator.stages.question import Question
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Service:
+    """Serving one kind of request.
+
+    usd_per_request: what one more request costs when the replicas are well used [USD]
+    busy_s: device-seconds a request keeps accelerators busy [s]; zero behind an API
+    """
+
+    prompt_tokens: Quantity
+    output_tokens: Quantity
+    ttft_s: Quantity
+    tpot_s: Quantity
+    requests_per_s: Quantity
+    usd_per_request: Quantity
+    kv_bytes: Quantity
+    busy_s: Quantity
+    replicas: Quantity
+    accelerators: Quantity
+    lines: tuple[Line, ...]
+
+
+def serve(
+    question: Question,
+    prompt_tokens: Quantity,
+    output_tokens: Quantity,
+    cached_tokens: Quantity,
+    adapters: int = 0,
+) -> Service:
+    """The service for requests of these lengths; on average `cached_tokens` of the prompt are in a prefix cache."""
+    if question.api is not None:
+        return _behind_api(question, question.api, prompt_tokens, output_tokens, cached_tokens)
+    return _on_own(question, prompt_tokens, output_tokens, cached_tokens, adapters)
+
+
+def replica_plan(question: Question, adapters: int = 0) -> ServingPlan:
+    """The smallest replica that holds the LLM; DoesNotFit when the accelerators given are too few."""
+    choices = question.scenario.serving
+    plan = ServingPlan(weight_precision=choices.weight_precision, engine=choices.engine, adapters=adapters)
+    llm, device = question.own_llm(), question.own_accelerator()
+    count = _smallest(llm, device, plan)
+    if question.count is not None and count > question.count:
+        raise DoesNotFit(
+            f"serving {llm.name} in {choices.weight_precision} needs {count} x {device.name}, {question.count} given: "
+            f"use --gpu {count}x{device.name} or fewer bits (--set weight_precision=int4)"
+        )
+    return replace(plan, tp=count)
+
+
+@lru_cache(maxsize=256)
+def _smallest(llm: Architecture, device: Accelerator, plan: ServingPlan) -> int:
+    return smallest_fit(llm, device, plan)
+
+
+def _on_own(question: Question, prompt: Quantity, output: Quantity, cached: Quantity, adapters: int) -> Service:
+    plan = replica_plan(question, adapters)
+    lengths = {"prompt_tokens": prompt, "output_tokens": output, "cached_tokens": cached}
+    traffic = Traffic(**{name: quantity.column for name, quantity in lengths.items()})
+    found = serving(question.own_llm(), question.cluster(plan.tp), plan, traffic)
+    inputs = lengths | question.machine_facts()
+    apart = _predicted("time between requests at capacity", "s", 1 / found.capacity_requests_per_s, "offline", inputs)
+    one = question.fact("one request", 1.0, "1", "analytic")
+    capacity = derive("replica capacity", "1/s", quotient, dividend=one, divisor=apart)
+    accelerators = question.fact("accelerators per replica", plan.tp, "1", "analytic")
+    busy = _busy(question, capacity, accelerators)
+    sent = _sent(question)
+    replicas = _replicas(question, sent, capacity)
+    return Service(
+        prompt,
+        output,
+        _predicted("time to first token", "s", found.ttft_s, "prefill", inputs),
+        _predicted("time per output token", "s", found.tpot_s, "decode", inputs),
+        capacity,
+        derive(
+            "accelerators for one request", "USD", money.machine_usd, machine_s=busy, usd_per_hour=question.usd_per_hour
+        ),
+        _kv_bytes(question, found, prompt, output),
+        busy,
+        replicas,
+        accelerators,
+        _own_lines(question, sent, capacity, replicas, accelerators),
+    )
+
+
+FACTOR_OF = {
+    "prefill": "prefill time",
+    "decode": "decode time",
+    "offline": "serving throughput",
+    "embedding": "embedding time",
+}
+
+
+def _predicted(name: str, unit: str, column: Floats, group: str, inputs: dict[str, Quantity]) -> Quantity:
+    down, up = interval(group)
+    return off(computed(name, unit, column, serving, **inputs), FACTOR_OF[group], down, up)
+
+
+def _kv_bytes(question: Question, found: Serving, prompt: Quantity, output: Quantity) -> Quantity:
+    per_token = question.fact("KV cache of a token", found.kv_bytes_per_token, "B/token", "analytic")
+    return derive("KV cache of a request", "B", kv_of_request, per_token=per_token, prompt=prompt, output=output)
+
+
+def kv_of_request(per_token: Floats, prompt: Floats, output: Floats) -> Floats:
+    """Cache of a whole request at its end."""
+    return per_token * (prompt + output)
+
+
+def _sent(question: Question) -> Quantity:
+    return derive(
+        "requests sent",
+        "1/month",
+        money.sent_requests,
+        requests_per_month=question.amount("requests_per_month"),
+        retries=question.amount("retries"),
+    )
+
+
+def _busy(question: Question, capacity: Quantity, accelerators: Quantity) -> Quantity:
+    """Device-seconds a request costs, headroom and repeats included."""
+    usable = derive(
+        "usable capacity", "1/s", product, capacity=capacity, utilisation=question.amount("target_utilisation")
+    )
+    once = question.fact("one request", 1.0, "1", "analytic")
+    sent = derive("times sent", "1", money.sent_requests, requests_per_month=once, retries=question.amount("retries"))
+    return derive(
+        "device time of a request",
+        "s",
+        money.busy_s,
+        requests=sent,
+        capacity_requests_per_s=usable,
+        accelerators=accelerators,
+    )
+
+
+def _load(question: Question, sent: Quantity, capacity: Quantity) -> dict[str, Quantity]:
+    peak = derive(
+        "peak rate",
+        "1/s",
+        money.peak_requests_per_s,
+        requests_per_month=sent,
+        peak_to_mean=question.amount("peak_to_mean"),
+    )
+    return {
+        "peak_requests_per_s": peak,
+        "capacity_requests_per_s": capacity,
+        "target_utilisation": question.amount("target_utilisation"),
+    }
+
+
+def _replicas(question: Question, sent: Quantity, capacity: Quantity) -> Quantity:
+    return derive("replicas", "1", money.replicas, **_load(question, sent, capacity))
+
+
+def _own_lines(
+    question: Question, sent: Quantity, capacity: Quantity, replicas: Quantity, accelerators: Quantity
+) -> tuple[Line, ...]:
+    """Accelerator time in use, and what replicas that never stop cost beyond it."""
+    busy = derive(
+        "serving, in use",
+        "s/month",
+        money.busy_s,
+        requests=sent,
+        capacity_requests_per_s=capacity,
+        accelerators=accelerators,
+    )
+    used = monthly(
+        question,
+        "serving accelerators, in use",
+        "variable",
+        "requests",
+        busy,
+        question.usd_per_hour,
+        money.machine_usd,
+    )
+    if question.scenario.serving.billing == "per-use":
+        return (used,)
+    return used, _idle(question, sent, capacity, replicas, accelerators, used)
+
+
+def _idle(
+    question: Question, sent: Quantity, capacity: Quantity, replicas: Quantity, accelerators: Quantity, used: Line
+) -> Line:
+    on = derive("serving, switched on", "s/month", money.always_on_s, replicas=replicas, accelerators=accelerators)
+    idle = derive("serving, idle", "s/month", money.idle_s, always_on_s=on, busy_s=used.quantity)
+    replica_months = derive(
+        "replica months",
+        "month",
+        money.replica_months,
+        **_load(question, sent, capacity),
+        growth_per_month=question.amount("growth_per_month"),
+        months=question.amount("horizon_months"),
+    )
+    always = derive("switched on, horizon", "s", money.always_on_s, replicas=replica_months, accelerators=accelerators)
+    horizon = derive("idle, horizon", "s", money.idle_s, always_on_s=always, busy_s=used.horizon_quantity)
+    return monthly_line(
+        "serving accelerators, idle", "fixed", "replicas", idle, horizon, question.usd_per_hour, money.machine_usd
+    )
+
+
+def _behind_api(question: Question, api: ApiPrice, prompt: Quantity, output: Quantity, cached: Quantity) -> Service:
+    prices = api_prices(question, api)
+    input_usd = derive(
+        "input of one request",
+        "USD",
+        prompting.input_usd_per_request,
+        prompt_tokens=prompt,
+        cached_tokens=cached,
+        usd_per_mtok=prices["input"],
+        cache_read_usd_per_mtok=prices["cache_read"],
+        cache_write_usd_per_mtok=prices["cache_write"],
+    )
+    output_usd = derive("output of one request", "USD", money.token_usd, tokens=output, usd_per_mtok=prices["output"])
+    sent = _sent(question)
+    lines = (
+        monthly(question, "API input tokens", "variable", "requests", sent, input_usd),
+        monthly(question, "API output tokens", "variable", "requests", sent, output_usd),
+    )
+    note = "an API's speed is the provider's to tell"
+    return Service(
+        prompt,
+        output,
+        question.unknown("time to first token", "s", note),
+        question.unknown("time per output token", "s", note),
+        question.unknown("capacity", "1/s", note),
+        derive(
+            "one request", "USD", request_usd, input=input_usd, output=output_usd, retries=question.amount("retries")
+        ),
+        question.zero("KV cache of a request", "B"),
+        question.zero("device time of a request", "s"),
+        question.zero("replicas", "1"),
+        question.zero("accelerators per replica", "1"),
+        lines,
+    )
+
+
+def request_usd(input: Floats, output: Floats, retries: Floats) -> Floats:
+    """Input and output of one request, repeats included."""
+    return (input + output) * (1 + retries)
+
+
+def api_prices(question: Question, api: ApiPrice) -> dict[str, Quantity]:
+    """Prices per million tokens; without a cache price a cached token costs what any other does."""
+
+    def price(name: str, value: float | None) -> Quantity:
+        if value is None:
+            return question.unknown(f"{name} price", "USD/Mtok", f"no {name} price known for {api.name}")
+        return question.fact(f"{name} price", value, "USD/Mtok", "list price", api.source)
+
+    read = api.cache_read_usd_per_mtok
+    write = api.cache_write_usd_per_mtok
+    return {
+        "input": price("input", api.input_usd_per_mtok),
+        "output": price("output", api.output_usd_per_mtok),
+        "cache_read": price("cache read", api.input_usd_per_mtok if read is None else read),
+        "cache_write": price("cache write", api.input_usd_per_mtok if write is None else write),
+    }

@@ -1,0 +1,112 @@
+"""Training on the accelerators at hand: how many, in which layout, how fast, and how much memory."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from estimator.errors import DoesNotFit
+from estimator.formulas.arithmetic import quotient
+from estimator.predict.training import TrainingPlan, TrainingStep, best_layout, interval, training_step
+from estimator.quantities import Quantity, computed, derive, off
+from estimator.records import Cluster
+from estimator.stages.question import Question
+
+MOST_ACCELERATORS = 65_536
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Training:
+    """A training set-up: tokens_per_s of one accelerator [token/s], peak memory of one [B], and how many."""
+
+    plan: TrainingPlan
+    cluster: Cluster
+    step: TrainingStep
+    tokens_per_s: Quantity
+    peak_memory_bytes: Quantity
+    accelerators: Quantity
+
+    @property
+    def layout(self) -> str:
+        """The layout in a few words."""
+        return layout_text(self.plan, self.cluster)
+
+    def device_s(self, tokens: Quantity) -> Quantity:
+        """Accelerator-seconds of training on `tokens`."""
+        return derive("training on accelerators", "s", quotient, dividend=tokens, divisor=self.tokens_per_s)
+
+    def wall_s(self, tokens: Quantity) -> Quantity:
+        """Wall-clock seconds of training on `tokens`."""
+        device_s = self.device_s(tokens)
+        return derive("training time", "s", quotient, dividend=device_s, divisor=self.accelerators)
+
+
+def set_up(question: Question, plan: TrainingPlan, count: int | None) -> Training:
+    """The best layout on `count` accelerators, or on the fewest that hold it; DoesNotFit says what would."""
+    cluster, chosen = _fitted(question, plan, count)
+    step = training_step(question.own_llm(), cluster, chosen)
+    inputs = question.machine_facts()
+    time_down, time_up = interval("time")
+    memory_down, memory_up = interval("memory")
+    seconds = computed(
+        "time per token", "s/token", 1 / float(step.tokens_per_s_per_accelerator), training_step, **inputs
+    )
+    seconds = off(seconds, "training time", time_down, time_up)
+    one = question.fact("one token", 1.0, "token", "analytic")
+    memory = computed("peak training memory", "B", float(step.memory.total), training_step, **inputs)
+    return Training(
+        chosen,
+        cluster,
+        step,
+        derive("training rate of an accelerator", "token/s", quotient, dividend=one, divisor=seconds),
+        off(memory, "training memory", memory_down, memory_up),
+        question.fact(f"accelerators for training ({plan.method})", cluster.count, "1", "analytic"),
+    )
+
+
+def _fitted(question: Question, plan: TrainingPlan, count: int | None) -> tuple[Cluster, TrainingPlan]:
+    llm = question.own_llm()
+    if count is None:
+        return _smallest(question, plan)
+    cluster = question.cluster(count)
+    try:
+        return cluster, best_layout(llm, cluster, plan)
+    except DoesNotFit as error:
+        raise DoesNotFit(f"{error} {_what_would(question, plan)}") from None
+
+
+def _smallest(question: Question, plan: TrainingPlan) -> tuple[Cluster, TrainingPlan]:
+    problem: DoesNotFit | None = None
+    for count in _counts():
+        cluster = question.cluster(count)
+        try:
+            return cluster, best_layout(question.own_llm(), cluster, plan)
+        except DoesNotFit as error:
+            problem = error
+    raise DoesNotFit(f"{problem} Even {MOST_ACCELERATORS:,} of them do not hold it.")
+
+
+def _counts() -> Iterator[int]:
+    count = 1
+    while count <= MOST_ACCELERATORS:
+        yield count
+        count *= 2
+
+
+def _what_would(question: Question, plan: TrainingPlan) -> str:
+    try:
+        cluster, _ = _smallest(question, plan)
+    except DoesNotFit:
+        return "No number of them does."
+    return f"The smallest that fits is {cluster.count} x {cluster.accelerator.name}."
+
+
+def layout_text(plan: TrainingPlan, cluster: Cluster) -> str:
+    """Such as "8 GPUs: dp 8, ZeRO-3, micro-batch 2, full recompute"."""
+    dp = cluster.count // int(plan.tp * plan.pp * plan.cp)
+    parts = [f"{name} {int(size)}" for name, size in (("tp", plan.tp), ("pp", plan.pp), ("cp", plan.cp)) if size > 1]
+    parts.append(f"dp {dp}")
+    if plan.zero:
+        parts.append(f"ZeRO-{int(plan.zero)}")
+    parts.append(f"micro-batch {int(plan.micro_batch)}")
+    if str(plan.recompute) != "none":
+        parts.append(f"{plan.recompute} recompute")
+    return ", ".join(parts)
