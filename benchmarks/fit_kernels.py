@@ -1,8 +1,8 @@
 """Fit kernel constants to measured kernel tables: python benchmarks/fit_kernels.py --tables DIR
 
-DIR is `aiconfigurator_core/systems/data` of the wheel aiconfigurator-core 0.12.0 (Apache-2.0, NVIDIA). The tables hold
-times of single kernels measured on each accelerator; what ships is calibration/fitted/kernels.json: a handful of
-constants per accelerator and number format, and how far they are off on shapes that were held out. Needs scipy, pandas, pyarrow.
+DIR is `aiconfigurator_core/systems/data` of the wheel aiconfigurator-core 0.12.0 (Apache-2.0, NVIDIA): times of single
+kernels, measured on each accelerator. What ships is calibration/fitted/kernels.json: a handful of constants per
+accelerator and number format, and how far they are off on shapes that were held out. Needs scipy, pandas and pyarrow.
 """
 
 import argparse
@@ -24,7 +24,9 @@ from estimator.formulas.roofline import (
     GemmEfficiency,
     attention_s,
     decode_attention_s,
+    experts_visited,
     gemm_s,
+    moe_s,
 )
 from estimator.paths import data_folder
 from estimator.records import Accelerator
@@ -52,6 +54,7 @@ GEMM_FORMATS = {
     "sq": ("int8", "int8", 1.0, 1.0),
 }
 MOST_ROWS = 5000
+SLOW_MEMORY = 1.7e12  # below it (GDDR) the tables' products show rates above the memory's: operands were not rotated
 HELD_OUT = 0.25
 Model = Callable[[np.ndarray, pd.DataFrame], np.ndarray]
 
@@ -65,9 +68,21 @@ def read(tables: Path, accelerator_name: str, kind: str) -> pd.DataFrame:
     return table.assign(time_s=table.latency * 1e-3)
 
 
-def median_over_stacks(table: pd.DataFrame, shape: list[str]) -> pd.DataFrame:
-    """One row per shape: the median over stacks and releases."""
-    return table.groupby(shape, as_index=False, dropna=False).time_s.median()
+def median_over_stacks(table: pd.DataFrame, shape: list[str], stacks: int = 1) -> pd.DataFrame:
+    """One row per shape: the median over stacks and releases; shapes that at least `stacks` stacks measured."""
+    grouped = table.groupby(shape, dropna=False)
+    merged = grouped.time_s.median().reset_index()
+    return merged[(grouped["stack"].nunique() >= stacks).to_numpy()].reset_index(drop=True).astype(float)
+
+
+def cold(moved_bytes: pd.Series, device: Accelerator) -> pd.Series:
+    """Whether a kernel repeated on the same operands still shows what memory does.
+
+    Middling operands stay in the L2 between repetitions, which they never do between two steps of a model; of small
+    ones the launch is all that counts.
+    """
+    cache, negligible = 2 * (device.l2_bytes or 0.0), 2e-6 * device.memory_bandwidth_bytes_per_s
+    return (moved_bytes > cache) | (moved_bytes < negligible)
 
 
 def split(table: pd.DataFrame, by: list[str], seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -113,7 +128,10 @@ def fitted(
     kept, held = split(table, by)
     constants = fit(model, bounds, kept)
     return {
-        "constants": {name: float(f"{value:.4g}") for name, value in zip(bounds, constants, strict=True)},
+        "constants": {
+            name: float(f"{value:.4g}") if value > 1e-4 * bounds[name][0] else 0.0
+            for name, value in zip(bounds, constants, strict=True)
+        },
         "rows_fitted": len(kept),
         "held_out": errors(model(constants, held), held),
         "ideal_roofline": errors(held.ideal_s.to_numpy(), held),
@@ -126,7 +144,8 @@ GEMM_BOUNDS = {
     "m_half": (60.0, 0.0, 4000.0),
     "n_half": (100.0, 0.0, 8000.0),
     "k_half": (100.0, 0.0, 8000.0),
-    "launch_s": (5e-6, 0.0, 1e-4),
+    "launch_s": (5e-6, 1e-6, 1e-4),
+    "depth_s": (1e-10, 0.0, 1e-8),
     "sharpness": (4.0, 1.0, 12.0),
 }
 
@@ -139,15 +158,14 @@ def gemm(device: Accelerator, tables: Path) -> Iterator[tuple[str, dict[str, Any
         if rows.empty:
             continue
         peak, bandwidth = device.peak(compute), device.memory_bandwidth_bytes_per_s
-        rows = median_over_stacks(rows, ["m", "n", "k"]).astype(float)
+        rows = median_over_stacks(rows, ["m", "n", "k"])
         sizes = {"weight_bytes": weight_bytes, "input_bytes": input_bytes}
         work, moved = (
             2 * rows.m * rows.n * rows.k / peak,
             (rows.n * rows.k * weight_bytes + rows.m * (rows.k * input_bytes + rows.n * 2)),
         )
-        # Operands that stay in the cache between repetitions do not show what memory does.
-        cold = (moved > 2 * (device.l2_bytes or 0.0)) | (work > moved / bandwidth)
-        rows = rows[cold] if device.memory_bandwidth_bytes_per_s < 1.7e12 else rows
+        if bandwidth < SLOW_MEMORY:
+            rows = rows[cold(moved, device) | (work > moved / bandwidth)]
 
         def model(c: np.ndarray, t: pd.DataFrame, peak=peak, bandwidth=bandwidth, sizes=sizes) -> np.ndarray:
             return gemm_s(t.m, t.n, t.k, GemmEfficiency(peak * c[0], bandwidth * c[1], *c[2:]), **sizes)
@@ -163,6 +181,53 @@ def gemm(device: Accelerator, tables: Path) -> Iterator[tuple[str, dict[str, Any
         )
 
 
+MOE_FORMATS = {
+    "bf16": ("bfloat16",),
+    "fp8": ("fp8", "fp8_block"),
+    "fp4": ("nvfp4",),
+    "int4-weights": ("int4_wo",),
+}
+
+
+def moe(device: Accelerator, tables: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Constants of fused expert layers, all experts on one accelerator or cut by tensor parallelism."""
+    table = read(tables, device.name, "moe")
+    formats = {ours: (compute, weight, entry) for ours, compute, weight, entry in GEMM_FORMATS.values()}
+    for ours, names in MOE_FORMATS.items():
+        rows = table[
+            table.moe_dtype.isin(names) & (table.moe_ep_size == 1) & (table.inter_size >= 512 * table.moe_tp_size)
+        ]
+        rows = rows[~rows.kernel_source.str.contains("nongated|min_latency|situ")]
+        if rows.empty:
+            continue
+        rows = rows.assign(even=(rows.distribution == "balanced").astype(float), ffn=rows.inter_size / rows.moe_tp_size)
+        rows = median_over_stacks(rows, ["num_tokens", "hidden_size", "ffn", "topk", "num_experts", "even"])
+        picked = rows.num_tokens * rows.topk
+        at_random = experts_visited(rows.num_tokens, rows.num_experts, rows.topk)
+        rows = rows.assign(visited=np.where(rows.even > 0, np.minimum(picked, rows.num_experts), at_random))
+        compute, weight_bytes, input_bytes = formats[ours]
+        peak, bandwidth = device.peak(compute), device.memory_bandwidth_bytes_per_s
+
+        def seconds(t: pd.DataFrame, constants: GemmEfficiency, sizes=(weight_bytes, input_bytes)) -> np.ndarray:
+            return moe_s(
+                t.num_tokens, t.hidden_size, t.ffn, t.num_experts, t.topk, constants,
+                visited=t.visited, weight_bytes=sizes[0], input_bytes=sizes[1],
+            )  # fmt: skip
+
+        def model(c: np.ndarray, t: pd.DataFrame, peak=peak, bandwidth=bandwidth, seconds=seconds) -> np.ndarray:
+            return seconds(t, GemmEfficiency(peak * c[0], bandwidth * c[1], *c[2:]))
+
+        ideal = seconds(rows, GemmEfficiency(peak, bandwidth, sharpness=100.0))
+        yield (
+            ours,
+            {
+                "peak_flop_per_s": peak,
+                "bandwidth_bytes_per_s": bandwidth,
+                **fitted(model, GEMM_BOUNDS, rows, ["hidden_size", "ffn", "num_experts"], ideal),
+            },
+        )
+
+
 ATTENTION_BOUNDS = {
     "compute_fraction": (0.6, 0.05, 1.0),
     "bandwidth_fraction": (0.6, 0.1, 1.0),
@@ -170,7 +235,8 @@ ATTENTION_BOUNDS = {
     "rows_half": (1e4, 0.0, 1e6),
     "span_half": (100.0, 0.0, 3000.0),
     "head_dim_half": (10.0, 0.0, 300.0),
-    "launch_s": (8e-6, 0.0, 1e-4),
+    "cache_passes": (2.0, 1.0, 20.0),
+    "launch_s": (8e-6, 1e-6, 1e-4),
     "sharpness": (2.0, 1.0, 12.0),
 }
 SLOW_KERNELS = "triton|fidecode|trtllmdecode"
@@ -182,7 +248,7 @@ def _attention_rows(table: pd.DataFrame, compute: str, cache: str) -> pd.DataFra
     return table[
         (table.attn_dtype == compute)
         & (table.kv_cache_dtype == cache)
-        & table.head_dim.isin((64, 128, 256))
+        & table.head_dim.isin((64, 128))
         & ~table.kernel_source.str.contains(SLOW_KERNELS)
     ]
 
@@ -195,9 +261,10 @@ def attention(device: Accelerator, tables: Path) -> Iterator[tuple[str, dict[str
     table = read(tables, device.name, "context_attention")
     for ours, name in {"bf16": "bfloat16", "fp8": "fp8"}.items():
         rows = _attention_rows(table, name, name)
-        rows = median_over_stacks(rows[rows.isl >= 64], [*SHAPE, "isl"]).astype(float)
-        if rows.empty:
+        rows = rows[(rows.isl >= 64) & np.isinf(rows.window)]
+        if rows["stack"].nunique() < (2 if ours == "fp8" else 1):  # one stack's fallback kernel is no evidence
             continue
+        rows = median_over_stacks(rows, [*SHAPE, "isl"], stacks=min(2, rows["stack"].nunique()))
         peak, bandwidth = device.peak(ours), device.memory_bandwidth_bytes_per_s
 
         def seconds(t: pd.DataFrame, constants: AttentionEfficiency, size=1.0 if ours == "fp8" else 2.0) -> np.ndarray:
@@ -225,7 +292,7 @@ DECODE_BOUNDS = {
     "compute_fraction": (0.2, 0.001, 1.0),
     "bytes_half": (1e6, 0.0, 1e9),
     "sequence_s": (1e-8, 0.0, 1e-6),
-    "launch_s": (8e-6, 0.0, 1e-4),
+    "launch_s": (8e-6, 1e-6, 1e-4),
     "sharpness": (2.0, 1.0, 12.0),
 }
 
@@ -234,11 +301,21 @@ def decode_attention(device: Accelerator, tables: Path) -> Iterator[tuple[str, d
     """Constants of attention of one new token per sequence."""
     table = read(tables, device.name, "generation_attention")
     for ours, name, size in (("bf16", "bfloat16", 2.0), ("fp8", "fp8", 1.0)):
-        rows = pd.concat([_attention_rows(table, compute, name) for compute in {"bfloat16", name}])
+        rows = pd.concat([_attention_rows(table, compute, name) for compute in sorted({"bfloat16", name})])
         rows = rows.assign(context=rows.step + rows.isl)
-        rows = median_over_stacks(rows[rows.context >= 64], [*SHAPE, "context"]).astype(float)
+        rows = rows[rows.context >= 64]
         if rows.empty:
             continue
+        rows = median_over_stacks(rows, [*SHAPE, "context"], stacks=min(2, rows["stack"].nunique()))
+        cache = (
+            2
+            * size
+            * rows.batch_size
+            * rows.num_key_value_heads
+            * rows.head_dim
+            * np.minimum(rows.context, rows.window)
+        )
+        rows = rows[cold(cache, device)]
         peak, bandwidth = device.peak("bf16"), device.memory_bandwidth_bytes_per_s
 
         def seconds(t: pd.DataFrame, constants: DecodeAttentionEfficiency, size=size) -> np.ndarray:
@@ -262,7 +339,7 @@ def decode_attention(device: Accelerator, tables: Path) -> Iterator[tuple[str, d
 
 
 COLLECTIVE_BOUNDS = {
-    "launch_s": (5e-6, 0.0, 1e-4),
+    "launch_s": (5e-6, 1e-6, 1e-4),
     "hop_s": (1e-6, 0.0, 5e-5),
     "link_fraction": (0.7, 0.02, 1.2),
     "ramp": (0.5, 0.0, 3.0),
@@ -276,18 +353,31 @@ OPERATIONS = {
 }
 
 
+def _direct(rows: pd.DataFrame, bus_rate: pd.Series, link: float) -> pd.Series:
+    """Rows of machines whose accelerators reach each other directly.
+
+    Some PCIe machines in the tables copy through the host and reach a twentieth of the link.
+    """
+    best = bus_rate.groupby([rows["stack"], rows.release, rows.kernel_source, rows.num_gpus]).transform("max")
+    return best > 0.3 * link
+
+
 def collectives(device: Accelerator, tables: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Constants of NCCL's collectives and of the engines' own all-reduce (captured in a graph) within a node."""
     nccl = read(tables, device.name, "nccl")
     nccl = nccl.assign(bytes=nccl.message_size * np.where(nccl.nccl_dtype == "half", 2.0, 1.0))
     custom = read(tables, device.name, "custom_allreduce")
     custom = custom.assign(bytes=custom.message_size * 2.0)  # the tables count values
-    custom = custom[~custom.kernel_source.str.contains("eager|MNNVL") & (custom.bytes <= 2**23)]
+    custom = custom[~custom.kernel_source.str.contains("eager|MNNVL")]
     by_name = {ours: nccl[nccl.op_name == name] for name, ours in OPERATIONS.items()}
     for ours, rows in {**by_name, "custom-all-reduce": custom}.items():
-        rows = median_over_stacks(rows[rows.num_gpus <= 8], ["num_gpus", "bytes"]).astype(float)
         link = device.link_bytes_per_s or device.pcie_bytes_per_s
         traffic = all_reduce_traffic if "reduce" in ours and "scatter" not in ours else one_way_traffic
+        rows = rows[_direct(rows, traffic(rows.bytes, rows.num_gpus) / rows.time_s, link)]
+        rows = rows[("custom" not in ours) | (rows.bytes <= 2**23)]  # longer ones go to NCCL
+        # NVSwitch reduces 16-bit sums on the way, the tables' int8 sums are not; a model sends 16-bit ones.
+        rows = rows[(rows.num_gpus <= 8) & (("reduce" not in ours) | (rows.get("nccl_dtype", "half") == "half"))]
+        rows = median_over_stacks(rows, ["num_gpus", "bytes"])
 
         def model(c: np.ndarray, t: pd.DataFrame, link=link, traffic=traffic) -> np.ndarray:
             return collective_s(
@@ -298,7 +388,22 @@ def collectives(device: Accelerator, tables: Path) -> Iterator[tuple[str, dict[s
         yield ours, {"link_bytes_per_s": link, **fitted(model, COLLECTIVE_BOUNDS, rows, ["bytes"], ideal)}
 
 
-KINDS = {"gemm": gemm, "attention": attention, "decode_attention": decode_attention, "collectives": collectives}
+KINDS = {
+    "gemm": gemm,
+    "moe": moe,
+    "attention": attention,
+    "decode_attention": decode_attention,
+    "collectives": collectives,
+}
+
+
+def summary(kind: str, name: str, variant: str, entry: dict[str, Any]) -> str:
+    """One line for the reader."""
+    held, ideal = entry["held_out"], entry["ideal_roofline"]
+    return (
+        f"{kind:17s}{name:15s}{variant:18s}{held['rows']:6d}: median {held['median']:.3f} p90 {held['p90']:.3f} "
+        f"({held['signed']:+.3f}); ideal {ideal['median']:.3f}; {list(entry['constants'].values())}"
+    )
 
 
 def main() -> None:
@@ -313,7 +418,8 @@ def main() -> None:
             "fitted_on": datetime.date.today().isoformat(),
             "tables": PACKAGE,
             "license": "Apache-2.0, NVIDIA CORPORATION & AFFILIATES",
-            "held_out": "a quarter of the shapes (whole width pairs, head layouts or message sizes); |log(predicted/measured)|",
+            "held_out": "a quarter of the shapes (whole width pairs, head layouts, message sizes)",
+            "errors": "of |log(predicted / measured)|",
             "command": "python benchmarks/fit_kernels.py --tables aiconfigurator_core/systems/data",
         }
     }
@@ -321,10 +427,8 @@ def main() -> None:
         result[kind] = {}
         for name, device in devices.items():
             result[kind][name] = dict(fit_kind(device, arguments.tables))
-            for key, value in result[kind][name].items():
-                held, ideal = value["held_out"], value["ideal_roofline"]
-                print(f"{kind:17s}{name:15s}{key:18s}{held['rows']:6d}  {held['median']:.3f} p90 {held['p90']:.3f} "
-                      f"({held['signed']:+.3f})  ideal {ideal['median']:.3f}  {list(value['constants'].values())}", flush=True)  # fmt: skip
+            for variant, entry in result[kind][name].items():
+                print(summary(kind, name, variant, entry), flush=True)
     arguments.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 

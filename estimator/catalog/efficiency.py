@@ -66,16 +66,27 @@ def gemm_efficiency(accelerator: Accelerator, dtype: str) -> GemmEfficiency:
     dtype: the units' format (bf16, fp16, tf32, fp32, fp8, fp8-block, int8, fp4), or int4-weights / int8-weights for
     16-bit products whose weights are widened on the way
     """
-    peak = accelerator.peak(MULTIPLIED_IN.get(dtype, dtype))
     found = _find("gemm", accelerator, dtype) or _pool(accelerator)
     share, evidence = _share(accelerator, dtype, found)
+    return _gemm(accelerator, dtype, found, share, evidence)
+
+
+@cached
+def moe_efficiency(accelerator: Accelerator, dtype: str) -> GemmEfficiency:
+    """What fused expert layers reach, for `moe_s`; dtype as in `gemm_efficiency`."""
+    found = _find("moe", accelerator, dtype) or _pool(accelerator, "moe_fraction")
+    return _gemm(accelerator, dtype, found, found["compute_fraction"], found.evidence)
+
+
+def _gemm(accelerator: Accelerator, dtype: str, found: _Found, share: float, evidence: Evidence) -> GemmEfficiency:
     return GemmEfficiency(
-        flop_per_s=peak * share,
+        flop_per_s=accelerator.peak(MULTIPLIED_IN.get(dtype, dtype)) * share,
         bytes_per_s=accelerator.memory_bandwidth_bytes_per_s * found["bandwidth_fraction"],
         m_half=found["m_half"],
         n_half=found["n_half"],
         k_half=found["k_half"],
         launch_s=found["launch_s"],
+        depth_s=found["depth_s"],
         sharpness=found["sharpness"],
         evidence=evidence,
     )
@@ -92,6 +103,7 @@ def attention_efficiency(accelerator: Accelerator, dtype: str = "bf16") -> Atten
         rows_half=found["rows_half"],
         span_half=found["span_half"],
         head_dim_half=found["head_dim_half"],
+        cache_passes=found["cache_passes"],
         launch_s=found["launch_s"],
         sharpness=found["sharpness"],
         evidence=found.evidence,
@@ -232,7 +244,8 @@ def _pool(accelerator: Accelerator, compute: str = "compute_fraction") -> _Found
     )
     constants = {
         "sharpness": 4.0, "new_half": 0.0, "rows_half": 1e4, "span_half": 100.0, "head_dim_half": 0.0,
-        "bytes_half": 0.0, "sequence_s": 0.0, **pool, "compute_fraction": pool[compute],
+        "bytes_half": 0.0, "sequence_s": 0.0, "depth_s": 0.0, "cache_passes": 2.0,
+        **pool, "compute_fraction": pool[compute],
     }  # fmt: skip
     note = f"pool of {pool.get('vendor', '')} {pool['kind']}".replace("  ", " ")
     return _Found({"constants": constants}, Evidence("assumed", _transfer()["spread"]["pool"], note))

@@ -32,6 +32,7 @@ class GemmEfficiency:
     bytes_per_s: rate of reading operands and writing the result [B/s]
     m_half, n_half, k_half: extent at which a dimension halves the rate [1]
     launch_s: time of an empty kernel [s]
+    depth_s: time one unit of k adds, however small the product: a tile runs along k in sequence [s]
     sharpness: how abruptly compute-bound becomes memory-bound (power of the mean) [1]
     """
 
@@ -41,6 +42,7 @@ class GemmEfficiency:
     n_half: float = 0.0
     k_half: float = 0.0
     launch_s: float = 0.0
+    depth_s: float = 0.0
     sharpness: float = 4.0
     evidence: Evidence = Evidence()
 
@@ -54,7 +56,8 @@ class AttentionEfficiency:
     new_half: query rows by which a sequence is padded [token]
     rows_half: query rows (batch x heads x tokens) at which the rate halves [1]
     span_half: keys seen per query at which the rate halves [token]
-    head_dim_half: head width at which the rate halves [1]
+    head_dim_half: head width at which the rate halves: the exponentials, which no wider head makes more of [1]
+    cache_passes: times keys and values move over memory [1]
     """
 
     flop_per_s: float
@@ -63,6 +66,7 @@ class AttentionEfficiency:
     rows_half: float = 0.0
     span_half: float = 0.0
     head_dim_half: float = 0.0
+    cache_passes: float = 1.0
     launch_s: float = 0.0
     sharpness: float = 4.0
     evidence: Evidence = Evidence()
@@ -117,17 +121,63 @@ def gemm_s(
     weight_bytes: ArrayLike = 2.0,
     input_bytes: ArrayLike = 2.0,
     output_bytes: ArrayLike = 2.0,
+    groups: ArrayLike = 1.0,
 ) -> Floats:
     """Time of C[m,n] = A[m,k] B[k,n] [s].
 
     m: rows (tokens); n, k: widths of output and input [1]
     weight_bytes, input_bytes, output_bytes: storage of one value of B, A and C [B]
-    Rate flop_per_s m/(m+m_half) n/(n+n_half) k/(k+k_half); soft maximum with the time of the bytes; plus launch.
+    groups: the m rows are spread over so many different B, in one kernel (experts that are visited) [1]
+    Rate flop_per_s m/(m+m_half) n/(n+n_half) k/(k+k_half), soft maximum with the time of the bytes, plus latency.
+    Constants of 8- and 4-bit formats were fitted with the conversion of A in the time (that is most of their n_half).
+
+    >>> ideal = GemmEfficiency(flop_per_s=1e15, bytes_per_s=3e12, sharpness=100.0)
+    >>> float(gemm_s(8192, 8192, 8192, ideal))  # 2 m n k / 1e15
+    0.001099511627776
     """
     m, n, k = np.asarray(m, float), np.asarray(n, float), np.asarray(k, float)
-    work = (2.0 / efficiency.flop_per_s) * (m + efficiency.m_half) * (n + efficiency.n_half) * (k + efficiency.k_half)
-    moved = (m * (k * input_bytes + n * output_bytes) + n * k * weight_bytes) / efficiency.bytes_per_s
-    return efficiency.launch_s + soft_max(work, moved, efficiency.sharpness)
+    rows = m + np.multiply(groups, efficiency.m_half)
+    work = (2.0 / efficiency.flop_per_s) * rows * (n + efficiency.n_half) * (k + efficiency.k_half)
+    moved = (m * (k * input_bytes + n * output_bytes) + n * k * np.multiply(groups, weight_bytes)) / (
+        efficiency.bytes_per_s
+    )
+    return efficiency.launch_s + efficiency.depth_s * k + soft_max(work, moved, efficiency.sharpness)
+
+
+def experts_visited(tokens: ArrayLike, experts: ArrayLike, per_token: ArrayLike) -> Floats:
+    """Experts that at least one of `tokens` visits, when each picks `per_token` of `experts` at random [1].
+
+    >>> float(experts_visited(1, 8, 2)), round(float(experts_visited(8, 8, 2)), 3)
+    (2.0, 7.199)
+    """
+    experts = np.asarray(experts, float)
+    return experts * (1.0 - (1.0 - np.asarray(per_token, float) / experts) ** tokens)
+
+
+def moe_s(
+    tokens: ArrayLike,
+    hidden: ArrayLike,
+    ffn: ArrayLike,
+    experts: ArrayLike,
+    per_token: ArrayLike,
+    efficiency: GemmEfficiency,
+    *,
+    visited: ArrayLike | None = None,
+    gated: bool = True,
+    weight_bytes: ArrayLike = 2.0,
+    input_bytes: ArrayLike = 2.0,
+) -> Floats:
+    """Time of the expert layers of `tokens`: two grouped products, routing and permutation [s].
+
+    ffn: width of one expert; experts: experts held here; per_token: of them, visited by one token on average [1]
+    visited: experts that get any token; expected under random routing when not given [1]
+    efficiency: constants of the fused expert kernels, not of single products
+    """
+    rows = np.multiply(tokens, per_token)
+    groups = experts_visited(tokens, experts, per_token) if visited is None else visited
+    sizes = {"weight_bytes": weight_bytes, "input_bytes": input_bytes, "groups": groups}
+    up = gemm_s(rows, np.multiply(2.0 if gated else 1.0, ffn), hidden, efficiency, **sizes)
+    return up + gemm_s(rows, hidden, ffn, efficiency, **sizes)
 
 
 def attention_s(
@@ -154,7 +204,7 @@ def attention_s(
     queries = batch * heads * (new + efficiency.new_half) + efficiency.rows_half
     per_pair = (4.0 / efficiency.flop_per_s) * (head_dim + efficiency.head_dim_half)
     work = per_pair * queries * (span + efficiency.span_half)
-    values = new * heads + np.minimum(cached + new, new + window) * kv_heads
+    values = new * heads + efficiency.cache_passes * np.minimum(cached + new, new + window) * kv_heads
     moved = 2.0 * batch * head_dim * values * value_bytes / efficiency.bytes_per_s
     return efficiency.launch_s + soft_max(work, moved, efficiency.sharpness)
 
