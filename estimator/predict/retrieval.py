@@ -35,7 +35,8 @@ class IndexPlan:
     lists, probes: inverted lists, and those searched (ivf) [1]; pq_bytes: code of one vector (pq) [B]
     degree, search_list, build_list: R, L of searching and building (vamana, diskann) [1]
     encoding: vendor's name of a compressed form, such as bbq or rq8; empty means `dtype`
-    metadata_bytes: kept with each vector [B]; k: results asked for [1]; replicas: copies on further machines [1]
+    metadata_bytes: kept with each vector [B]; nonzeros: of sparse vectors, 8 B each with their position [1]
+    k: results asked for [1]; replicas: copies on further machines [1]
     """
 
     vectors: ArrayLike
@@ -54,6 +55,7 @@ class IndexPlan:
     build_list: ArrayLike | None = None
     encoding: str = ""
     metadata_bytes: ArrayLike = 0.0
+    nonzeros: ArrayLike | None = None
     k: ArrayLike = 10
     replicas: ArrayLike = 1
 
@@ -79,9 +81,12 @@ class IndexPlan:
 
     @property
     def list_count(self) -> Floats:
-        """Inverted lists: n / 1000 up to a million vectors, sqrt(n) above, unless given [1]."""
+        """Inverted lists unless given [1]: n / 1000 up to a million vectors, then sqrt(n); faiss advises more."""
         if self.lists is not None:
             return np.asarray(self.lists, float)
+        if self.engine == "faiss":
+            large = np.where(self.n < 1e7, 65_536, np.where(self.n < 1e8, 262_144, 1_048_576))
+            return np.ceil(np.where(self.n < 1e6, np.minimum(8 * np.sqrt(self.n), self.n / 39), large))
         return np.ceil(np.where(self.n <= 1e6, self.n / default("vectors_per_list"), np.sqrt(self.n)))
 
     @property
@@ -92,6 +97,8 @@ class IndexPlan:
     @property
     def raw_bytes(self) -> Floats:
         """One vector as it is stored uncompressed [B]."""
+        if self.nonzeros is not None:
+            return 8 * np.asarray(self.nonzeros, float) + 8
         return vector_bytes(self.d, bits_per_dim(self.dtype))
 
     @property
@@ -103,7 +110,7 @@ class IndexPlan:
 def _pq_bytes(plan: IndexPlan) -> Floats:
     if plan.pq_bytes is not None:
         return np.asarray(plan.pq_bytes, float)
-    return np.maximum(np.floor(plan.d / default("pq_dims_per_piece")), 1)
+    return np.minimum(np.maximum(np.ceil(plan.d / default("pq_dims_per_byte")), default("pq_least_bytes")), plan.d)
 
 
 CODES: Mapping[str, Callable[[IndexPlan], Floats]] = {
@@ -158,6 +165,19 @@ def index_memory_bytes(plan: IndexPlan) -> Floats:
     return MEMORY[_split(plan.index)[0]](plan) + _codebooks(plan) + plan.payload_bytes
 
 
+def process_memory_bytes(plan: IndexPlan, machine: Host | None = None) -> Floats:
+    """Memory of the process that serves one replica [B]: a library's index, and what allocator and buffers add to it.
+
+    An index on disk takes no more than the machine's memory less the operating system's share.
+    """
+    memory = index_memory_bytes(plan)
+    if _split(plan.index)[0] == "diskann" and machine is not None and machine.memory_bytes:
+        memory = np.minimum(memory, default("process_share") * machine.memory_bytes)
+    elif group(plan) == "library":
+        memory = memory * retrieval_fit()["resident_factor"]
+    return memory
+
+
 def _rule(plan: IndexPlan) -> VendorRule | None:
     structure = _split(plan.index)[0]
     encoding = plan.encoding or (_code(plan.index) or plan.dtype).replace("sq8", "int8").replace("fp16", "float16")
@@ -206,9 +226,7 @@ MEMORY: Mapping[str, Callable[[IndexPlan], Floats]] = {
     "flat": lambda plan: formulas.flat_bytes(plan.n, plan.code_bytes),
     "ivf": lambda plan: formulas.ivf_bytes(plan.n, plan.code_bytes, plan.list_count, plan.d),
     "hnsw": _hnsw_memory,
-    "vamana": lambda plan: formulas.vamana_bytes(
-        plan.n, plan.code_bytes, plan.value("degree"), default("vamana_node_bytes")
-    ),
+    "vamana": lambda plan: formulas.vamana_bytes(plan.n, plan.code_bytes, plan.value("degree")),
     "diskann": _diskann_memory,
 }
 

@@ -17,6 +17,14 @@ Constants = Mapping[str, float]
 MOST_USE = 0.98  # of the prompt server; a full one would queue forever
 
 
+def prompts_per_pass(active: ArrayLike, output_tokens: ArrayLike, most: ArrayLike) -> Floats:
+    """Prompts that share a pass when `active` slots are kept full [1]: those that come free in one step, at least one.
+
+    most: prompts that fit in the tokens of one pass [1]
+    """
+    return np.clip(np.asarray(active, float) / output_tokens, 1.0, np.maximum(most, 1.0))
+
+
 def closed_requests_per_s(
     active: ArrayLike, output_tokens: ArrayLike, prompt_s: ArrayLike, step_s: ArrayLike, stages: ArrayLike = 1.0
 ) -> Floats:

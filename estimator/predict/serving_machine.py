@@ -87,6 +87,7 @@ def machine(arch: Architecture, cluster: Cluster, plan: ServingPlan) -> Machine:
     device, facts = cluster.accelerator, plan.facts
     compute = compute_format(device, plan)
     products = gemm_efficiency(device, compute)
+    shapes = gemm_efficiency(device, "bf16")  # tables of narrow formats hold the casts, which engines fuse
     fused, cache = attention_efficiency(device), decode_attention_efficiency(device)
     narrow_weights = plan.weights.bits <= 8 and compute in SIXTEEN_BIT
     unfused = facts.kernels in ("ggml", "torch") or device.kind == "cpu"
@@ -95,9 +96,9 @@ def machine(arch: Architecture, cluster: Cluster, plan: ServingPlan) -> Machine:
         device.memory_bandwidth_bytes_per_s,
         (device.sms or np.inf) * (device.clock_hz or np.inf) if device.kind == "gpu" else np.inf,
         products.flop_per_s * accumulation(device, plan, compute),
-        max(products.m_half, LEAST_HALF_ROWS),
-        shape_slowdown(dense_widths(arch, plan.tp), products),
-        shape_slowdown(expert_widths(arch, plan.tp), products),
+        max(shapes.m_half, LEAST_HALF_ROWS),
+        shape_slowdown(dense_widths(arch, plan.tp), shapes),
+        shape_slowdown(expert_widths(arch), shapes),
         fused.flop_per_s / (1.0 + fused.head_dim_half / arch.head_dim),
         fused.rows_half / max(arch.heads / plan.tp, 1.0),
         fused.span_half,
@@ -144,11 +145,11 @@ def dense_widths(arch: Architecture, tp: int) -> list[tuple[float, float]]:
     return [(query + key_value, arch.hidden), (arch.hidden, query), (gates * ffn, arch.hidden), (arch.hidden, ffn)]
 
 
-def expert_widths(arch: Architecture, tp: int) -> list[tuple[float, float]]:
-    """Output and input widths of an expert's matrices on one accelerator [1]; none of a dense model."""
+def expert_widths(arch: Architecture) -> list[tuple[float, float]]:
+    """Output and input widths of an expert's matrices [1], whole experts on each accelerator; none of a dense LLM."""
     if arch.experts is None:
         return []
-    ffn, gates = arch.experts.ffn / tp, 2 if arch.gated_mlp else 1
+    ffn, gates = arch.experts.ffn, 2 if arch.gated_mlp else 1
     return [(gates * ffn, arch.hidden), (arch.hidden, ffn)]
 
 

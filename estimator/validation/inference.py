@@ -75,6 +75,8 @@ class Run:
         """Sequences decoded together [1]."""
         if self.load == "batch":
             return self.number
+        if self.plan.facts.batching == "static" and self.task in ("online", "ttft", "tpot"):
+            return 1.0  # one request after the other
         return max(min(self.number, self.slots), 1.0)
 
 
@@ -253,11 +255,11 @@ def _passes(run: Run) -> tuple[Pass, Pass]:
 
     Under load each prompt comes alone; in pipeline parallelism each stage works on its share of the sequences.
     """
+    chunk, new = run.plan.facts.prefill_chunk, max(run.prompt - run.cached, 1.0)
     copies, cache = run.plan.layout.attention_replicas, run.plan.cache.bytes
-    together = run.active if run.load == "batch" else 1.0
+    together = run.active if run.load == "batch" else load.prompts_per_pass(run.active, run.output, chunk / new)
     stages = run.plan.pp if run.active >= run.plan.pp and not run.plan.facts.layer_split else 1
-    new = max(run.prompt - run.cached, 1.0)
-    prompt = forward_pass(run.arch, new, run.cached, max(together / copies, 1.0), cache)
+    prompt = forward_pass(run.arch, new, run.cached, np.maximum(together / copies, 1.0), cache)
     context = run.prompt + run.output / 2.0
     step = forward_pass(run.arch, 1.0, context, max(run.active / stages / copies, 1.0), cache)
     return prompt, step
@@ -265,7 +267,9 @@ def _passes(run: Run) -> tuple[Pass, Pass]:
 
 def predicted(batch: Batch, constants: Constants) -> Floats:
     """Every run's metric, in its unit."""
-    prompt = pass_s(batch.prompt, batch.machines, constants) * batch.factor("prefill", constants)
+    static = np.array([run.load == "batch" for run in batch.runs])
+    shared = np.where(static, 1.0, batch.prompt.sequences)
+    prompt = pass_s(batch.prompt, batch.machines, constants) / shared * batch.factor("prefill", constants)
     step = pass_s(batch.step, batch.machines, constants) * batch.factor("decode", constants)
     return in_metric(batch, prompt, step, constants)
 
