@@ -1,4 +1,4 @@
-"""From names to answers: what `estimate` and `compare` do. Names become records, records a question, stages answer it."""
+"""From names to answers: what `estimate` and `compare` do. Names become a question, stages answer it."""
 
 import tomllib
 from collections.abc import Mapping
@@ -12,16 +12,17 @@ import numpy as np
 from estimator.catalog import energy
 from estimator.catalog.accelerators import cluster as named_cluster
 from estimator.catalog.models import architecture
-from estimator.catalog.prices import api_price, hourly_prices
-from estimator.errors import DoesNotFit, EstimatorError, InvalidInput, UnknownName
+from estimator.catalog.prices import api_price
+from estimator.errors import DoesNotFit, InvalidInput, UnknownName
 from estimator.paths import presets
 from estimator.plans import Scenario, scenario
+from estimator.pricing import Price, usd_per_hour
 from estimator.quantities import ONE_AT_A_TIME, Design, Quantity, given, total
 from estimator.records import Accelerator, Cluster
 from estimator.results import Blocked, Comparison, Estimate
 from estimator.stages import STAGES
-from estimator.stages.question import USER_SOURCE, Question
-from estimator.stages.service import Service, serve
+from estimator.stages.question import Question
+from estimator.stages.service import Service
 
 
 def estimate(
@@ -31,10 +32,7 @@ def estimate(
     gpu: str | None = None,
     api: str | None = None,
     gpus: int | None = None,
-    price_per_hour: float | None = None,
-    provider: str | None = None,
-    region: str | None = None,
-    commitment: str | None = None,
+    price: Price | float | None = None,
     scenario_file: str | None = None,
     design: Design = ONE_AT_A_TIME,
     **inputs: Any,
@@ -43,7 +41,7 @@ def estimate(
 
     model: a size (7b), a preset (llama-3.1-8b) or a path to a Hugging Face config.json
     gpu: an accelerator (a100), with its count fixed (8xa100) or chosen; api: a hosted LLM (openai:gpt-4o-mini) instead
-    price_per_hour: of one accelerator [USD/h]; provider, region, commitment: which list prices count
+    price: of one accelerator-hour [USD/h]; or a Price, which owned accelerator or which list prices; else all of these
     inputs: any input of the scenario by name; a number, or (low, value, high) as its 80 % range
     Raises EstimatorError in one line: UnknownName, InvalidInput, DoesNotFit.
 
@@ -54,8 +52,8 @@ def estimate(
     """
     if stage not in STAGES:
         raise UnknownName("stage", stage, STAGES, f"Stages are {', '.join(STAGES)}.")
-    question = ask(model, gpu, api, gpus, price_per_hour, provider, region, commitment, scenario_file, design, inputs)
-    return _answer(stage, question, _baseline(question))
+    question = ask(model, gpu, api, gpus, price, scenario_file, design, inputs)
+    return _answer(stage, question)
 
 
 def compare(
@@ -64,10 +62,7 @@ def compare(
     gpu: str | None = None,
     api: str | None = None,
     gpus: int | None = None,
-    price_per_hour: float | None = None,
-    provider: str | None = None,
-    region: str | None = None,
-    commitment: str | None = None,
+    price: Price | float | None = None,
     scenario_file: str | None = None,
     stages: tuple[str, ...] = STAGES,
     design: Design = ONE_AT_A_TIME,
@@ -79,13 +74,12 @@ def compare(
     >>> [answer.stage for answer in compare(model="7b", gpu="a100").estimates]
     ['prompt', 'rag', 'finetune', 'pretrain']
     """
-    question = ask(model, gpu, api, gpus, price_per_hour, provider, region, commitment, scenario_file, design, inputs)
-    baseline = _try_baseline(question)
-    answers = tuple(_try(stage, question, baseline) for stage in stages)
+    question = ask(model, gpu, api, gpus, price, scenario_file, design, inputs)
+    answers = tuple(_try(stage, question) for stage in stages)
     return Comparison(
         llm=_llm_text(question),
         hardware=_hardware_text(question),
-        baseline={} if isinstance(baseline, EstimatorError) else _baseline_figures(baseline),
+        baseline=_baseline_figures(question.bare) if question.bare else {},
         estimates=answers,
         assumptions=question.assumptions(),
         notes=_notes(question),
@@ -97,10 +91,7 @@ def ask(
     gpu: str | None,
     api: str | None,
     gpus: int | None,
-    price_per_hour: float | None,
-    provider: str | None,
-    region: str | None,
-    commitment: str | None,
+    price: Price | float | None,
     scenario_file: str | None,
     design: Design,
     inputs: Mapping[str, Any],
@@ -122,7 +113,7 @@ def ask(
         count=count,
         per_node=(accelerator.per_node or 8) if accelerator else 8,
         api=hosted,
-        usd_per_hour=_usd_per_hour(accelerator, price_per_hour, provider, region, commitment, design),
+        usd_per_hour=usd_per_hour(accelerator, price if isinstance(price, Price) else Price(price), design),
         carbon_g_per_kwh=_carbon(chosen, design),
         pue=_pue(chosen, design),
         design=design,
@@ -166,37 +157,6 @@ def _scenario_file(file: str) -> dict[str, Any]:
     return flat
 
 
-def _usd_per_hour(
-    device: Accelerator | None,
-    given_price: float | None,
-    provider: str | None,
-    region: str | None,
-    commitment: str | None,
-    design: Design,
-) -> Quantity:
-    """Price of an accelerator-hour: as given, else the range of list prices, else unknown."""
-    name = f"{device.name} per hour" if device else "accelerator per hour"
-    if given_price is not None:
-        if not 0 <= given_price < 1e6:
-            raise InvalidInput(f"the price per hour must be between 0 and 1,000,000 USD, not {given_price:g}")
-        return given(name, given_price, "USD/h", design=design, sources=(USER_SOURCE,))
-    found = hourly_prices(device, provider, region, commitment) if device else None
-    if found is None:
-        return given(name, np.nan, "USD/h", design=design, note="no list price known: give --price-per-hour")
-    return given(
-        name,
-        found.median,
-        "USD/h",
-        low=found.low,
-        high=found.high,
-        factor="accelerator price",
-        design=design,
-        basis="list price",
-        sources=found.sources,
-        note=f"median of {len(found.providers)} providers, {found.oldest} to {found.newest}",
-    )
-
-
 def _carbon(chosen: Scenario, design: Design) -> Quantity:
     found = energy.carbon_intensity(chosen.money.grid)
     return _fact_quantity("carbon intensity", found, "carbon intensity", design)
@@ -220,35 +180,19 @@ def _fact_quantity(name: str, found: Any, factor: str, design: Design) -> Quanti
     )
 
 
-def _baseline(question: Question) -> Service:
-    """The bare LLM answering the same question."""
-    prompt, output = question.amount("prompt_tokens"), question.amount("output_tokens")
-    question.check_context(prompt, output, "shorten the question or the answer")
-    return serve(question, prompt, output, question.zero("cached tokens", "token"))
-
-
-def _try_baseline(question: Question) -> Service | EstimatorError:
-    try:
-        return _baseline(question)
-    except DoesNotFit as error:
-        return error
-
-
-def _answer(stage: str, question: Question, baseline: Service) -> Estimate:
-    answered: Estimate = import_module(f"estimator.stages.{stage}").estimate(question, baseline)
+def _answer(stage: str, question: Question) -> Estimate:
+    answered: Estimate = import_module(f"estimator.stages.{stage}").estimate(question)
     return answered
 
 
-def _try(stage: str, question: Question, baseline: Service | EstimatorError) -> Estimate | Blocked:
+def _try(stage: str, question: Question) -> Estimate | Blocked:
     from estimator.stages.answer import approaches
 
     if stage not in STAGES:
         raise UnknownName("stage", stage, STAGES, f"Stages are {', '.join(STAGES)}.")
     title = approaches()[stage]["title"]
-    if isinstance(baseline, EstimatorError):
-        return Blocked(stage, title, str(baseline))
     try:
-        return _answer(stage, question, baseline)
+        return _answer(stage, question)
     except DoesNotFit as error:
         return Blocked(stage, title, str(error))
     except InvalidInput as error:

@@ -200,6 +200,7 @@ class PretrainPlan(Plan):
     checkpoint_write_s: Amount = amount("s", 0.001, 1e6, "reliability")
     checkpoints_kept: Amount = amount("1", 0, 1e6)
     pretrain_setup_hours: Amount = amount("h", 0, 1e8, "people's effort")
+    pretrain_staff: Amount = amount("1", 0.05, 10_000)
     pretrain_upkeep_hours_per_month: Amount = amount("h/month", 0, 1e6, "people's effort")
 
 

@@ -78,6 +78,7 @@ class Estimate:
     flop: Quantity
     peak_memory_bytes: Quantity
     accelerators: Quantity
+    serving_accelerators: Quantity
     layout: str
     # what it adds to every request
     extra_prompt_tokens: Quantity

@@ -29,7 +29,7 @@ def reasons(figure: Quantity) -> str:
     >>> from estimator.quantities import derive, given
     >>> hours, price = given("device time", 7200.0, "s"), given("price", 2.0, "USD/h")
     >>> print(reasons(derive("cost", "USD", machine_usd, machine_s=hours, usd_per_hour=price)))
-      cost = $4  [analytic; Price of machine time: machine_s device-seconds at usd_per_hour each]
+      cost = $4  [assumed; Price of machine time: machine_s device-seconds at usd_per_hour each]
         machine_usd(machine_s = 7200, usd_per_hour = 2)
         device time = 2 h  [assumed]
         price = 2 USD/h  [assumed]

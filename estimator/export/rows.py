@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from estimator.errors import MissingExtra
@@ -35,12 +35,13 @@ def _row(stage: str, name: str, figure: Quantity | None = None) -> dict[str, Any
     return {"stage": stage, "figure": name, **shown, "note": figure.note if figure.known else figure.note or "unknown"}
 
 
-def to_csv(rows: Iterator[dict[str, Any]]) -> str:
+def rows_csv(rows: Iterable[dict[str, Any]]) -> str:
     """CSV text with a header; text that a spreadsheet would take for a formula is made harmless."""
+    listed = list(rows)
     out = io.StringIO()
-    writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(out, list(listed[0]), lineterminator="\n")
     writer.writeheader()
-    for row in rows:
+    for row in listed:
         writer.writerow({key: harmless(value) for key, value in row.items()})
     return out.getvalue()
 
@@ -56,7 +57,7 @@ def harmless(value: Any) -> Any:
 
 def comparison_csv(comparison: Comparison) -> str:
     """The comparison as CSV text."""
-    return to_csv(comparison_rows(comparison))
+    return rows_csv(comparison_rows(comparison))
 
 
 def comparison_frame(comparison: Comparison) -> Any:

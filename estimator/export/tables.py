@@ -24,25 +24,38 @@ def _data(answer: Estimate) -> str:
     return ", ".join(filter(None, (parts.get(answer.stage), tokens)))
 
 
+def _training_text(answer: Estimate) -> str:
+    return "none" if answer.training_s.value == 0 else human(answer.training_s)
+
+
+def _accelerators_text(answer: Estimate) -> str:
+    return "none" if answer.accelerators.value == 0 else f"{human(answer.accelerators)} ({answer.layout})"
+
+
+def _memory_text(answer: Estimate) -> str:
+    return "-" if answer.peak_memory_bytes.value == 0 else human(answer.peak_memory_bytes)
+
+
 ROWS: tuple[tuple[str, Callable[[Estimate], str]], ...] = (
     ("Data needed", _data),
-    ("Time to first result", lambda a: human(a.calendar_s)),
-    ("  of it training", lambda a: human(a.training_s)),
-    ("People's hours", lambda a: human(a.people_hours)),
     ("Complexity", lambda a: a.complexity),
-    ("Accelerators", lambda a: human(a.accelerators)),
-    ("  layout", lambda a: a.layout),
-    ("  peak memory of one", lambda a: human(a.peak_memory_bytes)),
+    ("Time to first result", lambda a: human(a.calendar_s)),
+    ("- people's hours", lambda a: human(a.people_hours)),
+    ("- training time", _training_text),
+    ("Accelerators to train", _accelerators_text),
+    ("- peak memory of one", _memory_text),
     ("One-off cost", lambda a: human(a.one_off_usd)),
     ("Each request adds", lambda _: ""),
-    ("  prompt tokens", lambda a: human(a.extra_prompt_tokens)),
-    ("  time to first token", lambda a: human(a.added_ttft_s)),
-    ("  time per output token", lambda a: human(a.added_tpot_s)),
-    ("  cost of 1,000 requests", lambda a: human(a.added_usd_per_1000_requests)),
+    ("- prompt tokens", lambda a: human(a.extra_prompt_tokens)),
+    ("- time to first token", lambda a: human(a.added_ttft_s)),
+    ("- time per output token", lambda a: human(a.added_tpot_s)),
+    ("- cost of 1,000 requests", lambda a: human(a.added_usd_per_1000_requests)),
+    ("Accelerators to serve", lambda a: human(a.serving_accelerators)),
     ("Monthly cost", lambda a: human(a.monthly_usd)),
     ("Total over the horizon", lambda a: human(a.total_usd)),
-    ("Energy, emissions", lambda a: f"{human(a.energy_j, spread=False)}, {human(a.co2e_g, spread=False)}"),
-)  # fmt: skip
+    ("- energy", lambda a: human(a.energy_j)),
+    ("- emissions", lambda a: human(a.co2e_g)),
+)
 
 
 def comparison_table(comparison: Comparison, style: str = "simple") -> str:
@@ -78,10 +91,7 @@ def _cell(answer: Estimate | Blocked, show: Callable[[Estimate], str], index: in
 def _wrapped(text: str, width: int) -> str:
     if len(text) <= width:
         return text
-    indent = len(text) - len(text.lstrip())
-    return "\n".join(
-        textwrap.wrap(text.strip(), width - indent, initial_indent=" " * indent, subsequent_indent=" " * indent)
-    )
+    return "\n".join(textwrap.wrap(text, width))
 
 
 def _below(comparison: Comparison) -> list[str]:
@@ -89,10 +99,10 @@ def _below(comparison: Comparison) -> list[str]:
     months = next((item.shown for item in comparison.assumptions if item.name == "horizon_months"), "")
     lines += [
         "",
-        f"Horizon: {months}. Per-request figures are added to the bare LLM's; monthly and total figures include serving it.",
+        f"Horizon: {months}. What each request adds is against the bare LLM; monthly costs and totals include it.",
     ]
     lines += [_paragraph(note) for note in comparison.notes]
-    return lines + ["", *assumption_lines(comparison.assumptions)]
+    return [*lines, "", *assumption_lines(comparison.assumptions)]
 
 
 def _words(answer: Estimate | Blocked) -> list[str]:
@@ -130,3 +140,12 @@ def estimate_table(answer: Estimate) -> str:
         "\n".join(assumption_lines(answer.assumptions)),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def estimate_markdown(answer: Estimate) -> str:
+    """One estimate's figures and budget lines as Markdown tables."""
+    rows = [[label, show(answer)] for label, show in ROWS]
+    budget = [[line.phase, line.item, human(line.usd), human(line.horizon_usd)] for line in answer.lines]
+    figures = tabulate(rows, ["figure", answer.title], tablefmt="github", disable_numparse=True)
+    lines = tabulate(budget, ["phase", "item", "cost", "over the horizon"], tablefmt="github", disable_numparse=True)
+    return f"{figures}\n\n{lines}"

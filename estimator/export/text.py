@@ -4,10 +4,21 @@ import math
 
 from estimator.quantities import Quantity
 
-MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
-TIME_UNITS = ((365.25 * DAY, "y"), (30.44 * DAY, "mo"), (7 * DAY, "wk"), (DAY, "d"), (HOUR, "h"), (MINUTE, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "us"))  # fmt: skip
-PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"), (1.0, ""))
-SI_PREFIXES = ((1e24, "Y"), (1e21, "Z"), (1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))  # fmt: skip
+HOUR, DAY = 3600.0, 86_400.0
+TIME_UNITS = (
+    (365.25 * DAY, "y"),
+    (30.44 * DAY, "mo"),
+    (7 * DAY, "wk"),
+    (DAY, "d"),
+    (HOUR, "h"),
+    (60.0, "min"),
+    (1.0, "s"),
+    (1e-3, "ms"),
+    (1e-6, "us"),
+)
+POWERS = (1e24, 1e21, 1e18, 1e15, 1e12, 1e9, 1e6, 1e3, 1.0)
+SI_PREFIXES = tuple(zip(POWERS, ("Y", "Z", "E", "P", "T", "G", "M", "k", ""), strict=True))
+PREFIXES = tuple(zip(POWERS[3:], ("P", "T", "B", "M", "k", ""), strict=True))  # money and counts: a billion is B
 SI_UNITS = ("B", "J", "FLOP", "Wh")
 
 
@@ -23,38 +34,41 @@ def human(quantity: Quantity, spread: bool = True) -> str:
     if not quantity.known:
         return "unknown"
     value, unit = quantity.value, quantity.unit.removesuffix("/month")
-    size, suffix, prefix = _scale(value, unit)
-    text = f"{prefix}{digits(value / size)}{suffix}"
+    if value == 0:
+        return "$0" if unit == "USD" else "0"
+    size, suffix = _scale(value, unit)
+    text = f"{'$' if unit == 'USD' else ''}{digits(value / size)}{suffix}"
     low, high = quantity.interval()
-    if not spread or math.isclose(low, high, rel_tol=5e-3) or value == 0:
+    if not spread or math.isclose(low, high, rel_tol=5e-3):
         return text
-    return f"{text} ({_end(low, unit, size, suffix)}-{_end(high, unit, size, suffix)})"
+    return f"{text} ({_end(low, unit, size)}-{_end(high, unit, size)})"
 
 
-def _scale(value: float, unit: str) -> tuple[float, str, str]:
-    """Divisor, suffix and prefix in which a value reads best."""
-    magnitude = abs(value)
+def _scale(value: float, unit: str) -> tuple[float, str]:
+    """Divisor and suffix with which a value reads best."""
     if unit == "s":
-        size, name = next(((size, name) for size, name in TIME_UNITS if magnitude >= size), TIME_UNITS[-1])
-        return size, f" {name}", ""
-    if unit in SI_UNITS:
-        size, name = next(((size, name) for size, name in SI_PREFIXES if magnitude >= size), (1.0, ""))
-        return size, f" {name}{unit}", ""
+        size, name = _fitting(value, TIME_UNITS)
+        return size, f" {name}"
     if unit == "gCO2e":
-        return (1e6, " tCO2e", "") if magnitude >= 1e6 else (1e3, " kgCO2e", "")
-    size, name = next(((size, name) for size, name in PREFIXES if magnitude >= size), (1.0, ""))
-    if unit == "USD":
-        return size, name, "$" if value >= 0 else "$"
-    return size, name + ("" if unit in ("1", "token") else f" {unit}"), ""
+        return (1e6, " tCO2e") if abs(value) >= 1e6 else (1e3, " kgCO2e")
+    if unit in SI_UNITS:
+        size, name = _fitting(value, SI_PREFIXES)
+        return size, f" {name}{unit}"
+    size, name = _fitting(value, PREFIXES)
+    return size, name + ("" if unit in ("1", "token", "USD") else f" {unit}")
 
 
-def _end(value: float, unit: str, size: float, suffix: str) -> str:
-    """One end of a range: without a unit when it is the value's own, else in the unit that suits it."""
-    if 0.01 <= abs(value) / size < 1000 or value == 0:
-        name = suffix if unit not in ("s", *SI_UNITS, "gCO2e") and suffix.strip() in "kMBTP" else ""
-        return digits(value / size) + name
-    own, name, prefix = _scale(value, unit)
-    return f"{digits(value / own)}{name.replace(' ', '')}" if prefix in ("", "$") else digits(value)
+def _fitting(value: float, names: tuple[tuple[float, str], ...]) -> tuple[float, str]:
+    return next((entry for entry in names if abs(value) >= entry[0] * 0.9995), names[-1])
+
+
+def _end(value: float, unit: str, size: float) -> str:
+    """One end of a range, in the value's own scale where that reads well, else in its own."""
+    own, suffix = _scale(value, unit)
+    readable = 0.01 <= abs(value) / size < 1000 or value == 0
+    if readable and (size == own or unit in ("s", "gCO2e", *SI_UNITS)):
+        own, suffix = size, "" if unit in ("s", "gCO2e", *SI_UNITS) else suffix
+    return digits(value / own) + suffix.removesuffix(f" {unit}").replace(" ", "")
 
 
 def digits(value: float) -> str:

@@ -1,5 +1,6 @@
 """From a stage's findings to an Estimate: overhead against the bare LLM, totals, energy, and the words around them."""
 
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -37,9 +38,9 @@ class Answer:
     calendar_s: Quantity
     accelerator_s: Quantity
     flop: Quantity
-    accelerators: Quantity
-    layout: str
     overhead: Overhead
+    accelerators: Quantity | None = None
+    layout: str = ""
     data_tokens: Quantity | None = None
     data_samples: Quantity | None = None
     data_bytes: Quantity | None = None
@@ -76,7 +77,8 @@ def answer(question: Question, found: Answer) -> Estimate:
         accelerator_s=found.accelerator_s,
         flop=found.flop,
         peak_memory_bytes=found.peak_memory_bytes or question.zero("training memory", "B"),
-        accelerators=found.accelerators,
+        accelerators=found.accelerators or question.zero("accelerators", "1"),
+        serving_accelerators=_serving_accelerators(found.overhead.service),
         layout=found.layout,
         **per_request(question, found.overhead),
         one_off_usd=summed(question, "one-off cost", [line for line in lines if line.phase == "one-off"]),
@@ -101,6 +103,11 @@ def answer(question: Question, found: Answer) -> Estimate:
         evidence=found.evidence,
         warnings=found.warnings,
     )
+
+
+def _serving_accelerators(service: Service) -> Quantity:
+    each = service.accelerators
+    return derive("accelerators to serve", "1", product, replicas=service.replicas, each=each)
 
 
 def added(name: str, unit: str, with_it: Quantity, without: Quantity) -> Quantity:
@@ -132,40 +139,46 @@ def per_request(question: Question, overhead: Overhead) -> dict[str, Quantity]:
     }
 
 
-def calendar(question: Question, hours: Quantity, machine_s: Quantity) -> Quantity:
+def calendar(question: Question, hours: Quantity, machine_s: Quantity, staff: str = "staff") -> Quantity:
     """Calendar time to the first result: people's weeks, then machines that run around the clock."""
     return derive(
         "calendar time",
         "s",
         effort.calendar_s,
         hours=hours,
-        staff=question.amount("staff"),
+        staff=question.amount(staff),
         hours_per_week=question.amount("working_hours_per_week"),
         machine_s=machine_s,
     )
 
 
 def energy_j(question: Question, found: Answer) -> Quantity:
-    """Energy of the one-off work and of all requests of the horizon; unknown behind an API."""
+    """Energy of the one-off work and of serving over the horizon; unknown behind an API."""
     if question.accelerator is None:
         return question.unknown("energy", "J", "an API's energy is not published")
-    serving = [line for line in found.lines if line.item.startswith("serving accelerators")]
-    device_s = {f"line_{index}": line.horizon_quantity for index, line in enumerate(serving)}
-    return _facility(question, total("device time", "s", {"once": found.accelerator_s, **device_s}))
+    work = {"training": found.accelerator_s}
+    work |= {SERVING_WORK[line.item]: line.horizon_quantity for line in found.lines if line.item in SERVING_WORK}
+    parts = {activity: _facility(question, activity, device_s) for activity, device_s in work.items()}
+    return total("energy", "J", parts)
 
 
-def _facility(question: Question, device_s: Quantity) -> Quantity:
+# Which budget lines are accelerators that draw power, and what they do meanwhile.
+SERVING_WORK = {"serving accelerators, in use": "serving", "serving accelerators, idle": "idle"}
+
+
+def _facility(question: Question, activity: str, device_s: Quantity) -> Quantity:
     device = question.own_accelerator()
     if device.tdp_w is None:
         return question.unknown("energy", "J", f"the rated power of {device.name} is not known")
-    fraction = power_fraction("serving")
-    share = question.fact("share of rated power", fraction.value, "1", "published", fraction.source)
+    drawn = power_fraction(activity)
+    share = question.fact(f"share of rated power, {activity}", drawn.value, "1", "published", drawn.source)
+    down, up = math.log(drawn.value / drawn.low), math.log(drawn.high / drawn.value)
     return derive(
-        "energy",
+        f"energy, {activity}",
         "J",
         energy.facility_energy_j,
         accelerator_s=device_s,
         tdp_w=question.fact("rated power", device.tdp_w, "W", device.basis, *device.sources),
-        power_fraction=off(share, "power", 0.2, 0.15),
+        power_fraction=off(share, "power", down, up),
         pue=question.pue,
     )

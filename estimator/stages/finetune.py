@@ -9,17 +9,14 @@ from estimator.results import Estimate, Line
 from estimator.stages.answer import Answer, Overhead, answer, calendar
 from estimator.stages.budget import monthly, one_off, people, upkeep
 from estimator.stages.question import Question
-from estimator.stages.service import Service, serve
+from estimator.stages.service import Service, bare, serve
 from estimator.stages.training import Training, set_up
 
 
-def estimate(question: Question, baseline: Service) -> Estimate:
+def estimate(question: Question) -> Estimate:
     """What a fine-tuned LLM needs and costs."""
     tokens = _training_tokens(question)
-    service = _served(question, baseline)
-    if question.accelerator is None:
-        return _managed(question, tokens, service, baseline)
-    return _own(question, tokens, service, baseline)
+    return _managed(question, tokens) if question.accelerator is None else _own(question, tokens)
 
 
 def training_plan(question: Question) -> TrainingPlan:
@@ -40,7 +37,7 @@ def training_plan(question: Question) -> TrainingPlan:
     )
 
 
-def _own(question: Question, tokens: Quantity, service: Service, baseline: Service) -> Estimate:
+def _own(question: Question, tokens: Quantity) -> Estimate:
     training = set_up(question, training_plan(question), question.count)
     run_s, generation_s = _run(question, training, tokens)
     once = derive("one run on accelerators", "s", sum_of, training=run_s, generation=generation_s)
@@ -51,7 +48,7 @@ def _own(question: Question, tokens: Quantity, service: Service, baseline: Servi
         one_off("training accelerators", "attempts", all_s, price, money.machine_usd),
         _retraining(question, once, price),
     ]
-    return _answer(question, tokens, service, baseline, lines, all_s, wall, training)
+    return _answer(question, tokens, lines, all_s, wall, training)
 
 
 def _retraining(question: Question, once: Quantity, price: Quantity) -> Line:
@@ -140,9 +137,9 @@ def _generation(question: Question) -> Quantity:
     )
 
 
-def _served(question: Question, baseline: Service) -> Service:
+def _served(question: Question) -> Service:
     """Merged adapters serve as the bare LLM does; unmerged ones take their share of every step."""
-    choices = question.scenario.finetune
+    baseline, choices = bare(question), question.scenario.finetune
     if choices.deployment != "unmerged" or choices.method == "full" or question.api is not None:
         return baseline
     return serve(
@@ -150,7 +147,7 @@ def _served(question: Question, baseline: Service) -> Service:
     )
 
 
-def _managed(question: Question, tokens: Quantity, service: Service, baseline: Service) -> Estimate:
+def _managed(question: Question, tokens: Quantity) -> Estimate:
     """A provider trains it, by the token; its price is a dated default range unless given."""
     price = _managed_price(question)
     billed = derive("billed tokens", "token", product, tokens=tokens, attempts=question.amount("attempts"))
@@ -167,7 +164,7 @@ def _managed(question: Question, tokens: Quantity, service: Service, baseline: S
     ]
     none = question.zero("training on accelerators", "s")
     wall = question.unknown("training time", "s", "a managed service's training time is the provider's to tell")
-    return _answer(question, tokens, service, baseline, lines, none, wall, None)
+    return _answer(question, tokens, lines, none, wall, None)
 
 
 def _managed_price(question: Question) -> Quantity:
@@ -193,13 +190,12 @@ def _managed_price(question: Question) -> Quantity:
 def _answer(
     question: Question,
     tokens: Quantity,
-    service: Service,
-    baseline: Service,
     training_lines: list[Line],
     accelerator_s: Quantity,
     wall: Quantity,
     training: Training | None,
 ) -> Estimate:
+    service = _served(question)
     hours, labelling = _hours(question)
     machine_s = wall if wall.known else question.zero("training", "s")
     lines = [
@@ -207,7 +203,7 @@ def _answer(
         *_people(question, hours, labelling),
         _evaluation(question, service),
         *service.lines,
-        *_kept_beside(question, baseline),
+        *_kept_beside(question),
         upkeep(question, "finetune_upkeep_hours_per_month"),
     ]
     attempts_s = derive("all attempts", "s", product, once=machine_s, attempts=question.amount("attempts"))
@@ -221,9 +217,9 @@ def _answer(
             calendar_s=calendar(question, working, attempts_s),
             accelerator_s=accelerator_s,
             flop=_flop(question, tokens),
-            accelerators=training.accelerators if training else question.zero("accelerators", "1"),
+            accelerators=training.accelerators if training else None,
             layout=training.layout if training else "managed",
-            overhead=Overhead(service, baseline),
+            overhead=Overhead(service, bare(question)),
             data_tokens=tokens,
             data_samples=question.amount("samples"),
             data_bytes=_data_bytes(question),
@@ -280,13 +276,13 @@ def _evaluation(question: Question, service: Service) -> Line:
     return one_off("evaluation runs", "calls", calls, service.usd_per_request)
 
 
-def _kept_beside(question: Question, baseline: Service) -> list[Line]:
+def _kept_beside(question: Question) -> list[Line]:
     """Replicas of the base LLM that a dedicated deployment leaves running for everything else."""
     if question.scenario.finetune.deployment != "dedicated" or question.api is not None:
         return []
     month = question.fact("one replica", 1.0, "1", "analytic")
     always = derive(
-        "base LLM kept on", "s/month", money.always_on_s, replicas=month, accelerators=baseline.accelerators
+        "base LLM kept on", "s/month", money.always_on_s, replicas=month, accelerators=bare(question).accelerators
     )
     return [monthly(question, "base LLM beside", "fixed", "replicas", always, question.usd_per_hour, money.machine_usd)]
 

@@ -12,17 +12,18 @@ from estimator.results import Estimate, Line
 from estimator.stages.answer import Answer, Overhead, answer, calendar
 from estimator.stages.budget import monthly, one_off, people, upkeep
 from estimator.stages.question import Question
-from estimator.stages.service import Service
+from estimator.stages.service import bare
 from estimator.stages.training import Training, set_up
 
 LAW = "chinchilla_besiroglu"
 SECONDS_PER_DAY = 86_400.0
 
 
-def estimate(question: Question, baseline: Service) -> Estimate:
+def estimate(question: Question) -> Estimate:
     """What pre-training the LLM needs and costs."""
     tokens = training_tokens(question)
     training = _sized(question, tokens)
+    baseline = bare(question)
     progress = _goodput(question, training)
     wall = derive("training time", "s", quotient, dividend=training.wall_s(tokens), divisor=progress)
     final_s = derive("final run on accelerators", "s", quotient, dividend=training.device_s(tokens), divisor=progress)
@@ -43,7 +44,7 @@ def estimate(question: Question, baseline: Service) -> Estimate:
             "pretrain",
             lines=lines,
             people_hours=hours,
-            calendar_s=calendar(question, hours, wall),
+            calendar_s=calendar(question, hours, wall, "pretrain_staff"),
             accelerator_s=all_s,
             flop=_flop(question, training, tokens),
             accelerators=training.accelerators,

@@ -8,10 +8,10 @@ from estimator.results import Estimate
 from estimator.stages.answer import Answer, Overhead, answer, calendar
 from estimator.stages.budget import one_off, people, upkeep
 from estimator.stages.question import Question
-from estimator.stages.service import Service, serve
+from estimator.stages.service import Service, bare, serve
 
 
-def estimate(question: Question, baseline: Service) -> Estimate:
+def estimate(question: Question) -> Estimate:
     """What a better prompt needs and costs."""
     prefix = fixed_prefix(question)
     service = served(question, prefix)
@@ -33,9 +33,7 @@ def estimate(question: Question, baseline: Service) -> Estimate:
             calendar_s=calendar(question, hours, machine_s),
             accelerator_s=machine_s,
             flop=_flop(question, service, calls),
-            accelerators=service.accelerators,
-            layout=f"{service.accelerators.value:.0f} per replica" if question.accelerator else "none (API)",
-            overhead=Overhead(service, baseline),
+            overhead=Overhead(service, bare(question)),
             details={"evaluation_calls": calls, "fixed_prefix_tokens": prefix, "replicas": service.replicas},
         ),
     )

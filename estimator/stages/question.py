@@ -1,24 +1,25 @@
 """The question as every stage sees it: LLM, hardware, prices and scenario, each input a Quantity that exists once."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from estimator.catalog.prices import ApiPrice
 from estimator.catalog.facts import fact
+from estimator.catalog.prices import ApiPrice
 from estimator.errors import DoesNotFit, InvalidInput
 from estimator.formulas import transformer
 from estimator.formulas.arithmetic import product
 from estimator.plans import Amount, Plan, Scenario
+from estimator.pricing import USER_SOURCE
 from estimator.quantities import ONE_AT_A_TIME, Design, Quantity, derive, given
 from estimator.records import Accelerator, Architecture, Basis, Cluster, Source
 from estimator.results import Assumption
 
 SCENARIO_SOURCE = Source("default scenario (estimator/presets/scenario.toml)", kind="assumed")
-USER_SOURCE = Source("given by you", kind="given")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Question:
     """One LLM on one kind of accelerator, or behind an API, in one scenario.
 
@@ -36,6 +37,7 @@ class Question:
     carbon_g_per_kwh: Quantity
     pue: Quantity
     design: Design = ONE_AT_A_TIME
+    bare: Any = None  # the bare LLM's service, once computed
     _inputs: dict[str, Quantity] = field(default_factory=dict)
 
     def amount(self, name: str) -> Quantity:

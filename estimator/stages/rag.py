@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from estimator.catalog.accelerators import accelerator as named_accelerator
-from estimator.catalog.prices import api_price
 from estimator.catalog.models import architecture
+from estimator.catalog.prices import api_price
 from estimator.catalog.retrieval import host
 from estimator.errors import InvalidInput
 from estimator.formulas import corpus, effort, money
@@ -19,7 +19,7 @@ from estimator.stages.answer import Answer, Overhead, answer, calendar
 from estimator.stages.budget import monthly, one_off, people, upkeep
 from estimator.stages.prompt import from_cache
 from estimator.stages.question import Question
-from estimator.stages.service import Service, serve
+from estimator.stages.service import Service, bare, serve
 
 EMBEDDING_ENGINE = "sentence-transformers"
 EMBEDDING_BATCH = 64  # large enough that a longer one gains little
@@ -52,7 +52,7 @@ class Embedding:
     dim: Quantity
 
 
-def estimate(question: Question, baseline: Service) -> Estimate:
+def estimate(question: Question) -> Estimate:
     """What retrieval needs and costs."""
     base = _knowledge_base(question)
     embedding = _embedding(question, base)
@@ -71,9 +71,7 @@ def estimate(question: Question, baseline: Service) -> Estimate:
             calendar_s=calendar(question, hours, machine_s),
             accelerator_s=embedding.device_s,
             flop=_flop(question, base),
-            accelerators=service.accelerators,
-            layout=f"{service.accelerators.value:.0f} per replica" if question.accelerator else "none (API)",
-            overhead=Overhead(service, baseline, extra_s, extra_usd),
+            overhead=Overhead(service, bare(question), extra_s, extra_usd),
             data_tokens=base.tokens,
             data_samples=base.chunks,
             data_bytes=base.text_bytes,

@@ -36,6 +36,16 @@ class Service:
     lines: tuple[Line, ...]
 
 
+def bare(question: Question) -> Service:
+    """The bare LLM answering the same question: what every approach is measured against."""
+    if question.bare is None:
+        prompt, output = question.amount("prompt_tokens"), question.amount("output_tokens")
+        question.check_context(prompt, output, "shorten the question or the answer")
+        question.bare = serve(question, prompt, output, question.zero("cached tokens", "token"))
+    found: Service = question.bare
+    return found
+
+
 def serve(
     question: Question,
     prompt_tokens: Quantity,

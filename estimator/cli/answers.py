@@ -1,0 +1,138 @@
+"""compare, estimate and validate: from options to the library's calls, and its results to the screen or a file."""
+
+import argparse
+import re
+from typing import Any
+
+from estimator import api
+from estimator.catalog.files import use_facts
+from estimator.errors import InvalidInput, clipped
+from estimator.export import tables
+from estimator.export.explain import estimate_reasons
+from estimator.export.files import write_whole
+from estimator.export.rows import estimate_rows, rows_csv
+from estimator.pricing import Price
+from estimator.results import Comparison, Estimate
+
+
+def compare(options: argparse.Namespace) -> None:
+    """`estimator compare`."""
+    comparison = api.compare(**asked(options))
+    emit(options, _rendered_comparison(options, comparison))
+
+
+def estimate(options: argparse.Namespace) -> None:
+    """`estimator estimate STAGE`."""
+    answer = api.estimate(options.stage, **asked(options))
+    emit(options, _rendered_estimate(options, answer))
+
+
+def validate(options: argparse.Namespace) -> None:
+    """`estimator validate`."""
+    from estimator.validation import validate as run
+
+    if options.facts:
+        use_facts(options.facts)
+    report = run(options.cases)
+    emit(options, report.to_json() if options.format == "json" else str(report))
+
+
+def _rendered_comparison(options: argparse.Namespace, comparison: Comparison) -> str:
+    if options.format == "json":
+        return comparison.to_json()
+    if options.format == "csv":
+        return comparison.to_csv()
+    if options.format == "markdown":
+        return tables.comparison_table(comparison, "github")
+    reasons = [estimate_reasons(answer) for answer in comparison.estimates if isinstance(answer, Estimate)]
+    return "\n\n".join([str(comparison), *(reasons if options.explain else ())])
+
+
+def _rendered_estimate(options: argparse.Namespace, answer: Estimate) -> str:
+    if options.format == "json":
+        return answer.to_json()
+    if options.format == "csv":
+        return rows_csv(estimate_rows(answer))
+    if options.format == "markdown":
+        return tables.estimate_markdown(answer)
+    return f"{answer}\n\n{estimate_reasons(answer)}" if options.explain else str(answer)
+
+
+def emit(options: argparse.Namespace, text: str) -> None:
+    """To the file that was named, else to the screen."""
+    whole = text if text.endswith("\n") else text + "\n"
+    if options.output:
+        write_whole(options.output, whole)
+    else:
+        print(whole, end="")
+
+
+def asked(options: argparse.Namespace) -> dict[str, Any]:
+    """The library's arguments for the options that say what is asked."""
+    if options.facts:
+        use_facts(options.facts)
+    inputs = dict(_assignment(text) for text in options.inputs)
+    if options.billing:
+        inputs["billing"] = options.billing
+    return {
+        "model": options.model,
+        "gpu": options.gpu,
+        "gpus": _whole(options.gpus, "--gpus"),
+        "api": options.api,
+        "price": price(options),
+        "scenario_file": options.scenario,
+        **inputs,
+    }
+
+
+def price(options: argparse.Namespace) -> Price:
+    """How accelerator time is paid, from the options."""
+    years = number(options.years, "--years")
+    return Price(
+        per_hour=number(options.price_per_hour, "--price-per-hour"),
+        purchase=number(options.purchase_price, "--purchase-price"),
+        **({} if years is None else {"years": years}),
+        electricity=number(options.electricity, "--electricity"),
+        provider=options.provider,
+        region=options.region,
+        commitment=options.commitment,
+    )
+
+
+def number(text: str | None, option: str) -> float | None:
+    """A number given to an option."""
+    if text is None:
+        return None
+    try:
+        value = float(text.replace(",", "").replace("_", ""))
+    except ValueError:
+        raise InvalidInput(f"{option} must be a number, not {clipped(text)}") from None
+    if value != value:
+        raise InvalidInput(f"{option} must be a number, not {clipped(text)}")
+    return value
+
+
+def _whole(text: str | None, option: str) -> int | None:
+    value = number(text, option)
+    if value is not None and (abs(value) > 1e9 or value != int(value)):
+        raise InvalidInput(f"{option} must be a whole number, not {clipped(text)}")
+    return None if value is None else int(value)
+
+
+SUFFIXES = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    """`samples=2000`, `samples=2k`, `samples=1k..2k..5k` (low, value, high), `method=qlora`."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise InvalidInput(f"--set needs NAME=VALUE, not {clipped(text)}")
+    ends = value.split("..")
+    return name.strip(), tuple(_value(end) for end in ends) if len(ends) == 3 else _value(value)
+
+
+def _value(text: str) -> Any:
+    scaled = re.fullmatch(r"\s*([\d.,_]+)\s*([kmbtKMBT])\s*", text)
+    if scaled and scaled[1].strip(".,_"):
+        return float(scaled[1].replace(",", "").replace("_", "")) * SUFFIXES[scaled[2].lower()]
+    return text.strip()

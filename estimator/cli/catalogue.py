@@ -1,0 +1,135 @@
+"""`estimator catalog`: what is known, with source and date."""
+
+import argparse
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from tabulate import tabulate
+
+from estimator.api import default_scenario
+from estimator.catalog.accelerators import accelerator, accelerator_names
+from estimator.catalog.files import use_facts
+from estimator.catalog.models import architecture, architecture_names
+from estimator.catalog.prices import api_names, api_price, price_rows
+from estimator.cli.answers import emit
+from estimator.errors import InvalidInput
+from estimator.export.rows import rows_csv
+from estimator.formulas import transformer
+from estimator.records import Source
+
+Row = dict[str, Any]
+
+
+def catalog(options: argparse.Namespace) -> None:
+    """List one kind of thing, filtered by name."""
+    if options.facts:
+        use_facts(options.facts)
+    rows = [
+        row for row in KINDS[options.kind](options) if options.name.lower() in str(next(iter(row.values()))).lower()
+    ]
+    if not rows:
+        raise InvalidInput(f"nothing in the catalogue of {options.kind} matches; leave the filters out to see all")
+    emit(options, _rendered(options.format, rows))
+
+
+def _rendered(style: str, rows: list[Row]) -> str:
+    if style == "json":
+        return json.dumps({"schema_version": 1, "rows": rows}, indent=2, ensure_ascii=False)
+    if style == "csv":
+        return rows_csv(rows)
+    shown = [{key: _short(value) for key, value in row.items()} for row in rows]
+    return tabulate(
+        shown, headers="keys", tablefmt="github" if style == "markdown" else "simple", disable_numparse=True
+    )
+
+
+def _short(value: Any) -> str:
+    text = "" if value is None else f"{value:,.4g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _llms(_: argparse.Namespace) -> Iterator[Row]:
+    for name in architecture_names():
+        llm = architecture(name)
+        yield {
+            "name": name,
+            "params_b": transformer.params(llm) / 1e9,
+            "active_b": transformer.active_params(llm) / 1e9,
+            "layers": llm.layers,
+            "hidden": llm.hidden,
+            "context": llm.max_context,
+            "kv_bytes_per_token": float(transformer.kv_bytes(llm, 1.0)),
+            "basis": llm.basis,
+            "source": _cited(llm.sources),
+        }
+
+
+def _accelerators(_: argparse.Namespace) -> Iterator[Row]:
+    for name in accelerator_names():
+        device = accelerator(name)
+        yield {
+            "name": name,
+            "memory_gib": device.memory_bytes / 2**30,
+            "bandwidth_gb_per_s": device.memory_bandwidth_bytes_per_s / 1e9,
+            "bf16_tflop_per_s": device.peak("bf16") / 1e12,
+            "tdp_w": device.tdp_w,
+            "basis": device.basis,
+            "source": _cited(device.sources),
+        }
+
+
+def _prices(options: argparse.Namespace) -> Iterator[Row]:
+    names = [accelerator(options.gpu).name] if options.gpu else accelerator_names()
+    for name in names:
+        for row in price_rows(name):
+            wanted = {"provider": row.provider, "region": row.region, "commitment": row.commitment}
+            if all(getattr(options, key) in (None, value) for key, value in wanted.items()):
+                yield {
+                    "accelerator": name,
+                    "usd_per_hour": row.usd_per_hour,
+                    **wanted,
+                    "instance": row.instance,
+                    "valid_from": row.valid_from,
+                    "source": str(row.source),
+                }
+
+
+def _apis(_: argparse.Namespace) -> Iterator[Row]:
+    for name in api_names():
+        price = api_price(name)
+        yield {
+            "name": name,
+            "input_usd_per_mtok": price.input_usd_per_mtok,
+            "output_usd_per_mtok": price.output_usd_per_mtok,
+            "cache_read": price.cache_read_usd_per_mtok,
+            "batch_input": price.batch_input_usd_per_mtok,
+            "context": price.max_input_tokens,
+            "source": str(price.source),
+        }
+
+
+def _inputs(_: argparse.Namespace) -> Iterator[Row]:
+    for section, fields in default_scenario().items():
+        for name, entry in fields.items():
+            yield {
+                "name": name,
+                "section": section,
+                "value": entry["value"],
+                "low": entry.get("low"),
+                "high": entry.get("high"),
+                "why": entry["why"],
+            }
+
+
+def _cited(sources: tuple[Source, ...]) -> str:
+    return "; ".join(map(str, sources))
+
+
+KINDS: dict[str, Callable[[argparse.Namespace], Iterator[Row]]] = {
+    "llms": _llms,
+    "accelerators": _accelerators,
+    "prices": _prices,
+    "apis": _apis,
+    "inputs": _inputs,
+}

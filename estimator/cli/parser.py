@@ -1,0 +1,160 @@
+"""The command's words and options. Nothing heavy is imported here: help must come at once."""
+
+import argparse
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, NoReturn
+
+from estimator.errors import InvalidInput, nearest
+
+STAGES = ("prompt", "rag", "finetune", "pretrain")
+FORMATS = ("table", "json", "csv", "markdown")
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, but a mistake is one line with the nearest valid words, raised as the library's own error."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise InvalidInput instead of printing usage and exiting."""
+        raise InvalidInput(f"{self._plain(message)} See `{self.prog} --help`.")
+
+    def _plain(self, message: str) -> str:
+        if message.startswith("unrecognized arguments: "):
+            word = message.removeprefix("unrecognized arguments: ").split()[0]
+            guess = nearest(word.split("=")[0], self._options())
+            return f"unknown option {word.split('=')[0]!r}.{f' Did you mean {guess[0]!r}?' if guess else ''}"
+        if "invalid choice: " in message:
+            word = message.split("invalid choice: ")[1].split(" (")[0].strip("'\"")
+            choices = [part.strip(" '\")") for part in message.rpartition("choose from ")[2].split(",")]
+            guess = nearest(word, choices)
+            hint = f" Did you mean {guess[0]!r}?" if guess else ""
+            return f"{message.split(':')[0]}: unknown {word!r}.{hint} Choices are {', '.join(choices)}."
+        return f"{message}."
+
+    def _options(self) -> list[str]:
+        found = [option for action in self._actions for option in action.option_strings]
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                found += [option for sub in action.choices.values() for option in sub._options()]
+        return found
+
+
+def parser() -> Parser:
+    """The whole command."""
+    top = Parser(
+        prog="estimator",
+        description="What prompt engineering, RAG, fine-tuning and pre-training would need and cost, side by side.",
+        epilog="Example: estimator compare --model 7b --gpu a100",
+    )
+    top.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _compare(commands)
+    _estimate(commands)
+    _validate(commands)
+    _catalog(commands)
+    return top
+
+
+class _Version(argparse.Action):
+    """Looks the version up only when asked: the lookup costs more than all the rest of the help."""
+
+    def __call__(self, top: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        from importlib.metadata import version
+
+        print(f"estimator {version('llm-approach-estimator')}")
+        top.exit(0)
+
+
+def _lazy(module: str, function: str) -> Callable[[argparse.Namespace], Any]:
+    """A command's function, imported when it runs."""
+
+    def run(arguments: argparse.Namespace) -> Any:
+        return getattr(import_module(f"estimator.cli.{module}"), function)(arguments)
+
+    return run
+
+
+def _command(commands: Any, name: str, text: str, run: Callable[[argparse.Namespace], Any], example: str) -> Parser:
+    added: Parser = commands.add_parser(
+        name, help=text, description=text, epilog=f"Example: {example}", allow_abbrev=False
+    )
+    added.set_defaults(run=run)
+    return added
+
+
+def _compare(commands: Any) -> None:
+    example = "estimator compare --model llama-3.1-8b --gpu 8xh100 --set samples=20000"
+    sub = _command(commands, "compare", "the four approaches side by side", _lazy("answers", "compare"), example)
+    _question(sub)
+    _output(sub)
+
+
+def _estimate(commands: Any) -> None:
+    example = "estimator estimate finetune --model 8b --gpu a100 --set method=qlora"
+    sub = _command(commands, "estimate", "one approach in full", _lazy("answers", "estimate"), example)
+    sub.add_argument("stage", choices=STAGES, metavar="STAGE", help=", ".join(STAGES))
+    _question(sub)
+    _output(sub)
+
+
+def _validate(commands: Any) -> None:
+    example = "estimator validate --cases my_runs.csv"
+    sub = _command(commands, "validate", "predict measured runs and compare", _lazy("answers", "validate"), example)
+    sub.add_argument(
+        "--cases", metavar="FILE", nargs="+", default=[], help="case files (default: the published runs that ship)"
+    )
+    sub.add_argument("--format", choices=("table", "json"), default="table", help="table (default) or json")
+    sub.add_argument("--output", metavar="FILE", help="write there instead of to the screen")
+    sub.add_argument("--facts", metavar="DIR", help="overlay of your own accelerators, prices and LLMs")
+
+
+def _catalog(commands: Any) -> None:
+    example = "estimator catalog prices --gpu h100"
+    sub = _command(
+        commands, "catalog", "what is known: LLMs, accelerators, prices, inputs", _lazy("catalogue", "catalog"), example
+    )
+    kinds = ("llms", "accelerators", "prices", "apis", "inputs")
+    sub.add_argument("kind", choices=kinds, metavar="KIND", help=", ".join(kinds))
+    sub.add_argument("name", nargs="?", default="", help="only names that contain this")
+    sub.add_argument("--gpu", metavar="NAME", help="prices of this accelerator")
+    sub.add_argument("--provider", help="prices of this provider")
+    sub.add_argument("--region", help="prices in this region")
+    sub.add_argument("--commitment", help="on-demand, spot, reserved-1y or reserved-3y")
+    sub.add_argument("--facts", metavar="DIR", help="overlay of your own accelerators, prices and LLMs")
+    _output(sub)
+
+
+def _question(sub: argparse.ArgumentParser) -> None:
+    asked = sub.add_argument_group("what is asked")
+    asked.add_argument(
+        "--model", metavar="NAME", help="a size (7b), a preset (llama-3.1-8b), or a path to a config.json"
+    )
+    asked.add_argument("--gpu", metavar="NAME", help="an accelerator (a100), or with its count (8xa100)")
+    asked.add_argument("--gpus", metavar="N", help="how many, when not in the name; chosen if not given")
+    asked.add_argument("--api", metavar="PROVIDER:LLM", help="a hosted LLM instead of own accelerators")
+    asked.add_argument(
+        "--set",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        dest="inputs",
+        help="any input; VALUE or LOW..VALUE..HIGH; repeatable",
+    )
+    asked.add_argument("--scenario", metavar="FILE", help="inputs from a TOML file")
+    asked.add_argument("--facts", metavar="DIR", help="overlay of your own accelerators, prices and LLMs")
+    price = sub.add_argument_group("prices")
+    price.add_argument("--price-per-hour", metavar="USD", help="of one accelerator")
+    price.add_argument("--purchase-price", metavar="USD", help="of one accelerator you own, instead of an hourly price")
+    price.add_argument("--years", metavar="N", help="depreciation of an owned accelerator (default 4)")
+    price.add_argument("--electricity", metavar="USD/KWH", help="for owned accelerators (default: a published average)")
+    price.add_argument("--provider", help="only this provider's list prices")
+    price.add_argument("--region", help="only prices in this region")
+    price.add_argument("--commitment", help="on-demand (default), spot, reserved-1y or reserved-3y")
+    price.add_argument("--billing", metavar="HOW", help="replicas (default: whole, on around the clock) or per-use")
+
+
+def _output(sub: argparse.ArgumentParser) -> None:
+    out = sub.add_argument_group("output")
+    out.add_argument("--format", choices=FORMATS, default="table", help="table (default), json, csv or markdown")
+    out.add_argument("--output", metavar="FILE", help="write there instead of to the screen")
+    out.add_argument("--explain", action="store_true", help="formula, inputs and sources of every figure")

@@ -1,0 +1,84 @@
+"""What an hour of an accelerator costs: as given, as owned, or the range of list prices; unknown when nobody knows."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from estimator.catalog.energy import electricity_price, host_power_w, power_fraction, pue
+from estimator.catalog.prices import hourly_prices
+from estimator.errors import InvalidInput
+from estimator.formulas import money
+from estimator.quantities import Design, Quantity, derive, given
+from estimator.records import Accelerator, Source
+
+USER_SOURCE = Source("given by you", kind="given")
+REMEDY = "no list price known: give --price-per-hour (or --purchase-price)"
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """How accelerator time is paid. Nothing given: on-demand list prices of all providers.
+
+    per_hour: of one accelerator [USD/h]; purchase: of one that is owned [USD], written off over `years` [year], with
+    electricity [USD/kWh]; provider, region, commitment (on-demand, spot, ...): which list prices count
+    """
+
+    per_hour: float | None = None
+    purchase: float | None = None
+    years: float = 4.0
+    electricity: float | None = None
+    provider: str | None = None
+    region: str | None = None
+    commitment: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse prices that are negative, absurd or no numbers."""
+        limits = {"per_hour": 1e6, "purchase": 1e8, "years": 100.0, "electricity": 100.0}
+        for name, most in limits.items():
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= most:
+                raise InvalidInput(
+                    f"the price ({name.replace('_', ' ')}) must be between 0 and {most:,g}, not {value:g}"
+                )
+        if self.years == 0:
+            raise InvalidInput("the price (years) must be more than 0")
+
+
+def usd_per_hour(device: Accelerator | None, price: Price, design: Design) -> Quantity:
+    """Price of one accelerator-hour with its range and source."""
+    name = f"{device.name} per hour" if device else "accelerator per hour"
+    if price.per_hour is not None:
+        return given(name, price.per_hour, "USD/h", design=design, sources=(USER_SOURCE,), note="given by you")
+    if device is not None and price.purchase is not None:
+        return _owned(name, device, price, price.purchase, design)
+    found = hourly_prices(device, price.provider, price.region, price.commitment) if device else None
+    if found is None:
+        return given(name, np.nan, "USD/h", design=design, note=REMEDY)
+    return given(
+        name,
+        found.median,
+        "USD/h",
+        low=found.low,
+        high=found.high,
+        factor="accelerator price",
+        design=design,
+        basis="list price",
+        sources=found.sources,
+        note=f"median of {len(found.providers)} providers, {found.oldest} to {found.newest}",
+    )
+
+
+def _owned(name: str, device: Accelerator, price: Price, purchase: float, design: Design) -> Quantity:
+    """Depreciation and electricity of an accelerator one owns."""
+    tariff, share, building = electricity_price(), power_fraction("serving"), pue()
+    watts = ((device.tdp_w or np.nan) * share.value + host_power_w().value) * building.value
+    rate = tariff.value if price.electricity is None else price.electricity
+    return derive(
+        name,
+        "USD/h",
+        money.owned_usd_per_hour,
+        purchase_usd=given("purchase price", purchase, "USD", design=design, sources=(USER_SOURCE,)),
+        years=given("depreciation", price.years, "year", design=design),
+        power_w=given("power at the socket", watts, "W", design=design, sources=(share.source, building.source)),
+        usd_per_kwh=given("electricity", rate, "USD/kWh", design=design, sources=(tariff.source,)),
+    )
