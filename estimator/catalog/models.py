@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Literal
 
 from estimator.catalog.files import cached, number, preset_files, rows
-from estimator.catalog.hf_config import read_config
 from estimator.catalog.shapes import MOST_PARAMS, checked, scaled
 from estimator.errors import InvalidInput, UnknownName, clipped
 from estimator.formulas.transformer import params
@@ -41,6 +40,8 @@ def architecture(name: str) -> Architecture:
         return preset(found)
     path = _config_path(text) if text else None
     if path:
+        from estimator.catalog.hf_config import read_config  # rarely asked for, and slower to load than to run
+
         return read_config(path)
     raise UnknownName("language model", name, architecture_names(), REMEDY)
 

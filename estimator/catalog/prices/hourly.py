@@ -4,8 +4,6 @@ import datetime
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import numpy as np
-
 from estimator.catalog.accelerators import accelerator, accelerator_names
 from estimator.catalog.files import cached, folders, number, rows, source_of
 from estimator.errors import InvalidInput, UnknownName, clipped
@@ -160,13 +158,13 @@ def _price_row(row: dict[str, str]) -> PriceRow | None:
 def _range_of(offers: Iterable[PriceRow], unit: str) -> PriceRange:
     found = tuple(offers)
     by_provider = {row.provider: [r.usd_per_hour for r in found if r.provider == row.provider] for row in found}
-    medians = [float(np.median(prices)) for prices in by_provider.values()]
+    medians = [quantile(prices, 0.5) for prices in by_provider.values()]
     spread = medians if len(medians) > 1 else [row.usd_per_hour for row in found]
     dates = sorted(row.valid_from for row in found)
     return PriceRange(
-        low=float(np.quantile(spread, 0.1)),
-        median=float(np.median(medians)),
-        high=float(np.quantile(spread, 0.9)),
+        low=quantile(spread, 0.1),
+        median=quantile(medians, 0.5),
+        high=quantile(spread, 0.9),
         unit=unit,
         providers=tuple(sorted(by_provider)),
         oldest=dates[0],
@@ -174,6 +172,19 @@ def _range_of(offers: Iterable[PriceRow], unit: str) -> PriceRange:
         sources=tuple(dict.fromkeys(row.source for row in found)),
         rows=found,
     )
+
+
+def quantile(values: Iterable[float], share: float) -> float:
+    """The value below which `share` of the values lie, interpolated (NumPy's would load much more than it computes).
+
+    >>> quantile([4, 1, 2], 0.5), quantile([1, 2], 0.9)
+    (2.0, 1.9)
+    """
+    ordered = sorted(values)
+    place = share * (len(ordered) - 1)
+    below = int(place)
+    above = min(below + 1, len(ordered) - 1)
+    return float(ordered[below] + (place - below) * (ordered[above] - ordered[below]))
 
 
 def _date(text: str) -> datetime.date:

@@ -2,10 +2,8 @@
 
 import re
 
-import numpy as np
-
 from estimator.catalog.files import cached, folders, rows, source_of
-from estimator.catalog.prices.hourly import PriceRange
+from estimator.catalog.prices.hourly import PriceRange, quantile
 
 COLUMNS = ("provider", "model", "params_above_b", "params_up_to_b", "method", "usd_per_mtok", "source")
 
@@ -36,7 +34,7 @@ def fine_tuning_price(
     dates = sorted(row["valid_from"] for row in found)
     return PriceRange(
         prices[0],
-        float(np.median(prices)),
+        quantile(prices, 0.5),
         prices[-1],
         "USD/Mtok",
         tuple(sorted({row["provider"] for row in found})),
