@@ -20,7 +20,7 @@ from estimator.catalog.prices import (
 )
 from estimator.errors import EstimatorError, InvalidInput, MissingExtra, UnknownName
 
-HEADER = "provider,instance,accelerator,count,price_per_hour,currency,commitment,region,valid_from,source,read_on,kind"
+COLUMNS = "provider,instance,accelerator,count,price_per_hour,currency,commitment,region,valid_from,source,read_on,kind"
 TAIL = ",ours,2026-01-01,read\n"
 
 
