@@ -23,7 +23,7 @@ class Engine:
 
     name: str
     family: str
-    launch: Literal["graph", "native", "fused", "eager"]
+    launch: Literal["graph", "native", "fused", "script", "eager"]
     kernels: Literal["engine", "simple", "ggml", "torch"]
     batching: Literal["continuous", "static"]
     memory_fraction: float

@@ -15,7 +15,7 @@ from estimator.formulas import queueing
 from estimator.formulas.serving import Pass, adapter_params, continuous_requests_per_s, forward_pass, kv_slots
 from estimator.predict import serving_memory as memory
 from estimator.predict.serving_machine import ServingPlan, machine
-from estimator.predict.serving_time import Constants, pass_s
+from estimator.predict.serving_time import Constants, Machine, pass_s
 from estimator.records import Accelerator, Architecture, Cluster
 
 Floats = NDArray[np.float64]
@@ -119,10 +119,10 @@ def decode_step_s(
 def _timed(arch: Architecture, cluster: Cluster, plan: ServingPlan, work: Pass) -> Floats:
     found = constants()
     on = machine(arch, cluster, plan)
-    return pass_s(work, on, found) + _adapters_s(arch, plan, work, on.bytes_per_s, found)
+    return pass_s(work, on, found) + _adapters_s(arch, plan, work, on, found)
 
 
-def _adapters_s(arch: Architecture, plan: ServingPlan, work: Pass, bytes_per_s: Floats, found: Constants) -> Floats:
+def _adapters_s(arch: Architecture, plan: ServingPlan, work: Pass, on: Machine, found: Constants) -> Floats:
     """Unmerged adapters: their weights and two more small products per matrix [s]; merged ones cost nothing.
 
     Source: S-LoRA, arXiv:2311.03285 section 4 (batched computation beside the base weights); Punica, arXiv:2310.18547.
@@ -131,7 +131,7 @@ def _adapters_s(arch: Architecture, plan: ServingPlan, work: Pass, bytes_per_s: 
         return np.zeros(np.shape(work.rows))
     used = np.minimum(float(plan.adapters), work.sequences)
     read = used * 2.0 * adapter_params(arch, plan.adapter_rank) / plan.tp
-    return read / (found["stream"] * bytes_per_s) + work.layers * found["graph_layer"]
+    return read / (found["stream"] * on.bytes_per_s) + work.layers * found["launch"] * on.layer_launch_s
 
 
 def serving(

@@ -20,6 +20,8 @@ from estimator.predict.serving_time import Machine
 from estimator.records import Accelerator, Architecture, Cluster, Precision
 
 SIXTEEN_BIT = ("bf16", "fp16")
+EAGER_SHARE = {"eager": 1.0, "script": 0.5}  # of dispatching each operator: an interpreter's share is about half
+KERNELS = 4  # matrix products of a layer
 LEAST_HALF_ROWS = 16.0  # a tensor-core tile has no fewer rows
 
 
@@ -96,7 +98,7 @@ def machine(arch: Architecture, cluster: Cluster, plan: ServingPlan) -> Machine:
         device.memory_bandwidth_bytes_per_s,
         (device.sms or np.inf) * (device.clock_hz or np.inf) if device.kind == "gpu" else np.inf,
         products.flop_per_s * accumulation(device, plan, compute),
-        max(shapes.m_half, LEAST_HALF_ROWS),
+        LEAST_HALF_ROWS if compute == "fp32" else max(shapes.m_half, LEAST_HALF_ROWS),
         shape_slowdown(dense_widths(arch, plan.tp), shapes),
         shape_slowdown(expert_widths(arch), shapes),
         fused.flop_per_s / (1.0 + fused.head_dim_half / arch.head_dim),
@@ -109,15 +111,17 @@ def machine(arch: Architecture, cluster: Cluster, plan: ServingPlan) -> Machine:
         narrow_weights and facts.unpack == "always",
         narrow_weights and facts.kernels != "engine",
         plan.weights.bytes,
+        4.0 if compute in ("fp32", "tf32") else 2.0,
         plan.head.bytes,
         plan.tp,
         kv_members(arch, plan.tp),
         ring.launch_s + ring.hop_s * (plan.tp - 1),
         ring.bytes_per_s,
+        KERNELS * products.launch_s + cache.launch_s,
         facts.prefill_chunk if plan.chunked_prefill else np.inf,
         facts.launch == "native",
         facts.launch == "fused",
-        facts.launch == "eager",
+        EAGER_SHARE.get(facts.launch, 0.0),
         facts.kernels == "ggml",
         facts.kernels in ("ggml", "simple"),
         unfused,

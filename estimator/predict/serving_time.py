@@ -34,10 +34,12 @@ class Machine:
     cache_bytes_per_s: kernel rate of reading the KV cache [B/s]; cache_flop_per_s: its arithmetic [FLOP/s]
     narrow: 1 when products are done in 8 or 4 bits; packed, packed_always: 1 when weights are widened before products
         of many tokens, of any; unpacks_simply: 1 when vector units widen them inside small products
-    weight_bytes, head_bytes: storage of one weight [B]
+    weight_bytes, value_bytes, head_bytes: storage of one weight, activation, weight of the head [B]
     members, kv_members: accelerators of the tensor group; those that share the KV cache [1]
     message_s: latency of an empty all-reduce [s]; link_bytes_per_s: rate of a long one [B/s]
-    chunk: most tokens of one pass [token]; native, fused, eager, ggml, simple, unfused, cpu: 1 when of that class
+    layer_launch_s: time of one layer's kernels when they are empty [s]
+    chunk: most tokens of one pass [token]; native, fused, ggml, simple, unfused, cpu: 1 when of that class; eager: share of
+        the framework's dispatching that is done for each operator
     vector_flop_per_s: rate outside the matrix units [FLOP/s]; heads_per_kv: query heads that share a key [1]
     stages: accelerators that hold layers in turn [1]
     """
@@ -58,11 +60,13 @@ class Machine:
     packed_always: Floats
     unpacks_simply: Floats
     weight_bytes: Floats
+    value_bytes: Floats
     head_bytes: Floats
     members: Floats
     kv_members: Floats
     message_s: Floats
     link_bytes_per_s: Floats
+    layer_launch_s: Floats
     chunk: Floats
     native: Floats
     fused: Floats
@@ -83,7 +87,7 @@ def stacked(machines: list[Machine]) -> Machine:
 
 
 def pass_s(work: Pass, on: Machine, constants: Constants) -> Floats:
-    """Time of a forward pass, everything included [s]."""
+    """Time of a forward pass, everything included [s]; encoders have no sampling and no scheduler."""
     device = (
         products_s(work, on, constants)
         + attention_s(work, on, constants)
@@ -91,7 +95,7 @@ def pass_s(work: Pass, on: Machine, constants: Constants) -> Floats:
         + messages_s(work, on, constants)
     )
     whole = launched_s(device, work, on, constants) * pipelined(work, on, constants)
-    return whole + constants["step"] + constants["sequence"] * work.sequences
+    return whole + (constants["step"] + constants["sequence"] * work.sequences) * (work.head_weights > 0)
 
 
 def passes(work: Pass, on: Machine) -> Floats:
@@ -127,9 +131,7 @@ def padding(rows: Floats, on: Machine, constants: Constants) -> Floats:
 def byte_s(on: Machine, constants: Constants) -> Floats:
     """Time to stream one byte of weights [s/B]: memory bandwidth, or the loads that cores keep in flight."""
     core = np.where(on.simple > 0, constants["simple_stream"], constants["core_stream"])
-    return soft_max(
-        1.0 / (constants["stream"] * on.bytes_per_s), 1.0 / (core * on.core_cycles_per_s), SHARPNESS
-    )
+    return soft_max(1.0 / (constants["stream"] * on.bytes_per_s), 1.0 / (core * on.core_cycles_per_s), SHARPNESS)
 
 
 def unpack_s(work: Pass, on: Machine) -> Floats:
@@ -159,7 +161,7 @@ def attention_s(work: Pass, on: Machine, constants: Constants) -> Floats:
 def vectors_s(work: Pass, on: Machine, constants: Constants) -> Floats:
     """Norms, activations, residuals and logits: passes over vectors in memory [s]."""
     count = np.where(on.unfused > 0, constants["unfused_passes"], constants["vector_passes"])
-    vectors = count * work.stream_bytes * (0.5 + 0.5 / on.members)
+    vectors = count * work.stream_bytes * on.value_bytes / 2.0 * (0.5 + 0.5 / on.members)
     return (vectors + 4.0 * work.logit_bytes / on.members) / (constants["stream"] * on.bytes_per_s)
 
 
@@ -173,8 +175,9 @@ def messages_s(work: Pass, on: Machine, constants: Constants) -> Floats:
 def launched_s(device: Floats, work: Pass, on: Machine, constants: Constants) -> Floats:
     """A device time with what launching costs [s]: gaps in a graph, or the host when it is the slower one."""
     count = passes(work, on) * work.layers
-    host = on.native * constants["native_layer"] + on.fused * constants["fused_layer"] + on.eager * constants["eager_layer"]
-    gaps = count * constants["graph_layer"] * (1.0 - on.cpu)
+    host = on.native * constants["native_layer"] + on.fused * constants["fused_layer"]
+    host = host + on.eager * constants["eager_layer"]
+    gaps = count * constants["launch"] * on.layer_launch_s * (1.0 - on.cpu)
     return np.maximum(device + gaps, count * host)
 
 

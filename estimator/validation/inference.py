@@ -71,6 +71,11 @@ class Run:
         return "online" if self.task == "online" else "offline"
 
     @property
+    def stages(self) -> float:
+        """Pipeline stages that work side by side, each on its share of the sequences [1]."""
+        return 1.0 if self.plan.facts.layer_split or self.active < self.plan.pp else float(self.plan.pp)
+
+    @property
     def active(self) -> float:
         """Sequences decoded together [1]."""
         if self.load == "batch":
@@ -244,7 +249,7 @@ def counted(runs: Sequence[Run]) -> Batch:
         output=np.array([run.output for run in runs]),
         active=np.array([run.active for run in runs]),
         clients=np.array(clients),
-        stages=np.array([1.0 if run.plan.facts.layer_split else float(run.plan.pp) for run in runs]),
+        stages=np.array([run.stages for run in runs]),
         families=tuple(families.tolist()),
         family=family,
     )
@@ -257,18 +262,18 @@ def _passes(run: Run) -> tuple[Pass, Pass]:
     """
     chunk, new = run.plan.facts.prefill_chunk, max(run.prompt - run.cached, 1.0)
     copies, cache = run.plan.layout.attention_replicas, run.plan.cache.bytes
-    together = run.active if run.load == "batch" else load.prompts_per_pass(run.active, run.output, chunk / new)
-    stages = run.plan.pp if run.active >= run.plan.pp and not run.plan.facts.layer_split else 1
+    each = run.active / run.stages
+    together = each if run.load == "batch" else load.prompts_per_pass(run.active, run.output, chunk / new)
     prompt = forward_pass(run.arch, new, run.cached, np.maximum(together / copies, 1.0), cache)
     context = run.prompt + run.output / 2.0
-    step = forward_pass(run.arch, 1.0, context, max(run.active / stages / copies, 1.0), cache)
+    step = forward_pass(run.arch, 1.0, context, max(each / copies, 1.0), cache)
     return prompt, step
 
 
 def predicted(batch: Batch, constants: Constants) -> Floats:
     """Every run's metric, in its unit."""
     static = np.array([run.load == "batch" for run in batch.runs])
-    shared = np.where(static, 1.0, batch.prompt.sequences)
+    shared = np.where(static, batch.stages / (2.0 * batch.stages - 1.0), batch.prompt.sequences)
     prompt = pass_s(batch.prompt, batch.machines, constants) / shared * batch.factor("prefill", constants)
     step = pass_s(batch.step, batch.machines, constants) * batch.factor("decode", constants)
     return in_metric(batch, prompt, step, constants)
