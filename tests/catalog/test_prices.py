@@ -181,6 +181,7 @@ def test_the_library_is_asked_by_provider_and_model():
     pytest.importorskip("genai_prices", reason="needs the extra 'prices'")
 
     assert api_price("google:gemini-2.0-flash").input_usd_per_mtok > 0
+    assert api_price("bedrock:amazon.nova-pro-v1:0").provider == "bedrock"
     assert api_price("github-copilot:gpt-4o-mini").input_usd_per_mtok is None, "a subscription: unknown, not free"
     with pytest.raises(UnknownName, match="unknown API provider 'nope'"):
         api_price("nope:x")

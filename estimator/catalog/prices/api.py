@@ -16,6 +16,7 @@ PROVIDERS = {
     "fireworks_ai": "fireworks",
     "aws": "bedrock",
 }
+LIBRARY = {"bedrock": "aws", "voyage": "voyageai"}  # the names genai-prices has for them
 REMEDY = "Name one as provider:model. To add a price, see hardware/README.md."
 
 
@@ -146,11 +147,12 @@ def _elsewhere(name: str, provider: str, model: str) -> ApiPrice:
         raise UnknownName("API model", name, api_names(), REMEDY)
     snapshot: Any = data_snapshot.get_snapshot()
     known = {entry.id: entry for entry in snapshot.providers}
-    if provider not in known:
+    offered = known.get(LIBRARY.get(provider, provider))
+    if offered is None:
         raise UnknownName("API provider", provider, known, REMEDY)
-    found = known[provider].find_model(model, all_providers=snapshot.providers)
+    found = offered.find_model(model, all_providers=snapshot.providers)
     if found is None:
-        raise UnknownName("API model", name, [f"{provider}:{entry.id}" for entry in known[provider].models], REMEDY)
+        raise UnknownName("API model", name, [f"{provider}:{entry.id}" for entry in offered.models], REMEDY)
     return _of_library(provider, found)
 
 
