@@ -2,10 +2,12 @@
 
 import csv
 import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from estimator.catalog.files import cached, rows
 from estimator.errors import InvalidInput, clipped
 from estimator.paths import data_folder
 
@@ -49,11 +51,11 @@ def read_cases(path: str | Path) -> list[Case]:
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
         reader = csv.DictReader(text.splitlines(), restval="", strict=True)
-        rows = [_stripped(row) for row in reader]
+        cases = [_stripped(row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InvalidInput(f"cannot read the case file {clipped(str(path))}: {error}") from error
     _check_header(path, reader.fieldnames or ())
-    return rows
+    return cases
 
 
 def _stripped(row: Mapping[str | None, str | list[str]]) -> Case:
@@ -79,3 +81,23 @@ def file_hash(path: str | Path) -> str:
     """Twelve hexadecimal digits that change with the file's content; line endings do not count."""
     content = Path(path).read_bytes().replace(b"\r\n", b"\n")
     return hashlib.sha256(content).hexdigest()[:12]
+
+
+@cached
+def fitted(name: str) -> Mapping[str, Any]:
+    """What was fitted to the cases of a kind: parameters with their folds, residuals, ranges.
+
+    Raises InvalidInput when the file is missing or broken.
+    """
+    path = data_folder("calibration") / "fitted" / f"{name}.json"
+    try:
+        content: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"cannot read the fitted constants {path.name}: {error}") from error
+    return content
+
+
+@cached
+def priors(name: str) -> list[Case]:
+    """What was believed of each parameter before fitting: name, prior, sigma_ln, unit, group, meaning."""
+    return rows(data_folder("calibration") / "fitted" / f"{name}_priors.csv")

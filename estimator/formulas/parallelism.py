@@ -48,9 +48,7 @@ def stage_layers(layers: ArrayLike, pp: ArrayLike, vpp: ArrayLike = 1) -> Floats
     return np.ceil(np.asarray(layers, float) / chunks - 1e-9) * vpp
 
 
-def layers_in_flight(
-    layers: ArrayLike, pp: ArrayLike, vpp: ArrayLike = 1, micro_batches: ArrayLike = np.inf
-) -> Floats:
+def layers_in_flight(layers: ArrayLike, pp: ArrayLike, vpp: ArrayLike = 1, micro_batches: ArrayLike = np.inf) -> Floats:
     """Layers whose activations the first stage holds at its peak under 1F1B [1].
 
     One micro-batch per later stage, so about all layers whatever pp is; an interleaved schedule holds

@@ -1,0 +1,159 @@
+"""Work of training: floating-point operations of a step, what adapters add, and utilisation by convention.
+
+FLOP are counted two per multiply-add. *Model* FLOP leave recomputation out, *hardware* FLOP count it (arXiv:2205.05198).
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from estimator.formulas.transformer import forward_flop, q_width
+from estimator.records import Architecture
+
+Floats = NDArray[np.float64]
+
+# The linear layers of a block, and the names that frameworks give them.
+LINEARS = ("q", "k", "v", "o", "gate", "up", "down")
+_GROUPS = {
+    "all": LINEARS,
+    "attention": ("q", "k", "v", "o"),
+    "mlp": ("gate", "up", "down"),
+    "qkv": ("q", "k", "v"),
+    "qkv_proj": ("q", "k", "v"),
+    "linear_qkv": ("q", "k", "v"),
+    "query_key_value": ("q", "k", "v"),
+    "c_attn": ("q", "k", "v"),
+    "wqkv": ("q", "k", "v"),
+    "linear_proj": ("o",),
+    "c_proj": ("o", "down"),
+    "out_proj": ("o",),
+    "output_proj": ("o",),
+    "dense": ("o",),
+    "gate_up_proj": ("gate", "up"),
+    "linear_fc1": ("gate", "up"),
+    "dense_h_to_4h": ("gate", "up"),
+    "c_fc": ("up",),
+    "fc1": ("up",),
+    "linear_fc2": ("down",),
+    "dense_4h_to_h": ("down",),
+    "fc2": ("down",),
+    "w1": ("gate",),
+    "w2": ("up",),
+    "w3": ("down",),
+}
+
+
+def dense_training_flop(params: ArrayLike, tokens: ArrayLike, recompute: bool = False) -> Floats:
+    """Work of training on `tokens` [FLOP]: 6 N D, 8 N D with full recomputation; attention scores left out.
+
+    Source: arXiv:2001.08361 section 2.1 (6 N D); arXiv:2104.04473 section 5.1 (8 N D).
+
+    >>> float(dense_training_flop(175e9, 300e9))
+    3.15e+23
+    """
+    return (8.0 if recompute else 6.0) * np.asarray(params, float) * np.asarray(tokens, float)
+
+
+def megatron_flop(
+    batch: ArrayLike, s: ArrayLike, layers: ArrayLike, h: ArrayLike, vocab: ArrayLike, recompute: bool = True
+) -> Floats:
+    """Work of one GPT step as Megatron-LM reports it [FLOP]: 96 B s l h^2 (1 + s/6h + V/16lh), attention not halved.
+
+    Without recomputation 72 instead of 96, and V/12lh.
+    Source: arXiv:2104.04473 equation 3; arXiv:2205.05198 equations 7 and 8.
+
+    >>> round(float(megatron_flop(64, 2048, 96, 12288, 51200, recompute=False)) / 1e15, 1)
+    141.3
+    """
+    s, h, layers = np.asarray(s, float), np.asarray(h, float), np.asarray(layers, float)
+    passes, head = (96.0, 16.0) if recompute else (72.0, 12.0)
+    return passes * batch * s * layers * h**2 * (1 + s / (6 * h) + np.asarray(vocab, float) / (head * layers * h))
+
+
+def model_flop(arch: Architecture, seq_len: ArrayLike, sequences: ArrayLike = 1.0, causal: bool = True) -> Floats:
+    """Forward and backward work of a step, recomputation left out [FLOP]: three times the forward pass.
+
+    causal: count the pairs the mask leaves (halved attention); else every pair, as 12 L H Q T does
+    Source: arXiv:2204.02311 appendix B (MFU), whose attention is not halved.
+    """
+    work = forward_flop(arch, seq_len)
+    if not causal:
+        pairs = np.asarray(seq_len, float) ** 2 * arch.layers
+        work = forward_flop(arch, seq_len) - attention_part(arch, seq_len) + 4.0 * q_width(arch) * pairs
+    return 3.0 * np.asarray(sequences, float) * work
+
+
+def attention_part(arch: Architecture, seq_len: ArrayLike) -> Floats:
+    """The part of `forward_flop` that the attention scores are [FLOP]."""
+    from estimator.formulas.transformer import attention_flop
+
+    return attention_flop(arch, seq_len)
+
+
+def utilisation(flop: ArrayLike, seconds: ArrayLike, accelerators: ArrayLike, peak_flop_per_s: ArrayLike) -> Floats:
+    """Share of the peak that `flop` in `seconds` is [1]: MFU of model FLOP, HFU of hardware FLOP.
+
+    Source: arXiv:2204.02311 section 4.1.
+
+    >>> round(float(utilisation(6 * 540e9 * 238.3e3, 1.0, 6144, 275e12)), 3)
+    0.457
+    """
+    return np.asarray(flop, float) / (np.asarray(seconds, float) * accelerators * np.asarray(peak_flop_per_s, float))
+
+
+def targeted_linears(targets: str) -> tuple[str, ...]:
+    """The linear layers that a list of adapter targets means; names nobody knows are left out, all when none is known.
+
+    >>> targeted_linears("q_proj,v_proj"), targeted_linears("c_attn")
+    (('q', 'v'), ('q', 'k', 'v'))
+    """
+    words = targets.lower().replace("(", ",").replace(")", ",").replace(";", ",").replace("+", ",").replace(" ", ",")
+    found = {linear for word in words.split(",") if word for linear in _meaning(word)}
+    return tuple(linear for linear in LINEARS if linear in found) or LINEARS
+
+
+def _meaning(word: str) -> Iterable[str]:
+    if word in _GROUPS:
+        return _GROUPS[word]
+    bare = word.removesuffix("_proj").removeprefix("w")
+    return (bare,) if bare in LINEARS else {"query": ("q",), "key": ("k",), "value": ("v",)}.get(bare, ())
+
+
+def linear_shapes(arch: Architecture) -> dict[str, tuple[int, int]]:
+    """Input and output width of each linear layer of a block [1]; for a mixture of experts those of one expert."""
+    kv = arch.kv_heads * arch.head_dim
+    ffn = arch.experts.ffn if arch.experts else arch.ffn
+    shapes = {
+        "q": (arch.hidden, q_width(arch)),
+        "k": (arch.hidden, kv),
+        "v": (arch.hidden, kv),
+        "o": (arch.heads * (arch.latent.v_head_dim if arch.latent else arch.head_dim), arch.hidden),
+        "gate": (arch.hidden, ffn),
+        "up": (arch.hidden, ffn),
+        "down": (ffn, arch.hidden),
+    }
+    return shapes if arch.gated_mlp else {name: shape for name, shape in shapes.items() if name != "gate"}
+
+
+def adapter_params(arch: Architecture, rank: ArrayLike, targets: str = "all") -> Floats:
+    """Trainable parameters of low-rank adapters [1]: r (in + out) for each targeted linear layer.
+
+    Source: arXiv:2106.09685 section 4.2.
+
+    >>> from estimator.records import Architecture
+    >>> float(adapter_params(Architecture("llama-2-7b", 32, 4096, 32, 32, 128, 11008, 32000), 8, "q,v"))
+    4194304.0
+    """
+    return np.asarray(rank, float) * arch.layers * adapter_width(arch, targets)
+
+
+def adapter_width(arch: Architecture, targets: str = "all") -> int:
+    """Inputs and outputs of one block's targeted linear layers together [1]."""
+    shapes = linear_shapes(arch)
+    experts = (arch.experts.experts + arch.experts.shared) if arch.experts else 1
+    return sum(
+        sum(shapes[name]) * (experts if name in ("gate", "up", "down") else 1)
+        for name in targeted_linears(targets)
+        if name in shapes
+    )

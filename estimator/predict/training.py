@@ -1,0 +1,118 @@
+"""A training step's time and memory, the layout that fits and is fastest, and how far off such answers are."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from estimator.catalog.cases import fitted
+from estimator.formulas.training import model_flop
+from estimator.predict.training_layout import chosen, grid, smallest
+from estimator.predict.training_memory import MemorySplit, peak_memory
+from estimator.predict.training_plan import TrainingPlan, run
+from estimator.predict.training_time import step_time
+from estimator.records import Architecture, Cluster
+
+__all__ = ["MemorySplit", "TrainingPlan", "TrainingStep", "best_layout", "interval", "parameters", "training_step"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingStep:
+    """One optimizer step; arrays when the plan held arrays.
+
+    step_s and its parts [s] (compute, exposed communication, pipeline bubble, optimizer, host; they add up)
+    tokens_per_s_per_accelerator [token/s]
+    mfu: model FLOP (causal attention halved, no recomputation) over the dense peak of the products' format [1]
+    hfu: the same with recomputation [1]
+    memory: peak bytes of the fullest accelerator; fits: whether that is within its capacity
+    """
+
+    step_s: Any
+    compute_s: Any
+    exposed_communication_s: Any
+    bubble_s: Any
+    optimizer_s: Any
+    host_s: Any
+    tokens_per_s_per_accelerator: Any
+    mfu: Any
+    hfu: Any
+    memory: MemorySplit
+    fits: Any
+
+
+def parameters(without: str | None = None) -> Mapping[str, float]:
+    """Fitted parameters by name; `without`: those fitted with that source of measurements left out.
+
+    Before anything was fitted, what was believed of each.
+    """
+    found = fitted("training")
+    if without is not None:
+        return found["folds"].get(without, found["values"])  # type: ignore[no-any-return]
+    return found["values"]  # type: ignore[no-any-return]
+
+
+def training_step(
+    arch: Architecture, cluster: Cluster, plan: TrainingPlan, values: Mapping[str, float] | None = None
+) -> TrainingStep:
+    """Time and memory of one optimizer step of `plan` on `cluster`; predicted even where it does not fit.
+
+    Numeric fields of the plan may be arrays that broadcast: one call evaluates all layouts.
+
+    >>> from estimator.catalog.accelerators import cluster
+    >>> from estimator.catalog.models import architecture
+    >>> plan = TrainingPlan(seq_len=2048, micro_batch=1, global_batch=64, tp=8, pp=8, framework="Megatron-LM")
+    >>> step = training_step(architecture("gpt3-175b"), cluster("64xa100"), plan)
+    >>> bool(step.fits), 10 < step.step_s < 20
+    (True, True)
+    """
+    values = parameters() if values is None else values
+    numbers = run(arch, cluster, plan)
+    time, memory = step_time(numbers, values), peak_memory(numbers, values)
+    total = time.total
+    sequences = numbers.ga * numbers.mb * numbers.dp
+    model = model_flop(arch, numbers.seq, sequences)
+    peak = np.where(numbers.low > 0, numbers.rates.low_peak, numbers.rates.peak)
+    utilised = model / (total * cluster.count * peak)
+    return TrainingStep(
+        step_s=total,
+        compute_s=time.compute,
+        exposed_communication_s=time.communication,
+        bubble_s=time.bubble,
+        optimizer_s=time.optimizer,
+        host_s=time.host,
+        tokens_per_s_per_accelerator=sequences * numbers.seq / total / cluster.count,
+        mfu=utilised,
+        hfu=utilised * (1 + numbers.full_recompute / 3),
+        memory=memory,
+        fits=memory.total <= cluster.accelerator.memory_bytes,
+    )
+
+
+def best_layout(
+    arch: Architecture, cluster: Cluster, plan: TrainingPlan, values: Mapping[str, float] | None = None
+) -> TrainingPlan:
+    """The plan with tp, pp, ep, zero, micro_batch and recompute filled in where they are None: fits, then fastest.
+
+    All layouts are evaluated in one call. Raises DoesNotFit when none fits, saying what the most frugal needs.
+    """
+    layouts = grid(arch, cluster, plan)
+    step = training_step(arch, cluster, layouts, values)
+    if not np.any(step.fits):
+        used = np.asarray(step.memory.total)
+        raise smallest(layouts, used, cluster.accelerator.memory_bytes, f"training {arch.name} ({plan.method})")
+    pace = np.where(step.fits, step.tokens_per_s_per_accelerator, 0.0)
+    return chosen(layouts, int(np.argmax(pace)))
+
+
+def interval(quantity: str = "time", regime: str = "", seen: bool = True) -> tuple[float, float]:
+    """80 % half widths of ln(measured / predicted), downwards and upwards, from runs of sources left out of the fit [1].
+
+    quantity: time | memory; regime: see `regime_of`, the pool's when not given
+    seen: False for hardware or a framework that no measurement stands for: wider
+    """
+    table = fitted("training").get("intervals", {})
+    ranges = table.get(quantity, {"pool": [0.35, 0.35]})
+    down, up = ranges.get(regime, ranges["pool"])
+    wider = 1.0 if seen else table.get("unseen", 1.3)
+    return down * wider, up * wider

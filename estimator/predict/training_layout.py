@@ -1,0 +1,101 @@
+"""Layouts of a training run: all that divide the accelerators, as one grid of arrays."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from estimator.errors import DoesNotFit, InvalidInput
+from estimator.predict.training_plan import TrainingPlan
+from estimator.records import Architecture, Cluster
+
+RECOMPUTE = ("none", "selective", "full")
+MOST_MICRO_BATCH = 64
+LONGEST_MICRO_BATCH_TOKENS = 262_144
+
+
+def grid(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> TrainingPlan:
+    """All layouts that respect what the plan gives, as one plan of equally long arrays.
+
+    Raises InvalidInput when no layout divides the accelerators and the batch.
+    """
+    choices = {
+        "tp": _given(plan.tp, _tensor_parallel(arch, cluster)),
+        "pp": _given(plan.pp, [p for p in divisors(cluster.count) if p <= min(arch.layers, 128)]),
+        "ep": _given(plan.ep, _expert_parallel(arch, cluster)),
+        "zero": _given(plan.zero, [0, 1, 3]),
+        "micro_batch": _given(plan.micro_batch, _micro_batches(plan)),
+        "recompute": _given(plan.recompute, RECOMPUTE),
+    }
+    names = list(choices)
+    arrays = [np.ravel(a) for a in np.meshgrid(*(np.asarray(choices[n]) for n in names), indexing="ij")]
+    layout = dict(zip(names, arrays, strict=True))
+    keep = _valid(arch, cluster, plan, layout)
+    if not np.any(keep):
+        raise InvalidInput(
+            f"no layout divides {cluster.count} accelerators and a global batch of {plan.global_batch} sequences. "
+            "Give a larger global batch, or fewer accelerators."
+        )
+    return replace(plan, **{name: array[keep] for name, array in layout.items()})
+
+
+def divisors(number: int) -> list[int]:
+    """All divisors, ascending.
+
+    >>> divisors(12)
+    [1, 2, 3, 4, 6, 12]
+    """
+    small = [d for d in range(1, int(number**0.5) + 1) if number % d == 0]
+    return sorted({*small, *(number // d for d in small)})
+
+
+def _given(value: Any, otherwise: Any) -> Any:
+    return otherwise if value is None else np.unique(np.asarray(value))
+
+
+def _tensor_parallel(arch: Architecture, cluster: Cluster) -> list[int]:
+    inside = max(cluster.per_node, 1)
+    return [t for t in divisors(cluster.count) if t <= min(inside, 16) and arch.heads % t == 0]
+
+
+def _expert_parallel(arch: Architecture, cluster: Cluster) -> list[int]:
+    if not arch.experts:
+        return [1]
+    return [e for e in divisors(cluster.count) if arch.experts.experts % e == 0 and e <= 64]
+
+
+def _micro_batches(plan: TrainingPlan) -> list[int]:
+    most = min(MOST_MICRO_BATCH, int(np.max(plan.global_batch)))
+    longest = max(LONGEST_MICRO_BATCH_TOKENS // int(np.max(plan.seq_len)), 1)
+    return [2**i for i in range(8) if 2**i <= min(most, longest)] or [1]
+
+
+def _valid(arch: Architecture, cluster: Cluster, plan: TrainingPlan, layout: dict[str, Any]) -> Any:
+    """Layouts that divide the accelerators and give every replica work; sharding weights under pipelines is not one."""
+    per_replica = layout["tp"] * layout["pp"] * plan.cp
+    dp = cluster.count // per_replica
+    keep = (cluster.count % per_replica == 0) & (dp * layout["micro_batch"] <= np.max(plan.global_batch))
+    if arch.experts:
+        keep &= (dp * plan.cp * layout["tp"]) % layout["ep"] == 0
+    if plan.zero is None:
+        keep &= (layout["pp"] == 1) | (layout["zero"] < 3)
+        keep &= (layout["zero"] == 0) == (dp * plan.cp == 1)
+    return keep
+
+
+def chosen(layouts: TrainingPlan, best: int) -> TrainingPlan:
+    """One layout of a grid, as a plan of single numbers."""
+    names = ("tp", "pp", "ep", "zero", "micro_batch")
+    numbers: dict[str, Any] = {name: int(getattr(layouts, name)[best]) for name in names}
+    return replace(layouts, **numbers, recompute=str(layouts.recompute[best]))
+
+
+def smallest(layouts: TrainingPlan, used: Any, capacity: float, what: str) -> DoesNotFit:
+    """The error that says what the most frugal layout needs."""
+    least = int(np.argmin(used))
+    plan = chosen(layouts, least)
+    return DoesNotFit(
+        f"{what} does not fit: the most frugal layout (tp {plan.tp}, pp {plan.pp}, ZeRO {plan.zero}, micro-batch "
+        f"{plan.micro_batch}, recompute {plan.recompute}) needs {used[least] / 1e9:.0f} GB of {capacity / 1e9:.0f} GB "
+        "per accelerator. Use more or larger accelerators, LoRA or QLoRA, an 8-bit optimizer, or shorter sequences."
+    )

@@ -1,0 +1,348 @@
+"""A training plan, and the plain numbers a step's time and memory are computed from.
+
+`TrainingPlan` is what a user says. `Run` is the same with the LLM's shape and the accelerator's rates, every field a
+number or an array: layouts of one LLM, or runs of many, are then one call.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from estimator.catalog.frameworks import Framework, framework
+from estimator.catalog.precisions import precision
+from estimator.errors import InvalidInput
+from estimator.formulas import parallelism, transformer
+from estimator.formulas.memory import FULL_PRECISION, MIXED_PRECISION, StateBytes
+from estimator.formulas.training import adapter_width, targeted_linears
+from estimator.predict.training_rates import Rates, rates
+from estimator.records import Architecture, Cluster
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingPlan:
+    """How an LLM is trained. Numeric fields may be arrays of layouts that broadcast; texts hold for all of them.
+
+    None in micro_batch, tp, pp, ep, zero or recompute leaves the choice to `best_layout`; a step then takes 1, 0, none.
+
+    seq_len: tokens of a (packed) sequence [token]; micro_batch, global_batch: sequences
+    tp, pp, vpp, cp, ep: tensor, pipeline, chunks per pipeline stage, context, expert parallelism [1]
+    zero: 0-3 (3 = FSDP); shard: ranks that share states, all data-parallel ones when not given (HSDP) [1]
+    recompute: none | selective | full (may be an array)
+    precision: what products are done in (bf16, fp16, fp32, fp8, nvfp4, amp_bf16, ...)
+    method: full | lora | qlora; weight_precision: how frozen weights are stored (nf4 for qlora)
+    cpu_offload: "" | optimizer | activations | params | all
+    framework: whose habits to assume (catalog.frameworks); unknown ones get usual habits
+    """
+
+    seq_len: Any = 4096
+    micro_batch: Any = None
+    global_batch: Any = 1
+    tp: Any = None
+    pp: Any = None
+    vpp: Any = 1
+    cp: Any = 1
+    ep: Any = None
+    zero: Any = None
+    shard: Any = None
+    recompute: Any = None
+    precision: str = "bf16"
+    method: str = "full"
+    lora_rank: Any = 16
+    lora_targets: str = "all"
+    weight_precision: str | None = None
+    optimizer: str = "adamw"
+    cpu_offload: str = ""
+    fused_attention: bool = True
+    framework: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Numbers only. Widths and counts [1], flags 0 or 1, `_bytes` per value or parameter; see `run`."""
+
+    # shape of the LLM
+    layers: Any
+    hidden: Any
+    heads: Any
+    head_dim: Any
+    q: Any
+    kv: Any
+    kv_projection: Any
+    out: Any
+    ffn: Any
+    gated: Any
+    moe_layers: Any
+    experts: Any
+    per_token: Any
+    shared: Any
+    moe_ffn: Any
+    vocab: Any
+    head: Any
+    tied: Any
+    layer_params: Any
+    expert_params: Any
+    embed_params: Any
+    attention_flop: Any
+    score_flop: Any
+    # the machine
+    rates: Rates
+    # the layout
+    seq: Any
+    mb: Any
+    tp: Any
+    pp: Any
+    vpp: Any
+    cp: Any
+    ep: Any
+    dp: Any
+    ga: Any
+    zero: Any
+    shard: Any
+    count: Any
+    per_node: Any
+    full_recompute: Any
+    selective: Any
+    # precision and method
+    low: Any
+    fused_attention: Any
+    sequence_parallel: Any
+    adapters: Any
+    rank: Any
+    adapter_width: Any
+    adapter_inputs: Any
+    trained_inputs: Any
+    stored_bytes: Any
+    quantised: Any
+    slow_quantised: Any
+    weight_bytes: Any
+    gradient_bytes: Any
+    master_bytes: Any
+    moment_bytes: Any
+    compute_bytes: Any
+    temporaries: Any
+    offload_optimizer: Any
+    offload_activations: Any
+    offload_params: Any
+    # habits of the framework
+    eager: Any
+    compiled: Any
+    cudnn: Any
+
+    @property
+    def tokens(self) -> Any:
+        """Tokens of one micro-batch on one rank [token]."""
+        return self.mb * self.seq / self.cp
+
+    @property
+    def tokens_per_step(self) -> Any:
+        """Tokens all ranks train on in a step [token]."""
+        return self.ga * self.mb * self.dp * self.seq
+
+
+def stack(runs: Sequence[Run]) -> Run:
+    """Runs of single numbers as one run of arrays."""
+
+    def join(parts: Sequence[Any]) -> Any:
+        if isinstance(parts[0], Rates):
+            return Rates(**{f.name: join([getattr(part, f.name) for part in parts]) for f in fields(Rates)})
+        return np.array(parts, float)
+
+    return Run(**{f.name: join([getattr(part, f.name) for part in runs]) for f in fields(Run)})
+
+
+PLAINEST = {"micro_batch": 1, "tp": 1, "pp": 1, "ep": 1, "zero": 0, "recompute": "none"}
+
+
+def completed(plan: TrainingPlan) -> TrainingPlan:
+    """The plan with the plainest choice for whatever is not given."""
+    return replace(plan, **{name: value for name, value in PLAINEST.items() if getattr(plan, name) is None})
+
+
+def run(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> Run:
+    """The numbers of a plan. Raises InvalidInput for a layout that the cluster cannot hold or an unknown word."""
+    plan = completed(plan)
+    _check(cluster, plan)
+    habits = framework(plan.framework)
+    machine = rates(cluster, _compute(plan))
+    numbers = _numbers(arch, plan, habits)
+    numbers["low"] *= float(machine.low_peak > 1.01 * machine.peak)  # a chip without the format runs in 16 bits
+    return Run(
+        **_shape(arch, plan),
+        **_layout(arch, cluster, plan),
+        **numbers,
+        rates=machine,
+        eager=float(habits.kernels == "eager"),
+        compiled=float(habits.kernels == "compiled"),
+        cudnn=float(habits.cudnn),
+    )
+
+
+def _check(cluster: Cluster, plan: TrainingPlan) -> None:
+    dp = parallelism.data_parallel(cluster.count, plan.tp, plan.pp, plan.cp)
+    if np.any(dp < 1):
+        raise InvalidInput(
+            f"tp x pp x cp = {int(np.max(np.asarray(plan.tp) * plan.pp * np.asarray(plan.cp)))} needs more than "
+            f"the {cluster.count} accelerators there are. Give more of them or a smaller tp, pp or cp."
+        )
+    for name in ("seq_len", "micro_batch", "global_batch", "tp", "pp", "vpp", "cp", "ep"):
+        if not np.all(np.asarray(getattr(plan, name), float) >= 1):
+            raise InvalidInput(f"{name} must be at least 1, not {getattr(plan, name)}.")
+    if plan.method not in ("full", "lora", "qlora"):
+        raise InvalidInput(f"method must be full, lora or qlora, not {plan.method!r}.")
+
+
+def _shape(arch: Architecture, plan: TrainingPlan) -> dict[str, Any]:
+    latent, experts = arch.latent, arch.experts
+    kv = arch.heads * (latent.qk_nope_head_dim + latent.qk_rope_head_dim + latent.v_head_dim) if latent else 0
+    q, grouped = transformer.q_width(arch), 2 * arch.kv_heads * arch.head_dim
+    out = arch.heads * (latent.v_head_dim if latent else arch.head_dim)
+    expert = transformer.expert_params(arch)
+    held = experts.experts * expert * arch.moe_layers if experts else 0
+    embeddings = transformer.embedding_params(arch) + (0 if arch.tied_embeddings else transformer.head_params(arch))
+    seq = np.asarray(plan.seq_len, float)
+    return {
+        "layers": arch.layers,
+        "hidden": arch.hidden,
+        "heads": arch.heads,
+        "head_dim": q / arch.heads,
+        "q": q,
+        "kv": kv or grouped,
+        "kv_projection": (transformer.attention_weights(arch) / arch.hidden - q - out) if latent else grouped,
+        "out": out,
+        "ffn": arch.ffn,
+        "gated": float(arch.gated_mlp),
+        "moe_layers": arch.moe_layers,
+        "experts": experts.experts if experts else 0,
+        "per_token": experts.per_token if experts else 0,
+        "shared": experts.shared if experts else 0,
+        "moe_ffn": experts.ffn if experts else 0,
+        "vocab": arch.vocab,
+        "head": float(arch.kind == "decoder"),
+        "tied": float(arch.tied_embeddings),
+        "layer_params": transformer.params(arch) - held - embeddings,
+        "expert_params": held,
+        "embed_params": embeddings,
+        "attention_flop": transformer.attention_flop(arch, seq),
+        "score_flop": 2.0 * (q + out) * seq**2 * arch.layers,
+    }
+
+
+def _layout(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> dict[str, Any]:
+    tp, pp, cp = (np.asarray(x, float) for x in (plan.tp, plan.pp, plan.cp))
+    dp = parallelism.data_parallel(cluster.count, tp, pp, cp)
+    mb = np.asarray(plan.micro_batch, float)
+    recompute = np.asarray(plan.recompute)
+    unknown = ~np.isin(recompute, ("none", "selective", "full"))
+    if np.any(unknown):
+        raise InvalidInput(f"recompute must be none, selective or full, not {plan.recompute!r}.")
+    vpp = np.where(pp > 1, np.asarray(plan.vpp, float), 1.0)
+    return {
+        "seq": np.asarray(plan.seq_len, float),
+        "mb": mb,
+        "tp": tp,
+        "pp": pp,
+        "vpp": vpp,
+        "cp": cp,
+        "ep": np.asarray(plan.ep, float) if arch.experts else np.ones_like(tp),
+        "dp": dp,
+        "ga": parallelism.micro_batches(plan.global_batch, mb, dp),
+        "zero": np.asarray(plan.zero, float),
+        "shard": dp * cp if plan.shard is None else np.minimum(np.asarray(plan.shard, float), dp * cp),
+        "count": float(cluster.count),
+        "per_node": float(cluster.per_node),
+        "full_recompute": (recompute == "full").astype(float),
+        "selective": (recompute == "selective").astype(float),
+    }
+
+
+def _compute(plan: TrainingPlan) -> str:
+    """The number format of products: a quantised storage format is multiplied in 16 bits."""
+    name = plan.precision.lower().removeprefix("amp_").removeprefix("amp-")
+    return precision(name).compute
+
+
+def _numbers(arch: Architecture, plan: TrainingPlan, habits: Framework) -> dict[str, Any]:
+    adapters = plan.method != "full"
+    states = _states(plan, habits)
+    compute = 4.0 if _compute(plan) in ("fp32", "tf32") else 2.0
+    stored = _stored_bytes(plan, compute)
+    targets = targeted_linears(plan.lora_targets)
+    quantised = adapters and stored < 1.5
+    offload = plan.cpu_offload.lower()
+    everything = offload in ("1", "true", "all", "yes")
+    width = adapter_width(arch, plan.lora_targets)
+    return {
+        "low": {"fp8": 1.0, "int8": 1.0, "fp4": 2.0}.get(_compute(plan), 0.0),
+        "fused_attention": float(plan.fused_attention),
+        "sequence_parallel": np.where(
+            np.asarray(plan.recompute) == "selective", 1.0, float(habits.sequence_parallel and plan.fused_attention)
+        ),
+        "adapters": float(adapters),
+        "rank": np.asarray(plan.lora_rank, float) if adapters else 0.0,
+        "adapter_width": width if adapters else 0.0,
+        "adapter_inputs": float(len(targets)) if adapters else 0.0,
+        "trained_inputs": _trained_inputs(targets) if adapters else 1.0,
+        "stored_bytes": stored,
+        "quantised": float(quantised),
+        "slow_quantised": float(quantised and "gptq" in (plan.weight_precision or plan.precision).lower()),
+        "weight_bytes": states.weights,
+        "gradient_bytes": states.gradients,
+        "master_bytes": states.master,
+        "moment_bytes": states.moments,
+        "compute_bytes": compute,
+        "temporaries": float(not (habits.fused_step or "fused" in plan.optimizer or "8bit" in plan.optimizer)),
+        "offload_optimizer": float(everything or "optim" in offload),
+        "offload_activations": float("activ" in offload),
+        "offload_params": float(everything or "param" in offload),
+    }
+
+
+def _stored_bytes(plan: TrainingPlan, compute: float) -> float:
+    """Storage of one frozen weight [B]."""
+    name = plan.weight_precision or ("nf4" if plan.method == "qlora" else plan.precision)
+    name = name.lower().removeprefix("amp_").removeprefix("amp-")
+    if plan.method == "qlora" and precision(name).bits > 8.5:
+        name = "nf4"
+    bits = precision(name).bits
+    return compute if plan.method == "lora" and bits < 16 and plan.weight_precision is None else bits / 8
+
+
+def _states(plan: TrainingPlan, habits: Framework) -> StateBytes:
+    """Bytes of each copy of a trained parameter, after what the optimizer is."""
+    name, optimizer = plan.precision.lower(), plan.optimizer.lower()
+    if _compute(plan) in ("fp32", "tf32"):
+        base = FULL_PRECISION
+    elif name.startswith("amp"):
+        base = MIXED_PRECISION["amp"]
+    else:
+        base = MIXED_PRECISION[habits.states]
+    gradients = 0.0 if ("backward" in optimizer or "bwd" in optimizer) else base.gradients
+    return StateBytes(base.weights, gradients, base.master, _moment_bytes(optimizer, base.moments))
+
+
+def _moment_bytes(optimizer: str, adam: float) -> float:
+    """Bytes of the optimizer's moments per parameter, `adam` of Adam in the same precision [B].
+
+    8-bit: two moments of one byte and their scales (arXiv:2110.02861). Paged ones live in host memory until used.
+    """
+    if "paged" in optimizer:
+        return 0.0
+    eight_bit = any(mark in optimizer for mark in ("8bit", "8-bit", "int8", "fp8"))
+    share = 1.0
+    if any(mark in optimizer for mark in ("lion", "muon", "momentum", "sgdm")):
+        share = 0.5
+    elif "sgd" in optimizer or "adafactor" in optimizer or "apollo-mini" in optimizer:
+        share = 0.0 if "sgd" in optimizer else 0.02
+    if "bf16" in optimizer:
+        adam = min(adam, 4.0)
+    return share * (2.06 if eight_bit else adam)
+
+
+def _trained_inputs(targets: tuple[str, ...]) -> float:
+    """Share of the linear layers' inputs that adapters need kept."""
+    return len(targets) / 7.0

@@ -1,0 +1,285 @@
+"""Time of one training step, summed over operators: products, attention, element-wise passes, messages, the optimizer.
+
+Every function takes a `Run` (numbers or arrays) and the fitted parameters, and returns seconds. A pass through one layer
+on one rank is the unit; the schedule (micro-batches, pipeline, overlap) comes last.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from estimator.formulas import parallelism
+from estimator.formulas.roofline import soft_max
+from estimator.predict.training_plan import Run
+
+Parameters = Mapping[str, float]
+SHARPNESS = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class StepTime:
+    """Parts of one step [s]; they add up to the step."""
+
+    compute: Any
+    communication: Any
+    bubble: Any
+    optimizer: Any
+    host: Any
+
+    @property
+    def total(self) -> Any:
+        """The step [s]."""
+        return self.compute + self.communication + self.bubble + self.optimizer + self.host
+
+
+def step_time(run: Run, p: Parameters) -> StepTime:
+    """One optimizer step [s]."""
+    layers = parallelism.stage_layers(run.layers, run.pp, run.vpp)
+    forward, backward = _layer_passes(run, p)
+    head = _head(run, p)
+    device = layers * (forward + backward) + head
+    messages = layers * _layer_messages(run, p) + _pipeline_messages(run, p)
+    gathers = _gathers(run, p)
+    hidden_under = device + messages
+    exposed = messages + _exposed(hidden_under, gathers, p["gather_exposed"])
+    floor = _host_floor(run, p, layers)
+    device_total = device + exposed
+    micro = soft_max(device_total, floor, SHARPNESS)
+    sync = _sync(run, p)
+    sync_exposed = _exposed(micro * _backward_share(run), sync, p["sync_exposed"])
+    bubble = micro * (run.pp - 1) / run.vpp
+    stretch = 1 + p["straggler"] * np.log2(np.maximum(run.count / 8.0, 1.0))
+    return StepTime(
+        compute=run.ga * device * stretch,
+        communication=(run.ga * exposed + sync_exposed) * stretch,
+        bubble=bubble * stretch,
+        optimizer=_optimizer(run, p) * stretch,
+        host=(p["step_s"] + run.ga * (micro - device_total)) * stretch,
+    )
+
+
+def _exposed(compute: Any, message: Any, share: float) -> Any:
+    """Time that a message adds to what it is hidden under: all beyond it, and `share` of the rest."""
+    return np.maximum(message - compute, 0.0) + share * np.minimum(message, compute)
+
+
+def _backward_share(run: Run) -> Any:
+    """Part of a micro-batch that is the backward pass, under which gradients travel."""
+    return 2.0 / 3.0
+
+
+# --- one layer on one rank -------------------------------------------------------------------------------------------
+
+
+def _gemm(run: Run, p: Parameters, m: Any, n: Any, k: Any, low: Any) -> Any:
+    """One product in the run's format [s]; `low` says whether it is done in 8 or 4 bits where the run is."""
+    rates = run.rates
+    factor = p["gemm"] * p["gemm_hopper"] ** rates.hopper * p["gemm_blackwell"] ** rates.blackwell
+    high = 2.0 * (m + rates.m_half) * (n + rates.n_half) * (k + rates.k_half) / rates.flop_per_s
+    small = 2.0 * (m + rates.low_m_half) * (n + rates.low_n_half) * (k + rates.low_k_half) / rates.low_flop_per_s
+    work = np.where(low > 0, small / p["gemm_low"], high) / factor
+    moved = 2.0 * (m * k + k * n + m * n) / rates.bandwidth
+    return soft_max(work, moved, SHARPNESS)
+
+
+def _layer_products(run: Run, p: Parameters) -> tuple[Any, Any]:
+    """Linear layers of a block, averaged over dense and expert layers: (forward, weight gradients) [s].
+
+    The gradient of the inputs takes as long as the forward pass.
+    """
+    m, h, tp = run.tokens, run.hidden, run.tp
+    moe = run.moe_layers / run.layers
+    up = (1 + run.gated) * run.ffn / tp
+    shapes = [
+        (1.0, (run.q + run.kv_projection) / tp, h),
+        (1.0, h, run.out / tp),
+        (1 - moe, up, h),
+        (1 - moe, h, run.ffn / tp),
+    ]
+    forward = sum(share * _gemm(run, p, m, n, k, run.low) for share, n, k in shapes)
+    weights = sum(share * _gemm(run, p, n, k, m, run.low) for share, n, k in shapes)
+    expert_forward, expert_weights = _experts(run, p)
+    return forward + moe * expert_forward, weights + moe * expert_weights
+
+
+def _experts(run: Run, p: Parameters) -> tuple[Any, Any]:
+    """Routed and shared experts of one layer: (forward, weight gradients) [s]."""
+    m, h, ffn = run.tokens, run.hidden, np.maximum(run.moe_ffn, 1.0)
+    held = np.maximum(run.experts, 1.0) / run.ep
+    rows = m * run.per_token * run.ep / np.maximum(run.experts, 1.0)
+    up = (1 + run.gated) * ffn
+    shared = run.shared * ffn / run.tp
+
+    def both(order: Any) -> Any:
+        routed = held / run.tp * (order(rows, up, h) + order(rows, h, ffn)) * p["grouped"]
+        return routed + (order(m, (1 + run.gated) * shared, h) + order(m, h, shared)) * (run.shared > 0)
+
+    return (
+        both(lambda rows, n, k: _gemm(run, p, rows, n, k, run.low)),
+        both(lambda rows, n, k: _gemm(run, p, n, k, rows, run.low)),
+    )
+
+
+def _attention(run: Run, p: Parameters) -> tuple[Any, Any]:
+    """Scores and values of one layer: (forward, backward) [s]. The backward pass of fused attention does 2.5x the work."""
+    rates = run.rates
+    share = run.mb / (run.layers * run.tp * run.cp)
+    rows = run.mb * run.heads / run.tp * run.seq / run.cp
+    span = run.attention_flop / (2.0 * (run.q + run.out) * run.seq * run.layers)
+    reached = (1 + rates.attention_rows_half / rows) * (1 + rates.attention_span_half / span)
+    reached = reached * (1 + rates.attention_head_dim_half / run.head_dim)
+    old_kernels = (rates.hopper + rates.blackwell) * (1 - run.cudnn) > 0
+    rate = rates.attention_flop_per_s * p["attention"] * np.where(old_kernels, p["attention_flash2"], 1.0)
+    fused = run.attention_flop * share / rate * reached
+    scores = run.score_flop * share / (rates.flop_per_s * p["gemm"] * 0.6)
+    softmax = run.mb * run.heads / run.tp * run.seq**2 / run.cp * p["unfused"] / rates.bandwidth
+    return (
+        np.where(run.fused_attention > 0, fused, scores + 12.0 * softmax),
+        np.where(run.fused_attention > 0, 2.5 * fused / p["attention_backward"], 2.0 * scores + 16.0 * softmax),
+    )
+
+
+def _elementwise(run: Run, p: Parameters) -> Any:
+    """Norms, residuals, rotary embedding and activation of one layer, forward [s]."""
+    moe = run.moe_layers / run.layers
+    norms = 10.0 * run.hidden / np.where(run.sequence_parallel > 0, run.tp, 1.0)
+    ffn = (1 - moe) * run.ffn + moe * (run.per_token + run.shared) * run.moe_ffn
+    split = (2.0 * run.q + run.kv + (2 + run.gated) * ffn + moe * 4.0 * run.per_token * run.hidden) / run.tp
+    kind = np.where(run.eager > 0, p["elementwise_eager"], np.where(run.compiled > 0, p["elementwise_compiled"], 1.0))
+    return run.tokens * 2.0 * (norms + split) * kind * p["elementwise"] / run.rates.bandwidth
+
+
+def _adapters(run: Run, p: Parameters) -> Any:
+    """Adapters of one layer, forward: they read the layer's input, and read and add its output [s]."""
+    moved = run.tokens * 2.0 * (3.0 * run.adapter_width) / run.tp
+    work = 2.0 * run.tokens * run.rank * run.adapter_width / run.tp / (0.3 * run.rates.flop_per_s)
+    return run.adapters * p["adapters"] * (moved / run.rates.bandwidth + work)
+
+
+def _dequantisation(run: Run, p: Parameters) -> Any:
+    """Unpacking one layer's quantised weights for one pass [s]."""
+    weights = (run.layer_params / run.layers + run.expert_params / run.layers / run.ep) / run.tp
+    cost = np.where(run.slow_quantised > 0, p["dequantise_slow"], p["dequantise"])
+    return run.quantised * cost * weights * (2.0 * 2.0 + run.stored_bytes) / run.rates.bandwidth
+
+
+def _layer_passes(run: Run, p: Parameters) -> tuple[Any, Any]:
+    """One layer: (forward, backward with recomputation) [s]."""
+    products, weights = _layer_products(run, p)
+    attend, attend_back = _attention(run, p)
+    small, adapters, unpack = _elementwise(run, p), _adapters(run, p), _dequantisation(run, p)
+    forward = products + attend + small + adapters + unpack
+    backward = products + weights * (1 - run.adapters) + attend_back + 1.5 * small + 2 * adapters + unpack
+    selective = np.where(run.fused_attention > 0, p["selective"] * forward, attend)
+    again = run.full_recompute * forward + run.selective * selective
+    return forward, backward + again
+
+
+def _head(run: Run, p: Parameters) -> Any:
+    """Output projection, loss and its gradient on the stage that has them [s].
+
+    A pipeline whose layers do not divide evenly is laid out to make room for them.
+    """
+    vocab = run.vocab / run.tp
+    products = 2 * _gemm(run, p, run.tokens, vocab, run.hidden, 0.0)
+    products = products + (1 - run.adapters) * _gemm(run, p, vocab, run.hidden, run.tokens, 0.0)
+    loss = run.tokens * vocab * 24.0 * p["loss"] / run.rates.bandwidth
+    uneven = np.ceil(run.layers / (run.pp * run.vpp)) * run.pp * run.vpp - run.layers
+    return run.head * (products + loss) * np.where((run.pp > 1) & (uneven > 0), 0.0, 1.0)
+
+
+# --- messages --------------------------------------------------------------------------------------------------------
+
+
+def _ring_s(run: Run, p: Parameters, sent: Any, group: Any, stride: Any, messages: Any) -> Any:
+    """All-gather or reduce-scatter of `sent` bytes in `messages` pieces over a ring [s]."""
+    rates = run.rates
+    link = np.where(rates.link <= rates.pcie * 1.01, rates.pcie * p["pcie"], rates.link * p["link"])
+    network = rates.network * p["network"]
+    per_s = parallelism.group_bytes_per_s(group, stride, rates.domain, link, network)
+    nodes = np.maximum(group * stride / rates.domain, 1.0)
+    hops = (nodes - 1) * p["hop_s"]
+    return np.where(group > 1, sent * parallelism.ring_share(group) / per_s + messages * hops, 0.0)
+
+
+def _layer_messages(run: Run, p: Parameters) -> Any:
+    """Exposed messages of one layer, forward and backward: tensor, expert and context parallel [s]."""
+    hidden = run.tokens * run.hidden * 2.0
+    rings = 2.0 * (2.0 + run.full_recompute + 0.0)
+    tensor = _ring_s(run, p, 2.0 * hidden, run.tp, 1.0, 0.0) * rings * p["tensor_exposed"]
+    moe = run.moe_layers / run.layers
+    inside = np.minimum(run.ep, run.rates.domain)
+    link = run.rates.link * p["link"]
+    share = (run.ep - 1) / run.ep
+    # A token that visits several experts of one node crosses the network once.
+    across = np.where(run.ep > inside, np.minimum(run.per_token, run.ep / inside), 0.0)
+    routed = hidden / run.tp * (run.per_token * share / link + across / (run.rates.network * p["network"]))
+    experts = moe * routed * 4.0 * p["all_to_all"]
+    context = _ring_s(run, p, run.tokens * run.kv / run.tp * 2.0 * run.cp, run.cp, run.tp, 0.0) * 3.0
+    attend, attend_back = _attention(run, p)
+    return tensor + experts + _exposed(attend + attend_back, context, p["sync_exposed"])
+
+
+def _pipeline_messages(run: Run, p: Parameters) -> Any:
+    """Activations and gradients to the neighbouring stage, per micro-batch [s]; mostly hidden."""
+    sent = run.tokens * run.hidden * 2.0 / run.tp * 2.0 * run.vpp
+    return np.where(run.pp > 1, sent / (run.rates.network * p["network"]) * p["sync_exposed"], 0.0)
+
+
+def _local_params(run: Run) -> tuple[Any, Any]:
+    """Parameters one rank would hold without sharding: (dense with embeddings, experts) [1]."""
+    dense = (run.layer_params / run.pp + run.embed_params / np.minimum(run.pp, 2.0)) / run.tp
+    return dense, run.expert_params / (run.pp * run.ep)
+
+
+def _gathers(run: Run, p: Parameters) -> Any:
+    """Weights gathered and gradients scattered for each micro-batch under ZeRO-3 [s]; under pipelines once a step."""
+    dense, experts = _local_params(run)
+    trained = 1 - run.adapters
+    stored = np.where(run.quantised > 0, run.stored_bytes, 2.0)
+    passes = 2.0 * stored + trained * np.minimum(run.gradient_bytes, 4.0)
+    stride = run.tp
+    ring = _ring_s(run, p, passes * dense, run.shard, stride, 3.0 * run.layers)
+    ring = ring + _ring_s(run, p, passes * experts, run.shard / run.ep, stride * run.ep, 3.0 * run.layers)
+    copies = run.offload_params * 2.0 * stored * (dense + experts) / run.shard / (run.rates.pcie * p["pcie"])
+    saved = run.offload_activations * run.tokens * run.hidden * 2.0 * 2.0 * run.layers / (run.rates.pcie * p["pcie"])
+    per_micro_batch = np.where(run.pp > 1, 1.0 / run.ga, 1.0)
+    return np.where(run.zero >= 3, (ring + copies) * per_micro_batch, 0.0) + saved
+
+
+def _sync(run: Run, p: Parameters) -> Any:
+    """Gradients and updated weights among replicas, once a step [s]."""
+    dense, experts = _local_params(run)
+    trained = np.where(run.adapters > 0, run.rank * run.adapter_width * run.layers / run.pp / run.tp, dense)
+    per_param = np.minimum(run.gradient_bytes, 4.0) + np.where(run.zero > 0, run.compute_bytes, run.gradient_bytes)
+    replicas = run.dp * run.cp
+    ring = _ring_s(run, p, per_param * trained, replicas, run.tp, 2.0 * run.layers / run.pp)
+    across = np.maximum(replicas / run.ep, 1.0)
+    ring = ring + (1 - run.adapters) * _ring_s(
+        run, p, per_param * experts, across, run.tp * run.ep, run.layers / run.pp
+    )
+    hybrid = _ring_s(run, p, per_param * trained / run.shard, replicas / run.shard, run.tp * run.shard, run.layers)
+    return np.where(run.zero >= 3, np.where(run.shard < replicas, hybrid, 0.0), ring)
+
+
+# --- once a step -----------------------------------------------------------------------------------------------------
+
+
+def _optimizer(run: Run, p: Parameters) -> Any:
+    """Reading and writing weights, gradients and moments, and the norm of the gradients [s]."""
+    dense, experts = _local_params(run)
+    trained = np.where(run.adapters > 0, run.rank * run.adapter_width * run.layers / run.pp / run.tp, dense + experts)
+    shards = np.where(run.zero > 0, run.shard, 1.0)
+    states = run.weight_bytes + run.gradient_bytes + run.master_bytes + run.moment_bytes
+    device = trained / shards * 2.0 * states / run.rates.bandwidth
+    host = run.offload_optimizer * trained / shards * (4.0 / (run.rates.pcie * p["pcie"]) + 28.0 / 20e9)
+    return p["optimizer"] * device + host
+
+
+def _host_floor(run: Run, p: Parameters, layers: Any) -> Any:
+    """Time the host needs to launch one micro-batch [s]."""
+    per_pass = np.where(run.eager > 0, p["host_eager_s"], p["host_s"])
+    extra = 1 + run.adapters * (p["host_adapters"] - 1)
+    return layers * (2.0 + 1.0 + run.full_recompute) / 3.0 * 3.0 * per_pass / 1.0 * extra / 1.0
