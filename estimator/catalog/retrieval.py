@@ -1,13 +1,17 @@
-"""Facts about vector search: number formats, defaults, vendors' sizing rules, host machines, fitted search rates."""
+"""Facts about text and vector search: tokens, formats, defaults, vendors' rules and prices, hosts, fitted rates."""
 
+import importlib
 import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from estimator.catalog.files import cached, number, rows, table
-from estimator.errors import UnknownName
+import numpy as np
+
+from estimator.catalog.files import cached, folders, number, rows, source_of, table
+from estimator.errors import InvalidInput, MissingExtra, UnknownName, clipped
+from estimator.formulas.corpus import tokens_from_bytes
 from estimator.formulas.retrieval import SearchRates
 from estimator.paths import data_folder, presets
 from estimator.records import Basis, Source
@@ -148,3 +152,159 @@ def fitted_rates(group: str) -> tuple[SearchRates, float]:
     """Search rates of a group and the clock they hold at [Hz]."""
     entry = retrieval_fit()["groups"][group]
     return SearchRates(**entry["rates"]), float(entry["clock_hz"])
+
+
+@dataclass(frozen=True, slots=True)
+class StorePrice:
+    """What a managed vector store costs at one date; `None` is not charged or not known [USD].
+
+    per_hour: of a machine of fixed size; read and write units as the provider defines them
+    """
+
+    provider: str
+    plan: str
+    per_hour: float | None
+    per_gb_month: float | None
+    per_million_dimensions_month: float | None
+    per_million_read_units: float | None
+    per_million_write_units: float | None
+    minimum_per_month: float | None
+    vcpus: float | None
+    memory_gib: float | None
+    valid_from: str
+    source: Source
+    note: str
+
+
+PRICE_COLUMNS = {
+    "per_hour": "usd_per_hour",
+    "per_gb_month": "storage_usd_per_gb_month",
+    "per_million_dimensions_month": "dimensions_usd_per_million_month",
+    "per_million_read_units": "read_units_usd_per_million",
+    "per_million_write_units": "write_units_usd_per_million",
+    "minimum_per_month": "minimum_usd_per_month",
+    "vcpus": "vcpus",
+    "memory_gib": "memory_gib",
+}
+
+
+@cached
+def store_prices(provider: str) -> tuple[StorePrice, ...]:
+    """All dated prices of a managed vector store, the newest first.
+
+    >>> store_prices("pinecone")[0].per_gb_month
+    0.33
+    """
+    files = [path for folder in folders("prices") for path in [folder / "vector_stores.csv"] if path.is_file()]
+    entries = [row for path in files for row in rows(path, ("provider", "plan", *PRICE_COLUMNS.values()))]
+    chosen = [row for row in entries if row["provider"] == provider.lower()]
+    if not chosen:
+        raise UnknownName("vector store", provider, {row["provider"] for row in entries}, "See hardware/README.md.")
+    return tuple(sorted(map(_store_price, chosen), key=lambda price: price.valid_from, reverse=True))
+
+
+def _store_price(row: dict[str, str]) -> StorePrice:
+    figures = {name: number(row[column], f"vector_stores.csv: {column}") for name, column in PRICE_COLUMNS.items()}
+    return StorePrice(
+        provider=row["provider"],
+        plan=row["plan"],
+        valid_from=row["valid_from"],
+        source=source_of(row),
+        note=row["note"],
+        **figures,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TextRatio:
+    """Tokens a tokenizer makes of a kind of text. known: whether this very pair was counted."""
+
+    tokens_per_word: float
+    bytes_per_token: float
+    known: bool
+    source: Source
+
+
+def text_kinds() -> tuple[str, ...]:
+    """Kinds of text that were counted."""
+    return tuple(dict.fromkeys(row["text_kind"] for row in _text_rows()))
+
+
+def text_ratio(text_kind: str = "english prose", tokenizer: str = "") -> TextRatio:
+    """Counted ratios of a tokenizer; for one that was not counted, the median of those that were.
+
+    >>> text_ratio("english prose", "llama3").tokens_per_word
+    1.211
+    >>> text_ratio("python code", "some-new-tokenizer").known
+    False
+    """
+    kind = [row for row in _text_rows() if row["text_kind"] == text_kind.lower()]
+    if not kind:
+        raise UnknownName("kind of text", text_kind, text_kinds(), f"Known are {', '.join(text_kinds())}.")
+    own = [row for row in kind if row["tokenizer"] == tokenizer.lower().replace("-", "_")]
+    per_word, per_token = (
+        float(np.median([float(row[column]) for row in own or kind]))
+        for column in ("tokens_per_word", "bytes_per_token")
+    )
+    return TextRatio(per_word, per_token, bool(own), source_of(kind[0]))
+
+
+@cached
+def _text_rows() -> list[dict[str, str]]:
+    return rows(presets() / "text_tokens.csv", ("text_kind", "tokenizer", "tokens_per_word", "bytes_per_token"))
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """A measured folder or file of UTF-8 text. counted: by the tokenizer itself, not by a ratio."""
+
+    documents: int
+    text_bytes: int
+    words: int
+    tokens: float
+    counted: bool
+
+
+TEXT_SUFFIXES = frozenset((".txt", ".md", ".rst", ".html", ".csv", ".json", ".jsonl", ".xml", ".py", ".tex", ""))
+
+
+def measure_corpus(
+    path: str | Path, tokenizer_json: str | Path | None = None, text_kind: str = "english prose"
+) -> Corpus:
+    """Documents, bytes, words and tokens under a path; by the user's tokenizer if given, else by measured ratios.
+
+    Raises InvalidInput when nothing readable lies there, MissingExtra when `tokenizers` is not installed.
+    """
+    root = Path(path)
+    files = [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.is_file())
+    texts = [_text(file) for file in files if file == root or file.suffix.lower() in TEXT_SUFFIXES]
+    if not texts:
+        raise InvalidInput(f"no text files at {clipped(str(path))}; read are {', '.join(sorted(TEXT_SUFFIXES)[1:])}")
+    size = sum(len(text.encode()) for text in texts)
+    words = sum(len(text.split()) for text in texts)
+    if tokenizer_json is None:
+        tokens = float(tokens_from_bytes(size, text_ratio(text_kind).bytes_per_token))
+    else:
+        tokenizer = _tokenizer(tokenizer_json)
+        tokens = float(sum(len(tokenizer.encode(text, add_special_tokens=False).ids) for text in texts))
+    return Corpus(len(texts), size, words, tokens, tokenizer_json is not None)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise InvalidInput(f"cannot read {clipped(str(path))}: {error}") from None
+
+
+def _tokenizer(path: str | Path) -> Any:
+    try:
+        tokenizers = importlib.import_module("tokenizers")
+    except ImportError:
+        raise MissingExtra("tokenizers", "tokenizers") from None
+    if not Path(path).is_file():
+        raise InvalidInput(f"no tokenizer.json at {clipped(str(path))}")
+    try:
+        return tokenizers.Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises bare Exception
+        raise InvalidInput(f"{clipped(str(path))} is not a tokenizer.json: {error}") from None

@@ -166,7 +166,8 @@ def rule_bytes(
 class SearchRates:
     """How one core searches graphs and lists.
 
-    visits: vectors compared by a graph search with ef = M = 1 among 2^20 vectors [1]
+    visits: vectors compared per candidate of a graph with M = 1 among 2^20 vectors [1]
+    descent: candidates' worth of finding the right neighbourhood [1]
     ef_power, m_power, size_power: how that number grows with ef, M and log2(n) [1]
     bytes_per_s: rate at which scattered vectors are read and compared [B/s]
     overhead_bytes: what the fixed part of a comparison (latency, bookkeeping) is worth at that rate [B]
@@ -174,12 +175,15 @@ class SearchRates:
     request_s, result_s: per query and per returned item, outside the search [s]
     scan_bytes_per_s: rate of comparing vectors lying side by side [B/s]
     flop_per_s: matrix products, as in k-means [FLOP/s]
+    probe_s: per inverted list searched: its tables, its first bytes [s]
+    cache_bytes: of the processor [B]; cached_share: time of a comparison in it against one in memory [1]
     """
 
     visits: float
     ef_power: float
     m_power: float
     size_power: float
+    descent: float
     bytes_per_s: float
     overhead_bytes: float
     build_factor: float
@@ -187,17 +191,21 @@ class SearchRates:
     result_s: float
     scan_bytes_per_s: float
     flop_per_s: float
+    probe_s: float = 0.0
+    cache_bytes: float = 0.0
+    cached_share: float = 1.0
 
 
 def graph_visits(n: ArrayLike, m: ArrayLike, ef: ArrayLike, rates: SearchRates) -> Floats:
-    """Vectors compared by one search of a graph [1]: near-linear in ef, sub-linear in M, a power of log n.
+    """Vectors compared by one search of a graph [1]: v = visits (ef + descent)^a M^b (log2 n / 20)^c, then v n / (v + n).
 
-    Logarithmic growth is the claim of arXiv:1603.09320 section 4.2; the powers are fitted. Never more than n.
+    Logarithmic growth is the claim of arXiv:1603.09320 section 4.2; the powers are fitted. The last step says that
+    a search that would compare as many as there are meets the same ones again.
     """
     n, m, ef = floats(n, m, ef)
     size = np.log2(np.maximum(n, 2)) / REFERENCE_LOG2
-    visits = rates.visits * ef**rates.ef_power * m**rates.m_power * size**rates.size_power
-    return np.minimum(visits, n)
+    visits = rates.visits * (ef + rates.descent) ** rates.ef_power * m**rates.m_power * size**rates.size_power
+    return visits * n / (visits + n)
 
 
 def graph_search_s(
@@ -206,12 +214,15 @@ def graph_search_s(
     """One query of a graph, the service around it included [s of one core]; at least k candidates are kept."""
     ef, k = floats(ef, k)
     visits = graph_visits(n, m, np.maximum(ef, k), rates)
-    return rates.request_s + k * rates.result_s + visits * compare_s(code_bytes, rates)
+    return rates.request_s + k * rates.result_s + visits * compare_s(n, code_bytes, m, rates)
 
 
-def compare_s(code_bytes: ArrayLike, rates: SearchRates) -> Floats:
-    """Reading a vector somewhere in memory and its distance to the query [s of one core]."""
-    return (np.asarray(code_bytes, float) + rates.overhead_bytes) / rates.bytes_per_s
+def compare_s(n: ArrayLike, code_bytes: ArrayLike, m: ArrayLike, rates: SearchRates) -> Floats:
+    """Reading one of n vectors and its distance to the query [s of one core]; less when part of the index is cached."""
+    n, code_bytes = floats(n, code_bytes)
+    from_memory = (code_bytes + rates.overhead_bytes) / rates.bytes_per_s
+    cached = np.minimum(rates.cache_bytes / (n * (code_bytes + hnsw_link_bytes(m))), 1)
+    return from_memory * (1 - cached * (1 - rates.cached_share))
 
 
 def graph_build_s(
@@ -219,7 +230,7 @@ def graph_build_s(
 ) -> Floats:
     """Inserting n vectors one after the other, each a search with efC candidates [s of one core]."""
     visits = graph_visits(n, m, ef_construction, rates)
-    return np.asarray(n, float) * rates.build_factor * visits * compare_s(code_bytes, rates)
+    return np.asarray(n, float) * rates.build_factor * visits * compare_s(n, code_bytes, m, rates)
 
 
 def ivf_search_s(
@@ -231,10 +242,17 @@ def ivf_search_s(
     k: ArrayLike,
     rates: SearchRates,
 ) -> Floats:
-    """One query of inverted lists [s of one core]: all centroids are scanned, then n probes / lists codes."""
+    """One query of inverted lists [s of one core]: the nearest centroids, then n probes / lists codes.
+
+    Centroids are scanned, or searched as a graph (M = 32, ef = probes) where that is faster: faiss calls this
+    IVF..._HNSW32 and advises it from 65,536 lists on (wiki, Guidelines to choose an index).
+    """
     n, dim, code_bytes, lists, probes, k = floats(n, dim, code_bytes, lists, probes, k)
-    scanned = 4 * lists * dim + n * code_bytes * np.minimum(probes / lists, 1)
-    return rates.request_s + k * rates.result_s + scanned / rates.scan_bytes_per_s
+    scan = 4 * lists * dim / rates.scan_bytes_per_s
+    graph = graph_visits(lists, 32, probes, rates) * compare_s(lists, 4 * dim, 32, rates)
+    probes = np.minimum(probes, lists)
+    codes = n * code_bytes * probes / lists / rates.scan_bytes_per_s
+    return rates.request_s + k * rates.result_s + np.minimum(scan, graph) + probes * rates.probe_s + codes
 
 
 def ivf_build_s(

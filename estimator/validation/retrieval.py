@@ -1,0 +1,164 @@
+"""Retrieval cases: from a row's configuration to a prediction in the row's own metric.
+
+Read are n_vectors, dim, index, params, k and hardware. `recall` is a measurement, with one exception: where a graph's
+row states neither ef nor a search list, recall is the operating point it was tuned to, and ef follows from it.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from estimator.catalog.retrieval import Host, default, host, retrieval_fit
+from estimator.errors import InvalidInput
+from estimator.predict.retrieval import (
+    LIBRARIES,
+    SERVERS,
+    IndexPlan,
+    build_s,
+    process_memory_bytes,
+    queries_per_s,
+    query_s,
+)
+
+Row = Mapping[str, str]
+METRICS = {"memory_gb": "memory", "build_s": "build", "qps": "query", "latency_ms": "query"}
+ENGINE_WORDS = {"zilliz": "milvus", "elastic": "elasticsearch", "pgvec": "pgvector", "vamana": "diskann"}
+SPARSE_DIM = 10_000  # no embedding model makes dense vectors this wide
+FILTERED = re.compile(r"filter|mt_threshold|threshold_1|selector")
+# What a setting is called, in any engine's words: in lower case, underscores left out.
+SETTINGS = {
+    "m": "m|maxconnections|hnswm|connectivity|hnsw|maxdegreehnsw",
+    "ef_construction": "efc|efconstruction|efconstruct|expansionadd",
+    "ef": "ef|efsearch|hnswef|hnswefsearch|numcandidates|expansionsearch|efruntime",
+    "lists": "nlists?|lists|ivf|ncentroids",
+    "probes": "nprobes?|probes",
+    "degree": "r|maxdegree|bp|graphdegree",
+    "search_list": "ls|lsearch|searchlist|searchlistsize|lpq",
+    "build_list": "l|lbuild|buildlist|searchlistbuild",
+    "pq_bytes": "pq|pqm|pqbytes|codesize",
+}
+SETTING = re.compile(r"(?<![a-z])([a-z][a-z_]*)['\"]?\s*[=:]?\s*['\"]?(\d+(?:\.\d+)?)(?:x(\d))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One row's configuration. filtered: its time depends on filters that are not described."""
+
+    plan: IndexPlan
+    machine: Host
+    filtered: bool
+    assumed: bool
+
+
+def read_run(row: Row) -> Run:
+    """The configuration of a row. Raises EstimatorError, saying what is missing or not modelled."""
+    vectors, dim = _count(row, "n_vectors"), _count(row, "dim")
+    text = f"{row.get('index', '')} {row.get('params', '')}".lower()
+    if re.search(r"\bgpu|cagra", f"{text} {row.get('hardware', '').lower()}"):
+        raise InvalidInput("searches on a GPU are not modelled")
+    index, assumed = _index(text, sparse=dim >= SPARSE_DIM)
+    filtered = bool(FILTERED.search(text))
+    plan = IndexPlan(
+        vectors,
+        dim,
+        index=index,
+        dtype=_dtype(text),
+        engine=_engine(text),
+        k=_count(row, "k") if row.get("k") else default("k"),
+        metadata_bytes=default("filter_bytes") if filtered else 0.0,
+        nonzeros=default("sparse_nonzeros") if dim >= SPARSE_DIM else None,
+    )
+    settings: dict[str, Any] = _settings(text)
+    plan = _tuned(replace(plan, **settings), row)
+    return Run(plan, host(row.get("hardware", "")), filtered, assumed)
+
+
+def _count(row: Row, column: str) -> float:
+    try:
+        value = float(row.get(column, ""))
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1e15:
+        raise InvalidInput(f"the case states no usable {column!r}")
+    return value
+
+
+def _index(text: str, sparse: bool) -> tuple[str, bool]:
+    """Name of the index, and whether it is a guess from a graph's parameters."""
+    code = _code(text)
+    if sparse:
+        return ("hnsw" if re.search(r"hnsw|ef", text) else "flat"), True
+    if re.search(r"\bivf|ivf\d|ivf(?:flat|pq|sq)|inverted", text):
+        return "ivf" + code, False
+    if "hnsw" in text:
+        return "hnsw" + code, False
+    if "vamana" in text or re.search(r"\br\d+_l\d+", text):
+        return "vamana" + code, not re.search("vamana|diskann", text)
+    if "diskann" in text:
+        return "diskann", False
+    if re.search(r"\bbp\d+_", text.replace("_bp", " bp")):
+        return "vamana" + code, True
+    if re.search(r"\bflat\b|brute|exact|\blinear", text):
+        return "flat" + code, False
+    raise InvalidInput(f"nothing is known about how large or fast the index {text.split()[0]!r} is")
+
+
+def _code(text: str) -> str:
+    found = re.search(
+        r"(?<![a-z])(sq8|int8|sq4|sqfp16|fp16|pq|binary)(?![a-z])|(?<=ivf)(pq)|(?<=_)(sq8)|\b(pq)\d", text
+    )
+    name = next((group for group in found.groups() if group), "") if found else ""
+    return {"": "", "int8": "-sq8", "sqfp16": "-fp16"}.get(name, f"-{name}")
+
+
+def _dtype(text: str) -> str:
+    found = re.search(r"uint8|float16|halfvec|bfloat16", text)
+    return {"halfvec": "float16"}.get(found[0], found[0]) if found else "float32"
+
+
+def _engine(text: str) -> str:
+    names = {**ENGINE_WORDS, **{name: name for name in (*LIBRARIES, *SERVERS)}}
+    return next((engine for word, engine in names.items() if word in text), "faiss")
+
+
+def _settings(text: str) -> dict[str, float]:
+    """Every setting the text states, whatever it is called there; `pq64x4` is 64 pieces of 4 bits."""
+    found = {}
+    for name, number, bits in SETTING.findall(text):
+        setting = _known(name.replace("_", "")) or _known(name.strip("_").split("_")[-1])
+        if setting:
+            found[setting] = float(number) * (float(bits) / 8 if bits else 1.0)
+    return found
+
+
+def _known(name: str) -> str | None:
+    return next((setting for setting, words in SETTINGS.items() if re.fullmatch(words, name)), None)
+
+
+def _tuned(plan: IndexPlan, row: Row) -> IndexPlan:
+    """ef from the recall it was tuned to, where a graph's row does not say."""
+    graph = plan.index.startswith(("hnsw", "vamana", "diskann"))
+    if not graph or plan.ef is not None or plan.search_list is not None or not row.get("recall"):
+        return plan
+    missed = max(1.0 - float(row["recall"]), 1e-4)
+    law = retrieval_fit()["operating_point"]
+    ef = float(np.clip((law["missed_at_ef_1"] / missed) ** (1.0 / law["power"]), 10, 2000))
+    return replace(plan, ef=ef, search_list=ef)
+
+
+def predict(run: Run, metric: str) -> float:
+    """The run's metric, in its unit. Raises EstimatorError for a metric or a search that is not modelled."""
+    if metric not in METRICS:
+        raise InvalidInput(f"no retrieval metric is called {metric!r}; known are {', '.join(METRICS)}")
+    if metric == "memory_gb":
+        return float(process_memory_bytes(run.plan, run.machine)) / 1e9
+    if run.filtered or run.plan.nonzeros is not None:
+        raise InvalidInput("times of filtered and of sparse searches are not modelled")
+    if metric == "build_s":
+        return float(build_s(run.plan, run.machine))
+    return (
+        float(queries_per_s(run.plan, run.machine)) if metric == "qps" else 1e3 * float(query_s(run.plan, run.machine))
+    )
