@@ -142,6 +142,7 @@ class RagPlan(Plan):
     index: str
     vector_dtype: str
     vector_store: str
+    index_cores: Amount = amount("1", 1, 100_000)
     top_k: Amount = amount("1", 1, 10_000, "prompt length")
     rerank_model: str
     rerank_candidates: Amount = amount("1", 1, 100_000)

@@ -72,6 +72,8 @@ def _bits_from(key: str) -> float | None:
     if found is None or not 1 <= float(found[1]) <= 64:
         return None
     bits = float(found[1])
+    if bits > 8 and bits not in (16, 32, 64):  # a typing slip, such as bf61, not a format
+        return None
     if _GGUF.match(key):
         return bits + 0.5  # a 16-bit scale per 32 weights
     if group and bits < 16:

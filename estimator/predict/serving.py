@@ -4,7 +4,8 @@ Lengths, batches and rates may be arrays, which broadcast; the answer for an arr
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,15 +13,15 @@ from numpy.typing import ArrayLike, NDArray
 from estimator.catalog.engines import serving_fit
 from estimator.errors import DoesNotFit, InvalidInput
 from estimator.formulas import queueing
-from estimator.formulas.serving import Pass, adapter_params, continuous_requests_per_s, forward_pass, kv_slots
+from estimator.formulas.serving import Pass, adapter_params, kv_slots
 from estimator.predict import serving_memory as memory
+from estimator.predict.serving_load import MOST_USE, Load, Times, batch_prefill_s
 from estimator.predict.serving_machine import ServingPlan, machine
 from estimator.predict.serving_time import Constants, Machine, pass_s
 from estimator.records import Accelerator, Architecture, Cluster
 
 Floats = NDArray[np.float64]
 
-MOST_SEQUENCES = 2048  # engines admit no more at once
 P90_NORMAL = 1.2816  # standard deviations above the mean of which a tenth lies
 
 
@@ -80,13 +81,15 @@ class Serving:
     energy_j_per_token: Floats
 
 
+@cache
 def constants(fold: str | None = None) -> Constants:
-    """Fitted constants by name; `fold` names a source to leave out."""
+    """Fitted constants by name, engines' factors among them as `phase@engine`; `fold` names what is left out."""
     fit = serving_fit()
-    if fold is None:
-        return {name: entry["value"] for name, entry in fit["parameters"].items()}
-    values: Mapping[str, float] = fit["folds"][fold]["parameters"]
-    return values
+    if fold is not None:
+        left_out: Mapping[str, float] = fit["folds"][fold]
+        return left_out
+    values = {name: entry["value"] for name, entry in fit["parameters"].items()}
+    return values | fit.get("engines", {})
 
 
 def prefill_s(
@@ -98,10 +101,9 @@ def prefill_s(
     batch: ArrayLike = 1.0,
 ) -> Floats:
     """Time to read `batch` prompts of which `cached_tokens` each are in a prefix cache, first token included [s]."""
-    prompt = np.asarray(prompt_tokens, float)
-    cached = np.minimum(np.asarray(cached_tokens, float), np.maximum(prompt - 1.0, 0.0))
-    work = forward_pass(arch, np.maximum(prompt - cached, 1.0), cached, batch, plan.cache.bytes)
-    return _timed(arch, cluster, plan, work)
+    load = _load(arch, plan, prompt_tokens, 1.0, cached_tokens)
+    together = _timed(load.batch_pass(batch), load, cluster, "prefill")
+    return batch_prefill_s(together, load.stages(batch))
 
 
 def decode_step_s(
@@ -111,15 +113,19 @@ def decode_step_s(
 
     With speculative decoding it is a token's share of a step that verifies several.
     """
-    tokens = plan.draft_accepted_tokens
-    work = forward_pass(arch, tokens, context_tokens, batch, plan.cache.bytes)
-    return _timed(arch, cluster, plan, work) / tokens
+    load = _load(arch, plan, context_tokens, 0.0, 0.0)
+    return _timed(load.step_pass(batch), load, cluster, "decode") / plan.draft_accepted_tokens
 
 
-def _timed(arch: Architecture, cluster: Cluster, plan: ServingPlan, work: Pass) -> Floats:
+def _load(arch: Architecture, plan: ServingPlan, prompt: ArrayLike, output: ArrayLike, cached: ArrayLike) -> Load:
+    return Load(arch, plan, *(np.asarray(value, float) for value in (prompt, output, cached)))
+
+
+def _timed(work: Pass, load: Load, cluster: Cluster, phase: str) -> Floats:
     found = constants()
-    on = machine(arch, cluster, plan)
-    return pass_s(work, on, found) + _adapters_s(arch, plan, work, on, found)
+    on = machine(load.arch, cluster, load.plan)
+    own = found.get(f"{phase}@{load.plan.facts.family}", 1.0)
+    return own * pass_s(work, on, found) + _adapters_s(load.arch, load.plan, work, on, found)
 
 
 def _adapters_s(arch: Architecture, plan: ServingPlan, work: Pass, on: Machine, found: Constants) -> Floats:
@@ -140,15 +146,13 @@ def serving(
     """Latency, throughput and memory of replicas of `plan` under `traffic`."""
     prompt, output = np.asarray(traffic.prompt_tokens, float), np.maximum(np.asarray(traffic.output_tokens, float), 1.0)
     held = memory_split(arch, cluster, plan)
-    slots = np.maximum(kv_slots(held.kv_available, sequence_bytes(arch, plan, prompt + output)), 1.0)
-    slots = np.minimum(slots, MOST_SEQUENCES)
-    load = Load(arch, cluster, plan, prompt, output, np.asarray(traffic.cached_tokens, float), slots)
-    capacity = load.requests_per_s(slots)
+    slots = slots_of(arch, plan, held, prompt + output)
+    load = _load(arch, plan, prompt, output, traffic.cached_tokens)
+    capacity = times(load, cluster, slots).requests_per_s(slots)
     replicas = np.ones(np.shape(capacity))
     if traffic.requests_per_s is not None:
         replicas = queueing.servers_for(traffic.requests_per_s, capacity, target_utilisation)
-    active, ttft, tpot, p90, rate = load.answer(traffic, capacity, replicas)
-    use = np.minimum(rate / capacity, 1.0)
+    active, ttft, tpot, p90, rate = _answer(load, cluster, traffic, slots, capacity, replicas)
     power = _power_w(cluster.accelerator, active) * plan.layout.accelerators
     return Serving(
         ttft_s=ttft,
@@ -170,86 +174,59 @@ def serving(
         fits=held.kv_available >= float(np.max(sequence_bytes(arch, plan, prompt + output))),
         accelerators=plan.layout.accelerators,
         replicas=replicas,
-        utilisation=use,
+        utilisation=np.minimum(rate / capacity, 1.0),
         energy_j_per_token=power / np.maximum(rate * output, 1e-12),
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
-    """One kind of request on one replica; `slots` sequences fit."""
+Answer = tuple[Floats, Floats, Floats, Floats, Floats]  # active, TTFT, TPOT, its 90th percentile, requests per second
 
-    arch: Architecture
-    cluster: Cluster
-    plan: ServingPlan
-    prompt: Floats
-    output: Floats
-    cached: Floats
-    slots: Floats
 
-    def step_s(self, batch: ArrayLike) -> Floats:
-        """Decode step in the middle of the output, without other requests' prompts [s]."""
-        return decode_step_s(self.arch, self.cluster, self.plan, self.prompt + self.output / 2.0, batch)
+def times(load: Load, cluster: Cluster, active: ArrayLike) -> Times:
+    """What prompts and steps cost with `active` slots kept full."""
+    work = load.shared_pass(active)
+    together = _timed(work, load, cluster, "prefill")
+    step = _timed(load.step_pass(active), load, cluster, "decode") / load.plan.draft_accepted_tokens
+    return Times(together, together / work.sequences, step, load.output, load.stages(active))
 
-    def prompt_s(self) -> Floats:
-        """One prompt among others: what it adds to the engine's work [s]."""
-        return prefill_s(self.arch, self.cluster, self.plan, self.prompt, self.cached)
 
-    def requests_per_s(self, batch: ArrayLike) -> Floats:
-        """Requests finished per second with `batch` slots kept full [1/s]."""
-        return continuous_requests_per_s(batch, self.output, self.prompt_s(), self.step_s(batch))
+def _answer(
+    load: Load, cluster: Cluster, traffic: Traffic, slots: Floats, capacity: Floats, replicas: Floats
+) -> Answer:
+    if traffic.batch is not None:
+        return _static(load, cluster, np.asarray(traffic.batch, float))
+    if traffic.requests_per_s is not None:
+        return _open(load, cluster, np.asarray(traffic.requests_per_s, float) / replicas, slots, capacity)
+    return _closed(load, cluster, np.asarray(1.0 if traffic.concurrency is None else traffic.concurrency, float), slots)
 
-    def tpot_s(self, batch: Floats, deviations: float = 0.0) -> Floats:
-        """Time per output token: a step and its share of the prompts that interrupt it [s].
 
-        deviations: standard deviations above the mean, as the number of interruptions is Poisson
-        """
-        found = constants()["interference"]
-        prompts = found * np.maximum(batch - 1.0, 0.0)
-        prompts = prompts + deviations * np.sqrt(prompts)
-        return self.step_s(batch) + prompts * self.prompt_s() / self.output
+def _static(load: Load, cluster: Cluster, batch: Floats) -> Answer:
+    ttft = prefill_s(load.arch, cluster, load.plan, load.prompt, load.cached, batch)
+    tpot = times(load, cluster, batch).step_s
+    return batch, ttft, tpot, tpot, batch / (ttft + (load.output - 1.0) * tpot)
 
-    def answer(
-        self, traffic: Traffic, capacity: Floats, replicas: Floats
-    ) -> tuple[Floats, Floats, Floats, Floats, Floats]:
-        """Active sequences, TTFT, TPOT, its 90th percentile, and requests per second of one replica."""
-        if traffic.batch is not None:
-            return self._static(np.asarray(traffic.batch, float))
-        if traffic.requests_per_s is not None:
-            return self._open(np.asarray(traffic.requests_per_s, float) / replicas, capacity)
-        return self._closed(np.asarray(1.0 if traffic.concurrency is None else traffic.concurrency, float))
 
-    def _static(self, batch: Floats) -> tuple[Floats, Floats, Floats, Floats, Floats]:
-        ttft = prefill_s(self.arch, self.cluster, self.plan, self.prompt, self.cached, batch)
-        tpot = self.step_s(batch)
-        return batch, ttft, tpot, tpot, batch / (ttft + (self.output - 1.0) * tpot)
+def _closed(load: Load, cluster: Cluster, clients: Floats, slots: Floats) -> Answer:
+    active = np.minimum(clients, slots if load.plan.facts.batching == "continuous" else 1.0)
+    found, cost = constants(), times(load, cluster, active)
+    ttft = cost.closed_ttft_s(clients, active, found)
+    return active, ttft, cost.tpot_s(active, found), cost.tpot_s(active, found, P90_NORMAL), cost.requests_per_s(active)
 
-    def _closed(self, clients: Floats) -> tuple[Floats, Floats, Floats, Floats, Floats]:
-        found = constants()
-        active = np.minimum(clients, self.slots)
-        rate = self.requests_per_s(active)
-        prompt = self.prompt_s()
-        use = np.minimum(rate * prompt, 0.98)
-        queued = (clients - active) / rate
-        wait = found["burst"] * (active - 1.0) / 2.0 * prompt + queueing.mg1_wait_s(use / prompt, prompt)
-        ttft = prompt + np.where(active > 1, wait + found["first_token"], 0.0) + queued
-        return active, ttft, self.tpot_s(active), self.tpot_s(active, P90_NORMAL), rate
 
-    def _open(self, rate: Floats, capacity: Floats) -> tuple[Floats, Floats, Floats, Floats, Floats]:
-        """Little's law closes the loop: as many are active as arrive while one is served."""
-        rate = np.minimum(rate, 0.999 * capacity)
-        low, high = np.ones(np.shape(rate * self.slots)), np.broadcast_to(self.slots, np.shape(rate * self.slots))
-        for _ in range(40):
-            middle = (low + high) / 2.0
-            enough = self.requests_per_s(middle) >= rate
-            low, high = np.where(enough, low, middle), np.where(enough, middle, high)
-        active, prompt = high, self.prompt_s()
-        service = self.slots / capacity
-        wait = queueing.mg1_wait_s(np.minimum(rate, 0.98 / prompt), prompt)
-        wait = wait + queueing.mmc_wait_s(self.slots, rate, service)
-        tpot = self.tpot_s(active)
-        ttft = prompt + constants()["first_token"] + wait
-        return active, ttft, tpot, self.tpot_s(active, P90_NORMAL), rate
+def _open(load: Load, cluster: Cluster, rate: Floats, slots: Floats, capacity: Floats) -> Answer:
+    """Little's law closes the loop: as many are active as arrive while one is served. Bisection on how many."""
+    rate = np.minimum(rate, 0.999 * capacity)
+    low, high = np.ones(np.shape(rate * slots)), np.broadcast_to(slots, np.shape(rate * slots))
+    for _ in range(40):
+        middle = (low + high) / 2.0
+        enough = times(load, cluster, middle).requests_per_s(middle) >= rate
+        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+    found, cost = constants(), times(load, cluster, high)
+    prompt = cost.prompt_s / cost.stages
+    wait = queueing.mg1_wait_s(np.minimum(rate, MOST_USE / prompt), prompt)
+    wait = wait + queueing.mmc_wait_s(slots, rate, slots / capacity)
+    ttft = cost.pass_s + found["first_token"] + wait
+    return high, ttft, cost.tpot_s(high, found), cost.tpot_s(high, found, P90_NORMAL), rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,20 +266,31 @@ def _longest(arch: Architecture, plan: ServingPlan, available: float) -> float:
     return float(np.floor(low))
 
 
+def slots_of(arch: Architecture, plan: ServingPlan, held: Memory, tokens: ArrayLike) -> Floats:
+    """Sequences of `tokens` served at once [1]: those whose cache fits, as many as the engine admits, one at least."""
+    fitting = kv_slots(held.kv_available, sequence_bytes(arch, plan, tokens))
+    return np.clip(fitting, 1.0, float(plan.facts.max_sequences))
+
+
 def sequence_bytes(arch: Architecture, plan: ServingPlan, tokens: ArrayLike) -> Floats:
     """Cache of one sequence on the accelerators that hold it [B]; attention replicas share out the sequences."""
     held = memory.kv_sequence_bytes(arch, tokens, plan.cache, plan.layout)
     return held / plan.layout.attention_replicas
 
 
-def smallest_fit(arch: Architecture, accelerator: Accelerator, plan: ServingPlan, most: int = 64) -> int:
-    """Fewest accelerators, a power of two as tensor-parallel group, that hold weights and one full-context sequence.
+def smallest_fit(
+    arch: Architecture,
+    accelerator: Accelerator,
+    plan: ServingPlan,
+    most: int = 64,
+    context_tokens: float | None = None,
+) -> int:
+    """Fewest accelerators, a power of two as tensor-parallel group, that hold weights and one long sequence.
 
+    context_tokens: that sequence's length, the LLM's whole context when not given [token]
     Raises DoesNotFit when `most` are not enough.
     """
-    from dataclasses import replace
-
-    context = arch.max_context or 4096
+    context = context_tokens or float(arch.max_context or 4096)
     tp = 1
     while tp <= most:
         cut = replace(plan, tp=tp)
@@ -311,7 +299,7 @@ def smallest_fit(arch: Architecture, accelerator: Accelerator, plan: ServingPlan
             return tp
         tp *= 2
     raise DoesNotFit(
-        f"{arch.name} in {plan.weight_precision} with {context:,} tokens of context does not fit {most} x "
+        f"{arch.name} in {plan.weight_precision} with {context:,.0f} tokens of context does not fit {most} x "
         f"{accelerator.title}. Use fewer bits, a shorter context or a larger accelerator."
     )
 

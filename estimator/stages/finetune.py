@@ -10,13 +10,22 @@ from estimator.stages.answer import Answer, Overhead, answer, calendar
 from estimator.stages.budget import monthly, one_off, people, upkeep
 from estimator.stages.question import Question
 from estimator.stages.service import Service, bare, serve
-from estimator.stages.training import Training, set_up
+from estimator.stages.training import ALONE, Copies, Training, set_up
 
 
 def estimate(question: Question) -> Estimate:
     """What a fine-tuned LLM needs and costs."""
     tokens = _training_tokens(question)
     return _managed(question, tokens) if question.accelerator is None else _own(question, tokens)
+
+
+def _copies(question: Question) -> Copies:
+    """Models the objective holds beside each other; adapters share their frozen base with the reference."""
+    choices = question.scenario.finetune
+    if choices.objective == "sft" or (choices.objective == "dpo" and choices.method != "full"):
+        return ALONE
+    trained, frozen = (question.setting(f"{choices.objective}/{kind}_copies") for kind in ("trained", "frozen"))
+    return Copies(trained.value, frozen.value)
 
 
 def training_plan(question: Question) -> TrainingPlan:
@@ -38,7 +47,7 @@ def training_plan(question: Question) -> TrainingPlan:
 
 
 def _own(question: Question, tokens: Quantity) -> Estimate:
-    training = set_up(question, training_plan(question), question.count)
+    training = set_up(question, training_plan(question), question.count, _copies(question))
     run_s, generation_s = _run(question, training, tokens)
     once = derive("one run on accelerators", "s", sum_of, training=run_s, generation=generation_s)
     all_s = derive("all attempts on accelerators", "s", product, once=once, attempts=question.amount("attempts"))

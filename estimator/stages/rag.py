@@ -11,7 +11,8 @@ from estimator.formulas import corpus, effort, money
 from estimator.formulas.arithmetic import product, sum_of
 from estimator.predict import retrieval
 from estimator.predict.retrieval import IndexPlan
-from estimator.predict.serving import ServingPlan, embedding_sequences_per_s, interval, prefill_s, rerank_s
+from estimator.predict.serving import embedding_sequences_per_s, interval, prefill_s, rerank_s
+from estimator.predict.serving_machine import ServingPlan
 from estimator.quantities import Floats, Quantity, computed, derive, off, total
 from estimator.records import Accelerator, Architecture, Cluster
 from estimator.results import Estimate, Line
@@ -22,8 +23,8 @@ from estimator.stages.question import Question
 from estimator.stages.service import Service, bare, serve
 
 EMBEDDING_ENGINE = "sentence-transformers"
+PROCESSOR = "cpu-xeon-8480"  # embeds when there is no accelerator at hand
 EMBEDDING_BATCH = 64  # large enough that a longer one gains little
-INDEX_HOST = "8 vCPU"  # a usual cloud machine; vector search runs on processors
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +50,6 @@ class Embedding:
     usd: Quantity
     query_s: Quantity
     query_usd: Quantity
-    dim: Quantity
 
 
 def estimate(question: Question) -> Estimate:
@@ -108,23 +108,27 @@ def index_plan(question: Question, vectors: Floats) -> IndexPlan:
     """The index the scenario describes, over so many vectors."""
     choices = question.scenario.rag
     return IndexPlan(
-        vectors, embedding_dim(question), index=choices.index, dtype=choices.vector_dtype, k=choices.top_k.value
+        vectors, _dim(question).value, index=choices.index, dtype=choices.vector_dtype, k=choices.top_k.value
     )
 
 
-def embedding_dim(question: Question) -> int:
-    """Dimensions of a vector."""
+def _dim(question: Question) -> Quantity:
+    """Dimensions of a vector [1]."""
     name = question.scenario.rag.embedding_model
-    if ":" in name:
-        return api_price(name).embedding_dim or 1536
-    return architecture(name).hidden
+    if ":" not in name:
+        encoder = architecture(name)
+        return question.fact("dimensions", encoder.hidden, "1", encoder.basis, *encoder.sources)
+    found = api_price(name)
+    if found.embedding_dim is None:
+        raise InvalidInput(f"{name} is not known to make embeddings; `estimator catalog apis` lists those that do")
+    return question.fact("dimensions", found.embedding_dim, "1", "published", found.source)
 
 
 def _index(question: Question, chunks: Quantity) -> tuple[Quantity, Quantity, Quantity, Quantity]:
     """Memory and disk [B], build and search time [s]."""
-    plan, machine = index_plan(question, chunks.column), host(INDEX_HOST)
-    dim = question.fact("dimensions", embedding_dim(question), "1")
-    inputs = {"vectors": chunks, "dim": dim}
+    cores = question.amount("index_cores")
+    plan, machine = index_plan(question, chunks.column), host(f"{cores.value:.0f} vCPU")
+    inputs = {"vectors": chunks, "dim": _dim(question)}
 
     def timed(name: str, column: Floats, what: str) -> Quantity:
         down, up = retrieval.interval(what, plan, machine)
@@ -150,7 +154,7 @@ def _device(question: Question) -> Accelerator:
     named = question.scenario.rag.embedding_accelerator
     if named:
         return named_accelerator(named)
-    return question.accelerator or named_accelerator("cpu-xeon-8480")
+    return question.accelerator or named_accelerator(PROCESSOR)
 
 
 def _embedding_on_own(question: Question, encoder: Architecture, device: Accelerator, base: KnowledgeBase) -> Embedding:
@@ -174,7 +178,6 @@ def _embedding_on_own(question: Question, encoder: Architecture, device: Acceler
         derive("embedding", "USD", money.machine_usd, machine_s=device_s, usd_per_hour=price),
         query,
         derive("embedding of a question", "USD", money.machine_usd, machine_s=query, usd_per_hour=price),
-        question.fact("dimensions", encoder.hidden, "1"),
     )
 
 
@@ -190,7 +193,7 @@ def _price_of(question: Question, device: Accelerator) -> Quantity:
     """Price of an hour of the embedding device: the accelerator's, or a machine's of so many cores."""
     if device == question.accelerator:
         return question.usd_per_hour
-    cores = question.fact("cores of the embedding machine", 8.0, "1", "assumed")
+    cores = question.amount("index_cores")
     return derive("embedding machine", "USD/h", product, cores=cores, each=question.amount("cpu_usd_per_core_hour"))
 
 
@@ -208,7 +211,6 @@ def _embedding_by_api(question: Question, name: str, base: KnowledgeBase) -> Emb
         derive("embedding", "USD", money.token_usd, tokens=base.embedded_tokens, usd_per_mtok=price),
         question.unknown("embedding of a question", "s", "an API's latency is the provider's to tell"),
         derive("embedding of a question", "USD", money.token_usd, tokens=asked, usd_per_mtok=price),
-        question.fact("dimensions", found.embedding_dim or 1536, "1"),
     )
 
 
@@ -267,9 +269,7 @@ def _lines(
 ) -> list[Line]:
     once = question.fact("whole corpus", 1.0, "1", "analytic")
     sent = question.amount("requests_per_month")
-    core_s = derive(
-        "index build on cores", "s", product, wall=base.build_s, cores=question.fact("index cores", 8.0, "1", "assumed")
-    )
+    core_s = derive("index build on cores", "s", product, wall=base.build_s, cores=question.amount("index_cores"))
     evaluation = question.amount("rag_evaluation_samples")
     return [
         people(question, "ingestion, index and evaluation", hours),

@@ -1,5 +1,6 @@
 """What answering requests takes: latency, throughput, replicas and money, on own accelerators or behind an API."""
 
+import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -7,7 +8,8 @@ from estimator.catalog.prices import ApiPrice
 from estimator.errors import DoesNotFit
 from estimator.formulas import money, prompting
 from estimator.formulas.arithmetic import product, quotient
-from estimator.predict.serving import Serving, ServingPlan, Traffic, interval, serving, smallest_fit
+from estimator.predict.serving import Serving, Traffic, interval, serving, smallest_fit
+from estimator.predict.serving_machine import ServingPlan
 from estimator.quantities import Floats, Quantity, computed, derive, off
 from estimator.records import Accelerator, Architecture
 from estimator.results import Line
@@ -59,12 +61,12 @@ def serve(
     return _on_own(question, prompt_tokens, output_tokens, cached_tokens, adapters)
 
 
-def replica_plan(question: Question, adapters: int = 0) -> ServingPlan:
-    """The smallest replica that holds the LLM; DoesNotFit when the accelerators given are too few."""
+def replica_plan(question: Question, context_tokens: float, adapters: int = 0) -> ServingPlan:
+    """The smallest replica that holds the LLM and such a request; DoesNotFit when more were needed than given."""
     choices = question.scenario.serving
     plan = ServingPlan(weight_precision=choices.weight_precision, engine=choices.engine, adapters=adapters)
     llm, device = question.own_llm(), question.own_accelerator()
-    count = _smallest(llm, device, plan)
+    count = _smallest(llm, device, plan, 2.0 ** math.ceil(math.log2(context_tokens)))
     if question.count is not None and count > question.count:
         raise DoesNotFit(
             f"serving {llm.name} in {choices.weight_precision} needs {count} x {device.name}, {question.count} given: "
@@ -74,12 +76,12 @@ def replica_plan(question: Question, adapters: int = 0) -> ServingPlan:
 
 
 @lru_cache(maxsize=256)
-def _smallest(llm: Architecture, device: Accelerator, plan: ServingPlan) -> int:
-    return smallest_fit(llm, device, plan)
+def _smallest(llm: Architecture, device: Accelerator, plan: ServingPlan, context_tokens: float) -> int:
+    return smallest_fit(llm, device, plan, context_tokens=context_tokens)
 
 
 def _on_own(question: Question, prompt: Quantity, output: Quantity, cached: Quantity, adapters: int) -> Service:
-    plan = replica_plan(question, adapters)
+    plan = replica_plan(question, prompt.high + output.high, adapters)
     lengths = {"prompt_tokens": prompt, "output_tokens": output, "cached_tokens": cached}
     traffic = Traffic(**{name: quantity.column for name, quantity in lengths.items()})
     found = serving(question.own_llm(), question.cluster(plan.tp), plan, traffic)

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from estimator.errors import DoesNotFit
+from estimator.formulas import transformer
 from estimator.formulas.arithmetic import quotient
 from estimator.predict.training import TrainingPlan, TrainingStep, best_layout, interval, training_step
 from estimator.quantities import Quantity, computed, derive, off
-from estimator.records import Cluster
+from estimator.records import Architecture, Cluster
 from estimator.stages.question import Question
 
 MOST_ACCELERATORS = 65_536
@@ -39,10 +40,26 @@ class Training:
         return derive("training time", "s", quotient, dividend=device_s, divisor=self.accelerators)
 
 
-def set_up(question: Question, plan: TrainingPlan, count: int | None) -> Training:
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """Models held beside each other: `trained` alike, and `frozen` ones in 16 bits, spread over the accelerators."""
+
+    trained: float = 1.0
+    frozen: float = 0.0
+
+    def memory_bytes(self, llm: Architecture, cluster: Cluster, step: TrainingStep) -> float:
+        """Peak memory of one accelerator with all of them [B]."""
+        return float(self.trained * step.memory.total + self.frozen * 2 * transformer.params(llm) / cluster.count)
+
+
+ALONE = Copies()
+
+
+def set_up(question: Question, plan: TrainingPlan, count: int | None, copies: Copies = ALONE) -> Training:
     """The best layout on `count` accelerators, or on the fewest that hold it; DoesNotFit says what would."""
-    cluster, chosen = _fitted(question, plan, count)
+    cluster, chosen = _fitted(question, plan, count, copies)
     step = training_step(question.own_llm(), cluster, chosen)
+    held = copies.memory_bytes(question.own_llm(), cluster, step)
     inputs = question.machine_facts()
     time_down, time_up = interval("time")
     memory_down, memory_up = interval("memory")
@@ -51,7 +68,7 @@ def set_up(question: Question, plan: TrainingPlan, count: int | None) -> Trainin
     )
     seconds = off(seconds, "training time", time_down, time_up)
     one = question.fact("one token", 1.0, "token", "analytic")
-    memory = computed("peak training memory", "B", float(step.memory.total), training_step, **inputs)
+    memory = computed("peak training memory", "B", held, training_step, **inputs)
     return Training(
         chosen,
         cluster,
@@ -62,23 +79,35 @@ def set_up(question: Question, plan: TrainingPlan, count: int | None) -> Trainin
     )
 
 
-def _fitted(question: Question, plan: TrainingPlan, count: int | None) -> tuple[Cluster, TrainingPlan]:
+def _fitted(question: Question, plan: TrainingPlan, count: int | None, copies: Copies) -> tuple[Cluster, TrainingPlan]:
     llm = question.own_llm()
     if count is None:
-        return _smallest(question, plan)
+        return _smallest(question, plan, copies)
     cluster = question.cluster(count)
     try:
-        return cluster, best_layout(llm, cluster, plan)
+        return cluster, _layout(llm, cluster, plan, copies)
     except DoesNotFit as error:
-        raise DoesNotFit(f"{error} {_what_would(question, plan)}") from None
+        raise DoesNotFit(f"{error} {_what_would(question, plan, copies)}") from None
 
 
-def _smallest(question: Question, plan: TrainingPlan) -> tuple[Cluster, TrainingPlan]:
+def _layout(llm: Architecture, cluster: Cluster, plan: TrainingPlan, copies: Copies) -> TrainingPlan:
+    chosen = best_layout(llm, cluster, plan)
+    held = copies.memory_bytes(llm, cluster, training_step(llm, cluster, chosen)) if copies != ALONE else 0.0
+    if held > cluster.accelerator.memory_bytes:
+        raise DoesNotFit(
+            f"training {llm.name} with {copies.trained + copies.frozen:g} models beside each other needs "
+            f"{held / 2**30:,.0f} GiB of each {cluster.accelerator.name}, which has "
+            f"{cluster.accelerator.memory_bytes / 2**30:,.0f} GiB."
+        )
+    return chosen
+
+
+def _smallest(question: Question, plan: TrainingPlan, copies: Copies) -> tuple[Cluster, TrainingPlan]:
     problem: DoesNotFit | None = None
     for count in _counts():
         cluster = question.cluster(count)
         try:
-            return cluster, best_layout(question.own_llm(), cluster, plan)
+            return cluster, _layout(question.own_llm(), cluster, plan, copies)
         except DoesNotFit as error:
             problem = error
     raise DoesNotFit(f"{problem} Even {MOST_ACCELERATORS:,} of them do not hold it.")
@@ -91,9 +120,9 @@ def _counts() -> Iterator[int]:
         count *= 2
 
 
-def _what_would(question: Question, plan: TrainingPlan) -> str:
+def _what_would(question: Question, plan: TrainingPlan, copies: Copies) -> str:
     try:
-        cluster, _ = _smallest(question, plan)
+        cluster, _ = _smallest(question, plan, copies)
     except DoesNotFit:
         return "No number of them does."
     return f"The smallest that fits is {cluster.count} x {cluster.accelerator.name}."

@@ -1,0 +1,128 @@
+"""Whatever is wrong: exit 2, one helpful line on stderr, nothing on stdout, no file."""
+
+import json
+
+import pytest
+
+from estimator.cli import main
+
+DEEP = "[" * 50_000 + "]" * 50_000
+GOOD = {
+    "model_type": "llama",
+    "hidden_size": 4096,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "intermediate_size": 11008,
+    "vocab_size": 32000,
+}
+ASK = ["compare", "--model", "7b", "--gpu", "a100"]
+CASES = {
+    "no command": ([], "COMMAND"),
+    "unknown command": (["compair"], "compare"),
+    "nothing asked": (["compare"], "--model 7b --gpu a100"),
+    "unknown option": ([*ASK, "--formt", "json"], "--format"),
+    "unknown format": ([*ASK, "--format", "xml"], "json"),
+    "unknown stage": (["estimate", "finetunning", "--model", "7b", "--gpu", "a100"], "finetune"),
+    "unknown model": (["compare", "--model", "llama-3.1-9b-x", "--gpu", "a100"], "llama-3.1-8b"),
+    "unknown gpu": (["compare", "--model", "7b", "--gpu", "a10000"], "a100"),
+    "no such size": (["compare", "--model", "-7b", "--gpu", "a100"], "--model"),
+    "zero size": (["compare", "--model", "0b", "--gpu", "a100"], "0b"),
+    "absurd size": (["compare", "--model", "900000000b", "--gpu", "a100"], "900000000b"),
+    "zero gpus": (["compare", "--model", "7b", "--gpu", "0xa100"], "0"),
+    "negative gpus": (["compare", "--model", "7b", "--gpu", "a100", "--gpus", "-4"], "-4"),
+    "half a gpu": (["compare", "--model", "7b", "--gpu", "a100", "--gpus", "1.5"], "whole number"),
+    "gpus not a number": (["compare", "--model", "7b", "--gpu", "a100", "--gpus", "many"], "must be a number"),
+    "negative price": ([*ASK, "--price-per-hour", "-1"], "between 0"),
+    "price not a number": ([*ASK, "--price-per-hour", "cheap"], "must be a number"),
+    "price is nan": ([*ASK, "--price-per-hour", "nan"], "must be a number"),
+    "infinite price": ([*ASK, "--price-per-hour", "inf"], "between 0"),
+    "set without value": ([*ASK, "--set", "samples"], "NAME=VALUE"),
+    "set unknown": ([*ASK, "--set", "sampels=3"], "samples"),
+    "set negative": ([*ASK, "--set", "samples=-3"], "between 1"),
+    "set nan": ([*ASK, "--set", "samples=nan"], "between 1"),
+    "set huge": ([*ASK, "--set", "epochs=1e300"], "between"),
+    "set wrong choice": ([*ASK, "--set", "method=lorra"], "lora"),
+    "set range upside down": ([*ASK, "--set", "samples=9..5..1"], "does not hold"),
+    "unknown index": ([*ASK, "--set", "index=hnws"], "hnsw"),
+    "unknown embedding": ([*ASK, "--set", "embedding_model=bge-bas"], "bge-base"),
+    "unknown engine": ([*ASK, "--set", "weight_precision=bf61"], "bf16"),
+    "unknown grid": ([*ASK, "--set", "grid=atlantis"], "atlantis"),
+    "unknown provider": ([*ASK, "--provider", "awss"], "aws"),
+    "unknown api": (["compare", "--api", "openai:gpt-4o-mimi"], "gpt-4o-mini"),
+    "api without colon": (["compare", "--api", "gpt"], "gpt"),
+    "no scenario file": ([*ASK, "--scenario", "/nonexistent.toml"], "cannot read"),
+    "no facts folder": ([*ASK, "--facts", "/nonexistent"], "nonexistent"),
+    "no output folder": ([*ASK, "--output", "/nonexistent/out.txt"], "cannot write"),
+    "overlap too long": ([*ASK, "--set", "overlap_tokens=500"], "less than chunk_tokens"),
+    "does not fit": (
+        ["estimate", "finetune", "--model", "70b", "--gpu", "1xt4", "--set", "method=full"],
+        "smallest that fits",
+    ),
+    "context too short": (
+        ["estimate", "prompt", "--model", "llama-2-7b", "--gpu", "a100", "--set", "examples=100"],
+        "fewer or shorter",
+    ),
+    "no case file": (["validate", "--cases", "/nonexistent.csv"], "nonexistent"),
+    "unknown catalogue": (["catalog", "gpus"], "accelerators"),
+    "nothing matches": (["catalog", "llms", "zzzz"], "nothing"),
+}
+
+
+@pytest.mark.parametrize(("argv", "says"), CASES.values(), ids=CASES)
+def test_one_line_and_exit_2(argv, says, capsys):
+    status = main(argv)
+    shown = capsys.readouterr()
+
+    assert status == 2
+    assert shown.out == ""
+    assert len(shown.err.splitlines()) == 1
+    assert says in shown.err
+    assert shown.err.startswith("estimator: ")
+
+
+FILES = {
+    "not json": "hello {",
+    "empty": "",
+    "a list": "[1, 2]",
+    "nested": DEEP,
+    "huge": "{" + " " * 5_000_000 + "}",
+    "no layers": json.dumps({k: v for k, v in GOOD.items() if k != "num_hidden_layers"}),
+    "unknown type": json.dumps(GOOD | {"model_type": "perceiver9000"}),
+    "negative": json.dumps(GOOD | {"hidden_size": -4096}),
+    "zero heads": json.dumps(GOOD | {"num_attention_heads": 0}),
+    "heads do not divide": json.dumps(GOOD | {"num_attention_heads": 33}),
+    "absurd": json.dumps(GOOD | {"hidden_size": 10**12}),
+    "text for a number": json.dumps(GOOD | {"vocab_size": "many"}),
+    "nan": json.dumps(GOOD)[:-1] + ', "num_key_value_heads": NaN}',
+}
+
+
+@pytest.mark.parametrize("content", FILES.values(), ids=FILES)
+def test_a_bad_config_is_one_line(content, tmp_path, capsys):
+    path = tmp_path / "config.json"
+    path.write_text(content)
+
+    status = main(["compare", "--model", str(path), "--gpu", "a100"])
+    shown = capsys.readouterr()
+
+    assert status == 2
+    assert shown.out == ""
+    assert len(shown.err.splitlines()) == 1
+    assert "config" in shown.err
+
+
+@pytest.mark.parametrize("content", ["samples = ", "[finetune]\nsampels = 3", "samples = 'x'", "\x00"])
+def test_a_bad_scenario_is_one_line(content, tmp_path, capsys):
+    path = tmp_path / "scenario.toml"
+    path.write_text(content)
+
+    assert main([*ASK, "--scenario", str(path)]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_failed_write_leaves_nothing(tmp_path):
+    target = tmp_path / "folder"
+    target.mkdir()
+
+    assert main([*ASK, "--output", str(target)]) == 2
+    assert list(tmp_path.iterdir()) == [target]

@@ -1,0 +1,92 @@
+"""Each command answers in each format, help needs nothing heavy, and a wheel carries its data."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+
+import pytest
+
+from estimator.cli import main
+
+ASK = ["--model", "7b", "--gpu", "a100"]
+
+
+@pytest.mark.parametrize("style", ["table", "json", "csv", "markdown"])
+@pytest.mark.parametrize("command", [["compare"], ["estimate", "rag"], ["catalog", "accelerators"]])
+def test_every_format(command, style, capsys):
+    asked = [] if command[0] == "catalog" else ASK
+    assert main([*command, *asked, "--format", style]) == 0
+    shown = capsys.readouterr()
+
+    assert shown.err == ""
+    if style == "json":
+        assert json.loads(shown.out)["schema_version"] == 1
+    if style == "csv":
+        assert len({len(row) for row in csv.reader(io.StringIO(shown.out))}) == 1
+
+
+def test_explain_names_formula_and_source(capsys):
+    assert main(["estimate", "finetune", *ASK, "--explain"]) == 0
+    shown = capsys.readouterr().out
+
+    assert "machine_usd(" in shown
+    assert "Source" in shown
+    assert "What makes the range" in shown
+
+
+def test_assignments_scale_and_range(capsys):
+    assert main(["estimate", "finetune", *ASK, "--set", "samples=1k..2k..5k", "--format", "json"]) == 0
+    samples = json.loads(capsys.readouterr().out)["data_samples"]
+
+    assert (samples["low"], samples["value"], samples["high"]) == pytest.approx((1000, 2000, 5000))
+
+
+def test_scenario_file_and_option_agree(tmp_path, capsys):
+    path = tmp_path / "mine.toml"
+    path.write_text("[finetune]\nsamples = 2000\n")
+    main(["estimate", "finetune", *ASK, "--scenario", str(path), "--format", "json"])
+    by_file = capsys.readouterr().out
+    main(["estimate", "finetune", *ASK, "--set", "samples=2000", "--format", "json"])
+
+    assert by_file == capsys.readouterr().out
+
+
+def test_output_is_written_whole(tmp_path, capsys):
+    target = tmp_path / "out.json"
+    assert main(["compare", *ASK, "--format", "json", "--output", str(target)]) == 0
+
+    assert capsys.readouterr().out == ""
+    assert json.loads(target.read_text())["stages"].keys() == {"prompt", "rag", "finetune", "pretrain"}
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys\nfrom estimator.cli import main\n"
+        "try: main(['compare', '--help'])\nexcept SystemExit: pass\n"
+        "heavy = {'numpy', 'pydantic', 'scipy', 'torch', 'pandas'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+def test_comparing_imports_no_optional_library():
+    code = (
+        "import sys, estimator\nestimator.compare(model='7b', gpu='a100')\n"
+        "heavy = {'scipy', 'torch', 'pandas', 'requests', 'xlsxwriter', 'genai_prices'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+def test_interrupt_is_130(monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("estimator.api.compare", interrupted)
+
+    assert main(["compare", *ASK]) == 130
