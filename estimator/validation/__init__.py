@@ -1,0 +1,36 @@
+"""Measured runs against predictions: `validate` reads case files and predicts each row from its configuration alone."""
+
+from collections.abc import Iterable
+from importlib import import_module
+from pathlib import Path
+
+from estimator.catalog.cases import Case, kind, published, read_cases
+from estimator.validation.report import CasePrediction, Report, with_measurement
+
+__all__ = ["CasePrediction", "Report", "validate"]
+
+KINDS = ("training", "inference", "retrieval")
+MEASUREMENT = ("value", "notes", "citation", "quality", "flag")  # never shown to a predictor
+
+
+def validate(paths: Iterable[str | Path] = ()) -> Report:
+    """Predict every case of the files, by default of the published runs that ship, and compare.
+
+    Raises InvalidInput for a file that cannot be read or whose kind its columns do not tell.
+    """
+    files = [Path(path) for path in paths] or [published(name) for name in KINDS if published(name).is_file()]
+    return Report(tuple(case for path in files for case in _of_file(path)))
+
+
+def _of_file(path: Path) -> list[CasePrediction]:
+    rows = read_cases(path)
+    if not rows:
+        return []
+    predictor = import_module(f"estimator.validation.{kind(rows[0])}")
+    predictions: list[CasePrediction] = predictor.predict_cases([_configuration(row) for row in rows])
+    return [with_measurement(case, row.get("value", "")) for case, row in zip(predictions, rows, strict=True)]
+
+
+def _configuration(row: Case) -> Case:
+    """The row without what was measured or written about it."""
+    return {name: text for name, text in row.items() if name not in MEASUREMENT}

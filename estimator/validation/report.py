@@ -1,0 +1,171 @@
+"""Predictions beside measurements: one record per case, errors per source and overall, as table and JSON.
+
+Errors are |ln(predicted / measured)|: 0.10 is about 10 %, and twice too high is as wrong as half. For sources that the
+constants were fitted to, the error with the source left out of the fit (LOSO) stands beside the in-sample one.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from statistics import median
+from typing import Any
+
+from tabulate import tabulate
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class CasePrediction:
+    """A prediction of one case in its own unit, or why there is none.
+
+    low, high: 80 % interval; status: ok | unsupported; reason: what is missing, or what was assumed
+    fits: whether memory would have sufficed; fitted: the source was used in the fit, `predicted_loso` then leaves it out
+    """
+
+    id: str
+    source: str
+    metric: str
+    unit: str
+    predicted: float | None
+    low: float | None
+    high: float | None
+    status: str
+    reason: str = ""
+    fits: bool | None = None
+    fitted: bool = False
+    predicted_loso: float | None = None
+    measured: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All cases of one validation, in the order of the files."""
+
+    cases: tuple[CasePrediction, ...]
+
+    def summary(self) -> dict[str, Any]:
+        """Errors overall and per source and quantity."""
+        groups: dict[tuple[str, str], list[CasePrediction]] = {}
+        for case in self.cases:
+            groups.setdefault((case.source, quantity(case.metric)), []).append(case)
+        sources = [{"source": s, "quantity": q, **errors(cases)} for (s, q), cases in sorted(groups.items())]
+        return {"overall": errors(self.cases), "sources": sources}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of `to_json`."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "cases": [_case(case) for case in self.cases],
+            "summary": self.summary(),
+        }
+
+    def to_json(self) -> str:
+        """JSON with schema_version, cases and summary; what is not known is null."""
+        return json.dumps(self.to_dict(), indent=2, allow_nan=False)
+
+    def __str__(self) -> str:
+        summary = self.summary()
+        entries = [*summary["sources"], {"source": "all", "quantity": "", **summary["overall"]}]
+        return summary_table(entries) + "\n" + EXPLANATION
+
+    def _repr_html_(self) -> str:
+        return summary_table(self.summary()["sources"], "html")
+
+
+EXPLANATION = (
+    "error = |ln(predicted / measured)|. in-sample: with constants fitted to this source too; left out: fitted without "
+    "it, what to expect of runs nobody fitted. Sources without in-sample figures were not fitted."
+)
+COLUMNS = {
+    "source": "source",
+    "quantity": "",
+    "cases": "cases",
+    "share_predicted": "predicted",
+    "median_error": "median error",
+    "worst_error": "worst",
+    "in_sample_median_error": "in-sample",
+    "loso_median_error": "left out",
+    "coverage": "in 80 % range",
+}
+
+
+def summary_table(entries: Sequence[Mapping[str, Any]], style: str = "simple") -> str:
+    """Rows of a summary as a table; shares in percent."""
+    table = [[_shown(name, entry[name]) for name in COLUMNS] for entry in entries]
+    return tabulate(table, headers=list(COLUMNS.values()), tablefmt=style, disable_numparse=True, stralign="left")
+
+
+def _shown(name: str, value: Any) -> str:
+    if value is None:
+        return "-"
+    if name in ("share_predicted", "coverage"):
+        return f"{100 * value:.0f} %"
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+def errors(cases: Iterable[CasePrediction]) -> dict[str, Any]:
+    """Errors of a group; `median_error` takes the left-out prediction where the source was fitted."""
+    cases = list(cases)
+    good = [case for case in cases if case.status == "ok"]
+    known = [case for case in good if _error(case) is not None]
+    honest = [error for case in known if (error := _error(case, honest=True)) is not None]
+    fitted = [case for case in known if case.fitted]
+    return {
+        "cases": len(cases),
+        "share_predicted": len(good) / len(cases) if cases else None,
+        "median_error": _median(honest),
+        "worst_error": max(honest, default=None),
+        "in_sample_median_error": _median([e for case in fitted if (e := _error(case)) is not None]),
+        "loso_median_error": _median([e for case in fitted if (e := _error(case, honest=True)) is not None]),
+        "coverage": _share([case.low <= case.measured <= case.high for case in known if _has_range(case)]),  # type: ignore[operator]
+        "share_said_not_to_fit": _share([not case.fits for case in good if case.fits is not None]),
+    }
+
+
+def _error(case: CasePrediction, honest: bool = False) -> float | None:
+    """|ln(predicted / measured)|, with the source left out if `honest` and it was fitted; None when either is unknown."""
+    value = case.predicted_loso if honest and case.fitted and case.predicted_loso is not None else case.predicted
+    if value is None or case.measured is None or value <= 0 or case.measured <= 0:
+        return None
+    return abs(math.log(value / case.measured))
+
+
+def _has_range(case: CasePrediction) -> bool:
+    return case.low is not None and case.high is not None and case.measured is not None
+
+
+def _median(values: Sequence[float]) -> float | None:
+    return median(values) if values else None
+
+
+def _share(flags: Sequence[bool]) -> float | None:
+    return sum(flags) / len(flags) if flags else None
+
+
+def quantity(metric: str) -> str:
+    """`memory` or `time`: what a metric is about.
+
+    >>> quantity("peak_mem_gb"), quantity("tokens_per_s_per_gpu")
+    ('memory', 'time')
+    """
+    return "memory" if "mem" in metric else "time"
+
+
+def with_measurement(case: CasePrediction, text: str) -> CasePrediction:
+    """The case with the measured value of its row, if it has one."""
+    try:
+        value = float(text)
+    except ValueError:
+        return case
+    return replace(case, measured=value) if math.isfinite(value) else case
+
+
+def _case(case: CasePrediction) -> dict[str, Any]:
+    order = (
+        "id", "source", "metric", "unit", "measured", "predicted", "low", "high", "status", "reason", "fits", "fitted",
+        "predicted_loso",
+    )  # fmt: skip
+    content = asdict(case)
+    return {name: content[name] for name in order}
