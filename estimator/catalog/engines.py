@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
+from estimator.catalog.cases import file_hash
 from estimator.paths import data_folder, presets
 from estimator.records import Source
 
@@ -78,3 +79,19 @@ def serving_fit() -> dict[str, Any]:
     """The generated constants of serving: parameters, engine factors, folds and residual quantiles."""
     fitted: dict[str, Any] = json.loads((data_folder("calibration") / "fitted" / "serving.json").read_text("utf-8"))
     return fitted
+
+
+@cache
+def serving_priors() -> dict[str, dict[str, Any]]:
+    """Constants of serving before any fit: prior, log_sd, unit, meaning by name."""
+    with (presets() / "serving_constants.toml").open("rb") as file:
+        priors: dict[str, dict[str, Any]] = tomllib.load(file)["constant"]
+    return priors
+
+
+def serving_inputs_hash() -> str:
+    """Changes with anything the fit of serving rests on: runs, kernel constants, facts about engines, priors."""
+    calibration = data_folder("calibration")
+    files = [calibration / "published" / "inference.csv", calibration / "fitted" / "kernels.json"]
+    files += [presets() / name for name in ("engines.toml", "precisions.toml", "serving_constants.toml")]
+    return " ".join(file_hash(path) for path in files)

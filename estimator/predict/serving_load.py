@@ -1,20 +1,67 @@
-"""A server under load: how steps and prompts share an engine, in closed form. Floats or arrays throughout.
+"""A server under load: which passes its engine makes, and how steps and prompts share it, in closed form.
 
-`step_s` is a decode step of all active sequences, `prompt_s` one prompt's pass, each without the other.
+Counting (`Load`) knows one architecture and plan; the formulas below it take times, floats or arrays alike.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from estimator.formulas import queueing
-from estimator.formulas.serving import continuous_requests_per_s
+from estimator.formulas.serving import Pass, continuous_requests_per_s, forward_pass
+from estimator.predict.serving_machine import ServingPlan
+from estimator.records import Architecture
 
 Floats = NDArray[np.float64]
 Constants = Mapping[str, float]
 
 MOST_USE = 0.98  # of the prompt server; a full one would queue forever
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """One kind of request on one replica: `prompt` tokens of which `cached` are in a prefix cache, `output` tokens."""
+
+    arch: Architecture
+    plan: ServingPlan
+    prompt: Floats
+    output: Floats
+    cached: Floats
+
+    @property
+    def new(self) -> Floats:
+        """Tokens of the prompt that must be computed: at least the last [token]."""
+        return np.maximum(self.prompt - self.cached, 1.0)
+
+    def stages(self, active: ArrayLike) -> Floats:
+        """Pipeline stages that work side by side, each on its share of the sequences [1]."""
+        if self.plan.facts.layer_split:
+            return np.ones(np.shape(active))
+        return np.where(np.asarray(active, float) >= self.plan.pp, float(self.plan.pp), 1.0)
+
+    def step_pass(self, active: ArrayLike) -> Pass:
+        """A decode step in the middle of the output, as one stage and attention replica sees it."""
+        share = np.asarray(active, float) / self.stages(active) / self.plan.layout.attention_replicas
+        tokens = self.plan.draft_accepted_tokens
+        context = self.prompt + self.output / 2.0
+        return forward_pass(self.arch, tokens, context, np.maximum(share, 1.0), self.plan.cache.bytes)
+
+    def batch_pass(self, batch: ArrayLike) -> Pass:
+        """The prompts of a static batch together, as one stage sees them."""
+        return self._prompts(np.asarray(batch, float) / self.stages(batch))
+
+    def shared_pass(self, active: ArrayLike) -> Pass:
+        """The prompts that one step admits while `active` slots are kept full."""
+        most = self.plan.facts.prefill_chunk / self.new
+        return self._prompts(prompts_per_pass(active, self.output, most))
+
+    def _prompts(self, count: Floats) -> Pass:
+        share = np.maximum(count / self.plan.layout.attention_replicas, 1.0)
+        return forward_pass(
+            self.arch, self.new, np.minimum(self.cached, self.prompt - self.new), share, self.plan.cache.bytes
+        )
 
 
 def prompts_per_pass(active: ArrayLike, output_tokens: ArrayLike, most: ArrayLike) -> Floats:
@@ -25,48 +72,48 @@ def prompts_per_pass(active: ArrayLike, output_tokens: ArrayLike, most: ArrayLik
     return np.clip(np.asarray(active, float) / output_tokens, 1.0, np.maximum(most, 1.0))
 
 
-def closed_requests_per_s(
-    active: ArrayLike, output_tokens: ArrayLike, prompt_s: ArrayLike, step_s: ArrayLike, stages: ArrayLike = 1.0
-) -> Floats:
-    """Requests per second with `active` always in flight [1/s]; pipeline stages work on prompts side by side."""
-    return continuous_requests_per_s(active, output_tokens, np.asarray(prompt_s, float) / stages, step_s)
+def batch_prefill_s(pass_s: ArrayLike, stages: ArrayLike) -> Floats:
+    """Time for a whole batch's prompts through a pipeline that is filled and drained [s]; one stage: the pass itself.
 
-
-def interrupted_tpot_s(
-    active: ArrayLike,
-    output_tokens: ArrayLike,
-    prompt_s: ArrayLike,
-    step_s: ArrayLike,
-    constants: Constants,
-    deviations: float = 0.0,
-) -> Floats:
-    """Time per output token: a step, and the prompts that others bring meanwhile [s].
-
-    In a closed loop each of the other requests starts once while this one decodes.
-    deviations: standard deviations above the mean number of interruptions, which is Poisson
+    Source: arXiv:1811.06965 section 2.3 (s stages, m micro-batches: m + s - 1 slots), with as many of both.
     """
-    prompts = np.maximum(np.asarray(active, float) - 1.0, 0.0)
-    prompts = prompts + deviations * np.sqrt(prompts)
-    return np.asarray(step_s, float) + constants["interference"] * prompts * prompt_s / output_tokens
+    count = np.asarray(stages, float)
+    return np.asarray(pass_s, float) * (2.0 * count - 1.0) / count
 
 
-def closed_ttft_s(
-    clients: ArrayLike,
-    active: ArrayLike,
-    output_tokens: ArrayLike,
-    prompt_s: ArrayLike,
-    step_s: ArrayLike,
-    constants: Constants,
-    stages: ArrayLike = 1.0,
-) -> Floats:
-    """Time to the first token in a closed loop [s].
+@dataclass(frozen=True, slots=True)
+class Times:
+    """What a load costs [s]: `pass_s` a pass of prompts, `prompt_s` a prompt's share of it, `step_s` a decode step."""
 
-    Its own prompt, the step in progress, prompts ahead (a share of requests starts together; the others queue as
-    M/D/1), and for clients without a slot the wait for one.
-    """
-    clients, active, prompt = (np.asarray(value, float) for value in (clients, active, prompt_s))
-    rate = closed_requests_per_s(active, output_tokens, prompt, step_s, stages)
-    together = constants["burst"] * (active - 1.0) / 2.0 * prompt / stages
-    queued = queueing.mg1_wait_s(np.minimum(rate, MOST_USE * stages / prompt) / stages, prompt)
-    loaded = constants["first_token"] + step_s + together + queued
-    return prompt + np.where(active > 1.0, loaded, 0.0) + (clients - active) / rate
+    pass_s: Floats
+    prompt_s: Floats
+    step_s: Floats
+    output: Floats
+    stages: Floats
+
+    def requests_per_s(self, active: ArrayLike) -> Floats:
+        """Requests per second with `active` always in flight [1/s]; stages work on prompts side by side."""
+        return continuous_requests_per_s(active, self.output, self.prompt_s / self.stages, self.step_s)
+
+    def tpot_s(self, active: ArrayLike, constants: Constants, deviations: float = 0.0) -> Floats:
+        """Time per output token: a step, and the prompts that others bring meanwhile [s].
+
+        In a closed loop each of the other requests starts once while this one decodes.
+        deviations: standard deviations above the mean number of interruptions, which is Poisson
+        """
+        prompts = np.maximum(np.asarray(active, float) - 1.0, 0.0)
+        prompts = prompts + deviations * np.sqrt(prompts)
+        return self.step_s + constants["interference"] * prompts * self.prompt_s / self.output
+
+    def closed_ttft_s(self, clients: ArrayLike, active: ArrayLike, constants: Constants) -> Floats:
+        """Time to the first token in a closed loop [s].
+
+        Its own prompt, the step in progress, prompts ahead (a share of requests starts together; the others queue as
+        M/D/1), and for clients without a slot the wait for one.
+        """
+        active = np.asarray(active, float)
+        rate, prompt = self.requests_per_s(active), self.prompt_s / self.stages
+        together = constants["burst"] * (active - 1.0) / 2.0 * prompt
+        queued = queueing.mg1_wait_s(np.minimum(rate, MOST_USE / prompt), prompt)
+        loaded = constants["first_token"] + self.step_s + together + queued
+        return self.pass_s + np.where(active > 1.0, loaded, 0.0) + (np.asarray(clients, float) - active) / rate

@@ -38,8 +38,8 @@ class Machine:
     members, kv_members: accelerators of the tensor group; those that share the KV cache [1]
     message_s: latency of an empty all-reduce [s]; link_bytes_per_s: rate of a long one [B/s]
     layer_launch_s: time of one layer's kernels when they are empty [s]
-    chunk: most tokens of one pass [token]; native, fused, ggml, simple, unfused, cpu: 1 when of that class; eager: share of
-        the framework's dispatching that is done for each operator
+    chunk: most tokens of one pass [token]; native, fused, ggml, simple, unfused, cpu: 1 when of that class
+    eager: share of a framework's dispatching that is done for each operator [1]
     vector_flop_per_s: rate outside the matrix units [FLOP/s]; heads_per_kv: query heads that share a key [1]
     stages: accelerators that hold layers in turn [1]
     """

@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from estimator.catalog.accelerators import accelerator, cluster_of
+from estimator.catalog.engines import serving_fit
 from estimator.catalog.models import architecture
 from estimator.errors import EstimatorError, InvalidInput
-from estimator.formulas.serving import Pass, forward_pass
+from estimator.formulas.serving import Pass
 from estimator.formulas.serving import stacked as stacked_passes
-from estimator.predict import serving_load as load
-from estimator.predict.serving import memory_split, sequence_bytes
+from estimator.predict.serving import constants, interval, memory_split, sequence_bytes, slots_of
+from estimator.predict.serving_load import Load, Times, batch_prefill_s
 from estimator.predict.serving_machine import ServingPlan, machine
 from estimator.predict.serving_time import Constants, Machine, pass_s
 from estimator.predict.serving_time import stacked as stacked_machines
@@ -41,19 +42,15 @@ GROUPS = ("decode", "prefill", "offline", "tpot", "ttft", "online", "embedding")
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One row's configuration. load: what `number` counts - a batch, clients in a closed loop, or requests a second."""
+    """One row's configuration. kind: what `number` counts - a batch, clients in a closed loop, or requests a second."""
 
     id: str
     source: str
     task: str
     metric: str
-    arch: Architecture
+    load: Load
     cluster: Cluster
-    plan: ServingPlan
-    prompt: float
-    output: float
-    cached: float
-    load: str
+    kind: str
     number: float
     slots: float
     fits: bool
@@ -71,18 +68,13 @@ class Run:
         return "online" if self.task == "online" else "offline"
 
     @property
-    def stages(self) -> float:
-        """Pipeline stages that work side by side, each on its share of the sequences [1]."""
-        return 1.0 if self.plan.facts.layer_split or self.active < self.plan.pp else float(self.plan.pp)
-
-    @property
     def active(self) -> float:
         """Sequences decoded together [1]."""
-        if self.load == "batch":
+        if self.kind == "batch":
             return self.number
-        if self.plan.facts.batching == "static" and self.task in ("online", "ttft", "tpot"):
+        if self.load.plan.facts.batching == "static" and self.task in ("online", "ttft", "tpot"):
             return 1.0  # one request after the other
-        return max(min(self.number, self.slots), 1.0)
+        return max(min(self.number, self.slots), 1.0) if self.kind == "clients" else self.slots
 
 
 def read_run(row: Row) -> Run:
@@ -96,25 +88,18 @@ def read_run(row: Row) -> Run:
     output = 1.0 if encoder else max(_number(row, "output_len", ASSUMED_TOKENS), 1.0)
     kind, number = _load(row, task)
     held = memory_split(arch, cluster, plan)
-    each = float(sequence_bytes(arch, plan, prompt + output))
-    slots = held.kv_available / each if each > 0 else np.inf
-    if kind == "rate":
-        number = min(number, SEQUENCES_QUEUED)
+    cached = min(_number(row, "prefix_len", 0.0), max(prompt - 1.0, 0.0))
     return Run(
         id=row.get("id", ""),
         source=row.get("source", ""),
         task=task,
         metric=metric,
-        arch=arch,
+        load=Load(arch, plan, np.array(prompt), np.array(output), np.array(cached)),
         cluster=cluster,
-        plan=plan,
-        prompt=prompt,
-        output=output,
-        cached=min(_number(row, "prefix_len", 0.0), max(prompt - 1.0, 0.0)),
-        load=kind,
+        kind=kind,
         number=number,
-        slots=min(max(slots, 1.0), plan.facts.max_sequences),
-        fits=held.kv_available > 0 and slots >= 1,
+        slots=float(slots_of(arch, plan, held, prompt + output)),
+        fits=held.kv_available > 0 and float(sequence_bytes(arch, plan, prompt + output)) <= held.kv_available,
     )
 
 
@@ -226,8 +211,8 @@ class Batch:
     step: Pass
     output: Floats
     active: Floats
-    clients: Floats
     stages: Floats
+    static: NDArray[np.bool_]
     families: tuple[str, ...]
     family: NDArray[np.intp]
 
@@ -238,76 +223,61 @@ class Batch:
 
 def counted(runs: Sequence[Run]) -> Batch:
     """Count every run once; timing it with other constants is then cheap."""
-    prompts, steps = zip(*(_passes(run) for run in runs), strict=True)
-    clients = [run.number if run.load == "clients" else run.active for run in runs]
-    families, family = np.unique([run.plan.facts.family for run in runs], return_inverse=True)
+    prompts = [
+        run.load.batch_pass(run.active) if run.kind == "batch" else run.load.shared_pass(run.active) for run in runs
+    ]
+    families, family = np.unique([run.load.plan.facts.family for run in runs], return_inverse=True)
     return Batch(
         runs=tuple(runs),
-        machines=stacked_machines([machine(run.arch, run.cluster, run.plan) for run in runs]),
-        prompt=stacked_passes(list(prompts)),
-        step=stacked_passes(list(steps)),
-        output=np.array([run.output for run in runs]),
+        machines=stacked_machines([machine(run.load.arch, run.cluster, run.load.plan) for run in runs]),
+        prompt=stacked_passes(prompts),
+        step=stacked_passes([run.load.step_pass(run.active) for run in runs]),
+        output=np.array([float(run.load.output) for run in runs]),
         active=np.array([run.active for run in runs]),
-        clients=np.array(clients),
-        stages=np.array([run.stages for run in runs]),
+        stages=np.array([float(run.load.stages(run.active)) for run in runs]),
+        static=np.array([run.kind == "batch" for run in runs]),
         families=tuple(families.tolist()),
         family=family,
     )
 
 
-def _passes(run: Run) -> tuple[Pass, Pass]:
-    """The prompt's pass and a decode step in the middle of the output.
-
-    Under load each prompt comes alone; in pipeline parallelism each stage works on its share of the sequences.
-    """
-    chunk, new = run.plan.facts.prefill_chunk, max(run.prompt - run.cached, 1.0)
-    copies, cache = run.plan.layout.attention_replicas, run.plan.cache.bytes
-    each = run.active / run.stages
-    together = each if run.load == "batch" else load.prompts_per_pass(run.active, run.output, chunk / new)
-    prompt = forward_pass(run.arch, new, run.cached, np.maximum(together / copies, 1.0), cache)
-    context = run.prompt + run.output / 2.0
-    step = forward_pass(run.arch, 1.0, context, max(each / copies, 1.0), cache)
-    return prompt, step
-
-
 def predicted(batch: Batch, constants: Constants) -> Floats:
     """Every run's metric, in its unit."""
-    static = np.array([run.load == "batch" for run in batch.runs])
-    shared = np.where(static, batch.stages / (2.0 * batch.stages - 1.0), batch.prompt.sequences)
-    prompt = pass_s(batch.prompt, batch.machines, constants) / shared * batch.factor("prefill", constants)
+    together = pass_s(batch.prompt, batch.machines, constants) * batch.factor("prefill", constants)
     step = pass_s(batch.step, batch.machines, constants) * batch.factor("decode", constants)
-    return in_metric(batch, prompt, step, constants)
+    times = Times(together, together / batch.prompt.sequences, step, batch.output, batch.stages)
+    return in_metric(batch, times, constants)
 
 
-def in_metric(batch: Batch, prompt: Floats, step: Floats, constants: Constants) -> Floats:
+def in_metric(batch: Batch, times: Times, constants: Constants) -> Floats:
     """From times of passes to each run's metric."""
-    output, active, stages = batch.output, batch.active, batch.stages
-    static = np.array([run.load == "batch" for run in batch.runs])
-    whole = prompt + (output - 1.0) * step
-    rate = np.where(static, active / whole, load.closed_requests_per_s(active, output, prompt, step, stages))
-    offered = np.array([run.number if run.load == "rate" else np.inf for run in batch.runs])
-    rate = np.minimum(rate, offered)
-    ttft = np.where(static, prompt, load.closed_ttft_s(batch.clients, active, output, prompt, step, constants, stages))
-    tpot = np.where(static, step, load.interrupted_tpot_s(active, output, prompt, step, constants))
-    accelerators = np.array([float(run.cluster.count) for run in batch.runs])
-    tokens = np.array([run.prompt for run in batch.runs])
+    output, active, runs = batch.output, batch.active, batch.runs
+    clients = np.array([run.number if run.kind == "clients" else run.active for run in runs])
+    offered = np.array([run.number if run.kind == "rate" else np.inf for run in runs])
+    first = batch_prefill_s(times.pass_s, batch.stages)
+    ttft = np.where(batch.static, first, times.closed_ttft_s(clients, active, constants))
+    tpot = np.where(batch.static, times.step_s, times.tpot_s(active, constants))
+    whole = ttft + (output - 1.0) * tpot
+    rate = np.minimum(np.where(batch.static, active / whole, times.requests_per_s(active)), offered)
+    accelerators = np.array([float(run.cluster.count) for run in runs])
+    tokens = np.array([float(run.load.prompt) for run in runs])
     per_metric = {
         "output_tokens_per_s_total": rate * output,
         "output_tokens_per_s_per_gpu": rate * output / accelerators,
         "total_tokens_per_s": rate * (output + tokens),
         "requests_per_s": rate,
-        "e2e_s": np.where(static, whole, ttft + (output - 1.0) * tpot),
+        "e2e_s": whole,
         "ttft_ms": 1e3 * ttft,
         "tpot_ms": 1e3 * tpot,
         "itl_ms": 1e3 * tpot,
         "decode_tokens_per_s_per_user": 1.0 / tpot,
         "decode_tokens_per_s_total": active / tpot,
-        "prefill_tokens_per_s": active * tokens / prompt,
-        "embeddings_per_s": active / prompt,
-        "pairs_per_s": active / prompt,
+        "prefill_tokens_per_s": active * tokens / first,
+        "embeddings_per_s": active / first,
+        "pairs_per_s": active / first,
     }
-    chosen = np.array([_series(run) for run in batch.runs])
-    answers = np.full(len(batch.runs), np.nan)
+    chosen = np.array([_series(run) for run in runs])
+    answers = np.full(len(runs), np.nan)
     for name, values in per_metric.items():
         answers = np.where(chosen == name, values, answers)
     return answers
@@ -318,3 +288,119 @@ def _series(run: Run) -> str:
     return (
         "decode_tokens_per_s_total" if (run.task, run.metric) == ("decode", "output_tokens_per_s_total") else run.metric
     )
+
+
+@dataclass(frozen=True, slots=True)
+class CasePrediction:
+    """A prediction of one case in its own unit, or why there is none; `fitted`: its source was used in the fit."""
+
+    id: str
+    source: str
+    metric: str
+    unit: str
+    predicted: float | None
+    low: float | None
+    high: float | None
+    status: str
+    reason: str = ""
+    fits: bool | None = None
+    fitted: bool = False
+    predicted_loso: float | None = None
+
+
+def predict_cases(rows: Sequence[Row]) -> list[CasePrediction]:
+    """Predict every row, in order; one that cannot be is `unsupported`, with what it lacks."""
+    found: dict[int, Run] = {}
+    refused: dict[int, str] = {}
+    for index, row in enumerate(rows):
+        try:
+            found[index] = read_run(row)
+        except EstimatorError as error:
+            refused[index] = str(error)
+    done = dict(zip(found, _predictions(list(found.values())), strict=True))
+    return [done[index] if index in done else _refusal(row, refused[index]) for index, row in enumerate(rows)]
+
+
+def _refusal(row: Row, reason: str) -> CasePrediction:
+    metric = row.get("metric", "")
+    return CasePrediction(
+        row.get("id", ""), row.get("source", ""), metric, unit_of(metric), None, None, None, "unsupported", reason
+    )
+
+
+def _predictions(runs: list[Run]) -> list[CasePrediction]:
+    if not runs:
+        return []
+    batch = counted(runs)
+    values = predicted(batch, constants())
+    left_out = _left_out(batch)
+    return [
+        _prediction(run, float(value), left_out.get(index))
+        for index, (run, value) in enumerate(zip(runs, values, strict=True))
+    ]
+
+
+def _prediction(run: Run, value: float, left_out: float | None) -> CasePrediction:
+    seen = serving_fit()["seen"]
+    down, up = interval(
+        run.group,
+        run.cluster.accelerator.name in seen["accelerators"],
+        run.load.plan.facts.family in seen["engines"],
+        run.load.arch.name in seen["architectures"],
+    )
+    if not is_time(run.metric):  # a longer time is a lower rate
+        down, up = up, down
+    low, high = value * np.exp(-down), value * np.exp(up)
+    usable = bool(np.isfinite(value) and value > 0)
+    return CasePrediction(
+        id=run.id,
+        source=run.source,
+        metric=run.metric,
+        unit=unit_of(run.metric),
+        predicted=value if usable else None,
+        low=float(low) if usable else None,
+        high=float(high) if usable else None,
+        status="ok" if usable else "unsupported",
+        reason="" if usable else f"no inference metric is called {run.metric!r}",
+        fits=run.fits,
+        fitted=run.source in seen["sources"],
+        predicted_loso=left_out,
+    )
+
+
+def _left_out(batch: Batch) -> dict[int, float]:
+    """For runs of fitted sources, the prediction of the fold that left them out."""
+    names = [fold_of(run) for run in batch.runs]
+    answers: dict[int, float] = {}
+    for name in sorted({name for name in names if name is not None}):
+        members = [index for index, other in enumerate(names) if other == name]
+        values = predicted(counted([batch.runs[index] for index in members]), constants(name))
+        answers |= dict(zip(members, values.tolist(), strict=True))
+    return answers
+
+
+def fold_of(run: Run) -> str | None:
+    """The stored fold that left out this run's source, or its LLM and accelerator of a source that dominates."""
+    folds = serving_fit()["folds"]
+    candidates = (fold_name(run), run.source, f"{SMALL} {run.source}")
+    return next((name for name in candidates if name in folds), None)
+
+
+SMALL = "small sources with"
+
+
+def fold_name(run: Run) -> str:
+    """The name of the fold of one LLM on one accelerator of a source."""
+    return f"{run.source} | {run.load.arch.name} | {run.cluster.accelerator.name}"
+
+
+def is_time(metric: str) -> bool:
+    """Whether a metric is a time rather than a rate."""
+    return metric.endswith(("_s", "_ms")) and "per_s" not in metric
+
+
+def unit_of(metric: str) -> str:
+    """The unit a metric's name ends in."""
+    if is_time(metric):
+        return metric.rpartition("_")[2]
+    return metric.partition("_per_")[0].rpartition("_")[2] + "/s"

@@ -1,0 +1,262 @@
+"""Fit the constants of serving to the published runs; write calibration/fitted/serving.json and the accuracy table.
+
+    python benchmarks/fit_serving.py
+
+Runs without a flag in calibration/published/inference.csv, and nothing else, are fitted. Each source is left out once
+(sources under five runs together; of a source with over half of a group one LLM on one accelerator at a time), which
+gives the errors the ranges rest on.
+"""
+
+import argparse
+import csv
+import json
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from estimator.catalog.cases import published
+from estimator.catalog.engines import serving_inputs_hash, serving_priors
+from estimator.fitting.robust import Prior, fit
+from estimator.paths import data_folder
+from estimator.validation.inference import GROUPS, SMALL, Batch, Run, counted, fold_name, is_time, predicted, read_run
+
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+NOISE = 0.2  # spread of one run's log error
+ENGINE_SPREAD = 0.15  # of an engine's own factors around the pool
+ROWS_THAT_COUNT = 20.0  # runs of one source are alike: more than this add little
+SMALL_SOURCE = 5
+PHASES = ("prefill", "decode")
+ROUNDS_OF_A_FOLD = 4
+
+
+class Fit:
+    """The unflagged runs, counted once, and the constants to be found."""
+
+    def __init__(self, rows: list[dict[str, str]]) -> None:
+        rows = [row for row in rows if not row["flag"]]
+        self.runs: list[Run] = [read_run(row) for row in rows]
+        self.batch: Batch = counted(self.runs)
+        self.measured = np.log(np.array([float(row["value"]) for row in rows]))
+        self.sources = np.array([run.source for run in self.runs])
+        self.groups = np.array([run.group for run in self.runs])
+        self.priors = serving_priors()
+        self.names = [*self.priors, *(f"{phase}@{engine}" for phase in PHASES for engine in self.batch.families)]
+        engines = len(PHASES) * len(self.batch.families)
+        self.prior = Prior(
+            np.concatenate([np.log([p["prior"] for p in self.priors.values()]), np.zeros(engines)]),
+            np.concatenate([[p["log_sd"] for p in self.priors.values()], np.full(engines, ENGINE_SPREAD)]),
+        )
+
+    def constants(self, logs: Floats) -> dict[str, float]:
+        """Constants by name."""
+        return dict(zip(self.names, np.exp(logs).tolist(), strict=True))
+
+    def errors(self, logs: Floats) -> Floats:
+        """log(predicted / measured) of every run."""
+        return np.log(predicted(self.batch, self.constants(logs))) - self.measured
+
+    def weights(self, used: Mask) -> Floats:
+        """A source's runs of one group count for `ROWS_THAT_COUNT` at most."""
+        weights = np.zeros(len(used))
+        for group in sorted(set(self.groups)):
+            for source in sorted(set(self.sources)):
+                same = used & (self.groups == group) & (self.sources == source)
+                weights[same] = 1.0 / (1.0 + same.sum() / ROWS_THAT_COUNT)
+        return weights
+
+    def solve(self, used: Mask, start: Floats, rounds: int = 25) -> Floats:
+        """Logs of the constants from the runs in `used`."""
+        return fit(self.errors, self.weights(used), self.prior, start, NOISE, rounds)
+
+    def folds(self) -> dict[str, Mask]:
+        """Which runs each fold leaves out, by its name."""
+        names = {source: int((self.sources == source).sum()) for source in sorted(set(self.sources))}
+        small = [source for source, count in names.items() if count < SMALL_SOURCE]
+        large = {source for source in names if source not in small and self._dominates(source)}
+        folds = {source: self.sources == source for source in names if source not in small and source not in large}
+        for index, run in enumerate(self.runs):
+            if run.source in large:
+                folds.setdefault(fold_name(run), np.zeros(len(self.runs), bool))[index] = True
+        if small:
+            folds |= {f"{SMALL} {source}": np.isin(self.sources, small) for source in small}
+        return folds
+
+    def _dominates(self, source: str) -> bool:
+        shares = [(self.sources[self.groups == group] == source).mean() for group in set(self.groups)]
+        return max(shares) > 0.5
+
+    def left_out(self, start: Floats) -> tuple[Floats, dict[str, Floats]]:
+        """Errors of every run by constants that did not see it, and the constants of each fold."""
+        errors, constants = np.full(len(self.runs), np.nan), {}
+        solved: dict[bytes, Floats] = {}
+        for name, out in self.folds().items():
+            key = out.tobytes()
+            solved[key] = solved[key] if key in solved else self.solve(~out, start, ROUNDS_OF_A_FOLD)
+            constants[name] = solved[key]
+            errors[out] = self.errors(solved[key])[out]
+        return errors, constants
+
+    def time_errors(self, errors: Floats) -> Floats:
+        """log(measured time / predicted time) of every run."""
+        sign = np.array([-1.0 if is_time(run.metric) else 1.0 for run in self.runs])
+        return sign * errors
+
+
+def labels(found: Fit, group: str) -> NDArray[np.str_]:
+    """Sources of a group, those under five runs in it together."""
+    inside = found.groups == group
+    counts = {source: int((found.sources[inside] == source).sum()) for source in set(found.sources[inside])}
+    return np.array([s if counts.get(s, 0) >= SMALL_SOURCE else "small sources" for s in found.sources])
+
+
+def interval(errors: Floats, sources: NDArray[np.str_], level: float = 0.8) -> dict[str, float]:
+    """Half widths that hold `level` of left-out errors, every source counting alike."""
+    weight = np.array([1.0 / (sources == source).sum() for source in sources])
+    order = np.argsort(errors)
+    below = np.cumsum(weight[order]) / weight.sum()
+    tail = (1.0 - level) / 2.0
+    down, up = (float(errors[order][min(np.searchsorted(below, q), len(order) - 1)]) for q in (tail, 1.0 - tail))
+    return {"down": round(max(-down, 0.05), 3), "up": round(max(up, 0.05), 3)}
+
+
+def report(found: Fit, inside: Floats, outside: Floats) -> list[dict[str, Any]]:
+    """Median absolute errors per group and source, fitted and left out."""
+    rows = []
+    for group in GROUPS:
+        names = labels(found, group)
+        for source in sorted(set(names[found.groups == group])):
+            same = (found.groups == group) & (names == source)
+            rows.append(
+                {
+                    "group": group,
+                    "source": source,
+                    "runs": int(same.sum()),
+                    "fitted": round(float(np.median(np.abs(inside[same]))), 3),
+                    "left_out": round(float(np.median(np.abs(outside[same]))), 3),
+                    "bias": round(float(np.median(outside[same])), 3),
+                    "p90": round(float(np.quantile(np.abs(outside[same]), 0.9)), 3),
+                }
+            )
+    return rows
+
+
+def document(found: Fit, logs: Floats, errors: Floats, folds: dict[str, Floats]) -> dict[str, Any]:
+    """What serving.json holds."""
+    values = found.constants(logs)
+    outside = found.time_errors(errors)
+    groups = {g: interval(outside[found.groups == g], labels(found, g)[found.groups == g]) for g in GROUPS}
+    return {
+        "date": date.today().isoformat(),
+        "inputs": serving_inputs_hash(),
+        "method": "python benchmarks/fit_serving.py",
+        "parameters": {name: {"value": significant(values[name]), **prior} for name, prior in found.priors.items()},
+        "engines": {name: significant(values[name]) for name in found.names if "@" in name},
+        "intervals": groups,
+        "seen": {
+            "sources": sorted(set(found.sources.tolist())),
+            "engines": list(found.batch.families),
+            "accelerators": sorted({run.cluster.accelerator.name for run in found.runs}),
+            "architectures": sorted({run.load.arch.name for run in found.runs}),
+        },
+        "folds": {
+            name: {key: significant(value) for key, value in found.constants(fold).items()}
+            for name, fold in folds.items()
+        },
+    }
+
+
+def significant(value: float) -> float:
+    """Five digits."""
+    return float(f"{value:.5g}")
+
+
+def markdown(rows: list[dict[str, Any]], found: Fit, errors: Floats, written: dict[str, Any]) -> str:
+    """The accuracy table."""
+    lines = [
+        "# Accuracy of serving predictions",
+        "",
+        f"Generated by `{written['method']}` on {written['date']}. Median of |ln(predicted / measured)| per source,",
+        "then the mean over sources. *Left out*: the run's whole source was not in the fit (sources under five runs in a",
+        "group together; of a source with over half of a group, one LLM on one accelerator at a time). Bias is the",
+        "median of ln(predicted / measured), in the unit of the metric.",
+        "",
+        "| group | sources | fitted | left out | 80 % range, times | runs inside it |",
+        "|---|---|---|---|---|---|",
+    ]
+    times = found.time_errors(errors)
+    for group in GROUPS:
+        same = [row for row in rows if row["group"] == group]
+        span = written["intervals"][group]
+        inside = (times >= -span["down"]) & (times <= span["up"])
+        lines.append(
+            f"| {group} | {len(same)} | {np.mean([r['fitted'] for r in same]):.3f} | "
+            f"{np.mean([r['left_out'] for r in same]):.3f} | "
+            f"/{np.exp(span['down']):.2f} to x{np.exp(span['up']):.2f} | {inside[found.groups == group].mean():.0%} |"
+        )
+    lines += [
+        "",
+        "| group | source | runs | fitted | left out | bias | 90th percentile |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {r['group']} | {r['source']} | {r['runs']} | {r['fitted']:.2f} | {r['left_out']:.2f} | {r['bias']:+.2f} | "
+        f"{r['p90']:.2f} |"
+        for r in rows
+    ]
+    lines += ["", *engine_lines(found, errors), "", *constant_lines(written)]
+    return "\n".join(lines) + "\n"
+
+
+def engine_lines(found: Fit, errors: Floats) -> list[str]:
+    """Left-out error of runs whose engine another source also used, and of the others."""
+    engines = np.array([run.load.plan.facts.family for run in found.runs])
+    users = {engine: set(found.sources[engines == engine]) for engine in set(engines)}
+    seen = np.array([len(users[engine]) > 1 for engine in engines])
+    lines = ["| group | engine | runs | left out |", "|---|---|---|---|"]
+    for group in GROUPS:
+        for name, wanted in (("seen in another source", True), ("unseen", False)):
+            same = (found.groups == group) & (seen == wanted)
+            if same.any():
+                lines.append(f"| {group} | {name} | {same.sum()} | {np.median(np.abs(errors[same])):.2f} |")
+    return lines
+
+
+def constant_lines(written: dict[str, Any]) -> list[str]:
+    """The constants, with their priors."""
+    lines = ["| constant | value | prior | unit | meaning |", "|---|---|---|---|---|"]
+    return lines + [
+        f"| {name} | {p['value']:.4g} | {p['prior']:.4g} | {p['unit']} | {p['meaning']} |"
+        for name, p in written["parameters"].items()
+    ]
+
+
+def main() -> None:
+    """Fit, leave out, write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="fit without folds and write nothing")
+    quick = parser.parse_args().quick
+    with published("inference").open(newline="", encoding="utf-8") as file:
+        found = Fit(list(csv.DictReader(file)))
+    logs = found.solve(np.ones(len(found.runs), bool), found.prior.centre)
+    inside = found.errors(logs)
+    errors, folds = (inside, {}) if quick else found.left_out(logs)
+    written = document(found, logs, errors, folds)
+    rows = report(found, inside, errors)
+    for group in GROUPS:
+        same = [row for row in rows if row["group"] == group]
+        fitted, left_out = (np.mean([row[name] for row in same]) for name in ("fitted", "left_out"))
+        print(f"{group:10} fitted {fitted:.3f}  left out {left_out:.3f}")
+    if not quick:
+        target = data_folder("calibration") / "fitted" / "serving.json"
+        target.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
+        table = Path(__file__).with_name("accuracy_serving.md")
+        table.write_text(markdown(rows, found, errors, written), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
