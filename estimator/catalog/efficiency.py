@@ -50,7 +50,8 @@ class _Found:
 @cached
 def _kernels() -> dict[str, Any]:
     path = data_folder("calibration") / "fitted" / "kernels.json"
-    return json.loads(path.read_text(encoding="utf-8"))
+    kernels: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return kernels
 
 
 @cached
@@ -65,8 +66,15 @@ def gemm_efficiency(accelerator: Accelerator, dtype: str) -> GemmEfficiency:
 
     dtype: the units' format (bf16, fp16, tf32, fp32, fp8, fp8-block, int8, fp4), or int4-weights / int8-weights for
     16-bit products whose weights are widened on the way
+
+    >>> from estimator.catalog.accelerators import accelerator
+    >>> found = gemm_efficiency(accelerator("a100"), "bf16")
+    >>> round(found.flop_per_s / 312e12, 2), found.evidence.transfer
+    (0.82, 'kernel table of a100-sxm-80gb')
+    >>> gemm_efficiency(accelerator("a800"), "bf16").evidence.transfer
+    'carried over from a100-sxm-80gb'
     """
-    found = _find("gemm", accelerator, dtype) or _pool(accelerator)
+    found = _find("gemm", accelerator, dtype) or _pool(accelerator, "gemm")
     share, evidence = _share(accelerator, dtype, found)
     return _gemm(accelerator, dtype, found, share, evidence)
 
@@ -74,7 +82,7 @@ def gemm_efficiency(accelerator: Accelerator, dtype: str) -> GemmEfficiency:
 @cached
 def moe_efficiency(accelerator: Accelerator, dtype: str) -> GemmEfficiency:
     """What fused expert layers reach, for `moe_s`; dtype as in `gemm_efficiency`."""
-    found = _find("moe", accelerator, dtype) or _pool(accelerator, "moe_fraction")
+    found = _find("moe", accelerator, dtype) or _pool(accelerator, "moe")
     return _gemm(accelerator, dtype, found, found["compute_fraction"], found.evidence)
 
 
@@ -95,7 +103,7 @@ def _gemm(accelerator: Accelerator, dtype: str, found: _Found, share: float, evi
 @cached
 def attention_efficiency(accelerator: Accelerator, dtype: str = "bf16") -> AttentionEfficiency:
     """What fused attention of many new tokens reaches; dtype: bf16 or fp8 queries, keys and values."""
-    found = _find("attention", accelerator, dtype) or _pool(accelerator, "attention_fraction")
+    found = _find("attention", accelerator, dtype) or _pool(accelerator, "attention")
     return AttentionEfficiency(
         flop_per_s=accelerator.peak(dtype) * found["compute_fraction"],
         bytes_per_s=accelerator.memory_bandwidth_bytes_per_s * found["bandwidth_fraction"],
@@ -113,7 +121,7 @@ def attention_efficiency(accelerator: Accelerator, dtype: str = "bf16") -> Atten
 @cached
 def decode_attention_efficiency(accelerator: Accelerator, dtype: str = "bf16") -> DecodeAttentionEfficiency:
     """What attention of one new token per sequence reaches; dtype: format of the KV cache, bf16 or fp8."""
-    found = _find("decode_attention", accelerator, dtype) or _pool(accelerator, "attention_fraction")
+    found = _find("decode_attention", accelerator, dtype) or _pool(accelerator, "decode_attention")
     return DecodeAttentionEfficiency(
         bytes_per_s=accelerator.memory_bandwidth_bytes_per_s * found["bandwidth_fraction"],
         flop_per_s=accelerator.peak("bf16") * found["compute_fraction"],
@@ -128,7 +136,7 @@ def decode_attention_efficiency(accelerator: Accelerator, dtype: str = "bf16") -
 @cached
 def memory_efficiency(accelerator: Accelerator) -> MemoryEfficiency:
     """What passes over memory reach: the reading rate of its matrix products (one vector times a matrix is one)."""
-    found = _find("gemm", accelerator, "bf16") or _pool(accelerator)
+    found = _find("gemm", accelerator, "bf16") or _pool(accelerator, "gemm")
     return MemoryEfficiency(
         bytes_per_s=accelerator.memory_bandwidth_bytes_per_s * found["bandwidth_fraction"],
         launch_s=found["launch_s"],
@@ -138,24 +146,33 @@ def memory_efficiency(accelerator: Accelerator) -> MemoryEfficiency:
 
 @cached
 def collective_efficiency(accelerator: Accelerator) -> CollectiveEfficiency:
-    """What collectives reach in a node and over the network."""
+    """What collectives reach in a node, and over the network (not in any kernel table: shares of it are assumed).
+
+    >>> from estimator.catalog.accelerators import accelerator
+    >>> collective_efficiency(accelerator("h100")).domain
+    8
+    """
     links = _transfer()["links"]
     link = accelerator.link_bytes_per_s or accelerator.pcie_bytes_per_s or links["default_bytes_per_s"]
-    names = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "custom-all-reduce")
-    found = [_find("collectives", accelerator, name) for name in names]
-    spread = _transfer()["spread"]
-    evidence = found[0].evidence if found[0] else Evidence("assumed", spread["pool"], "pool of all links")
+    line_rate = accelerator.network_bytes_per_s or links["default_network_bytes_per_s"]
+    reduced = _find("collectives", accelerator, "all-reduce")
+    pooled = Evidence("assumed", _spread("pool", "collectives"), "pool of all links")
     return CollectiveEfficiency(
-        *(_rate(link, each.entry["constants"] if each else links) for each in found),
+        all_reduce=_rate(accelerator, link, "all-reduce"),
+        all_gather=_rate(accelerator, link, "all-gather"),
+        reduce_scatter=_rate(accelerator, link, "reduce-scatter"),
+        all_to_all=_rate(accelerator, link, "all-to-all"),
+        custom_all_reduce=_rate(accelerator, link, "custom-all-reduce"),
         domain=accelerator.domain or accelerator.per_node or 1,
-        network_bytes_per_s=links["network_fraction"]
-        * (accelerator.network_bytes_per_s or links["default_network_bytes_per_s"]),
+        network_bytes_per_s=links["network_fraction"] * line_rate,
         network_hop_s=links["network_hop_s"],
-        evidence=evidence,
+        evidence=reduced.evidence if reduced else pooled,
     )
 
 
-def _rate(link: float, constants: Mapping[str, float]) -> CollectiveRate:
+def _rate(accelerator: Accelerator, link: float, operation: str) -> CollectiveRate:
+    found = _find("collectives", accelerator, operation)
+    constants = found.entry["constants"] if found else _transfer()["links"]
     return CollectiveRate(
         launch_s=constants["launch_s"],
         hop_s=constants["hop_s"],
@@ -176,7 +193,7 @@ def _find(kind: str, accelerator: Accelerator, variant: str) -> _Found | None:
     relative = min((name for name in family["measured"]), key=lambda name: _distance(accelerator, tables[name]))
     step = "neighbour" if family.get("neighbour") else "family"
     note = f"carried over from {relative}" + (f" ({family['note']})" if family.get("note") else "")
-    return _variant(tables[relative], variant, "published", _transfer()["spread"][step], note)
+    return _variant(tables[relative], variant, "published", _spread(step, kind), note)
 
 
 def _variant(table: Mapping[str, Any], variant: str, basis: str, spread: float, note: str) -> _Found | None:
@@ -186,8 +203,8 @@ def _variant(table: Mapping[str, Any], variant: str, basis: str, spread: float, 
     if chosen is None:
         return None
     entry = table[chosen]
-    if chosen != variant:
-        spread, note = math.hypot(spread, 0.1), f"{note}, as {chosen}"
+    if chosen != wanted:
+        spread, note = math.hypot(spread, _transfer()["spread"]["other_format"]), f"{note}, as {chosen}"
     log_sd = math.hypot(entry["held_out"]["p90"] / P90_PER_SD, spread)
     return _Found(entry, Evidence("measured" if basis == "measured" else "published", round(log_sd, 3), note))
 
@@ -215,12 +232,13 @@ def _share(accelerator: Accelerator, dtype: str, found: _Found) -> tuple[float, 
     for override in _transfer()["share"]:
         if accelerator.name in override["accelerators"]:
             note = f"{found.evidence.transfer}; {override['source']}"
-            return override["compute_fraction"], Evidence("assumed", found.evidence.log_sd, note)
+            sd = math.hypot(found.evidence.log_sd, _transfer()["spread"]["assumed_share"])
+            return override["compute_fraction"], Evidence("assumed", sd, note)
     rate = _published_rate(accelerator.name, "bf16" if dtype in ("fp16", "int4-weights", "int8-weights") else dtype)
     if rate is None:
         return found["compute_fraction"], found.evidence
     note = f"achievable rate of {accelerator.name} (mamf.csv); shapes {found.evidence.transfer}"
-    sd = min(found.evidence.log_sd, _transfer()["spread"]["published_rate"])
+    sd = min(found.evidence.log_sd, _spread("published_rate", "gemm"))
     return rate / accelerator.peak(dtype if dtype in accelerator.peak_flop_per_s else "bf16"), Evidence(
         "published", sd, note
     )
@@ -235,17 +253,19 @@ def _published_rate(name: str, dtype: str) -> float | None:
     return None
 
 
-def _pool(accelerator: Accelerator, compute: str = "compute_fraction") -> _Found:
-    """Constants of the accelerator's kind."""
+def _pool(accelerator: Accelerator, kind: str) -> _Found:
+    """Constants of the accelerator's kind; `kind` of kernel chooses the share of peak."""
     pool = next(
         pool
         for pool in _transfer()["pool"]
         if pool["kind"] == accelerator.kind and pool.get("vendor", accelerator.vendor) == accelerator.vendor
     )
-    constants = {
-        "sharpness": 4.0, "new_half": 0.0, "rows_half": 1e4, "span_half": 100.0, "head_dim_half": 0.0,
-        "bytes_half": 0.0, "sequence_s": 0.0, "depth_s": 0.0, "cache_passes": 2.0,
-        **pool, "compute_fraction": pool[compute],
-    }  # fmt: skip
+    share = pool[{"gemm": "compute_fraction", "moe": "moe_fraction"}.get(kind, "attention_fraction")]
+    constants = {**_transfer()["pool_shape"], **pool, "compute_fraction": share}
     note = f"pool of {pool.get('vendor', '')} {pool['kind']}".replace("  ", " ")
-    return _Found({"constants": constants}, Evidence("assumed", _transfer()["spread"]["pool"], note))
+    return _Found({"constants": constants}, Evidence("assumed", _spread("pool", kind), note))
+
+
+def _spread(step: str, kind: str) -> float:
+    """Spread of log(time) that a step of the transfer adds [1]."""
+    return float(_transfer()["spread"][step][kind])

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from estimator.formulas.roofline import Evidence
+from estimator.formulas.roofline import UNKNOWN, Evidence
 
 Floats = NDArray[np.float64]
 
@@ -47,7 +47,7 @@ class CollectiveEfficiency:
     domain: int
     network_bytes_per_s: float
     network_hop_s: float
-    evidence: Evidence = Evidence()
+    evidence: Evidence = UNKNOWN
 
 
 def all_reduce_traffic(message_bytes: ArrayLike, ranks: ArrayLike, local: float = 0.0) -> Floats:
@@ -66,7 +66,7 @@ def one_way_traffic(message_bytes: ArrayLike, ranks: ArrayLike, local: float = 0
     7000000000.0
     """
     ranks = np.asarray(ranks, float)
-    return np.asarray(message_bytes, float) * (ranks - 1.0 + local) / ranks
+    return np.asarray(np.asarray(message_bytes, float) * (ranks - 1.0 + local) / ranks)
 
 
 def collective_s(traffic_bytes: ArrayLike, ranks: ArrayLike, rate: CollectiveRate) -> Floats:
@@ -74,6 +74,10 @@ def collective_s(traffic_bytes: ArrayLike, ranks: ArrayLike, rate: CollectiveRat
 
     A message cut into the best number of pieces takes (sqrt(a) + sqrt(w))^2, which is ramp = 2; protocols that switch
     with the message size do better (ramp below 2, fitted).
+
+    >>> rate = CollectiveRate(launch_s=4e-6, hop_s=0.0, bytes_per_s=1e11)
+    >>> round(float(collective_s(6e5, 8, rate)) * 1e6, 3)  # 4 us + 6 us
+    10.0
     """
     latency = rate.launch_s + rate.hop_s * (np.asarray(ranks, float) - 1.0)
     moving = np.asarray(traffic_bytes, float) / rate.bytes_per_s
@@ -92,7 +96,13 @@ def all_reduce_s(
 
     ranks_in_node: members of the group that share a node (as many as the link domain holds when not given) [1]
     custom: an inference engine's own kernel may be used for messages that stay in the node
-    Between nodes the steps are those of a tree: 2 log2(nodes).
+    Between nodes the steps are those of a tree: 2 log2(nodes) (developer.nvidia.com, "Massively Scale Your Deep
+    Learning Training with NCCL 2.4").
+
+    >>> link = CollectiveRate(launch_s=0.0, hop_s=0.0, bytes_per_s=4e11)
+    >>> machine = CollectiveEfficiency(link, link, link, link, link, 8, 5e10, 0.0)
+    >>> float(all_reduce_s(8e9, 8, machine)), float(all_reduce_s(8e9, 16, machine))
+    (0.035, 0.0375)
     """
     ranks, inside = _group(ranks, ranks_in_node, efficiency)
     rate = efficiency.all_reduce

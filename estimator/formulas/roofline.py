@@ -1,8 +1,8 @@
 """Time of one kernel on one accelerator: matrix products, attention, element-wise passes.
 
-Every formula is a roofline (arXiv: Williams et al., doi:10.1145/1498765.1498785) whose roofs are reached only by large
-shapes. Constants are measured and come from the catalogue; here is only how they act. Floats or arrays in, seconds out.
-All times are device times of a kernel launched from a graph; what the host needs to launch it is not in them.
+Every formula is a roofline (Williams et al., doi:10.1145/1498765.1498785) whose roofs only large shapes reach.
+Constants are measured and come from the catalogue; here is only how they act. Floats or arrays in, seconds out.
+All times are device times of kernels launched from a graph; what a host needs to launch them is not in them.
 """
 
 from dataclasses import dataclass
@@ -17,11 +17,14 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """How well a set of constants is known: in words, and as the spread of log(time) it leaves [1]."""
+    """How well constants are known: in words, and as the spread of log(time) of a single shape they leave [1]."""
 
     basis: Basis = "assumed"
     log_sd: float = 0.0
     transfer: str = ""
+
+
+UNKNOWN = Evidence()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ class GemmEfficiency:
     launch_s: float = 0.0
     depth_s: float = 0.0
     sharpness: float = 4.0
-    evidence: Evidence = Evidence()
+    evidence: Evidence = UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ class AttentionEfficiency:
     cache_passes: float = 1.0
     launch_s: float = 0.0
     sharpness: float = 4.0
-    evidence: Evidence = Evidence()
+    evidence: Evidence = UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,7 @@ class DecodeAttentionEfficiency:
     sequence_s: float = 0.0
     launch_s: float = 0.0
     sharpness: float = 4.0
-    evidence: Evidence = Evidence()
+    evidence: Evidence = UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,7 @@ class MemoryEfficiency:
 
     bytes_per_s: float
     launch_s: float = 0.0
-    evidence: Evidence = Evidence()
+    evidence: Evidence = UNKNOWN
 
 
 def soft_max(a: ArrayLike, b: ArrayLike, sharpness: float) -> Floats:
@@ -109,7 +112,7 @@ def soft_max(a: ArrayLike, b: ArrayLike, sharpness: float) -> Floats:
     a, b = np.asarray(a, float), np.asarray(b, float)
     larger = np.maximum(np.maximum(a, b), 1e-300)
     ratio = np.minimum(a, b) / larger
-    return larger * (1.0 + ratio**sharpness) ** (1.0 / sharpness)
+    return np.asarray(larger * (1.0 + ratio**sharpness) ** (1.0 / sharpness))
 
 
 def gemm_s(
@@ -150,8 +153,8 @@ def experts_visited(tokens: ArrayLike, experts: ArrayLike, per_token: ArrayLike)
     >>> float(experts_visited(1, 8, 2)), round(float(experts_visited(8, 8, 2)), 3)
     (2.0, 7.199)
     """
-    experts = np.asarray(experts, float)
-    return experts * (1.0 - (1.0 - np.asarray(per_token, float) / experts) ** tokens)
+    experts, tokens = np.asarray(experts, float), np.asarray(tokens, float)
+    return np.asarray(experts * (1.0 - (1.0 - np.asarray(per_token, float) / experts) ** tokens))
 
 
 def moe_s(
@@ -172,12 +175,20 @@ def moe_s(
     ffn: width of one expert; experts: experts held here; per_token: of them, visited by one token on average [1]
     visited: experts that get any token; expected under random routing when not given [1]
     efficiency: constants of the fused expert kernels, not of single products
+
+    >>> ideal = GemmEfficiency(flop_per_s=1e15, bytes_per_s=3e12, sharpness=100.0)
+    >>> one_token = moe_s(1, 4096, 14336, 8, 2, ideal)  # the weights of two experts, 3 x 4096 x 14336 each
+    >>> round(float(one_token) / (2 * 3 * 4096 * 14336 * 2 / 3e12), 3)
+    1.0
     """
     rows = np.multiply(tokens, per_token)
     groups = experts_visited(tokens, experts, per_token) if visited is None else visited
-    sizes = {"weight_bytes": weight_bytes, "input_bytes": input_bytes, "groups": groups}
-    up = gemm_s(rows, np.multiply(2.0 if gated else 1.0, ffn), hidden, efficiency, **sizes)
-    return up + gemm_s(rows, hidden, ffn, efficiency, **sizes)
+    up_width = np.multiply(2.0 if gated else 1.0, ffn)
+    up, down = (
+        gemm_s(rows, n, k, efficiency, weight_bytes=weight_bytes, input_bytes=input_bytes, groups=groups)
+        for n, k in ((up_width, hidden), (hidden, ffn))
+    )
+    return up + down
 
 
 def attention_s(
@@ -197,6 +208,11 @@ def attention_s(
 
     window: keys a query sees at most [token]; causal: a query sees no later key
     value_bytes: storage of one value of q, k, v [B]
+    Source: arXiv:2307.08691 section 4.1 (4 s^2 d heads FLOP, halved when causal).
+
+    >>> ideal = AttentionEfficiency(flop_per_s=1e15, bytes_per_s=3e12, sharpness=100.0)
+    >>> float(attention_s(1, 8192, 32, 8, 128, ideal, causal=False))  # 4 x 8192^2 x 128 x 32 / 1e15
+    0.001099511627776
     """
     batch, new = np.asarray(batch, float), np.asarray(new_tokens, float)
     head_dim, cached = np.asarray(head_dim, float), np.asarray(cached_tokens, float)
@@ -219,13 +235,13 @@ def mean_span(
     """
     new, cached = np.asarray(new_tokens, float), np.asarray(cached_tokens, float)
     if not causal:
-        return np.minimum(new + cached, window)
+        return np.asarray(np.minimum(new + cached, window))
     last = new + cached
     before, inside = np.minimum(cached, window), np.minimum(last, window)
     # Queries within the window see one key more each; all later ones see the whole window.
     growing = (inside * (inside + 1.0) - before * (before + 1.0)) / 2.0
-    flat = np.where(np.isinf(window), 0.0, (new - (inside - before)) * np.minimum(window, 1e300))
-    return (growing + flat) / np.maximum(new, 1e-300)
+    flat = np.maximum(last - np.maximum(cached, window), 0.0) * inside
+    return np.asarray((growing + flat) / np.maximum(new, 1e-300))
 
 
 def decode_attention_s(
@@ -242,15 +258,24 @@ def decode_attention_s(
     """Time of attention of one new token for each of `batch` sequences with `context` cached tokens [s].
 
     value_bytes: storage of one cached value [B]
+
+    >>> ideal = DecodeAttentionEfficiency(bytes_per_s=2e12, flop_per_s=1e15, sharpness=100.0)
+    >>> float(decode_attention_s(8, 4096, 32, 8, 128, ideal))  # 2 x 8 x 4096 x 8 x 128 x 2 B / 2e12
+    6.7108864e-05
     """
-    batch = np.asarray(batch, float)
-    read = np.minimum(context, window) * batch * head_dim
-    moved = (2.0 * read * kv_heads * value_bytes + efficiency.bytes_half) / efficiency.bytes_per_s
-    work = 4.0 * read * heads / efficiency.flop_per_s
+    batch, heads = np.asarray(batch, float), np.asarray(heads, float)
+    read = batch * np.minimum(context, window) * np.asarray(head_dim, float)
+    stored = 2.0 * np.multiply(kv_heads, value_bytes)
+    moved = (read * stored + efficiency.bytes_half) / efficiency.bytes_per_s
+    work = (4.0 / efficiency.flop_per_s) * heads * read
     fixed = efficiency.launch_s + efficiency.sequence_s * batch * heads
-    return fixed + soft_max(work, moved, efficiency.sharpness)
+    return np.asarray(fixed + soft_max(work, moved, efficiency.sharpness))
 
 
 def elementwise_s(moved_bytes: ArrayLike, efficiency: MemoryEfficiency) -> Floats:
-    """Time of a pass that reads and writes `moved_bytes` [s]."""
+    """Time of a pass that reads and writes `moved_bytes` [s].
+
+    >>> float(elementwise_s(3e9, MemoryEfficiency(bytes_per_s=3e12)))
+    0.001
+    """
     return efficiency.launch_s + np.asarray(moved_bytes, float) / efficiency.bytes_per_s
