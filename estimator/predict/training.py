@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from estimator.catalog.cases import fitted
+from estimator.catalog.frameworks import framework
 from estimator.formulas.training import model_flop
 from estimator.predict.training_layout import chosen, grid, smallest
 from estimator.predict.training_memory import MemorySplit, peak_memory
@@ -14,7 +15,7 @@ from estimator.predict.training_plan import TrainingPlan, run
 from estimator.predict.training_time import step_time
 from estimator.records import Architecture, Cluster
 
-__all__ = ["MemorySplit", "TrainingPlan", "TrainingStep", "best_layout", "interval", "parameters", "training_step"]
+__all__ = ["MemorySplit", "TrainingPlan", "TrainingStep", "best_layout", "interval", "parameters", "regime", "training_step"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +106,23 @@ def best_layout(
     return chosen(layouts, int(np.argmax(pace)))
 
 
-def interval(quantity: str = "time", regime: str = "", seen: bool = True) -> tuple[float, float]:
+def interval(quantity: str = "time", kind: str = "", seen: bool = True) -> tuple[float, float]:
     """80 % half widths of ln(measured / predicted), downwards and upwards, from runs of sources left out of the fit [1].
 
-    quantity: time | memory; regime: see `regime_of`, the pool's when not given
+    quantity: time | memory; kind: see `regime`, the pool's when not given
     seen: False for hardware or a framework that no measurement stands for: wider
     """
     table = fitted("training").get("intervals", {})
     ranges = table.get(quantity, {"pool": [0.35, 0.35]})
-    down, up = ranges.get(regime, ranges["pool"])
+    down, up = ranges.get(kind, ranges["pool"])
     wider = 1.0 if seen else table.get("unseen", 1.3)
     return down * wider, up * wider
+
+
+def regime(arch: Architecture, plan: TrainingPlan) -> str:
+    """Which spread of errors a plan has: moe | quantised | eager | pool."""
+    if arch.experts:
+        return "moe"
+    if plan.method == "qlora":
+        return "quantised"
+    return "eager" if framework(plan.framework).kernels == "eager" else "pool"

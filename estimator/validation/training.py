@@ -1,0 +1,362 @@
+"""Training cases: from a row's configuration to a prediction in the row's own metric and convention.
+
+Only configuration columns are read; any but id, source and metric may be missing. What a run certainly had but its row
+does not say (recomputation, micro-batch, layout) takes the best feasible choice, or the default below, and is marked.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from estimator.catalog.accelerators import accelerator
+from estimator.catalog.cases import fitted
+from estimator.catalog.frameworks import framework
+from estimator.catalog.models import architecture
+from estimator.catalog.precisions import precision
+from estimator.errors import EstimatorError, InvalidInput, UnknownName
+from estimator.formulas import transformer
+from estimator.formulas.training import model_flop
+from estimator.predict.training import best_layout, interval, parameters, regime
+from estimator.predict.training_memory import peak_memory
+from estimator.predict.training_plan import Run, TrainingPlan, run, stack
+from estimator.predict.training_time import step_time
+from estimator.records import Architecture, Cluster, Experts
+from estimator.validation.report import CasePrediction, quantity
+
+Row = Mapping[str, str]
+
+UNITS = {
+    "tokens_per_s_per_gpu": "token/s",
+    "step_time_s": "s",
+    "tflops_per_gpu": "TFLOP/s",
+    "mfu": "1",
+    "gpu_hours": "h",
+    "days": "day",
+    "peak_mem_gb": "GB",
+}
+DEFAULT_SEQ_LEN = 2048
+MICRO_BATCHES = 8  # per pipeline stage and step, where the global batch is not stated
+
+
+@dataclass(frozen=True, slots=True)
+class CaseRun:
+    """One row's configuration, ready to predict. assumed: what the row does not say, in words."""
+
+    id: str
+    source: str
+    metric: str
+    arch: Architecture
+    cluster: Cluster
+    plan: TrainingPlan
+    numbers: Run
+    whole_run: bool
+    total_tokens: float
+    assumed: tuple[str, ...]
+
+
+def predict_cases(rows: Sequence[Row]) -> list[CasePrediction]:
+    """Predict every row, in order; one that cannot be is `unsupported`, with what it lacks."""
+    read = [_read(row) for row in rows]
+    runs = [found for found in read if isinstance(found, CaseRun)]
+    values, fits = predicted(runs, parameters())
+    left_out = _left_out(runs)
+    answers = iter(zip(values, fits, left_out, strict=True))
+    return [
+        _prediction(found, *next(answers)) if isinstance(found, CaseRun) else _refusal(row, found)
+        for row, found in zip(rows, read, strict=True)
+    ]
+
+
+def _read(row: Row) -> CaseRun | str:
+    try:
+        return case_run(row)
+    except EstimatorError as error:
+        return str(error)
+
+
+def case_run(row: Row) -> CaseRun:
+    """The configuration of a row. Raises EstimatorError, saying what is missing or unknown."""
+    metric = row.get("metric", "")
+    if metric not in UNITS:
+        raise InvalidInput(f"no training metric is called {metric!r}; known are {', '.join(UNITS)}.")
+    total_tokens = _number(row, "total_tokens_b", 0.0) * 1e9
+    if metric in ("gpu_hours", "days") and not total_tokens:
+        raise InvalidInput("total_tokens_b is missing: the length of a whole run needs its tokens.")
+    arch, cluster = _architecture(row), _cluster(row)
+    plan, assumed = _settled(arch, cluster, _plan(row, cluster))
+    return CaseRun(
+        id=row.get("id", ""),
+        source=row.get("source", ""),
+        metric=metric,
+        arch=arch,
+        cluster=cluster,
+        plan=plan,
+        numbers=run(arch, cluster, plan),
+        whole_run=row.get("family", "") == "total_run",
+        total_tokens=total_tokens,
+        assumed=assumed,
+    )
+
+
+# --- from columns to records -----------------------------------------------------------------------------------------
+
+
+def _number(row: Row, column: str, missing: float) -> float:
+    text = row.get(column, "")
+    if not text:
+        return missing
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or value < 0:
+        raise InvalidInput(f"{column} must be a number, not {text!r}.")
+    return value
+
+
+def _whole(row: Row, column: str) -> int | None:
+    return int(_number(row, column, 0)) or None
+
+
+def _cluster(row: Row) -> Cluster:
+    name = row.get("gpu", "")
+    if not name:
+        raise InvalidInput("gpu is missing: say on which accelerator the run was.")
+    device = accelerator(name)
+    layout = math.prod(int(_number(row, column, 1)) for column in ("tp", "pp", "cp", "dp"))
+    count = _whole(row, "n_gpus") or layout
+    per_node = _whole(row, "gpus_per_node") or device.per_node or 8
+    return Cluster(device, count, min(per_node, count))
+
+
+def _architecture(row: Row) -> Architecture:
+    """The catalogue's LLM of that name when its shape agrees with the columns; else the columns; else the name or size."""
+    columns = _from_columns(row)
+    name = row.get("model", "")
+    try:
+        known = architecture(name) if name else None
+    except UnknownName:
+        known = None
+    if columns is None:
+        return known or _from_size(row)
+    same = known is not None and (known.layers, known.hidden) == (columns.layers, columns.hidden)
+    return known if known is not None and same else columns
+
+
+def _from_size(row: Row) -> Architecture:
+    size = row.get("params_b", "")
+    if not size:
+        raise InvalidInput(f"the LLM {row.get('model', '')!r} is not known: give layers, hidden, heads and vocab.")
+    return replace(architecture(f"{float(size):g}b"), name=row.get("model", "") or f"{size}b")
+
+
+def _from_columns(row: Row) -> Architecture | None:
+    layers, hidden, heads = (_whole(row, name) for name in ("layers", "hidden", "heads"))
+    if not (layers and hidden):
+        return None
+    heads = heads or max(hidden // 128, 1)
+    gated = row.get("gated_mlp", "0") not in ("0", "")
+    experts = _whole(row, "n_experts")
+    ffn = _whole(row, "ffn") or (int(hidden * 8 / 3) if gated else 4 * hidden)
+    arch = Architecture(
+        name=row.get("model", "") or "unnamed",
+        layers=layers,
+        hidden=hidden,
+        heads=heads,
+        kv_heads=_whole(row, "kv_heads") or heads,
+        head_dim=_whole(row, "head_dim") or hidden // heads,
+        ffn=ffn,
+        vocab=_whole(row, "vocab") or 32_000,
+        gated_mlp=gated,
+        tied_embeddings=row.get("tied_embeddings", "0") not in ("0", ""),
+    )
+    if not experts:
+        return arch
+    mixture = Experts(experts, _whole(row, "experts_per_token") or 1, _whole(row, "moe_ffn") or ffn)
+    return replace(arch, experts=mixture)
+
+
+RECOMPUTE = {"": None, "none": "none", "0": "none", "no": "none", "false": "none", "full": "full", "1": "full"}
+ZERO = (("zero3", 3), ("zero-3", 3), ("fsdp", 3), ("hsdp", 3), ("zero2", 2), ("zero-2", 2), ("zero1", 1), ("zero-1", 1))
+
+
+def _zero(text: str) -> int | None:
+    """ZeRO stage that a sharding means; None when nothing is said."""
+    return next((stage for word, stage in ZERO if word in text), None if not text else 0)
+
+
+def _plan(row: Row, cluster: Cluster) -> TrainingPlan:
+    """The plan with None for what the row does not say."""
+    sharding = row.get("sharding", "").lower()
+    zero = _zero(sharding)
+    tp, pp = _whole(row, "tp"), _whole(row, "pp")
+    if zero == 3 or pp or tp:
+        tp, pp = tp or 1, pp or 1
+    method, stored, compute = _method(row)
+    return TrainingPlan(
+        seq_len=int(_number(row, "seq_len", DEFAULT_SEQ_LEN)),
+        micro_batch=_whole(row, "micro_batch"),
+        global_batch=_whole(row, "global_batch_seqs"),
+        tp=tp,
+        pp=pp,
+        vpp=_whole(row, "vpp") or 1,
+        cp=_whole(row, "cp") or 1,
+        ep=_whole(row, "ep") or (None if row.get("n_experts") else 1),
+        zero=zero,
+        shard=min(cluster.per_node, cluster.count) if "hsdp" in sharding or "hybrid" in sharding else None,
+        recompute=RECOMPUTE.get(row.get("recompute", "").lower(), "selective"),
+        precision=compute,
+        method=method,
+        lora_rank=_whole(row, "lora_rank") or 16,
+        lora_targets=row.get("lora_targets", "") or "all",
+        weight_precision=stored,
+        optimizer=row.get("optimizer", "").lower() or "adamw",
+        cpu_offload="" if row.get("cpu_offload", "0") in ("", "0", "none") else row["cpu_offload"],
+        fused_attention=row.get("fused_attention", "1") not in ("0", "false"),
+        framework=row.get("framework", ""),
+    )
+
+
+def _method(row: Row) -> tuple[str, str | None, str]:
+    """(method, storage of frozen weights, format of products)."""
+    family, name = row.get("family", "").lower(), row.get("precision", "").lower() or "bf16"
+    low = precision(name.removeprefix("amp_"))
+    quantised = family == "qlora" or (low.bits < 8 and low.compute not in ("fp8", "fp4"))
+    if quantised:
+        return "qlora", name if low.bits < 16 else "nf4", "bf16"
+    lora = family in ("lora", "dora") or (not family and bool(row.get("lora_rank")))
+    return ("lora" if lora else "full"), None, name
+
+
+def _settled(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> tuple[TrainingPlan, tuple[str, ...]]:
+    """The plan with choices for what is open, and those choices in words."""
+    names = ("micro_batch", "tp", "pp", "ep", "zero", "recompute", "global_batch")
+    open_names = [name for name in names if getattr(plan, name) is None]
+    if not open_names:
+        return plan, ()
+    chosen = _chosen(arch, cluster, plan)
+    return chosen, tuple(f"{name} {getattr(chosen, name)}" for name in open_names)
+
+
+def _chosen(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> TrainingPlan:
+    stages = plan.pp or 1
+    replicas = max(cluster.count // ((plan.tp or 1) * stages * plan.cp), 1)
+    per_replica = (plan.micro_batch or 1) * (MICRO_BATCHES * stages if stages > 1 else 1)
+    plan = replace(plan, global_batch=plan.global_batch or replicas * per_replica)
+    try:
+        return best_layout(arch, cluster, plan)
+    except EstimatorError:  # it ran, whatever memory says
+        frugal = {"micro_batch": 1, "tp": 1, "pp": 1, "ep": 1, "zero": 3, "recompute": "full"}
+        return replace(plan, **{k: v for k, v in frugal.items() if getattr(plan, k) is None})  # type: ignore[arg-type]
+
+
+# --- from times to metrics -------------------------------------------------------------------------------------------
+
+
+def predicted(runs: Sequence[CaseRun], values: Mapping[str, float]) -> tuple[list[float], list[bool]]:
+    """Predictions in the runs' own metrics, and whether memory suffices."""
+    if not runs:
+        return [], []
+    numbers = stack([each.numbers for each in runs])
+    seconds, used = step_time(numbers, values).total, peak_memory(numbers, values).total
+    answers = in_metrics(runs, numbers, seconds, used, values)
+    return answers.tolist(), (used <= numbers.rates.memory).tolist()
+
+
+def in_metrics(runs: Sequence[CaseRun], numbers: Run, seconds: Any, used: Any, values: Mapping[str, float]) -> Any:
+    """Step times [s] and memory [B] in each run's metric."""
+    scale = np.array([metric_scale(each, values) for each in runs])
+    metric = np.array([each.metric for each in runs])
+    rate = np.isin(metric, ("tokens_per_s_per_gpu", "tflops_per_gpu", "mfu"))
+    return np.where(metric == "peak_mem_gb", used / 1e9, np.where(rate, scale / seconds, scale * seconds))
+
+
+def metric_scale(case: CaseRun, values: Mapping[str, float]) -> float:
+    """What a step's time is multiplied by (times), or divides (rates), to give the metric."""
+    tokens = float(case.numbers.tokens_per_step)
+    count, sequences = case.cluster.count, tokens / float(case.numbers.seq)
+    whole = case.total_tokens / tokens * (values["whole_run"] if case.whole_run else 1.0)
+    scales = {
+        "tokens_per_s_per_gpu": lambda: tokens / count,
+        "step_time_s": lambda: 1.0,
+        "tflops_per_gpu": lambda: reported_flop(case, sequences) / count / 1e12,
+        "mfu": lambda: reported_flop(case, sequences, utilisation=True) / count / _peak(case),
+        "gpu_hours": lambda: whole * count / 3600,
+        "days": lambda: whole / 86400,
+        "peak_mem_gb": lambda: 1.0,
+    }
+    return float(scales[case.metric]())
+
+
+def _peak(case: CaseRun) -> float:
+    return float(case.numbers.rates.low_peak if case.numbers.low else case.numbers.rates.peak)
+
+
+def reported_flop(case: CaseRun, sequences: float, utilisation: bool = False) -> float:
+    """FLOP of a step as the run's framework counts them; MFU never counts recomputation."""
+    habits = framework(case.plan.framework)
+    flop = float(model_flop(case.arch, case.plan.seq_len, sequences, causal=habits.counts_causal))
+    if not habits.counts_recompute or utilisation or case.plan.recompute != "full":
+        return flop
+    head = 6.0 * transformer.head_params(case.arch) * case.plan.seq_len * sequences
+    return (flop - head) * 4 / 3 + head
+
+
+# --- ranges and folds ------------------------------------------------------------------------------------------------
+
+
+def _left_out(runs: Sequence[CaseRun]) -> list[float | None]:
+    """For runs of fitted sources, the prediction of the fold that left them out."""
+    folds = fitted("training").get("fold_of", {})
+    names = [fold_name(each, folds) for each in runs]
+    answers: list[float | None] = [None] * len(runs)
+    for name in sorted({name for name in names if name}):
+        members = [index for index, other in enumerate(names) if other == name]
+        values, _ = predicted([runs[index] for index in members], parameters(name))
+        for index, value in zip(members, values, strict=True):
+            answers[index] = value
+    return answers
+
+
+def fold_name(case: CaseRun, folds: Mapping[str, str]) -> str:
+    """The fold that left a run out: its source's, or its LLM's and accelerator's where one source holds most runs."""
+    pair = f"{case.source}/{case.arch.name}/{case.cluster.accelerator.name}"
+    return folds.get(pair, folds.get(case.source, ""))
+
+
+def _prediction(case: CaseRun, value: float, fits: bool, left_out: float | None) -> CasePrediction:
+    down, up = interval(quantity(case.metric), regime(case.arch, case.plan), _seen(case))
+    if case.metric in ("tokens_per_s_per_gpu", "tflops_per_gpu", "mfu"):
+        down, up = up, down  # a longer time is a lower rate
+    usable = math.isfinite(value) and value > 0
+    return CasePrediction(
+        id=case.id,
+        source=case.source,
+        metric=case.metric,
+        unit=UNITS[case.metric],
+        predicted=value if usable else None,
+        low=value * math.exp(-down) if usable else None,
+        high=value * math.exp(up) if usable else None,
+        status="ok" if usable else "unsupported",
+        reason=("assumed: " + ", ".join(case.assumed)) if case.assumed and usable else "",
+        fits=fits,
+        fitted=left_out is not None,
+        predicted_loso=left_out,
+    )
+
+
+def _seen(case: CaseRun) -> bool:
+    """Whether measurements stand behind this accelerator and framework."""
+    seen = fitted("training").get("seen", {})
+    known = framework(case.plan.framework).name in seen.get("frameworks", ())
+    return known and case.cluster.accelerator.name in seen.get("accelerators", ())
+
+
+def _refusal(row: Row, reason: str) -> CasePrediction:
+    metric = row.get("metric", "")
+    return CasePrediction(
+        row.get("id", ""), row.get("source", ""), metric, UNITS.get(metric, ""), None, None, None, "unsupported", reason
+    )
