@@ -172,6 +172,9 @@ def _moe(device: Accelerator, tables: Path) -> Iterator[Problem]:
 HEADS = ["num_heads", "num_key_value_heads", "head_dim", "window"]
 FALLBACK_KERNELS = "triton|fidecode|trtllmdecode"
 SMALLEST_CONTEXT = 64
+MOST_SHARING = (
+    32  # query heads to a kv head; beyond it kernels change (up to twice as slow), and hardly any LLM goes there
+)
 ATTENTION_BOUNDS: Bounds = {
     "compute_fraction": (0.6, 0.05, 1.0),
     "bandwidth_fraction": (0.6, 0.1, 1.0),
@@ -232,7 +235,7 @@ def _decode_attention(device: Accelerator, tables: Path) -> Iterator[Problem]:
     for ours, name, value in (("bf16", "bfloat16", 2.0), ("fp8", "fp8", 1.0)):
         rows = _heads(table, ("bfloat16", name), name)
         rows = rows.assign(context=rows.step + rows.isl)
-        rows = rows[rows.context >= SMALLEST_CONTEXT]
+        rows = rows[(rows.context >= SMALLEST_CONTEXT) & (rows.num_heads <= MOST_SHARING * rows.num_key_value_heads)]
         if rows.empty:
             continue
         rows = _merged(rows, ["batch_size", *HEADS, "context"], stacks=min(2, rows["stack"].nunique()))

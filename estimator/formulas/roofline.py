@@ -132,7 +132,8 @@ def gemm_s(
     weight_bytes, input_bytes, output_bytes: storage of one value of B, A and C [B]
     groups: the m rows are spread over so many different B, in one kernel (experts that are visited) [1]
     Rate flop_per_s m/(m+m_half) n/(n+n_half) k/(k+k_half), soft maximum with the time of the bytes, plus latency.
-    Constants of 8- and 4-bit formats were fitted with the conversion of A in the time (that is most of their n_half).
+    Constants were fitted on widths of 512 and more; those of 8- and 4-bit formats with the conversion of A in the time
+    (that is most of their n_half), so it must not be counted again.
 
     >>> ideal = GemmEfficiency(flop_per_s=1e15, bytes_per_s=3e12, sharpness=100.0)
     >>> float(gemm_s(8192, 8192, 8192, ideal))  # 2 m n k / 1e15
@@ -208,6 +209,7 @@ def attention_s(
 
     window: keys a query sees at most [token]; causal: a query sees no later key
     value_bytes: storage of one value of q, k, v [B]
+    Constants were fitted on whole prompts of 64 tokens and more, head widths 64 and 128, without windows.
     Source: arXiv:2307.08691 section 4.1 (4 s^2 d heads FLOP, halved when causal).
 
     >>> ideal = AttentionEfficiency(flop_per_s=1e15, bytes_per_s=3e12, sharpness=100.0)
@@ -258,6 +260,7 @@ def decode_attention_s(
     """Time of attention of one new token for each of `batch` sequences with `context` cached tokens [s].
 
     value_bytes: storage of one cached value [B]
+    Constants were fitted up to 32 query heads to a kv head; with more, kernels take up to twice as long.
 
     >>> ideal = DecodeAttentionEfficiency(bytes_per_s=2e12, flop_per_s=1e15, sharpness=100.0)
     >>> float(decode_attention_s(8, 4096, 32, 8, 128, ideal))  # 2 x 8 x 4096 x 8 x 128 x 2 B / 2e12
