@@ -1,9 +1,12 @@
 """From documents to vectors: tokens, chunks and bytes. Counts in, counts out; floats or arrays, no I/O."""
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Floats = NDArray[np.float64]
+from estimator.formulas import Floats, Real
+
+BYTES_PER_TB = 1e12
+SECONDS_PER_HOUR = 3600.0
 
 
 def tokens_from_words(words: ArrayLike, tokens_per_word: ArrayLike) -> Floats:
@@ -70,10 +73,10 @@ def vector_bytes(dim: ArrayLike, bits_per_dim: ArrayLike = 32) -> Floats:
     return np.ceil(np.multiply(dim, bits_per_dim, dtype=float) / 8)
 
 
-def curation_s(text_bytes: ArrayLike, hours_per_tb: ArrayLike) -> Floats:
+def curation_s(text_bytes: Real, hours_per_tb: Real) -> Real:
     """Processor time for extracting, filtering, deduplicating and tokenising text [s].
 
     >>> float(curation_s(1e12, 2.0))
     7200.0
     """
-    return np.asarray(text_bytes, float) / 1e12 * np.asarray(hours_per_tb, float) * 3600.0
+    return text_bytes / BYTES_PER_TB * hours_per_tb * SECONDS_PER_HOUR

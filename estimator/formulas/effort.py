@@ -4,6 +4,7 @@ from estimator.formulas import Real
 
 SECONDS_PER_WEEK = 7 * 86_400.0
 MINUTES_PER_HOUR = 60.0
+MONTHS_PER_YEAR = 12.0
 
 
 def working_hours(
@@ -41,4 +42,4 @@ def monthly_share(once: Real, per_year: Real) -> Real:
     >>> monthly_share(600, 2)
     100.0
     """
-    return once * per_year / 12
+    return once * per_year / MONTHS_PER_YEAR

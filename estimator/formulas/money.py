@@ -9,6 +9,10 @@ from estimator.formulas import Real
 
 HOURS_PER_MONTH = 730.0  # 8,760 hours of a year / 12
 SECONDS_PER_HOUR = 3600.0
+SECONDS_PER_MONTH = HOURS_PER_MONTH * SECONDS_PER_HOUR
+HOURS_PER_YEAR = 8760.0
+WATTS_PER_KILOWATT = 1000.0
+BYTES_PER_GB = 1e9
 TOKENS_PER_PRICE_UNIT = 1e6  # API prices are per million tokens
 
 
@@ -45,7 +49,7 @@ def storage_usd(bytes_held: Real, usd_per_gb_month: Real) -> Real:
     >>> float(storage_usd(50e9, 0.08))
     4.0
     """
-    return bytes_held / 1e9 * usd_per_gb_month
+    return bytes_held / BYTES_PER_GB * usd_per_gb_month
 
 
 def owned_usd_per_hour(purchase_usd: Real, years: Real, power_w: Real, usd_per_kwh: Real) -> Real:
@@ -56,7 +60,7 @@ def owned_usd_per_hour(purchase_usd: Real, years: Real, power_w: Real, usd_per_k
     >>> round(float(owned_usd_per_hour(30_000, 4, 800, 0.12)), 3)
     0.952
     """
-    return purchase_usd / (years * 8760.0) + (power_w / 1000 * usd_per_kwh)
+    return purchase_usd / (years * HOURS_PER_YEAR) + power_w / WATTS_PER_KILOWATT * usd_per_kwh
 
 
 def sent_requests(requests_per_month: Real, retries: Real) -> Real:
@@ -74,7 +78,7 @@ def peak_requests_per_s(requests_per_month: Real, peak_to_mean: Real) -> Real:
     >>> round(float(peak_requests_per_s(2_628_000, 4)), 6)
     4.0
     """
-    return requests_per_month * peak_to_mean / (HOURS_PER_MONTH * SECONDS_PER_HOUR)
+    return requests_per_month * peak_to_mean / SECONDS_PER_MONTH
 
 
 def replicas(peak_requests_per_s: Real, capacity_requests_per_s: Real, target_utilisation: Real) -> Real:
@@ -102,7 +106,7 @@ def always_on_s(replicas: Real, accelerators: Real) -> Real:
     >>> float(always_on_s(1, 1)) / 3600
     730.0
     """
-    return replicas * accelerators * (HOURS_PER_MONTH * SECONDS_PER_HOUR)
+    return replicas * accelerators * SECONDS_PER_MONTH
 
 
 def idle_s(always_on_s: Real, busy_s: Real) -> Real:

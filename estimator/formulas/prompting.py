@@ -4,6 +4,8 @@ import numpy as np
 
 from estimator.formulas import Real
 
+TOKENS_PER_PRICE_UNIT = 1e6  # API prices are per million tokens
+
 
 def fixed_prefix_tokens(instruction_tokens: Real, examples: Real, tokens_per_example: Real) -> Real:
     """The part of a prompt that is the same in every request: instructions and few-shot examples [token].
@@ -38,7 +40,9 @@ def input_usd_per_request(
     """
     read, written = cached_tokens, written_tokens
     plain = prompt_tokens - read - written
-    return (plain * usd_per_mtok + read * cache_read_usd_per_mtok + written * cache_write_usd_per_mtok) / 1e6
+    return (
+        plain * usd_per_mtok + read * cache_read_usd_per_mtok + written * cache_write_usd_per_mtok
+    ) / TOKENS_PER_PRICE_UNIT
 
 
 def mipro_calls(candidates: Real, validation: Real, minibatch: Real, full_every: Real) -> Real:

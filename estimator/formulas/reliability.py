@@ -7,6 +7,8 @@ import numpy as np
 
 from estimator.formulas import Real
 
+SECONDS_PER_1000_DAYS = 1000 * 86_400.0
+
 
 def time_between_interruptions_s(nodes: Real, failures_per_1000_node_days: Real) -> Real:
     """Mean time to interruption of a job on `nodes` nodes [s], failures independent.
@@ -16,7 +18,7 @@ def time_between_interruptions_s(nodes: Real, failures_per_1000_node_days: Real)
     >>> round(float(time_between_interruptions_s(2048, 3.79)) / 3600, 2)  # Llama 3 405B: 419 in 54 days
     3.09
     """
-    return 1000 * 86_400.0 / (nodes * failures_per_1000_node_days)
+    return SECONDS_PER_1000_DAYS / (nodes * failures_per_1000_node_days)
 
 
 def checkpoint_interval_s(write_s: Real, between_interruptions_s: Real) -> Real:

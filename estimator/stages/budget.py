@@ -83,9 +83,7 @@ def upkeep(question: Question, name: str) -> Line:
 
 
 def with_contingency(question: Question, lines: list[Line]) -> list[Line]:
-    """The lines, and one for the reserve where the scenario has one, per phase."""
-    if question.amount("contingency").value == 0:
-        return lines
+    """The lines, and one per phase for the reserve, which is zero unless the scenario has one."""
     return lines + [_reserve(question, lines, phase) for phase in ("one-off", "monthly")]
 
 
