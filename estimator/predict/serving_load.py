@@ -59,9 +59,8 @@ class Load:
 
     def _prompts(self, count: Floats) -> Pass:
         share = np.maximum(count / self.plan.layout.attention_replicas, 1.0)
-        return forward_pass(
-            self.arch, self.new, np.minimum(self.cached, self.prompt - self.new), share, self.plan.cache.bytes
-        )
+        cached = np.clip(self.prompt - self.new, 0.0, self.cached)
+        return forward_pass(self.arch, self.new, cached, share, self.plan.cache.bytes)
 
 
 def prompts_per_pass(active: ArrayLike, output_tokens: ArrayLike, most: ArrayLike) -> Floats:

@@ -93,7 +93,7 @@ def machine(arch: Architecture, cluster: Cluster, plan: ServingPlan) -> Machine:
     fused, cache = attention_efficiency(device), decode_attention_efficiency(device)
     narrow_weights = plan.weights.bits <= 8 and compute in SIXTEEN_BIT
     unfused = facts.kernels in ("ggml", "torch") or device.kind == "cpu"
-    ring = all_reduce(cluster, plan.tp)
+    short, long = all_reduces(cluster, plan.tp)
     numbers = (
         device.memory_bandwidth_bytes_per_s,
         (device.sms or np.inf) * (device.clock_hz or np.inf) if device.kind == "gpu" else np.inf,
@@ -115,9 +115,11 @@ def machine(arch: Architecture, cluster: Cluster, plan: ServingPlan) -> Machine:
         plan.head.bytes,
         plan.tp,
         kv_members(arch, plan.tp),
-        ring.launch_s + ring.hop_s * (plan.tp - 1),
-        ring.bytes_per_s,
-        KERNELS * products.launch_s + cache.launch_s,
+        short.launch_s + short.hop_s * (plan.tp - 1),
+        short.bytes_per_s,
+        long.launch_s + long.hop_s * (plan.tp - 1),
+        long.bytes_per_s,
+        KERNELS * shapes.launch_s + cache.launch_s,
         facts.prefill_chunk if plan.chunked_prefill else np.inf,
         facts.launch == "native",
         facts.launch == "fused",
@@ -164,17 +166,17 @@ def shape_slowdown(widths: list[tuple[float, float]], products: GemmEfficiency) 
     return sum(w * s for w, s in zip(work, slow, strict=True)) / sum(work) if work else 1.0
 
 
-def all_reduce(cluster: Cluster, members: int) -> CollectiveRate:
-    """Small all-reduces of a tensor group: the custom kernel inside a domain, the network's ring between nodes."""
+def all_reduces(cluster: Cluster, members: int) -> tuple[CollectiveRate, CollectiveRate]:
+    """All-reduce of a tensor group, short and long messages: the custom kernel and the library's; the latter across nodes."""
     found = collective_efficiency(cluster.accelerator)
     if members <= max(found.domain, cluster.per_node):
-        return found.custom_all_reduce
-    rate = found.custom_all_reduce
-    return CollectiveRate(
-        rate.launch_s + found.network_hop_s * cluster.nodes,
-        rate.hop_s,
-        min(rate.bytes_per_s, found.network_bytes_per_s * cluster.per_node),
+        return found.custom_all_reduce, found.all_reduce
+    across = CollectiveRate(
+        found.all_reduce.launch_s + found.network_hop_s * cluster.nodes,
+        found.all_reduce.hop_s,
+        min(found.all_reduce.bytes_per_s, found.network_bytes_per_s * cluster.per_node),
     )
+    return across, across
 
 
 def compute_format(device: Accelerator, plan: ServingPlan) -> str:

@@ -36,7 +36,8 @@ class Machine:
         of many tokens, of any; unpacks_simply: 1 when vector units widen them inside small products
     weight_bytes, value_bytes, head_bytes: storage of one weight, activation, weight of the head [B]
     members, kv_members: accelerators of the tensor group; those that share the KV cache [1]
-    message_s: latency of an empty all-reduce [s]; link_bytes_per_s: rate of a long one [B/s]
+    message_s, link_bytes_per_s: latency [s] and rate [B/s] of an all-reduce by the kernel for short messages;
+    long_message_s, long_link_bytes_per_s: by the library's
     layer_launch_s: time of one layer's kernels when they are empty [s]
     chunk: most tokens of one pass [token]; native, fused, ggml, simple, unfused, cpu: 1 when of that class
     eager: share of a framework's dispatching that is done for each operator [1]
@@ -66,6 +67,8 @@ class Machine:
     kv_members: Floats
     message_s: Floats
     link_bytes_per_s: Floats
+    long_message_s: Floats
+    long_link_bytes_per_s: Floats
     layer_launch_s: Floats
     chunk: Floats
     native: Floats
@@ -167,17 +170,19 @@ def vectors_s(work: Pass, on: Machine, constants: Constants) -> Floats:
 
 def messages_s(work: Pass, on: Machine, constants: Constants) -> Floats:
     """Two all-reduces of the residual stream per layer [s], with the skew of those who wait for the last."""
-    sent = ring_all_reduce_bytes(2.0 * work.stream_bytes, on.members)
-    latency = 2.0 * work.layers * (on.message_s + constants["skew"])
-    return np.where(on.members > 1, latency + sent / (constants["link"] * on.link_bytes_per_s), 0.0)
+    messages = 2.0 * work.layers
+    sent = ring_all_reduce_bytes(2.0 * work.stream_bytes, on.members) / constants["link"]
+    short = messages * on.message_s + sent / on.link_bytes_per_s
+    long = messages * on.long_message_s + sent / on.long_link_bytes_per_s
+    return np.where(on.members > 1, np.minimum(short, long) + messages * constants["skew"], 0.0)
 
 
 def launched_s(device: Floats, work: Pass, on: Machine, constants: Constants) -> Floats:
     """A device time with what launching costs [s]: gaps in a graph, or the host when it is the slower one."""
     count = passes(work, on) * work.layers
-    host = on.native * constants["native_layer"] + on.fused * constants["fused_layer"]
-    host = host + on.eager * constants["eager_layer"]
-    gaps = count * constants["launch"] * on.layer_launch_s * (1.0 - on.cpu)
+    host = on.fused * constants["fused_layer"] + on.eager * constants["eager_layer"]
+    launch = np.where(on.native > 0, constants["native_launch"], constants["launch"])
+    gaps = count * launch * on.layer_launch_s * (1.0 - on.cpu)
     return np.maximum(device + gaps, count * host)
 
 
