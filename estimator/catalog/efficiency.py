@@ -31,6 +31,8 @@ SIMILAR: Mapping[str, tuple[str, ...]] = {
     "int8": ("fp8", "bf16"),
     "int4-weights": ("int8-weights", "bf16"),
     "int8-weights": ("int4-weights", "bf16"),
+    "tf32": ("bf16",),
+    "fp32": ("bf16",),
 }
 MULTIPLIED_IN = {"int4-weights": "bf16", "int8-weights": "bf16", "fp8-block": "fp8"}
 P90_PER_SD = 1.645
@@ -38,9 +40,10 @@ P90_PER_SD = 1.645
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """Constants of one kind of kernel and how they were come by."""
+    """Constants of one kind of kernel, the number format they were measured in, and how they were come by."""
 
     entry: Mapping[str, Any]
+    variant: str
     evidence: Evidence
 
     def __getitem__(self, name: str) -> float:
@@ -74,6 +77,7 @@ def gemm_efficiency(accelerator: Accelerator, dtype: str) -> GemmEfficiency:
     >>> gemm_efficiency(accelerator("a800"), "bf16").evidence.transfer
     'carried over from a100-sxm-80gb'
     """
+    dtype = _native(accelerator, dtype)
     found = _find("gemm", accelerator, dtype) or _pool(accelerator, "gemm")
     share, evidence = _share(accelerator, dtype, found)
     return _gemm(accelerator, dtype, found, share, evidence)
@@ -82,8 +86,17 @@ def gemm_efficiency(accelerator: Accelerator, dtype: str) -> GemmEfficiency:
 @cached
 def moe_efficiency(accelerator: Accelerator, dtype: str) -> GemmEfficiency:
     """What fused expert layers reach, for `moe_s`; dtype as in `gemm_efficiency`."""
+    dtype = _native(accelerator, dtype)
     found = _find("moe", accelerator, dtype) or _pool(accelerator, "moe")
     return _gemm(accelerator, dtype, found, found["compute_fraction"], found.evidence)
+
+
+def _native(accelerator: Accelerator, dtype: str) -> str:
+    """The format the accelerator multiplies in: the next wider one where it has no units for `dtype`."""
+    compute = MULTIPLIED_IN.get(dtype, dtype)
+    if compute in accelerator.peak_flop_per_s or dtype.endswith("-weights"):
+        return dtype
+    return next((wider for wider in WIDER.get(compute, ()) if wider in accelerator.peak_flop_per_s), dtype)
 
 
 def _gemm(accelerator: Accelerator, dtype: str, found: _Found, share: float, evidence: Evidence) -> GemmEfficiency:
@@ -103,9 +116,9 @@ def _gemm(accelerator: Accelerator, dtype: str, found: _Found, share: float, evi
 @cached
 def attention_efficiency(accelerator: Accelerator, dtype: str = "bf16") -> AttentionEfficiency:
     """What fused attention of many new tokens reaches; dtype: bf16 or fp8 queries, keys and values."""
-    found = _find("attention", accelerator, dtype) or _pool(accelerator, "attention")
+    found = _find("attention", accelerator, _native(accelerator, dtype)) or _pool(accelerator, "attention")
     return AttentionEfficiency(
-        flop_per_s=accelerator.peak(dtype) * found["compute_fraction"],
+        flop_per_s=accelerator.peak(found.variant) * found["compute_fraction"],
         bytes_per_s=accelerator.memory_bandwidth_bytes_per_s * found["bandwidth_fraction"],
         new_half=found["new_half"],
         rows_half=found["rows_half"],
@@ -186,27 +199,28 @@ def _find(kind: str, accelerator: Accelerator, variant: str) -> _Found | None:
     """Constants from a kernel table: its own, or the nearest relative's."""
     tables = _kernels()[kind]
     if accelerator.name in tables:
-        return _variant(tables[accelerator.name], variant, "measured", 0.0, f"kernel table of {accelerator.name}")
+        evidence = Evidence("measured", 0.0, f"kernel table of {accelerator.name}")
+        return _variant(tables[accelerator.name], variant, evidence)
     family = _family(accelerator.generation)
     if family is None:
         return None
-    relative = min((name for name in family["measured"]), key=lambda name: _distance(accelerator, tables[name]))
+    relative = min(family["measured"], key=lambda name: _distance(accelerator, tables[name]))
     step = "neighbour" if family.get("neighbour") else "family"
     note = f"carried over from {relative}" + (f" ({family['note']})" if family.get("note") else "")
-    return _variant(tables[relative], variant, "published", _spread(step, kind), note)
+    return _variant(tables[relative], variant, Evidence("published", _spread(step, kind), note))
 
 
-def _variant(table: Mapping[str, Any], variant: str, basis: str, spread: float, note: str) -> _Found | None:
-    """The entry of a variant, or of a similar one (wider)."""
-    wanted = "bf16" if variant in ("fp16", "tf32", "fp32") else variant
+def _variant(table: Mapping[str, Any], variant: str, evidence: Evidence) -> _Found | None:
+    """The entry of a variant, or of a similar one (wider); its own error joins the spread of the evidence."""
+    wanted = "bf16" if variant == "fp16" else variant
     chosen = next((name for name in (wanted, *SIMILAR.get(wanted, WIDER.get(wanted, ()))) if name in table), None)
     if chosen is None:
         return None
-    entry = table[chosen]
+    spreads, note = [table[chosen]["held_out"]["p90"] / P90_PER_SD, evidence.log_sd], evidence.transfer
     if chosen != wanted:
-        spread, note = math.hypot(spread, _transfer()["spread"]["other_format"]), f"{note}, as {chosen}"
-    log_sd = math.hypot(entry["held_out"]["p90"] / P90_PER_SD, spread)
-    return _Found(entry, Evidence("measured" if basis == "measured" else "published", round(log_sd, 3), note))
+        spreads.append(_transfer()["spread"]["other_format"])
+        note += f", as {chosen}"
+    return _Found(table[chosen], chosen, Evidence(evidence.basis, round(math.hypot(*spreads), 3), note))
 
 
 @cached
@@ -231,17 +245,16 @@ def _share(accelerator: Accelerator, dtype: str, found: _Found) -> tuple[float, 
         return found["compute_fraction"], found.evidence
     for override in _transfer()["share"]:
         if accelerator.name in override["accelerators"]:
-            note = f"{found.evidence.transfer}; {override['source']}"
             sd = math.hypot(found.evidence.log_sd, _transfer()["spread"]["assumed_share"])
-            return override["compute_fraction"], Evidence("assumed", sd, note)
-    rate = _published_rate(accelerator.name, "bf16" if dtype in ("fp16", "int4-weights", "int8-weights") else dtype)
+            note = f"{found.evidence.transfer}; {override['source']}"
+            return override["compute_fraction"], Evidence("assumed", round(sd, 3), note)
+    compute = "bf16" if dtype == "fp16" else MULTIPLIED_IN.get(dtype, dtype)
+    rate = _published_rate(accelerator.name, compute)
     if rate is None:
         return found["compute_fraction"], found.evidence
-    note = f"achievable rate of {accelerator.name} (mamf.csv); shapes {found.evidence.transfer}"
     sd = min(found.evidence.log_sd, _spread("published_rate", "gemm"))
-    return rate / accelerator.peak(dtype if dtype in accelerator.peak_flop_per_s else "bf16"), Evidence(
-        "published", sd, note
-    )
+    note = f"achievable rate of {accelerator.name} (mamf.csv); shapes {found.evidence.transfer}"
+    return rate / accelerator.peak(compute), Evidence("published", sd, note)
 
 
 @cached
@@ -263,7 +276,7 @@ def _pool(accelerator: Accelerator, kind: str) -> _Found:
     share = pool[{"gemm": "compute_fraction", "moe": "moe_fraction"}.get(kind, "attention_fraction")]
     constants = {**_transfer()["pool_shape"], **pool, "compute_fraction": share}
     note = f"pool of {pool.get('vendor', '')} {pool['kind']}".replace("  ", " ")
-    return _Found({"constants": constants}, Evidence("assumed", _spread("pool", kind), note))
+    return _Found({"constants": constants}, "bf16", Evidence("assumed", _spread("pool", kind), note))
 
 
 def _spread(step: str, kind: str) -> float:

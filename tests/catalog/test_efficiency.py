@@ -69,6 +69,13 @@ def test_a_relative_is_scaled_by_its_own_roofs() -> None:
     )
 
 
+def test_a_format_without_units_runs_in_the_next_wider_one() -> None:
+    device = accelerator("rtx-3090")
+
+    assert gemm_efficiency(device, "fp8") == gemm_efficiency(device, "bf16")
+    assert attention_efficiency(accelerator("l40s"), "fp8").flop_per_s <= accelerator("l40s").peak("bf16")
+
+
 def test_a_published_rate_comes_before_a_pool() -> None:
     device = accelerator("mi300x")
 
