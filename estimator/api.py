@@ -1,10 +1,7 @@
 """From names to answers: what `estimate` and `compare` do. Names become a question, stages answer it."""
 
-import tomllib
 from collections.abc import Mapping
-from functools import cache
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +11,6 @@ from estimator.catalog.accelerators import cluster as named_cluster
 from estimator.catalog.models import architecture
 from estimator.catalog.prices import api_price
 from estimator.errors import DoesNotFit, InvalidInput, UnknownName
-from estimator.paths import presets
 from estimator.plans import Scenario, scenario
 from estimator.pricing import Price, usd_per_hour
 from estimator.quantities import ONE_AT_A_TIME, Design, Quantity, given, total
@@ -101,7 +97,7 @@ def ask(
         raise InvalidInput(
             "name an LLM and an accelerator (--model 7b --gpu a100), or a hosted LLM (--api openai:gpt-4o-mini)"
         )
-    chosen = _scenario(scenario_file, inputs)
+    chosen = scenario(scenario_file, **inputs)
     llm = architecture(model) if model else None
     hardware = named_cluster(gpu) if gpu else None
     accelerator, count = _device(hardware, gpus)
@@ -130,40 +126,13 @@ def _device(hardware: Cluster | Accelerator | None, gpus: int | None) -> tuple[A
     return hardware, gpus
 
 
-@cache
-def default_scenario() -> dict[str, Any]:
-    """The default inputs with their ranges and reasons."""
-    return tomllib.loads((presets() / "scenario.toml").read_text(encoding="utf-8"))
-
-
-def _scenario(file: str | None, inputs: Mapping[str, Any]) -> Scenario:
-    changes = _scenario_file(file) if file else {}
-    return scenario(default_scenario(), **{**changes, **inputs})
-
-
-def _scenario_file(file: str) -> dict[str, Any]:
-    """Inputs of a TOML file, in sections or not."""
-    path = Path(file)
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InvalidInput(f"cannot read the scenario {file!r}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidInput(f"the scenario {file!r} is not TOML: {str(error)[:100]}") from None
-    flat: dict[str, Any] = {}
-    for name, value in content.items():
-        nested = isinstance(value, dict) and "value" not in value
-        flat.update({f"{name}.{key}": inner for key, inner in value.items()} if nested else {name: value})
-    return flat
-
-
 def _carbon(chosen: Scenario, design: Design) -> Quantity:
-    found = energy.carbon_intensity(chosen.money.grid)
+    found = energy.carbon_intensity(chosen.word("grid"))
     return _fact_quantity("carbon intensity", found, "carbon intensity", design)
 
 
 def _pue(chosen: Scenario, design: Design) -> Quantity:
-    return _fact_quantity("power usage effectiveness", energy.pue(chosen.money.facility), "power", design)
+    return _fact_quantity("power usage effectiveness", energy.pue(chosen.word("facility")), "power", design)
 
 
 def _fact_quantity(name: str, found: Any, factor: str, design: Design) -> Quantity:

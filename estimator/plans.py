@@ -1,263 +1,171 @@
-"""What the user asks: the inputs of every stage, checked. Defaults come from presets/scenario.toml, never from here.
+"""What the user asks: every input by name, checked. Names, units, bounds and defaults are data: presets/scenario.toml.
 
 A number may be given alone, or with its 80 % range as (low, value, high).
 """
 
-import math
+import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-from pydantic_core.core_schema import ValidationInfo
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 from estimator.errors import InvalidInput, UnknownName, clipped, nearest
+from estimator.paths import presets
 
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """A number with the ends of its 80 % range, and why it is what it is."""
+    """A numeric input: value, the ends of its 80 % range, what it may be, and why it is what it is."""
 
     value: float
+    unit: str
+    least: float
+    most: float
+    why: str
     low: float | None = None
     high: float | None = None
-    why: str = ""
+    factor: str = ""
     given: bool = False
 
 
-def amount(unit: str, least: float, most: float, factor: str = "") -> Any:
-    """A numeric field: its unit, its bounds, and what makes it uncertain."""
-    return Field(json_schema_extra={"unit": unit, "least": least, "most": most, "factor": factor})
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """An input that is a word or a yes or no: one of `choices`, or any name when there are none."""
+
+    value: str | bool
+    why: str
+    choices: tuple[str, ...] = ()
+    given: bool = False
 
 
-class Plan(BaseModel):
-    """Base of all plans: frozen, no unknown fields, numbers with bounds."""
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """Everything a comparison assumes beside the LLM and the hardware, by name; sections only order the names."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    amounts: Mapping[str, Amount]
+    choices: Mapping[str, Choice]
+    sections: Mapping[str, str]
 
-    @field_validator("*", mode="before")
-    @classmethod
-    def _checked(cls, raw: Any, info: ValidationInfo) -> Any:
-        extra = cls.model_fields[str(info.field_name)].json_schema_extra
-        if not isinstance(extra, dict):
-            return raw["value"] if isinstance(raw, Mapping) and "value" in raw else raw
-        number = _amount(raw)
-        least, most = float(str(extra["least"])), float(str(extra["most"]))
-        for end in (number.value, number.low, number.high):
-            if end is not None and not (math.isfinite(end) and least <= end <= most):
-                unit = "" if extra["unit"] == "1" else f" {extra['unit']}"
-                raise ValueError(f"must be between {least:g} and {most:g}{unit}, not {end:g}")
-        if not (number.low or number.value) <= number.value <= (number.high or number.value):
-            raise ValueError(f"the range {number.low:g} to {number.high:g} does not hold the value {number.value:g}")
-        return number
+    def amount(self, name: str) -> Amount:
+        """A numeric input."""
+        return self.amounts[name]
 
+    def word(self, name: str) -> str:
+        """An input that is a word, such as an index type."""
+        return str(self.choices[name].value)
 
-def _amount(raw: Any) -> Amount:
-    if isinstance(raw, Amount):
-        return raw
-    if isinstance(raw, Mapping):
-        return Amount(_number(raw["value"]), raw.get("low"), raw.get("high"), raw.get("why", ""))
-    if isinstance(raw, tuple | list) and len(raw) == 3:
-        low, value, high = map(_number, raw)
-        return Amount(value, low, high, given=True)
-    return Amount(_number(raw), given=True)
+    def flag(self, name: str) -> bool:
+        """An input that is on or off."""
+        return bool(self.choices[name].value)
+
+    def names(self) -> tuple[str, ...]:
+        """All inputs, in the order of the file."""
+        return tuple(self.sections)
 
 
-def _number(raw: Any) -> float:
-    try:
-        return float(raw.replace("_", "")) if isinstance(raw, str) else float(raw)
-    except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"must be a number, not {clipped(raw)}") from None
+def scenario(file: str | None = None, **changes: Any) -> Scenario:
+    """The default scenario with some inputs changed, first those of a TOML file, then those by name.
 
+    Raises InvalidInput in one line; names need no section (`samples`), but may have it (`finetune.samples`).
 
-class TrafficPlan(Plan):
-    """How often the system is asked, and how long questions and answers are."""
-
-    requests_per_month: Amount = amount("1", 0, 1e12, "traffic")
-    growth_per_month: Amount = amount("1", -0.5, 2.0)
-    peak_to_mean: Amount = amount("1", 1, 1000)
-    prompt_tokens: Amount = amount("token", 1, 1e7, "prompt length")
-    output_tokens: Amount = amount("token", 1, 1e6, "output length")
-    horizon_months: Amount = amount("month", 1, 120)
-
-
-class ServingChoices(Plan):
-    """How answers are served."""
-
-    engine: str
-    weight_precision: str
-    target_utilisation: Amount = amount("1", 0.01, 1)
-    billing: Literal["replicas", "per-use"]
-    prefix_cache: bool
-    cache_hit_rate: Amount = amount("1", 0, 1)
-    retries: Amount = amount("1", 0, 10)
-
-
-class PeoplePlan(Plan):
-    """Whose time it takes, and what it costs."""
-
-    rate_usd_per_hour: Amount = amount("USD/h", 0, 10_000, "people's rate")
-    label_rate_usd_per_hour: Amount = amount("USD/h", 0, 10_000, "people's rate")
-    staff: Amount = amount("1", 0.05, 10_000)
-    working_hours_per_week: Amount = amount("h/week", 1, 168)
-
-
-class MoneyPlan(Plan):
-    """Prices that belong to no single accelerator or API."""
-
-    contingency: Amount = amount("1", 0, 5)
-    storage_usd_per_gb_month: Amount = amount("USD/GB/month", 0, 100, "service price")
-    memory_usd_per_gb_month: Amount = amount("USD/GB/month", 0, 1000, "service price")
-    cpu_usd_per_core_hour: Amount = amount("USD/h", 0, 100, "service price")
-    grid: str
-    facility: str
-
-
-class PromptPlan(Plan):
-    """Prompt engineering."""
-
-    instruction_tokens: Amount = amount("token", 0, 1e7, "prompt length")
-    examples: Amount = amount("1", 0, 10_000)
-    tokens_per_example: Amount = amount("token", 0, 1e6, "prompt length")
-    output_growth: Amount = amount("1", 0.1, 100)
-    iterations: Amount = amount("1", 0, 100_000, "attempts")
-    evaluation_samples: Amount = amount("1", 0, 1e7)
-    prompt_setup_hours: Amount = amount("h", 0, 1e6, "people's effort")
-    hours_per_iteration: Amount = amount("h", 0, 10_000, "people's effort")
-    label_minutes_per_evaluation: Amount = amount("min", 0, 10_000, "people's effort")
-    optimiser: Literal["none", "mipro-light", "mipro-medium", "mipro-heavy", "ape", "opro"]
-    prompt_upkeep_hours_per_month: Amount = amount("h/month", 0, 100_000, "people's effort")
-
-
-class RagPlan(Plan):
-    """Retrieval-augmented generation."""
-
-    corpus_gb: Amount = amount("GB", 1e-9, 1e9, "data volume")
-    text_kind: str
-    tokenizer: str
-    chunk_tokens: Amount = amount("token", 8, 1e6)
-    overlap_tokens: Amount = amount("token", 0, 1e6)
-    embedding_model: str
-    embedding_accelerator: str
-    index: str
-    vector_dtype: str
-    vector_store: str
-    index_cores: Amount = amount("1", 1, 100_000)
-    top_k: Amount = amount("1", 1, 10_000, "prompt length")
-    rerank_model: str
-    rerank_candidates: Amount = amount("1", 1, 100_000)
-    rag_instruction_tokens: Amount = amount("token", 0, 1e6)
-    refresh_per_month: Amount = amount("1", 0, 100, "data volume")
-    rag_setup_hours: Amount = amount("h", 0, 1e6, "people's effort")
-    rag_upkeep_hours_per_month: Amount = amount("h/month", 0, 100_000, "people's effort")
-    rag_evaluation_samples: Amount = amount("1", 0, 1e7)
-
-
-Method = Literal["full", "lora", "qlora"]
-Objective = Literal["sft", "dpo", "grpo", "ppo"]
-
-
-class FinetunePlan(Plan):
-    """Fine-tuning."""
-
-    method: Method
-    objective: Objective
-    samples: Amount = amount("1", 1, 1e12, "data volume")
-    tokens_per_sample: Amount = amount("token", 1, 1e7, "data volume")
-    epochs: Amount = amount("1", 0.01, 10_000)
-    attempts: Amount = amount("1", 1, 10_000, "attempts")
-    finetune_seq_len: Amount = amount("token", 16, 1e7)
-    finetune_batch: Amount = amount("1", 1, 1e6)
-    lora_rank: Amount = amount("1", 1, 65_536)
-    finetune_precision: str
-    optimizer: str
-    deployment: Literal["merged", "unmerged", "dedicated"]
-    label_minutes_per_sample: Amount = amount("min", 0, 10_000, "people's effort")
-    finetune_setup_hours: Amount = amount("h", 0, 1e6, "people's effort")
-    finetune_evaluation_samples: Amount = amount("1", 0, 1e7)
-    retrainings_per_year: Amount = amount("1/year", 0, 10_000)
-    finetune_upkeep_hours_per_month: Amount = amount("h/month", 0, 100_000, "people's effort")
-    generations: Amount = amount("1", 1, 100_000)
-    completion_tokens: Amount = amount("token", 1, 1e7)
-
-
-class PretrainPlan(Plan):
-    """Pre-training, from scratch or continued."""
-
-    training_tokens: Amount = amount("token", 0, 1e17)
-    unique_tokens: Amount = amount("token", 0, 1e17)
-    continued: bool
-    continued_tokens: Amount = amount("token", 1, 1e17)
-    deadline_days: Amount = amount("day", 0.01, 36_500)
-    pretrain_seq_len: Amount = amount("token", 16, 1e7)
-    batch_tokens: Amount = amount("token", 16, 1e12)
-    pretrain_precision: str
-    pretrain_optimizer: str
-    kept_yield: Amount = amount("1", 1e-6, 1, "data volume")
-    curation_core_hours_per_tb: Amount = amount("h/TB", 0, 1e9, "data volume")
-    experiment_share: Amount = amount("1", 0, 100, "attempts")
-    failures_per_1000_node_days: Amount = amount("1", 1e-6, 1e6, "reliability")
-    restart_minutes: Amount = amount("min", 0, 100_000, "reliability")
-    checkpoint_write_s: Amount = amount("s", 0.001, 1e6, "reliability")
-    checkpoints_kept: Amount = amount("1", 0, 1e6)
-    pretrain_setup_hours: Amount = amount("h", 0, 1e8, "people's effort")
-    pretrain_staff: Amount = amount("1", 0.05, 10_000)
-    pretrain_upkeep_hours_per_month: Amount = amount("h/month", 0, 1e6, "people's effort")
-
-
-class Scenario(Plan):
-    """Everything a comparison assumes beside the LLM and the hardware."""
-
-    traffic: TrafficPlan
-    serving: ServingChoices
-    people: PeoplePlan
-    money: MoneyPlan
-    prompt: PromptPlan
-    rag: RagPlan
-    finetune: FinetunePlan
-    pretrain: PretrainPlan
-
-
-def scenario(defaults: Mapping[str, Any], **changes: Any) -> Scenario:
-    """The default scenario with some inputs changed by name; raises InvalidInput in one line.
-
-    Names are unique across sections, so `samples=2000` needs no prefix; `finetune.samples` works too.
+    >>> scenario(samples=(1000, 2000, 5000)).amount("samples").high
+    5000.0
     """
-    merged = {section: dict(fields) for section, fields in defaults.items()}
-    for name, raw in changes.items():
-        section, field = _locate(name, merged)
-        merged[section][field] = raw
+    found = default_scenario()
+    asked = {**(_file_inputs(file) if file else {}), **changes}
+    if not asked:
+        return found
+    amounts, choices = dict(found.amounts), dict(found.choices)
+    for raw_name, raw in asked.items():
+        name = _known(raw_name, found)
+        if name in amounts:
+            amounts[name] = _changed_amount(name, amounts[name], raw)
+        else:
+            choices[name] = _changed_choice(name, choices[name], raw)
+    return Scenario(amounts, choices, found.sections)
+
+
+@cache
+def default_scenario() -> Scenario:
+    """The inputs as the presets have them."""
+    content = tomllib.loads((presets() / "scenario.toml").read_text(encoding="utf-8"))
+    entries = {name: entry for fields in content.values() for name, entry in fields.items()}
+    amounts = {name: Amount(**entry) for name, entry in entries.items() if "unit" in entry}
+    choices = {
+        name: Choice(entry["value"], entry["why"], tuple(entry.get("choices", ())))
+        for name, entry in entries.items()
+        if "unit" not in entry
+    }
+    return Scenario(amounts, choices, {name: section for section, fields in content.items() for name in fields})
+
+
+def _known(name: str, found: Scenario) -> str:
+    bare = name.replace("-", "_").rpartition(".")[2]
+    section = name.replace("-", "_").rpartition(".")[0]
+    if bare not in found.sections or section not in ("", found.sections[bare]):
+        raise UnknownName("input", name, found.names(), "`estimator catalog inputs` lists them all.")
+    return bare
+
+
+def _changed_amount(name: str, default: Amount, raw: Any) -> Amount:
+    if isinstance(raw, Mapping):
+        raw = (raw["low"], raw["value"], raw["high"]) if {"low", "high"} <= set(raw) else raw.get("value")
+    if isinstance(raw, tuple | list) and len(raw) == 3:
+        low, value, high = (_number(name, default, end) for end in raw)
+        if not low <= value <= high:
+            raise InvalidInput(f"{name}: the range {low:g} to {high:g} does not hold the value {value:g}")
+        return replace(default, value=value, low=low, high=high, given=True)
+    return replace(default, value=_number(name, default, raw), low=None, high=None, given=True)
+
+
+def _number(name: str, bounds: Amount, raw: Any) -> float:
+    """A number within its bounds, as pydantic reads numbers (from text too)."""
+    from pydantic import TypeAdapter, ValidationError
+
     try:
-        return Scenario.model_validate(merged)
-    except ValidationError as error:
-        raise InvalidInput(_one_line(error)) from None
+        value = TypeAdapter(float).validate_python(raw.replace("_", "") if isinstance(raw, str) else raw)
+    except ValidationError:
+        raise InvalidInput(f"{name} must be a number, not {clipped(raw)}") from None
+    if not bounds.least <= value <= bounds.most:
+        unit = "" if bounds.unit == "1" else f" {bounds.unit}"
+        raise InvalidInput(f"{name} must be between {bounds.least:g} and {bounds.most:g}{unit}, not {value:g}")
+    return value
 
 
-def _locate(name: str, sections: Mapping[str, Mapping[str, Any]]) -> tuple[str, str]:
-    wanted = name.replace("-", "_")
-    for section, fields in sections.items():
-        for field in fields:
-            if wanted in (field, f"{section}.{field}"):
-                return section, field
-    known = [field for fields in sections.values() for field in fields]
-    raise UnknownName("input", name, known, "`estimator catalog inputs` lists them all.")
-
-
-def _one_line(error: ValidationError) -> str:
-    first = error.errors()[0]
-    name = ".".join(str(part) for part in first["loc"])
-    reason = str(first["msg"]).removeprefix("Value error, ")
-    allowed = _choices(name)
-    if allowed:
-        guess = nearest(str(first["input"]), allowed)
+def _changed_choice(name: str, default: Choice, raw: Any) -> Choice:
+    if isinstance(raw, Mapping):
+        raw = raw.get("value")
+    if isinstance(default.value, bool):
+        return replace(default, value=_yes_or_no(name, raw), given=True)
+    if not isinstance(raw, str):
+        raise InvalidInput(f"{name} must be a name, not {clipped(raw)}")
+    if default.choices and raw not in default.choices:
+        guess = nearest(raw, default.choices)
         hint = f" Did you mean {guess[0]!r}?" if guess else ""
-        reason = f"must be one of {', '.join(allowed)}, not {clipped(first['input'])}.{hint}"
-    return f"{name}: {reason}"
+        raise InvalidInput(f"{name} must be one of {', '.join(default.choices)}, not {clipped(raw)}.{hint}")
+    return replace(default, value=raw, given=True)
 
 
-def _choices(name: str) -> tuple[str, ...]:
-    section, _, field = name.partition(".")
-    plan = Scenario.model_fields[section].annotation
-    if isinstance(plan, type) and issubclass(plan, BaseModel) and field in plan.model_fields:
-        return tuple(value for value in get_args(plan.model_fields[field].annotation) if isinstance(value, str))
-    return ()
+def _yes_or_no(name: str, raw: Any) -> bool:
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(bool).validate_python(raw)
+    except ValidationError:
+        raise InvalidInput(f"{name} must be true or false, not {clipped(raw)}") from None
+
+
+def _file_inputs(file: str) -> dict[str, Any]:
+    """Inputs of a TOML file, in sections or not."""
+    try:
+        content = tomllib.loads(Path(file).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidInput(f"cannot read the scenario {file!r}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(f"the scenario {file!r} is not TOML: {str(error)[:100]}") from None
+    flat: dict[str, Any] = {}
+    for name, value in content.items():
+        nested = isinstance(value, dict) and "value" not in value
+        flat.update({f"{name}.{key}": inner for key, inner in value.items()} if nested else {name: value})
+    return flat

@@ -29,6 +29,7 @@ Z80 = 1.2815515655446004  # standard normal quantile of 90 %: an 80 % interval r
 FACTORS = (
     "traffic",
     "prompt length",
+    "cache hits",
     "output length",
     "data volume",
     "people's effort",

@@ -1,47 +1,54 @@
-"""Inputs: every default is sourced and in bounds, names are unique, mistakes are one line."""
+"""Inputs: every default is reasoned and in bounds, names are unique, mistakes are one line."""
+
+import tomllib
 
 import pytest
 
-from estimator.api import default_scenario
 from estimator.errors import InvalidInput, UnknownName
-from estimator.plans import Amount, Scenario, scenario
+from estimator.paths import presets
+from estimator.plans import default_scenario, scenario
 from estimator.quantities import FACTORS
 
-DEFAULTS = default_scenario()
-FIELDS = [(section, name, entry) for section, fields in DEFAULTS.items() for name, entry in fields.items()]
+DEFAULT = default_scenario()
+CONTENT = tomllib.loads((presets() / "scenario.toml").read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize(("section", "name", "entry"), FIELDS, ids=[f"{s}.{n}" for s, n, _ in FIELDS])
-def test_every_default_says_why(section, name, entry):
-    assert entry["why"]
-    if "low" in entry:
-        assert entry["low"] <= entry["value"] <= entry["high"]
+@pytest.mark.parametrize("name", DEFAULT.names())
+def test_every_default_says_why(name):
+    entry = DEFAULT.amounts.get(name) or DEFAULT.choices[name]
+
+    assert entry.why
+
+
+@pytest.mark.parametrize(("name", "entry"), DEFAULT.amounts.items(), ids=DEFAULT.amounts)
+def test_every_amount_is_within_its_bounds(name, entry):
+    ends = [end for end in (entry.low, entry.value, entry.high) if end is not None]
+
+    assert entry.unit
+    assert ends == sorted(ends)
+    assert entry.least <= ends[0]
+    assert ends[-1] <= entry.most
+    assert (entry.low is None) == (entry.high is None)
+    assert entry.low is None or entry.factor in FACTORS, name
+
+
+@pytest.mark.parametrize(("name", "entry"), DEFAULT.choices.items(), ids=DEFAULT.choices)
+def test_every_choice_is_among_its_choices(name, entry):
+    assert not entry.choices or entry.value in entry.choices, name
 
 
 def test_names_are_unique_across_sections():
-    names = [name for _, name, _ in FIELDS]
+    names = [name for fields in CONTENT.values() for name in fields]
 
     assert len(names) == len(set(names))
 
 
-def test_every_field_has_a_default_and_every_default_a_field():
-    for section, field in Scenario.model_fields.items():
-        assert set(field.annotation.model_fields) == set(DEFAULTS[section])
-
-
-def test_every_uncertain_field_names_a_factor():
-    for section, name, entry in FIELDS:
-        if "low" in entry:
-            extra = Scenario.model_fields[section].annotation.model_fields[name].json_schema_extra
-            assert extra["factor"] in FACTORS, name
-
-
 def test_a_given_number_has_no_spread_and_a_triple_has():
-    plain = scenario(DEFAULTS, samples=2000)
-    ranged = scenario(DEFAULTS, samples=(1000, 2000, 5000))
+    plain = scenario(samples=2000).amount("samples")
+    ranged = scenario(samples=(1000, 2000, 5000)).amount("samples")
 
-    assert plain.finetune.samples == Amount(2000.0, given=True)
-    assert ranged.finetune.samples == Amount(2000.0, 1000.0, 5000.0, given=True)
+    assert (plain.value, plain.low, plain.given) == (2000.0, None, True)
+    assert (ranged.low, ranged.value, ranged.high) == (1000.0, 2000.0, 5000.0)
 
 
 @pytest.mark.parametrize(
@@ -51,21 +58,29 @@ def test_a_given_number_has_no_spread_and_a_triple_has():
         ({"samples": float("nan")}, "between 1"),
         ({"samples": float("inf")}, "between 1"),
         ({"samples": "many"}, "must be a number"),
+        ({"samples": None}, "must be a number"),
+        ({"samples": [1, 2]}, "must be a number"),
         ({"samples": (5000, 2000, 1000)}, "does not hold"),
         ({"epochs": 1e9}, "between"),
         ({"method": "lara"}, "Did you mean 'lora'"),
+        ({"method": 3}, "must be a name"),
         ({"billing": "hourly"}, "must be one of"),
-        ({"prefix_cache": "perhaps"}, "prefix_cache"),
+        ({"prefix_cache": "perhaps"}, "true or false"),
         ({"horizon_months": 0}, "between 1"),
         ({"target_utilisation": 1.5}, "between"),
     ],
 )
 def test_a_wrong_value_is_refused_in_one_line(changes, says):
     with pytest.raises(InvalidInput, match=says) as caught:
-        scenario(DEFAULTS, **changes)
+        scenario(**changes)
     assert "\n" not in str(caught.value)
 
 
-def test_a_wrong_name_gets_the_nearest():
-    with pytest.raises(UnknownName, match="'samples'"):
-        scenario(DEFAULTS, sampels=3)
+@pytest.mark.parametrize("name", ["sampels", "rag.samples", "finetune.nothing"])
+def test_a_wrong_name_is_refused(name):
+    with pytest.raises(UnknownName, match="catalog inputs"):
+        scenario(**{name: 3})
+
+
+def test_a_section_may_stand_before_the_name():
+    assert scenario(**{"finetune.samples": 7}).amount("samples").value == 7

@@ -7,7 +7,6 @@ from typing import Any
 
 from tabulate import tabulate
 
-from estimator.api import default_scenario
 from estimator.catalog.accelerators import accelerator, accelerator_names
 from estimator.catalog.files import use_facts
 from estimator.catalog.models import architecture, architecture_names
@@ -16,6 +15,7 @@ from estimator.cli.answers import emit
 from estimator.errors import InvalidInput
 from estimator.export.rows import rows_csv
 from estimator.formulas import transformer
+from estimator.plans import default_scenario
 from estimator.records import Source
 
 Row = dict[str, Any]
@@ -110,16 +110,19 @@ def _apis(_: argparse.Namespace) -> Iterator[Row]:
 
 
 def _inputs(_: argparse.Namespace) -> Iterator[Row]:
-    for section, fields in default_scenario().items():
-        for name, entry in fields.items():
-            yield {
-                "name": name,
-                "section": section,
-                "value": entry["value"],
-                "low": entry.get("low"),
-                "high": entry.get("high"),
-                "why": entry["why"],
-            }
+    found = default_scenario()
+    for name in found.names():
+        entry = found.amounts.get(name) or found.choices[name]
+        ends = {"low": getattr(entry, "low", None), "high": getattr(entry, "high", None)}
+        unit = getattr(entry, "unit", ", ".join(getattr(entry, "choices", ())))
+        yield {
+            "name": name,
+            "section": found.sections[name],
+            "value": entry.value,
+            **ends,
+            "unit": unit,
+            "why": entry.why,
+        }
 
 
 def _cited(sources: tuple[Source, ...]) -> str:

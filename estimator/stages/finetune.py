@@ -21,28 +21,28 @@ def estimate(question: Question) -> Estimate:
 
 def _copies(question: Question) -> Copies:
     """Models the objective holds beside each other; adapters share their frozen base with the reference."""
-    choices = question.scenario.finetune
-    if choices.objective == "sft" or (choices.objective == "dpo" and choices.method != "full"):
+    objective, method = question.scenario.word("objective"), question.scenario.word("method")
+    if objective == "sft" or (objective == "dpo" and method != "full"):
         return ALONE
-    trained, frozen = (question.setting(f"{choices.objective}/{kind}_copies") for kind in ("trained", "frozen"))
+    trained, frozen = (question.setting(f"{objective}/{kind}_copies") for kind in ("trained", "frozen"))
     return Copies(trained.value, frozen.value)
 
 
 def training_plan(question: Question) -> TrainingPlan:
     """The plan the scenario describes, its layout still open."""
-    choices = question.scenario.finetune
+    chosen = question.scenario
     return TrainingPlan(
-        seq_len=choices.finetune_seq_len.value,
-        global_batch=choices.finetune_batch.value,
+        seq_len=question.amount("finetune_seq_len").value,
+        global_batch=question.amount("finetune_batch").value,
         micro_batch=None,
         tp=None,
         pp=None,
         zero=None,
         recompute=None,
-        precision=choices.finetune_precision,
-        method=choices.method,
-        lora_rank=choices.lora_rank.value,
-        optimizer=choices.optimizer,
+        precision=chosen.word("finetune_precision"),
+        method=chosen.word("method"),
+        lora_rank=question.amount("lora_rank").value,
+        optimizer=chosen.word("optimizer"),
     )
 
 
@@ -68,9 +68,9 @@ def _retraining(question: Question, once: Quantity, price: Quantity) -> Line:
 
 
 def _training_tokens(question: Question) -> Quantity:
-    sequences = 1.0 if question.scenario.finetune.objective == "sft" else 2.0  # chosen and rejected
+    sequences = 1.0 if question.scenario.word("objective") == "sft" else 2.0  # chosen and rejected
     pairs = question.fact("answers per sample", sequences, "1", "analytic")
-    if question.scenario.finetune.objective in ("grpo", "ppo"):
+    if question.scenario.word("objective") in ("grpo", "ppo"):
         pairs = question.fact("answers per sample", 1.0, "1", "analytic")
     return derive(
         "training tokens",
@@ -85,7 +85,7 @@ def _training_tokens(question: Question) -> Quantity:
 
 def _run(question: Question, training: Training, tokens: Quantity) -> tuple[Quantity, Quantity]:
     """Device-seconds of one run: learning, and generating what is learnt from."""
-    objective = question.scenario.finetune.objective
+    objective = question.scenario.word("objective")
     nothing = question.zero("generation", "s")
     if objective == "sft":
         return training.device_s(tokens), nothing
@@ -99,7 +99,7 @@ def _run(question: Question, training: Training, tokens: Quantity) -> tuple[Quan
 
 def _work_ratio(question: Question, objective: str) -> Quantity:
     """Work per token over supervised fine-tuning."""
-    full = question.scenario.finetune.method == "full"
+    full = question.scenario.word("method") == "full"
     share = question.fact("trainable share", 1.0 if full else 0.0, "1", "analytic")
     if objective == "dpo":
         return derive("work against supervised", "1", alignment.dpo_work_ratio, trainable_share=share)
@@ -148,8 +148,8 @@ def _generation(question: Question) -> Quantity:
 
 def _served(question: Question) -> Service:
     """Merged adapters serve as the bare LLM does; unmerged ones take their share of every step."""
-    baseline, choices = bare(question), question.scenario.finetune
-    if choices.deployment != "unmerged" or choices.method == "full" or question.api is not None:
+    baseline, chosen = bare(question), question.scenario
+    if chosen.word("deployment") != "unmerged" or chosen.word("method") == "full" or question.api is not None:
         return baseline
     return serve(
         question, baseline.prompt_tokens, baseline.output_tokens, question.zero("cached tokens", "token"), adapters=1
@@ -287,7 +287,7 @@ def _evaluation(question: Question, service: Service) -> Line:
 
 def _kept_beside(question: Question) -> list[Line]:
     """Replicas of the base LLM that a dedicated deployment leaves running for everything else."""
-    if question.scenario.finetune.deployment != "dedicated" or question.api is not None:
+    if question.scenario.word("deployment") != "dedicated" or question.api is not None:
         return []
     month = question.fact("one replica", 1.0, "1", "analytic")
     always = derive(
@@ -299,7 +299,7 @@ def _kept_beside(question: Question) -> list[Line]:
 def _flop(question: Question, tokens: Quantity) -> Quantity:
     if question.llm is None:
         return question.unknown("work", "FLOP", "the LLM's size is not published")
-    full = question.scenario.finetune.method == "full"
+    full = question.scenario.word("method") == "full"
     share = question.fact("trainable share", 1.0 if full else 0.0, "1", "analytic")
     per_token = derive(
         "work per token",

@@ -71,7 +71,7 @@ def training_tokens(question: Question) -> Quantity:
     """As given; else what is compute-optimal for the parameters; continued pre-training has its own default."""
     if question.amount("training_tokens").value > 0:
         return question.amount("training_tokens")
-    if question.scenario.pretrain.continued:
+    if question.scenario.flag("continued"):
         return question.amount("continued_tokens")
     return derive(
         "training tokens",
@@ -84,19 +84,19 @@ def training_tokens(question: Question) -> Quantity:
 
 def training_plan(question: Question) -> TrainingPlan:
     """The plan the scenario describes, its layout still open."""
-    choices = question.scenario.pretrain
-    batch = max(round(choices.batch_tokens.value / choices.pretrain_seq_len.value), 1)
+    seq_len = question.amount("pretrain_seq_len").value
+    batch = max(round(question.amount("batch_tokens").value / seq_len), 1)
     return TrainingPlan(
-        seq_len=choices.pretrain_seq_len.value,
+        seq_len=seq_len,
         global_batch=batch,
         micro_batch=None,
         tp=None,
         pp=None,
         zero=None,
         recompute=None,
-        precision=choices.pretrain_precision,
+        precision=question.scenario.word("pretrain_precision"),
         method="full",
-        optimizer=choices.pretrain_optimizer,
+        optimizer=question.scenario.word("pretrain_optimizer"),
     )
 
 
@@ -209,7 +209,7 @@ def _flop(question: Question, training: Training, tokens: Quantity) -> Quantity:
 
 def _loss(question: Question, tokens: Quantity) -> Quantity:
     """Final loss by the law; unknown for continued pre-training, which starts elsewhere."""
-    if question.scenario.pretrain.continued:
+    if question.scenario.flag("continued"):
         return question.unknown("expected loss", "nat/token", "the law describes training from scratch")
     worth = derive(
         "tokens' worth",

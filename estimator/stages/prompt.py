@@ -63,7 +63,7 @@ def served(question: Question, prefix: Quantity) -> Service:
 
 def from_cache(question: Question, prefix: Quantity) -> Quantity:
     """Tokens of the prefix that a request finds cached."""
-    if not question.scenario.serving.prefix_cache:
+    if not question.scenario.flag("prefix_cache"):
         return question.zero("cached tokens", "token")
     return derive(
         "cached tokens",
@@ -83,7 +83,7 @@ def evaluation_calls(question: Question) -> Quantity:
         candidates=question.amount("iterations"),
         evaluation_samples=question.amount("evaluation_samples"),
     )
-    optimiser = question.scenario.prompt.optimiser
+    optimiser = question.scenario.word("optimiser")
     if optimiser == "none":
         return by_hand
     return derive("evaluation calls", "1", sum_of, first=by_hand, second=_optimiser_calls(question, optimiser))

@@ -10,7 +10,7 @@ from estimator.catalog.prices import ApiPrice
 from estimator.errors import DoesNotFit, InvalidInput
 from estimator.formulas import transformer
 from estimator.formulas.arithmetic import product
-from estimator.plans import Amount, Plan, Scenario
+from estimator.plans import Amount, Scenario
 from estimator.pricing import USER_SOURCE
 from estimator.quantities import ONE_AT_A_TIME, Design, Quantity, derive, given
 from estimator.records import Accelerator, Architecture, Basis, Cluster, Source
@@ -47,19 +47,16 @@ class Question:
         return self._inputs[name]
 
     def _read(self, name: str) -> Quantity:
-        plan, number = _find(self.scenario, name)
-        extra = type(plan).model_fields[name].json_schema_extra
-        meta = extra if isinstance(extra, dict) else {}
-        source = USER_SOURCE if number.given else SCENARIO_SOURCE
+        number = self.scenario.amount(name)
         return given(
             name.replace("_", " "),
             number.value,
-            str(meta.get("unit", "1")),
+            number.unit,
             low=number.low,
             high=number.high,
-            factor=str(meta.get("factor", "")) or None,
+            factor=number.factor or None,
             design=self.design,
-            sources=(source,),
+            sources=(USER_SOURCE if number.given else SCENARIO_SOURCE,),
             note=number.why,
         )
 
@@ -84,8 +81,8 @@ class Question:
 
     def bytes_per_token(self) -> Quantity:
         """UTF-8 bytes of a token in the scenario's kind of text [B/token]."""
-        choices = self.scenario.rag
-        return self.setting(f"bytes_per_token/{choices.text_kind}/{choices.tokenizer}")
+        kind, tokenizer = self.scenario.word("text_kind"), self.scenario.word("tokenizer")
+        return self.setting(f"bytes_per_token/{kind}/{tokenizer}")
 
     def zero(self, name: str, unit: str) -> Quantity:
         """A figure that does not arise in this approach."""
@@ -142,21 +139,11 @@ class Question:
 
     def assumptions(self) -> tuple[Assumption, ...]:
         """The scenario inputs used so far, those the user gave first."""
-        used = [_assumption(self.scenario, name) for name in self._inputs if not name.startswith("fact ")]
+        used = [_assumption(name, self.scenario.amounts[name]) for name in self._inputs if not name.startswith("fact ")]
         return tuple(sorted(used, key=lambda item: not item.given))
 
 
-def _find(scenario: Scenario, name: str) -> tuple[Plan, Amount]:
-    for section in type(scenario).model_fields:
-        plan = getattr(scenario, section)
-        if name in type(plan).model_fields:
-            return plan, getattr(plan, name)
-    raise KeyError(name)
-
-
-def _assumption(scenario: Scenario, name: str) -> Assumption:
-    plan, number = _find(scenario, name)
-    extra = type(plan).model_fields[name].json_schema_extra
-    unit = str(extra["unit"]) if isinstance(extra, dict) else ""
+def _assumption(name: str, number: Amount) -> Assumption:
     spread = f" ({number.low:,g} to {number.high:,g})" if number.low is not None and number.high is not None else ""
-    return Assumption(name, f"{number.value:,g}{'' if unit == '1' else ' ' + unit}{spread}", number.why, number.given)
+    unit = "" if number.unit == "1" else f" {number.unit}"
+    return Assumption(name, f"{number.value:,g}{unit}{spread}", number.why, number.given)

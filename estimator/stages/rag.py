@@ -106,15 +106,19 @@ def _knowledge_base(question: Question) -> KnowledgeBase:
 
 def index_plan(question: Question, vectors: Floats) -> IndexPlan:
     """The index the scenario describes, over so many vectors."""
-    choices = question.scenario.rag
+    chosen = question.scenario
     return IndexPlan(
-        vectors, _dim(question).value, index=choices.index, dtype=choices.vector_dtype, k=choices.top_k.value
+        vectors,
+        _dim(question).value,
+        index=chosen.word("index"),
+        dtype=chosen.word("vector_dtype"),
+        k=question.amount("top_k").value,
     )
 
 
 def _dim(question: Question) -> Quantity:
     """Dimensions of a vector [1]."""
-    name = question.scenario.rag.embedding_model
+    name = question.scenario.word("embedding_model")
     if ":" not in name:
         encoder = architecture(name)
         return question.fact("dimensions", encoder.hidden, "1", encoder.basis, *encoder.sources)
@@ -143,7 +147,7 @@ def _index(question: Question, chunks: Quantity) -> tuple[Quantity, Quantity, Qu
 
 
 def _embedding(question: Question, base: KnowledgeBase) -> Embedding:
-    name = question.scenario.rag.embedding_model
+    name = question.scenario.word("embedding_model")
     if ":" in name:
         return _embedding_by_api(question, name, base)
     return _embedding_on_own(question, architecture(name), _device(question), base)
@@ -151,7 +155,7 @@ def _embedding(question: Question, base: KnowledgeBase) -> Embedding:
 
 def _device(question: Question) -> Accelerator:
     """Where embeddings are computed: as named, else on the accelerator at hand, else on a processor."""
-    named = question.scenario.rag.embedding_accelerator
+    named = question.scenario.word("embedding_accelerator")
     if named:
         return named_accelerator(named)
     return question.accelerator or named_accelerator(PROCESSOR)
@@ -216,7 +220,7 @@ def _embedding_by_api(question: Question, name: str, base: KnowledgeBase) -> Emb
 
 def _rerank(question: Question) -> tuple[Quantity, Quantity]:
     """Time [s] and money of the second-stage ranking of one request; nothing when there is none."""
-    name = question.scenario.rag.rerank_model
+    name = question.scenario.word("rerank_model")
     if name == "none":
         return question.zero("rerank", "s"), question.zero("rerank", "USD")
     encoder, device = architecture(name), _device(question)
@@ -299,7 +303,7 @@ def _disk_line(question: Question, base: KnowledgeBase) -> Line:
 def _flop(question: Question, base: KnowledgeBase) -> Quantity:
     from estimator.formulas.transformer import matmul_params
 
-    name = question.scenario.rag.embedding_model
+    name = question.scenario.word("embedding_model")
     if ":" in name:
         return question.unknown("work", "FLOP", "the embedding API's size is not published")
     encoder = architecture(name)

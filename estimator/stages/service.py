@@ -63,13 +63,14 @@ def serve(
 
 def replica_plan(question: Question, context_tokens: float, adapters: int = 0) -> ServingPlan:
     """The smallest replica that holds the LLM and such a request; DoesNotFit when more were needed than given."""
-    choices = question.scenario.serving
-    plan = ServingPlan(weight_precision=choices.weight_precision, engine=choices.engine, adapters=adapters)
+    chosen = question.scenario
+    precision = chosen.word("weight_precision")
+    plan = ServingPlan(weight_precision=precision, engine=chosen.word("engine"), adapters=adapters)
     llm, device = question.own_llm(), question.own_accelerator()
     count = _smallest(llm, device, plan, 2.0 ** math.ceil(math.log2(context_tokens)))
     if question.count is not None and count > question.count:
         raise DoesNotFit(
-            f"serving {llm.name} in {choices.weight_precision} needs {count} x {device.name}, {question.count} given: "
+            f"serving {llm.name} in {precision} needs {count} x {device.name}, {question.count} given: "
             f"use --gpu {count}x{device.name} or fewer bits (--set weight_precision=int4)"
         )
     return replace(plan, tp=count)
@@ -200,7 +201,7 @@ def _own_lines(
         question.usd_per_hour,
         money.machine_usd,
     )
-    if question.scenario.serving.billing == "per-use":
+    if question.scenario.word("billing") == "per-use":
         return (used,)
     return used, _idle(question, sent, capacity, replicas, accelerators, used)
 

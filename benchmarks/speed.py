@@ -1,0 +1,66 @@
+"""Speed limits, each as a ratio within one run: python benchmarks/speed.py
+
+CPU time of whole processes (user + system, best of several): what importing and a cold command cost over what they cannot do
+without, and how long warm calls take.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+REPEATS = 7
+
+
+def cpu_s(*argv: str) -> float:
+    """CPU seconds of one process, children included, best of several."""
+    best = float("inf")
+    for _ in range(REPEATS):
+        before = os.times()
+        subprocess.run(argv, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        after = os.times()
+        best = min(best, after.children_user + after.children_system - before.children_user - before.children_system)
+    return best
+
+
+def python(code: str) -> float:
+    """CPU seconds of a fresh interpreter running `code`."""
+    return cpu_s(sys.executable, "-c", code)
+
+
+def warm_s(call: str, seconds: float = 1.0) -> float:
+    """CPU seconds of a warm call, mean over about `seconds`."""
+    from estimator import compare, estimate
+
+    names = {"compare": compare, "estimate": estimate}
+    run = compile(call, "call", "eval")
+    eval(run, names)
+    count, start = 0, time.process_time()
+    while time.process_time() - start < seconds:
+        eval(run, names)
+        count += 1
+    return (time.process_time() - start) / count
+
+
+def main() -> int:
+    """Print each figure with its limit; exit 1 when one is missed."""
+    bare = python("pass")
+    base = python("import numpy, pydantic")
+    ask = "['compare', '--model', '7b', '--gpu', 'a100']"
+    helped = "from estimator.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass"
+    rows = [
+        ("import over numpy and pydantic [s]", python("from estimator import estimate") - base, 0.05),
+        ("--help over bare Python [s]", python(helped) - bare, 0.10),
+        ("cold compare over that import [1]", python(f"from estimator.cli import main; main({ask})") / base, 1.6),
+        ("warm estimate [s]", warm_s("estimate('finetune', model='7b', gpu='a100')"), 0.002),
+        ("warm compare [s]", warm_s("compare(model='7b', gpu='a100')"), 0.010),
+    ]
+    for name, value, limit in rows:
+        print(f"{name:40s} {value:8.4f}   limit {limit:g}   {'ok' if value <= limit else 'MISSED'}")
+    print(json.dumps({"bare_python_s": bare, "numpy_pydantic_s": base}))
+    return int(any(value > limit for _, value, limit in rows[:3]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
