@@ -17,6 +17,7 @@ from estimator.quantities import ONE_AT_A_TIME, Design, Quantity, given, total
 from estimator.records import Accelerator, Cluster
 from estimator.results import Blocked, Comparison, Estimate
 from estimator.stages import STAGES
+from estimator.stages.answer import approaches, hardware_text, llm_text
 from estimator.stages.question import Question
 from estimator.stages.service import Service
 
@@ -73,8 +74,8 @@ def compare(
     question = ask(model, gpu, api, gpus, price, scenario_file, design, inputs)
     answers = tuple(_try(stage, question) for stage in stages)
     return Comparison(
-        llm=_llm_text(question),
-        hardware=_hardware_text(question),
+        llm=llm_text(question),
+        hardware=hardware_text(question),
         baseline=_baseline_figures(question.bare) if question.bare else {},
         estimates=answers,
         assumptions=question.assumptions(),
@@ -155,8 +156,6 @@ def _answer(stage: str, question: Question) -> Estimate:
 
 
 def _try(stage: str, question: Question) -> Estimate | Blocked:
-    from estimator.stages.answer import approaches
-
     if stage not in STAGES:
         raise UnknownName("stage", stage, STAGES, f"Stages are {', '.join(STAGES)}.")
     title = approaches()[stage]["title"]
@@ -180,22 +179,6 @@ def _baseline_figures(service: Service) -> dict[str, Quantity]:
         "monthly_usd": total("monthly cost of the bare LLM", "USD/month", monthly),
         "replicas": service.replicas,
     }
-
-
-def _llm_text(question: Question) -> str:
-    llm = question.llm
-    if llm is None:
-        return f"{question.api.provider}:{question.api.model}" if question.api else ""
-    return f"{llm.name} ({llm.note})" if llm.basis == "assumed" and llm.note else llm.name
-
-
-def _hardware_text(question: Question) -> str:
-    device = question.accelerator
-    where = f"{question.api.provider} API" if question.api else ""
-    if device is None:
-        return where
-    own = f"{question.count} x {device.title}" if question.count else device.title
-    return f"{where}, training on {own}" if where else own
 
 
 def _notes(question: Question) -> tuple[str, ...]:

@@ -137,6 +137,7 @@ def estimate_table(answer: Estimate) -> str:
         tabulate(details, tablefmt="plain", disable_numparse=True),
         tabulate(budget, ["phase", "item", "cost", "over the horizon"], tablefmt="simple", disable_numparse=True),
         "\n".join(_words(answer)),
+        "\n".join(_paragraph(f"- {item}") for item in answer.evidence),
         "\n".join(assumption_lines(answer.assumptions)),
     ]
     return "\n\n".join(part for part in parts if part)

@@ -1,7 +1,9 @@
 """The science: pure functions of floats or arrays, SI units, every one cited. One module per topic of the field."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-Real = float | Floats  # a number, or one for each of many layouts, scenarios or rows
+Real = float | NDArray[np.floating[Any]]  # a number, or one for each of many layouts, scenarios or rows

@@ -155,3 +155,24 @@ def with_share(amount: Real, share: Real) -> Real:
     125.0
     """
     return amount * (1 + share)
+
+
+def request_usd(input_usd: Real, output_usd: Real, retries: Real) -> Real:
+    """Input and output of one request, repeats included [USD].
+
+    >>> request_usd(0.002, 0.006, 0.25)
+    0.01
+    """
+    return (input_usd + output_usd) * (1 + retries)
+
+
+def break_even_utilisation(
+    usd_per_hour: Real, accelerators: Real, capacity_requests_per_s: Real, api_usd_per_request: Real
+) -> Real:
+    """Share of a replica's capacity at which own accelerators cost as much as an API [1]; above 1 they never do.
+
+    >>> break_even_utilisation(3.6, 1, 2.0, 0.002)  # 0.001 USD a second against 0.004 at full load
+    0.25
+    """
+    own_usd_per_s = usd_per_hour * accelerators / SECONDS_PER_HOUR
+    return own_usd_per_s / (capacity_requests_per_s * api_usd_per_request)

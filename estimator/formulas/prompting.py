@@ -16,13 +16,35 @@ def fixed_prefix_tokens(instruction_tokens: Real, examples: Real, tokens_per_exa
     return instruction_tokens + examples * tokens_per_example
 
 
-def cached_tokens(fixed_prefix_tokens: Real, cache_hit_rate: Real) -> Real:
+def cached_tokens(fixed_prefix_tokens: Real, cache_hit_rate: Real, least_tokens: Real = 0.0) -> Real:
     """Prompt tokens a request finds in the prefix cache, on average [token].
 
-    >>> float(cached_tokens(1500, 0.9))
-    1350.0
+    least_tokens: a prefix shorter than this is not cached at all [token]
+
+    >>> float(cached_tokens(1500, 0.9, 1024)), float(cached_tokens(800, 0.9, 1024))
+    (1350.0, 0.0)
     """
-    return fixed_prefix_tokens * cache_hit_rate
+    return fixed_prefix_tokens * cache_hit_rate * (fixed_prefix_tokens >= least_tokens)
+
+
+def written_tokens(fixed_prefix_tokens: Real, cache_hit_rate: Real, least_tokens: Real = 0.0) -> Real:
+    """Prompt tokens a request writes to the prefix cache because it did not find them, on average [token].
+
+    >>> round(float(written_tokens(1500, 0.9, 1024)), 6)
+    150.0
+    """
+    return fixed_prefix_tokens * (1 - cache_hit_rate) * (fixed_prefix_tokens >= least_tokens)
+
+
+def tiered_usd_per_mtok(prompt_tokens: Real, above_tokens: Real, usd_per_mtok: Real, long_usd_per_mtok: Real) -> Real:
+    """Price of a request's tokens [USD/Mtok]: the long-context one for all once the prompt passes a limit.
+
+    Source: Google, Gemini API pricing (prompts above 200k tokens); the same rule in genai-prices' tiered prices.
+
+    >>> float(tiered_usd_per_mtok(250_000, 200_000, 1.25, 2.5)), float(tiered_usd_per_mtok(1_000, 200_000, 1.25, 2.5))
+    (2.5, 1.25)
+    """
+    return usd_per_mtok + (long_usd_per_mtok - usd_per_mtok) * (prompt_tokens > above_tokens)
 
 
 def input_usd_per_request(

@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 from estimator.catalog.energy import power_fraction
+from estimator.catalog.facts import fact
 from estimator.formulas import effort, energy
 from estimator.formulas.arithmetic import difference, product
 from estimator.paths import presets
@@ -47,7 +48,6 @@ class Answer:
     training_s: Quantity | None = None
     peak_memory_bytes: Quantity | None = None
     details: Mapping[str, Quantity] = field(default_factory=dict)
-    evidence: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -65,8 +65,8 @@ def answer(question: Question, found: Answer) -> Estimate:
     return Estimate(
         stage=found.stage,
         title=words["title"],
-        llm=question.llm.name if question.llm else (question.api.name if question.api else ""),
-        hardware=question.accelerator.name if question.accelerator else (question.api.name if question.api else ""),
+        llm=llm_text(question),
+        hardware=hardware_text(question),
         data_tokens=found.data_tokens or question.zero("training tokens", "token"),
         data_samples=found.data_samples or question.zero("samples", "1"),
         data_bytes=found.data_bytes or question.zero("data", "B"),
@@ -98,11 +98,42 @@ def answer(question: Question, found: Answer) -> Estimate:
         best_for=words["best_for"],
         advantages=tuple(words["advantages"]),
         considerations=tuple(words["considerations"]),
-        details=found.details,
+        details={**found.details, **_against_own(found.overhead.service)},
         assumptions=question.assumptions(),
-        evidence=found.evidence,
+        evidence=evidence(words["evidence"]),
         warnings=found.warnings,
     )
+
+
+def _against_own(service: Service) -> dict[str, Quantity]:
+    """Where an API is asked and own hardware named: the utilisation at which both cost the same."""
+    found = service.break_even_utilisation
+    return {} if found is None else {"break_even_utilisation": found}
+
+
+def hardware_text(question: Question) -> str:
+    """Where answers are served and training runs."""
+    device, where = question.accelerator, f"{question.api.provider} API" if question.api else ""
+    if device is None:
+        return where
+    own = f"{question.count} x {device.title}" if question.count else device.title
+    return f"{where}, training on {own}" if where else own
+
+
+def llm_text(question: Question) -> str:
+    """The LLM's name, with how it was made up where it is assumed."""
+    llm = question.llm
+    if question.api is not None:
+        return question.api.name
+    if llm is None:
+        return ""
+    return f"{llm.name} ({llm.note})" if llm.basis == "assumed" and llm.note else llm.name
+
+
+def evidence(keys: list[str]) -> tuple[str, ...]:
+    """Published effects on quality, each with its setting and source; measured elsewhere, so no promise."""
+    found = [fact(key) for key in keys]
+    return tuple(f"{item.key}: {item.value:g} {item.unit} ({item.context}) [{item.source}]" for item in found)
 
 
 def _serving_accelerators(service: Service) -> Quantity:

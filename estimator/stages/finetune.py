@@ -1,6 +1,6 @@
 """Fine-tuning: full, LoRA or QLoRA, supervised or from preferences and rewards; served merged, unmerged or apart."""
 
-from estimator.catalog.prices import fine_tuning_price
+from estimator.catalog.prices import ApiPrice, api_names, api_price, fine_tuning_price
 from estimator.formulas import alignment, effort, money
 from estimator.formulas.arithmetic import product, quotient, sum_of
 from estimator.predict.training import TrainingPlan
@@ -8,6 +8,7 @@ from estimator.quantities import Quantity, derive, given, total
 from estimator.results import Estimate, Line
 from estimator.stages.answer import Answer, Overhead, answer, calendar
 from estimator.stages.budget import monthly, one_off, people, upkeep
+from estimator.stages.hosted import behind_api
 from estimator.stages.question import Question
 from estimator.stages.service import Service, bare, serve
 from estimator.stages.training import ALONE, Copies, Training, set_up
@@ -127,7 +128,7 @@ def _sampled_tokens(question: Question) -> Quantity:
 def _generation(question: Question) -> Quantity:
     """Device-seconds of sampling the completions, by the serving predictor at full batch."""
     prompt = question.amount("tokens_per_sample")
-    sampling = serve(question, prompt, question.amount("completion_tokens"), question.zero("cached tokens", "token"))
+    sampling = serve(question, prompt, question.amount("completion_tokens"))
     count = derive(
         "completions",
         "1",
@@ -147,13 +148,22 @@ def _generation(question: Question) -> Quantity:
 
 
 def _served(question: Question) -> Service:
-    """Merged adapters serve as the bare LLM does; unmerged ones take their share of every step."""
+    """Merged adapters serve as the bare LLM does; unmerged ones slow every step; an API has its own price."""
     baseline, chosen = bare(question), question.scenario
-    if chosen.word("deployment") != "unmerged" or chosen.word("method") == "full" or question.api is not None:
+    if question.api is not None:
+        return _tuned_api(question, question.api, baseline)
+    if chosen.word("deployment") != "unmerged" or chosen.word("method") == "full":
         return baseline
-    return serve(
-        question, baseline.prompt_tokens, baseline.output_tokens, question.zero("cached tokens", "token"), adapters=1
-    )
+    return serve(question, baseline.prompt_tokens, baseline.output_tokens, adapters=1)
+
+
+def _tuned_api(question: Question, api: ApiPrice, baseline: Service) -> Service:
+    """A provider's price for the fine-tuned LLM where it lists one, else that of the LLM itself."""
+    tuned = next((name for name in api_names() if name.startswith(f"{api.provider}:ft:{api.model}")), None)
+    if tuned is None:
+        return baseline
+    nothing = question.zero("fixed prefix", "token")
+    return behind_api(question, api_price(tuned), baseline.prompt_tokens, baseline.output_tokens, nothing)
 
 
 def _managed(question: Question, tokens: Quantity) -> Estimate:

@@ -58,20 +58,7 @@ def served(question: Question, prefix: Quantity) -> Service:
         "output", "token", product, tokens=question.amount("output_tokens"), growth=question.amount("output_growth")
     )
     question.check_context(prompt, output, "use fewer or shorter examples, or an LLM with a longer context")
-    return serve(question, prompt, output, from_cache(question, prefix))
-
-
-def from_cache(question: Question, prefix: Quantity) -> Quantity:
-    """Tokens of the prefix that a request finds cached."""
-    if not question.scenario.flag("prefix_cache"):
-        return question.zero("cached tokens", "token")
-    return derive(
-        "cached tokens",
-        "token",
-        prompting.cached_tokens,
-        fixed_prefix_tokens=prefix,
-        cache_hit_rate=question.amount("cache_hit_rate"),
-    )
+    return serve(question, prompt, output, prefix)
 
 
 def evaluation_calls(question: Question) -> Quantity:

@@ -6,7 +6,7 @@ from estimator.catalog.accelerators import accelerator as named_accelerator
 from estimator.catalog.models import architecture
 from estimator.catalog.prices import api_price
 from estimator.catalog.retrieval import host
-from estimator.errors import InvalidInput
+from estimator.errors import DoesNotFit, InvalidInput
 from estimator.formulas import corpus, effort, money
 from estimator.formulas.arithmetic import product, sum_of
 from estimator.predict import retrieval
@@ -18,7 +18,6 @@ from estimator.records import Accelerator, Architecture, Cluster
 from estimator.results import Estimate, Line
 from estimator.stages.answer import Answer, Overhead, answer, calendar
 from estimator.stages.budget import monthly, one_off, people, upkeep
-from estimator.stages.prompt import from_cache
 from estimator.stages.question import Question
 from estimator.stages.service import Service, bare, serve
 
@@ -85,6 +84,7 @@ def estimate(question: Question) -> Estimate:
                 "search_s": base.search_s,
                 "rerank_s": rerank_time,
                 "replicas": service.replicas,
+                **_all_in_prompt(question, base),
             },
         ),
     )
@@ -246,7 +246,30 @@ def _served(question: Question) -> Service:
     )
     output = question.amount("output_tokens")
     question.check_context(prompt, output, "retrieve fewer or shorter chunks (top_k, chunk_tokens)")
-    return serve(question, prompt, output, from_cache(question, fixed))
+    return serve(question, prompt, output, fixed)
+
+
+def _all_in_prompt(question: Question, base: KnowledgeBase) -> dict[str, Quantity]:
+    """The alternative of putting the whole corpus into a cached prompt, where it is small enough and fits."""
+    limit = question.setting("decision/kb_tokens_all_in_prompt").value
+    fixed = derive(
+        "corpus and instructions",
+        "token",
+        sum_of,
+        corpus=base.tokens,
+        instructions=question.amount("rag_instruction_tokens"),
+    )
+    prompt = derive("prompt", "token", sum_of, asked=question.amount("prompt_tokens"), fixed=fixed)
+    try:
+        question.check_context(prompt, question.amount("output_tokens"), "")
+        service = serve(question, prompt, question.amount("output_tokens"), fixed) if fixed.value <= limit else None
+    except DoesNotFit:
+        service = None
+    if service is None:
+        return {}
+    thousand = question.fact("1,000", 1000.0, "1", "analytic")
+    per_1000 = derive("all in the prompt", "USD", product, each=service.usd_per_request, requests=thousand)
+    return {"all_in_prompt_usd_per_1000_requests": per_1000, "all_in_prompt_ttft_s": service.ttft_s}
 
 
 def _hours(question: Question) -> Quantity:

@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from estimator.catalog.prices import ApiPrice
 from estimator.errors import DoesNotFit
 from estimator.formulas import money, prompting
 from estimator.formulas.arithmetic import product, quotient
@@ -36,6 +35,7 @@ class Service:
     replicas: Quantity
     accelerators: Quantity
     lines: tuple[Line, ...]
+    break_even_utilisation: Quantity | None = None
 
 
 def bare(question: Question) -> Service:
@@ -43,22 +43,35 @@ def bare(question: Question) -> Service:
     if question.bare is None:
         prompt, output = question.amount("prompt_tokens"), question.amount("output_tokens")
         question.check_context(prompt, output, "shorten the question or the answer")
-        question.bare = serve(question, prompt, output, question.zero("cached tokens", "token"))
+        question.bare = serve(question, prompt, output)
     found: Service = question.bare
     return found
 
 
 def serve(
-    question: Question,
-    prompt_tokens: Quantity,
-    output_tokens: Quantity,
-    cached_tokens: Quantity,
-    adapters: int = 0,
+    question: Question, prompt: Quantity, output: Quantity, prefix: Quantity | None = None, adapters: int = 0
 ) -> Service:
-    """The service for requests of these lengths; on average `cached_tokens` of the prompt are in a prefix cache."""
-    if question.api is not None:
-        return _behind_api(question, question.api, prompt_tokens, output_tokens, cached_tokens)
-    return _on_own(question, prompt_tokens, output_tokens, cached_tokens, adapters)
+    """The service for requests of these lengths, whose first `prefix` tokens are the same every time."""
+    fixed = question.zero("fixed prefix", "token") if prefix is None else prefix
+    if question.api is None:
+        return on_own(question, prompt, output, fixed, adapters)
+    from estimator.stages.hosted import behind_api
+
+    return behind_api(question, question.api, prompt, output, fixed)
+
+
+def cached(question: Question, prefix: Quantity, least: Quantity | None = None) -> Quantity:
+    """Tokens of the prefix that a request finds cached, on average; none where the scenario has no cache."""
+    if not question.scenario.flag("prefix_cache") or prefix.value == 0:
+        return question.zero("cached tokens", "token")
+    return derive(
+        "cached tokens",
+        "token",
+        prompting.cached_tokens,
+        fixed_prefix_tokens=prefix,
+        cache_hit_rate=question.amount("cache_hit_rate"),
+        least_tokens=least or question.fact("shortest cached prefix", 0.0, "token", "analytic"),
+    )
 
 
 def replica_plan(question: Question, context_tokens: float, adapters: int = 0) -> ServingPlan:
@@ -81,9 +94,10 @@ def _smallest(llm: Architecture, device: Accelerator, plan: ServingPlan, context
     return smallest_fit(llm, device, plan, context_tokens=context_tokens)
 
 
-def _on_own(question: Question, prompt: Quantity, output: Quantity, cached: Quantity, adapters: int) -> Service:
+def on_own(question: Question, prompt: Quantity, output: Quantity, prefix: Quantity, adapters: int = 0) -> Service:
+    """Serving on replicas of the accelerators at hand."""
     plan = replica_plan(question, prompt.high + output.high, adapters)
-    lengths = {"prompt_tokens": prompt, "output_tokens": output, "cached_tokens": cached}
+    lengths = {"prompt_tokens": prompt, "output_tokens": output, "cached_tokens": cached(question, prefix)}
     traffic = Traffic(**{name: quantity.column for name, quantity in lengths.items()})
     found = serving(question.own_llm(), question.cluster(plan.tp), plan, traffic)
     inputs = lengths | question.machine_facts()
@@ -92,7 +106,7 @@ def _on_own(question: Question, prompt: Quantity, output: Quantity, cached: Quan
     capacity = derive("replica capacity", "1/s", quotient, dividend=one, divisor=apart)
     accelerators = question.fact("accelerators per replica", plan.tp, "1", "analytic")
     busy = _busy(question, capacity, accelerators)
-    sent = _sent(question)
+    sent = sent_requests(question)
     replicas = _replicas(question, sent, capacity)
     return Service(
         prompt,
@@ -134,7 +148,8 @@ def kv_of_request(per_token: Floats, prompt: Floats, output: Floats) -> Floats:
     return per_token * (prompt + output)
 
 
-def _sent(question: Question) -> Quantity:
+def sent_requests(question: Question) -> Quantity:
+    """Requests of the first month, repeats included."""
     return derive(
         "requests sent",
         "1/month",
@@ -224,62 +239,3 @@ def _idle(
     return monthly_line(
         "serving accelerators, idle", "fixed", "replicas", idle, horizon, question.usd_per_hour, money.machine_usd
     )
-
-
-def _behind_api(question: Question, api: ApiPrice, prompt: Quantity, output: Quantity, cached: Quantity) -> Service:
-    prices = api_prices(question, api)
-    input_usd = derive(
-        "input of one request",
-        "USD",
-        prompting.input_usd_per_request,
-        prompt_tokens=prompt,
-        cached_tokens=cached,
-        usd_per_mtok=prices["input"],
-        cache_read_usd_per_mtok=prices["cache_read"],
-        cache_write_usd_per_mtok=prices["cache_write"],
-    )
-    output_usd = derive("output of one request", "USD", money.token_usd, tokens=output, usd_per_mtok=prices["output"])
-    sent = _sent(question)
-    lines = (
-        monthly(question, "API input tokens", "variable", "requests", sent, input_usd),
-        monthly(question, "API output tokens", "variable", "requests", sent, output_usd),
-    )
-    note = "an API's speed is the provider's to tell"
-    return Service(
-        prompt,
-        output,
-        question.unknown("time to first token", "s", note),
-        question.unknown("time per output token", "s", note),
-        question.unknown("capacity", "1/s", note),
-        derive(
-            "one request", "USD", request_usd, input=input_usd, output=output_usd, retries=question.amount("retries")
-        ),
-        question.zero("KV cache of a request", "B"),
-        question.zero("device time of a request", "s"),
-        question.zero("replicas", "1"),
-        question.zero("accelerators per replica", "1"),
-        lines,
-    )
-
-
-def request_usd(input: Floats, output: Floats, retries: Floats) -> Floats:
-    """Input and output of one request, repeats included."""
-    return (input + output) * (1 + retries)
-
-
-def api_prices(question: Question, api: ApiPrice) -> dict[str, Quantity]:
-    """Prices per million tokens; without a cache price a cached token costs what any other does."""
-
-    def price(name: str, value: float | None) -> Quantity:
-        if value is None:
-            return question.unknown(f"{name} price", "USD/Mtok", f"no {name} price known for {api.name}")
-        return question.fact(f"{name} price", value, "USD/Mtok", "list price", api.source)
-
-    read = api.cache_read_usd_per_mtok
-    write = api.cache_write_usd_per_mtok
-    return {
-        "input": price("input", api.input_usd_per_mtok),
-        "output": price("output", api.output_usd_per_mtok),
-        "cache_read": price("cache read", api.input_usd_per_mtok if read is None else read),
-        "cache_write": price("cache write", api.input_usd_per_mtok if write is None else write),
-    }
