@@ -19,19 +19,21 @@ from numpy.typing import NDArray
 
 from estimator.catalog.cases import published
 from estimator.catalog.engines import serving_inputs_hash, serving_priors
-from estimator.fitting.robust import Prior, fit
+from estimator.fitting.robust import Prior, conformal, fit
 from estimator.paths import data_folder
+from estimator.predict.serving_time import Constants
 from estimator.validation.inference import GROUPS, SMALL, Batch, Run, counted, fold_name, is_time, predicted, read_run
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-NOISE = 0.2  # spread of one run's log error
+NOISE = 0.1  # log error of an ordinary run
 ENGINE_SPREAD = 0.15  # of an engine's own factors around the pool
 ROWS_THAT_COUNT = 20.0  # runs of one source are alike: more than this add little
 SMALL_SOURCE = 5
 PHASES = ("prefill", "decode")
-ROUNDS_OF_A_FOLD = 4
+ROUNDS_OF_A_FOLD = 5
+LEAST_WIDTH = 0.05  # of a range, in log
 
 
 class Fit:
@@ -44,21 +46,14 @@ class Fit:
         self.measured = np.log(np.array([float(row["value"]) for row in rows]))
         self.sources = np.array([run.source for run in self.runs])
         self.groups = np.array([run.group for run in self.runs])
-        self.priors = serving_priors()
-        self.names = [*self.priors, *(f"{phase}@{engine}" for phase in PHASES for engine in self.batch.families)]
-        engines = len(PHASES) * len(self.batch.families)
-        self.prior = Prior(
-            np.concatenate([np.log([p["prior"] for p in self.priors.values()]), np.zeros(engines)]),
-            np.concatenate([[p["log_sd"] for p in self.priors.values()], np.full(engines, ENGINE_SPREAD)]),
-        )
+        self.documented = serving_priors()
+        engines = [f"{phase}@{engine}" for phase in PHASES for engine in self.batch.families]
+        self.priors = [Prior(name, prior["prior"], prior["log_sd"]) for name, prior in self.documented.items()]
+        self.priors += [Prior(name, 1.0, ENGINE_SPREAD) for name in engines]
 
-    def constants(self, logs: Floats) -> dict[str, float]:
-        """Constants by name."""
-        return dict(zip(self.names, np.exp(logs).tolist(), strict=True))
-
-    def errors(self, logs: Floats) -> Floats:
+    def errors(self, constants: Constants) -> Floats:
         """log(predicted / measured) of every run."""
-        return np.log(predicted(self.batch, self.constants(logs))) - self.measured
+        return np.log(predicted(self.batch, constants)) - self.measured
 
     def weights(self, used: Mask) -> Floats:
         """A source's runs of one group count for `ROWS_THAT_COUNT` at most."""
@@ -69,9 +64,9 @@ class Fit:
                 weights[same] = 1.0 / (1.0 + same.sum() / ROWS_THAT_COUNT)
         return weights
 
-    def solve(self, used: Mask, start: Floats, rounds: int = 25) -> Floats:
-        """Logs of the constants from the runs in `used`."""
-        return fit(self.errors, self.weights(used), self.prior, start, NOISE, rounds)
+    def solve(self, used: Mask, start: Constants | None = None, rounds: int = 60) -> dict[str, float]:
+        """The constants from the runs in `used`."""
+        return fit(self.errors, self.priors, self.weights(used), NOISE, start, rounds)
 
     def folds(self) -> dict[str, Mask]:
         """Which runs each fold leaves out, by its name."""
@@ -90,10 +85,10 @@ class Fit:
         shares = [(self.sources[self.groups == group] == source).mean() for group in set(self.groups)]
         return max(shares) > 0.5
 
-    def left_out(self, start: Floats) -> tuple[Floats, dict[str, Floats]]:
+    def left_out(self, start: Constants) -> tuple[Floats, dict[str, Constants]]:
         """Errors of every run by constants that did not see it, and the constants of each fold."""
         errors, constants = np.full(len(self.runs), np.nan), {}
-        solved: dict[bytes, Floats] = {}
+        solved: dict[bytes, Constants] = {}
         for name, out in self.folds().items():
             key = out.tobytes()
             solved[key] = solved[key] if key in solved else self.solve(~out, start, ROUNDS_OF_A_FOLD)
@@ -114,14 +109,10 @@ def labels(found: Fit, group: str) -> NDArray[np.str_]:
     return np.array([s if counts.get(s, 0) >= SMALL_SOURCE else "small sources" for s in found.sources])
 
 
-def interval(errors: Floats, sources: NDArray[np.str_], level: float = 0.8) -> dict[str, float]:
-    """Half widths that hold `level` of left-out errors, every source counting alike."""
-    weight = np.array([1.0 / (sources == source).sum() for source in sources])
-    order = np.argsort(errors)
-    below = np.cumsum(weight[order]) / weight.sum()
-    tail = (1.0 - level) / 2.0
-    down, up = (float(errors[order][min(np.searchsorted(below, q), len(order) - 1)]) for q in (tail, 1.0 - tail))
-    return {"down": round(max(-down, 0.05), 3), "up": round(max(up, 0.05), 3)}
+def interval(errors: Floats, sources: NDArray[np.str_]) -> dict[str, float]:
+    """Half widths that hold 80 % of left-out errors of times, every source counting alike."""
+    down, up = conformal(errors.tolist(), [1.0 / int((sources == source).sum()) for source in sources])
+    return {"down": round(max(down, LEAST_WIDTH), 3), "up": round(max(up, LEAST_WIDTH), 3)}
 
 
 def report(found: Fit, inside: Floats, outside: Floats) -> list[dict[str, Any]]:
@@ -145,17 +136,16 @@ def report(found: Fit, inside: Floats, outside: Floats) -> list[dict[str, Any]]:
     return rows
 
 
-def document(found: Fit, logs: Floats, errors: Floats, folds: dict[str, Floats]) -> dict[str, Any]:
+def document(found: Fit, constants: Constants, errors: Floats, folds: dict[str, Constants]) -> dict[str, Any]:
     """What serving.json holds."""
-    values = found.constants(logs)
     outside = found.time_errors(errors)
     groups = {g: interval(outside[found.groups == g], labels(found, g)[found.groups == g]) for g in GROUPS}
     return {
         "date": date.today().isoformat(),
         "inputs": serving_inputs_hash(),
         "method": "python benchmarks/fit_serving.py",
-        "parameters": {name: {"value": significant(values[name]), **prior} for name, prior in found.priors.items()},
-        "engines": {name: significant(values[name]) for name in found.names if "@" in name},
+        "parameters": {n: {"value": significant(constants[n]), **prior} for n, prior in found.documented.items()},
+        "engines": {name: significant(value) for name, value in constants.items() if "@" in name},
         "intervals": groups,
         "seen": {
             "sources": sorted(set(found.sources.tolist())),
@@ -163,10 +153,7 @@ def document(found: Fit, logs: Floats, errors: Floats, folds: dict[str, Floats])
             "accelerators": sorted({run.cluster.accelerator.name for run in found.runs}),
             "architectures": sorted({run.load.arch.name for run in found.runs}),
         },
-        "folds": {
-            name: {key: significant(value) for key, value in found.constants(fold).items()}
-            for name, fold in folds.items()
-        },
+        "folds": {name: {key: significant(v) for key, v in fold.items()} for name, fold in folds.items()},
     }
 
 
@@ -242,10 +229,10 @@ def main() -> None:
     quick = parser.parse_args().quick
     with published("inference").open(newline="", encoding="utf-8") as file:
         found = Fit(list(csv.DictReader(file)))
-    logs = found.solve(np.ones(len(found.runs), bool), found.prior.centre)
-    inside = found.errors(logs)
-    errors, folds = (inside, {}) if quick else found.left_out(logs)
-    written = document(found, logs, errors, folds)
+    constants = found.solve(np.ones(len(found.runs), bool))
+    inside = found.errors(constants)
+    errors, folds = (inside, {}) if quick else found.left_out(constants)
+    written = document(found, constants, errors, folds)
     rows = report(found, inside, errors)
     for group in GROUPS:
         same = [row for row in rows if row["group"] == group]

@@ -1,79 +1,97 @@
-"""Robust maximum-a-posteriori fit of positive constants: log residuals with heavy tails, log-normal priors."""
+"""Robust least squares on log errors with priors, weighted by source, and the same with each source left out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Residuals = Callable[[Floats], Floats]
+from estimator.errors import MissingExtra
 
-TAIL = 4.0  # degrees of freedom of the Student distribution residuals are taken from
-STEP = 1e-4  # of the finite differences, in log
-LONGEST_STEP = 0.7
+Floats = NDArray[np.float64]
+Model = Callable[[Mapping[str, float]], Floats]
 
 
 @dataclass(frozen=True, slots=True)
 class Prior:
-    """Centre and standard deviation of the log of each constant."""
+    """What is believed of a positive parameter before fitting: its value, and the spread of its logarithm [1]."""
 
-    centre: Floats
-    deviation: Floats
+    name: str
+    value: float
+    sigma_ln: float
 
 
-def fit(residuals: Residuals, weights: Floats, prior: Prior, start: Floats, noise: float, rounds: int = 25) -> Floats:
-    """Logs of the most likely constants, by damped, re-weighted Gauss-Newton steps.
+def fit(
+    log_errors: Model,
+    priors: Sequence[Prior],
+    weights: Floats,
+    noise: float = 0.15,
+    start: Mapping[str, float] | None = None,
+    rounds: int = 60,
+) -> dict[str, float]:
+    """Parameters that make log errors small without straying far from what was believed.
 
-    residuals: log(predicted / measured) of every row at given logs of the constants
-    weights: how much a row counts [1]; zero leaves it out; noise: spread of a residual [1]
-    Source: Lange, Little and Taylor, J. Am. Stat. Assoc. 84 (1989) section 2 (t-distributed errors by re-weighting).
-
-    >>> rows = np.log(np.array([2.0, 2.1, 1.9, 40.0]))
-    >>> flat = Prior(np.zeros(1), np.full(1, 10.0))
-    >>> round(float(np.exp(fit(lambda x: x[0] - rows, np.ones(4), flat, np.zeros(1), 0.1)[0])), 1)
-    2.0
+    log_errors: from parameters to ln(predicted / measured), one element per run; weights: of each run's square [1]
+    noise: log error of an ordinary run; larger ones count ever less (soft L1)
+    start: where to begin, by default at the priors; rounds: most steps
     """
-    values, damping = start.copy(), 1e-3
-    errors = residuals(values)
-    cost = _cost(errors, values, weights, prior, noise)
-    for _ in range(rounds):
-        slope = _slope(residuals, values, errors)
-        moved = None
-        for _ in range(6):
-            trial = values + _step(slope, errors, values, weights, prior, noise, damping)
-            trial_errors = residuals(trial)
-            trial_cost = _cost(trial_errors, trial, weights, prior, noise)
-            if trial_cost < cost:
-                moved = cost - trial_cost
-                values, errors, cost, damping = trial, trial_errors, trial_cost, max(damping / 5, 1e-6)
-                break
-            damping *= 5
-        if moved is None or moved < 1e-3:
-            break
-    return values
+    try:
+        from scipy.optimize import least_squares
+    except ImportError as error:
+        raise MissingExtra("scipy", "measure") from error
+    centre = np.log([prior.value for prior in priors])
+    spread = np.array([prior.sigma_ln for prior in priors])
+    root = np.sqrt(weights)
+    begin = np.zeros(len(priors)) if start is None else (np.log([start[p.name] for p in priors]) - centre) / spread
+
+    def named(x: Floats) -> dict[str, float]:
+        return {prior.name: float(v) for prior, v in zip(priors, np.exp(centre + spread * x), strict=True)}
+
+    def residuals(x: Floats) -> Floats:
+        scaled = log_errors(named(x)) / noise
+        soft = np.sign(scaled) * np.sqrt(2.0 * (np.sqrt(1.0 + scaled**2) - 1.0))
+        return np.concatenate([root * soft, x])
+
+    found = least_squares(residuals, begin, method="trf", x_scale=1.0, diff_step=1e-4, max_nfev=rounds)
+    return named(found.x)
 
 
-def _cost(errors: Floats, values: Floats, weights: Floats, prior: Prior, noise: float) -> float:
-    """Minus the log of the posterior, up to a constant."""
-    data = weights * 0.5 * (TAIL + 1) * np.log1p((errors / noise) ** 2 / TAIL)
-    return float(data.sum() + 0.5 * (((values - prior.centre) / prior.deviation) ** 2).sum())
+def source_weights(sources: Sequence[str], qualities: Sequence[float], power: float = 0.5) -> Floats:
+    """Weight of each run: a source of n runs counts as n^power runs [1]; multiplied by the run's quality.
+
+    >>> source_weights(["a", "b", "b", "b", "b"], [1.0] * 5).tolist()
+    [1.0, 0.5, 0.5, 0.5, 0.5]
+    """
+    size = {source: sources.count(source) for source in set(sources)}
+    return np.array([q * size[s] ** (power - 1.0) for s, q in zip(sources, qualities, strict=True)])
 
 
-def _slope(residuals: Residuals, values: Floats, errors: Floats) -> Floats:
-    columns = []
-    for index in range(len(values)):
-        shifted = values.copy()
-        shifted[index] += STEP
-        columns.append((residuals(shifted) - errors) / STEP)
-    return np.stack(columns, axis=1)
+def folds(sources: Sequence[str], pairs: Sequence[str], fewest: int = 5) -> list[str]:
+    """The fold each run is left out with.
+
+    Its source; `small` for sources with fewer than `fewest` runs, which count together; `source/pair` where a source
+    holds over half of all runs, one pair (LLM, accelerator) at a time.
+
+    >>> folds(["a"] * 6 + ["b"], ["x", "x", "x", "y", "y", "y", "z"])
+    ['a/x', 'a/x', 'a/x', 'a/y', 'a/y', 'a/y', 'small']
+    """
+    size = {source: list(sources).count(source) for source in set(sources)}
+
+    def fold(source: str, pair: str) -> str:
+        if size[source] < fewest:
+            return "small"
+        return f"{source}/{pair}" if size[source] > len(sources) / 2 else source
+
+    return [fold(source, pair) for source, pair in zip(sources, pairs, strict=True)]
 
 
-def _step(
-    slope: Floats, errors: Floats, values: Floats, weights: Floats, prior: Prior, noise: float, damping: float
-) -> Floats:
-    trust = weights * (TAIL + 1) / (TAIL + (errors / noise) ** 2) / noise**2
-    normal = (slope * trust[:, None]).T @ slope + np.diag(prior.deviation**-2.0)
-    gradient = slope.T @ (trust * errors) + (values - prior.centre) / prior.deviation**2
-    step: Floats = -np.linalg.solve(normal + damping * np.diag(np.diag(normal)), gradient)
-    return np.clip(step, -LONGEST_STEP, LONGEST_STEP)
+def conformal(residuals: Sequence[float], weights: Sequence[float], share: float = 0.8) -> tuple[float, float]:
+    """Half widths (down, up) of ln(measured / predicted) that hold `share` of the weight [1].
+
+    Source: arXiv:2107.07511 section 1 (split conformal), with weighted quantiles.
+    """
+    order = np.argsort(residuals)
+    sorted_residuals, mass = np.asarray(residuals)[order], np.cumsum(np.asarray(weights)[order])
+    position = (mass - np.asarray(weights)[order] / 2) / mass[-1]
+    low, high = np.interp([(1 - share) / 2, (1 + share) / 2], position, sorted_residuals)
+    return float(max(-low, 0.02)), float(max(high, 0.02))

@@ -167,7 +167,7 @@ def shape_slowdown(widths: list[tuple[float, float]], products: GemmEfficiency) 
 
 
 def all_reduces(cluster: Cluster, members: int) -> tuple[CollectiveRate, CollectiveRate]:
-    """All-reduce of a tensor group, short and long messages: the custom kernel and the library's; the latter across nodes."""
+    """All-reduce of a tensor group for short and long messages: the custom kernel and the library, or the network."""
     found = collective_efficiency(cluster.accelerator)
     if members <= max(found.domain, cluster.per_node):
         return found.custom_all_reduce, found.all_reduce

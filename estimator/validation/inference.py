@@ -21,6 +21,7 @@ from estimator.predict.serving_machine import ServingPlan, machine
 from estimator.predict.serving_time import Constants, Machine, pass_s
 from estimator.predict.serving_time import stacked as stacked_machines
 from estimator.records import Architecture, Cluster, Experts
+from estimator.validation.report import CasePrediction
 
 Floats = NDArray[np.float64]
 Row = Mapping[str, str]
@@ -288,24 +289,6 @@ def _series(run: Run) -> str:
     return (
         "decode_tokens_per_s_total" if (run.task, run.metric) == ("decode", "output_tokens_per_s_total") else run.metric
     )
-
-
-@dataclass(frozen=True, slots=True)
-class CasePrediction:
-    """A prediction of one case in its own unit, or why there is none; `fitted`: its source was used in the fit."""
-
-    id: str
-    source: str
-    metric: str
-    unit: str
-    predicted: float | None
-    low: float | None
-    high: float | None
-    status: str
-    reason: str = ""
-    fits: bool | None = None
-    fitted: bool = False
-    predicted_loso: float | None = None
 
 
 def predict_cases(rows: Sequence[Row]) -> list[CasePrediction]:
