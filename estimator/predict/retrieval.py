@@ -22,7 +22,18 @@ from estimator.formulas.retrieval import SearchRates
 
 Floats = NDArray[np.float64]
 LIBRARIES = ("faiss", "usearch", "hnswlib", "diskann")
-SERVERS = ("weaviate", "qdrant", "milvus", "opensearch", "elasticsearch", "pgvector", "scylla", "pinecone", "server")
+SERVERS = (
+    "weaviate",
+    "weaviate-at-rest",
+    "qdrant",
+    "milvus",
+    "opensearch",
+    "elasticsearch",
+    "pgvector",
+    "scylla",
+    "pinecone",
+    "server",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +88,8 @@ class IndexPlan:
     @property
     def payload_bytes(self) -> Floats:
         """Metadata of all vectors [B]."""
-        return self.n * np.asarray(self.metadata_bytes, float)
+        payload: Floats = self.n * np.asarray(self.metadata_bytes, float)
+        return payload
 
     @property
     def list_count(self) -> Floats:
@@ -165,16 +177,17 @@ def index_memory_bytes(plan: IndexPlan) -> Floats:
     return MEMORY[_split(plan.index)[0]](plan) + _codebooks(plan) + plan.payload_bytes
 
 
-def process_memory_bytes(plan: IndexPlan, machine: Host | None = None) -> Floats:
+def process_memory_bytes(plan: IndexPlan, machine: Host | None = None, resident: float | None = None) -> Floats:
     """Memory of the process that serves one replica [B]: a library's index, and what allocator and buffers add to it.
 
     An index on disk takes no more than the machine's memory less the operating system's share.
+    resident: process memory over the library's index [1]; the fitted one if not given
     """
     memory = index_memory_bytes(plan)
     if _split(plan.index)[0] == "diskann" and machine is not None and machine.memory_bytes:
         memory = np.minimum(memory, default("process_share") * machine.memory_bytes)
     elif group(plan) == "library":
-        memory = memory * retrieval_fit()["resident_factor"]
+        memory = memory * (resident or retrieval_fit()["resident_factor"])
     return memory
 
 
@@ -268,12 +281,17 @@ def search_rates(plan: IndexPlan, machine: Host) -> SearchRates:
     if machine.rates is not None:
         return machine.rates
     rates, clock_hz = fitted_rates(group(plan))
-    speed = machine.clock_hz / clock_hz
+    return at_speed(rates, machine.clock_hz / clock_hz)
+
+
+def at_speed(rates: SearchRates, speed: float) -> SearchRates:
+    """Constants of a core `speed` times as fast."""
     return replace(
         rates,
         bytes_per_s=rates.bytes_per_s * speed,
         request_s=rates.request_s / speed,
         result_s=rates.result_s / speed,
+        probe_s=rates.probe_s / speed,
         scan_bytes_per_s=rates.scan_bytes_per_s * speed,
         flop_per_s=rates.flop_per_s * speed,
     )

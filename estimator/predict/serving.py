@@ -15,7 +15,7 @@ from estimator.errors import DoesNotFit, InvalidInput
 from estimator.formulas import queueing
 from estimator.formulas.serving import Pass, adapter_params, kv_slots
 from estimator.predict import serving_memory as memory
-from estimator.predict.serving_load import MOST_USE, Load, Times, batch_prefill_s
+from estimator.predict.serving_load import MOST_USE, STARTS, Load, Times, batch_prefill_s
 from estimator.predict.serving_machine import ServingPlan, machine
 from estimator.predict.serving_time import Constants, Machine, pass_s
 from estimator.records import Accelerator, Architecture, Cluster
@@ -187,7 +187,8 @@ def times(load: Load, cluster: Cluster, active: ArrayLike) -> Times:
     work = load.shared_pass(active)
     together = _timed(work, load, cluster, "prefill")
     step = _timed(load.step_pass(active), load, cluster, "decode") / load.plan.draft_accepted_tokens
-    return Times(together, together / work.sequences, step, load.output, load.stages(active))
+    start = np.asarray(constants()[STARTS[load.plan.facts.scheduling]])
+    return Times(together, together / work.sequences, step, load.output, load.stages(active), start)
 
 
 def _answer(
@@ -210,7 +211,7 @@ def _closed(load: Load, cluster: Cluster, clients: Floats, slots: Floats) -> Ans
     active = np.minimum(clients, slots if load.plan.facts.batching == "continuous" else 1.0)
     found, cost = constants(), times(load, cluster, active)
     ttft = cost.closed_ttft_s(clients, active, found)
-    return active, ttft, cost.tpot_s(active, found), cost.tpot_s(active, found, P90_NORMAL), cost.requests_per_s(active)
+    return active, ttft, cost.tpot_s(active), cost.tpot_s(active, P90_NORMAL), cost.requests_per_s(active)
 
 
 def _open(load: Load, cluster: Cluster, rate: Floats, slots: Floats, capacity: Floats) -> Answer:
@@ -226,7 +227,7 @@ def _open(load: Load, cluster: Cluster, rate: Floats, slots: Floats, capacity: F
     wait = queueing.mg1_wait_s(np.minimum(rate, MOST_USE / prompt), prompt)
     wait = wait + queueing.mmc_wait_s(slots, rate, slots / capacity)
     ttft = cost.pass_s + found["first_token"] + wait
-    return high, ttft, cost.tpot_s(high, found), cost.tpot_s(high, found, P90_NORMAL), rate
+    return high, ttft, cost.tpot_s(high), cost.tpot_s(high, P90_NORMAL), rate
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from estimator.records import Architecture
 Floats = NDArray[np.float64]
 Constants = Mapping[str, float]
 
+STARTS = {"mixed": "together_mixed", "prompts-first": "together_first"}  # the constant of each kind of scheduling
 MOST_USE = 0.98  # of the prompt server; a full one would queue forever
 
 
@@ -82,27 +83,31 @@ def batch_prefill_s(pass_s: ArrayLike, stages: ArrayLike) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """What a load costs [s]: `pass_s` a pass of prompts, `prompt_s` a prompt's share of it, `step_s` a decode step."""
+    """What a load costs [s]: `pass_s` a pass of prompts, `prompt_s` a prompt's share of it, `step_s` a decode step.
+
+    together: share of requests that start at once: their prompts wait for each other instead of interrupting steps [1]
+    """
 
     pass_s: Floats
     prompt_s: Floats
     step_s: Floats
     output: Floats
     stages: Floats
+    together: Floats
 
     def requests_per_s(self, active: ArrayLike) -> Floats:
         """Requests per second with `active` always in flight [1/s]; stages work on prompts side by side."""
         return continuous_requests_per_s(active, self.output, self.prompt_s / self.stages, self.step_s)
 
-    def tpot_s(self, active: ArrayLike, constants: Constants, deviations: float = 0.0) -> Floats:
+    def tpot_s(self, active: ArrayLike, deviations: float = 0.0) -> Floats:
         """Time per output token: a step, and the prompts that others bring meanwhile [s].
 
-        In a closed loop each of the other requests starts once while this one decodes.
+        In a closed loop each of the other requests starts once while this one decodes, unless they start together.
         deviations: standard deviations above the mean number of interruptions, which is Poisson
         """
         prompts = np.maximum(np.asarray(active, float) - 1.0, 0.0)
         prompts = prompts + deviations * np.sqrt(prompts)
-        return self.step_s + constants["interference"] * prompts * self.prompt_s / self.output
+        return self.step_s + (1.0 - self.together) * prompts * self.prompt_s / self.output
 
     def closed_ttft_s(self, clients: ArrayLike, active: ArrayLike, constants: Constants) -> Floats:
         """Time to the first token in a closed loop [s].
@@ -112,7 +117,7 @@ class Times:
         """
         active = np.asarray(active, float)
         rate, prompt = self.requests_per_s(active), self.prompt_s / self.stages
-        together = constants["burst"] * (active - 1.0) / 2.0 * prompt
+        together = self.together * (active - 1.0) / 2.0 * prompt
         queued = queueing.mg1_wait_s(np.minimum(rate, MOST_USE / prompt), prompt)
         loaded = constants["first_token"] + self.step_s + together + queued
         return self.pass_s + np.where(active > 1.0, loaded, 0.0) + (np.asarray(clients, float) - active) / rate

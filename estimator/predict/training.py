@@ -10,7 +10,7 @@ from estimator.catalog.cases import fitted
 from estimator.catalog.frameworks import framework
 from estimator.formulas.training import model_flop
 from estimator.predict.training_layout import chosen, grid, smallest
-from estimator.predict.training_memory import MemorySplit, peak_memory
+from estimator.predict.training_memory import MemorySplit, fits, peak_memory
 from estimator.predict.training_plan import TrainingPlan, run
 from estimator.predict.training_time import step_time
 from estimator.records import Architecture, Cluster
@@ -86,7 +86,7 @@ def training_step(
         mfu=utilised,
         hfu=utilised * (1 + numbers.full_recompute / 3),
         memory=memory,
-        fits=memory.total <= cluster.accelerator.memory_bytes,
+        fits=fits(memory, cluster.accelerator.memory_bytes, values),
     )
 
 

@@ -47,6 +47,12 @@ def peak_memory(run: Run, p: Parameters) -> MemorySplit:
     return MemorySplit(weights, gradients, moments + larger_step, master, activations, logits, gathers, reserve)
 
 
+def fits(split: MemorySplit, capacity: Any, p: Parameters) -> Any:
+    """Whether a rank's capacity [B] suffices: the allocator gives back what it keeps before it gives up."""
+    kept = split.reserve - p["reserve_bytes"]
+    return split.total - kept <= capacity
+
+
 def _stage_params(run: Run) -> tuple[Any, Any, Any]:
     """Parameters of the first stage: (blocks, experts, embeddings) [1]."""
     share = parallelism.stage_layers(run.layers, run.pp, run.vpp) / run.layers
@@ -99,7 +105,9 @@ def _activations(run: Run, p: Parameters) -> Any:
     inputs = run.tokens * 2.0 * run.hidden / np.where(run.sequence_parallel > 0, run.tp, 1.0)
     flight = parallelism.layers_in_flight(run.layers, run.pp, run.vpp, run.ga)
     selective = np.where(
-        run.fused_attention > 0, p["selective_kept"] * per_layer, per_layer - run.tokens * 2.0 * scores / run.tp
+        run.fused_attention > 0,
+        np.where(run.light_selective > 0, p["selective_kept_light"], p["selective_kept"]) * per_layer,
+        per_layer - run.tokens * 2.0 * scores / run.tp,
     )
     inputs = inputs * (1 - run.offload_activations)
     per_layer_kept = per_layer * (1 - run.offload_activations)

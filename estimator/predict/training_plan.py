@@ -129,9 +129,13 @@ class Run:
     offload_activations: Any
     offload_params: Any
     # habits of the framework
+    framework: Any
     eager: Any
     compiled: Any
     cudnn: Any
+    tensor_overlap: Any
+    light_selective: Any
+    tensor_gathers: Any
 
     @property
     def tokens(self) -> Any:
@@ -148,6 +152,8 @@ def stack(runs: Sequence[Run]) -> Run:
     """Runs of single numbers as one run of arrays."""
 
     def join(parts: Sequence[Any]) -> Any:
+        if isinstance(parts[0], str):
+            return np.array(parts)
         if isinstance(parts[0], Rates):
             return Rates(**{f.name: join([getattr(part, f.name) for part in parts]) for f in fields(Rates)})
         return np.array(parts, float)
@@ -176,9 +182,13 @@ def run(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> Run:
         **_layout(arch, cluster, plan),
         **numbers,
         rates=machine,
+        framework=habits.name,
         eager=float(habits.kernels == "eager"),
         compiled=float(habits.kernels == "compiled"),
         cudnn=float(habits.cudnn),
+        tensor_overlap=float(habits.tensor_overlap),
+        light_selective=float(habits.light_selective),
+        tensor_gathers=float(habits.tensor_gathers),
     )
 
 
@@ -286,7 +296,8 @@ def _numbers(arch: Architecture, plan: TrainingPlan, habits: Framework) -> dict[
         "rank": np.asarray(plan.lora_rank, float) if adapters else 0.0,
         "adapter_width": width if adapters else 0.0,
         "adapter_inputs": float(len(targets)) if adapters else 0.0,
-        "trained_inputs": _trained_inputs(targets) if adapters else 1.0,
+        # A 4-bit layer keeps its input though its weights are frozen.
+        "trained_inputs": len(targets) / 7.0 if adapters and not quantised else 1.0,
         "stored_bytes": stored,
         "quantised": float(quantised),
         "slow_quantised": float(quantised and "gptq" in (plan.weight_precision or plan.precision).lower()),
@@ -295,11 +306,17 @@ def _numbers(arch: Architecture, plan: TrainingPlan, habits: Framework) -> dict[
         "master_bytes": states.master,
         "moment_bytes": states.moments,
         "compute_bytes": compute,
-        "temporaries": float(not (habits.fused_step or "fused" in plan.optimizer or "8bit" in plan.optimizer)),
+        "temporaries": _temporaries(plan, habits),
         "offload_optimizer": float(everything or "optim" in offload),
         "offload_activations": float("activ" in offload),
         "offload_params": float(everything or "param" in offload),
     }
+
+
+def _temporaries(plan: TrainingPlan, habits: Framework) -> float:
+    """Whether the optimizer's step needs temporaries besides its states (0 or 1): fused and 8-bit ones need none."""
+    frugal = habits.fused_step or any(word in plan.optimizer for word in ("fused", "8bit", "8-bit", "backward", "bwd"))
+    return float(not frugal)
 
 
 def _stored_bytes(plan: TrainingPlan, compute: float) -> float:
@@ -341,8 +358,3 @@ def _moment_bytes(optimizer: str, adam: float) -> float:
     if "bf16" in optimizer:
         adam = min(adam, 4.0)
     return share * (2.06 if eight_bit else adam)
-
-
-def _trained_inputs(targets: tuple[str, ...]) -> float:
-    """Share of the linear layers' inputs that adapters need kept."""
-    return len(targets) / 7.0

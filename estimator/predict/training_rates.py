@@ -40,6 +40,7 @@ class Rates:
     domain: Any
     hopper: Any
     blackwell: Any
+    volta: Any
 
 
 def rates(cluster: Cluster, compute: str) -> Rates:
@@ -72,6 +73,7 @@ def rates(cluster: Cluster, compute: str) -> Rates:
         domain=_domain(cluster),
         hopper=float(device.generation.startswith("Hopper")),
         blackwell=float(device.generation.startswith("Blackwell")),
+        volta=float(device.generation.startswith("Volta")),
     )
 
 

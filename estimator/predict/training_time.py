@@ -50,7 +50,7 @@ def step_time(run: Run, p: Parameters) -> StepTime:
     sync = _sync(run, p)
     sync_exposed = _exposed(micro * _backward_share(run), sync, p["sync_exposed"])
     bubble = micro * (run.pp - 1) / run.vpp
-    stretch = 1 + p["straggler"] * np.log2(np.maximum(run.count / 8.0, 1.0))
+    stretch = (1 + p["straggler"] * np.log2(np.maximum(run.count / 8.0, 1.0))) * framework_factor(run, p)
     return StepTime(
         compute=run.ga * device * stretch,
         communication=(run.ga * exposed + sync_exposed) * stretch,
@@ -58,6 +58,14 @@ def step_time(run: Run, p: Parameters) -> StepTime:
         optimizer=_optimizer(run, p) * stretch,
         host=(p["step_s"] + run.ga * (micro - device_total)) * stretch,
     )
+
+
+def framework_factor(run: Run, p: Parameters) -> Any:
+    """Time of a run over that of the pool of frameworks [1]; 1 for a framework nobody measured."""
+    if isinstance(run.framework, str):
+        return p.get(f"framework {run.framework}", 1.0)
+    names, which = np.unique(run.framework, return_inverse=True)
+    return np.array([p.get(f"framework {name}", 1.0) for name in names])[which]
 
 
 def _exposed(compute: Any, message: Any, share: float) -> Any:
@@ -77,8 +85,9 @@ def _gemm(run: Run, p: Parameters, m: Any, n: Any, k: Any, low: Any) -> Any:
     """One product in the run's format [s]; `low` says whether it is done in 8 or 4 bits where the run is."""
     rates = run.rates
     factor = p["gemm"] * p["gemm_hopper"] ** rates.hopper * p["gemm_blackwell"] ** rates.blackwell
+    factor = factor * p["gemm_volta"] ** rates.volta
     high = 2.0 * (m + rates.m_half) * (n + rates.n_half) * (k + rates.k_half) / rates.flop_per_s
-    small = 2.0 * (m + rates.low_m_half) * (n + rates.low_n_half) * (k + rates.low_k_half) / rates.low_flop_per_s
+    small = 2.0 * (m + rates.low_m_half) * (n + p["quantise"] * rates.low_n_half) * (k + rates.low_k_half) / rates.low_flop_per_s
     work = np.where(low > 0, small / p["gemm_low"], high) / factor
     moved = 2.0 * (m * k + k * n + m * n) / rates.bandwidth
     return soft_max(work, moved, SHARPNESS)
@@ -172,7 +181,8 @@ def _layer_passes(run: Run, p: Parameters) -> tuple[Any, Any]:
     small, adapters, unpack = _elementwise(run, p), _adapters(run, p), _dequantisation(run, p)
     forward = products + attend + small + adapters + unpack
     backward = products + weights * (1 - run.adapters) + attend_back + 1.5 * small + 2 * adapters + unpack
-    selective = np.where(run.fused_attention > 0, p["selective"] * forward, attend)
+    light = (run.light_selective > 0) | (run.fused_attention == 0)
+    selective = np.where(light, attend + small * run.fused_attention, p["selective"] * forward)
     again = run.full_recompute * forward + run.selective * selective
     return forward, backward + again
 
@@ -185,7 +195,8 @@ def _head(run: Run, p: Parameters) -> Any:
     vocab = run.vocab / run.tp
     products = 2 * _gemm(run, p, run.tokens, vocab, run.hidden, 0.0)
     products = products + (1 - run.adapters) * _gemm(run, p, vocab, run.hidden, run.tokens, 0.0)
-    loss = run.tokens * vocab * 24.0 * p["loss"] / run.rates.bandwidth
+    fused = np.where(run.compiled > 0, p["loss_compiled"], 1.0)
+    loss = run.tokens * vocab * 24.0 * fused * p["loss"] / run.rates.bandwidth
     uneven = np.ceil(run.layers / (run.pp * run.vpp)) * run.pp * run.vpp - run.layers
     return run.head * (products + loss) * np.where((run.pp > 1) & (uneven > 0), 0.0, 1.0)
 
@@ -193,11 +204,13 @@ def _head(run: Run, p: Parameters) -> Any:
 # --- messages --------------------------------------------------------------------------------------------------------
 
 
-def _ring_s(run: Run, p: Parameters, sent: Any, group: Any, stride: Any, messages: Any) -> Any:
+def _ring_s(
+    run: Run, p: Parameters, sent: Any, group: Any, stride: Any, messages: Any, network_share: Any = 1.0
+) -> Any:
     """All-gather or reduce-scatter of `sent` bytes in `messages` pieces over a ring [s]."""
     rates = run.rates
     link = np.where(rates.link <= rates.pcie * 1.01, rates.pcie * p["pcie"], rates.link * p["link"])
-    network = rates.network * p["network"]
+    network = rates.network * p["network"] * network_share
     per_s = parallelism.group_bytes_per_s(group, stride, rates.domain, link, network)
     nodes = np.maximum(group * stride / rates.domain, 1.0)
     hops = (nodes - 1) * p["hop_s"]
@@ -208,7 +221,8 @@ def _layer_messages(run: Run, p: Parameters) -> Any:
     """Exposed messages of one layer, forward and backward: tensor, expert and context parallel [s]."""
     hidden = run.tokens * run.hidden * 2.0
     rings = 2.0 * (2.0 + run.full_recompute + 0.0)
-    tensor = _ring_s(run, p, 2.0 * hidden, run.tp, 1.0, 0.0) * rings * p["tensor_exposed"]
+    tensor = _ring_s(run, p, 2.0 * hidden, run.tp, 1.0, 0.0) * rings
+    tensor = tensor * np.where(run.tensor_overlap > 0, p["tensor_exposed_overlapped"], p["tensor_exposed"])
     moe = run.moe_layers / run.layers
     inside = np.minimum(run.ep, run.rates.domain)
     link = run.rates.link * p["link"]
@@ -241,8 +255,9 @@ def _gathers(run: Run, p: Parameters) -> Any:
     stored = np.where(run.quantised > 0, run.stored_bytes, 2.0)
     passes = 2.0 * stored + trained * np.minimum(run.gradient_bytes, 4.0)
     stride = run.tp
-    ring = _ring_s(run, p, passes * dense, run.shard, stride, 3.0 * run.layers)
-    ring = ring + _ring_s(run, p, passes * experts, run.shard / run.ep, stride * run.ep, 3.0 * run.layers)
+    share = np.where(run.tensor_gathers > 0, p["network_tensors"], 1.0)
+    ring = _ring_s(run, p, passes * dense, run.shard, stride, 3.0 * run.layers, share)
+    ring = ring + _ring_s(run, p, passes * experts, run.shard / run.ep, stride * run.ep, 3.0 * run.layers, share)
     copies = run.offload_params * 2.0 * stored * (dense + experts) / run.shard / (run.rates.pcie * p["pcie"])
     saved = run.offload_activations * run.tokens * run.hidden * 2.0 * 2.0 * run.layers / (run.rates.pcie * p["pcie"])
     per_micro_batch = np.where(run.pp > 1, 1.0 / run.ga, 1.0)
@@ -279,7 +294,7 @@ def _optimizer(run: Run, p: Parameters) -> Any:
 
 
 def _host_floor(run: Run, p: Parameters, layers: Any) -> Any:
-    """Time the host needs to launch one micro-batch [s]."""
-    per_pass = np.where(run.eager > 0, p["host_eager_s"], p["host_s"])
-    extra = 1 + run.adapters * (p["host_adapters"] - 1)
-    return layers * (2.0 + 1.0 + run.full_recompute) / 3.0 * 3.0 * per_pass / 1.0 * extra / 1.0
+    """Time the host needs to launch one micro-batch [s]: forward, recomputation, and twice as much going back."""
+    per_pass = np.where(run.eager > 0, p["host_eager_s"], p["host_s"]) * p["host_adapters"] ** run.adapters
+    per_pass = np.where((run.tensor_gathers > 0) & (run.zero >= 3), p["host_tensors_s"] + per_pass, per_pass)
+    return layers * (3.0 + run.full_recompute) * per_pass

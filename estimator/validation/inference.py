@@ -16,7 +16,7 @@ from estimator.errors import EstimatorError, InvalidInput
 from estimator.formulas.serving import Pass
 from estimator.formulas.serving import stacked as stacked_passes
 from estimator.predict.serving import constants, interval, memory_split, sequence_bytes, slots_of
-from estimator.predict.serving_load import Load, Times, batch_prefill_s
+from estimator.predict.serving_load import STARTS, Load, Times, batch_prefill_s
 from estimator.predict.serving_machine import ServingPlan, machine
 from estimator.predict.serving_time import Constants, Machine, pass_s
 from estimator.predict.serving_time import stacked as stacked_machines
@@ -246,7 +246,9 @@ def predicted(batch: Batch, constants: Constants) -> Floats:
     """Every run's metric, in its unit."""
     together = pass_s(batch.prompt, batch.machines, constants) * batch.factor("prefill", constants)
     step = pass_s(batch.step, batch.machines, constants) * batch.factor("decode", constants)
-    times = Times(together, together / batch.prompt.sequences, step, batch.output, batch.stages)
+    first = np.array([run.load.plan.facts.scheduling == "prompts-first" for run in batch.runs])
+    start = np.where(first, constants[STARTS["prompts-first"]], constants[STARTS["mixed"]])
+    times = Times(together, together / batch.prompt.sequences, step, batch.output, batch.stages, start)
     return in_metric(batch, times, constants)
 
 
@@ -257,7 +259,7 @@ def in_metric(batch: Batch, times: Times, constants: Constants) -> Floats:
     offered = np.array([run.number if run.kind == "rate" else np.inf for run in runs])
     first = batch_prefill_s(times.pass_s, batch.stages)
     ttft = np.where(batch.static, first, times.closed_ttft_s(clients, active, constants))
-    tpot = np.where(batch.static, times.step_s, times.tpot_s(active, constants))
+    tpot = np.where(batch.static, times.step_s, times.tpot_s(active))
     whole = ttft + (output - 1.0) * tpot
     rate = np.minimum(np.where(batch.static, active / whole, times.requests_per_s(active)), offered)
     accelerators = np.array([float(run.cluster.count) for run in runs])
