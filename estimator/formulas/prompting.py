@@ -77,9 +77,8 @@ def mipro_calls(candidates: Real, validation: Real, minibatch: Real, full_every:
     >>> float(mipro_calls(6, 100, 35, 5))  # the "light" setting
     650.0
     """
-    n = candidates
-    trials = np.floor(np.maximum(2 * 2 * np.log2(n), 1.5 * n))
-    full_runs = np.floor(trials / full_every) + 1
+    trials: Real = np.floor(np.maximum(2 * 2 * np.log2(candidates), 1.5 * candidates))
+    full_runs: Real = np.floor(trials / full_every) + 1
     return minibatch * trials + validation * full_runs
 
 

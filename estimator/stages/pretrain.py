@@ -119,7 +119,7 @@ def _sized(question: Question, tokens: Quantity) -> Training:
 def _whole(needed: float, per_node: int) -> int:
     """Accelerators rounded up to a count that layouts divide: whole nodes, at most one eighth more than asked."""
     nodes = math.ceil(needed / per_node)
-    step = max(2 ** (max(nodes.bit_length() - 4, 0)), 1)
+    step = 1 << max(nodes.bit_length() - 4, 0)
     return math.ceil(nodes / step) * step * per_node
 
 
