@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, Any
 from estimator.errors import EstimatorError
 
 if TYPE_CHECKING:
-    from estimator.api import compare, estimate
-    from estimator.predict.serving import serving
-    from estimator.predict.training import training_step
+    from estimator.api import compare, estimate, serving, training_step
     from estimator.validation import validate
 
 __all__ = ["EstimatorError", "compare", "estimate", "serving", "training_step", "validate"]
@@ -22,8 +20,8 @@ __all__ = ["EstimatorError", "compare", "estimate", "serving", "training_step", 
 _HOMES = {
     "compare": "estimator.api",
     "estimate": "estimator.api",
-    "serving": "estimator.predict.serving",
-    "training_step": "estimator.predict.training",
+    "serving": "estimator.api",
+    "training_step": "estimator.api",
     "validate": "estimator.validation",
 }
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from estimator.catalog import energy
 from estimator.catalog.accelerators import cluster as named_cluster
+from estimator.catalog.accelerators import cluster_of
 from estimator.catalog.models import architecture
 from estimator.catalog.prices import api_price
 from estimator.errors import DoesNotFit, InvalidInput, UnknownName
@@ -20,6 +21,10 @@ from estimator.stages import STAGES
 from estimator.stages.answer import approaches, hardware_text, llm_text
 from estimator.stages.question import Question
 from estimator.stages.service import Service
+
+if TYPE_CHECKING:
+    from estimator.predict.serving import Serving
+    from estimator.predict.training import TrainingStep
 
 
 def estimate(
@@ -193,3 +198,71 @@ def _notes(question: Question) -> tuple[str, ...]:
     if question.accelerator and question.accelerator.basis == "assumed":
         notes.append(f"Figures of {question.accelerator.title} are recalled, not read: ranges may be wider than shown.")
     return tuple(notes)
+
+
+def training_step(*, model: str, gpu: str, gpus: int | None = None, **plan: Any) -> "TrainingStep":
+    """Time and memory of one training step; `plan` are the fields of `TrainingPlan` (seq_len, micro_batch, tp, ...).
+
+    A layout field given as None is chosen: fits, then fastest. Numeric fields may be arrays of layouts.
+    Raises EstimatorError: UnknownName, InvalidInput, DoesNotFit (only when a layout was to be chosen).
+
+    >>> from estimator import training_step
+    >>> step = training_step(model="llama-2-7b", gpu="8xa100", seq_len=2048, global_batch=64, zero=3, recompute="full")
+    >>> bool(0.3 < step.mfu < 0.8)
+    True
+    """
+    from estimator.predict.training import TrainingPlan, best_layout
+    from estimator.predict.training import training_step as predicted
+
+    asked = _plan(TrainingPlan, plan)
+    llm, cluster = architecture(model), _cluster(gpu, gpus)
+    open_fields = any(getattr(asked, name) is None for name in ("micro_batch", "tp", "pp", "zero", "recompute"))
+    return predicted(llm, cluster, best_layout(llm, cluster, asked) if open_fields else asked)
+
+
+def serving(
+    *,
+    model: str,
+    gpu: str,
+    prompt_tokens: Any,
+    output_tokens: Any,
+    gpus: int | None = None,
+    cached_tokens: Any = 0.0,
+    requests_per_s: Any = None,
+    concurrency: Any = None,
+    batch: Any = None,
+    **plan: Any,
+) -> "Serving":
+    """Latency, throughput and memory of a replica; `plan` are the fields of `ServingPlan` (weight_precision, tp, ...).
+
+    Load is one of requests_per_s (open loop), concurrency (closed loop) and batch (static); none is one at a time.
+    tp is all accelerators unless tp, pp or ep is given. Lengths and loads may be arrays.
+
+    >>> from estimator import serving
+    >>> one = serving(model="llama-3.1-8b", gpu="h100", prompt_tokens=1000, output_tokens=200)
+    >>> bool(0.004 < one.tpot_s < 0.012)
+    True
+    """
+    from estimator.predict.serving import Traffic
+    from estimator.predict.serving import serving as predicted
+    from estimator.predict.serving_machine import ServingPlan
+
+    cluster = _cluster(gpu, gpus)
+    layout = {} if {"tp", "pp", "ep"} & set(plan) else {"tp": cluster.count}
+    load = Traffic(prompt_tokens, output_tokens, cached_tokens, requests_per_s, concurrency, batch)
+    return predicted(architecture(model), cluster, _plan(ServingPlan, layout | plan), load)
+
+
+def _cluster(gpu: str, gpus: int | None) -> Cluster:
+    device, count = _device(named_cluster(gpu), gpus)
+    if device is None:
+        raise InvalidInput("name an accelerator, such as a100")
+    return cluster_of(device, count or 1)
+
+
+def _plan(kind: type[Any], given_fields: Mapping[str, Any]) -> Any:
+    """A plan of a predictor from its fields by name; UnknownName for one it does not have."""
+    for name in given_fields:
+        if name not in kind.__dataclass_fields__:
+            raise UnknownName("field", name, kind.__dataclass_fields__, f"Fields are those of {kind.__name__}.")
+    return kind(**given_fields)
