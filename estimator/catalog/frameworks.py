@@ -19,6 +19,10 @@ class Framework:
     fused_step: whether the optimizer works in place, without temporaries
     sequence_parallel: whether tensor parallelism also splits norms and residuals (arXiv:2205.05198)
     counts_recompute, counts_causal: how it reports FLOP: recomputation added, causal attention halved
+    reads_allocated: whether its reported peak leaves out what the allocator keeps and the context
+    tensor_overlap: whether tensor-parallel messages run beside products
+    light_selective: whether selective recomputation redoes attention and passes over memory only, not products
+    tensor_gathers: whether sharded weights are gathered one tensor at a time, from Python
     known: False for a name that nothing matches
     """
 
@@ -30,6 +34,10 @@ class Framework:
     sequence_parallel: bool = True
     counts_recompute: bool = False
     counts_causal: bool = False
+    reads_allocated: bool = False
+    tensor_overlap: bool = False
+    light_selective: bool = False
+    tensor_gathers: bool = False
     known: bool = False
 
 
@@ -58,5 +66,9 @@ def _read(row: dict[str, str]) -> Framework:
         sequence_parallel=row["sequence_parallel"] == "1",
         counts_recompute=row["flop_convention"] == "hardware",
         counts_causal=row["attention_counted"] == "causal",
+        reads_allocated=row["memory_reading"] == "allocated",
+        tensor_overlap=row["tensor_overlap"] == "1",
+        light_selective=row["selective"] == "attention",
+        tensor_gathers=row["gathers"] == "tensors",
         known=True,
     )

@@ -52,7 +52,7 @@ def fit(
         soft = np.sign(scaled) * np.sqrt(2.0 * (np.sqrt(1.0 + scaled**2) - 1.0))
         return np.concatenate([root * soft, x])
 
-    found = least_squares(residuals, begin, method="trf", x_scale=1.0, diff_step=1e-4, max_nfev=rounds)
+    found = least_squares(residuals, begin, method="trf", x_scale=1.0, diff_step=[1e-4] * len(priors), max_nfev=rounds)
     return named(found.x)
 
 

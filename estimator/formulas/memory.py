@@ -89,10 +89,11 @@ def gpt_activation_bytes(
     >>> float(gpt_activation_bytes(2048, 1, 12288, 96)) / (2048 * 12288)
     114.0
     """
-    s, h, t = np.asarray(s, float), np.asarray(h, float), np.asarray(t, float)
+    s, b, h, t = np.asarray(s, float), np.asarray(b, float), np.asarray(h, float), np.asarray(t, float)
     scores = 0.0 if selective else 5 * np.asarray(a, float) * s / (h * t)
     replicated = 10 / t if sequence_parallel else 10.0
-    return s * b * h * (replicated + 24 / t + scores)
+    total: Floats = s * b * h * (replicated + 24 / t + scores)
+    return total
 
 
 def saved_values(
@@ -104,13 +105,13 @@ def saved_values(
     *,
     weight_gradients: ArrayLike = 1.0,
 ) -> tuple[Floats, Floats]:
-    """Values a layer with fused attention keeps per token: (of norms and residuals, of the widths tensor parallelism splits) [1].
+    """Values a layer with fused attention keeps per token [1]: (norms and residuals, what tensor parallelism splits).
 
     q, kv: width of all query heads; of keys and values together. ffn: width of the feed-forward, times experts visited.
     weight_gradients: share of the linear layers that are trained; the inputs of frozen ones are not kept
-    Kept are the inputs of both norms, of the linear layers (norm outputs, attention output, activation output), queries,
-    keys, values, and the inputs of the activation function (one, or two and their product's factor when gated).
-    Source: arXiv:2205.05198 section 4.1, its dropout masks and attention scores left out (fused attention keeps neither).
+    Kept are the inputs of both norms, of the linear layers (norm outputs, attention output, activation output),
+    queries, keys, values, and the inputs of the activation function (one; two and a factor of their product if gated).
+    Source: arXiv:2205.05198 section 4.1, its dropout masks and attention scores left out: fused attention keeps none.
     """
     hidden, q, kv = np.asarray(hidden, float), np.asarray(q, float), np.asarray(kv, float)
     ffn, gated = np.asarray(ffn, float), np.asarray(gated, float)

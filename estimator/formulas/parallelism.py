@@ -1,6 +1,6 @@
 """How a model and a batch are divided among accelerators: data-parallel size, pipeline stages, bubbles, messages.
 
-Counts in, counts or bytes out; everything broadcasts. Symbols follow arXiv:2104.04473: p stages, v chunks, m micro-batches.
+Counts in, counts or bytes out; everything broadcasts. Symbols of arXiv:2104.04473: p stages, v chunks, m micro-batches.
 """
 
 import numpy as np
@@ -15,7 +15,10 @@ def data_parallel(accelerators: ArrayLike, tp: ArrayLike = 1, pp: ArrayLike = 1,
     >>> float(data_parallel(1024, tp=8, pp=16))
     8.0
     """
-    return np.asarray(accelerators, float) / (np.asarray(tp, float) * pp * np.asarray(cp, float))
+    replicas: Floats = np.asarray(accelerators, float) / (
+        np.asarray(tp, float) * np.asarray(pp, float) * np.asarray(cp, float)
+    )
+    return replicas
 
 
 def micro_batches(global_batch: ArrayLike, micro_batch: ArrayLike, dp: ArrayLike) -> Floats:
@@ -24,7 +27,8 @@ def micro_batches(global_batch: ArrayLike, micro_batch: ArrayLike, dp: ArrayLike
     >>> float(micro_batches(1536, 1, 64))
     24.0
     """
-    return np.maximum(1.0, np.ceil(np.asarray(global_batch, float) / (np.asarray(micro_batch, float) * dp) - 1e-9))
+    at_once = np.asarray(micro_batch, float) * np.asarray(dp, float)
+    return np.maximum(1.0, np.ceil(np.asarray(global_batch, float) / at_once - 1e-9))
 
 
 def bubble_fraction(pp: ArrayLike, micro_batches: ArrayLike, vpp: ArrayLike = 1) -> Floats:
@@ -35,7 +39,8 @@ def bubble_fraction(pp: ArrayLike, micro_batches: ArrayLike, vpp: ArrayLike = 1)
     >>> float(bubble_fraction(pp=8, micro_batches=64, vpp=3))
     0.036458333333333336
     """
-    return (np.asarray(pp, float) - 1) / (np.asarray(vpp, float) * micro_batches)
+    fraction: Floats = (np.asarray(pp, float) - 1) / (np.asarray(vpp, float) * np.asarray(micro_batches, float))
+    return fraction
 
 
 def stage_layers(layers: ArrayLike, pp: ArrayLike, vpp: ArrayLike = 1) -> Floats:
@@ -44,8 +49,9 @@ def stage_layers(layers: ArrayLike, pp: ArrayLike, vpp: ArrayLike = 1) -> Floats
     >>> float(stage_layers(126, pp=8, vpp=4)), float(stage_layers(61, pp=16))
     (16.0, 4.0)
     """
-    chunks = np.asarray(pp, float) * vpp
-    return np.ceil(np.asarray(layers, float) / chunks - 1e-9) * vpp
+    pp, vpp = np.asarray(pp, float), np.asarray(vpp, float)
+    fullest: Floats = np.ceil(np.asarray(layers, float) / (pp * vpp) - 1e-9) * vpp
+    return fullest
 
 
 def layers_in_flight(layers: ArrayLike, pp: ArrayLike, vpp: ArrayLike = 1, micro_batches: ArrayLike = np.inf) -> Floats:
@@ -60,8 +66,9 @@ def layers_in_flight(layers: ArrayLike, pp: ArrayLike, vpp: ArrayLike = 1, micro
     """
     pp, vpp = np.asarray(pp, float), np.asarray(vpp, float)
     interleaved = np.where(vpp > 1, 1 + (pp - 1) / (pp * vpp), 1.0)
-    held = np.minimum(pp * interleaved, micro_batches)
-    return stage_layers(layers, pp, vpp) * held
+    held = np.minimum(pp * interleaved, np.asarray(micro_batches, float))
+    layers_held: Floats = stage_layers(layers, pp, vpp) * held
+    return layers_held
 
 
 def group_bytes_per_s(
@@ -76,9 +83,11 @@ def group_bytes_per_s(
     group: ranks of the ring, `stride` apart; the stride's neighbours run rings of their own at the same time
     fast_domain: accelerators joined by the link [1]
     """
-    ranks_inside = np.maximum(1.0, np.minimum(group, np.asarray(fast_domain, float) / stride))
-    across = np.minimum(np.asarray(link_bytes_per_s, float), ranks_inside * network_bytes_per_s)
-    return np.where(np.asarray(group, float) * stride <= fast_domain, link_bytes_per_s, across)
+    group, stride, domain = np.asarray(group, float), np.asarray(stride, float), np.asarray(fast_domain, float)
+    link = np.asarray(link_bytes_per_s, float)
+    ranks_inside = np.maximum(1.0, np.minimum(group, domain / stride))
+    across = np.minimum(link, ranks_inside * np.asarray(network_bytes_per_s, float))
+    return np.where(group * stride <= domain, link, across)
 
 
 def ring_share(group: ArrayLike) -> Floats:
@@ -87,4 +96,5 @@ def ring_share(group: ArrayLike) -> Floats:
     Source: doi:10.1016/j.jpdc.2008.09.002 (bandwidth-optimal ring).
     """
     group = np.asarray(group, float)
-    return (group - 1) / group
+    share: Floats = (group - 1) / group
+    return share

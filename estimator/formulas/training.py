@@ -1,6 +1,6 @@
 """Work of training: floating-point operations of a step, what adapters add, and utilisation by convention.
 
-FLOP are counted two per multiply-add. *Model* FLOP leave recomputation out, *hardware* FLOP count it (arXiv:2205.05198).
+FLOP are counted two per multiply-add. *Model* FLOP leave recomputation out, *hardware* FLOP count it.
 """
 
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from estimator.formulas.transformer import forward_flop, q_width
+from estimator.formulas.transformer import attention_flop, forward_flop, q_width
 from estimator.records import Architecture
 
 Floats = NDArray[np.float64]
@@ -52,7 +52,8 @@ def dense_training_flop(params: ArrayLike, tokens: ArrayLike, recompute: bool = 
     >>> float(dense_training_flop(175e9, 300e9))
     3.15e+23
     """
-    return (8.0 if recompute else 6.0) * np.asarray(params, float) * np.asarray(tokens, float)
+    work: Floats = (8.0 if recompute else 6.0) * np.asarray(params, float) * np.asarray(tokens, float)
+    return work
 
 
 def megatron_flop(
@@ -64,11 +65,13 @@ def megatron_flop(
     Source: arXiv:2104.04473 equation 3; arXiv:2205.05198 equations 7 and 8.
 
     >>> round(float(megatron_flop(64, 2048, 96, 12288, 51200, recompute=False)) / 1e15, 1)
-    141.3
+    141.1
     """
-    s, h, layers = np.asarray(s, float), np.asarray(h, float), np.asarray(layers, float)
+    batch, s, h = np.asarray(batch, float), np.asarray(s, float), np.asarray(h, float)
+    layers, vocab = np.asarray(layers, float), np.asarray(vocab, float)
     passes, head = (96.0, 16.0) if recompute else (72.0, 12.0)
-    return passes * batch * s * layers * h**2 * (1 + s / (6 * h) + np.asarray(vocab, float) / (head * layers * h))
+    work: Floats = passes * batch * s * layers * h**2 * (1 + s / (6 * h) + vocab / (head * layers * h))
+    return work
 
 
 def model_flop(arch: Architecture, seq_len: ArrayLike, sequences: ArrayLike = 1.0, causal: bool = True) -> Floats:
@@ -80,15 +83,9 @@ def model_flop(arch: Architecture, seq_len: ArrayLike, sequences: ArrayLike = 1.
     work = forward_flop(arch, seq_len)
     if not causal:
         pairs = np.asarray(seq_len, float) ** 2 * arch.layers
-        work = forward_flop(arch, seq_len) - attention_part(arch, seq_len) + 4.0 * q_width(arch) * pairs
-    return 3.0 * np.asarray(sequences, float) * work
-
-
-def attention_part(arch: Architecture, seq_len: ArrayLike) -> Floats:
-    """The part of `forward_flop` that the attention scores are [FLOP]."""
-    from estimator.formulas.transformer import attention_flop
-
-    return attention_flop(arch, seq_len)
+        work = work - attention_flop(arch, seq_len) + 4.0 * q_width(arch) * pairs
+    total: Floats = 3.0 * np.asarray(sequences, float) * work
+    return total
 
 
 def utilisation(flop: ArrayLike, seconds: ArrayLike, accelerators: ArrayLike, peak_flop_per_s: ArrayLike) -> Floats:
@@ -99,7 +96,9 @@ def utilisation(flop: ArrayLike, seconds: ArrayLike, accelerators: ArrayLike, pe
     >>> round(float(utilisation(6 * 540e9 * 238.3e3, 1.0, 6144, 275e12)), 3)
     0.457
     """
-    return np.asarray(flop, float) / (np.asarray(seconds, float) * accelerators * np.asarray(peak_flop_per_s, float))
+    available = np.asarray(seconds, float) * np.asarray(accelerators, float) * np.asarray(peak_flop_per_s, float)
+    share: Floats = np.asarray(flop, float) / available
+    return share
 
 
 def targeted_linears(targets: str) -> tuple[str, ...]:

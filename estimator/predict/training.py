@@ -15,7 +15,16 @@ from estimator.predict.training_plan import TrainingPlan, run
 from estimator.predict.training_time import step_time
 from estimator.records import Architecture, Cluster
 
-__all__ = ["MemorySplit", "TrainingPlan", "TrainingStep", "best_layout", "interval", "parameters", "regime", "training_step"]
+__all__ = [
+    "MemorySplit",
+    "TrainingPlan",
+    "TrainingStep",
+    "best_layout",
+    "interval",
+    "parameters",
+    "regime",
+    "training_step",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +52,10 @@ class TrainingStep:
 
 
 def parameters(without: str | None = None) -> Mapping[str, float]:
-    """Fitted parameters by name; `without`: those fitted with that source of measurements left out.
-
-    Before anything was fitted, what was believed of each.
-    """
+    """Fitted parameters by name; `without`: those fitted with that source of measurements left out."""
     found = fitted("training")
-    if without is not None:
-        return found["folds"].get(without, found["values"])  # type: ignore[no-any-return]
-    return found["values"]  # type: ignore[no-any-return]
+    values: Mapping[str, float] = found["values"] if without is None else found["folds"][without]
+    return values
 
 
 def training_step(
@@ -64,7 +69,7 @@ def training_step(
     >>> from estimator.catalog.models import architecture
     >>> plan = TrainingPlan(seq_len=2048, micro_batch=1, global_batch=64, tp=8, pp=8, framework="Megatron-LM")
     >>> step = training_step(architecture("gpt3-175b"), cluster("64xa100"), plan)
-    >>> bool(step.fits), 10 < step.step_s < 20
+    >>> bool(step.fits), 10 < float(step.step_s) < 20
     (True, True)
     """
     values = parameters() if values is None else values
@@ -107,7 +112,7 @@ def best_layout(
 
 
 def interval(quantity: str = "time", kind: str = "", seen: bool = True) -> tuple[float, float]:
-    """80 % half widths of ln(measured / predicted), downwards and upwards, from runs of sources left out of the fit [1].
+    """80 % half widths of ln(measured / predicted), down and up, from runs whose source was left out of the fit [1].
 
     quantity: time | memory; kind: see `regime`, the pool's when not given
     seen: False for hardware or a framework that no measurement stands for: wider

@@ -111,12 +111,11 @@ def _activations(run: Run, p: Parameters) -> Any:
     )
     inputs = inputs * (1 - run.offload_activations)
     per_layer_kept = per_layer * (1 - run.offload_activations)
-    kept = np.where(
+    return np.where(
         run.full_recompute > 0,
         flight * inputs + p["live_layers"] * per_layer,
         np.where(run.selective > 0, flight * selective, flight * per_layer_kept) + (p["live_layers"] - 1) * per_layer,
     )
-    return kept
 
 
 def _logits(run: Run, p: Parameters) -> Any:
@@ -126,7 +125,7 @@ def _logits(run: Run, p: Parameters) -> Any:
 
 
 def _gathers(run: Run, p: Parameters) -> Any:
-    """Weights of the layers being computed, gathered in 16 bits, and their gradients; unpacked quantised weights [B]."""
+    """Weights of the layers being computed, gathered in 16 bits, and their gradients; unpacked 4-bit weights [B]."""
     layer = (run.layer_params + run.expert_params / run.ep) / run.layers / run.tp
     largest = np.maximum(layer, run.embed_params / run.tp * 0.5)
     trained = 1 - run.adapters

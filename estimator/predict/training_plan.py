@@ -166,7 +166,8 @@ PLAINEST = {"micro_batch": 1, "tp": 1, "pp": 1, "ep": 1, "zero": 0, "recompute":
 
 def completed(plan: TrainingPlan) -> TrainingPlan:
     """The plan with the plainest choice for whatever is not given."""
-    return replace(plan, **{name: value for name, value in PLAINEST.items() if getattr(plan, name) is None})
+    missing: dict[str, Any] = {name: value for name, value in PLAINEST.items() if getattr(plan, name) is None}
+    return replace(plan, **missing)
 
 
 def run(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> Run:

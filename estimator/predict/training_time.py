@@ -1,7 +1,7 @@
 """Time of one training step, summed over operators: products, attention, element-wise passes, messages, the optimizer.
 
-Every function takes a `Run` (numbers or arrays) and the fitted parameters, and returns seconds. A pass through one layer
-on one rank is the unit; the schedule (micro-batches, pipeline, overlap) comes last.
+Every function takes a `Run` (numbers or arrays) and the fitted parameters, and returns seconds. A pass through one
+layer on one rank is the unit; the schedule (micro-batches, pipeline, overlap) comes last.
 """
 
 from collections.abc import Mapping
@@ -16,6 +16,7 @@ from estimator.predict.training_plan import Run
 
 Parameters = Mapping[str, float]
 SHARPNESS = 4.0
+BACKWARD_SHARE = 2.0 / 3.0  # part of a micro-batch under which gradients can travel
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ def step_time(run: Run, p: Parameters) -> StepTime:
     device_total = device + exposed
     micro = soft_max(device_total, floor, SHARPNESS)
     sync = _sync(run, p)
-    sync_exposed = _exposed(micro * _backward_share(run), sync, p["sync_exposed"])
+    sync_exposed = _exposed(micro * BACKWARD_SHARE, sync, p["sync_exposed"])
     bubble = micro * (run.pp - 1) / run.vpp
     stretch = (1 + p["straggler"] * np.log2(np.maximum(run.count / 8.0, 1.0))) * framework_factor(run, p)
     return StepTime(
@@ -73,11 +74,6 @@ def _exposed(compute: Any, message: Any, share: float) -> Any:
     return np.maximum(message - compute, 0.0) + share * np.minimum(message, compute)
 
 
-def _backward_share(run: Run) -> Any:
-    """Part of a micro-batch that is the backward pass, under which gradients travel."""
-    return 2.0 / 3.0
-
-
 # --- one layer on one rank -------------------------------------------------------------------------------------------
 
 
@@ -87,7 +83,13 @@ def _gemm(run: Run, p: Parameters, m: Any, n: Any, k: Any, low: Any) -> Any:
     factor = p["gemm"] * p["gemm_hopper"] ** rates.hopper * p["gemm_blackwell"] ** rates.blackwell
     factor = factor * p["gemm_volta"] ** rates.volta
     high = 2.0 * (m + rates.m_half) * (n + rates.n_half) * (k + rates.k_half) / rates.flop_per_s
-    small = 2.0 * (m + rates.low_m_half) * (n + p["quantise"] * rates.low_n_half) * (k + rates.low_k_half) / rates.low_flop_per_s
+    small = (
+        2.0
+        * (m + rates.low_m_half)
+        * (n + p["quantise"] * rates.low_n_half)
+        * (k + rates.low_k_half)
+        / rates.low_flop_per_s
+    )
     work = np.where(low > 0, small / p["gemm_low"], high) / factor
     moved = 2.0 * (m * k + k * n + m * n) / rates.bandwidth
     return soft_max(work, moved, SHARPNESS)
@@ -132,7 +134,7 @@ def _experts(run: Run, p: Parameters) -> tuple[Any, Any]:
 
 
 def _attention(run: Run, p: Parameters) -> tuple[Any, Any]:
-    """Scores and values of one layer: (forward, backward) [s]. The backward pass of fused attention does 2.5x the work."""
+    """Scores and values of one layer: (forward, backward) [s]. Going back, fused attention does 2.5x the work."""
     rates = run.rates
     share = run.mb / (run.layers * run.tp * run.cp)
     rows = run.mb * run.heads / run.tp * run.seq / run.cp

@@ -4,12 +4,12 @@ from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 
-from estimator.catalog.cases import Case, kind, published, read_cases
+from estimator.catalog.cases import Case, CaseKind, kind, published, read_cases
 from estimator.validation.report import CasePrediction, Report, with_measurement
 
 __all__ = ["CasePrediction", "Report", "validate"]
 
-KINDS = ("training", "inference", "retrieval")
+KINDS: tuple[CaseKind, ...] = ("training", "inference", "retrieval")
 MEASUREMENT = ("value", "notes", "citation", "quality", "flag")  # never shown to a predictor
 
 

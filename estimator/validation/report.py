@@ -21,7 +21,7 @@ class CasePrediction:
     """A prediction of one case in its own unit, or why there is none.
 
     low, high: 80 % interval; status: ok | unsupported; reason: what is missing, or what was assumed
-    fits: whether memory would have sufficed; fitted: the source was used in the fit, `predicted_loso` then leaves it out
+    fits: whether memory would have sufficed; fitted: its source was in the fit, `predicted_loso` then leaves it out
     """
 
     id: str
@@ -119,21 +119,25 @@ def errors(cases: Iterable[CasePrediction]) -> dict[str, Any]:
         "worst_error": max(honest, default=None),
         "in_sample_median_error": _median([e for case in fitted if (e := _error(case)) is not None]),
         "loso_median_error": _median([e for case in fitted if (e := _error(case, honest=True)) is not None]),
-        "coverage": _share([case.low <= case.measured <= case.high for case in known if _has_range(case)]),  # type: ignore[operator]
+        "coverage": _share([inside for case in known if (inside := _inside(case)) is not None]),
         "share_said_not_to_fit": _share([not case.fits for case in good if case.fits is not None]),
     }
 
 
 def _error(case: CasePrediction, honest: bool = False) -> float | None:
-    """|ln(predicted / measured)|, with the source left out if `honest` and it was fitted; None when either is unknown."""
+    """|ln(predicted / measured)|, if `honest` with a fitted source left out; None when either is unknown."""
     value = case.predicted_loso if honest and case.fitted and case.predicted_loso is not None else case.predicted
     if value is None or case.measured is None or value <= 0 or case.measured <= 0:
         return None
     return abs(math.log(value / case.measured))
 
 
-def _has_range(case: CasePrediction) -> bool:
-    return case.low is not None and case.high is not None and case.measured is not None
+def _inside(case: CasePrediction) -> bool | None:
+    """Whether the measurement lies in the 80 % range, moved to the left-out prediction where there is one."""
+    if case.low is None or case.high is None or case.measured is None or not case.predicted:
+        return None
+    moved = (case.predicted_loso or case.predicted) / case.predicted
+    return case.low * moved <= case.measured <= case.high * moved
 
 
 def _median(values: Sequence[float]) -> float | None:

@@ -14,13 +14,13 @@ import numpy as np
 from estimator.catalog.accelerators import accelerator
 from estimator.catalog.cases import fitted
 from estimator.catalog.frameworks import framework
-from estimator.catalog.models import architecture
+from estimator.catalog.models import architecture, architecture_names, preset
 from estimator.catalog.precisions import precision
 from estimator.errors import EstimatorError, InvalidInput, UnknownName
 from estimator.formulas import transformer
 from estimator.formulas.training import model_flop
 from estimator.predict.training import best_layout, interval, parameters, regime
-from estimator.predict.training_memory import peak_memory
+from estimator.predict.training_memory import MemorySplit, fits, peak_memory
 from estimator.predict.training_plan import Run, TrainingPlan, run, stack
 from estimator.predict.training_time import step_time
 from estimator.records import Architecture, Cluster, Experts
@@ -37,8 +37,10 @@ UNITS = {
     "days": "day",
     "peak_mem_gb": "GB",
 }
+RATES = ("tokens_per_s_per_gpu", "tflops_per_gpu", "mfu")
 DEFAULT_SEQ_LEN = 2048
-MICRO_BATCHES = 8  # per pipeline stage and step, where the global batch is not stated
+MICRO_BATCHES = 4  # per replica and pipeline stage, where the global batch is not stated
+REPLICA_TOKENS = 32_768  # per replica and pipeline stage, where the micro-batch is not stated either
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +63,9 @@ def predict_cases(rows: Sequence[Row]) -> list[CasePrediction]:
     """Predict every row, in order; one that cannot be is `unsupported`, with what it lacks."""
     read = [_read(row) for row in rows]
     runs = [found for found in read if isinstance(found, CaseRun)]
-    values, fits = predicted(runs, parameters())
+    values, enough = predicted(runs, parameters())
     left_out = _left_out(runs)
-    answers = iter(zip(values, fits, left_out, strict=True))
+    answers = iter(zip(values, enough, left_out, strict=True))
     return [
         _prediction(found, *next(answers)) if isinstance(found, CaseRun) else _refusal(row, found)
         for row, found in zip(rows, read, strict=True)
@@ -77,8 +79,11 @@ def _read(row: Row) -> CaseRun | str:
         return str(error)
 
 
-def case_run(row: Row) -> CaseRun:
-    """The configuration of a row. Raises EstimatorError, saying what is missing or unknown."""
+def case_run(row: Row, values: Mapping[str, float] | None = None) -> CaseRun:
+    """The configuration of a row; `values`: parameters by which open choices are made, the fitted ones by default.
+
+    Raises EstimatorError, saying what is missing or unknown.
+    """
     metric = row.get("metric", "")
     if metric not in UNITS:
         raise InvalidInput(f"no training metric is called {metric!r}; known are {', '.join(UNITS)}.")
@@ -86,7 +91,7 @@ def case_run(row: Row) -> CaseRun:
     if metric in ("gpu_hours", "days") and not total_tokens:
         raise InvalidInput("total_tokens_b is missing: the length of a whole run needs its tokens.")
     arch, cluster = _architecture(row), _cluster(row)
-    plan, assumed = _settled(arch, cluster, _plan(row, cluster))
+    plan, assumed = _settled(arch, cluster, _plan(row, cluster), values)
     return CaseRun(
         id=row.get("id", ""),
         source=row.get("source", ""),
@@ -133,17 +138,29 @@ def _cluster(row: Row) -> Cluster:
 
 
 def _architecture(row: Row) -> Architecture:
-    """The catalogue's LLM of that name when its shape agrees with the columns; else the columns; else the name or size."""
+    """The catalogue's LLM of that name if its shape agrees with the columns; else the columns; else the name or size."""
     columns = _from_columns(row)
     name = row.get("model", "")
+    known = _known(name, columns)
+    if columns is None:
+        return known or _from_size(row)
+    return known if known is not None and _same(known, columns) else columns
+
+
+def _same(known: Architecture, columns: Architecture) -> bool:
+    return (known.layers, known.hidden, known.vocab) == (columns.layers, columns.hidden, columns.vocab)
+
+
+def _known(name: str, columns: Architecture | None) -> Architecture | None:
+    """The catalogue's LLM of that name; of several versions the one whose shape is that of the columns."""
     try:
         known = architecture(name) if name else None
     except UnknownName:
         known = None
-    if columns is None:
-        return known or _from_size(row)
-    same = known is not None and (known.layers, known.hidden) == (columns.layers, columns.hidden)
-    return known if known is not None and same else columns
+    if known is None or columns is None or _same(known, columns):
+        return known
+    versions = (preset(other) for other in architecture_names() if other.startswith(name))
+    return next((other for other in versions if _same(other, columns)), known)
 
 
 def _from_size(row: Row) -> Architecture:
@@ -231,23 +248,28 @@ def _method(row: Row) -> tuple[str, str | None, str]:
     return ("lora" if lora else "full"), None, name
 
 
-def _settled(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> tuple[TrainingPlan, tuple[str, ...]]:
+def _settled(
+    arch: Architecture, cluster: Cluster, plan: TrainingPlan, values: Mapping[str, float] | None
+) -> tuple[TrainingPlan, tuple[str, ...]]:
     """The plan with choices for what is open, and those choices in words."""
     names = ("micro_batch", "tp", "pp", "ep", "zero", "recompute", "global_batch")
     open_names = [name for name in names if getattr(plan, name) is None]
     if not open_names:
         return plan, ()
-    chosen = _chosen(arch, cluster, plan)
+    chosen = _chosen(arch, cluster, plan, values)
     return chosen, tuple(f"{name} {getattr(chosen, name)}" for name in open_names)
 
 
-def _chosen(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> TrainingPlan:
+def _chosen(
+    arch: Architecture, cluster: Cluster, plan: TrainingPlan, values: Mapping[str, float] | None
+) -> TrainingPlan:
     stages = plan.pp or 1
     replicas = max(cluster.count // ((plan.tp or 1) * stages * plan.cp), 1)
-    per_replica = (plan.micro_batch or 1) * (MICRO_BATCHES * stages if stages > 1 else 1)
+    several = max(MICRO_BATCHES, REPLICA_TOKENS // plan.seq_len)
+    per_replica = stages * (plan.micro_batch * MICRO_BATCHES if plan.micro_batch else several)
     plan = replace(plan, global_batch=plan.global_batch or replicas * per_replica)
     try:
-        return best_layout(arch, cluster, plan)
+        return best_layout(arch, cluster, plan, values)
     except EstimatorError:  # it ran, whatever memory says
         frugal = {"micro_batch": 1, "tp": 1, "pp": 1, "ep": 1, "zero": 3, "recompute": "full"}
         return replace(plan, **{k: v for k, v in frugal.items() if getattr(plan, k) is None})  # type: ignore[arg-type]
@@ -260,32 +282,56 @@ def predicted(runs: Sequence[CaseRun], values: Mapping[str, float]) -> tuple[lis
     """Predictions in the runs' own metrics, and whether memory suffices."""
     if not runs:
         return [], []
-    numbers = stack([each.numbers for each in runs])
-    seconds, used = step_time(numbers, values).total, peak_memory(numbers, values).total
-    answers = in_metrics(runs, numbers, seconds, used, values)
-    return answers.tolist(), (used <= numbers.rates.memory).tolist()
+    numbers, yardstick = stack([each.numbers for each in runs]), Yardstick.of(runs)
+    seconds, memory = step_time(numbers, values).total, peak_memory(numbers, values)
+    answers = np.where(yardstick.memory, yardstick.reading(memory) / 1e9, yardstick.shown(seconds, values["whole_run"]))
+    return answers.tolist(), fits(memory, numbers.rates.memory, values).tolist()
 
 
-def in_metrics(runs: Sequence[CaseRun], numbers: Run, seconds: Any, used: Any, values: Mapping[str, float]) -> Any:
-    """Step times [s] and memory [B] in each run's metric."""
-    scale = np.array([metric_scale(each, values) for each in runs])
-    metric = np.array([each.metric for each in runs])
-    rate = np.isin(metric, ("tokens_per_s_per_gpu", "tflops_per_gpu", "mfu"))
-    return np.where(metric == "peak_mem_gb", used / 1e9, np.where(rate, scale / seconds, scale * seconds))
+@dataclass(frozen=True, slots=True)
+class Yardstick:
+    """From a step's time to each run's metric: a multiple of it, or `scale` over it where it is a rate."""
+
+    scale: Any
+    rate: Any
+    whole_run: Any
+    memory: Any
+    allocated: Any
+
+    @classmethod
+    def of(cls, runs: Sequence[CaseRun]) -> "Yardstick":
+        """The yardstick of many runs, arrays of one element each."""
+        metric = np.array([each.metric for each in runs])
+        return cls(
+            scale=np.array([metric_scale(each) for each in runs]),
+            rate=np.isin(metric, RATES),
+            whole_run=np.array([each.whole_run for each in runs]),
+            memory=metric == "peak_mem_gb",
+            allocated=np.array([framework(each.plan.framework).reads_allocated for each in runs]),
+        )
+
+    def reading(self, memory: MemorySplit) -> Any:
+        """Peak memory as each run's framework reads it [B]."""
+        return memory.total - np.where(self.allocated, memory.reserve, 0.0)
+
+    def shown(self, seconds: Any, whole_run: float) -> Any:
+        """Step times [s] in each run's metric; a whole run takes `whole_run` times its steps."""
+        seconds = seconds * np.where(self.whole_run, whole_run, 1.0)
+        return np.where(self.rate, self.scale / seconds, self.scale * seconds)
 
 
-def metric_scale(case: CaseRun, values: Mapping[str, float]) -> float:
+def metric_scale(case: CaseRun) -> float:
     """What a step's time is multiplied by (times), or divides (rates), to give the metric."""
     tokens = float(case.numbers.tokens_per_step)
     count, sequences = case.cluster.count, tokens / float(case.numbers.seq)
-    whole = case.total_tokens / tokens * (values["whole_run"] if case.whole_run else 1.0)
+    steps = case.total_tokens / tokens
     scales = {
         "tokens_per_s_per_gpu": lambda: tokens / count,
         "step_time_s": lambda: 1.0,
         "tflops_per_gpu": lambda: reported_flop(case, sequences) / count / 1e12,
         "mfu": lambda: reported_flop(case, sequences, utilisation=True) / count / _peak(case),
-        "gpu_hours": lambda: whole * count / 3600,
-        "days": lambda: whole / 86400,
+        "gpu_hours": lambda: steps * count / 3600,
+        "days": lambda: steps / 86400,
         "peak_mem_gb": lambda: 1.0,
     }
     return float(scales[case.metric]())
@@ -301,7 +347,7 @@ def reported_flop(case: CaseRun, sequences: float, utilisation: bool = False) ->
     flop = float(model_flop(case.arch, case.plan.seq_len, sequences, causal=habits.counts_causal))
     if not habits.counts_recompute or utilisation or case.plan.recompute != "full":
         return flop
-    head = 6.0 * transformer.head_params(case.arch) * case.plan.seq_len * sequences
+    head = 6.0 * transformer.head_params(case.arch) * float(case.plan.seq_len) * sequences
     return (flop - head) * 4 / 3 + head
 
 
@@ -310,8 +356,7 @@ def reported_flop(case: CaseRun, sequences: float, utilisation: bool = False) ->
 
 def _left_out(runs: Sequence[CaseRun]) -> list[float | None]:
     """For runs of fitted sources, the prediction of the fold that left them out."""
-    folds = fitted("training").get("fold_of", {})
-    names = [fold_name(each, folds) for each in runs]
+    names = [fold_of(each) for each in runs]
     answers: list[float | None] = [None] * len(runs)
     for name in sorted({name for name in names if name}):
         members = [index for index, other in enumerate(names) if other == name]
@@ -321,15 +366,16 @@ def _left_out(runs: Sequence[CaseRun]) -> list[float | None]:
     return answers
 
 
-def fold_name(case: CaseRun, folds: Mapping[str, str]) -> str:
+def fold_of(case: CaseRun) -> str:
     """The fold that left a run out: its source's, or its LLM's and accelerator's where one source holds most runs."""
+    folds = fitted("training")["folds"]
     pair = f"{case.source}/{case.arch.name}/{case.cluster.accelerator.name}"
-    return folds.get(pair, folds.get(case.source, ""))
+    return pair if pair in folds else case.source if case.source in folds else ""
 
 
 def _prediction(case: CaseRun, value: float, fits: bool, left_out: float | None) -> CasePrediction:
     down, up = interval(quantity(case.metric), regime(case.arch, case.plan), _seen(case))
-    if case.metric in ("tokens_per_s_per_gpu", "tflops_per_gpu", "mfu"):
+    if case.metric in RATES:
         down, up = up, down  # a longer time is a lower rate
     usable = math.isfinite(value) and value > 0
     return CasePrediction(

@@ -1,0 +1,220 @@
+"""Fit the constants of training steps to the published runs, with every source left out in turn.
+
+    python benchmarks/fit_training.py
+
+Reads calibration/published/training.csv and calibration/fitted/training_priors.csv; writes
+calibration/fitted/training.json and benchmarks/accuracy_training.md.
+"""
+
+import datetime
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+
+from estimator.catalog.cases import file_hash, priors, published, read_cases
+from estimator.fitting.robust import Prior, conformal, fit, folds, source_weights
+from estimator.predict.training import regime
+from estimator.predict.training_memory import peak_memory
+from estimator.predict.training_plan import Run, stack
+from estimator.predict.training_time import step_time
+from estimator.validation.report import quantity
+from estimator.validation.training import CaseRun, Yardstick, case_run
+
+ROOT = Path(__file__).parent.parent
+FITTED = ROOT / "calibration" / "fitted" / "training.json"
+CAUTION = 0.3  # weight of a run whose row assumes a field
+FRAMEWORK_SIGMA = 0.12  # spread of ln(time) between frameworks
+UNSEEN = 1.3  # how much wider a range is without measurements of the accelerator and the framework
+FEWEST_RUNS = 15  # of a regime with a range of its own
+OUTLIERS = {"hf-blog": "wall-clock with evaluation and checkpoints", "openllama": "chip count nominal"}
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs of one quantity, ready to evaluate."""
+
+    runs: list[CaseRun]
+    measured: np.ndarray
+    quality: np.ndarray
+    numbers: Run
+    yardstick: Yardstick
+    fold: list[str]
+    quantity: str
+
+    def log_errors(self, values: Mapping[str, float]) -> np.ndarray:
+        """ln(predicted / measured) of the time or memory, whatever the metric's direction."""
+        if self.quantity == "memory":
+            return np.log(self.yardstick.reading(peak_memory(self.numbers, values)) / 1e9 / self.measured)
+        seconds = step_time(self.numbers, values).total
+        direction = np.where(self.yardstick.rate, -1.0, 1.0)
+        return direction * np.log(self.yardstick.shown(seconds, values["whole_run"]) / self.measured)
+
+    def part(self, keep: np.ndarray) -> "Group":
+        """The runs that `keep` marks."""
+        chosen = [run for run, k in zip(self.runs, keep, strict=True) if k]
+        fold = [f for f, k in zip(self.fold, keep, strict=True) if k]
+        return Group(
+            chosen,
+            self.measured[keep],
+            self.quality[keep],
+            stack([r.numbers for r in chosen]),
+            Yardstick.of(chosen),
+            fold,
+            self.quantity,
+        )
+
+
+def group(rows: Sequence[Mapping[str, str]], kind: str, values: Mapping[str, float]) -> Group:
+    """The runs of a case file that measure `kind`; what they leave open is chosen by `values`."""
+    rows = [row for row in rows if quantity(row["metric"]) == kind and row["source"] not in OUTLIERS]
+    runs = [case_run({k: v for k, v in row.items() if k not in ("value", "notes")}, values) for row in rows]
+    measured = np.array([float(row["value"]) for row in rows])
+    quality = np.array([1.0 if row["quality"] == "ok" else CAUTION for row in rows])
+    pairs = [f"{run.arch.name}/{run.cluster.accelerator.name}" for run in runs]
+    return Group(
+        runs,
+        measured,
+        quality,
+        stack([r.numbers for r in runs]),
+        Yardstick.of(runs),
+        folds([r.source for r in runs], pairs),
+        kind,
+    )
+
+
+def believed(kind: str, runs: Sequence[CaseRun]) -> list[Prior]:
+    """Priors of the shared parameters, and for times of each framework's factor."""
+    shared = [
+        Prior(r["name"], float(r["prior"]), float(r["sigma_ln"])) for r in priors("training") if r["group"] == kind
+    ]
+    if kind == "memory":
+        return shared
+    names = sorted({str(run.numbers.framework) for run in runs} - {""})
+    return shared + [Prior(f"framework {name}", 1.0, FRAMEWORK_SIGMA) for name in names]
+
+
+def fitted_to(data: Group, power: float = 0.5) -> dict[str, float]:
+    """Parameters of one quantity, fitted to `data`."""
+    weights = source_weights([run.source for run in data.runs], data.quality.tolist(), power)
+    return fit(data.log_errors, believed(data.quantity, data.runs), weights)
+
+
+def left_out(data: Group) -> dict[str, dict[str, float]]:
+    """Parameters with each fold left out."""
+    return {name: fitted_to(data.part(np.array([f != name for f in data.fold]))) for name in sorted(set(data.fold))}
+
+
+def left_out_errors(data: Group, folded: Mapping[str, Mapping[str, float]]) -> np.ndarray:
+    """Log errors of every run with the parameters that left it out."""
+    errors = np.zeros(len(data.runs))
+    for name, values in folded.items():
+        mine = np.array([fold == name for fold in data.fold])
+        errors[mine] = data.part(mine).log_errors(values)
+    return errors
+
+
+def by_source(
+    time: Group,
+    memory: Group,
+    folded: Mapping[str, Mapping[str, Mapping[str, float]]],
+    everything: Mapping[str, float],
+) -> dict[str, dict[str, float]]:
+    """Complete parameters for every key a run may be left out by: its source, or source/LLM/accelerator."""
+    frameworks = {name for name in everything if name.startswith("framework ")}
+    shared = {name: value for name, value in everything.items() if name not in frameworks}
+    values: dict[str, dict[str, float]] = {}
+    for data in (time, memory):
+        for run, fold in zip(data.runs, data.fold, strict=True):
+            key = fold if "/" in fold else run.source
+            values.setdefault(key, dict(shared)).update(folded[data.quantity][fold])
+    return values
+
+
+def spreads(data: Group, errors: np.ndarray) -> dict[str, list[float]]:
+    """80 % half widths of ln(measured / predicted) per regime, from left-out errors."""
+    weights = source_weights([run.source for run in data.runs], data.quality.tolist())
+    kinds = np.array([regime(run.arch, run.plan) for run in data.runs])
+
+    def width(chosen: np.ndarray) -> list[float]:
+        return [round(w, 3) for w in conformal((-errors[chosen]).tolist(), weights[chosen].tolist())]
+
+    ranges = {"pool": width(np.ones(len(errors), bool))}
+    for kind in sorted(set(kinds)):
+        sources = {run.source for run, k in zip(data.runs, kinds, strict=True) if k == kind}
+        if kind != "pool" and np.sum(kinds == kind) >= FEWEST_RUNS and len(sources) > 1:
+            ranges[str(kind)] = width(kinds == kind)
+    return ranges
+
+
+def residual_summary(data: Group, errors: np.ndarray) -> dict[str, float]:
+    """Median |ln(predicted / measured)| per source."""
+    sources = np.array([run.source for run in data.runs])
+    return {str(s): round(float(np.median(np.abs(errors[sources == s]))), 4) for s in sorted(set(sources))}
+
+
+def rounded(values: Mapping[str, float]) -> dict[str, float]:
+    """Four digits, which is more than is known."""
+    return {name: float(f"{value:.4g}") for name, value in values.items()}
+
+
+def main() -> None:
+    """Fit, leave out, write."""
+    rows = read_cases(published("training"))
+    believed_values = {r["name"]: float(r["prior"]) for r in priors("training")}
+    values = believed_values
+    for _ in range(2):  # what a row leaves open is chosen by the parameters, which are fitted to the rows
+        values = believed_values | rounded(
+            {**fitted_to(group(rows, "time", values)), **fitted_to(group(rows, "memory", values))}
+        )
+    time, memory = group(rows, "time", values), group(rows, "memory", values)
+    folded = {data.quantity: {k: rounded(v) for k, v in left_out(data).items()} for data in (time, memory)}
+    held_out = {data.quantity: left_out_errors(data, folded[data.quantity]) for data in (time, memory)}
+    content = {
+        "date": datetime.date.today().isoformat(),
+        "data": {"file": "calibration/published/training.csv", "sha256": file_hash(published("training"))},
+        "left_out_of_the_fit": OUTLIERS,
+        "parameters": described(values),
+        "values": values,
+        "folds": by_source(time, memory, folded, values),
+        "seen": {
+            "accelerators": sorted({run.cluster.accelerator.name for run in [*time.runs, *memory.runs]}),
+            "frameworks": sorted({str(run.numbers.framework) for run in [*time.runs, *memory.runs]} - {""}),
+        },
+        "intervals": {data.quantity: spreads(data, held_out[data.quantity]) for data in (time, memory)}
+        | {"unseen": UNSEEN},
+        "residuals": {
+            data.quantity: {
+                "in_sample": residual_summary(data, data.log_errors(values)),
+                "left_out": residual_summary(data, held_out[data.quantity]),
+            }
+            for data in (time, memory)
+        },
+    }
+    FITTED.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def described(values: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Every parameter with its unit, meaning and prior."""
+    known = {row["name"]: row for row in priors("training")}
+    return [
+        {
+            "name": name,
+            "value": value,
+            "unit": known[name]["unit"] if name in known else "1",
+            "meaning": known[name]["meaning"] if name in known else "time over that of the pool of frameworks",
+            "prior": float(known[name]["prior"]) if name in known else 1.0,
+            "sigma_ln": float(known[name]["sigma_ln"]) if name in known else FRAMEWORK_SIGMA,
+        }
+        for name, value in values.items()
+    ]
+
+
+if __name__ == "__main__":
+    main()
