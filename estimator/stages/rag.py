@@ -11,7 +11,7 @@ from estimator.formulas import corpus, effort, money
 from estimator.formulas.arithmetic import product, sum_of
 from estimator.predict import retrieval
 from estimator.predict.retrieval import IndexPlan
-from estimator.predict.serving import embedding_sequences_per_s, interval, prefill_s, rerank_s
+from estimator.predict.serving import embedding_sequences_per_s, prefill_s, rerank_s
 from estimator.predict.serving_machine import ServingPlan
 from estimator.quantities import Floats, Quantity, computed, derive, off, total
 from estimator.records import Accelerator, Architecture, Cluster
@@ -19,7 +19,7 @@ from estimator.results import Estimate, Line
 from estimator.stages.answer import Answer, Overhead, answer, calendar
 from estimator.stages.budget import monthly, one_off, people, upkeep
 from estimator.stages.question import Question
-from estimator.stages.service import Service, bare, serve
+from estimator.stages.service import Service, bare, error, serve
 
 EMBEDDING_ENGINE = "sentence-transformers"
 PROCESSOR = "cpu-xeon-8480"  # embeds when there is no accelerator at hand
@@ -166,7 +166,7 @@ def _embedding_on_own(question: Question, encoder: Architecture, device: Acceler
     cluster, chunk = Cluster(device, 1, 1), question.amount("chunk_tokens")
     rate = embedding_sequences_per_s(encoder, cluster, plan, chunk.column, EMBEDDING_BATCH)
     inputs = {"chunk_tokens": chunk, **_device_facts(question, encoder, device)}
-    down, up = interval("embedding")
+    down, up = error("embedding", encoder, device, EMBEDDING_ENGINE)
 
     def predicted(name: str, column: Floats) -> Quantity:
         return off(computed(name, "s", column, embedding_sequences_per_s, **inputs), "embedding time", down, up)
@@ -229,7 +229,7 @@ def _rerank(question: Question) -> tuple[Quantity, Quantity]:
     plan = ServingPlan(weight_precision="fp16", engine=EMBEDDING_ENGINE)
     column = rerank_s(encoder, Cluster(device, 1, 1), plan, asked.column, chunk.column, candidates.column)
     inputs = {"query": asked, "passage": chunk, "passages": candidates, **_device_facts(question, encoder, device)}
-    down, up = interval("embedding")
+    down, up = error("embedding", encoder, device, EMBEDDING_ENGINE)
     time = off(computed("rerank", "s", column, rerank_s, **inputs), "embedding time", down, up)
     price = _price_of(question, device)
     return time, derive("rerank", "USD", money.machine_usd, machine_s=time, usd_per_hour=price)

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from estimator.catalog.engines import serving_fit
 from estimator.errors import DoesNotFit
 from estimator.formulas import money, prompting
 from estimator.formulas.arithmetic import product, quotient
@@ -101,7 +102,12 @@ def on_own(question: Question, prompt: Quantity, output: Quantity, prefix: Quant
     traffic = Traffic(**{name: quantity.column for name, quantity in lengths.items()})
     found = serving(question.own_llm(), question.cluster(plan.tp), plan, traffic)
     inputs = lengths | question.machine_facts()
-    apart = _predicted("time between requests at capacity", "s", 1 / found.capacity_requests_per_s, "offline", inputs)
+
+    def predicted(name: str, unit: str, column: Floats, group: str) -> Quantity:
+        down, up = error(group, question.own_llm(), question.own_accelerator(), plan.engine)
+        return off(computed(name, unit, column, serving, **inputs), FACTOR_OF[group], down, up)
+
+    apart = predicted("time between requests at capacity", "s", 1 / found.capacity_requests_per_s, "offline")
     one = question.fact("one request", 1.0, "1", "analytic")
     capacity = derive("replica capacity", "1/s", quotient, dividend=one, divisor=apart)
     accelerators = question.fact("accelerators per replica", plan.tp, "1", "analytic")
@@ -111,8 +117,8 @@ def on_own(question: Question, prompt: Quantity, output: Quantity, prefix: Quant
     return Service(
         prompt,
         output,
-        _predicted("time to first token", "s", found.ttft_s, "prefill", inputs),
-        _predicted("time per output token", "s", found.tpot_s, "decode", inputs),
+        predicted("time to first token", "s", found.ttft_s, "prefill"),
+        predicted("time per output token", "s", found.tpot_s, "decode"),
         capacity,
         derive(
             "accelerators for one request", "USD", money.machine_usd, machine_s=busy, usd_per_hour=question.usd_per_hour
@@ -133,9 +139,15 @@ FACTOR_OF = {
 }
 
 
-def _predicted(name: str, unit: str, column: Floats, group: str, inputs: dict[str, Quantity]) -> Quantity:
-    down, up = interval(group)
-    return off(computed(name, unit, column, serving, **inputs), FACTOR_OF[group], down, up)
+def error(group: str, llm: Architecture, device: Accelerator, engine: str) -> tuple[float, float]:
+    """80 % half widths of a prediction in ln, wider for what no measured run stands for."""
+    seen = serving_fit()["seen"]
+    return interval(
+        group,
+        known_accelerator=device.name in seen["accelerators"],
+        known_engine=engine in seen["engines"],
+        known_architecture=llm.basis != "assumed",
+    )
 
 
 def _kv_bytes(question: Question, found: Serving, prompt: Quantity, output: Quantity) -> Quantity:

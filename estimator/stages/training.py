@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from estimator.catalog.cases import fitted
 from estimator.errors import DoesNotFit
 from estimator.formulas import transformer
 from estimator.formulas.arithmetic import quotient
-from estimator.predict.training import TrainingPlan, TrainingStep, best_layout, interval, training_step
+from estimator.predict.training import TrainingPlan, TrainingStep, best_layout, interval, regime, training_step
 from estimator.quantities import Quantity, computed, derive, off
 from estimator.records import Architecture, Cluster
 from estimator.stages.question import Question
@@ -61,8 +62,9 @@ def set_up(question: Question, plan: TrainingPlan, count: int | None, copies: Co
     step = training_step(question.own_llm(), cluster, chosen)
     held = copies.memory_bytes(question.own_llm(), cluster, step)
     inputs = question.machine_facts()
-    time_down, time_up = interval("time")
-    memory_down, memory_up = interval("memory")
+    kind, seen = regime(question.own_llm(), chosen), _seen(cluster)
+    time_down, time_up = interval("time", kind, seen)
+    memory_down, memory_up = interval("memory", kind, seen)
     seconds = computed(
         "time per token", "s/token", 1 / float(step.tokens_per_s_per_accelerator), training_step, **inputs
     )
@@ -77,6 +79,11 @@ def set_up(question: Question, plan: TrainingPlan, count: int | None, copies: Co
         off(memory, "training memory", memory_down, memory_up),
         question.fact(f"accelerators for training ({plan.method})", cluster.count, "1", "analytic"),
     )
+
+
+def _seen(cluster: Cluster) -> bool:
+    """Whether the fit had runs on this accelerator; if not, ranges are wider."""
+    return cluster.accelerator.name in fitted("training").get("seen", {}).get("accelerators", ())
 
 
 def _fitted(question: Question, plan: TrainingPlan, count: int | None, copies: Copies) -> tuple[Cluster, TrainingPlan]:
