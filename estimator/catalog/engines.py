@@ -18,6 +18,7 @@ class Engine:
     launch: how a step's kernels are started; kernels: of what kind they are
     unpack: when narrow weights are widened to 16 bits before a product; accumulates: what 16-bit products are summed in
     scheduling: whether prompts share steps with decoding
+    all_reduce: whether short messages have a kernel of their own
     memory_fraction: share of the accelerator's memory it lets itself use [1]
     prefill_chunk: most tokens of one forward pass of a prompt [token]; max_sequences: most in one step [1]
     family: the listed engine it is, the key of its fitted factor; known: whether it is listed
@@ -29,6 +30,7 @@ class Engine:
     kernels: Literal["engine", "simple", "ggml", "torch"]
     batching: Literal["continuous", "static"]
     scheduling: Literal["mixed", "prompts-first"]
+    all_reduce: Literal["custom", "library"]
     memory_fraction: float
     prefill_chunk: int
     max_sequences: int

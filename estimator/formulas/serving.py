@@ -70,9 +70,11 @@ def forward_pass(
     context: ArrayLike = 0.0,
     sequences: ArrayLike = 1.0,
     kv_value_bytes: ArrayLike = 2.0,
+    replicas: ArrayLike = 1.0,
 ) -> Pass:
     """Count a pass of `sequences` sequences, `tokens` new ones each after `context` cached ones.
 
+    replicas: copies of the attention layers, each with as many sequences, that share out the experts [1]
     Encoders have no output projection and no cache; decoders compute the logits of each sequence's last token.
     Source: arXiv:2001.08361 section 2.1 (2 FLOP per weight and token); arXiv:2309.06180 section 1 (KV cache).
 
@@ -86,7 +88,8 @@ def forward_pass(
     head = float(transformer.head_params(arch))
     dense, expert = _dense_weights(arch), _expert_weights(arch)
     moe = arch.experts
-    coverage = expert_coverage(moe.experts, moe.per_token, rows) if moe else np.zeros_like(rows)
+    copies = np.asarray(replicas, float)
+    coverage = expert_coverage(moe.experts, moe.per_token, rows * copies) if moe else np.zeros_like(rows)
     visited = moe.per_token / moe.experts if moe else 0.0
     numbers = np.broadcast_arrays(
         rows,
@@ -94,9 +97,9 @@ def forward_pass(
         float(arch.layers),
         dense,
         2.0 * dense * rows,
-        expert * coverage,
+        expert * coverage / copies,
         2.0 * expert * visited * rows,
-        rows * visited / np.maximum(coverage, 1e-12),
+        rows * copies * visited / np.maximum(coverage, 1e-12),
         head,
         2.0 * head * count,
         LOGIT_BYTES * arch.vocab * count * (head > 0),

@@ -248,7 +248,7 @@ def memory_split(arch: Architecture, cluster: Cluster, plan: ServingPlan) -> Mem
     usable = memory.usable_bytes(cluster.accelerator, fraction)
     weights = memory.weights_bytes(arch, plan.weights, plan.head, layout)
     weights += memory.adapters_bytes(arch, plan.adapters, plan.adapter_rank, layout)
-    activations = memory.activation_bytes(arch, facts, layout)
+    activations = memory.activation_bytes(arch, facts, layout, plan.chunked_prefill)
     context = memory.CONTEXT_BYTES if cluster.accelerator.kind == "gpu" else 0.0
     available = max(usable - weights - activations - context, 0.0)
     reserve = cluster.accelerator.memory_bytes - usable + context

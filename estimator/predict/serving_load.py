@@ -47,7 +47,7 @@ class Load:
         share = np.asarray(active, float) / self.stages(active) / self.plan.layout.attention_replicas
         tokens = self.plan.draft_accepted_tokens
         context = self.prompt + self.output / 2.0
-        return forward_pass(self.arch, tokens, context, np.maximum(share, 1.0), self.plan.cache.bytes)
+        return self._counted(tokens, context, share)
 
     def batch_pass(self, batch: ArrayLike) -> Pass:
         """The prompts of a static batch together, as one stage sees them."""
@@ -59,9 +59,13 @@ class Load:
         return self._prompts(prompts_per_pass(active, self.output, most))
 
     def _prompts(self, count: Floats) -> Pass:
-        share = np.maximum(count / self.plan.layout.attention_replicas, 1.0)
-        cached = np.clip(self.prompt - self.new, 0.0, self.cached)
-        return forward_pass(self.arch, self.new, cached, share, self.plan.cache.bytes)
+        share = count / self.plan.layout.attention_replicas
+        return self._counted(self.new, np.clip(self.prompt - self.new, 0.0, self.cached), share)
+
+    def _counted(self, tokens: ArrayLike, context: ArrayLike, sequences: Floats) -> Pass:
+        replicas = self.plan.layout.attention_replicas
+        cache = self.plan.cache.bytes
+        return forward_pass(self.arch, tokens, context, np.maximum(sequences, 1.0), cache, replicas)
 
 
 def prompts_per_pass(active: ArrayLike, output_tokens: ArrayLike, most: ArrayLike) -> Floats:

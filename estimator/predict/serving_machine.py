@@ -1,6 +1,7 @@
 """From an architecture, a cluster and a plan to the rates one forward pass runs at."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -84,6 +85,7 @@ class ServingPlan:
         return precision(self.kv_precision or ("fp32" if self.weights.compute == "fp32" else "bf16"))
 
 
+@lru_cache(maxsize=4096)
 def machine(arch: Architecture, cluster: Cluster, plan: ServingPlan) -> Machine:
     """The rates of `cluster`'s accelerators under `plan`, as scalars."""
     device, facts = cluster.accelerator, plan.facts
@@ -93,7 +95,7 @@ def machine(arch: Architecture, cluster: Cluster, plan: ServingPlan) -> Machine:
     fused, cache = attention_efficiency(device), decode_attention_efficiency(device)
     narrow_weights = plan.weights.bits <= 8 and compute in SIXTEEN_BIT
     unfused = facts.kernels in ("ggml", "torch") or device.kind == "cpu"
-    short, long = all_reduces(cluster, plan.tp)
+    short, long = all_reduces(cluster, plan.tp, facts.all_reduce == "custom")
     numbers = (
         device.memory_bandwidth_bytes_per_s,
         (device.sms or np.inf) * (device.clock_hz or np.inf) if device.kind == "gpu" else np.inf,
@@ -166,11 +168,11 @@ def shape_slowdown(widths: list[tuple[float, float]], products: GemmEfficiency) 
     return sum(w * s for w, s in zip(work, slow, strict=True)) / sum(work) if work else 1.0
 
 
-def all_reduces(cluster: Cluster, members: int) -> tuple[CollectiveRate, CollectiveRate]:
+def all_reduces(cluster: Cluster, members: int, custom: bool) -> tuple[CollectiveRate, CollectiveRate]:
     """All-reduce of a tensor group for short and long messages: the custom kernel and the library, or the network."""
     found = collective_efficiency(cluster.accelerator)
     if members <= max(found.domain, cluster.per_node):
-        return found.custom_all_reduce, found.all_reduce
+        return found.custom_all_reduce if custom else found.all_reduce, found.all_reduce
     across = CollectiveRate(
         found.all_reduce.launch_s + found.network_hop_s * cluster.nodes,
         found.all_reduce.hop_s,

@@ -12,7 +12,9 @@ from estimator.records import Accelerator, Architecture, Precision
 
 Floats = NDArray[np.float64]
 
+VISIBLE_SHARE = 0.987  # of a GPU's memory that programs see: 79.2 of 80, 39.5 of 40, 23.6 of 24 GiB in engines' logs
 CONTEXT_BYTES = 0.6e9  # driver context, workspace and graphs of one process on an accelerator
+SOC_SHARE = 0.75  # of unified memory that Apple lets its GPU take by default
 LOGIT_SEQUENCES = 256  # sequences whose logits an engine keeps room for
 
 
@@ -55,9 +57,10 @@ def kv_sequence_bytes(arch: Architecture, tokens: ArrayLike, cache: Precision, l
     return transformer.kv_bytes(arch, tokens, cache.bytes) / (kv_members(arch, layout.tp) * layout.pp)
 
 
-def activation_bytes(arch: Architecture, engine: Engine, layout: Layout) -> float:
-    """Largest intermediate tensors of one pass of a full chunk [B]."""
-    tokens = float(min(engine.prefill_chunk, arch.max_context or engine.prefill_chunk))
+def activation_bytes(arch: Architecture, engine: Engine, layout: Layout, chunked: bool = True) -> float:
+    """Largest intermediate tensors of one pass of a full chunk, or of the longest prompt where none is cut [B]."""
+    longest = arch.max_context or engine.prefill_chunk
+    tokens = float(min(engine.prefill_chunk, longest) if chunked else longest)
     wide = max(2 * arch.ffn, transformer.q_width(arch) + 2 * arch.kv_heads * arch.head_dim) / layout.tp
     logits = LOGIT_SEQUENCES * arch.vocab * 4.0 / layout.tp * (arch.kind == "decoder")
     return 2.0 * tokens * (4 * arch.hidden + wide) + 2.0 * logits
@@ -70,4 +73,6 @@ def adapters_bytes(arch: Architecture, adapters: int, rank: int, layout: Layout)
 
 def usable_bytes(device: Accelerator, fraction: float) -> float:
     """What an engine lets itself use of one accelerator [B]; an SoC's GPU may take three quarters of its memory."""
-    return device.memory_bytes * (min(fraction, 0.75) if device.kind == "soc" else fraction)
+    if device.kind == "soc":
+        return device.memory_bytes * min(fraction, SOC_SHARE)
+    return device.memory_bytes * fraction * (VISIBLE_SHARE if device.kind == "gpu" else 1.0)

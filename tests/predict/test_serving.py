@@ -1,0 +1,159 @@
+"""Serving predicted: what must hold for any load, and published runs from their configuration alone."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from estimator.catalog.accelerators import accelerator, cluster_of
+from estimator.catalog.models import architecture
+from estimator.errors import InvalidInput
+from estimator.predict.serving import (
+    ServingPlan,
+    Traffic,
+    decode_step_s,
+    embedding_sequences_per_s,
+    interval,
+    prefill_s,
+    rerank_s,
+    serving,
+)
+
+DEVICES = ("a100", "h100", "rtx-4090", "mi300x", "apple-m2-ultra", "cpu-epyc-9554", "l4", "rx-7900-xtx")
+LLMS = ("llama-3.1-8b", "qwen3-30b-a3b", "mistral-7b-v0.1", "gpt-oss-20b", "deepseek-v2-lite")
+PRECISIONS = ("bf16", "awq", "q4_k_m", "fp8")
+ENGINES = ("vllm", "sglang", "tensorrt-llm", "llama.cpp", "hf", "my-own")
+FIELDS = (
+    "ttft_s",
+    "tpot_s",
+    "tpot_p90_s",
+    "latency_s",
+    "output_tokens_per_s",
+    "total_tokens_per_s",
+    "requests_per_s",
+    "capacity_requests_per_s",
+    "concurrency",
+    "max_concurrency",
+    "replicas",
+    "utilisation",
+    "energy_j_per_token",
+)
+
+setups = st.tuples(
+    st.sampled_from(LLMS), st.sampled_from(DEVICES), st.sampled_from(PRECISIONS), st.sampled_from(ENGINES)
+)
+
+
+def _setup(setup):
+    llm, device, precision, engine = setup
+    return architecture(llm), cluster_of(accelerator(device), 1), ServingPlan(precision, engine=engine)
+
+
+@settings(deadline=None, max_examples=60)
+@given(setups, st.integers(1, 16000), st.integers(1, 4000), st.integers(1, 64))
+def test_a_longer_prompt_is_never_cheaper(setup, prompt, more, batch):
+    arch, cluster, plan = _setup(setup)
+
+    assert prefill_s(arch, cluster, plan, prompt + more, 0, batch) >= prefill_s(arch, cluster, plan, prompt, 0, batch)
+    assert decode_step_s(arch, cluster, plan, prompt + more, batch) >= decode_step_s(arch, cluster, plan, prompt, batch)
+
+
+@settings(deadline=None, max_examples=60)
+@given(setups, st.integers(1, 4000), st.integers(1, 1000), st.integers(1, 200), st.integers(1, 50))
+def test_a_larger_batch_never_lowers_throughput(setup, prompt, output, batch, more):
+    arch, cluster, plan = _setup(setup)
+
+    few = serving(arch, cluster, plan, Traffic(prompt, output, batch=batch))
+    many = serving(arch, cluster, plan, Traffic(prompt, output, batch=batch + more))
+
+    assert many.output_tokens_per_s >= few.output_tokens_per_s * (1 - 1e-9)
+
+
+@settings(deadline=None, max_examples=60)
+@given(setups, st.integers(2, 16000), st.floats(0, 1))
+def test_a_prefix_hit_is_never_slower(setup, prompt, share):
+    arch, cluster, plan = _setup(setup)
+    cached = int(share * (prompt - 1))
+
+    assert prefill_s(arch, cluster, plan, prompt, cached) <= prefill_s(arch, cluster, plan, prompt) * (1 + 1e-9)
+
+
+@settings(deadline=None, max_examples=40)
+@given(setups, st.lists(st.integers(1, 4000), min_size=2, max_size=4))
+def test_arrays_are_scalars_side_by_side(setup, prompts):
+    arch, cluster, plan = _setup(setup)
+    for load in ({"concurrency": 16}, {"requests_per_s": 2.0}, {"batch": 8}, {}):
+        together = serving(arch, cluster, plan, Traffic(np.array(prompts), 200, **load))
+
+        for index, prompt in enumerate(prompts):
+            alone = serving(arch, cluster, plan, Traffic(prompt, 200, **load))
+            for field in FIELDS:
+                many = np.broadcast_to(getattr(together, field), len(prompts))[index]
+                assert many == pytest.approx(float(getattr(alone, field)), rel=1e-12, nan_ok=True), field
+
+
+@settings(deadline=None, max_examples=30)
+@given(setups, st.integers(10, 2000), st.integers(10, 500), st.floats(0.05, 100))
+def test_an_open_loop_serves_what_is_asked_with_enough_replicas(setup, prompt, output, rate):
+    arch, cluster, plan = _setup(setup)
+
+    found = serving(arch, cluster, plan, Traffic(prompt, output, requests_per_s=rate))
+
+    assert float(found.replicas * found.requests_per_s) == pytest.approx(rate, rel=1e-6)
+    assert 0 < float(found.utilisation) <= 0.7 + 1e-9
+    assert found.tpot_p90_s >= found.tpot_s
+    assert np.isfinite(found.ttft_s)
+
+
+@given(st.sampled_from(LLMS))
+def test_more_requests_never_need_fewer_replicas(llm):
+    rates = np.array([0.1, 1.0, 10.0, 100.0])
+
+    found = serving(
+        architecture(llm), cluster_of(accelerator("h100"), 1), ServingPlan(), Traffic(1000, 200, requests_per_s=rates)
+    )
+
+    assert (np.diff(found.replicas) >= 0).all()
+
+
+def test_unmerged_adapters_cost_and_merged_ones_do_not():
+    arch, cluster = architecture("llama-3.1-8b"), cluster_of(accelerator("a100"), 1)
+    merged, one, many = (
+        float(decode_step_s(arch, cluster, ServingPlan(adapters=count), 1000, 32)) for count in (0, 1, 32)
+    )
+
+    assert merged < one < many
+    assert one < 1.3 * merged  # S-LoRA, arXiv:2311.03285 figure 4: one adapter costs little
+
+
+def test_speculation_helps_a_single_stream():
+    arch, cluster = architecture("llama-3.1-70b"), cluster_of(accelerator("h100"), 4)
+    plain = decode_step_s(arch, cluster, ServingPlan(tp=4), 1000)
+    drafted = decode_step_s(arch, cluster, ServingPlan(tp=4, draft_accepted_tokens=2.5), 1000)
+
+    assert drafted < plain
+
+
+def test_encoders_embed_and_rerank():
+    arch, cluster = architecture("bge-base-en-v1.5"), cluster_of(accelerator("a100"), 1)
+    plan = ServingPlan("fp16", engine="text-embeddings-inference")
+
+    small, large = embedding_sequences_per_s(arch, cluster, plan, 256, np.array([1, 64]))
+
+    assert large > 2 * small
+    assert rerank_s(arch, cluster, plan, 20, 200, 100) > rerank_s(arch, cluster, plan, 20, 200, 10)
+
+
+def test_ranges_widen_for_what_was_not_seen():
+    for group in ("decode", "prefill", "offline", "tpot", "ttft", "online", "embedding"):
+        known, unknown = interval(group), interval(group, False, False)
+
+        assert 0 < known[0] < unknown[0]
+        assert 0 < known[1] < unknown[1]
+
+
+def test_two_loads_at_once_are_refused():
+    with pytest.raises(InvalidInput, match="one of"):
+        Traffic(100, 100, concurrency=4, batch=4)
+    with pytest.raises(InvalidInput, match="at least 1"):
+        ServingPlan(tp=0)

@@ -1,0 +1,145 @@
+"""Inference cases: every published run is predicted from its configuration, measurements are never looked at."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from estimator.catalog.accelerators import accelerator, cluster_of
+from estimator.catalog.cases import published
+from estimator.catalog.engines import serving_fit, serving_inputs_hash
+from estimator.catalog.models import architecture
+from estimator.predict.serving import ServingPlan, Traffic, serving
+from estimator.validation.inference import predict_cases
+
+BASE = {
+    "id": "x",
+    "source": "someone",
+    "model": "llama-3.1-8b",
+    "gpu": "h100-sxm",
+    "engine": "vllm",
+    "weight_precision": "fp8",
+    "input_len": "1000",
+    "output_len": "200",
+    "batch_or_concurrency": "16",
+}
+
+
+@pytest.fixture(scope="module")
+def rows():
+    with published("inference").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def predictions(rows):
+    return predict_cases(rows)
+
+
+def test_nearly_every_published_run_is_predicted(rows, predictions):
+    done = [case.status == "ok" for case in predictions]
+
+    assert np.mean(done) >= 0.97
+    predicted = {row["gpu"] for row, ok in zip(rows, done, strict=True) if ok}
+    assert predicted == {row["gpu"] for row in rows}
+
+
+def test_ranges_hold_the_prediction_and_fitted_sources_have_a_left_out_one(predictions):
+    for case in predictions:
+        assert case.low < case.predicted < case.high
+        assert case.fitted == (case.source in serving_fit()["seen"]["sources"])
+    unfolded = [case.id for case in predictions if case.fitted and case.predicted_loso is None]
+    assert len(unfolded) < 0.05 * len(predictions)  # flagged rows of a pair that no unflagged row shares
+
+
+def test_left_out_ranges_cover_about_eighty_percent(rows, predictions):
+    inside = [
+        case.low <= float(row["value"]) * case.predicted / case.predicted_loso <= case.high
+        for row, case in zip(rows, predictions, strict=True)
+        if not row["flag"] and case.predicted_loso is not None
+    ]
+
+    assert 0.7 <= np.mean(inside) <= 0.93
+
+
+def test_measurements_are_not_looked_at(rows, predictions):
+    sample = rows[::97]
+    blind = [{key: text for key, text in row.items() if key not in ("value", "flag", "notes")} for row in sample]
+
+    assert [case.predicted for case in predict_cases(blind)] == [case.predicted for case in predictions[::97]]
+
+
+@pytest.mark.parametrize(
+    ("metric", "field", "scale"),
+    [
+        ("ttft_ms", "ttft_s", 1e3),
+        ("tpot_ms", "tpot_s", 1e3),
+    ],
+)
+def test_a_case_and_a_call_agree(metric, field, scale):
+    (case,) = predict_cases([BASE | {"metric": metric}])
+    found = serving(
+        architecture("llama-3.1-8b"),
+        cluster_of(accelerator("h100"), 1),
+        ServingPlan("fp8"),
+        Traffic(1000, 200, concurrency=16),
+    )
+
+    assert case.predicted == pytest.approx(scale * float(getattr(found, field)), rel=1e-12)
+
+
+def test_a_static_batch_and_a_call_agree():
+    row = BASE | {"metric": "output_tokens_per_s_total", "task": "offline_throughput", "engine": "hf"}
+    (case,) = predict_cases([row])
+    plan = ServingPlan("fp8", engine="hf")
+    found = serving(
+        architecture("llama-3.1-8b"), cluster_of(accelerator("h100"), 1), plan, Traffic(1000, 200, batch=16)
+    )
+
+    assert case.predicted == pytest.approx(float(found.output_tokens_per_s), rel=1e-12)
+
+
+@pytest.mark.parametrize("missing", ["engine", "weight_precision", "input_len", "output_len", "batch_or_concurrency"])
+def test_columns_may_be_missing(missing):
+    row = {key: text for key, text in BASE.items() if key != missing} | {"metric": "decode_tokens_per_s_per_user"}
+
+    (case,) = predict_cases([row])
+
+    assert case.status == "ok"
+    assert case.predicted > 0
+
+
+def test_what_is_unknown_is_predicted_with_a_wider_range():
+    known, unknown = predict_cases([BASE | {"metric": "tpot_ms"}, BASE | {"metric": "tpot_ms", "engine": "my-own"}])
+
+    assert unknown.status == "ok"
+    assert unknown.high / unknown.low > known.high / known.low
+
+
+def test_a_run_that_cannot_fit_is_predicted_and_says_so():
+    (case,) = predict_cases([BASE | {"metric": "tpot_ms", "model": "llama-3.1-405b", "batch_or_concurrency": "1"}])
+
+    assert case.status == "ok"
+    assert case.fits is False
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"gpu": "h1000x"}, "unknown accelerator"),
+        ({"gpu": ""}, "no 'gpu'"),
+        ({"model": "no-such-llm"}, "shape is not stated"),
+        ({"weight_precision": "fast"}, "unknown precision"),
+        ({"input_len": "long"}, "must be a number"),
+        ({"metric": "happiness"}, "happiness"),
+    ],
+)
+def test_what_cannot_be_predicted_says_what_is_missing(change, reason):
+    (case,) = predict_cases([BASE | {"metric": "tpot_ms"} | change])
+
+    assert case.status == "unsupported"
+    assert reason in case.reason
+
+
+def test_the_fit_is_of_the_data_that_ship():
+    assert serving_fit()["inputs"] == serving_inputs_hash(), "stale: run python benchmarks/fit_serving.py"
