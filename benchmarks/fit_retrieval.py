@@ -8,7 +8,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +15,7 @@ from tabulate import tabulate
 
 from estimator.catalog.cases import file_hash, published, read_cases
 from estimator.catalog.files import rows
-from estimator.catalog.retrieval import fit_file, retrieval_fit
+from estimator.catalog.retrieval import fit_file
 from estimator.errors import EstimatorError
 from estimator.fitting.retrieval import GraphTimes, fit_rates, left_out_errors
 from estimator.formulas.retrieval import SearchRates, ivf_search_s
@@ -178,6 +177,11 @@ def resident_ratios(every: Sequence[Case]) -> dict[str, float]:
     return {index: float(np.median(values)) for index, values in sorted(ratios.items())}
 
 
+def resident_without(ratios: Mapping[str, float], left_out: str) -> float:
+    """Median over the kinds of index, one left out."""
+    return round(float(np.median([ratio for index, ratio in ratios.items() if index != left_out])), 4)
+
+
 def operating_point() -> dict[str, float]:
     """Share of neighbours missed at ef, 1 - recall = a ef^-p, over all published graphs searched for ten results."""
     points = []
@@ -210,7 +214,7 @@ class Part:
     """One group of timings: its constants, those without each fold, and errors in the fit and left out."""
 
     rates: SearchRates
-    folds: dict[str, SearchRates]
+    folds: dict[str, dict[str, SearchRates]]  # by source, by what is left out of it
     times: GraphTimes
     errors: Floats
     left_out: Floats
@@ -231,7 +235,7 @@ def fit_server(every: Sequence[Case]) -> Part:
 
     left_out, folds = left_out_errors(times, [case.grid for case in chosen], fit)
     rates = fit(times)
-    return Part(rates, folds, times, times.log_errors(rates), left_out)
+    return Part(rates, {"weaviate": folds}, times, times.log_errors(rates), left_out)
 
 
 def fit_library(every: Sequence[Case], server: SearchRates) -> Part:
@@ -253,7 +257,7 @@ def fit_library(every: Sequence[Case], server: SearchRates) -> Part:
     both = fit_rates(GraphTimes.of([*own, *cases_used * (len(own) // len(cases_used))]), start, spread)
     published = np.arange(len(times.k)) >= len(own)
     left_out = np.where(published, times.log_errors(own_only), times.log_errors(cases_only))
-    return Part(both, {"big-ann": own_only}, times, times.log_errors(both), left_out)
+    return Part(both, {"big-ann": {"all": own_only}}, times, times.log_errors(both), left_out)
 
 
 def constants() -> tuple[dict[str, object], dict[str, Part]]:
@@ -270,6 +274,7 @@ def constants() -> tuple[dict[str, object], dict[str, Part]]:
         "fitted_to": {"retrieval.csv": file_hash(published("retrieval")), MEASURED.name: file_hash(MEASURED)},
         "groups": {name: stored(part, shared) for name, part in parts.items()},
         "resident_factor": round(float(np.median(list(ratios.values()))), 4),
+        "resident_folds": {"big-ann": {index: resident_without(ratios, index) for index in ratios}},
         "operating_point": operating_point(),
         "interval": intervals(parts, memory_errors(every, ratios)),
     }
@@ -278,7 +283,10 @@ def constants() -> tuple[dict[str, object], dict[str, Part]]:
 
 def stored(part: Part, shared: Mapping[str, float]) -> dict[str, object]:
     """A group as it is written."""
-    folds = {name: rounded(replace(rates, **shared)) for name, rates in part.folds.items()}
+    folds = {
+        source: {name: rounded(replace(rates, **shared)) for name, rates in left_out.items()}
+        for source, left_out in part.folds.items()
+    }
     return {"clock_hz": CLOCK_HZ, "rates": rounded(replace(part.rates, **shared)), "folds": folds}
 
 
@@ -292,10 +300,8 @@ def memory_errors(every: Sequence[Case], ratios: Mapping[str, float]) -> Floats:
     errors = []
     for case in every:
         if case.metric == "memory_gb":
-            others = [ratio for index, ratio in ratios.items() if index != case.run.plan.index]
-            predicted = float(process_memory_bytes(case.run.plan, case.run.machine))
-            if case.run.plan.index != "diskann":
-                predicted *= float(np.median(others)) / retrieval_fit()["resident_factor"]
+            without = resident_without(ratios, case.run.plan.index)
+            predicted = float(process_memory_bytes(case.run.plan, case.run.machine, without))
             errors.append(np.log(predicted / (case.value * 1e9)))
     return np.array(errors)
 

@@ -127,23 +127,30 @@ def pgvector_hnsw_bytes(n: ArrayLike, vector_bytes: ArrayLike, m: ArrayLike) -> 
     n, vector_bytes, m = floats(n, vector_bytes, m)
     element = _aligned(72 + 8 + vector_bytes) + 4
     neighbours = _aligned(4 + 6 * m * (2 + 1 / np.maximum(m - 1, 1))) + 4
-    rows_per_page = np.floor((PAGE_BYTES - 32) / (element + neighbours))
-    return n * PAGE_BYTES / np.maximum(rows_per_page, 1)
+    return n * _page_share(element + neighbours)
 
 
 def pgvector_table_bytes(n: ArrayLike, vector_bytes: ArrayLike, other_bytes: ArrayLike = 0.0) -> Floats:
-    """Heap rows of a pgvector table [B]: 24 B tuple header, 4 B line pointer, an 8 B id, the vector and its 8 B header.
+    """Table of ids and vectors in PostgreSQL [B]: 24 B header, 8 B id, the vector with 8 B of its own, 4 B pointer.
 
-    Vectors above about 2 kB move out of the row (TOAST), in pieces of 1,996 B of 36 B overhead each.
+    Vectors above about 2 kB move out of the row (TOAST), in pieces of 1,996 B with 36 B of header and 4 B of pointer
+    each. A page of 8 KiB holds whole rows, or the pieces of whole vectors.
     Source: pgvector README ("vector: 4 * dimensions + 8 bytes"); PostgreSQL manual, sections 65.2 and 65.6.
 
-    >>> float(pgvector_table_bytes(1e6, 4 * 384)) / 1e9
-    1.58
+    >>> round(float(pgvector_table_bytes(900_000, 4 * 1536)) / 2**30, 1)  # stated as 7 GB: supabase.com pgvector-0-7-0
+    6.9
     """
     n, vector_bytes, other_bytes = floats(n, vector_bytes, other_bytes)
     stored = vector_bytes + 8
-    moved_out = np.where(stored > 2000, 18 + 40 * np.ceil(stored / 1996), 0.0)
-    return n * (24 + 4 + 8 + stored + moved_out + other_bytes)
+    outside = stored + 40 * np.ceil(stored / 1996)
+    moved = stored > 2000
+    row = _aligned(24 + 8 + np.where(moved, 18, stored) + other_bytes) + 4
+    return n * (_page_share(row) + np.where(moved, _page_share(outside), 0.0))
+
+
+def _page_share(size: Floats) -> Floats:
+    """What a tuple takes of its page, with the room it leaves unused [B]."""
+    return PAGE_BYTES / np.maximum(np.floor((PAGE_BYTES - 32) / size), 1) * np.maximum(size / PAGE_BYTES, 1)
 
 
 def _aligned(size: Floats, to: float = 8.0) -> Floats:
@@ -197,10 +204,10 @@ class SearchRates:
 
 
 def graph_visits(n: ArrayLike, m: ArrayLike, ef: ArrayLike, rates: SearchRates) -> Floats:
-    """Vectors compared by one search of a graph [1]: v = visits (ef + descent)^a M^b (log2 n / 20)^c, then v n / (v + n).
+    """Vectors compared by one search of a graph [1]: v n / (v + n), v = visits (ef + descent)^a M^b (log2 n / 20)^c.
 
-    Logarithmic growth is the claim of arXiv:1603.09320 section 4.2; the powers are fitted. The last step says that
-    a search that would compare as many as there are meets the same ones again.
+    Logarithmic growth is the claim of arXiv:1603.09320 section 4.2; the powers are fitted. The quotient says
+    that a search that would compare as many as there are meets the same ones again.
     """
     n, m, ef = floats(n, m, ef)
     size = np.log2(np.maximum(n, 2)) / REFERENCE_LOG2

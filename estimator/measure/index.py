@@ -155,7 +155,7 @@ def _faiss(dim: int, m: int, ef_construction: int) -> Searches:
 
 def _usearch(dim: int, m: int, ef_construction: int) -> Searches:
     usearch = _library("usearch.index", "usearch")
-    index = usearch.Index(ndim=dim, metric="l2sq", connectivity=m, expansion_add=ef_construction)
+    index = usearch.Index(ndim=dim, metric="l2sq", dtype="f32", connectivity=m, expansion_add=ef_construction)
 
     def search(queries: Vectors, ef: int, k: int) -> Any:
         index.expansion_search = ef

@@ -5,26 +5,32 @@ row states neither ef nor a search list, recall is the operating point it was tu
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from estimator.catalog.retrieval import Host, default, host, retrieval_fit
-from estimator.errors import InvalidInput
+from estimator.errors import EstimatorError, InvalidInput, clipped
+from estimator.formulas.retrieval import SearchRates
 from estimator.predict.retrieval import (
     LIBRARIES,
     SERVERS,
     IndexPlan,
+    at_speed,
     build_s,
+    group,
+    interval,
     process_memory_bytes,
     queries_per_s,
     query_s,
 )
+from estimator.validation.report import CasePrediction
 
 Row = Mapping[str, str]
 METRICS = {"memory_gb": "memory", "build_s": "build", "qps": "query", "latency_ms": "query"}
+UNITS = {"memory_gb": "GB", "build_s": "s", "qps": "1/s", "latency_ms": "ms"}
 ENGINE_WORDS = {"zilliz": "milvus", "elastic": "elasticsearch", "pgvec": "pgvector", "vamana": "diskann"}
 SPARSE_DIM = 10_000  # no embedding model makes dense vectors this wide
 FILTERED = re.compile(r"filter|mt_threshold|threshold_1|selector")
@@ -149,16 +155,73 @@ def _tuned(plan: IndexPlan, row: Row) -> IndexPlan:
     return replace(plan, ef=ef, search_list=ef)
 
 
-def predict(run: Run, metric: str) -> float:
-    """The run's metric, in its unit. Raises EstimatorError for a metric or a search that is not modelled."""
-    if metric not in METRICS:
-        raise InvalidInput(f"no retrieval metric is called {metric!r}; known are {', '.join(METRICS)}")
+def predict(run: Run, metric: str, resident: float | None = None) -> float:
+    """The run's metric, in its unit. Raises InvalidInput for a metric or a search that is not modelled."""
     if metric == "memory_gb":
-        return float(process_memory_bytes(run.plan, run.machine)) / 1e9
+        return float(process_memory_bytes(run.plan, run.machine, resident)) / 1e9
     if run.filtered or run.plan.nonzeros is not None:
         raise InvalidInput("times of filtered and of sparse searches are not modelled")
+    if run.assumed:
+        raise InvalidInput("how fast this kind of graph is built and searched is not known, only its size")
     if metric == "build_s":
         return float(build_s(run.plan, run.machine))
-    return (
-        float(queries_per_s(run.plan, run.machine)) if metric == "qps" else 1e3 * float(query_s(run.plan, run.machine))
+    if metric == "qps":
+        return float(queries_per_s(run.plan, run.machine))
+    return 1e3 * float(query_s(run.plan, run.machine))
+
+
+def predict_cases(rows: Iterable[Row]) -> list[CasePrediction]:
+    """A prediction for every row, or why there is none."""
+    return [_predicted(row) for row in rows]
+
+
+def _predicted(row: Row) -> CasePrediction:
+    metric = row.get("metric", "")
+    empty = CasePrediction(
+        row.get("id", ""), row.get("source", ""), metric, UNITS.get(metric, ""), None, None, None, "unsupported"
     )
+    try:
+        if metric not in METRICS:
+            raise InvalidInput(f"no retrieval metric is called {clipped(metric)}; known are {', '.join(METRICS)}")
+        run = read_run(row)
+        value = predict(run, metric)
+        left_out = _left_out(run, row.get("source", ""), metric)
+    except EstimatorError as error:
+        return replace(empty, reason=str(error))
+    low, high = interval(METRICS[metric], run.plan, run.machine)
+    if metric == "qps":
+        low, high = 1 / high, 1 / low
+    return replace(
+        empty,
+        predicted=value,
+        low=low * value,
+        high=high * value,
+        status="ok",
+        reason=run.machine.note,
+        fits=_fits(run),
+        fitted=left_out is not None,
+        predicted_loso=left_out,
+    )
+
+
+def _fits(run: Run) -> bool | None:
+    """Whether the machine has the memory; unknown where it is not stated."""
+    if run.machine.memory_bytes is None:
+        return None
+    return bool(process_memory_bytes(run.plan, run.machine) <= run.machine.memory_bytes)
+
+
+def _left_out(run: Run, source: str, metric: str) -> float | None:
+    """The prediction by constants fitted without this run; `None` if its source was not fitted to."""
+    fit = retrieval_fit()
+    if metric == "memory_gb":
+        without = fit["resident_folds"].get(source, {}).get(run.plan.index)
+        return None if without is None else predict(run, metric, resident=without)
+    folds = fit["groups"][group(run.plan)]["folds"].get(source, {})
+    grid = f"{float(run.plan.n):.0f}x{float(run.plan.d):.0f}"
+    rates = folds.get(grid) or folds.get("all")
+    if rates is None or metric not in ("qps", "latency_ms", "build_s"):
+        return None
+    speed = run.machine.clock_hz / fit["groups"][group(run.plan)]["clock_hz"]
+    machine = replace(run.machine, rates=at_speed(SearchRates(**rates), speed))
+    return predict(replace(run, machine=machine), metric)
