@@ -1,0 +1,1 @@
+"""From estimates to a decision: break-even, combinations, inverse questions, recommendation."""

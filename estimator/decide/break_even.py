@@ -1,0 +1,186 @@
+"""At which volume one way becomes cheaper than another: exact crossing points of what estimates come to.
+
+An estimate's budget lines say how its total depends on the volume: fixed lines, lines that grow with it, and whole
+replicas. The curve of an estimate at its own volume is its total, to the last digit.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from estimator.errors import InvalidInput
+from estimator.formulas import money
+from estimator.formulas.break_even import Cost, cheaper_from, crossings, owning_hours
+from estimator.pricing import Price, usd_per_hour
+from estimator.quantities import ONE_AT_A_TIME, Design, Floats, Quantity, computed, given
+from estimator.records import Accelerator
+from estimator.results import Estimate, Line
+
+IN_USE, IDLE, RESERVE = "serving accelerators, in use", "serving accelerators, idle", "contingency"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Curve:
+    """Total over the horizon as a function of the requests of the first month, in every scenario of an estimate."""
+
+    title: str
+    total: Quantity
+    requests: Quantity
+    costs: tuple[Cost, ...]
+
+    @property
+    def expected(self) -> Cost:
+        """The cost as expected."""
+        return self.costs[0]
+
+    def at(self, volume: Any) -> Floats:
+        """Expected total at one or many volumes [USD]."""
+        return self.expected.at(volume)
+
+    def ranged(self, volume: float) -> Quantity:
+        """Total at one volume with its range [USD]; the volume itself is given, so it adds nothing to the range."""
+        column = [float(cost.at(volume)) for cost in self.costs]
+        return computed(f"{self.title} at {volume:,.0f} requests", "USD", column, None, total=self.total)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BreakEven:
+    """Where b's total over the horizon passes a's. Volumes are requests of the first month [1/month].
+
+    crossings: every volume, as expected, at which the cheaper one changes; none where there is none
+    cheaper_from: from there on b stays cheaper, with range; unknown when it never does
+    """
+
+    a: str
+    b: str
+    crossings: tuple[float, ...]
+    cheaper_from: Quantity
+    volume: float
+    cheaper_now: str
+
+    @property
+    def exists(self) -> bool:
+        """Whether b is ever cheaper for good."""
+        return self.cheaper_from.known
+
+    def __str__(self) -> str:
+        if not self.exists:
+            return f"{self.b} never becomes cheaper than {self.a} by volume."
+        value, (low, high) = self.cheaper_from.value, self.cheaper_from.interval()
+        if value <= 1:
+            return f"{self.b} is cheaper than {self.a} at any volume."
+        spread = f"{max(low, 0):,.0f} to {'never' if np.isinf(high) else f'{high:,.0f}'}"
+        return f"{self.b} is cheaper than {self.a} from {value:,.0f} requests a month (80 %: {spread})."
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data; a range that reaches to never has no high end."""
+        low, high = self.cheaper_from.interval()
+        ends = {"low": low, "high": high if np.isfinite(high) else None}
+        found = {"value": self.cheaper_from.value, **ends} if self.exists else None
+        return {
+            "a": self.a,
+            "b": self.b,
+            "crossings": list(self.crossings),
+            "cheaper_from": found,
+            "volume": self.volume,
+            "cheaper_now": self.cheaper_now,
+        }
+
+
+def curve(estimate: Estimate) -> Curve:
+    """How an estimate's total depends on the volume. Raises InvalidInput when a cost is unknown."""
+    if not estimate.total_usd.known:
+        raise InvalidInput(f"the cost of {estimate.title} is unknown: give --price-per-hour")
+    lines = {line.item: line for line in estimate.lines if line.item in (IN_USE, IDLE)}
+    rest = [line for line in estimate.lines if line.item not in (IN_USE, IDLE, RESERVE)]
+    inputs = leaves(estimate.total_usd)
+    requests, share = inputs["requests per month"], 1 + inputs["contingency"].column
+    stairs = IDLE in lines
+    fixed = _added(rest, "fixed", share)
+    variable = _added([*rest, *([] if stairs or IN_USE not in lines else [lines[IN_USE]])], "variable", share)
+    columns = {"fixed": fixed, "slope": variable / requests.column}
+    if stairs:
+        columns |= _replicas(lines[IDLE], requests, share)
+    columns |= {"growth": inputs["growth per month"].column, "months": inputs["horizon months"].column.astype(int)}
+    width = len(requests.column)
+    spread = {name: np.broadcast_to(column, (width,)) for name, column in columns.items()}
+    rows = [{name: column[row].item() for name, column in spread.items()} for row in range(width)]
+    return Curve(estimate.title, estimate.total_usd, requests, tuple(Cost(**row) for row in rows))
+
+
+def leaves(quantity: Quantity) -> Mapping[str, Quantity]:
+    """What a figure rests on, by name."""
+    return {node.name: node for node in quantity.walk()}
+
+
+def _added(lines: list[Line], cost_type: str, share: Floats) -> Floats:
+    chosen = [line.horizon_usd.column for line in lines if line.cost_type == cost_type]
+    return np.asarray(sum(chosen, np.zeros(1)) * share)
+
+
+def _replicas(idle: Line, requests: Quantity, share: Floats) -> dict[str, Floats]:
+    """What a replica costs a month, and how many of the user's requests it carries."""
+    on = idle.quantity.inputs["always_on_s"].inputs
+    load = on["replicas"].inputs
+    usable = load["capacity_requests_per_s"].column * load["target_utilisation"].column
+    one = money.machine_usd(money.always_on_s(1.0, on["accelerators"].column), idle.unit_price.column)
+    return {
+        "usd_per_replica": one * share,
+        "carried": requests.column * usable / load["peak_requests_per_s"].column,
+    }
+
+
+def break_even(a: Estimate, b: Estimate) -> BreakEven:
+    """From which volume b costs less over the horizon than a: fine-tuning against few-shot prompts, own against API.
+
+    Replicas are whole, so there can be several crossings; all are exact.
+
+    >>> from estimator import estimate
+    >>> own = estimate("prompt", model="8b", gpu="h100", requests_per_month=1e5)
+    >>> hosted = estimate("prompt", api="openai:gpt-4o-mini", requests_per_month=1e5)
+    >>> break_even(hosted, own).cheaper_now == "Prompt engineering"
+    True
+    """
+    first, second = curve(a), curve(b)
+    column = [max(cheaper_from(x, y), 1.0) for x, y in zip(first.costs, second.costs, strict=True)]
+    found = np.array(column)
+    if np.isinf(found[0]):
+        found = np.full(len(found), np.nan)
+    name = f"volume from which {b.title} is cheaper than {a.title}"
+    volume = first.requests.value
+    return BreakEven(
+        a.title,
+        b.title,
+        tuple(crossings(first.expected, second.expected)),
+        computed(name, "1/month", found, cheaper_from, a=first.total, b=second.total),
+        volume,
+        b.title if second.at(volume) < first.at(volume) else a.title,
+    )
+
+
+def owning(device: Accelerator, purchase_usd: float, rent: Price | None = None, **owned: Any) -> Quantity:
+    """Hours of use after which owning an accelerator beats renting it [h]; unknown where it never does.
+
+    owned: years and electricity, as of Price. Divide by 730 for months around the clock.
+
+    >>> from estimator.catalog.accelerators import accelerator
+    >>> hours = owning(accelerator("h100"), 30_000, Price(per_hour=2.5))
+    >>> 12_000 < hours.value < 14_000
+    True
+    """
+    design: Design = ONE_AT_A_TIME
+    renting = usd_per_hour(device, rent or Price(), design)
+    running = usd_per_hour(device, Price(purchase=0.0, **owned), design)
+    paid = given("purchase price", purchase_usd, "USD", design=design)
+    column = owning_hours(paid.column, renting.column, running.column)
+    return computed(
+        "hours of use that repay owning",
+        "h",
+        column,
+        owning_hours,
+        purchase_usd=paid,
+        rent_usd_per_hour=renting,
+        running_usd_per_hour=running,
+    )
