@@ -55,7 +55,7 @@ def estimate(
     if stage not in STAGES:
         raise UnknownName("stage", stage, STAGES, f"Stages are {', '.join(STAGES)}.")
     question = ask(model, gpu, api, gpus, price, scenario_file, design, inputs)
-    return _answer(stage, question)
+    return answered(stage, question)
 
 
 def compare(
@@ -155,9 +155,10 @@ def _fact_quantity(name: str, found: Any, factor: str, design: Design) -> Quanti
     )
 
 
-def _answer(stage: str, question: Question) -> Estimate:
-    answered: Estimate = import_module(f"estimator.stages.{stage}").estimate(question)
-    return answered
+def answered(stage: str, question: Question) -> Estimate:
+    """What a stage answers to a question; the module of a stage is loaded when it is asked."""
+    found: Estimate = import_module(f"estimator.stages.{stage}").estimate(question)
+    return found
 
 
 def _try(stage: str, question: Question) -> Estimate | Blocked:
@@ -165,7 +166,7 @@ def _try(stage: str, question: Question) -> Estimate | Blocked:
         raise UnknownName("stage", stage, STAGES, f"Stages are {', '.join(STAGES)}.")
     title = approaches()[stage]["title"]
     try:
-        return _answer(stage, question)
+        return answered(stage, question)
     except DoesNotFit as error:
         return Blocked(stage, title, str(error))
     except InvalidInput as error:

@@ -1,6 +1,6 @@
 """Fine-tuning: full, LoRA or QLoRA, supervised or from preferences and rewards; served merged, unmerged or apart."""
 
-from estimator.catalog.prices import ApiPrice, api_names, api_price, fine_tuning_price
+from estimator.catalog.prices import ApiPrice, fine_tuning_price
 from estimator.formulas import alignment, effort, money
 from estimator.formulas.arithmetic import product, quotient, sum_of
 from estimator.predict.training import TrainingPlan
@@ -8,7 +8,7 @@ from estimator.quantities import Quantity, derive, given, total
 from estimator.results import Estimate, Line
 from estimator.stages.answer import Answer, Overhead, answer, calendar
 from estimator.stages.budget import monthly, one_off, people, upkeep
-from estimator.stages.hosted import behind_api
+from estimator.stages.hosted import behind_api, tuned_price
 from estimator.stages.question import Question
 from estimator.stages.service import Service, bare, serve
 from estimator.stages.training import ALONE, Copies, Training, set_up
@@ -159,11 +159,11 @@ def _served(question: Question) -> Service:
 
 def _tuned_api(question: Question, api: ApiPrice, baseline: Service) -> Service:
     """A provider's price for the fine-tuned LLM where it lists one, else that of the LLM itself."""
-    tuned = next((name for name in api_names() if name.startswith(f"{api.provider}:ft:{api.model}")), None)
-    if tuned is None:
+    tuned = tuned_price(api)
+    if tuned is api:
         return baseline
     nothing = question.zero("fixed prefix", "token")
-    return behind_api(question, api_price(tuned), baseline.prompt_tokens, baseline.output_tokens, nothing)
+    return behind_api(question, tuned, baseline.prompt_tokens, baseline.output_tokens, nothing)
 
 
 def _managed(question: Question, tokens: Quantity) -> Estimate:

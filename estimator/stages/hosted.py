@@ -1,7 +1,7 @@
 """Serving behind an API: tokens at list prices, with cache, batch and long-context tiers; no accelerators."""
 
 from estimator.catalog.facts import facts
-from estimator.catalog.prices import ApiPrice
+from estimator.catalog.prices import ApiPrice, api_names, api_price
 from estimator.formulas import money, prompting
 from estimator.quantities import Quantity, derive
 from estimator.stages.budget import monthly
@@ -43,6 +43,12 @@ def behind_api(question: Question, api: ApiPrice, prompt: Quantity, output: Quan
         ),
         break_even_utilisation=_break_even(question, prompt, output, prefix, request),
     )
+
+
+def tuned_price(api: ApiPrice) -> ApiPrice:
+    """The provider's price for the fine-tuned LLM where it lists one, else that of the LLM itself."""
+    tuned = next((name for name in api_names() if name.startswith(f"{api.provider}:ft:{api.model}")), None)
+    return api if tuned is None else api_price(tuned)
 
 
 def input_price(question: Question, api: ApiPrice, prompt: Quantity, prefix: Quantity) -> Quantity:

@@ -1,0 +1,249 @@
+"""Combinations, composed from the stages' own answers: their lines, their hours, their lengths; nothing is priced twice.
+
+A combination serves one kind of request that carries all overheads at once: that one service is computed anew, every
+other figure is the stages' own.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from estimator import api
+from estimator.errors import InvalidInput, UnknownName
+from estimator.formulas import effort, money
+from estimator.formulas.arithmetic import difference, product, sum_of
+from estimator.pricing import Price
+from estimator.quantities import ONE_AT_A_TIME, Design, Quantity, derive, total
+from estimator.results import Estimate, Line
+from estimator.stages.answer import Answer, Overhead, answer
+from estimator.stages.budget import one_off
+from estimator.stages.question import Question
+from estimator.stages.service import Service, bare, serve
+
+COMBINATIONS = ("prompt+rag", "finetune+rag", "distil", "corpus-in-prompt")
+SERVING = (
+    *("serving accelerators, in use", "serving accelerators, idle"),
+    *("API input tokens", "API output tokens", "base LLM beside"),
+)
+RETRIEVAL = "query embedding and rerank"
+
+
+def combine(
+    name: str,
+    *,
+    model: str | None = None,
+    gpu: str | None = None,
+    api: str | None = None,
+    gpus: int | None = None,
+    price: Price | float | None = None,
+    scenario_file: str | None = None,
+    design: Design = ONE_AT_A_TIME,
+    **inputs: Any,
+) -> Estimate:
+    """What a combination needs and costs: prompt+rag, finetune+rag, distil or corpus-in-prompt.
+
+    Arguments as for `estimate`. distil trains the input `student` on the LLM's answers and serves the student.
+
+    >>> both = combine("prompt+rag", model="7b", gpu="a100")
+    >>> both.extra_prompt_tokens.value  # 1,500 of instructions and examples, 2,200 of passages and how to use them
+    3700.0
+    """
+    asked = {"model": model, "gpu": gpu, "api": api, "gpus": gpus, "price": price, "scenario_file": scenario_file}
+    return composed(name, {**asked, "design": design, **inputs})
+
+
+def composed(name: str, asked: dict[str, Any]) -> Estimate:
+    """The same from the arguments of `estimate` as one mapping."""
+    if name not in COMBINATIONS:
+        raise UnknownName("combination", name, COMBINATIONS, f"Combinations are {', '.join(COMBINATIONS)}.")
+    if name == "distil":
+        return _distil(asked)
+    if name == "corpus-in-prompt":
+        return _corpus_in_prompt(asked)
+    question = _question(asked)
+    return _together(question, name, [api.answered(stage, question) for stage in name.split("+")])
+
+
+def _question(asked: dict[str, Any]) -> Question:
+    given = ("model", "gpu", "api", "gpus", "price", "scenario_file", "design")
+    inputs = {key: value for key, value in asked.items() if key not in given}
+    fixed = [asked.get(key) for key in given[:-1]]
+    return api.ask(*fixed, asked.get("design", ONE_AT_A_TIME), inputs)
+
+
+def _together(question: Question, name: str, parts: Sequence[Estimate]) -> Estimate:
+    """One answer with the work of all parts and one service for requests that carry all their overheads."""
+    baseline, service = bare(question), _service(question, parts)
+    retrieval = {part.stage: part.details for part in parts}.get("rag", {})
+    times = {key: retrieval[key] for key in ("query_embedding_s", "search_s", "rerank_s") if key in retrieval}
+    usd = next((line.unit_price for part in parts for line in part.lines if line.item == RETRIEVAL), None)
+    return answer(
+        question,
+        Answer(
+            name,
+            lines=[*_work(parts, service), *service.lines, *_beside(parts)],
+            people_hours=_sum("people's hours", "h", [part.people_hours for part in parts]),
+            calendar_s=_sum("calendar time", "s", [part.calendar_s for part in parts]),
+            accelerator_s=_sum("work on accelerators", "s", [part.accelerator_s for part in parts]),
+            flop=_sum("work", "FLOP", [part.flop for part in parts]),
+            overhead=Overhead(service, baseline, total("retrieval", "s", times) if times else None, usd),
+            **_training(parts),
+            details={
+                **{key: value for part in parts for key, value in part.details.items()},
+                "replicas": service.replicas,
+            },
+            warnings=tuple(warning for part in parts for warning in part.warnings),
+        ),
+    )
+
+
+def _service(question: Question, parts: Sequence[Estimate]) -> Service:
+    """Requests as long as the bare one and all that the parts add; the fixed starts are one prefix."""
+    baseline = bare(question)
+    tuned = "finetune" in {part.stage for part in parts}
+    prompt = _sum("prompt", "token", [baseline.prompt_tokens, *(part.extra_prompt_tokens for part in parts)])
+    output = baseline.output_tokens
+    if any(part.stage == "prompt" for part in parts):
+        output = derive("output", "token", product, tokens=output, growth=question.amount("output_growth"))
+    question.check_context(prompt, output, "fewer examples, fewer or shorter chunks")
+    return serve(
+        _tuned(question) if tuned else question, prompt, output, _prefix(question, parts), _adapters(question, tuned)
+    )
+
+
+def _prefix(question: Question, parts: Sequence[Estimate]) -> Quantity:
+    fixed = [part.details["fixed_prefix_tokens"] for part in parts if "fixed_prefix_tokens" in part.details]
+    fixed += [question.amount("rag_instruction_tokens") for part in parts if part.stage == "rag"]
+    return _sum("fixed prefix", "token", fixed)
+
+
+def _adapters(question: Question, tuned: bool) -> int:
+    unmerged = question.scenario.word("deployment") == "unmerged" and question.scenario.word("method") != "full"
+    return int(tuned and unmerged and question.api is None)
+
+
+def _tuned(question: Question) -> Question:
+    """The question at the provider's price for the fine-tuned LLM, where it lists one."""
+    if question.api is None:
+        return question
+    from estimator.stages.hosted import tuned_price
+
+    return replace(question, api=tuned_price(question.api))
+
+
+def _work(parts: Iterable[Estimate], service: Service) -> list[Line]:
+    """All lines but serving and reserve; evaluation runs at the price of the request that is now served."""
+    lines = [line for part in parts for line in part.lines if line.item not in (*SERVING, "contingency")]
+    return [
+        one_off(line.item, line.driver, line.quantity, service.usd_per_request)
+        if line.item == "evaluation runs"
+        else line
+        for line in lines
+    ]
+
+
+def _beside(parts: Iterable[Estimate]) -> list[Line]:
+    return [line for part in parts for line in part.lines if line.item == "base LLM beside"]
+
+
+def _training(parts: Sequence[Estimate]) -> dict[str, Any]:
+    """Data of all parts together; the accelerators and the layout of the part that trains."""
+    found: dict[str, Any] = {
+        "data_tokens": _sum("tokens", "token", [part.data_tokens for part in parts]),
+        "data_samples": _sum("samples", "1", [part.data_samples for part in parts]),
+        "data_bytes": _sum("data", "B", [part.data_bytes for part in parts]),
+    }
+    for part in parts:
+        if part.accelerators.value:
+            names = ("accelerators", "layout", "training_s", "peak_memory_bytes")
+            found |= {name: getattr(part, name) for name in names}
+    return found
+
+
+def _sum(name: str, unit: str, figures: Sequence[Quantity]) -> Quantity:
+    return derive(name, unit, sum_of, **{f"part_{index}": figure for index, figure in enumerate(figures)})
+
+
+def _corpus_in_prompt(asked: dict[str, Any]) -> Estimate:
+    """The prompt stage with the whole corpus beside the instructions, and no examples."""
+    question = _question(asked)
+    corpus = api.answered("rag", question).data_tokens
+    fixed = question.amount("rag_instruction_tokens").value
+    low, high = corpus.interval()
+    span = (low + fixed, corpus.value + fixed, high + fixed)
+    found = api.estimate("prompt", **{**asked, "examples": 0, "instruction_tokens": span})
+    return _retitled(question, found, "corpus-in-prompt")
+
+
+def _retitled(question: Question, found: Estimate, name: str) -> Estimate:
+    from estimator.stages.answer import approaches, evidence
+
+    words = approaches()[name]
+    texts = {key: words[key] for key in ("title", "complexity", "best_for")}
+    lists = {key: tuple(words[key]) for key in ("advantages", "considerations")}
+    return replace(found, stage=name, **texts, **lists, evidence=evidence(words["evidence"]))
+
+
+def _distil(asked: dict[str, Any]) -> Estimate:
+    """The student's fine-tuning on answers that the LLM writes and people check a share of, against the bare LLM."""
+    teacher = _question(asked)
+    if asked.get("gpu") is None:
+        raise InvalidInput("distil trains and serves a smaller LLM on your own accelerators: name one with --gpu")
+    name = teacher.scenario.word("student")
+    student = _question({**asked, "model": name, "api": None})
+    if teacher.llm is not None and student.params().value >= teacher.params().value:
+        raise InvalidInput(f"the student {name} must be smaller than {teacher.llm.name}: set student to a smaller LLM")
+    tuned, service, baseline = api.answered("finetune", student), bare(student), bare(teacher)
+    found = _student_answer(student, tuned, service, _labels(student, baseline))
+    return _against(found, service, baseline, teacher)
+
+
+def _labels(student: Question, teacher: Service) -> list[Line]:
+    """The teacher's answers, one a sample, and people who check a share of them; instead of labelling by hand."""
+    samples = student.amount("samples")
+    checked = derive("checked answers", "1", product, samples=samples, share=student.amount("check_share"))
+    minutes = student.amount("label_minutes_per_sample")
+    hours = derive("checking", "h", effort.labelling_hours, samples=checked, minutes_per_sample=minutes)
+    rate = student.amount("label_rate_usd_per_hour")
+    return [
+        one_off("the larger LLM's answers", "samples", samples, teacher.usd_per_request),
+        one_off("checking answers", "samples", hours, rate, money.people_usd),
+    ]
+
+
+def _student_answer(student: Question, tuned: Estimate, service: Service, labels: list[Line]) -> Estimate:
+    by_hand = next(line.quantity for line in tuned.lines if line.item == "labelling")
+    saved = derive("labelling saved", "h", difference, with_it=labels[1].quantity, without=by_hand)
+    hours = derive("people's hours", "h", sum_of, by_hand=tuned.people_hours, saved=saved)
+    weeks = derive(
+        "labelling saved",
+        "s",
+        effort.calendar_s,
+        hours=saved,
+        staff=student.amount("staff"),
+        hours_per_week=student.amount("working_hours_per_week"),
+        machine_s=student.zero("machines", "s"),
+    )
+    kept = [line for line in tuned.lines if line.item not in ("labelling", "contingency")]
+    return answer(
+        student,
+        Answer(
+            "distil",
+            lines=[*kept, *labels],
+            people_hours=hours,
+            calendar_s=derive("calendar time", "s", sum_of, by_hand=tuned.calendar_s, saved=weeks),
+            accelerator_s=tuned.accelerator_s,
+            flop=tuned.flop,
+            overhead=Overhead(service, service),
+            **_training([tuned]),
+            details=dict(tuned.details),
+        ),
+    )
+
+
+def _against(found: Estimate, service: Service, baseline: Service, teacher: Question) -> Estimate:
+    """Per-request figures against the teacher: what a request saves."""
+    from estimator.stages.answer import llm_text, per_request
+
+    changed = per_request(teacher, Overhead(service, baseline))
+    return replace(found, llm=f"{found.llm} taught by {llm_text(teacher)}", **changed)
