@@ -1,4 +1,4 @@
-"""What comes back: an Estimate for one approach, a Comparison of several. Frozen, and able to explain and print itself."""
+"""What comes back: an Estimate for one approach, a Comparison of several. Frozen; they explain and print themselves."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
@@ -192,6 +192,12 @@ class Comparison:
         from estimator.export.rows import comparison_frame
 
         return comparison_frame(self)
+
+    def to_excel(self, path: str, command: str = "") -> None:
+        """A workbook with live formulas; command: how to make it again, for its notes. Needs the extra `excel`."""
+        from estimator.export.workbook import write_workbook
+
+        write_workbook(self, path, command)
 
     def __str__(self) -> str:
         from estimator.export.tables import comparison_table

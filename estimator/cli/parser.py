@@ -52,6 +52,7 @@ def parser() -> Parser:
     _estimate(commands)
     _validate(commands)
     _catalog(commands)
+    _export(commands)
     return top
 
 
@@ -122,6 +123,21 @@ def _catalog(commands: Any) -> None:
     sub.add_argument("--commitment", help="on-demand, spot, reserved-1y or reserved-3y")
     sub.add_argument("--facts", metavar="DIR", help="overlay of your own accelerators, prices and LLMs")
     _output(sub)
+
+
+def _export(commands: Any) -> None:
+    example = "estimator export budget.xlsx --model 7b --gpu a100"
+    sub = _command(commands, "export", "a workbook with live formulas", _lazy("export", "export"), example)
+    sub.add_argument(
+        "file", nargs="?", metavar="FILE", help="what to write: budget.xlsx, or budget.csv for budget lines"
+    )
+    sub.add_argument("--into", metavar="FILE", help="add the sheets to this workbook, or refresh them there")
+    sub.add_argument("--sheet", metavar="NAME", default="Estimate", help="goes before the sheets' names with --into")
+    sub.add_argument("--replace", action="store_true", help="overwrite sheets of the same name that are yours")
+    sub.add_argument("--format", choices=("xlsx", "csv"), help="when the file's name does not tell")
+    sub.add_argument("--fields", metavar="A,B,C", help="columns of the CSV: item, approach, phase, expected, ...")
+    sub.add_argument("--excel", action="store_true", help="CSV with byte-order mark, semicolons and decimal commas")
+    _question(sub)
 
 
 def _question(sub: argparse.ArgumentParser) -> None:

@@ -1,6 +1,8 @@
 """RAG: a knowledge base is embedded and indexed once, then refreshed; requests pay for retrieval and longer prompts."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from estimator.catalog.accelerators import accelerator as named_accelerator
 from estimator.catalog.models import architecture
@@ -133,10 +135,11 @@ def _index(question: Question, chunks: Quantity) -> tuple[Quantity, Quantity, Qu
     cores = question.amount("index_cores")
     plan, machine = index_plan(question, chunks.column), host(f"{cores.value:.0f} vCPU")
     inputs = {"vectors": chunks, "dim": _dim(question)}
+    machine_inputs = {**inputs, "k": question.amount("top_k"), "cores": cores}
 
     def timed(name: str, column: Floats, what: str) -> Quantity:
         down, up = retrieval.interval(what, plan, machine)
-        return off(computed(name, "s", column, retrieval.query_s, **inputs), "retrieval time", down, up)
+        return off(computed(name, "s", column, retrieval.query_s, **machine_inputs), "retrieval time", down, up)
 
     return (
         computed("index in memory", "B", retrieval.index_memory_bytes(plan), retrieval.index_memory_bytes, **inputs),
@@ -165,15 +168,15 @@ def _embedding_on_own(question: Question, encoder: Architecture, device: Acceler
     plan = ServingPlan(weight_precision="fp16", engine=EMBEDDING_ENGINE)
     cluster, chunk = Cluster(device, 1, 1), question.amount("chunk_tokens")
     rate = embedding_sequences_per_s(encoder, cluster, plan, chunk.column, EMBEDDING_BATCH)
-    inputs = {"chunk_tokens": chunk, **_device_facts(question, encoder, device)}
+    facts, asked = _device_facts(question, encoder, device), question.amount("prompt_tokens")
     down, up = error("embedding", encoder, device, EMBEDDING_ENGINE)
 
-    def predicted(name: str, column: Floats) -> Quantity:
-        return off(computed(name, "s", column, embedding_sequences_per_s, **inputs), "embedding time", down, up)
+    def predicted(name: str, column: Floats, formula: Callable[..., Any], tokens: Quantity) -> Quantity:
+        return off(computed(name, "s", column, formula, tokens=tokens, **facts), "embedding time", down, up)
 
-    each = predicted("embedding of a chunk", 1 / rate)
-    question_tokens = question.amount("prompt_tokens").column
-    query = predicted("embedding of a question", prefill_s(encoder, cluster, plan, question_tokens))
+    each = predicted("embedding of a chunk", 1 / rate, embedding_sequences_per_s, chunk)
+    query_s = prefill_s(encoder, cluster, plan, asked.column)
+    query = predicted("embedding of a question", query_s, prefill_s, asked)
     device_s = derive("embedding", "s", product, each=each, chunks=base.chunks)
     price = _price_of(question, device)
     return Embedding(

@@ -1,0 +1,41 @@
+"""The comparison as a workbook with live formulas."""
+
+import tempfile
+from pathlib import Path
+
+from estimator.errors import InvalidInput
+from estimator.export.workbook.book import Book
+from estimator.export.workbook.model import Calculation, Inputs, Monthly, Ranges
+from estimator.export.workbook.report import break_even, budget_lines, notes, sources, summary
+from estimator.results import Comparison
+
+
+def build(comparison: Comparison, target: str, label: str = "", command: str = "") -> Book:
+    """Write all sheets to `target`; label goes before every sheet's name. Raises MissingExtra without XlsxWriter."""
+    book = Book(target, comparison, label, command)
+    if not book.estimates:
+        raise InvalidInput("no approach can be done as asked, so there is nothing to put into a workbook")
+    inputs = Inputs(book)
+    Calculation(book, inputs)
+    ranges = Ranges(book)
+    monthly = Monthly(book, inputs)
+    summary(book, ranges, inputs)
+    break_even(book, ranges, monthly, inputs)
+    budget_lines(book, ranges)
+    sources(book)
+    notes(book)
+    inputs.constants()
+    book.file.close()
+    return book
+
+
+def write_workbook(comparison: Comparison, path: str, command: str = "") -> None:
+    """The comparison as an .xlsx file that is either whole or not there."""
+    target = Path(path)
+    try:
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
+            beside = Path(folder) / "new.xlsx"
+            build(comparison, str(beside), command=command)
+            beside.replace(target)
+    except OSError as error:
+        raise InvalidInput(f"cannot write {path!r}: {error.strerror}") from None

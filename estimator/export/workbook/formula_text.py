@@ -1,0 +1,222 @@
+"""Formulas as spreadsheet text: a formula is called with cells instead of numbers, and writes itself down.
+
+An `Expr` is a piece of spreadsheet text and the value it comes to. Arithmetic, comparisons, `np.maximum`, `np.ceil` and
+the like combine both, so that every formula in a workbook carries the right cached value. A formula that does anything
+else to its arguments (loops, asks which is larger) cannot be written down, and its result enters as a number.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+COMPARE, ADD, MULTIPLY, POWER, ATOM = range(5)
+INLINE = (0.0, 1.0, 2.0)  # numbers that are structure, not facts; all others become named cells
+CONSTANT = re.compile(r"«k([^»]*)»")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Expr:
+    """Spreadsheet text with the value it comes to; level: how tightly its last operator binds.
+
+    >>> a, b = Expr("A1", 3.0), Expr("B1", 4.0)
+    >>> found = np.maximum((a + b) * 2, 1) / b
+    >>> found.text, float(found.value)
+    ('MAX((A1+B1)*2,1)/B1', 3.5)
+    """
+
+    text: str
+    value: Any
+    level: int = ATOM
+
+    def __add__(self, other: Any) -> "Expr":
+        return self if _is(other, 0) else _joined("+", ADD, np.add, self, other)
+
+    def __radd__(self, other: Any) -> "Expr":
+        return self if _is(other, 0) else _joined("+", ADD, np.add, other, self)
+
+    def __sub__(self, other: Any) -> "Expr":
+        return self if _is(other, 0) else _joined("-", ADD, np.subtract, self, other)
+
+    def __rsub__(self, other: Any) -> "Expr":
+        return _joined("-", ADD, np.subtract, other, self)
+
+    def __mul__(self, other: Any) -> "Expr":
+        return self if _is(other, 1) else _joined("*", MULTIPLY, np.multiply, self, other)
+
+    def __rmul__(self, other: Any) -> "Expr":
+        return self if _is(other, 1) else _joined("*", MULTIPLY, np.multiply, other, self)
+
+    def __truediv__(self, other: Any) -> "Expr":
+        return self if _is(other, 1) else _joined("/", MULTIPLY, np.true_divide, self, other)
+
+    def __rtruediv__(self, other: Any) -> "Expr":
+        return _joined("/", MULTIPLY, np.true_divide, other, self)
+
+    def __pow__(self, other: Any) -> "Expr":
+        return _joined("^", POWER, np.power, self, other)
+
+    def __rpow__(self, other: Any) -> "Expr":
+        return _joined("^", POWER, np.power, other, self)
+
+    def __neg__(self) -> "Expr":
+        return Expr(f"(-{_inside(self, POWER)})", np.negative(self.value))
+
+    def __lt__(self, other: Any) -> "Expr":
+        return _joined("<", COMPARE, np.less, self, other)
+
+    def __le__(self, other: Any) -> "Expr":
+        return _joined("<=", COMPARE, np.less_equal, self, other)
+
+    def __gt__(self, other: Any) -> "Expr":
+        return _joined(">", COMPARE, np.greater, self, other)
+
+    def __ge__(self, other: Any) -> "Expr":
+        return _joined(">=", COMPARE, np.greater_equal, self, other)
+
+    def __eq__(self, other: Any) -> "Expr":  # type: ignore[override]  # a formula, as NumPy's is an array
+        return _joined("=", COMPARE, np.equal, self, other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __bool__(self) -> bool:
+        raise TypeError("a cell is neither true nor false before it is computed")
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **_: Any) -> "Expr":
+        write = _UFUNCS.get(ufunc)
+        if method != "__call__" or write is None:
+            raise TypeError(f"{ufunc.__name__} has no spreadsheet form")
+        written: Expr = write(*(expr(value) for value in inputs))
+        return written
+
+    def __array_function__(self, function: Any, _: Any, args: Any, __: Any) -> "Expr":
+        if function is not np.where:
+            raise TypeError(f"{function.__name__} has no spreadsheet form")
+        return choose(*args)
+
+
+def expr(value: Any) -> Expr:
+    """A cell as it is; a number as a named constant, or inline where it is mere structure; text in quotes."""
+    if isinstance(value, Expr):
+        return value
+    if isinstance(value, str):
+        return Expr('"' + value.replace('"', '""') + '"', value)
+    number = float(value)
+    return Expr(f"{number:g}" if number in INLINE else f"«k{number!r}»", number)
+
+
+def choose(condition: Any, then: Any, otherwise: Any) -> Expr:
+    """IF: one of two, by a condition."""
+    condition, then, otherwise = expr(condition), expr(then), expr(otherwise)
+    value = np.where(condition.value, then.value, otherwise.value)
+    return Expr(f"IF({condition.text},{then.text},{otherwise.text})", _scalar(condition, then, otherwise, value))
+
+
+def called(name: str, function: Callable[..., Any], *arguments: Any) -> Expr:
+    """A spreadsheet function of some cells; `function` computes the same."""
+    cells = [expr(argument) for argument in arguments]
+    return Expr(f"{name}({','.join(cell.text for cell in cells)})", function(*(cell.value for cell in cells)))
+
+
+def span(first: str, values: Any, last: str) -> Expr:
+    """A range of cells."""
+    return Expr(f"{first}:{last}", np.asarray(values))
+
+
+def summed(cells: Iterable[Expr]) -> Expr:
+    """The sum of some cells; 0 when there are none."""
+    result: Any = 0.0
+    for cell in cells:
+        result = result + cell
+    return expr(result)
+
+
+def written(formula: Callable[..., Any], inputs: Mapping[str, Expr]) -> Expr | None:
+    """The formula applied to cells; None when it has no spreadsheet form."""
+    special = SPECIAL.get(f"{formula.__module__}.{formula.__name__}")
+    try:
+        with np.errstate(all="ignore"):
+            return expr((special or formula)(**inputs))
+    except (TypeError, ValueError):
+        return None
+
+
+def with_constants(text: str, name_of: Callable[[float], str]) -> str:
+    """The text with a name in place of every constant."""
+    return CONSTANT.sub(lambda found: name_of(float(found[1])), text)
+
+
+def _joined(sign: str, level: int, function: Callable[..., Any], left: Any, right: Any) -> Expr:
+    left, right = expr(left), expr(right)
+    own = min(level + 1, ATOM) if sign in "-/^<=>=" else level  # these do not associate to the right
+    first = _inside(left, level + 1 if level in (POWER, COMPARE) else level)
+    return Expr(f"{first}{sign}{_inside(right, own)}", function(left.value, right.value), level)
+
+
+def _inside(cell: Expr, least: int) -> str:
+    return cell.text if cell.level >= least else f"({cell.text})"
+
+
+def _is(value: Any, number: float) -> bool:
+    return not isinstance(value, Expr) and np.ndim(value) == 0 and float(value) == number
+
+
+def _scalar(*parts: Any) -> Any:
+    """The last of the parts; a plain value when no part before it is an array."""
+    *cells, value = parts
+    return value if any(np.ndim(cell.value) for cell in cells) else value[()]
+
+
+def _replica_months(
+    peak_requests_per_s: Expr,
+    capacity_requests_per_s: Expr,
+    target_utilisation: Expr,
+    growth_per_month: Expr,
+    months: Expr,
+) -> Expr:
+    """money.replica_months as one array sum over the column of months («months») of the Monthly sheet.
+
+    At least one replica a month: rounded up, a load is below 1 only where it is 0.
+    """
+    from estimator.formulas import money
+
+    value = money.replica_months(
+        peak_requests_per_s.value,
+        capacity_requests_per_s.value,
+        target_utilisation.value,
+        growth_per_month.value,
+        months.value,
+    )
+    load = peak_requests_per_s / (capacity_requests_per_s * target_utilisation)
+    grown = f"{load.text}*(1+{growth_per_month.text})^(«months»-1)"
+    idle = (peak_requests_per_s == 0).text
+    return Expr(f"SUMPRODUCT((«months»<={months.text})*(ROUNDUP({grown},0)+({idle})))", value)
+
+
+# The one formula that walks over months.
+SPECIAL: dict[str, Callable[..., Expr]] = {"estimator.formulas.money.replica_months": _replica_months}
+
+_UFUNCS: dict[Any, Callable[..., Expr]] = {
+    np.add: lambda a, b: a + b,
+    np.subtract: lambda a, b: a - b,
+    np.multiply: lambda a, b: a * b,
+    np.true_divide: lambda a, b: a / b,
+    np.power: lambda a, b: a**b,
+    np.negative: lambda a: -a,
+    np.less: lambda a, b: a < b,
+    np.less_equal: lambda a, b: a <= b,
+    np.greater: lambda a, b: a > b,
+    np.greater_equal: lambda a, b: a >= b,
+    np.equal: lambda a, b: a == b,
+    np.maximum: lambda a, b: called("MAX", np.maximum, a, b),
+    np.minimum: lambda a, b: called("MIN", np.minimum, a, b),
+    np.ceil: lambda a: Expr(f"ROUNDUP({a.text},0)", np.ceil(a.value)),  # loads and counts: never negative
+    np.floor: lambda a: called("INT", np.floor, a),
+    np.sqrt: lambda a: called("SQRT", np.sqrt, a),
+    np.exp: lambda a: called("EXP", np.exp, a),
+    np.log: lambda a: called("LN", np.log, a),
+    np.log2: lambda a: Expr(f"LOG({a.text},2)", np.log2(a.value)),
+    np.absolute: lambda a: called("ABS", np.abs, a),
+}

@@ -1,0 +1,342 @@
+"""The sheets that are read: Summary, Break-even, Budget lines, Sources and Notes."""
+
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from estimator.export import budget
+from estimator.export.workbook.book import Book
+from estimator.export.workbook.formula_text import Expr, expr
+from estimator.export.workbook.model import Inputs, Monthly, Ranges
+from estimator.formulas import money
+from estimator.results import SCHEMA_VERSION, Blocked, Estimate
+
+# What the Summary shows: label, unit, figure, and what turns the figure's unit into the shown one.
+FIGURES: tuple[tuple[str, str, str, float], ...] = (
+    ("Time to first result", "weeks", "calendar_s", 604_800.0),
+    ("People's hours", "h", "people_hours", 1.0),
+    ("Data to train on or index", "M tokens", "data_tokens", 1e6),
+    ("Training time", "h", "training_s", 3600.0),
+    ("Accelerators to train", "", "accelerators", 1.0),
+    ("Peak memory of one", "GB", "peak_memory_bytes", 1e9),
+    ("Accelerators to serve", "", "serving_accelerators", 1.0),
+    ("Each request adds: prompt", "tokens", "extra_prompt_tokens", 1.0),
+    ("  time to first token", "ms", "added_ttft_s", 1e-3),
+    ("  time per output token", "ms", "added_tpot_s", 1e-3),
+    ("  cost of 1,000 requests", "USD", "added_usd_per_1000_requests", 1.0),
+    ("One-off cost", "USD", "one_off_usd", 1.0),
+    ("Monthly cost, month 1", "USD", "monthly_usd", 1.0),
+    ("Total over the horizon", "USD", "total_usd", 1.0),
+    ("Energy over the horizon", "MWh", "energy_j", 3.6e9),
+    ("Emissions over the horizon", "t CO2e", "co2e_g", 1e6),
+)
+NAMED = ("one_off_usd", "monthly_usd", "total_usd", "added_usd_per_1000_requests")
+GLANCE = ("Approach", "", "One-off", "Recurring", "Total", "Low", "High", "Month 1", "Weeks", "People, h")
+CHART_ROWS = 16
+
+
+def summary(book: Book, ranges: Ranges, inputs: Inputs) -> None:
+    """The four approaches on one page: costs at a glance, a chart, and every figure with its range."""
+    sheet = book.sheets["Summary"]
+    sheet.set_column(0, 0, 27)
+    sheet.set_column(1, 1, 9)
+    sheet.set_column(2, 2 + 3 * len(book.estimates), 9.3)
+    sheet.hide_gridlines(2)
+    comparison = book.comparison
+    book.text("Summary", 0, 0, "What customising the LLM would need and cost", "title")
+    book.text(
+        "Summary", 1, 0, f"{comparison.llm} on {comparison.hardware}. Costs in USD; ranges hold 80 %.", "subtitle"
+    )
+    months = Expr(f'"Over "&{inputs.horizon.text}&" months"', f"Over {inputs.horizon.value:g} months")
+    book.formula("Summary", 2, 0, months, "section")
+    last = _glance(book, ranges)
+    _chart(book, last)
+    _figures(book, ranges, last + CHART_ROWS + 2)
+    sheet.set_landscape()
+    sheet.set_paper(9)
+    sheet.fit_to_pages(1, 1)
+    sheet.activate()
+
+
+def _glance(book: Book, ranges: Ranges) -> int:
+    """Costs at a glance, an approach a row; returns the row after the last."""
+    for column, words in enumerate((*GLANCE, "down by", "up by")):
+        book.text("Summary", 3, column, words, "head_center" if column else "head")
+    row = 4
+    for answer in book.comparison.estimates:
+        book.text("Summary", row, 0, answer.title, "plain")
+        if isinstance(answer, Blocked):
+            book.text("Summary", row, 2, f"cannot run: {answer.reason}", "grey")
+        else:
+            _glance_row(book, ranges, answer, row)
+        row += 1
+    return row
+
+
+def _glance_row(book: Book, ranges: Ranges, answer: Estimate, row: int) -> None:
+    def put(column: int, found: Expr, style: str = "money") -> Expr:
+        return book.formula("Summary", row, column, _or_unknown(found), style)
+
+    def figure(name: str) -> tuple[Expr, Expr, Expr]:
+        return ranges.of(answer.title, getattr(answer, name))
+
+    low, expected, high = figure("total_usd")
+    one_off = figure("one_off_usd")[1]
+    put(2, one_off)
+    put(3, expected - one_off)
+    put(4, expected, "strong_money")
+    put(5, low)
+    put(6, high)
+    put(7, figure("monthly_usd")[1])
+    put(8, figure("calendar_s")[1] / 604_800.0, "number")
+    put(9, figure("people_hours")[1])
+    put(10, expected - low, "grey_money")
+    put(11, high - expected, "grey_money")
+
+
+def _or_unknown(found: Any) -> Expr:
+    cell = expr(found)
+    return Expr(f'IFERROR({cell.text},"unknown")', cell.value if np.isfinite(cell.value) else "unknown")
+
+
+def _chart(book: Book, end: int) -> None:
+    """One-off and recurring cost stacked, the total's range as whiskers."""
+    chart = book.file.add_chart({"type": "bar", "subtype": "stacked"})
+    title = book.title("Summary")
+
+    def area(column: int) -> list[Any]:
+        return [title, 4, column, end - 1, column]
+
+    whiskers = {
+        "type": "custom",
+        "minus_values": f"={book.at('Summary', 4, 10)}:{book.at('Summary', end - 1, 10).split('!')[1]}",
+        "plus_values": f"={book.at('Summary', 4, 11)}:{book.at('Summary', end - 1, 11).split('!')[1]}",
+    }
+    colours = ("#7B8FA6", "#2F6690")
+    for column, colour in zip((2, 3), colours, strict=True):
+        chart.add_series(
+            {
+                "name": [title, 3, column],
+                "categories": area(0),
+                "values": area(column),
+                "fill": {"color": colour},
+                "gap": 60,
+                **({"x_error_bars": whiskers} if column == 3 else {}),
+            }
+        )
+    chart.set_title({"name": "Total over the horizon [USD], with its 80 % range", "name_font": {"size": 11}})
+    chart.set_y_axis({"reverse": True, "major_tick_mark": "none"})
+    highest = max((answer.total_usd.high for answer in book.estimates if answer.total_usd.known), default=1.0)
+    chart.set_x_axis(
+        {
+            "max": _rounded_up(highest),
+            "label_position": "high",
+            "num_format": "#,##0",
+            "major_gridlines": {"visible": True, "line": {"color": "#D9D9D9"}},
+        }
+    )
+    chart.set_legend({"position": "bottom"})
+    chart.set_size({"width": 1080, "height": 20 * CHART_ROWS})
+    book.sheets["Summary"].insert_chart(end + 1, 0, chart, {"x_offset": 4})
+
+
+def _rounded_up(value: float) -> float:
+    """The next 1, 2 or 5 times a power of ten above a value.
+
+    >>> _rounded_up(0.7), _rounded_up(592_395.0)
+    (1.0, 1000000.0)
+    """
+    power = 10.0 ** np.floor(np.log10(max(value, 1e-9)))
+    return float(next(step * power for step in (1, 2, 5, 10) if step * power >= value))
+
+
+def _figures(book: Book, ranges: Ranges, row: int) -> None:
+    """Every figure of every approach: low, expected, high."""
+    book.text("Summary", row, 0, "In full", "head")
+    book.text("Summary", row, 1, "", "head")
+    book.text("Summary", row + 1, 0, "", "head")
+    book.text("Summary", row + 1, 1, "Unit", "head")
+    for index, answer in enumerate(book.estimates):
+        first = 2 + 3 * index
+        book.sheets["Summary"].merge_range(row, first, row, first + 2, answer.title, book.style("head_center"))
+        for offset, words in enumerate(("low", "expected", "high")):
+            book.text("Summary", row + 1, first + offset, words, "head_center")
+    for offset, (label, unit, name, size) in enumerate(FIGURES):
+        at = row + 2 + offset
+        book.text("Summary", at, 0, label)
+        book.text("Summary", at, 1, unit, "grey")
+        for index, answer in enumerate(book.estimates):
+            _figure(book, ranges, answer, (name, unit, size), at, 2 + 3 * index)
+
+
+def _figure(book: Book, ranges: Ranges, answer: Estimate, shown: tuple[str, str, float], row: int, first: int) -> None:
+    """One figure of one approach, its headline cells named. shown: figure, unit, divisor"""
+    name, unit, size = shown
+    for offset, end in enumerate(ranges.of(answer.title, getattr(answer, name))):
+        style = ("strong_" if offset == 1 else "grey_") + ("number" if unit else "money")
+        cell = book.formula("Summary", row, first + offset, _or_unknown(end / size), style)
+        suffix = ("_low", "", "_high")[offset]
+        if name in NAMED:
+            book.define(f"{answer.stage}_{name}{suffix}", cell)
+
+
+def break_even(book: Book, ranges: Ranges, monthly: Monthly, inputs: Inputs) -> None:
+    """When a dearer start pays off, for every pair of approaches; and how much traffic the replicas carry."""
+    sheet = book.sheets["Break-even"]
+    sheet.set_column(0, 1, 24)
+    sheet.set_column(2, 8, 18)
+    book.text("Break-even", 0, 0, "Break-even", "title")
+    heads = (
+        "Approach A",
+        "Approach B",
+        "One-off, A less B [USD]",
+        "Month 1, A less B [USD]",
+        "Horizon, A less B [USD]",
+        "Months A is dearer in total",
+        "A pays off in month",
+        "Each 1,000 requests, A less B [USD]",
+        "Requests after which A pays off",
+    )
+    for column, words in enumerate(heads):
+        book.text("Break-even", 2, column, words, "head")
+    row = 3
+    for a, b in combinations(book.estimates, 2):
+        if a.one_off_usd.value < b.one_off_usd.value:
+            a, b = b, a
+        _pair(book, ranges, monthly, inputs, row, a, b)
+        row += 1
+    _room(book, row + 1)
+
+
+def _pair(book: Book, ranges: Ranges, monthly: Monthly, inputs: Inputs, row: int, a: Estimate, b: Estimate) -> None:
+    def put(column: int, found: Any) -> Expr:
+        cell = book.formula("Break-even", row, column, _or_unknown(found))
+        return Expr(cell.text.split("!")[1], expr(found).value)
+
+    def less(name: str) -> Expr:
+        one, other = (ranges.of(answer.title, getattr(answer, name))[1] for answer in (a, b))
+        return one - other
+
+    book.text("Break-even", row, 0, a.title)
+    book.text("Break-even", row, 1, b.title)
+    one_off = put(2, less("one_off_usd"))
+    put(3, less("monthly_usd"))
+    put(4, less("total_usd"))
+    (a_text, a_sums), (b_text, b_sums) = monthly.cumulative[a.stage], monthly.cumulative[b.stage]
+    horizon = inputs.horizon
+    months = np.arange(1, len(a_sums) + 1) <= horizon.value
+    count = float((months & (a_sums > b_sums)).sum())
+    dearer = put(5, Expr(f"SUMPRODUCT(({a_text}>{b_text})*(«months»<={horizon.text}))", count))
+    verdict = "not within the horizon" if count == horizon.value else count + 1
+    text = f'IF({dearer.text}={horizon.text},"not within the horizon",{dearer.text}+1)'
+    book.formula("Break-even", row, 6, Expr(text, verdict))
+    saving = put(7, less("added_usd_per_1000_requests"))
+    with np.errstate(all="ignore"):
+        needed = one_off / -saving * 1000.0
+    worth = saving.value < 0
+    text = f'IF({saving.text}<0,{needed.text},"never")'
+    found = Expr(f'IFERROR({text},"unknown")', needed.value if worth else "never" if saving.value >= 0 else "unknown")
+    book.formula("Break-even", row, 8, found)
+
+
+def _room(book: Book, row: int) -> None:
+    """Requests a month that today's replicas carry before one more is needed."""
+    book.text("Break-even", row, 0, "What the replicas carry", "section")
+    heads = ("Approach", "", "Replicas, month 1", "Requests a month they carry", "Requests a month asked")
+    for column, words in enumerate(heads):
+        book.text("Break-even", row + 1, column, words, "head")
+    keys = {step.key: step for _, step in book.steps.of_kind("input")}
+    asked, peak, again = (keys.get(name) for name in ("requests_per_month", "peak_to_mean", "retries"))
+    for answer in book.estimates:
+        replicas = answer.details.get("replicas")
+        if replicas is None or replicas.formula is not money.replicas or not (asked and peak and again):
+            continue
+        row += 1
+        load = replicas.inputs
+        usable = book.expected(load["capacity_requests_per_s"]) * book.expected(load["target_utilisation"])
+        carried = book.expected(replicas) * usable * money.SECONDS_PER_MONTH
+        carried = carried / book.expected(peak.node) / (1 + book.expected(again.node))
+        book.text("Break-even", row + 1, 0, answer.title)
+        book.formula("Break-even", row + 1, 2, _or_unknown(book.expected(replicas)), "money")
+        book.formula("Break-even", row + 1, 3, _or_unknown(carried), "money")
+        book.formula("Break-even", row + 1, 4, book.expected(asked.node), "money")
+
+
+def budget_lines(book: Book, ranges: Ranges) -> None:
+    """Flat rows, live, ready for a pivot table."""
+    sheet = book.sheets["Budget lines"]
+    sheet.set_column(0, len(budget.COLUMNS), 16)
+    sheet.freeze_panes(1, 2)
+    for column, name in enumerate(budget.COLUMNS):
+        book.text("Budget lines", 0, column, name, "head")
+    row = 0
+    for answer in book.estimates:
+        for line in answer.lines:
+            row += 1
+            cells = budget.words(answer, line) | _live(book, ranges, answer, line)
+            for column, name in enumerate(budget.COLUMNS):
+                if isinstance(cells[name], Expr):
+                    book.formula("Budget lines", row, column, _or_unknown(cells[name]))
+                else:
+                    book.text("Budget lines", row, column, cells[name])
+    sheet.autofilter(0, 0, row, len(budget.COLUMNS) - 1)
+
+
+def _live(book: Book, ranges: Ranges, answer: Estimate, line: Any) -> dict[str, Any]:
+    low, expected, high = ranges.of(answer.title, line.usd)
+    horizon_low, horizon, horizon_high = ranges.of(answer.title, line.horizon_usd)
+    share = budget.reserve(answer)
+    return {
+        "PricingQuantity": book.expected(line.quantity) / budget.scale(line)[0],
+        "ListUnitPrice": book.expected(line.unit_price),
+        "x_CostLow": low,
+        "ListCost": expected,
+        "x_CostHigh": high,
+        "x_HorizonCostLow": horizon_low,
+        "x_HorizonCost": horizon,
+        "x_HorizonCostHigh": horizon_high,
+        "x_ContingencyShare": book.expected(share) if share else expr(0.0),
+    }
+
+
+def sources(book: Book) -> None:
+    """Every source once, and what rests on it."""
+    book.sheets["Sources"].set_column(0, 0, 70)
+    book.sheets["Sources"].set_column(1, 3, 22)
+    book.text("Sources", 0, 0, "Sources", "title")
+    for column, words in enumerate(("Source", "How it was read", "As of", "First used by")):
+        book.text("Sources", 1, column, words, "head")
+    found: dict[Any, str] = {}
+    for _, step in book.steps.of_kind("input", "fact", "physical", "formula"):
+        for source in step.node.citations():
+            found.setdefault(source, step.node.name)
+    for row, (source, user) in enumerate(found.items(), 2):
+        for column, words in enumerate((source.title, source.kind, source.date, user)):
+            book.text("Sources", row, column, words, "wrap" if column == 0 else "plain")
+
+
+def notes(book: Book) -> None:
+    """What the workbook is, how to use it, and what to mind."""
+    book.sheets["Notes"].set_column(0, 0, 130)
+    lines = [
+        "Change the yellow cells of the Inputs sheet; every other sheet follows, ranges included.",
+        "Grey inputs are fixed: predicted speeds and memory sizes rest on them. Export again to change them.",
+        f"Made by: {book.command or 'Comparison.to_excel'}",
+        "Each figure: as expected, with the range that holds 80 % of outcomes. Ranges of sums are not sums of ranges.",
+        "What each request adds is against the bare LLM; monthly costs and totals include serving it.",
+        "A figure nobody knows, such as a missing price, is 'unknown', never 0: enter it on the Inputs sheet.",
+        "Budget lines use FOCUS column names where the meaning is the same; x_ columns are not FOCUS.",
+        *book.comparison.notes,
+    ]
+    for answer in book.comparison.estimates:
+        if isinstance(answer, Blocked):
+            lines.append(f"{answer.title} cannot run: {answer.reason}")
+        else:
+            lines += [f"{answer.title}: best for {answer.best_for}.", *answer.warnings, *answer.evidence]
+            lines += [f"  for it: {words}" for words in answer.advantages]
+            lines += [f"  mind: {words}" for words in answer.considerations]
+    book.text("Notes", 0, 0, "Notes", "title")
+    for row, words in enumerate(lines, 2):
+        book.text("Notes", row, 0, words, "wrap")
+    book.text("Notes", len(lines) + 3, 0, f"Format version {SCHEMA_VERSION}", "grey")

@@ -1,0 +1,204 @@
+"""A comparison as the steps of a spreadsheet: each figure once, with its formula as text where it has one.
+
+Four kinds of step. *input*: a number the scenario or a price list gives. *fact*: a property of the LLM, the accelerator
+or the work. *physical*: what a predictor found (a rate, a memory size); it has no spreadsheet formula and enters as
+numbers. *formula*: everything else, live. An input is *live* when no physical result rests on it and no layout or
+cluster was chosen by it; only then may a reader change it and still have what Python would say.
+"""
+
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from estimator.errors import InvalidInput
+from estimator.export.workbook.formula_text import Expr, with_constants, written
+from estimator.plans import Amount, default_scenario
+from estimator.pricing import USER_SOURCE
+from estimator.quantities import FACTORS, Floats, Quantity
+from estimator.results import Comparison, Estimate
+from estimator.stages.question import SCENARIO_SOURCE
+
+Kind = Literal["input", "fact", "physical", "formula"]
+HIGHEST_PRICE = 1e8
+LIVE_UNITS = ("USD",)  # prices, in whatever unit they are asked
+# Inputs by whose value a cluster, a layout or another way of working is chosen, before any formula of the tree.
+CHOOSING = (
+    "training_tokens",
+    "unique_tokens",
+    "continued_tokens",
+    "deadline_days",
+    "failures_per_1000_node_days",
+    "restart_minutes",
+    "checkpoint_write_s",
+    "pretrain_seq_len",
+    "batch_tokens",
+)
+
+
+@dataclass(slots=True, eq=False)
+class Step:
+    """One row of the calculation. key: the input's name in the scenario, or a price's own; cell: its reference."""
+
+    node: Quantity
+    kind: Kind
+    cell: Expr
+    formula: Expr | None = None
+    key: str = ""
+    live: bool = False
+    bounds: Amount | None = None
+
+    @property
+    def factor(self) -> str:
+        """What makes an input uncertain; empty where nothing does."""
+        return self.bounds.factor if self.bounds else ""
+
+    @property
+    def how(self) -> str:
+        """What the step does, in the formula's own words, or where the number comes from."""
+        if self.kind == "formula":
+            return (inspect.getdoc(self.node.formula) or self.node.name).split("\n", 1)[0]
+        if self.kind == "physical":
+            return f"predicted; {self.node.note}" if self.node.note else "predicted from the LLM and the hardware"
+        return "; ".join(filter(None, (*map(str, self.node.sources), self.node.note)))
+
+
+class Steps:
+    """All steps that some figures rest on; «n» in a formula is step n, «kX» the constant X."""
+
+    def __init__(self, comparison: Comparison) -> None:
+        self.steps: list[Step] = []
+        self.constants: dict[float, str] = {}
+        self._numbers: dict[int, int] = {}  # of a figure
+        self._alike: dict[Any, int] = {}  # of figures that are computed alike
+        self._kept: list[Quantity] = []  # so that no identity is used twice
+        self._fixed: set[int] = set()  # figures that a physical result rests on
+        for answer in comparison.estimates:
+            if isinstance(answer, Estimate):
+                for figure in figures(answer):
+                    self.number(figure)
+        self._settle()
+
+    def number(self, figure: Quantity) -> int:
+        """The step of a figure; added with all it rests on when it is new."""
+        if id(figure) not in self._numbers:
+            if figure.design.sampled:
+                raise InvalidInput("a workbook needs the one-at-a-time design: leave `design` out")
+            self._kept.append(figure)
+            self._numbers[id(figure)] = self._added(figure)
+        return self._numbers[id(figure)]
+
+    def step(self, figure: Quantity) -> Step:
+        """The step of a figure."""
+        return self.steps[self.number(figure)]
+
+    def factors(self) -> list[str]:
+        """The factors that move anything here, or would if a reader gave a live input a range."""
+        moved = np.zeros(2 * len(FACTORS), bool)
+        for step in self.steps:
+            column = step.node.column
+            moved |= np.abs(column[1:] - column[0]) > 0
+        either = moved[: len(FACTORS)] | moved[len(FACTORS) :]
+        offered = {step.factor for step in self.steps if step.live}
+        return [name for name, moves in zip(FACTORS, either, strict=True) if moves or name in offered]
+
+    def of_kind(self, *kinds: Kind) -> Iterator[tuple[int, Step]]:
+        """The steps of some kinds with their numbers, in the order they were found."""
+        return ((number, step) for number, step in enumerate(self.steps) if step.kind in kinds)
+
+    def _added(self, figure: Quantity) -> int:
+        kind = _kind(figure)
+        parts = {} if kind != "formula" else {name: self.number(part) for name, part in figure.inputs.items()}
+        alike = _identity(figure, kind, parts)
+        if alike not in self._alike:
+            self._alike[alike] = self._appended(figure, kind, parts)
+        return self._alike[alike]
+
+    def _appended(self, figure: Quantity, kind: Kind, parts: dict[str, int]) -> int:
+        formula = None
+        if kind == "formula" and figure.formula:
+            formula = written(figure.formula, {name: self.steps[number].cell for name, number in parts.items()})
+            formula = None if formula is None else self._corrected(figure, formula)
+            kind = "physical" if formula is None else "formula"
+        if kind == "physical":
+            self._fixed |= {id(node) for node in figure.walk()}
+        if formula is not None and figure.formula:
+            self._name_constants(formula.text, figure.formula)
+        number = len(self.steps)
+        step = Step(figure, kind, Expr(f"«{number}»", figure.column), formula)
+        if kind == "input":
+            step.key, step.bounds = _described(figure)
+        self.steps.append(step)
+        return number
+
+    def _corrected(self, figure: Quantity, formula: Expr) -> Expr | None:
+        """The formula, times the error of a model where the figure has one; None when it is not how the value came."""
+        with np.errstate(all="ignore"):
+            ratio = figure.column / formula.value
+        ratio = np.where(np.isfinite(ratio), ratio, 1.0)
+        if np.allclose(ratio, 1.0, rtol=1e-12, atol=0):
+            return formula
+        if not np.isclose(ratio[0], 1.0, rtol=1e-12, atol=0):
+            return None
+        error = Quantity(f"error of the model: {figure.name}", "1", ratio, figure.design, "published")
+        return formula * self.steps[self.number(error)].cell
+
+    def _name_constants(self, text: str, formula: Callable[..., Any]) -> None:
+        known = {
+            float(value): name
+            for name, value in vars(inspect.getmodule(formula)).items()
+            if name.isupper() and isinstance(value, int | float)
+        }
+        with_constants(text, lambda value: self.constants.setdefault(value, known.get(value, f"constant_{value:g}")))
+
+    def _settle(self) -> None:
+        """Which inputs a reader may change."""
+        fixed_alike = {self._numbers[identity] for identity in self._fixed if identity in self._numbers}
+        for number, step in self.of_kind("input"):
+            step.live = number not in fixed_alike and id(step.node) not in self._fixed and step.key not in CHOOSING
+
+
+def figures(answer: Estimate) -> Iterator[Quantity]:
+    """Every figure of an estimate that a workbook shows."""
+    yield from (figure for _, figure in answer.quantities())
+    for line in answer.lines:
+        yield from (line.quantity, line.unit_price, line.usd, line.horizon_quantity, line.horizon_usd)
+
+
+def _kind(figure: Quantity) -> Kind:
+    if figure.formula is not None and figure.inputs:
+        return "physical" if figure.formula.__module__.startswith("estimator.predict") else "formula"
+    scenario = figure.name.replace(" ", "_") in default_scenario().amounts and figure.sources[:1] in (
+        (SCENARIO_SOURCE,),
+        (USER_SOURCE,),
+    )
+    return "input" if scenario or _is_price(figure) else "fact"
+
+
+def _is_price(figure: Quantity) -> bool:
+    return figure.unit.startswith(LIVE_UNITS) and (figure.value != 0 or not figure.known)
+
+
+def _identity(figure: Quantity, kind: Kind, parts: dict[str, int]) -> Any:
+    if kind == "formula":
+        return figure.formula, tuple(parts.items()), figure.column.tobytes()
+    return kind, figure.name, figure.unit, figure.column.tobytes()
+
+
+def _described(figure: Quantity) -> tuple[str, Amount]:
+    """Key of an input, and its bounds and factor."""
+    name = figure.name.replace(" ", "_")
+    known = default_scenario().amounts.get(name)
+    if known is not None:
+        return name, known
+    usual = "accelerator price" if figure.unit == "USD/h" else "service price"
+    factor = moved_by(figure.column) or usual
+    return "price_" + name, Amount(figure.value, figure.unit, 0.0, HIGHEST_PRICE, figure.note, factor=factor)
+
+
+def moved_by(column: Floats) -> str:
+    """The one factor that moves a column; empty when none does."""
+    ends = np.abs(column[1:] - column[0]).reshape(2, len(FACTORS)).max(axis=0)
+    return FACTORS[int(ends.argmax())] if ends.max() > 0 else ""

@@ -1,0 +1,208 @@
+"""A workbook computes what Python computes: as written, and after a reader has changed live inputs."""
+
+import math
+import random
+import re
+import zipfile
+
+import openpyxl
+import pytest
+from engine import SOFFICE, patched, recalculated, with_wrong_caches
+
+from estimator import compare
+from estimator.api import STAGES
+from estimator.export.workbook.report import FIGURES, NAMED
+from estimator.export.workbook.steps import Steps
+from estimator.results import Blocked
+
+QUESTION = {"model": "7b", "gpu": "a100"}
+HOSTED = {"model": "7b", "api": "openai:gpt-4o-mini"}
+needs_engine = pytest.mark.skipif(SOFFICE is None, reason="LibreOffice is not installed")
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory):
+    path = tmp_path_factory.mktemp("book") / "budget.xlsx"
+    compare(**QUESTION).to_excel(str(path), command="estimator export budget.xlsx --model 7b --gpu a100")
+    return path
+
+
+def names(path):
+    """Cell of every workbook name, as (sheet, address)."""
+    found = {}
+    for name, defined in openpyxl.load_workbook(path).defined_names.items():
+        sheet, _, address = defined.attr_text.rpartition("!")
+        found[name] = sheet.strip("'"), address.replace("$", "")
+    return found
+
+
+def summary_cells(workbook, comparison):
+    """(what, cell of the Summary, what Python says) for every figure of every approach."""
+    rows = {row[0]: row for row in workbook["Summary"].iter_rows(values_only=True)}
+    answers = [answer for answer in comparison.estimates if not isinstance(answer, Blocked)]
+    for label, _, name, size in FIGURES:
+        for index, answer in enumerate(answers):
+            figure = getattr(answer, name)
+            for offset, end in enumerate((figure.low, figure.value, figure.high)):
+                yield f"{answer.stage} {name}", rows[label][2 + 3 * index + offset], end / size
+
+
+def assert_agree(workbook, comparison):
+    for what, cell, python in summary_cells(workbook, comparison):
+        if math.isnan(python):
+            assert cell == "unknown", what
+        else:
+            assert cell == pytest.approx(python, rel=1e-9, abs=1e-12), what
+
+
+@pytest.mark.parametrize("question", [QUESTION, HOSTED, {**QUESTION, "billing": "per-use", "contingency": 0.15}])
+def test_cached_values_are_pythons(tmp_path, question):
+    comparison = compare(**question)
+    comparison.to_excel(str(tmp_path / "b.xlsx"))
+
+    assert_agree(openpyxl.load_workbook(tmp_path / "b.xlsx", data_only=True), comparison)
+
+
+@needs_engine
+def test_a_spreadsheet_program_computes_every_cell_anew(book, tmp_path):
+    wrong = with_wrong_caches(book, tmp_path / "wrong.xlsx")
+
+    (computed,) = recalculated([wrong], tmp_path)
+
+    assert_agree(computed, compare(**QUESTION))
+    for sheet in openpyxl.load_workbook(book, data_only=True, read_only=True):
+        for row, found in zip(sheet.iter_rows(), computed[sheet.title].iter_rows(values_only=True), strict=False):
+            for cell, value in zip(row, found, strict=False):
+                same = pytest.approx(cell.value, rel=1e-9, abs=1e-12) if isinstance(cell.value, float) else cell.value
+                assert value == same, f"{sheet.title}!{cell.coordinate}"
+
+
+def live_inputs(comparison):
+    return [step for _, step in Steps(comparison).of_kind("input") if step.live]
+
+
+def change(step, draw):
+    """Another value for a live input, with another range where it has one: (low, value, high)."""
+    value = step.node.value
+    new = {
+        "growth_per_month": lambda: draw.uniform(-0.05, 0.2),
+        "horizon_months": lambda: float(draw.randint(1, 60)),
+        "contingency": lambda: draw.uniform(0, 0.4),
+        "target_utilisation": lambda: draw.uniform(0.2, 0.95),
+    }.get(step.key, lambda: (value or 0.5) * draw.uniform(0.4, 4))()
+    if step.key in ("attempts", "peak_to_mean"):
+        new += 1
+    new = min(max(new, step.bounds.least), step.bounds.most)
+    if step.factor and not step.key.startswith("price_"):
+        least, most = step.bounds.least, step.bounds.most
+        return max(new * draw.uniform(0.3, 1), least), new, min(new * draw.uniform(1, 3), most)
+    return new, new, new
+
+
+def cells_of(step, ends, where):
+    _, address = where[f"est_in_{re.sub('[^a-z0-9_]+', '_', step.key.lower())}"]
+    row = address[1:]
+    cells = {f"C{row}": ends[1]}
+    return cells | ({f"D{row}": ends[0], f"E{row}": ends[2]} if step.factor else {})
+
+
+def asked_with(changes):
+    """The question to Python with the same inputs."""
+    asked = dict(QUESTION)
+    for step, ends in changes:
+        if step.key.startswith("price_"):
+            asked["price"] = ends[1]
+        else:
+            asked[step.key] = ends if step.factor else ends[1]
+    return asked
+
+
+@needs_engine
+def test_twenty_changes_of_live_inputs_agree_with_python(book, tmp_path):
+    """A few inputs at a time, all of them in the last: drawn with a fixed seed."""
+    draw = random.Random(9)
+    steps, where = live_inputs(compare(**QUESTION)), names(book)
+    trials = [draw.sample(steps, draw.randint(1, 8)) for _ in range(19)] + [steps]
+    changes = [[(step, change(step, draw)) for step in trial] for trial in trials]
+    files = []
+    for number, trial in enumerate(changes):
+        cells = {}
+        for step, ends in trial:
+            cells |= cells_of(step, ends, where)
+        files.append(patched(book, tmp_path / f"{number}.xlsx", "Inputs", cells))
+
+    for trial, computed in zip(changes, recalculated(files, tmp_path), strict=True):
+        assert_agree(computed, compare(**asked_with(trial)))
+
+
+def predictions(comparison):
+    """What is no formula of a workbook: predicted figures and facts, in every scenario."""
+    return {(step.node.name, step.node.column.tobytes()) for _, step in Steps(comparison).of_kind("physical", "fact")}
+
+
+@pytest.mark.parametrize("question", [QUESTION, HOSTED])
+def test_no_prediction_rests_on_a_live_input(question):
+    draw, comparison = random.Random(3), compare(**question)
+
+    for step in live_inputs(comparison):
+        if not step.key.startswith("price_"):
+            changed = compare(**question, **{step.key: change(step, draw)[1]})
+            # a range that was given alone is gone, and with it a factor's move: only what is new matters
+            values = {(name, column[:8]) for name, column in predictions(comparison)}
+            assert {(name, column[:8]) for name, column in predictions(changed)} <= values, step.key
+
+
+def test_every_kind_of_input_the_budget_turns_on_is_live():
+    live = {step.key for step in live_inputs(compare(**QUESTION))}
+
+    assert live >= {"requests_per_month", "growth_per_month", "samples", "epochs", "attempts", "horizon_months"}
+    assert live >= {"contingency", "rate_usd_per_hour", "finetune_setup_hours", "price_a100-sxm-80gb_per_hour"}
+    assert not live & {"prompt_tokens", "output_tokens", "chunk_tokens", "top_k", "deadline_days"}
+
+
+def formulas(path):
+    with zipfile.ZipFile(path) as package:
+        for part in package.namelist():
+            if part.startswith("xl/worksheets/sheet"):
+                yield from re.findall(r"<f>([^<]*)</f>", package.read(part).decode())
+
+
+def test_formulas_are_plain_short_and_without_hidden_numbers(book):
+    found = list(formulas(book))
+
+    assert len(found) > 1000
+    for text in found:
+        bare = re.sub(r'"[^"]*"', "", text)
+        assert not re.search(r"\b(INDIRECT|OFFSET|NOW|TODAY|RAND|RANDBETWEEN|CELL|INFO)\(", bare), text
+        assert "[" not in bare, f"link out: {text}"
+        assert len(text) <= 300, text
+        numbers = re.findall(r"(?<![A-Za-z0-9_$.!])\d+\.?\d*(?:E[+-]?\d+)?(?![A-Za-z0-9_(!:])", bare)
+        assert {float(number) for number in numbers} <= {0.0, 1.0, 2.0, 3.0}, text
+
+
+def test_every_formula_has_a_cached_value(book):
+    with zipfile.ZipFile(book) as package:
+        for part in package.namelist():
+            if part.startswith("xl/worksheets/sheet"):
+                assert not re.search(r"</f></c>|</f><v></v>", package.read(part).decode()), part
+
+
+def test_headline_cells_have_names(book):
+    where = names(book)
+    workbook = openpyxl.load_workbook(book, data_only=True)
+    comparison = compare(**QUESTION)
+
+    for stage in STAGES:
+        for name in NAMED:
+            sheet, address = where[f"est_{stage}_{name}"]
+            assert workbook[sheet][address].value == pytest.approx(getattr(comparison[stage], name).value, rel=1e-12)
+
+
+def test_months_add_up_to_the_total(tmp_path):
+    comparison = compare(**QUESTION, growth_per_month=0.08, requests_per_month=4e6, contingency=0.1, horizon_months=30)
+    comparison.to_excel(str(tmp_path / "b.xlsx"))
+    sheet = openpyxl.load_workbook(tmp_path / "b.xlsx", data_only=True)["Monthly"]
+    heads = [cell.value for cell in sheet[5]]
+    totals = [sheet.cell(4, column + 1).value for column, head in enumerate(heads) if head == "total"]
+
+    assert totals == pytest.approx([answer.total_usd.value for answer in comparison.estimates], rel=1e-9)
