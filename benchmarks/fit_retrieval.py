@@ -121,7 +121,8 @@ def server_cases(every: Sequence[Case]) -> list[Case]:
     """Queries and builds of HNSW in a database; a build is repeated in every row of its index and counts once."""
     chosen: dict[object, Case] = {}
     for case in every:
-        if group(case.run.plan) == "server" and case.metric in ("qps", "build_s"):
+        hnsw = case.run.plan.index.startswith("hnsw") and not case.run.assumed
+        if hnsw and group(case.run.plan) == "server" and case.metric in ("qps", "build_s"):
             key = (case.grid, case.metric, graph_row(case)[1:])
             chosen.setdefault(key, case)
     return list(chosen.values())
@@ -168,12 +169,13 @@ def fit_probe_s(every: Sequence[Case], library: SearchRates) -> float:
 
 
 def resident_ratios(every: Sequence[Case]) -> dict[str, float]:
-    """Measured process memory over the index's formula, by kind of index (median), of unfiltered dense ones."""
+    """Measured process memory over the index's formula, by kind of index (median), where all that decides is stated."""
     ratios: dict[str, list[float]] = {}
     for case in every:
-        run = case.run
-        if case.metric == "memory_gb" and not (run.filtered or run.assumed) and run.plan.index != "diskann":
-            ratios.setdefault(run.plan.index, []).append(case.value * 1e9 / float(index_memory_bytes(run.plan)))
+        plan = case.run.plan
+        stated = {"vamana": plan.degree, "ivf-sq8": plan.lists, "hnsw": plan.m}.get(plan.index)
+        if case.metric == "memory_gb" and stated is not None and not case.run.assumed:
+            ratios.setdefault(plan.index, []).append(case.value * 1e9 / float(index_memory_bytes(plan)))
     return {index: float(np.median(values)) for index, values in sorted(ratios.items())}
 
 

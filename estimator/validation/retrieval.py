@@ -99,7 +99,7 @@ def _index(text: str, sparse: bool) -> tuple[str, bool]:
         return ("hnsw" if re.search(r"hnsw|ef", text) else "flat"), True
     if re.search(r"\bivf|ivf\d|ivf(?:flat|pq|sq)|inverted", text):
         return "ivf" + code, False
-    if "hnsw" in text:
+    if re.search(r"hnsw(?!\d+\])", text):  # HNSW32 in brackets searches centroids
         return "hnsw" + code, False
     if "vamana" in text or re.search(r"\br\d+_l\d+", text):
         return "vamana" + code, not re.search("vamana|diskann", text)
@@ -113,10 +113,8 @@ def _index(text: str, sparse: bool) -> tuple[str, bool]:
 
 
 def _code(text: str) -> str:
-    found = re.search(
-        r"(?<![a-z])(sq8|int8|sq4|sqfp16|fp16|pq|binary)(?![a-z])|(?<=ivf)(pq)|(?<=_)(sq8)|\b(pq)\d", text
-    )
-    name = next((group for group in found.groups() if group), "") if found else ""
+    found = re.search(r"(?:(?<![a-z_])|(?<=ivf)|_(?=sq))(sq8|int8|sq4|sqfp16|fp16|pq|binary)(?![a-z])", text)
+    name = found[1] if found else ""
     return {"": "", "int8": "-sq8", "sqfp16": "-fp16"}.get(name, f"-{name}")
 
 
