@@ -1,27 +1,30 @@
 """Speed limits, each as a ratio within one run: python benchmarks/speed.py
 
-CPU time of whole processes (user + system, best of several): what importing and a cold command cost over what they cannot do
-without, and how long warm calls take.
+CPU time of whole processes (user + system, best of several): what importing and a cold command cost over what they
+cannot do without, and how long warm calls take.
 """
 
 import json
 import os
-import subprocess
 import sys
 import time
 
-REPEATS = 7
+REPEATS = 15
 
 
 def cpu_s(*argv: str) -> float:
-    """CPU seconds of one process, children included, best of several."""
-    best = float("inf")
-    for _ in range(REPEATS):
-        before = os.times()
-        subprocess.run(argv, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        after = os.times()
-        best = min(best, after.children_user + after.children_system - before.children_user - before.children_system)
-    return best
+    """CPU seconds of one process (user and system), the least of several."""
+    return min(_once(argv) for _ in range(REPEATS))
+
+
+def _once(argv: tuple[str, ...]) -> float:
+    child = os.posix_spawn(
+        argv[0], argv, os.environ, file_actions=[(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
+    )
+    _, status, usage = os.wait4(child, 0)
+    if status:
+        raise SystemExit(f"{' '.join(argv)} failed")
+    return usage.ru_utime + usage.ru_stime
 
 
 def python(code: str) -> float:

@@ -9,7 +9,6 @@ EstimatorError                 base; the command prints it on stderr and exits 2
 └── MissingExtra               an optional dependency that is not installed
 """
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -53,6 +52,8 @@ class MissingExtra(EstimatorError):
 
 def nearest(name: str, known: Iterable[str], most: int = 3) -> list[str]:
     """The known names closest to `name`, best first; none when nothing is close."""
+    import difflib  # only when something went wrong
+
     candidates = sorted(set(known))
     return difflib.get_close_matches(name.lower()[:100], candidates, n=most, cutoff=0.55)
 

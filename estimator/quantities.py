@@ -289,6 +289,8 @@ def _factor_widths(column: Floats) -> Floats:
 
 
 def _normal_quantile(probability: float) -> float:
-    from statistics import NormalDist
+    if probability == 0.9:
+        return Z80
+    from statistics import NormalDist  # slow to import, and 80 % is what is nearly always asked
 
     return NormalDist().inv_cdf(probability)
