@@ -283,3 +283,14 @@ def scan_s(n: ArrayLike, code_bytes: ArrayLike, k: ArrayLike, rates: SearchRates
     """One query compared with every vector [s of one core]."""
     n, code_bytes, k = floats(n, code_bytes, k)
     return rates.request_s + k * rates.result_s + n * code_bytes / rates.scan_bytes_per_s
+
+
+def read_units(queries: ArrayLike, stored_bytes: ArrayLike) -> Floats:
+    """Read units of queries, as Pinecone bills them [1]: one per GB of the namespace, a quarter at least.
+
+    Source: docs.pinecone.io, understanding cost (read units of a query).
+
+    >>> float(read_units(1000, 2e9)), float(read_units(1000, 1e6))
+    (2000.0, 250.0)
+    """
+    return np.asarray(queries, float) * np.maximum(np.asarray(stored_bytes, float) / 1e9, 0.25)

@@ -22,6 +22,7 @@ from estimator.stages.answer import Answer, Overhead, answer, calendar
 from estimator.stages.budget import monthly, one_off, people, upkeep
 from estimator.stages.question import Question
 from estimator.stages.service import Service, bare, error, serve
+from estimator.stages.store import SELF_HOSTED, store_line
 
 EMBEDDING_ENGINE = "sentence-transformers"
 PROCESSOR = "cpu-xeon-8480"  # embeds when there is no accelerator at hand
@@ -109,11 +110,14 @@ def _knowledge_base(question: Question) -> KnowledgeBase:
 def index_plan(question: Question, vectors: Floats) -> IndexPlan:
     """The index the scenario describes, over so many vectors."""
     chosen = question.scenario
+    store = chosen.word("vector_store")
+    managed = store if store in retrieval.SERVERS else "server"
     return IndexPlan(
         vectors,
         _dim(question).value,
         index=chosen.word("index"),
         dtype=chosen.word("vector_dtype"),
+        engine=chosen.word("vector_engine") if store == SELF_HOSTED else managed,
         k=question.amount("top_k").value,
     )
 
@@ -308,16 +312,11 @@ def _lines(
         one_off("evaluation runs", "calls", evaluation, service.usd_per_request),
         *service.lines,
         monthly(question, "query embedding and rerank", "variable", "requests", sent, retrieval_usd),
-        _index_line(question, base),
+        store_line(question, base.index_bytes, base.chunks, _dim(question)),
         _disk_line(question, base),
         monthly(question, "refresh", "fixed", "changed share", question.amount("refresh_per_month"), embedding.usd),
         upkeep(question, "rag_upkeep_hours_per_month"),
     ]
-
-
-def _index_line(question: Question, base: KnowledgeBase) -> Line:
-    price = question.amount("memory_usd_per_gb_month")
-    return monthly(question, "vector index in memory", "fixed", "index", base.index_bytes, price, money.storage_usd)
 
 
 def _disk_line(question: Question, base: KnowledgeBase) -> Line:

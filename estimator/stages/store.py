@@ -1,0 +1,71 @@
+"""Where vectors live: memory of one's own machine, or a managed store at its dated prices."""
+
+from estimator.catalog.retrieval import StorePrice, store_prices
+from estimator.errors import InvalidInput
+from estimator.formulas import money, retrieval
+from estimator.formulas.arithmetic import product
+from estimator.quantities import Quantity, derive
+from estimator.results import Line
+from estimator.stages.budget import monthly
+from estimator.stages.question import Question
+
+SELF_HOSTED = "self-hosted"
+
+
+def store_line(question: Question, index_bytes: Quantity, vectors: Quantity, dim: Quantity) -> Line:
+    """The monthly line of holding and searching the vectors."""
+    name = question.scenario.word("vector_store")
+    if name == SELF_HOSTED:
+        price = question.amount("memory_usd_per_gb_month")
+        return monthly(question, "vector index in memory", "fixed", "index", index_bytes, price, money.storage_usd)
+    month = question.fact("one month", 1.0, "1/month", "analytic")
+    usd = _managed(question, name, index_bytes, vectors, dim)
+    return monthly(question, f"managed vector store ({name})", "fixed", "index and queries", month, usd)
+
+
+def _managed(question: Question, name: str, index_bytes: Quantity, vectors: Quantity, dim: Quantity) -> Quantity:
+    """The newest plan with a price: by what is stored and read where the provider bills so, else by the machine."""
+    plans = store_prices(name)
+    billed = [plan for plan in plans if plan.per_gb_month is not None]
+    if billed:
+        return _by_use(question, billed[0], index_bytes, vectors, dim)
+    machines = [plan for plan in plans if plan.per_hour is not None and plan.memory_gib is not None]
+    if not machines:
+        raise InvalidInput(f"no price of {name} says how much a machine holds; choose another vector_store")
+    return _by_machine(question, machines[0], index_bytes)
+
+
+def _price(question: Question, plan: StorePrice, what: str, value: float | None, unit: str) -> Quantity:
+    """A price of the plan; what it does not charge for costs nothing."""
+    name = f"{plan.provider} {plan.plan}, {what}"
+    return question.fact(name, value or 0.0, unit, "list price", plan.source)
+
+
+def _by_use(question: Question, plan: StorePrice, index_bytes: Quantity, vectors: Quantity, dim: Quantity) -> Quantity:
+    queries = question.amount("requests_per_month")
+    return derive(
+        "managed vector store",
+        "USD",
+        money.managed_store_usd,
+        stored_bytes=index_bytes,
+        dimensions=derive("stored dimensions", "1", product, vectors=vectors, dim=dim),
+        read_units=derive("read units", "1", retrieval.read_units, queries=queries, stored_bytes=index_bytes),
+        usd_per_gb_month=_price(question, plan, "storage", plan.per_gb_month, "USD/GB/month"),
+        usd_per_million_dimensions=_price(question, plan, "dimensions", plan.per_million_dimensions_month, "USD/M"),
+        usd_per_million_reads=_price(question, plan, "reads", plan.per_million_read_units, "USD/M"),
+        least_usd=_price(question, plan, "minimum", plan.minimum_per_month, "USD/month"),
+    )
+
+
+def _by_machine(question: Question, plan: StorePrice, index_bytes: Quantity) -> Quantity:
+    memory = (plan.memory_gib or 0.0) * 2**30
+    return derive(
+        "managed vector store",
+        "USD",
+        money.machines_usd,
+        held_bytes=index_bytes,
+        bytes_per_machine=question.fact(
+            f"memory of {plan.provider} {plan.plan}", memory, "B", "list price", plan.source
+        ),
+        usd_per_hour=_price(question, plan, "machine", plan.per_hour, "USD/h"),
+    )

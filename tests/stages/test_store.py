@@ -1,0 +1,56 @@
+"""Vector stores: a provider's own rules, by hand."""
+
+import pytest
+
+from estimator import estimate
+from estimator.catalog.retrieval import store_prices
+from estimator.errors import EstimatorError
+
+ASK = {"model": "8b", "gpu": "h100", "corpus_gb": 10, "requests_per_month": 1e6}
+
+
+def line(answer, start):
+    """The one budget line whose item starts so."""
+    return next(line for line in answer.lines if line.item.startswith(start))
+
+
+def test_pinecone_by_storage_and_reads():
+    answer = estimate("rag", vector_store="pinecone", **ASK)
+    price = next(plan for plan in store_prices("pinecone") if plan.per_gb_month is not None)
+    gigabytes = answer.details["index_memory_bytes"].value / 1e9
+    usd = gigabytes * price.per_gb_month + 1e6 * max(gigabytes, 0.25) / 1e6 * price.per_million_read_units
+
+    assert line(answer, "managed vector store").usd.value == pytest.approx(max(usd, price.minimum_per_month))
+
+
+def test_a_small_index_pays_the_minimum():
+    answer = estimate("rag", vector_store="pinecone", **(ASK | {"corpus_gb": 0.01, "requests_per_month": 1000}))
+    price = next(plan for plan in store_prices("pinecone") if plan.per_gb_month is not None)
+
+    assert line(answer, "managed vector store").usd.value == price.minimum_per_month
+
+
+def test_a_machine_store_is_paid_by_whole_machines():
+    answer = estimate("rag", vector_store="qdrant", **ASK)
+    price = next(plan for plan in store_prices("qdrant") if plan.per_hour is not None)
+    machines = -(-answer.details["index_memory_bytes"].value // (price.memory_gib * 2**30))
+
+    assert line(answer, "managed vector store").usd.value == pytest.approx(machines * price.per_hour * 730)
+
+
+def test_own_memory_is_paid_by_the_gigabyte():
+    answer = estimate("rag", memory_usd_per_gb_month=4.0, **ASK)
+    held = answer.details["index_memory_bytes"].value
+
+    assert line(answer, "vector index in memory").usd.value == pytest.approx(held / 1e9 * 4)
+
+
+def test_a_database_has_rules_of_its_own():
+    library, database = (estimate("rag", vector_engine=name, **ASK) for name in ("faiss", "pgvector"))
+
+    assert database.details["index_disk_bytes"].value != library.details["index_disk_bytes"].value
+
+
+def test_an_unknown_store_gets_the_nearest():
+    with pytest.raises(EstimatorError, match="pinecone"):
+        estimate("rag", vector_store="pinecon", **ASK)
