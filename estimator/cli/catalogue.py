@@ -130,7 +130,7 @@ def _cited(sources: tuple[Source, ...]) -> str:
 
 
 KINDS: dict[str, Callable[[argparse.Namespace], Iterator[Row]]] = {
-    "llms": _llms,
+    "models": _llms,
     "accelerators": _accelerators,
     "prices": _prices,
     "apis": _apis,

@@ -112,9 +112,9 @@ def _validate(commands: Any) -> None:
 def _catalog(commands: Any) -> None:
     example = "estimator catalog prices --gpu h100"
     sub = _command(
-        commands, "catalog", "what is known: LLMs, accelerators, prices, inputs", _lazy("catalogue", "catalog"), example
+        commands, "catalog", "what is known: models, accelerators, prices, inputs", _lazy("catalogue", "catalog"), example
     )
-    kinds = ("llms", "accelerators", "prices", "apis", "inputs")
+    kinds = ("models", "accelerators", "prices", "apis", "inputs")
     sub.add_argument("kind", choices=kinds, metavar="KIND", help=", ".join(kinds))
     sub.add_argument("name", nargs="?", default="", help="only names that contain this")
     sub.add_argument("--gpu", metavar="NAME", help="prices of this accelerator")

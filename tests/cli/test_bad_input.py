@@ -64,7 +64,7 @@ CASES = {
     ),
     "no case file": (["validate", "--cases", "/nonexistent.csv"], "nonexistent"),
     "unknown catalogue": (["catalog", "gpus"], "accelerators"),
-    "nothing matches": (["catalog", "llms", "zzzz"], "nothing"),
+    "nothing matches": (["catalog", "models", "zzzz"], "nothing"),
 }
 
 
