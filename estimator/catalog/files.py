@@ -40,6 +40,11 @@ def use_facts(folder: str | Path | None) -> None:
             f"no folder of facts at {clipped(str(folder))}. See hardware/README.md for what it may hold."
         )
     _overlay[:] = [] if folder is None else [Path(folder)]
+    use_facts_again()
+
+
+def use_facts_again() -> None:
+    """Forget what was read: a file has changed."""
     for clear in _caches:
         clear()
 

@@ -1,0 +1,131 @@
+"""Writing profiles: whole or not at all, one run at a time, and what an interrupted run had measured."""
+
+import contextlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from estimator.catalog.files import use_facts_again
+from estimator.catalog.local import PROFILE_VERSION, checksum, user_data_folder
+from estimator.errors import InvalidInput
+
+PARTIAL_KEPT_S = 3600.0  # an interrupted run older than that says nothing of the machine now
+
+
+def write_profile(content: Mapping[str, Any], path: Path) -> None:
+    """Write a profile with its version and checksum; a reader sees the old file or the new one, never a part."""
+    whole = {"profile_version": PROFILE_VERSION, **content}
+    whole["checksum"] = checksum(json.loads(json.dumps(whole)))
+    write_whole(path, readable(whole))
+    use_facts_again()
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Replace a file in one step. Raises InvalidInput when the folder cannot be written to."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise InvalidInput(f"cannot write the profile to {path}: {error.strerror}. Give --output FILE.") from None
+
+
+def readable(content: Any, depth: int = 0) -> str:
+    """JSON with one entry a line, and lists of numbers on one line.
+
+    >>> print(readable({"a": {"b": [1, 2]}}))
+    {
+     "a": {
+      "b": [1, 2]
+     }
+    }
+    <BLANKLINE>
+    """
+    text = _lines(content, depth)
+    return text + "\n" if depth == 0 else text
+
+
+def _lines(content: Any, depth: int) -> str:
+    if not isinstance(content, Mapping) or not content:
+        return json.dumps(content)
+    pad = " " * (depth + 1)
+    entries = [f"{pad}{json.dumps(str(key))}: {_lines(value, depth + 1)}" for key, value in content.items()]
+    return "{\n" + ",\n".join(entries) + "\n" + " " * depth + "}"
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Hold the machine for one run of measurements: two at once would measure each other.
+
+    The lock is the operating system's and goes with the process, however it ends. Raises InvalidInput when it is taken.
+    """
+    folder = user_data_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / "calibrate.lock").open("a+", encoding="utf-8")
+    except OSError as error:
+        raise InvalidInput(
+            f"cannot write to {folder}: {error.strerror}. Set XDG_DATA_HOME to a folder that can be."
+        ) from None
+    with file:
+        if not _locked(file):
+            raise InvalidInput(
+                "another run is measuring this machine right now, and both would be wrong. Wait until it has finished."
+            )
+        yield
+
+
+def _locked(file: IO[str]) -> bool:
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        import msvcrt
+
+        lock = getattr(msvcrt, "locking")  # noqa: B009 (unknown to type checkers elsewhere)
+        try:
+            lock(file.fileno(), getattr(msvcrt, "LK_NBLCK"), 1)  # noqa: B009
+        except OSError:
+            return False
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def save_partial(state: Mapping[str, Any]) -> None:
+    """Keep what was measured so far, for a run that is interrupted."""
+    write_whole(_partial(), json.dumps({"saved_at": time.time(), **state}))
+
+
+def load_partial(fingerprint: str) -> dict[str, Any] | None:
+    """What an interrupted run of the same kind measured within the hour; None when there is none."""
+    try:
+        state: dict[str, Any] = json.loads(_partial().read_text(encoding="utf-8"))
+        fresh = time.time() - state["saved_at"] < PARTIAL_KEPT_S and state["fingerprint"] == fingerprint
+        return state if fresh and isinstance(state["samples"], dict) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def drop_partial() -> None:
+    """Forget an interrupted run: it has been finished."""
+    _partial().unlink(missing_ok=True)
+
+
+def _partial() -> Path:
+    return user_data_folder() / "calibrate.partial.json"
