@@ -15,9 +15,8 @@ def data_parallel(accelerators: ArrayLike, tp: ArrayLike = 1, pp: ArrayLike = 1,
     >>> float(data_parallel(1024, tp=8, pp=16))
     8.0
     """
-    replicas: Floats = np.asarray(accelerators, float) / (
-        np.asarray(tp, float) * np.asarray(pp, float) * np.asarray(cp, float)
-    )
+    ranks: Floats = np.asarray(tp, float) * np.asarray(pp, float) * np.asarray(cp, float)
+    replicas: Floats = np.asarray(accelerators, float) / ranks
     return replicas
 
 
@@ -28,7 +27,8 @@ def micro_batches(global_batch: ArrayLike, micro_batch: ArrayLike, dp: ArrayLike
     24.0
     """
     at_once = np.asarray(micro_batch, float) * np.asarray(dp, float)
-    return np.maximum(1.0, np.ceil(np.asarray(global_batch, float) / at_once - 1e-9))
+    whole: Floats = np.maximum(1.0, np.ceil(np.asarray(global_batch, float) / at_once - 1e-9))
+    return whole
 
 
 def bubble_fraction(pp: ArrayLike, micro_batches: ArrayLike, vpp: ArrayLike = 1) -> Floats:

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from estimator.formulas import memory, parallelism
+from estimator.formulas.roofline import soft_max
 from estimator.predict.training_plan import Run
 
 Parameters = Mapping[str, float]
+SHARPNESS = 4.0  # the two moments overlap a little: allocator blocks of one cannot all serve the other
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +41,11 @@ class MemorySplit:
 def peak_memory(run: Run, p: Parameters) -> MemorySplit:
     """Peak of the fullest rank [B]: the first pipeline stage, which holds most micro-batches."""
     weights, gradients, master, moments, shard_params = _states(run)
-    activations, logits, gathers = _activations(run, p), _logits(run, p), _gathers(run, p)
+    activations, gathers = _activations(run, p), _gathers(run, p)
+    logits = _logits(run, p, activations)
     step = run.temporaries * p["step_temporaries"] * shard_params
-    larger_step = np.maximum(step - (activations + logits + gathers), 0.0)
+    passing = activations + logits + gathers
+    larger_step = soft_max(step, passing, SHARPNESS) - passing
     used = weights + gradients + master + moments + activations + logits + gathers + larger_step
     reserve = (p["reserve"] - 1) * used + p["reserve_bytes"]
     return MemorySplit(weights, gradients, moments + larger_step, master, activations, logits, gathers, reserve)
@@ -57,7 +61,7 @@ def _stage_params(run: Run) -> tuple[Any, Any, Any]:
     """Parameters of the first stage: (blocks, experts, embeddings) [1]."""
     share = parallelism.stage_layers(run.layers, run.pp, run.vpp) / run.layers
     embeddings = np.where(run.pp > 1, run.vocab * run.hidden, run.embed_params)
-    return run.layer_params * share / run.tp, run.expert_params * share / run.ep, embeddings / run.tp
+    return run.layer_params * share / run.tp, run.expert_params * share / run.expert_split, embeddings / run.tp
 
 
 def _states(run: Run) -> tuple[Any, Any, Any, Any, Any]:
@@ -76,15 +80,15 @@ def _states(run: Run) -> tuple[Any, Any, Any, Any, Any]:
         return weights + extra, gradients + extra_gradients, master, moments
 
     full = [
-        a + b for a, b in zip(split(blocks + embeddings, run.shard), split(experts, run.shard / run.ep), strict=True)
+        a + b for a, b in zip(split(blocks + embeddings, run.shard), split(experts, run.expert_shards), strict=True)
     ]
     kept = np.where(run.zero >= 3, run.shard, 1.0)
     frozen_bytes = (run.stored_bytes * (blocks + experts) + 2.0 * embeddings) / kept
     trained = split(adapters, run.shard)
     off = 1 - run.offload_optimizer
     weights = np.where(frozen, frozen_bytes * (1 - run.offload_params) + trained[0], full[0] * (1 - run.offload_params))
-    gradients = np.where(frozen, trained[1], full[1])
-    master, moments = np.where(frozen, trained[2], full[2]) * off, np.where(frozen, trained[3], full[3]) * off
+    # An optimizer in host memory takes the gradients there as they come (arXiv:2101.06840 section 4).
+    gradients, master, moments = (np.where(frozen, trained[i], full[i]) * off for i in (1, 2, 3))
     stepped = np.where(frozen, adapters, blocks + experts + embeddings)
     stepped = stepped / np.where(run.zero >= 1, run.shard, 1.0)
     return weights, gradients, master, moments, stepped
@@ -97,39 +101,45 @@ def _activations(run: Run, p: Parameters) -> Any:
     trained = np.where(run.adapters > 0, run.trained_inputs, 1.0)
     whole, split = memory.saved_values(run.hidden, run.q, run.kv, ffn, run.gated, weight_gradients=trained)
     routed = moe * run.per_token * run.hidden * 2.0
+    value = run.compute_bytes
     whole = whole / np.where(run.sequence_parallel > 0, run.tp, 1.0)
     scores = np.where(run.fused_attention > 0, 0.0, 2.5 * run.heads * run.seq / run.cp)
     kind = np.where(run.eager > 0, p["saved_eager"], p["saved"])
     dropout = run.adapters * p["adapter_saved"] * run.adapter_width * 0.5
-    per_layer = run.tokens * 2.0 * (kind * (whole + (split + routed) / run.tp) + (scores + dropout) / run.tp)
-    inputs = run.tokens * 2.0 * run.hidden / np.where(run.sequence_parallel > 0, run.tp, 1.0)
+    per_layer = run.tokens * value * (kind * (whole + (split + routed) / run.tp) + (scores + dropout) / run.tp)
+    inputs = run.tokens * value * run.hidden / np.where(run.sequence_parallel > 0, run.tp, 1.0)
     flight = parallelism.layers_in_flight(run.layers, run.pp, run.vpp, run.ga)
     selective = np.where(
         run.fused_attention > 0,
         np.where(run.light_selective > 0, p["selective_kept_light"], p["selective_kept"]) * per_layer,
-        per_layer - run.tokens * 2.0 * scores / run.tp,
+        per_layer - run.tokens * value * scores / run.tp,
     )
     inputs = inputs * (1 - run.offload_activations)
-    per_layer_kept = per_layer * (1 - run.offload_activations)
+    waiting = np.where(run.selective > 0, selective, per_layer * (1 - run.offload_activations))
+    live = p["live_layers"] - 1 + run.offload_activations
     return np.where(
-        run.full_recompute > 0,
-        flight * inputs + p["live_layers"] * per_layer,
-        np.where(run.selective > 0, flight * selective, flight * per_layer_kept) + (p["live_layers"] - 1) * per_layer,
+        run.full_recompute > 0, flight * inputs + p["live_layers"] * per_layer, flight * waiting + live * per_layer
     )
 
 
-def _logits(run: Run, p: Parameters) -> Any:
-    """Logits, their fp32 copy and gradient on the stage that has them [B]; the first stage has none of a pipeline's."""
-    here = np.where(run.pp > 1, 0.0, 1.0)
-    return run.head * here * run.tokens * run.vocab / run.tp * p["logit_bytes"]
+def _logits(run: Run, p: Parameters, activations: Any) -> Any:
+    """Logits, their fp32 copy and gradient on the stage that has them [B].
+
+    Of a pipeline, what the last stage has of them beyond the activations that only the first still holds.
+    """
+    logits = run.head * run.tokens * run.vocab / run.tp * p["logit_bytes"] * np.maximum(run.compute_bytes / 2, 1.0)
+    held = parallelism.layers_in_flight(run.layers, run.pp, run.vpp, run.ga)
+    last = np.minimum(parallelism.stage_layers(run.layers, run.pp, run.vpp) / held, 1.0)
+    return np.where(run.pp > 1, np.maximum(logits - activations * (1 - last), 0.0), logits)
 
 
 def _gathers(run: Run, p: Parameters) -> Any:
-    """Weights of the layers being computed, gathered in 16 bits, and their gradients; unpacked 4-bit weights [B]."""
-    layer = (run.layer_params + run.expert_params / run.ep) / run.layers / run.tp
-    largest = np.maximum(layer, run.embed_params / run.tp * 0.5)
-    trained = 1 - run.adapters
-    whole = largest * (2.0 * run.compute_bytes + trained * run.gradient_bytes)
+    """Two gathered layers, their gradients, an unpacked 4-bit layer; or the embeddings if they are more [B]."""
+    layer = (run.layer_params / run.tp + run.expert_params / run.expert_split) / run.layers
+    packed = np.where(run.quantised > 0, run.stored_bytes, run.compute_bytes)
+    unpacked = run.quantised * layer * (run.compute_bytes - packed)
+    gradients = (1 - run.adapters) * run.gradient_bytes
+    embeddings = run.embed_params / run.tp * (run.compute_bytes + 0.5 * gradients)
+    gathered = np.maximum(layer * (2.0 * packed + gradients) * p["gathered"] + unpacked, embeddings * p["gathered"])
     sharded = (run.zero >= 3) & ((run.pp == 1) | (run.ga == 1))
-    unpacked = run.quantised * layer * run.compute_bytes * 0.5
-    return np.where(sharded, whole * p["gathered"], 0.0) + unpacked
+    return np.where(sharded, gathered, unpacked)

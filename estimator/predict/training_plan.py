@@ -11,16 +11,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from estimator.catalog.efficiency import (
+    attention_efficiency,
+    collective_efficiency,
+    gemm_efficiency,
+    memory_efficiency,
+)
 from estimator.catalog.frameworks import Framework, framework
 from estimator.catalog.precisions import precision
 from estimator.errors import InvalidInput
 from estimator.formulas import parallelism, transformer
 from estimator.formulas.memory import FULL_PRECISION, MIXED_PRECISION, StateBytes
 from estimator.formulas.training import adapter_width, targeted_linears
-from estimator.predict.training_rates import Rates, rates
 from estimator.records import Architecture, Cluster
 
 Floats = NDArray[np.float64]
+WIDE = ("bf16", "fp16", "fp32", "tf32")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,35 @@ class TrainingPlan:
     cpu_offload: str = ""
     fused_attention: bool = True
     framework: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Numbers only: rates [FLOP/s, B/s], sizes [B], half-sizes and flags [1]; `low_` is 8 or 4 bits where used."""
+
+    flop_per_s: Any
+    m_half: Any
+    n_half: Any
+    k_half: Any
+    low_flop_per_s: Any
+    low_m_half: Any
+    low_n_half: Any
+    low_k_half: Any
+    attention_flop_per_s: Any
+    attention_rows_half: Any
+    attention_span_half: Any
+    attention_head_dim_half: Any
+    peak: Any
+    low_peak: Any
+    memory: Any
+    bandwidth: Any
+    link: Any
+    network: Any
+    pcie: Any
+    domain: Any
+    hopper: Any
+    blackwell: Any
+    volta: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +176,16 @@ class Run:
     def tokens(self) -> Any:
         """Tokens of one micro-batch on one rank [token]."""
         return self.mb * self.seq / self.cp
+
+    @property
+    def expert_split(self) -> Any:
+        """Ranks that one layer's experts are spread over [1]: by experts, or each by tensor parallelism."""
+        return np.maximum(self.ep, self.tp)
+
+    @property
+    def expert_shards(self) -> Any:
+        """Ranks that share the states of the same experts [1]."""
+        return np.maximum(self.shard * self.tp / self.expert_split, 1.0)
 
     @property
     def tokens_per_step(self) -> Any:
@@ -297,8 +342,7 @@ def _numbers(arch: Architecture, plan: TrainingPlan, habits: Framework) -> dict[
         "rank": np.asarray(plan.lora_rank, float) if adapters else 0.0,
         "adapter_width": width if adapters else 0.0,
         "adapter_inputs": float(len(targets)) if adapters else 0.0,
-        # A 4-bit layer keeps its input though its weights are frozen.
-        "trained_inputs": len(targets) / 7.0 if adapters and not quantised else 1.0,
+        "trained_inputs": len(targets) / 7.0 if adapters else 1.0,
         "stored_bytes": stored,
         "quantised": float(quantised),
         "slow_quantised": float(quantised and "gptq" in (plan.weight_precision or plan.precision).lower()),
@@ -309,8 +353,9 @@ def _numbers(arch: Architecture, plan: TrainingPlan, habits: Framework) -> dict[
         "compute_bytes": compute,
         "temporaries": _temporaries(plan, habits),
         "offload_optimizer": float(everything or "optim" in offload),
-        "offload_activations": float("activ" in offload),
-        "offload_params": float(everything or "param" in offload),
+        "offload_activations": float(offload == "all" or "activ" in offload),
+        # Weights can wait in host memory only where each rank gathers them anyway.
+        "offload_params": float(everything or "param" in offload) * (np.asarray(plan.zero, float) >= 3),
     }
 
 
@@ -339,7 +384,8 @@ def _states(plan: TrainingPlan, habits: Framework) -> StateBytes:
         base = MIXED_PRECISION["amp"]
     else:
         base = MIXED_PRECISION[habits.states]
-    gradients = 0.0 if ("backward" in optimizer or "bwd" in optimizer) else base.gradients
+    in_backward = any(word in optimizer for word in ("backward", "bwd", "lomo"))
+    gradients = 0.0 if in_backward else base.gradients
     return StateBytes(base.weights, gradients, base.master, _moment_bytes(optimizer, base.moments))
 
 
@@ -348,7 +394,7 @@ def _moment_bytes(optimizer: str, adam: float) -> float:
 
     8-bit: two moments of one byte and their scales (arXiv:2110.02861). Paged ones live in host memory until used.
     """
-    if "paged" in optimizer:
+    if "paged" in optimizer or "lomo" in optimizer:
         return 0.0
     eight_bit = any(mark in optimizer for mark in ("8bit", "8-bit", "int8", "fp8"))
     share = 1.0
@@ -356,6 +402,57 @@ def _moment_bytes(optimizer: str, adam: float) -> float:
         share = 0.5
     elif "sgd" in optimizer or "adafactor" in optimizer or "apollo-mini" in optimizer:
         share = 0.0 if "sgd" in optimizer else 0.02
+    elif "galore" in optimizer or "mini" in optimizer:
+        share = 0.5
     if "bf16" in optimizer:
         adam = min(adam, 4.0)
     return share * (2.06 if eight_bit else adam)
+
+
+# --- rates of the machine -----------------------------------------------------------------------------------------------
+
+
+def rates(cluster: Cluster, compute: str) -> Rates:
+    """Rates of `cluster`'s accelerators for products in the format `compute`; what a chip lacks runs in 16 bits."""
+    device = cluster.accelerator
+    wide_format = compute if compute in WIDE else "bf16"
+    wide, low = gemm_efficiency(device, wide_format), gemm_efficiency(device, compute)
+    attention, messages = attention_efficiency(device), collective_efficiency(device)
+    pcie = device.pcie_bytes_per_s or messages.network_bytes_per_s
+    return Rates(
+        flop_per_s=wide.flop_per_s,
+        m_half=wide.m_half,
+        n_half=wide.n_half,
+        k_half=wide.k_half,
+        low_flop_per_s=low.flop_per_s,
+        low_m_half=low.m_half,
+        low_n_half=low.n_half,
+        low_k_half=low.k_half,
+        attention_flop_per_s=attention.flop_per_s,
+        attention_rows_half=attention.rows_half,
+        attention_span_half=attention.span_half,
+        attention_head_dim_half=attention.head_dim_half,
+        peak=device.peak(wide_format),
+        low_peak=device.peak(compute),
+        memory=device.memory_bytes,
+        bandwidth=memory_efficiency(device).bytes_per_s,
+        link=pcie if _paired(cluster) else messages.all_gather.bytes_per_s,
+        network=messages.network_bytes_per_s,
+        pcie=pcie,
+        domain=_domain(cluster),
+        hopper=float(device.generation.startswith("Hopper")),
+        blackwell=float(device.generation.startswith("Blackwell")),
+        volta=float(device.generation.startswith("Volta")),
+    )
+
+
+def _paired(cluster: Cluster) -> bool:
+    """Whether only pairs or fours are linked, so that a node's ring crosses PCIe."""
+    return "bridge" in cluster.accelerator.link
+
+
+def _domain(cluster: Cluster) -> float:
+    """Accelerators that reach each other without the network: a node, or a rack of them where they are linked."""
+    device = cluster.accelerator
+    rack = (device.domain or 1) > (device.per_node or 8)
+    return float(device.domain or 1) if rack else float(cluster.per_node)

@@ -16,6 +16,7 @@ from estimator.predict.training_plan import Run
 
 Parameters = Mapping[str, float]
 SHARPNESS = 4.0
+UNALIGNED = 4.0  # rate of tensor cores over that of 16-bit vector units (A100: 312 over 78 TFLOP/s)
 BACKWARD_SHARE = 2.0 / 3.0  # part of a micro-batch under which gradients can travel
 
 
@@ -40,7 +41,9 @@ def step_time(run: Run, p: Parameters) -> StepTime:
     layers = parallelism.stage_layers(run.layers, run.pp, run.vpp)
     forward, backward = _layer_passes(run, p)
     head = _head(run, p)
-    device = layers * (forward + backward) + head
+    # The stage with the head may hold fewer layers, as many as the even share of the others leaves over.
+    slack = np.minimum(layers * run.pp - run.layers, layers)
+    device = layers * (forward + backward) + np.maximum(head - slack * (forward + backward), 0.0)
     messages = layers * _layer_messages(run, p) + _pipeline_messages(run, p)
     gathers = _gathers(run, p)
     hidden_under = device + messages
@@ -118,13 +121,13 @@ def _layer_products(run: Run, p: Parameters) -> tuple[Any, Any]:
 def _experts(run: Run, p: Parameters) -> tuple[Any, Any]:
     """Routed and shared experts of one layer: (forward, weight gradients) [s]."""
     m, h, ffn = run.tokens, run.hidden, np.maximum(run.moe_ffn, 1.0)
-    held = np.maximum(run.experts, 1.0) / run.ep
-    rows = m * run.per_token * run.ep / np.maximum(run.experts, 1.0)
+    held = np.maximum(run.experts, 1.0) / run.expert_split
+    rows = m / run.tp * run.per_token * run.expert_split / np.maximum(run.experts, 1.0)
     up = (1 + run.gated) * ffn
     shared = run.shared * ffn / run.tp
 
     def both(order: Any) -> Any:
-        routed = held / run.tp * (order(rows, up, h) + order(rows, h, ffn)) * p["grouped"]
+        routed = held * (order(rows, up, h) + order(rows, h, ffn)) * p["grouped"]
         return routed + (order(m, (1 + run.gated) * shared, h) + order(m, h, shared)) * (run.shared > 0)
 
     return (
@@ -143,13 +146,28 @@ def _attention(run: Run, p: Parameters) -> tuple[Any, Any]:
     reached = reached * (1 + rates.attention_head_dim_half / run.head_dim)
     old_kernels = (rates.hopper + rates.blackwell) * (1 - run.cudnn) > 0
     rate = rates.attention_flop_per_s * p["attention"] * np.where(old_kernels, p["attention_flash2"], 1.0)
-    fused = run.attention_flop * share / rate * reached
-    scores = run.score_flop * share / (rates.flop_per_s * p["gemm"] * 0.6)
+    fused = run.attention_flop * share / rate * reached * _padding(run.head_dim, 32.0)
+    # Unfused products of heads that are not whole multiples of 8 run without tensor cores.
+    aligned = np.where(run.head_dim % 8 == 0, 1.0, UNALIGNED)
+    scores = run.score_flop * share / (rates.flop_per_s * p["gemm"] * 0.6) * aligned
     softmax = run.mb * run.heads / run.tp * run.seq**2 / run.cp * p["unfused"] / rates.bandwidth
     return (
         np.where(run.fused_attention > 0, fused, scores + 12.0 * softmax),
         np.where(run.fused_attention > 0, 2.5 * fused / p["attention_backward"], 2.0 * scores + 16.0 * softmax),
     )
+
+
+def _padding(width: Any, multiple: float) -> Any:
+    """Work done over work needed when a width is padded to a multiple [1]."""
+    return np.ceil(width / multiple) * multiple / width
+
+
+def _kept_bytes(run: Run) -> Any:
+    """Activations of one micro-batch that wait for the backward pass, per rank [B]."""
+    inputs = run.hidden
+    everything = 8 * run.hidden + 2 * run.q + run.kv + (2 + 2 * run.gated) * run.ffn
+    width = np.where(run.full_recompute > 0, inputs, everything)
+    return run.tokens * width * run.compute_bytes * run.layers / (run.pp * run.tp)
 
 
 def _elementwise(run: Run, p: Parameters) -> Any:
@@ -159,7 +177,7 @@ def _elementwise(run: Run, p: Parameters) -> Any:
     ffn = (1 - moe) * run.ffn + moe * (run.per_token + run.shared) * run.moe_ffn
     split = (2.0 * run.q + run.kv + (2 + run.gated) * ffn + moe * 4.0 * run.per_token * run.hidden) / run.tp
     kind = np.where(run.eager > 0, p["elementwise_eager"], np.where(run.compiled > 0, p["elementwise_compiled"], 1.0))
-    return run.tokens * 2.0 * (norms + split) * kind * p["elementwise"] / run.rates.bandwidth
+    return run.tokens * run.compute_bytes * (norms + split) * kind * p["elementwise"] / run.rates.bandwidth
 
 
 def _adapters(run: Run, p: Parameters) -> Any:
@@ -171,7 +189,7 @@ def _adapters(run: Run, p: Parameters) -> Any:
 
 def _dequantisation(run: Run, p: Parameters) -> Any:
     """Unpacking one layer's quantised weights for one pass [s]."""
-    weights = (run.layer_params / run.layers + run.expert_params / run.layers / run.ep) / run.tp
+    weights = (run.layer_params / run.tp + run.expert_params / run.expert_split) / run.layers
     cost = np.where(run.slow_quantised > 0, p["dequantise_slow"], p["dequantise"])
     return run.quantised * cost * weights * (2.0 * 2.0 + run.stored_bytes) / run.rates.bandwidth
 
@@ -190,17 +208,13 @@ def _layer_passes(run: Run, p: Parameters) -> tuple[Any, Any]:
 
 
 def _head(run: Run, p: Parameters) -> Any:
-    """Output projection, loss and its gradient on the stage that has them [s].
-
-    A pipeline whose layers do not divide evenly is laid out to make room for them.
-    """
+    """Output projection, loss and its gradient on the stage that has them [s]."""
     vocab = run.vocab / run.tp
     products = 2 * _gemm(run, p, run.tokens, vocab, run.hidden, 0.0)
     products = products + (1 - run.adapters) * _gemm(run, p, vocab, run.hidden, run.tokens, 0.0)
     fused = np.where(run.compiled > 0, p["loss_compiled"], 1.0)
     loss = run.tokens * vocab * 24.0 * fused * p["loss"] / run.rates.bandwidth
-    uneven = np.ceil(run.layers / (run.pp * run.vpp)) * run.pp * run.vpp - run.layers
-    return run.head * (products + loss) * np.where((run.pp > 1) & (uneven > 0), 0.0, 1.0)
+    return run.head * (products + loss)
 
 
 # --- messages --------------------------------------------------------------------------------------------------------
@@ -221,7 +235,7 @@ def _ring_s(
 
 def _layer_messages(run: Run, p: Parameters) -> Any:
     """Exposed messages of one layer, forward and backward: tensor, expert and context parallel [s]."""
-    hidden = run.tokens * run.hidden * 2.0
+    hidden = run.tokens * run.hidden * run.compute_bytes
     rings = 2.0 * (2.0 + run.full_recompute + 0.0)
     tensor = _ring_s(run, p, 2.0 * hidden, run.tp, 1.0, 0.0) * rings
     tensor = tensor * np.where(run.tensor_overlap > 0, p["tensor_exposed_overlapped"], p["tensor_exposed"])
@@ -247,7 +261,7 @@ def _pipeline_messages(run: Run, p: Parameters) -> Any:
 def _local_params(run: Run) -> tuple[Any, Any]:
     """Parameters one rank would hold without sharding: (dense with embeddings, experts) [1]."""
     dense = (run.layer_params / run.pp + run.embed_params / np.minimum(run.pp, 2.0)) / run.tp
-    return dense, run.expert_params / (run.pp * run.ep)
+    return dense, run.expert_params / (run.pp * run.expert_split)
 
 
 def _gathers(run: Run, p: Parameters) -> Any:
@@ -259,9 +273,9 @@ def _gathers(run: Run, p: Parameters) -> Any:
     stride = run.tp
     share = np.where(run.tensor_gathers > 0, p["network_tensors"], 1.0)
     ring = _ring_s(run, p, passes * dense, run.shard, stride, 3.0 * run.layers, share)
-    ring = ring + _ring_s(run, p, passes * experts, run.shard / run.ep, stride * run.ep, 3.0 * run.layers, share)
+    ring = ring + _ring_s(run, p, passes * experts, run.expert_shards, run.expert_split, 3.0 * run.layers, share)
     copies = run.offload_params * 2.0 * stored * (dense + experts) / run.shard / (run.rates.pcie * p["pcie"])
-    saved = run.offload_activations * run.tokens * run.hidden * 2.0 * 2.0 * run.layers / (run.rates.pcie * p["pcie"])
+    saved = run.offload_activations * 2.0 * _kept_bytes(run) / (run.rates.pcie * p["pcie"])
     per_micro_batch = np.where(run.pp > 1, 1.0 / run.ga, 1.0)
     return np.where(run.zero >= 3, (ring + copies) * per_micro_batch, 0.0) + saved
 
@@ -273,9 +287,9 @@ def _sync(run: Run, p: Parameters) -> Any:
     per_param = np.minimum(run.gradient_bytes, 4.0) + np.where(run.zero > 0, run.compute_bytes, run.gradient_bytes)
     replicas = run.dp * run.cp
     ring = _ring_s(run, p, per_param * trained, replicas, run.tp, 2.0 * run.layers / run.pp)
-    across = np.maximum(replicas / run.ep, 1.0)
+    across = np.maximum(replicas * run.tp / run.expert_split, 1.0)
     ring = ring + (1 - run.adapters) * _ring_s(
-        run, p, per_param * experts, across, run.tp * run.ep, run.layers / run.pp
+        run, p, per_param * experts, across, run.expert_split, run.layers / run.pp
     )
     hybrid = _ring_s(run, p, per_param * trained / run.shard, replicas / run.shard, run.tp * run.shard, run.layers)
     return np.where(run.zero >= 3, np.where(run.shard < replicas, hybrid, 0.0), ring)

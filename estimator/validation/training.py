@@ -5,6 +5,7 @@ does not say (recomputation, micro-batch, layout) takes the best feasible choice
 """
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,7 +24,7 @@ from estimator.predict.training import best_layout, interval, parameters, regime
 from estimator.predict.training_memory import MemorySplit, fits, peak_memory
 from estimator.predict.training_plan import Run, TrainingPlan, run, stack
 from estimator.predict.training_time import step_time
-from estimator.records import Architecture, Cluster, Experts
+from estimator.records import Architecture, Cluster, Experts, Precision
 from estimator.validation.report import CasePrediction, quantity
 
 Row = Mapping[str, str]
@@ -132,13 +133,14 @@ def _cluster(row: Row) -> Cluster:
         raise InvalidInput("gpu is missing: say on which accelerator the run was.")
     device = accelerator(name)
     layout = math.prod(int(_number(row, column, 1)) for column in ("tp", "pp", "cp", "dp"))
-    count = _whole(row, "n_gpus") or layout
+    model_parallel = math.prod(int(_number(row, column, 1)) for column in ("tp", "pp", "cp"))
+    count = max(_whole(row, "n_gpus") or layout, model_parallel)
     per_node = _whole(row, "gpus_per_node") or device.per_node or 8
     return Cluster(device, count, min(per_node, count))
 
 
 def _architecture(row: Row) -> Architecture:
-    """The catalogue's LLM of that name if its shape agrees with the columns; else the columns; else the name or size."""
+    """The catalogue's LLM of that name if its shape agrees with the columns; else the columns; else name or size."""
     columns = _from_columns(row)
     name = row.get("model", "")
     known = _known(name, columns)
@@ -197,12 +199,21 @@ def _from_columns(row: Row) -> Architecture | None:
 
 
 RECOMPUTE = {"": None, "none": "none", "0": "none", "no": "none", "false": "none", "full": "full", "1": "full"}
-ZERO = (("zero3", 3), ("zero-3", 3), ("fsdp", 3), ("hsdp", 3), ("zero2", 2), ("zero-2", 2), ("zero1", 1), ("zero-1", 1))
+ZERO = re.compile(r"zero[\s_-]*(?:stage)?[\s_-]*([0-3])")
+SHARDED = {"shard_grad_op": 2, "full_shard": 3, "fsdp": 3, "hsdp": 3, "distributed optimizer": 1, "distopt": 1}
+PLAIN = ("none", "ddp", "dp", "no", "replicated", "0")
 
 
 def _zero(text: str) -> int | None:
-    """ZeRO stage that a sharding means; None when nothing is said."""
-    return next((stage for word, stage in ZERO if word in text), None if not text else 0)
+    """ZeRO stage that a sharding means; None when nothing, or nothing known, is said.
+
+    >>> _zero("zero3/fsdp"), _zero("ZeRO stage 2".lower()), _zero("ddp"), _zero("")
+    (3, 2, 0, None)
+    """
+    found = ZERO.search(text)
+    if found:
+        return int(found[1])
+    return next((stage for word, stage in SHARDED.items() if word in text), 0 if text in PLAIN else None)
 
 
 def _plan(row: Row, cluster: Cluster) -> TrainingPlan:
@@ -239,13 +250,21 @@ def _plan(row: Row, cluster: Cluster) -> TrainingPlan:
 
 def _method(row: Row) -> tuple[str, str | None, str]:
     """(method, storage of frozen weights, format of products)."""
-    family, name = row.get("family", "").lower(), row.get("precision", "").lower() or "bf16"
-    low = precision(name.removeprefix("amp_"))
+    family, name = row.get("family", "").lower(), row.get("precision", "").lower()
+    name, low = _format(name)
     quantised = family == "qlora" or (low.bits < 8 and low.compute not in ("fp8", "fp4"))
     if quantised:
         return "qlora", name if low.bits < 16 else "nf4", "bf16"
     lora = family in ("lora", "dora") or (not family and bool(row.get("lora_rank")))
     return ("lora" if lora else "full"), None, name
+
+
+def _format(name: str) -> tuple[str, Precision]:
+    """A precision as it is called, and its format; bf16 where the name says nothing about bits."""
+    try:
+        return name or "bf16", precision(name.removeprefix("amp_").removeprefix("amp-") or "bf16")
+    except UnknownName:
+        return "bf16", precision("bf16")
 
 
 def _settled(
