@@ -20,14 +20,13 @@ from estimator.errors import EstimatorError
 from estimator.fitting.retrieval import GraphTimes, fit_rates, left_out_errors
 from estimator.formulas.retrieval import SearchRates, ivf_search_s
 from estimator.paths import data_folder
-from estimator.predict.retrieval import group, index_memory_bytes, process_memory_bytes
+from estimator.predict.retrieval import at_speed, group, index_memory_bytes, process_memory_bytes
 from estimator.validation.retrieval import Run, read_run
 
 Floats = NDArray[np.float64]
 MEASURED = data_folder("calibration") / "measured" / "vector_index.csv"
 REPORT = Path(__file__).with_name("accuracy_retrieval.md")
 CACHE_BYTES = 32.0 * 2**20  # of the machine of the own timings
-CLOCK_HZ = 2.8e9  # the published grid's processor under load, and the clock constants are stated for
 
 # What is believed before the data. The visits' powers were counted in faiss graphs (its own statistics, 5-60 thousand
 # clustered vectors); with log n a graph grows deeper and a larger index is slower to read; the rest is of the order
@@ -56,18 +55,8 @@ SERVER_SPREAD = {
     "request_s": 1.0,
     "result_s": 1.0,
 }
-# A library visits as many vectors as a server does; how fast, and what a call costs, is its own.
-LIBRARY_SPREAD = {
-    "ef_power": 0.03,
-    "m_power": 0.05,
-    "size_power": 0.5,
-    "bytes_per_s": 1.0,
-    "overhead_bytes": 0.7,
-    "build_factor": 0.3,
-    "request_s": 2.0,
-    "result_s": 2.0,
-    "cached_share": 0.2,
-}
+# A library visits as many vectors as a database does; how fast, and what a call costs, is its machine's.
+LIBRARY_SPREAD = {"bytes_per_s": 1.0, "build_factor": 0.3, "request_s": 2.0, "result_s": 2.0, "cached_share": 0.2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +76,8 @@ class Case:
 
     @property
     def core_s(self) -> float:
-        """Measured time of one core at the reference clock, per query or per built index [s]."""
-        cores = self.run.machine.cores * self.run.machine.clock_hz / CLOCK_HZ
+        """Measured time of one core, per query or per built index [s]."""
+        cores = self.run.machine.cores
         return cores / self.value if self.metric == "qps" else cores * self.value
 
 
@@ -201,9 +190,9 @@ def operating_point() -> dict[str, float]:
 
 
 def spread(log_errors: Floats) -> list[float]:
-    """Ends of the 80 % interval of ln(measured / predicted)."""
-    low, high = np.quantile(-log_errors, [0.1, 0.9])
-    return [round(float(min(low, -0.05)), 4), round(float(max(high, 0.05)), 4)]
+    """Ends of the 80 % interval of ln(measured / predicted): as far up as down, and at least 5 %."""
+    reach = round(max(float(np.quantile(np.abs(log_errors), 0.8)), 0.05), 4)
+    return [-reach, reach]
 
 
 def median_error(log_errors: Floats) -> float:
@@ -240,10 +229,14 @@ def fit_server(every: Sequence[Case]) -> Part:
     return Part(rates, {"weaviate": folds}, times, times.log_errors(rates), left_out)
 
 
-def fit_library(every: Sequence[Case], server: SearchRates) -> Part:
-    """Libraries: own timings and published queries weigh the same; either is left out in turn."""
-    cases_used = [graph_row(case) for case in library_cases(every)]
-    own, own_rates = measured_rows()
+def fit_library(every: Sequence[Case], server: SearchRates) -> tuple[Part, dict[str, float]]:
+    """Libraries compare vectors as databases do, on each machine at its own speed; a call costs less.
+
+    Returns the constants at the speed of the published grids' machine, and the speeds of the machines seen; a machine
+    is left out by giving it the geometric mean of the others.
+    """
+    chosen, (own_rows, own_rates) = library_cases(every), measured_rows()
+    own, published_times = GraphTimes.of(own_rows), GraphTimes.of([graph_row(case) for case in chosen])
     start = replace(
         server,
         request_s=3e-6,
@@ -253,21 +246,42 @@ def fit_library(every: Sequence[Case], server: SearchRates) -> Part:
         scan_bytes_per_s=own_rates["scan"],
         flop_per_s=own_rates["assign"],
     )
-    spread = LIBRARY_SPREAD
-    times = GraphTimes.of([*own, *cases_used])
-    own_only, cases_only = (fit_rates(GraphTimes.of(part), start, spread) for part in (own, cases_used))
-    both = fit_rates(GraphTimes.of([*own, *cases_used * (len(own) // len(cases_used))]), start, spread)
-    published = np.arange(len(times.k)) >= len(own)
-    left_out = np.where(published, times.log_errors(own_only), times.log_errors(cases_only))
-    return Part(both, {"big-ann": {"all": own_only}}, times, times.log_errors(both), left_out)
+    here = fit_rates(own, start, LIBRARY_SPREAD)
+    speeds = {"n4-": 1.0, "own": here.bytes_per_s / server.bytes_per_s}
+    rates = replace(at_speed(here, 1 / speeds["own"]), **own_only(own_rates))
+    families = np.array([case.run.machine.family for case in chosen])
+    raw = published_times.log_errors(rates)
+    speeds |= {str(name): float(np.exp(np.median(raw[families == name]))) for name in sorted(set(families))}
+    labels = np.array(["own"] * len(own.k) + families.tolist())
+    errors = np.concatenate([own.log_errors(at_speed(rates, speeds["own"])), raw - log_speeds(families, speeds)])
+    without = {name: mean_speed(speeds, name) for name in speeds}
+    left_out = errors + log_speeds(labels, speeds) - log_speeds(labels, without)
+    folds = {name: at_speed(rates, without[name] / speeds[name]) for name in sorted(set(families.tolist()))}
+    times = GraphTimes.of([*own_rows, *map(graph_row, chosen)])
+    return Part(rates, {"big-ann": folds}, times, errors, left_out), speeds
+
+
+def own_only(own_rates: Mapping[str, float]) -> dict[str, float]:
+    """Rates of scans and products as they were measured, not scaled with graph searches."""
+    return {"scan_bytes_per_s": own_rates["scan"], "flop_per_s": own_rates["assign"]}
+
+
+def log_speeds(labels: NDArray[np.str_], speeds: Mapping[str, float]) -> Floats:
+    """Logarithm of each row's machine's speed."""
+    return np.log([speeds[str(label)] for label in labels])
+
+
+def mean_speed(speeds: Mapping[str, float], left_out: str = "") -> float:
+    """Geometric mean of the machines' speeds, one left out: what is expected of a machine nobody measured."""
+    return float(np.exp(np.mean([np.log(speed) for name, speed in speeds.items() if name != left_out])))
 
 
 def constants() -> tuple[dict[str, object], dict[str, Part]]:
     """What is stored, and the two parts it came from."""
     every = cases()
     server = fit_server(every)
-    library = fit_library(every, server.rates)
-    probe_s = fit_probe_s(every, library.rates)
+    library, speeds = fit_library(every, server.rates)
+    probe_s = fit_probe_s(every, at_speed(library.rates, mean_speed(speeds))) * mean_speed(speeds)
     shared = {"probe_s": probe_s, **{name: getattr(library.rates, name) for name in ("scan_bytes_per_s", "flop_per_s")}}
     parts = {"server": server, "library": library}
     ratios = resident_ratios(every)
@@ -275,6 +289,7 @@ def constants() -> tuple[dict[str, object], dict[str, Part]]:
         "generated_by": "benchmarks/fit_retrieval.py",
         "fitted_to": {"retrieval.csv": file_hash(published("retrieval")), MEASURED.name: file_hash(MEASURED)},
         "groups": {name: stored(part, shared) for name, part in parts.items()},
+        "machine_speed": {name: round(speed, 4) for name, speed in [*speeds.items(), ("unknown", mean_speed(speeds))]},
         "resident_factor": round(float(np.median(list(ratios.values()))), 4),
         "resident_folds": {"big-ann": {index: resident_without(ratios, index) for index in ratios}},
         "operating_point": operating_point(),
@@ -289,7 +304,7 @@ def stored(part: Part, shared: Mapping[str, float]) -> dict[str, object]:
         source: {name: rounded(replace(rates, **shared)) for name, rates in left_out.items()}
         for source, left_out in part.folds.items()
     }
-    return {"clock_hz": CLOCK_HZ, "rates": rounded(replace(part.rates, **shared)), "folds": folds}
+    return {"rates": rounded(replace(part.rates, **shared)), "folds": folds}
 
 
 def rounded(rates: SearchRates) -> dict[str, float]:
@@ -326,8 +341,8 @@ REPORT_TEXT = """# Accuracy of vector search
 Generated by `python benchmarks/fit_retrieval.py`. Errors are |ln(predicted / measured)|.
 
 Databases (`server`): published HNSW grids of one database; one pair of (vectors, dimensions) is left out at a time.
-Libraries: own timings of faiss and usearch, and published Vamana queries; each is predicted by constants fitted to the
-other alone, an extrapolation between 10-100 thousand vectors and ten million.
+Libraries: own timings of faiss and published queries of Vamana graphs, with the databases' law of how many vectors are
+compared; one machine is left out at a time, and then runs at the geometric mean of the others' speeds.
 
 {table}
 

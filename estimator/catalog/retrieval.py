@@ -24,15 +24,18 @@ class Host:
     """A machine that searches vectors.
 
     cores: as its maker counts them, hyper-threads included [1]
-    clock_hz: under load [Hz]; memory_bandwidth_bytes_per_s: of all its cores together [B/s]
-    rates: constants measured on it; `None` takes the fitted ones, scaled by the clock
+    memory_bandwidth_bytes_per_s: of all its cores together [B/s]
+    speed: of one core searching graphs, against the machine the constants are stated for [1]
+    family: kind of machine, `default` when it is not recognised
+    rates: constants measured on it; `None` takes the fitted ones at its speed
     """
 
     name: str
     cores: float
-    clock_hz: float
     memory_bandwidth_bytes_per_s: float
     memory_bytes: float | None = None
+    speed: float = 1.0
+    family: str = "default"
     rates: SearchRates | None = None
     basis: Basis = "published"
     note: str = ""
@@ -102,27 +105,27 @@ def host(description: str) -> Host:
     'assumed'
     """
     text = description.lower()
-    entry, known = _host_entry(text)
-    stated = _cores(text)
+    entry = _host_entry(text)
+    speeds: dict[str, float] = retrieval_fit()["machine_speed"]
+    stated, family = _cores(text), str(entry["names"][0])
+    measured = family in speeds
     cores = stated or float(_preset()["default_cores"]["value"])
+    bandwidth = _stated(r"(\d+(?:\.\d+)?)\s*gb/s", text, 1e9)
     return Host(
         name=description or "a server",
         cores=cores,
-        clock_hz=_stated(r"(\d+(?:\.\d+)?)\s*ghz", text, 1e9) or float(entry["clock_hz"]),
-        memory_bandwidth_bytes_per_s=_stated(r"(\d+(?:\.\d+)?)\s*gb/s", text, 1e9)
-        or cores * float(entry["bandwidth_bytes_per_s_per_core"]),
+        memory_bandwidth_bytes_per_s=bandwidth or cores * float(entry["bandwidth_bytes_per_s_per_core"]),
         memory_bytes=_stated(r"(\d+(?:\.\d+)?)\s*gi?b(?!/)", text, 2.0**30),
-        basis="published" if known and stated else "assumed",
-        note="" if known else "processor not recognised: a typical cloud core",
+        speed=speeds.get(family, speeds["unknown"]),
+        family=family,
+        basis="published" if measured and stated else "assumed",
+        note="" if measured else "no measurement of this processor: the mean of those measured",
     )
 
 
-def _host_entry(text: str) -> tuple[dict[str, Any], bool]:
+def _host_entry(text: str) -> dict[str, Any]:
     entries: list[dict[str, Any]] = _preset()["host"]
-    for entry in entries[:-1]:
-        if any(name in text for name in entry["names"]):
-            return entry, True
-    return entries[-1], False
+    return next((entry for entry in entries if any(name in text for name in entry["names"])), entries[-1])
 
 
 def _cores(text: str) -> float | None:
@@ -134,6 +137,18 @@ def _cores(text: str) -> float | None:
 def _stated(pattern: str, text: str, unit: float = 1.0) -> float | None:
     found = re.search(pattern, text)
     return float(found[1]) * unit if found else None
+
+
+def measured_host(path: str | Path) -> Host:
+    """A machine as `estimator.measure.index.save` wrote it, with its own constants.
+
+    Raises InvalidInput when the file cannot be read or holds something else.
+    """
+    try:
+        machine = json.loads(Path(path).read_text("utf-8"))["machine"]
+        return Host(**{**machine, "rates": SearchRates(**machine["rates"])})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InvalidInput(f"{clipped(str(path))} is not a measured machine: {clipped(str(error))}") from None
 
 
 def fit_file() -> Path:
@@ -148,10 +163,9 @@ def retrieval_fit() -> dict[str, Any]:
     return fitted
 
 
-def fitted_rates(group: str) -> tuple[SearchRates, float]:
-    """Search rates of a group and the clock they hold at [Hz]."""
-    entry = retrieval_fit()["groups"][group]
-    return SearchRates(**entry["rates"]), float(entry["clock_hz"])
+def fitted_rates(group: str) -> SearchRates:
+    """Search rates of a group, on a machine of speed 1."""
+    return SearchRates(**retrieval_fit()["groups"][group]["rates"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """Vector indexes really built and searched on this machine, and the constants they give its predictions.
 
 Times are CPU time of one thread, for queries the least of a few blocks: other work on the machine disturbs them little.
-Every block has queries of its own, or the second would find what it needs in the cache. Data are seeded clusters of low
-intrinsic dimension, as embeddings have; recall is not judged.
+Every block has queries of its own, or the second would find what it needs in the cache. A probe before and after each
+index tells how much slower than at its best the machine was, and the times are divided by that. Data are seeded
+clusters of low intrinsic dimension, as embeddings have; recall is not judged.
 """
 
 import json
@@ -86,25 +87,42 @@ def clustered(vectors: int, dim: int, seed: int = 0) -> Vectors:
 def measure(
     library: str = "faiss", budget_s: float = 60.0, setups: Sequence[Setup] = SETUPS, seed: int = 0
 ) -> list[IndexRun]:
-    """Build and search the setups in their order until the budget of CPU time is used; at least the first.
+    """Build and search the setups in their order while the budget of CPU time lasts; at least the first.
 
     Raises MissingExtra without the library, InvalidInput for one that is not known.
     """
     if library not in LIBRARIES:
         raise InvalidInput(f"indexes are measured with {' or '.join(LIBRARIES)}, not {library!r}")
-    runs: list[IndexRun] = []
-    start = time.process_time()
+    probe = _probe()
+    batches: list[tuple[float, list[IndexRun]]] = []
+    start, before = time.process_time(), probe()
     for setup in setups:
         used = time.process_time() - start
-        if runs and used + _expected_s(runs, setup) > budget_s:
+        if batches and used + _expected_s(batches[-1][1][0], setup) > budget_s:
             break
-        runs += _measured(library, setup, seed)
-    return runs
+        runs = list(_measured(library, setup, seed))
+        after = probe()
+        batches.append(((before + after) / 2, runs))
+        before = after
+    return _without_drift(batches)
 
 
-def _expected_s(runs: Sequence[IndexRun], setup: Setup) -> float:
+def _probe() -> Callable[[], float]:
+    """A task like a search, comparing scattered vectors of 64 MB with one [s]; the least of three."""
+    random = np.random.default_rng(0)
+    data, one = random.standard_normal((131_072, 128), np.float32), random.standard_normal(128, np.float32)
+    order = random.permutation(len(data))[:32_768]
+    return lambda: min(_once(lambda: data[order] @ one) for _ in range(3))
+
+
+def _without_drift(batches: Sequence[tuple[float, list[IndexRun]]]) -> list[IndexRun]:
+    """Times as the machine would have taken at its best."""
+    best = min(probe for probe, _ in batches)
+    return [replace(run, seconds=run.seconds * best / probe) for probe, runs in batches for run in runs]
+
+
+def _expected_s(last: IndexRun, setup: Setup) -> float:
     """What a setup will take, from the last build and its n d efC."""
-    last = [run for run in runs if run.what == "build"][-1]
     return last.seconds * setup[0] * setup[1] * setup[3] / (last.vectors * last.dim * last.ef)
 
 
@@ -183,7 +201,7 @@ def fit(runs: Iterable[IndexRun], cache_bytes: float | None = None) -> SearchRat
     graph = [run for run in runs if run.what in ("build", "query")]
     if {run.what for run in graph} != {"build", "query"}:
         raise InvalidInput("fitting a machine takes at least one build and one query; measure a setup first")
-    start, _ = fitted_rates("library")
+    start = fitted_rates("library")
     start = replace(
         start,
         cache_bytes=last_level_cache_bytes() if cache_bytes is None else cache_bytes,
@@ -225,7 +243,7 @@ def this_machine(runs: Iterable[IndexRun]) -> Host:
     runs = list(runs)
     rates = fit(runs)
     cores = float(os.cpu_count() or 1)
-    return Host("this machine", cores, 0.0, cores * rates.scan_bytes_per_s, rates=rates, basis="measured")
+    return Host("this machine", cores, cores * rates.scan_bytes_per_s, rates=rates, basis="measured")
 
 
 def save(runs: Iterable[IndexRun], path: str | Path) -> None:

@@ -277,23 +277,20 @@ def group(plan: IndexPlan) -> str:
 
 
 def search_rates(plan: IndexPlan, machine: Host) -> SearchRates:
-    """Constants of one core: measured on the machine if there are such, else fitted ones scaled by its clock."""
+    """Constants of one core: measured on the machine if there are such, else fitted ones at its speed."""
     if machine.rates is not None:
         return machine.rates
-    rates, clock_hz = fitted_rates(group(plan))
-    return at_speed(rates, machine.clock_hz / clock_hz)
+    return at_speed(fitted_rates(group(plan)), machine.speed)
 
 
 def at_speed(rates: SearchRates, speed: float) -> SearchRates:
-    """Constants of a core `speed` times as fast."""
+    """Constants of a core `speed` times as fast at scattered memory and small steps; scans and products stay."""
     return replace(
         rates,
         bytes_per_s=rates.bytes_per_s * speed,
         request_s=rates.request_s / speed,
         result_s=rates.result_s / speed,
         probe_s=rates.probe_s / speed,
-        scan_bytes_per_s=rates.scan_bytes_per_s * speed,
-        flop_per_s=rates.flop_per_s * speed,
     )
 
 
@@ -341,7 +338,7 @@ def queries_per_s(plan: IndexPlan, machine: Host) -> Floats:
         per_machine = np.minimum(
             per_machine, machine.memory_bandwidth_bytes_per_s / (plan.n * plan.code_bytes * np.minimum(share, 1.0))
         )
-    return per_machine * np.asarray(plan.replicas, float)
+    return np.asarray(per_machine * np.asarray(plan.replicas, float))
 
 
 def interval(what: str, plan: IndexPlan, machine: Host | None = None) -> tuple[float, float]:

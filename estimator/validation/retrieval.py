@@ -217,9 +217,8 @@ def _left_out(run: Run, source: str, metric: str) -> float | None:
         return None if without is None else predict(run, metric, resident=without)
     folds = fit["groups"][group(run.plan)]["folds"].get(source, {})
     grid = f"{float(run.plan.n):.0f}x{float(run.plan.d):.0f}"
-    rates = folds.get(grid) or folds.get("all")
+    rates = folds.get(grid) or folds.get(run.machine.family)
     if rates is None or metric not in ("qps", "latency_ms", "build_s"):
         return None
-    speed = run.machine.clock_hz / fit["groups"][group(run.plan)]["clock_hz"]
-    machine = replace(run.machine, rates=at_speed(SearchRates(**rates), speed))
+    machine = replace(run.machine, rates=at_speed(SearchRates(**rates), run.machine.speed))
     return predict(replace(run, machine=machine), metric)
