@@ -129,7 +129,7 @@ def _host_entry(text: str) -> dict[str, Any]:
 
 
 def _cores(text: str) -> float | None:
-    if re.search(r"\bsingle[- ](?:thread|core)|\b1[- ]thread\b", text):
+    if re.search(r"\bsingle[- ](?:thread|core)", text):
         return 1.0
     return _stated(r"(\d+)\s*-?\s*(?:v?cpus?|v?cores?|threads?)\b", text) or _stated(r"\b(\d+)c\d+g\b", text)
 

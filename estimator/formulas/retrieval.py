@@ -83,7 +83,7 @@ def hnswlib_link_bytes(m: ArrayLike) -> Floats:
     >>> round(float(hnswlib_link_bytes(16)), 2)
     148.53
     """
-    m = np.asarray(m, float)
+    (m,) = floats(m)
     return LINK_BYTES * (2 * m + (m + 1) / np.maximum(m - 1, 1)) + 16
 
 

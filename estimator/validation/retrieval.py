@@ -109,7 +109,7 @@ def _index(text: str, sparse: bool) -> tuple[str, bool]:
         return "vamana" + code, True
     if re.search(r"\bflat\b|brute|exact|\blinear", text):
         return "flat" + code, False
-    raise InvalidInput(f"nothing is known about how large or fast the index {text.split()[0]!r} is")
+    raise InvalidInput(f"nothing is known about how large or fast the index {clipped(text.strip())} is")
 
 
 def _code(text: str) -> str:
