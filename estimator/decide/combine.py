@@ -1,4 +1,4 @@
-"""Combinations, composed from the stages' own answers: their lines, their hours, their lengths; nothing is priced twice.
+"""Combinations, composed from the stages' own answers: their lines, hours and lengths; nothing is priced twice.
 
 A combination serves one kind of request that carries all overheads at once: that one service is computed anew, every
 other figure is the stages' own.
@@ -65,10 +65,10 @@ def composed(name: str, asked: dict[str, Any]) -> Estimate:
 
 
 def _question(asked: dict[str, Any]) -> Question:
-    given = ("model", "gpu", "api", "gpus", "price", "scenario_file", "design")
-    inputs = {key: value for key, value in asked.items() if key not in given}
-    fixed = [asked.get(key) for key in given[:-1]]
-    return api.ask(*fixed, asked.get("design", ONE_AT_A_TIME), inputs)
+    names = ("model", "gpu", "api", "gpus", "price", "scenario_file", "design")
+    given: dict[str, Any] = {name: asked.get(name) for name in names}
+    given["design"] = given["design"] or ONE_AT_A_TIME
+    return api.ask(**given, inputs={name: value for name, value in asked.items() if name not in names})
 
 
 def _together(question: Question, name: str, parts: Sequence[Estimate]) -> Estimate:
@@ -172,16 +172,16 @@ def _corpus_in_prompt(asked: dict[str, Any]) -> Estimate:
     low, high = corpus.interval()
     span = (low + fixed, corpus.value + fixed, high + fixed)
     found = api.estimate("prompt", **{**asked, "examples": 0, "instruction_tokens": span})
-    return _retitled(question, found, "corpus-in-prompt")
+    return _retitled(found, "corpus-in-prompt")
 
 
-def _retitled(question: Question, found: Estimate, name: str) -> Estimate:
+def _retitled(found: Estimate, name: str) -> Estimate:
     from estimator.stages.answer import approaches, evidence
 
     words = approaches()[name]
-    texts = {key: words[key] for key in ("title", "complexity", "best_for")}
-    lists = {key: tuple(words[key]) for key in ("advantages", "considerations")}
-    return replace(found, stage=name, **texts, **lists, evidence=evidence(words["evidence"]))
+    changed: dict[str, Any] = {key: words[key] for key in ("title", "complexity", "best_for")}
+    changed |= {key: tuple(words[key]) for key in ("advantages", "considerations")}
+    return replace(found, stage=name, evidence=evidence(words["evidence"]), **changed)
 
 
 def _distil(asked: dict[str, Any]) -> Estimate:
@@ -245,5 +245,5 @@ def _against(found: Estimate, service: Service, baseline: Service, teacher: Ques
     """Per-request figures against the teacher: what a request saves."""
     from estimator.stages.answer import llm_text, per_request
 
-    changed = per_request(teacher, Overhead(service, baseline))
+    changed: dict[str, Any] = dict(per_request(teacher, Overhead(service, baseline)))
     return replace(found, llm=f"{found.llm} taught by {llm_text(teacher)}", **changed)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from estimator.formulas import Real
 
 Floats = NDArray[np.float64]
+EQUAL = 1e-12  # of their size: costs closer than that touch, they do not cross
 MOST_STEPS = 1_000_000  # with more whole replicas than this a step is below a millionth: the staircase is a line
 
 
@@ -97,12 +98,17 @@ def crossings(a: Cost, b: Cost) -> list[float]:
     middle = (low + high) / 2
     slope = a.slope - b.slope
     ahead = a.at(middle) - b.at(middle)  # how much b is cheaper, at the middle of each straight piece
-    start, end = ahead - slope * (middle - low), ahead + slope * (high - middle)
-    inside = (start * end < 0) | ((end == 0) & (start != 0))
+    ends_ahead = np.stack([ahead - slope * (middle - low), ahead + slope * (high - middle)], axis=1).ravel()
+    scale = np.repeat(np.abs(a.at(middle)) + np.abs(b.at(middle)), 2)
+    sign = np.where(np.abs(ends_ahead) > EQUAL * scale, np.sign(ends_ahead), 0)
+    apart = np.flatnonzero(sign)
+    changed = np.flatnonzero(sign[apart][:-1] * sign[apart][1:] < 0)
+    before, after = apart[changed], apart[changed + 1]
+    first, second = before // 2, after // 2
     with np.errstate(divide="ignore", invalid="ignore"):
-        roots = (middle - ahead / slope)[inside]
-    leaps = low[1:][(end[:-1] * start[1:] < 0)]
-    return sorted({float(volume) for volume in (*roots, *leaps)})
+        inside = middle[first] - ahead[first] / slope
+    between = np.where(before % 2 == 0, high[first], low[second])
+    return [float(volume) for volume in np.where(first == second, inside, between)]
 
 
 def last_possible(a: Cost, b: Cost) -> float:
@@ -117,7 +123,8 @@ def last_possible(a: Cost, b: Cost) -> float:
 def cheaper_from(a: Cost, b: Cost) -> float:
     """Volume from which b stays cheaper than a [1/month]: 0 when it always is, infinite when it never stays so.
 
-    >>> cheaper_from(Cost(0, 3), Cost(100, 1)), cheaper_from(Cost(0, 1), Cost(100, 3)), cheaper_from(Cost(9, 3), Cost(0, 1))
+    >>> low, high = Cost(0, 3), Cost(100, 1)
+    >>> cheaper_from(low, high), cheaper_from(high, low), cheaper_from(Cost(9, 3), Cost(0, 1))
     (50.0, inf, 0.0)
     """
     found = crossings(a, b)

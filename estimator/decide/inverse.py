@@ -1,0 +1,427 @@
+"""The questions turned round: what fits, how large, how many, by when, for how much.
+
+Every answer comes from the same predictors and stages as an estimate, and is a boundary: it fits, one less (or one
+more) does not.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from estimator import api
+from estimator.catalog.accelerators import accelerator, accelerator_names
+from estimator.catalog.models import architecture, architecture_names
+from estimator.decide.search import first_that, last_that, round_figure
+from estimator.errors import DoesNotFit, EstimatorError, InvalidInput, UnknownName
+from estimator.formulas import money, transformer
+from estimator.predict.serving import Serving, Traffic, memory_split, serving, slots_of, smallest_fit
+from estimator.predict.serving_machine import ServingPlan
+from estimator.predict.training import TrainingPlan, best_layout, training_step
+from estimator.predict.training_layout import grid
+from estimator.pricing import Price
+from estimator.quantities import ONE_AT_A_TIME, Quantity
+from estimator.records import Accelerator, Architecture, Cluster
+from estimator.stages import finetune, pretrain
+from estimator.stages.question import Question
+from estimator.stages.training import MOST_ACCELERATORS, layout_text
+
+TASKS = ("serve", "finetune", "pretrain")
+MOST_MICRO_BATCH = 1024
+MOST_SEQ_LEN = 1_048_576
+SEQ_LEN_STEP = 128
+SECONDS_PER_DAY = 86_400.0
+SMALLEST_LLM, LARGEST_LLM = 1000, 6400  # indices of round figures, in 10,000 parameters: 20 million to 20 trillion
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Finding:
+    """An answer with its boundary in words, and the figures beside it, ready to print."""
+
+    question: str
+    answer: str
+    value: float
+    unit: str
+    boundary: str
+    rows: tuple[Mapping[str, Any], ...] = field(default=())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "question": self.question,
+            "answer": self.answer,
+            "value": self.value,
+            "unit": self.unit,
+            "boundary": self.boundary,
+            "rows": [dict(row) for row in self.rows],
+        }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AcceleratorSet:
+    """The fewest of one accelerator that hold a task. memory_bytes: peak of one; usd_per_hour: of all of them."""
+
+    accelerator: str
+    count: int
+    layout: str
+    memory_bytes: float
+    usd_per_hour: Quantity
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data; unknown prices are None."""
+        price = self.usd_per_hour.value if self.usd_per_hour.known else None
+        return {
+            "accelerator": self.accelerator,
+            "count": self.count,
+            "layout": self.layout,
+            "peak_memory_gb_of_one": self.memory_bytes / 1e9,
+            "usd_per_hour": price,
+        }
+
+
+# --- what fits -------------------------------------------------------------------------------------------
+
+
+def counts(per_node: int) -> Iterator[int]:
+    """Sizes a set may have: any number within a node, then whole nodes.
+
+    >>> from itertools import islice
+    >>> list(islice(counts(4), 7))
+    [1, 2, 3, 4, 8, 12, 16]
+    """
+    yield from range(1, per_node + 1)
+    yield from range(2 * per_node, MOST_ACCELERATORS + 1, per_node)
+
+
+def training_plan(question: Question, task: str) -> TrainingPlan:
+    """The plan of a task, its layout open."""
+    return finetune.training_plan(question) if task == "finetune" else pretrain.training_plan(question)
+
+
+def held_by(llm: Architecture, cluster: Cluster, plan: TrainingPlan) -> TrainingPlan | None:
+    """The best layout on these accelerators; None when none fits or none divides them."""
+    try:
+        return best_layout(llm, cluster, plan)
+    except (DoesNotFit, InvalidInput):
+        return None
+
+
+def smallest_set(
+    task: str, *, model: str, gpu: str, price: Price | float | None = None, **inputs: Any
+) -> AcceleratorSet:
+    """The fewest of one accelerator that hold a task: serve, finetune or pretrain. DoesNotFit when no number does.
+
+    >>> smallest_set("finetune", model="70b", gpu="h100", method="qlora").count
+    1
+    """
+    question = _question(task, model, gpu, price, inputs)
+    if task == "serve":
+        return _serving_set(question)
+    llm, device, plan = question.own_llm(), question.own_accelerator(), training_plan(question, task)
+    for count in _training_counts(llm, device, plan, question.per_node):
+        cluster = question.cluster(count)
+        chosen = held_by(llm, cluster, plan)
+        if chosen is not None:
+            peak = float(training_step(llm, cluster, chosen).memory.total)
+            return _set(question, count, layout_text(chosen, cluster), peak)
+    raise DoesNotFit(f"{task} of {llm.name} fits no number of {device.title}: use LoRA, QLoRA or a larger accelerator")
+
+
+def _training_counts(llm: Architecture, device: Accelerator, plan: TrainingPlan, per_node: int) -> Iterator[int]:
+    """Counts worth trying: weights alone, spread over all, must fit; far beyond that nothing is gained."""
+    bytes_each = 0.5 if plan.method == "qlora" else 2.0
+    least = transformer.params(llm) * bytes_each / device.memory_bytes
+    most = 64 * max(least, 1.0) + 4 * per_node
+    return (count for count in counts(per_node) if least <= count <= most)
+
+
+def _serving_set(question: Question) -> AcceleratorSet:
+    llm, device = question.own_llm(), question.own_accelerator()
+    plan, tokens = _serving_plan(question), _request_tokens(question)
+    count = smallest_fit(llm, device, plan, context_tokens=tokens)
+    held = memory_split(llm, question.cluster(count), replace(plan, tp=count))
+    return _set(question, count, f"tp {count}", device.memory_bytes - held.kv_available)
+
+
+def _serving_plan(question: Question, count: int = 1) -> ServingPlan:
+    chosen = question.scenario
+    return ServingPlan(weight_precision=chosen.word("weight_precision"), engine=chosen.word("engine"), tp=count)
+
+
+def _request_tokens(question: Question) -> float:
+    return question.amount("prompt_tokens").value + question.amount("output_tokens").value
+
+
+def _set(question: Question, count: int, layout: str, peak: float) -> AcceleratorSet:
+    each = question.usd_per_hour
+    all_of_them = replace(each, name=f"{count} x {each.name}", column=each.column * count)
+    return AcceleratorSet(question.own_accelerator().name, count, layout, peak, all_of_them)
+
+
+def accelerator_sets(
+    task: str, *, model: str, gpus: tuple[str, ...] = (), price: Price | float | None = None, **inputs: Any
+) -> tuple[AcceleratorSet, ...]:
+    """The smallest set of each accelerator (all of the catalogue when none is named), cheapest per hour first.
+
+    Those without a price come last, fewest first; those that cannot hold the task are left out.
+    """
+    found = []
+    for name in gpus or _usual():
+        try:
+            found.append(smallest_set(task, model=model, gpu=name, price=price, **inputs))
+        except EstimatorError:
+            if gpus:
+                raise
+    return tuple(sorted(found, key=_cheapness))
+
+
+def _usual() -> tuple[str, ...]:
+    """Accelerators for data centres and desks; processors hold anything and are no answer."""
+    return tuple(name for name in accelerator_names() if accelerator(name).kind in ("gpu", "tpu", "asic"))
+
+
+def _cheapness(found: AcceleratorSet) -> tuple[bool, float, int, str]:
+    known = found.usd_per_hour.known
+    return (not known, found.usd_per_hour.value if known else 0.0, found.count, found.accelerator)
+
+
+# --- how large -------------------------------------------------------------------------------------------
+
+
+def largest_llm(task: str, *, gpu: str, gpus: int | None = None, **inputs: Any) -> str:
+    """The catalogue's LLM with most parameters that fits the given accelerators (8xa100, or gpu with gpus).
+
+    >>> largest_llm("serve", gpu="1xrtx-4090", weight_precision="int4") != largest_llm("serve", gpu="1xrtx-4090")
+    True
+    """
+    names = sorted((n for n in architecture_names() if architecture(n).kind == "decoder"), key=_size, reverse=True)
+    for name in names:
+        if fits(task, model=name, gpu=gpu, gpus=gpus, **inputs):
+            return name
+    raise DoesNotFit(f"no LLM of the catalogue fits {gpu} for {task}")
+
+
+def _size(name: str) -> float:
+    return float(transformer.params(architecture(name)))
+
+
+def fits(task: str, *, model: str, gpu: str, gpus: int | None = None, **inputs: Any) -> bool:
+    """Whether the task fits the given accelerators."""
+    question = _question(task, model, gpu, None, inputs, gpus)
+    count = question.count or 1
+    if task == "serve":
+        return _largest_serving_context(question, count) >= _request_tokens(question)
+    return held_by(question.own_llm(), question.cluster(count), training_plan(question, task)) is not None
+
+
+def largest_context(task: str, *, model: str, gpu: str, gpus: int | None = None, users: int = 1, **inputs: Any) -> int:
+    """Longest sequence that fits [token]: of each of `users` at once when serving, a multiple of 128 in training.
+
+    >>> one, many = (largest_context("serve", model="8b", gpu="1xa100", users=n) for n in (1, 64))
+    >>> one > many > 0
+    True
+    """
+    question = _question(task, model, gpu, None, inputs, gpus)
+    llm, cluster = question.own_llm(), question.cluster(question.count or 1)
+    if task == "serve":
+        plan = _serving_plan(question, cluster.count)
+        longest = int(_largest_serving_context(question, cluster.count))
+        held = memory_split(llm, cluster, plan)
+        found = last_that(lambda n: bool(_slots(llm, plan, held, n) >= users), most=longest) if longest else None
+        return found or 0
+    layout_open = training_plan(question, task)
+    most = min(llm.max_context or MOST_SEQ_LEN, MOST_SEQ_LEN) // SEQ_LEN_STEP
+    steps = last_that(
+        lambda n: held_by(llm, cluster, replace(layout_open, seq_len=n * SEQ_LEN_STEP)) is not None, most=most
+    )
+    return (steps or 0) * SEQ_LEN_STEP
+
+
+def _slots(llm: Architecture, plan: ServingPlan, held: Any, tokens: float) -> float:
+    """Sequences of so many tokens that are held at once; none where not even one fits."""
+    return float(slots_of(llm, plan, held, tokens)) if tokens <= held.max_context else 0.0
+
+
+def _largest_serving_context(question: Question, count: int) -> float:
+    held = memory_split(question.own_llm(), question.cluster(count), _serving_plan(question, count))
+    return held.max_context if held.kv_available > 0 else 0.0
+
+
+def largest_batch(task: str, *, model: str, gpu: str, gpus: int | None = None, **inputs: Any) -> int:
+    """Sequences at once: of the scenario's requests on a replica, or in the micro-batch of one training rank."""
+    question = _question(task, model, gpu, None, inputs, gpus)
+    llm, cluster = question.own_llm(), question.cluster(question.count or 1)
+    if task == "serve":
+        plan = _serving_plan(question, cluster.count)
+        held = memory_split(llm, cluster, plan)
+        return int(_slots(llm, plan, held, _request_tokens(question))) if held.kv_available > 0 else 0
+    sizes = np.arange(1, MOST_MICRO_BATCH + 1)
+    open_plan = replace(training_plan(question, task), micro_batch=sizes, global_batch=MOST_MICRO_BATCH * cluster.count)
+    layouts = grid(llm, cluster, open_plan)
+    held_ones = np.asarray(training_step(llm, cluster, layouts).fits)
+    return int(np.max(np.where(held_ones, layouts.micro_batch, 0)))
+
+
+def most_users(
+    *,
+    model: str,
+    gpu: str,
+    gpus: int | None = None,
+    ttft_s: float = np.inf,
+    tpot_s: float = np.inf,
+    **inputs: Any,
+) -> int:
+    """Users who can wait for an answer at the same time on these accelerators within the latency limits.
+
+    ttft_s, tpot_s: mean time to first token and per further token that is still good enough [s]
+    """
+    question = _question("serve", model, gpu, None, inputs, gpus)
+    count = question.count or 1
+    most = largest_batch("serve", model=model, gpu=gpu, gpus=gpus, **inputs)
+    users = np.arange(1, most + 1)
+    found = _served(question, count, concurrency=users)
+    good = (np.asarray(found.ttft_s) <= ttft_s) & (np.asarray(found.tpot_s) <= tpot_s)
+    return int(np.max(np.where(good, users, 0), initial=0))
+
+
+def _served(question: Question, count: int, **load: Any) -> Serving:
+    lengths = {name: question.amount(name).value for name in ("prompt_tokens", "output_tokens")}
+    plan = _serving_plan(question, count)
+    return serving(question.own_llm(), question.cluster(count), plan, Traffic(**lengths, **load))
+
+
+def replicas_for_latency(
+    *, model: str, gpu: str, ttft_s: float = np.inf, tpot_s: float = np.inf, gpus: int | None = None, **inputs: Any
+) -> int:
+    """Fewest replicas that keep mean latencies within the limits in the busy hour; DoesNotFit when none can.
+
+    gpus: accelerators of one replica, the fewest that hold the LLM when not given. Each replica takes its share of a
+    Poisson stream, so waiting counts.
+    """
+    question = _question("serve", model, gpu, None, inputs, gpus)
+    count = question.count or smallest_fit(
+        question.own_llm(),
+        question.own_accelerator(),
+        _serving_plan(question),
+        context_tokens=_request_tokens(question),
+    )
+    peak = busy_hour_requests_per_s(question)
+
+    def good(replicas: int) -> bool:
+        found = _served(question, count, requests_per_s=peak / replicas)
+        kept_up = peak / replicas < float(found.capacity_requests_per_s)
+        return kept_up and float(found.ttft_s) <= ttft_s and float(found.tpot_s) <= tpot_s
+
+    alone = _served(question, count)
+    if float(alone.ttft_s) > ttft_s or float(alone.tpot_s) > tpot_s:
+        raise DoesNotFit(
+            f"a single request already takes {float(alone.ttft_s):.3g} s to the first token and "
+            f"{float(alone.tpot_s):.3g} s per token: use a faster accelerator, more of them per replica, or fewer bits"
+        )
+    least = last_that(lambda n: not good(n), most=1_000_000)
+    return 1 if least is None else least + 1
+
+
+def busy_hour_requests_per_s(question: Question) -> float:
+    """Requests in a second of the busy hour, repeats included [1/s]."""
+    amounts = {name: question.amount(name).value for name in ("requests_per_month", "retries", "peak_to_mean")}
+    sent = money.sent_requests(amounts["requests_per_month"], amounts["retries"])
+    return float(money.peak_requests_per_s(sent, amounts["peak_to_mean"]))
+
+
+# --- by when, and for how much ---------------------------------------------------------------------------
+
+
+def accelerators_for_deadline(days: float, *, model: str, gpu: str, **inputs: Any) -> int:
+    """Fewest accelerators that pre-train the LLM in so many days, failures included. DoesNotFit when no number can.
+
+    Sizes tried: powers of two within a node, then whole nodes in steps of at most an eighth.
+    """
+    question = _question("pretrain", model, gpu, None, inputs)
+    sizes = [size for size in deadline_sizes(question.per_node) if size * days < 1e9]
+
+    def in_time(count: int) -> bool:
+        return pretraining_days(count, model=model, gpu=gpu, **inputs) <= days
+
+    found = first_that(in_time, sizes)
+    if found is None:
+        raise DoesNotFit(f"no number of {gpu} up to {sizes[-1]:,} trains {model} in {days:g} days: give it longer")
+    return found
+
+
+def pretraining_days(count: int, *, model: str, gpu: str, **inputs: Any) -> float:
+    """Days that pre-training takes on so many accelerators; infinite where it does not fit."""
+    try:
+        return api.estimate("pretrain", model=model, gpu=gpu, gpus=count, **inputs).training_s.value / SECONDS_PER_DAY
+    except (DoesNotFit, InvalidInput):
+        return np.inf
+
+
+def deadline_sizes(per_node: int) -> list[int]:
+    """Cluster sizes worth asking for, ascending.
+
+    >>> deadline_sizes(8)[:12]
+    [1, 2, 4, 8, 16, 24, 32, 40, 48, 56, 64, 72]
+    """
+    small = [2**i for i in range(per_node.bit_length()) if 2**i < per_node]
+    nodes = [n for n in range(1, MOST_ACCELERATORS // per_node + 1) if n % (1 << max(n.bit_length() - 4, 0)) == 0]
+    return small + [n * per_node for n in nodes]
+
+
+def tokens_for_budget(usd: float, *, model: str, gpu: str, careful: bool = False, **inputs: Any) -> float:
+    """Most tokens (three digits) whose pre-training costs no more than `usd` once.
+
+    careful: even at the high end of the range
+    DoesNotFit when not even 100 tokens do: people and data cost too (pretrain_setup_hours).
+    """
+    return _most(usd, "pretrain", "training_tokens", {"model": model, "gpu": gpu, **inputs}, careful)
+
+
+def samples_for_budget(
+    usd: float, *, model: str | None = None, gpu: str | None = None, careful: bool = False, **inputs: Any
+) -> float:
+    """Most samples (three digits) whose fine-tuning costs no more than `usd` once."""
+    return _most(usd, "finetune", "samples", {"model": model, "gpu": gpu, **inputs}, careful)
+
+
+def _most(usd: float, stage: str, name: str, asked: dict[str, Any], careful: bool) -> float:
+    def affordable(index: int) -> bool:
+        return _cost(stage, {**asked, name: round_figure(index)}, careful) <= usd
+
+    found = last_that(affordable, most=12_000, least=0)
+    if found is None:
+        least = _cost(stage, {**asked, name: round_figure(0)}, careful)
+        raise DoesNotFit(f"${usd:,.0f} is too little: even {round_figure(0):.0f} {name} cost ${least:,.0f}")
+    return round_figure(found)
+
+
+def _cost(stage: str, asked: dict[str, Any], careful: bool) -> float:
+    figure = api.estimate(stage, **asked).one_off_usd
+    if not figure.known:
+        raise InvalidInput("the accelerator's price is unknown: give --price-per-hour")
+    return figure.high if careful else figure.value
+
+
+def llm_for_budget(usd: float, *, gpu: str, careful: bool = False, **inputs: Any) -> float:
+    """Parameters (three digits) of the largest LLM whose compute-optimal pre-training costs no more than `usd` once."""
+
+    def affordable(index: int) -> bool:
+        asked = {"model": f"{round_figure(index) * 1e4 / 1e9:.10g}b", "gpu": gpu, **inputs}
+        try:
+            return _cost("pretrain", asked, careful) <= usd
+        except DoesNotFit:
+            return False
+
+    found = last_that(affordable, most=LARGEST_LLM, least=SMALLEST_LLM)
+    if found is None:
+        raise DoesNotFit(f"${usd:,.0f} is too little to pre-train even 20 million parameters: people and data cost too")
+    return round_figure(found) * 1e4
+
+
+def _question(
+    task: str, model: str, gpu: str, price: Price | float | None, inputs: Mapping[str, Any], gpus: int | None = None
+) -> Question:
+    if task not in TASKS:
+        raise UnknownName("task", task, TASKS, f"Tasks are {', '.join(TASKS)}.")
+    return api.ask(model, gpu, None, gpus, price, None, ONE_AT_A_TIME, inputs)

@@ -1,0 +1,152 @@
+"""Break-even points are where totals really meet: the curve is the estimate, and the sides of a crossing differ."""
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from estimator import estimate
+from estimator.catalog.accelerators import accelerator
+from estimator.decide.break_even import break_even, curve, owning
+from estimator.errors import InvalidInput
+from estimator.formulas.break_even import Cost, affine_crossing, cheaper_from, crossings, last_possible
+from estimator.pricing import Price
+
+OWN = {"model": "7b", "gpu": "a100"}
+ASKED = (
+    OWN,
+    {"model": "70b", "gpu": "h100", "growth_per_month": 0.07, "contingency": 0.15, "requests_per_month": 3e6},
+    {"model": "8b", "gpu": "a100", "billing": "per-use"},
+    {"api": "openai:gpt-4o-mini"},
+)
+costs = st.builds(
+    Cost,
+    fixed=st.floats(0, 1e6),
+    slope=st.floats(0, 1),
+    usd_per_replica=st.sampled_from([0.0, 500.0, 2000.0]),
+    carried=st.floats(1e4, 1e7),
+    growth=st.sampled_from([0.0, 0.1, -0.05]),
+    months=st.just(6),
+)
+
+
+@pytest.mark.parametrize("asked", ASKED, ids=lambda asked: asked.get("api", asked.get("gpu")))
+@pytest.mark.parametrize("stage", ["prompt", "rag", "finetune"])
+def test_the_curve_is_the_estimate_at_every_volume_and_in_every_scenario(asked, stage):
+    found = curve(estimate(stage, **asked))
+
+    for row, (cost, volume) in enumerate(zip(found.costs, found.requests.column, strict=True)):
+        assert float(cost.at(volume)) == pytest.approx(found.total.column[row], rel=1e-9)
+    for volume in (1.0, 4e5, 2.5e7):
+        again = estimate(stage, **asked | {"requests_per_month": volume})
+        assert float(found.at(volume)) == pytest.approx(again.total_usd.value, rel=1e-9)
+
+
+@settings(max_examples=150, deadline=None)
+@given(costs, costs)
+def test_no_crossing_is_missed_and_none_invented(a, b):
+    """Against brute force: the sign of the difference on a fine grid changes just where crossings are."""
+    most = min(last_possible(a, b), 5e7)
+    assume(a.steps(most) + b.steps(most) < 20_000)
+    found = crossings(a, b)
+    grid = np.linspace(most / 40_000, most, 40_000)
+    sign = np.sign(np.round(a.at(grid) - b.at(grid), 6))
+    changed = (sign[:-1] * sign[1:]) < 0
+    for low in grid[:-1][changed]:
+        assert any(low - 1e-6 <= x <= low + most / 40_000 + 1e-6 for x in found), "a change of sign without a crossing"
+    for x in found:
+        ahead = [float(a.at(v) - b.at(v)) for v in (x * (1 - 1e-9), x * (1 + 1e-9))]
+        scale = 1e-6 * max(float(a.at(x)), 1.0)
+        assert ahead[0] * ahead[1] <= scale**2, "a crossing where nothing changes"
+
+
+@settings(max_examples=150, deadline=None)
+@given(costs, costs)
+def test_cheaper_from_holds_for_all_larger_volumes(a, b):
+    assume(abs(a.mean_slope - b.mean_slope) > 1e-3 * max(a.mean_slope, b.mean_slope))
+    start = cheaper_from(a, b)
+    assume(a.steps(last_possible(a, b)) + b.steps(last_possible(a, b)) < 20_000)
+    if np.isinf(start):
+        far = 3 * last_possible(a, b)
+        assert float(b.at(far)) >= float(a.at(far)) * (1 - 1e-9)
+    else:
+        beyond = np.maximum(start, 1e-3) * (1 + np.geomspace(1e-6, 1e3, 300))
+        assert np.all(b.at(beyond) <= a.at(beyond) * (1 + 1e-9) + 1e-6)
+
+
+def test_two_straight_lines_by_hand():
+    assert float(affine_crossing(1000.0, 0.5, 4000.0, 0.2)) == pytest.approx(10_000)
+    assert crossings(Cost(1000, 0.5), Cost(4000, 0.2)) == [pytest.approx(10_000)]
+
+
+def test_whole_replicas_by_hand():
+    """An API at 2 USD per 1,000 requests against replicas at 1,500 USD that carry a million each.
+
+    One replica pays from 750,000; a second one is needed above 1,000,000 and pays again only from 1,500,000; the
+    third above 2,000,000 from 2,250,000. Beyond, k replicas cost 1,500 k and carry k million: 2,000 v > 1,500 ceil(v)
+    for every v above 3 million, as 2,000 x 3 = 1,500 x 4.
+    """
+    api, own = Cost(0, 0.002, months=1), Cost(0, 0, 1500, carried=1e6, months=1)
+
+    assert crossings(api, own) == pytest.approx([0.75e6, 1e6, 1.5e6, 2e6, 2.25e6])
+
+
+def test_fine_tuning_repays_its_cost_by_shorter_prompts():
+    """By hand, seconds of use billed: what fine-tuning costs more at no volume, over what each request saves."""
+    asked = {**OWN, "billing": "per-use", "requests_per_month": 1e6, "instruction_tokens": 3000, "prefix_cache": False}
+    few_shot, tuned = estimate("prompt", **asked), estimate("finetune", **asked)
+    found = break_even(few_shot, tuned)
+
+    saved_a_month = sum(
+        line.usd.value * (1 if answer is few_shot else -1)
+        for answer in (few_shot, tuned)
+        for line in answer.lines
+        if line.cost_type == "variable"
+    )
+    fixed = sum(
+        line.horizon_usd.value * (1 if answer is tuned else -1)
+        for answer in (few_shot, tuned)
+        for line in answer.lines
+        if line.cost_type == "fixed"
+    )
+    assert found.cheaper_from.value == pytest.approx(fixed / (12 * saved_a_month / 1e6), rel=1e-9)
+    low, high = found.cheaper_from.interval()
+    assert low < found.cheaper_from.value < high
+
+
+def test_there_is_none_where_there_is_none():
+    cheap, dear = estimate("prompt", **OWN), estimate("rag", **OWN)
+    found = break_even(cheap, dear)
+
+    assert found.crossings == ()
+    assert not found.exists
+    assert found.to_dict()["cheaper_from"] is None
+    assert "never" in str(found)
+
+
+def test_own_against_api_by_volume():
+    api = estimate("prompt", api="openai:gpt-4o-mini")
+    own = estimate("prompt", model="8b", gpu="h100")
+    found = break_even(api, own)
+    for volume in found.crossings[:6]:
+        before, after = (
+            estimate("prompt", api="openai:gpt-4o-mini", requests_per_month=v).total_usd.value
+            - estimate("prompt", model="8b", gpu="h100", requests_per_month=v).total_usd.value
+            for v in (volume * (1 - 1e-6), volume * (1 + 1e-6))
+        )
+        assert before * after < 0
+    assert found.exists
+
+
+def test_unknown_price_is_refused():
+    with pytest.raises(InvalidInput, match="price-per-hour"):
+        curve(estimate("prompt", model="7b", gpu="rtx-4090"))
+
+
+def test_owning_against_renting_by_hand():
+    """8,000 USD against 2 USD/h, electricity free: 4,000 hours; never when renting costs less than running."""
+    device = accelerator("a100")
+
+    assert owning(device, 8000, Price(per_hour=2.0), electricity=0.0).value == pytest.approx(4000)
+    assert not owning(device, 8000, Price(per_hour=0.01), electricity=0.5).known
+    assert owning(device, 8000).low < owning(device, 8000).high
