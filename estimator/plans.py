@@ -5,17 +5,15 @@ A number may be given alone, or with its 80 % range as (low, value, high).
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from estimator.errors import InvalidInput, UnknownName, clipped, nearest
 from estimator.paths import presets
 
 
-@dataclass(frozen=True, slots=True)
-class Amount:
+class Amount(NamedTuple):
     """A numeric input: value, the ends of its 80 % range, what it may be, and why it is what it is."""
 
     value: float
@@ -29,8 +27,7 @@ class Amount:
     given: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(NamedTuple):
     """An input that is a word or a yes or no: one of `choices`, or any name when there are none."""
 
     value: str | bool
@@ -39,8 +36,7 @@ class Choice:
     given: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Scenario:
+class Scenario(NamedTuple):
     """Everything a comparison assumes beside the LLM and the hardware, by name; sections only order the names."""
 
     amounts: Mapping[str, Amount]
@@ -115,8 +111,8 @@ def _changed_amount(name: str, default: Amount, raw: Any) -> Amount:
         low, value, high = (_number(name, default, end) for end in raw)
         if not low <= value <= high:
             raise InvalidInput(f"{name}: the range {low:g} to {high:g} does not hold the value {value:g}")
-        return replace(default, value=value, low=low, high=high, given=True)
-    return replace(default, value=_number(name, default, raw), low=None, high=None, given=True)
+        return default._replace(value=value, low=low, high=high, given=True)
+    return default._replace(value=_number(name, default, raw), low=None, high=None, given=True)
 
 
 def _number(name: str, bounds: Amount, raw: Any) -> float:
@@ -137,14 +133,14 @@ def _changed_choice(name: str, default: Choice, raw: Any) -> Choice:
     if isinstance(raw, Mapping):
         raw = raw.get("value")
     if isinstance(default.value, bool):
-        return replace(default, value=_yes_or_no(name, raw), given=True)
+        return default._replace(value=_yes_or_no(name, raw), given=True)
     if not isinstance(raw, str):
         raise InvalidInput(f"{name} must be a name, not {clipped(raw)}")
     if default.choices and raw not in default.choices:
         guess = nearest(raw, default.choices)
         hint = f" Did you mean {guess[0]!r}?" if guess else ""
         raise InvalidInput(f"{name} must be one of {', '.join(default.choices)}, not {clipped(raw)}.{hint}")
-    return replace(default, value=raw, given=True)
+    return default._replace(value=raw, given=True)
 
 
 def _yes_or_no(name: str, raw: Any) -> bool:

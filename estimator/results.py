@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from estimator.quantities import Quantity
 from estimator.records import Source
@@ -44,8 +44,7 @@ class Line:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Assumption:
+class Assumption(NamedTuple):
     """An input the answer rests on, and whether the user gave it."""
 
     name: str
@@ -66,6 +65,7 @@ class Estimate:
     title: str
     llm: str
     hardware: str
+    accelerator: str
     # what it needs
     data_tokens: Quantity
     data_samples: Quantity
@@ -214,7 +214,7 @@ def _plain(thing: Any) -> Any:
     if isinstance(thing, Quantity | Line):
         return thing.to_dict()
     if isinstance(thing, Assumption):
-        return {item.name: getattr(thing, item.name) for item in fields(thing)}
+        return thing._asdict()
     if isinstance(thing, Mapping):
         return {key: _plain(value) for key, value in thing.items()}
     if isinstance(thing, tuple | list):

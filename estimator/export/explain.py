@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Iterator
 
+from estimator.catalog.cases import CaseKind
 from estimator.export.text import human
 from estimator.quantities import Quantity
 from estimator.results import Estimate
@@ -18,8 +19,24 @@ def estimate_reasons(answer: Estimate) -> str:
         blocks.append("\n".join([f"{name}", *_tree(figure, 1, told)]))
     drivers = ", ".join(f"{factor} {share:.0%}" for factor, share in answer.drivers().items() if share >= 0.005)
     blocks.append(f"What makes the range of the total: {drivers or 'nothing uncertain'}")
+    blocks += list(_measured_runs(answer))
     blocks.append("Sources\n" + "\n".join(f"  - {source}" for source in answer.citations()))
     return "\n\n".join(blocks)
+
+
+def _measured_runs(answer: Estimate) -> Iterator[str]:
+    """The published runs most like this one, with the error of their own predictions."""
+    from estimator.catalog.accelerators import accelerator
+    from estimator.validation.nearest import nearest_runs
+
+    params = next((node.value for node in answer.total_usd.walk() if node.name == "parameters"), None)
+    if not answer.accelerator or params is None:
+        return
+    device = accelerator(answer.accelerator)
+    kinds: tuple[tuple[CaseKind, str], ...] = (("training", "training time"), ("inference", "serving"))
+    for kind, what in kinds[0 if answer.training_s.value else 1 :]:
+        runs = "\n".join(f"  - {run}" for run in nearest_runs(kind, device, params))
+        yield f"Measured runs most like this one ({what})\n{runs}"
 
 
 def reasons(figure: Quantity) -> str:

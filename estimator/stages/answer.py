@@ -3,9 +3,8 @@
 import math
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from estimator.catalog.energy import power_fraction
 from estimator.catalog.facts import fact
@@ -19,8 +18,7 @@ from estimator.stages.question import Question
 from estimator.stages.service import Service
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Overhead:
+class Overhead(NamedTuple):
     """A service beside the bare LLM's, and latency that does not come from the LLM (retrieval, say)."""
 
     service: Service
@@ -29,8 +27,7 @@ class Overhead:
     extra_usd: Quantity | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Answer:
+class Answer(NamedTuple):
     """What a stage found. Figures left out do not arise in it."""
 
     stage: str
@@ -47,7 +44,7 @@ class Answer:
     data_bytes: Quantity | None = None
     training_s: Quantity | None = None
     peak_memory_bytes: Quantity | None = None
-    details: Mapping[str, Quantity] = field(default_factory=dict)
+    details: Mapping[str, Quantity] = {}
     warnings: tuple[str, ...] = ()
 
 
@@ -67,6 +64,7 @@ def answer(question: Question, found: Answer) -> Estimate:
         title=words["title"],
         llm=llm_text(question),
         hardware=hardware_text(question),
+        accelerator=question.accelerator.name if question.accelerator else "",
         data_tokens=found.data_tokens or question.zero("training tokens", "token"),
         data_samples=found.data_samples or question.zero("samples", "1"),
         data_bytes=found.data_bytes or question.zero("data", "B"),

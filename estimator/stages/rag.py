@@ -1,8 +1,7 @@
 """RAG: a knowledge base is embedded and indexed once, then refreshed; requests pay for retrieval and longer prompts."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from estimator.catalog.accelerators import accelerator as named_accelerator
 from estimator.catalog.models import architecture
@@ -29,8 +28,7 @@ PROCESSOR = "cpu-xeon-8480"  # embeds when there is no accelerator at hand
 EMBEDDING_BATCH = 64  # large enough that a longer one gains little
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class KnowledgeBase:
+class KnowledgeBase(NamedTuple):
     """The corpus as text, tokens, chunks and vectors, and its index."""
 
     text_bytes: Quantity
@@ -43,8 +41,7 @@ class KnowledgeBase:
     search_s: Quantity
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Embedding:
+class Embedding(NamedTuple):
     """Turning the corpus into vectors, and one question into one: time, device time and money."""
 
     wall_s: Quantity

@@ -1,8 +1,9 @@
 """What answering requests takes: latency, throughput, replicas and money, on own accelerators or behind an API."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
+from typing import NamedTuple
 
 from estimator.catalog.engines import serving_fit
 from estimator.errors import DoesNotFit
@@ -17,8 +18,7 @@ from estimator.stages.budget import monthly, monthly_line
 from estimator.stages.question import Question
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Service:
+class Service(NamedTuple):
     """Serving one kind of request.
 
     usd_per_request: what one more request costs when the replicas are well used [USD]

@@ -1,7 +1,7 @@
 """Training on the accelerators at hand: how many, in which layout, how fast, and how much memory."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from estimator.catalog.cases import fitted
 from estimator.errors import DoesNotFit
@@ -15,8 +15,7 @@ from estimator.stages.question import Question
 MOST_ACCELERATORS = 65_536
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Training:
+class Training(NamedTuple):
     """A training set-up: tokens_per_s of one accelerator [token/s], peak memory of one [B], and how many."""
 
     plan: TrainingPlan
@@ -41,8 +40,7 @@ class Training:
         return derive("training time", "s", quotient, dividend=device_s, divisor=self.accelerators)
 
 
-@dataclass(frozen=True, slots=True)
-class Copies:
+class Copies(NamedTuple):
     """Models held beside each other: `trained` alike, and `frozen` ones in 16 bits, spread over the accelerators."""
 
     trained: float = 1.0

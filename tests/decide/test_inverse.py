@@ -196,7 +196,11 @@ def test_replicas_hold_the_latency_and_one_less_does_not(ttft, tpot, requests):
         kept_up = rate < float(one.capacity_requests_per_s)
         return kept_up and float(one.ttft_s) <= ttft and float(one.tpot_s) <= tpot
 
-    found = inverse.replicas_for_latency(ttft_s=ttft, tpot_s=tpot, **asked)
+    try:
+        found = inverse.replicas_for_latency(ttft_s=ttft, tpot_s=tpot, **asked)
+    except DoesNotFit:
+        assert not any(good(n) for n in (1, 100, 100_000))
+        return
     assert good(found)
     assert found == 1 or not good(found - 1)
 

@@ -17,14 +17,23 @@ ALWAYS_RECALCULATE = """<?xml version="1.0" encoding="UTF-8"?>
 
 
 def recalculated(files, folder):
-    """The workbooks as LibreOffice computes them, read back with openpyxl, values only."""
+    """The workbooks as LibreOffice computes them: the values of each."""
     profile = Path(folder) / "profile"
     (profile / "user").mkdir(parents=True, exist_ok=True)
     (profile / "user" / "registrymodifications.xcu").write_text(ALWAYS_RECALCULATE)
     out = Path(folder) / "recalculated"
     command = [SOFFICE, f"-env:UserInstallation={profile.as_uri()}", "--headless", "--convert-to", "xlsx"]
     subprocess.run([*command, "--outdir", str(out), *map(str, files)], check=True, capture_output=True, timeout=300)
-    return [openpyxl.load_workbook(out / Path(file).name, data_only=True, read_only=True) for file in files]
+    return [values(out / Path(file).name) for file in files]
+
+
+def values(path):
+    """The stored values of a workbook: sheet name -> rows."""
+    workbook = openpyxl.load_workbook(path, data_only=True, read_only=True)
+    try:
+        return {sheet.title: list(sheet.iter_rows(values_only=True)) for sheet in workbook}
+    finally:
+        workbook.close()
 
 
 def patched(source, target, sheet, cells):
