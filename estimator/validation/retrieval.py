@@ -31,13 +31,20 @@ from estimator.validation.report import CasePrediction
 Row = Mapping[str, str]
 METRICS = {"memory_gb": "memory", "build_s": "build", "qps": "query", "latency_ms": "query"}
 UNITS = {"memory_gb": "GB", "build_s": "s", "qps": "1/s", "latency_ms": "ms"}
-ENGINE_WORDS = {"zilliz": "milvus", "elastic": "elasticsearch", "pgvec": "pgvector", "vamana": "diskann"}
+ENGINE_WORDS = {
+    **{name: name for name in SERVERS},
+    **{"zilliz": "milvus", "elastic": "elasticsearch", "lucene": "elasticsearch", "pgvec": "pgvector"},
+    **dict.fromkeys(("redis", "vespa", "mongodb", "lancedb", "vald", "typesense", "clickhouse"), "server"),
+    **{name: name for name in LIBRARIES},
+    **{"chroma": "hnswlib", "vamana": "diskann"},
+}
+HNSW_ONLY = re.compile("usearch|hnswlib|weaviate|qdrant|chroma")
 SPARSE_DIM = 10_000  # no embedding model makes dense vectors this wide
 FILTERED = re.compile(r"filter|mt_threshold|threshold_1|selector")
-# What a setting is called, in any engine's words: in lower case, underscores left out.
+# What a setting is called, in any engine's words: in lower case, underscores and hyphens left out.
 SETTINGS = {
-    "m": "m|maxconnections|hnswm|connectivity|hnsw|maxdegreehnsw",
-    "ef_construction": "efc|efconstruction|efconstruct|expansionadd",
+    "m": "m|maxconnections|maxlinkspernode|hnswm|connectivity|hnsw",
+    "ef_construction": "efc|efconstruction|efconstruct|expansionadd|neighborstoexploreatinsert",
     "ef": "ef|efsearch|hnswef|hnswefsearch|numcandidates|expansionsearch|efruntime",
     "lists": "nlists?|lists|ivf|ncentroids",
     "probes": "nprobes?|probes",
@@ -46,7 +53,7 @@ SETTINGS = {
     "build_list": "l|lbuild|buildlist|searchlistbuild",
     "pq_bytes": "pq|pqm|pqbytes|codesize",
 }
-SETTING = re.compile(r"(?<![a-z])([a-z][a-z_]*)['\"]?\s*[=:]?\s*['\"]?(\d+(?:\.\d+)?)(?:x(\d))?")
+SETTING = re.compile(r"(?<![a-z])([a-z][a-z_-]*)['\"]?\s*[=:]?\s*['\"]?(\d+(?:\.\d+)?)(?:x(\d))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +114,8 @@ def _index(text: str, sparse: bool) -> tuple[str, bool]:
         return "diskann", False
     if re.search(r"\bbp\d+_", text.replace("_bp", " bp")):
         return "vamana" + code, True
+    if HNSW_ONLY.search(text):
+        return "hnsw" + code, False
     if re.search(r"\bflat\b|brute|exact|\blinear", text):
         return "flat" + code, False
     raise InvalidInput(f"nothing is known about how large or fast the index {clipped(text.strip())} is")
@@ -124,15 +133,14 @@ def _dtype(text: str) -> str:
 
 
 def _engine(text: str) -> str:
-    names = {**ENGINE_WORDS, **{name: name for name in (*LIBRARIES, *SERVERS)}}
-    return next((engine for word, engine in names.items() if word in text), "faiss")
+    return next((engine for word, engine in ENGINE_WORDS.items() if word in text), "faiss")
 
 
 def _settings(text: str) -> dict[str, float]:
     """Every setting the text states, whatever it is called there; `pq64x4` is 64 pieces of 4 bits."""
     found = {}
     for name, number, bits in SETTING.findall(text):
-        setting = _known(name.replace("_", "")) or _known(name.strip("_").split("_")[-1])
+        setting = _known(re.sub("[_-]", "", name)) or _known(re.split("[_-]", name.strip("_-"))[-1])
         if setting:
             found[setting] = float(number) * (float(bits) / 8 if bits else 1.0)
     return found

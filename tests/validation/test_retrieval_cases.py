@@ -94,6 +94,14 @@ def test_the_measurement_is_never_read(report):
         ("kota-t2", "DiskANN", {"index": "diskann"}),
         ("pgvector hnsw halfvec", "m=16", {"engine": "pgvector", "dtype": "float16"}),
         ("Flat", "", {"index": "flat"}),
+        (
+            "usearch",
+            "connectivity=16 expansion_add=128",
+            {"index": "hnsw", "engine": "usearch", "ef_construction": 128},
+        ),
+        ("OpenSearch faiss hnsw", "m=16 ef_search=256", {"engine": "opensearch", "ef": 256}),
+        ("DISKANN (Milvus)", "search_list=100", {"index": "diskann", "engine": "milvus", "search_list": 100}),
+        ("Vespa HNSW", "max-links-per-node=16", {"engine": "server", "m": 16}),
     ],
 )
 def test_settings_are_found_in_any_engines_words(index, params, expected):
