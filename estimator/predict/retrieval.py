@@ -341,6 +341,29 @@ def queries_per_s(plan: IndexPlan, machine: Host) -> Floats:
     return np.asarray(per_machine * np.asarray(plan.replicas, float))
 
 
+def recall_at(ef: ArrayLike) -> Floats:
+    """Share of the true ten nearest neighbours that a graph search with ef candidates finds [1].
+
+    The published grids' mean law, 1 - recall = a ef^-p; embeddings that are harder to search find fewer.
+
+    >>> bool(0.8 < recall_at(32) < recall_at(128) < 1)
+    True
+    """
+    law = retrieval_fit()["operating_point"]
+    return np.clip(1 - law["missed_at_ef_1"] * np.asarray(ef, float) ** -law["power"], 0.0, 1.0)
+
+
+def ef_for_recall(recall: ArrayLike) -> Floats:
+    """Candidates it takes to find that share of the true ten nearest neighbours, 10 to 2000 [1].
+
+    >>> round(float(recall_at(ef_for_recall(0.95))), 3)
+    0.95
+    """
+    law = retrieval_fit()["operating_point"]
+    missed = np.maximum(1 - np.asarray(recall, float), 1e-4)
+    return np.clip((law["missed_at_ef_1"] / missed) ** (1 / law["power"]), 10, 2000)
+
+
 def interval(what: str, plan: IndexPlan, machine: Host | None = None) -> tuple[float, float]:
     """Factors from a prediction to the ends of its 80 % interval, from residuals of groups of runs left out.
 

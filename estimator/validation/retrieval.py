@@ -9,8 +9,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from estimator.catalog.retrieval import Host, default, host, retrieval_fit
 from estimator.errors import EstimatorError, InvalidInput, clipped
 from estimator.formulas.retrieval import SearchRates
@@ -20,6 +18,7 @@ from estimator.predict.retrieval import (
     IndexPlan,
     at_speed,
     build_s,
+    ef_for_recall,
     group,
     interval,
     process_memory_bytes,
@@ -155,9 +154,10 @@ def _tuned(plan: IndexPlan, row: Row) -> IndexPlan:
     graph = plan.index.startswith(("hnsw", "vamana", "diskann"))
     if not graph or plan.ef is not None or plan.search_list is not None or not row.get("recall"):
         return plan
-    missed = max(1.0 - float(row["recall"]), 1e-4)
-    law = retrieval_fit()["operating_point"]
-    ef = float(np.clip((law["missed_at_ef_1"] / missed) ** (1.0 / law["power"]), 10, 2000))
+    try:
+        ef = float(ef_for_recall(float(row["recall"])))
+    except ValueError:
+        return plan
     return replace(plan, ef=ef, search_list=ef)
 
 
