@@ -1,0 +1,228 @@
+"""From timings of a machine to constants: products and attention into the utilisation form, the rest as curves.
+
+Every constant has a prior, so that a short run gives a usable machine; residuals stay beside the constants.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from statistics import median
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from estimator.catalog.local import LocalMachine
+from estimator.fitting.robust import Prior, fit
+from estimator.formulas import roofline
+from estimator.formulas.roofline import AttentionEfficiency, DecodeAttentionEfficiency, GemmEfficiency
+from estimator.measure.cases import Case, job_of
+from estimator.predict.local import BYTES, PARTS, of_job, parts_s
+
+Floats = NDArray[np.float64]
+Times = Mapping[Case, float]
+
+ATTENTION_SHARPNESS = 4.0
+PRIOR_SD, PRIOR_COUNT = 0.10, 3.0  # what errors of a phase are believed to be, and how many blocks that belief is worth
+FACTOR_SPREAD = {"products": 0.15, "attention": 0.2, "vectors": 0.3, "calls": 0.8, "touch": 0.7, "optimizer": 0.15}
+
+
+def constants(times: Times, drift: float = 0.0) -> dict[str, Any]:
+    """Constants by number of threads, each as `LocalMachine.constants`."""
+    threads = sorted({case.threads for case in times}, reverse=True)
+    return {str(t): _of_threads({c: s for c, s in times.items() if c.threads == t}, drift) for t in threads}
+
+
+def _of_threads(times: Times, drift: float) -> dict[str, Any]:
+    memory = memory_constants(times)
+    found: dict[str, Any] = {
+        "gemm": _groups(times, "gemm", lambda cases, seconds: fit_gemm(cases, seconds, memory["bytes_per_s"])),
+        "attention": _groups(times, "attention", fit_attention, lambda case: case.variant != "decode"),
+        "decode_attention": _groups(times, "attention", fit_decode, lambda case: case.variant == "decode"),
+        "vectors": _curves(times),
+        "calls": {f"{c.dtype} {c.variant}": s for c, s in times.items() if c.kind == "dispatch"},
+        "optimizer": _optimizers(times),
+        "memory": memory,
+        "phases": {},
+    }
+    machine = LocalMachine("local", "cpu", found, drift)
+    found["phases"] = _groups(times, "block", lambda cases, seconds: fit_phase(cases, seconds, machine))
+    return found
+
+
+def _groups(
+    times: Times,
+    kind: str,
+    fitted: Callable[[Sequence[Case], Floats], dict[str, Any]],
+    wanted: Callable[[Case], bool] = lambda case: bool(case.kind),
+) -> dict[str, Any]:
+    groups: dict[str, list[Case]] = {}
+    for case in times:
+        if case.kind == kind and wanted(case):
+            groups.setdefault(f"{case.dtype} {case.variant}", []).append(case)
+    return {name: fitted(cases, np.array([times[case] for case in cases])) for name, cases in groups.items()}
+
+
+def _column(cases: Sequence[Case], name: str) -> Floats:
+    return np.array([case[name] for case in cases], float)
+
+
+# --- products and attention ------------------------------------------------------------------------------------------
+
+
+def fit_gemm(cases: Sequence[Case], seconds: Floats, bandwidth: float) -> dict[str, Any]:
+    """Constants of `GemmEfficiency` for one format and order of operands, with the log errors they leave."""
+    m, n, k = _operands(cases)
+    size = BYTES[cases[0].dtype]
+    rate = 2.0 * m * n * k / seconds
+    priors = [
+        Prior("flop_per_s", 1.1 * float(np.max(rate)), 0.3),
+        Prior("bytes_per_s", bandwidth, 1.0),
+        Prior("m_half", 8.0, 1.5),
+        Prior("n_half", 16.0, 1.5),
+        Prior("k_half", 16.0, 1.5),
+        Prior("launch_s", 0.5 * float(np.min(seconds)), 1.0),
+        Prior("depth_s", 1e-9, 1.5),
+        Prior("sharpness", 3.0, 0.5),
+    ]
+
+    def predicted(values: Mapping[str, float]) -> Floats:
+        sizes = {"weight_bytes": size, "input_bytes": size, "output_bytes": size}
+        return roofline.gemm_s(m, n, k, GemmEfficiency(**values), **sizes)
+
+    return {"peak_flop_per_s": float(np.max(rate)), **_fitted(priors, predicted, seconds)}
+
+
+def _operands(cases: Sequence[Case]) -> tuple[Floats, Floats, Floats]:
+    """Rows, columns and depth of the results: `nn` sums over n, `tn` over m."""
+    m, n, k = (_column(cases, name) for name in ("m", "n", "k"))
+    return {"nn": (m, k, n), "tn": (k, n, m)}.get(cases[0].variant, (m, n, k))
+
+
+def fit_attention(cases: Sequence[Case], seconds: Floats) -> dict[str, Any]:
+    """Constants of `AttentionEfficiency`; `train` times hold forward and backward."""
+    batch, heads, tokens, width = (_column(cases, name) for name in ("batch", "heads", "tokens", "width"))
+    causal = cases[0].variant != "full"
+    work = 4.0 * batch * heads * width * tokens * roofline.mean_span(tokens, causal=causal)
+    priors = [
+        Prior("flop_per_s", 1.1 * float(np.max(work / seconds)), 0.4),
+        Prior("bytes_per_s", 5e9, 1.5),
+        Prior("rows_half", 64.0, 1.5),
+        Prior("span_half", 16.0, 1.5),
+        Prior("head_dim_half", 16.0, 1.0),
+        Prior("launch_s", 0.5 * float(np.min(seconds)), 1.0),
+    ]
+
+    def predicted(values: Mapping[str, float]) -> Floats:
+        reached = AttentionEfficiency(**values, sharpness=ATTENTION_SHARPNESS)
+        size = BYTES[cases[0].dtype]
+        return roofline.attention_s(batch, tokens, heads, heads, width, reached, causal=causal, value_bytes=size)
+
+    return {**_fitted(priors, predicted, seconds), "sharpness": ATTENTION_SHARPNESS}
+
+
+def fit_decode(cases: Sequence[Case], seconds: Floats) -> dict[str, Any]:
+    """Constants of `DecodeAttentionEfficiency`."""
+    batch, heads, tokens, width = (_column(cases, name) for name in ("batch", "heads", "tokens", "width"))
+    size = BYTES[cases[0].dtype]
+    moved = 2.0 * batch * heads * tokens * width * size
+    priors = [
+        Prior("bytes_per_s", float(np.max(moved / seconds)), 0.7),
+        Prior("flop_per_s", 4.0 / size * float(np.max(moved / seconds)), 1.0),
+        Prior("bytes_half", 1e4, 1.5),
+        Prior("sequence_s", 1e-7, 1.5),
+        Prior("launch_s", 0.5 * float(np.min(seconds)), 1.0),
+    ]
+
+    def predicted(values: Mapping[str, float]) -> Floats:
+        reached = DecodeAttentionEfficiency(**values, sharpness=ATTENTION_SHARPNESS)
+        return roofline.decode_attention_s(batch, tokens, heads, heads, width, reached, value_bytes=size)
+
+    return {**_fitted(priors, predicted, seconds), "sharpness": ATTENTION_SHARPNESS}
+
+
+def _fitted(
+    priors: Sequence[Prior], predicted: Callable[[Mapping[str, float]], Floats], seconds: Floats
+) -> dict[str, Any]:
+    """Values of the constants, and the spread of the log errors they leave."""
+
+    def errors(values: Mapping[str, float]) -> Floats:
+        return np.log(predicted(values) / seconds)
+
+    values = fit(errors, priors, np.ones(len(seconds)), noise=0.1)
+    left = errors(values)
+    rounded = {name: float(f"{value:.5g}") for name, value in values.items()}
+    return {**rounded, "log_sd": _spread(left), "log_errors": [round(float(e), 3) for e in left]}
+
+
+def _spread(errors: Floats) -> float:
+    """Root mean square, outliers held to three times the median."""
+    size = np.abs(errors)
+    held = np.minimum(size, 3.0 * np.median(size) + 1e-9)
+    return round(float(np.sqrt(np.mean(held**2))), 3)
+
+
+# --- curves, optimizer, memory ---------------------------------------------------------------------------------------
+
+
+def _curves(times: Times) -> dict[str, Any]:
+    curves: dict[str, dict[str, list[float]]] = {}
+    for case in sorted((c for c in times if c.kind == "glue"), key=lambda c: c["rows"] * c["width"]):
+        curve = curves.setdefault(f"{case.dtype} {case.variant}", {"elements": [], "seconds": []})
+        curve["elements"].append(float(case["rows"] * case["width"]))
+        curve["seconds"].append(times[case])
+    return curves
+
+
+def _optimizers(times: Times) -> dict[str, Any]:
+    """Seconds per tensor and per parameter of each implementation of AdamW, least squares on relative errors."""
+    found = {}
+    cases = [case for case in times if case.kind == "optimizer"]
+    for variant in {case.variant: None for case in cases}:
+        own = [case for case in cases if case.variant == variant]
+        seconds = np.array([times[case] for case in own])
+        tensors = _column(own, "tensors")
+        per = np.stack([tensors, tensors * _column(own, "params")], axis=1) / seconds[:, None]
+        found[variant] = _positive(per, np.ones(len(own)))
+    return found or {"loop": {"tensor_s": 2e-5, "param_s": 8e-9}}
+
+
+def _positive(columns: Floats, target: Floats) -> dict[str, float]:
+    from scipy.optimize import nnls
+
+    scale = np.maximum(columns.max(axis=0), 1e-300)
+    values, _ = nnls(columns / scale, target)
+    return {name: float(f"{v / s:.4g}") for name, v, s in zip(("tensor_s", "param_s"), values, scale, strict=True)}
+
+
+def memory_constants(times: Times) -> dict[str, float]:
+    """Rate of copying what no cache holds, cost of an empty pass, and of touching fresh memory."""
+    memory = {(c.variant, c["bytes"]): s for c, s in times.items() if c.kind == "memory"}
+    sizes = {size for _, size in memory}
+    large = max((size for kind, size in memory if kind == "copy"), default=0)
+    bytes_per_s = 2.0 * large / memory["copy", large] if large else 1e10
+    launch = memory.get(("copy", min(sizes, default=0)), 5e-6)
+    touched = [(size, s) for (kind, size), s in memory.items() if kind == "touch"]
+    touch = median(max(s / size - 1.0 / bytes_per_s, 0.0) for size, s in touched) if touched else 0.0
+    return {"bytes_per_s": bytes_per_s, "launch_s": launch, "touch_s_per_byte": touch}
+
+
+# --- phases ----------------------------------------------------------------------------------------------------------
+
+
+def fit_phase(cases: Sequence[Case], seconds: Floats, machine: LocalMachine) -> dict[str, Any]:
+    """One factor for each kind of part, near 1 unless the blocks insist; and how far off small LLMs are then."""
+    rows = [parts_s(of_job(job_of(case)), machine) for case in cases]
+    parts = {name: np.array([float(row[name]) for row in rows]) for name in PARTS}
+    priors = [Prior(name, 1.0, FACTOR_SPREAD[name]) for name in PARTS if np.any(parts[name] > 0)]
+
+    def errors(values: Mapping[str, float]) -> Floats:
+        return np.log(sum(values[name] * parts[name] for name in values) / seconds)
+
+    factors = fit(errors, priors, np.ones(len(cases)), noise=0.05)
+    left = errors(factors)
+    freedom = (np.sum(left**2) + PRIOR_COUNT * PRIOR_SD**2) / (len(cases) + PRIOR_COUNT - 1.0)
+    return {
+        "factors": {name: round(value, 4) for name, value in factors.items()},
+        "log_sd": round(float(np.sqrt(freedom)), 3),
+        "log_errors": [round(float(e), 3) for e in left],
+        "without_factors": [round(float(e), 3) for e in errors(dict.fromkeys(factors, 1.0))],
+    }

@@ -1,0 +1,257 @@
+"""Time on a measured machine, operator by operator, in ordinary PyTorch: on a CPU nothing overlaps, so parts add up.
+
+A pass is a list of products, attention, passes over vectors, and what calling them costs. Each is timed with constants
+measured on the machine, and each kind of part is scaled by a factor learnt from small LLMs doing the same phase there.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from estimator.catalog.local import Job, LocalMachine
+from estimator.formulas import transformer
+from estimator.formulas.roofline import attention_s, decode_attention_s, experts_visited, gemm_s
+from estimator.formulas.training import adapter_params, linear_shapes
+from estimator.records import Architecture
+
+Floats = NDArray[np.float64]
+Parts = dict[str, Any]
+
+FEW_ROWS = 12.0  # rows up to which a product is a handful of matrix-vector products
+KEPT_BYTES = 64e6  # memory that an allocator keeps for reuse instead of giving it back
+CALLS_PER_LAYER = 10.0  # views, slices and modules around the operators of a layer
+PARTS = ("products", "attention", "vectors", "calls", "touch", "optimizer")
+BYTES = {"fp32": 4.0, "tf32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 1.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One pass or training step: `tokens` new ones of each of `sequences`, after `cached`. Numbers or arrays.
+
+    phase: train | lora | prefill | decode | embed; optimizer: loop | foreach | fused, as PyTorch calls them
+    passes: forward and backward passes to one optimizer step (gradient accumulation) [1]
+    """
+
+    phase: str
+    arch: Architecture
+    sequences: ArrayLike
+    tokens: ArrayLike
+    cached: ArrayLike = 0.0
+    dtype: str = "fp32"
+    rank: ArrayLike = 0
+    optimizer: str = "loop"
+    passes: ArrayLike = 1.0
+    recompute: ArrayLike = 0.0
+
+    @property
+    def rows(self) -> Floats:
+        """Tokens that go through the weights together [token]."""
+        return np.multiply(self.sequences, np.asarray(self.tokens, float))
+
+    @property
+    def trains(self) -> bool:
+        """Whether there is a backward pass."""
+        return self.phase in ("train", "lora")
+
+
+def of_job(job: Job) -> Work:
+    """A job as the work of one step."""
+    new, cached = (1, job.tokens) if job.phase == "decode" else (job.tokens, 0)
+    rank = job.rank if job.phase == "lora" else 0
+    return Work(job.phase, job.arch, job.batch, new, cached, job.dtype, rank)
+
+
+def time_s(work: Work, on: LocalMachine) -> Floats:
+    """Time of a pass or step [s]."""
+    return np.asarray(sum(scaled_parts_s(work, on).values()), float)
+
+
+def scaled_parts_s(work: Work, on: LocalMachine) -> Parts:
+    """Parts of the time, which add up [s]: products, attention, vectors, calls, touch, optimizer."""
+    factors = _phase(work, on).get("factors", {})
+    return {name: factors.get(name, 1.0) * seconds for name, seconds in parts_s(work, on).items()}
+
+
+def interval(phase: str, dtype: str, on: LocalMachine) -> tuple[float, float]:
+    """80 % half widths of ln(measured / predicted), down and up [1]: errors on small LLMs, and the machine's drift."""
+    entry = on.constants["phases"].get(f"{on.format(dtype)} {phase}", {"log_sd": 0.25})
+    width = 1.2816 * float(np.hypot(entry["log_sd"], on.drift))
+    return width, width
+
+
+def _phase(work: Work, on: LocalMachine) -> Mapping[str, Any]:
+    phases: Mapping[str, Any] = on.constants.get("phases", {})
+    return phases.get(f"{on.format(work.dtype)} {work.phase}", {})
+
+
+def parts_s(work: Work, on: LocalMachine) -> Parts:
+    """The same as kernels alone would have it, without factors [s]."""
+    passes = work.passes
+    forward, backward = products_s(work, on)
+    again = np.asarray(work.recompute, float)
+    return {
+        "products": passes * ((1.0 + again) * forward + backward),
+        "attention": passes * _attention_s(work, on),
+        "vectors": passes * vectors_s(work, on),
+        "calls": passes * _calls_s(work, on),
+        "touch": _touch_s(work, on),
+        "optimizer": _optimizer_s(work, on),
+    }
+
+
+# --- products --------------------------------------------------------------------------------------------------------
+
+
+def products_s(work: Work, on: LocalMachine) -> tuple[Floats, Floats]:
+    """Linear layers, adapters and the output projection: (forward, backward) [s]."""
+    arch, layers = work.arch, work.arch.layers
+    forward, backward = np.zeros(np.shape(work.rows)), np.zeros(np.shape(work.rows))
+    for name, (wide, out) in linear_shapes(arch).items():
+        copies, rows = _spread_over_experts(work, name)
+        ahead, back = _linear_s(work, on, rows, out, wide, work.rank == 0)
+        forward, backward = forward + layers * copies * ahead, backward + layers * copies * back
+        if np.any(np.asarray(work.rank) > 0):
+            ahead, back = _adapter_s(work, on, rows, out, wide)
+            forward, backward = forward + layers * copies * ahead, backward + layers * copies * back
+    if arch.kind == "decoder":
+        rows = work.rows if work.trains else np.asarray(work.sequences, float)
+        ahead, back = _linear_s(work, on, rows, arch.vocab, arch.hidden, work.phase == "train")
+        forward, backward = forward + ahead, backward + back
+    return forward, backward
+
+
+def _spread_over_experts(work: Work, name: str) -> tuple[Any, Any]:
+    """How many matrices of a name a layer multiplies, and with how many rows each."""
+    experts = work.arch.experts
+    if experts is None or name not in ("gate", "up", "down"):
+        return 1.0, work.rows
+    visited = experts_visited(work.rows, experts.experts, experts.per_token)
+    return visited + experts.shared, work.rows * experts.per_token / visited
+
+
+def _linear_s(work: Work, on: LocalMachine, rows: Any, out: Any, wide: Any, trained: bool) -> tuple[Floats, Floats]:
+    """One linear layer: (forward, backward) [s]; frozen weights have no gradient of their own."""
+    forward = _product_s(work.dtype, on, rows, out, wide)
+    if not work.trains:
+        return forward, np.zeros(np.shape(forward))
+    back = _gemm(work.dtype, on, "nn", rows, wide, out)
+    own = _gemm(work.dtype, on, "tn", wide, out, rows) if trained else 0.0
+    return forward, back + own
+
+
+def _adapter_s(work: Work, on: LocalMachine, rows: Any, out: Any, wide: Any) -> tuple[Floats, Floats]:
+    down, down_back = _linear_s(work, on, rows, work.rank, wide, True)
+    up, up_back = _linear_s(work, on, rows, out, work.rank, True)
+    return down + up, down_back + up_back
+
+
+def _product_s(dtype: str, on: LocalMachine, rows: Any, n: Any, k: Any) -> Floats:
+    few, many = _gemm(dtype, on, "few", rows, n, k), _gemm(dtype, on, "nt", rows, n, k)
+    return np.where(np.asarray(rows) <= FEW_ROWS, few, many)
+
+
+def _gemm(dtype: str, on: LocalMachine, variant: str, m: Any, n: Any, k: Any) -> Floats:
+    size = BYTES[on.format(dtype)]
+    constants = on.gemm(dtype, variant)
+    return gemm_s(m, n, k, constants, weight_bytes=size, input_bytes=size, output_bytes=size)
+
+
+# --- attention -------------------------------------------------------------------------------------------------------
+
+
+def _attention_s(work: Work, on: LocalMachine) -> Floats:
+    arch, size = work.arch, BYTES[on.format(work.dtype)]
+    shape = (arch.heads, arch.kv_heads, transformer.q_width(arch) / arch.heads)
+    window = np.inf if arch.sliding_window is None or arch.full_attention_layers else arch.sliding_window
+    decoded = decode_attention_s(
+        work.sequences, work.cached, *shape, on.decode_attention(work.dtype), window=window, value_bytes=size
+    )
+    if work.phase == "decode":
+        return arch.layers * decoded
+    causal = arch.kind == "decoder"
+    variant = "train" if work.trains else "causal" if causal else "full"
+    one_layer = attention_s(
+        work.sequences,
+        work.tokens,
+        *shape,
+        on.attention(work.dtype, variant),
+        cached_tokens=work.cached,
+        window=window,
+        causal=causal,
+        value_bytes=size,
+    )
+    return arch.layers * one_layer
+
+
+# --- passes over vectors, calls, memory, optimizer -------------------------------------------------------------------
+
+
+def vectors_s(work: Work, on: LocalMachine) -> Floats:
+    """Norms, rotary embedding, activation, residuals, copies, embedding and loss [s]."""
+    arch, rows = work.arch, work.rows
+    q, kv = transformer.q_width(arch), arch.kv_heads * arch.head_dim
+    norm = "layernorm" if arch.norm_bias else "rmsnorm"
+    ffn = arch.experts.ffn * arch.experts.per_token if arch.experts else arch.ffn
+    layer = [(norm, arch.hidden)] * 2 + [("add", arch.hidden)] * 2 + [("copy", q)]
+    layer += [("swiglu" if arch.gated_mlp else "gelu", ffn)]
+    layer += [] if arch.learned_positions else [("rotary", q), ("rotary", kv)]
+    layer += [("copy", kv)] * 2 if work.phase == "decode" else []
+    if np.any(np.asarray(work.rank) > 0):
+        layer += [("add", out) for _, out in linear_shapes(arch).values()] * 2
+    outside = [("embedding", arch.hidden), (norm, arch.hidden)]
+    outside += [("embedding", arch.hidden), ("add", arch.hidden)] if arch.learned_positions else []
+    mode = "train" if work.trains else "infer"
+
+    def total(operators: list[tuple[str, int]]) -> Any:
+        return sum(_curve(work.dtype, on, f"{name}-{mode}", rows * width) for name, width in operators)
+
+    loss = _curve(work.dtype, on, "loss-train", rows * arch.vocab) if work.trains else 0.0
+    return np.asarray(arch.layers * total(layer) + total(outside) + loss, float)
+
+
+def _curve(dtype: str, on: LocalMachine, name: str, elements: Any) -> Floats:
+    """Time of an operator on so many elements: measured sizes, interpolated in logarithms; in proportion beyond [s]."""
+    curves = on.constants["vectors"]
+    found = curves.get(f"{on.format(dtype)} {name}") or curves.get(f"fp32 {name}")
+    if found is None:
+        return np.zeros(np.shape(elements))
+    x, y = np.log(found["elements"]), np.log(found["seconds"])
+    at = np.log(np.maximum(np.asarray(elements, float), 1.0))
+    return np.exp(np.interp(at, x, y) + np.maximum(at - x[-1], 0.0))
+
+
+def _calls_s(work: Work, on: LocalMachine) -> Floats:
+    """What calling costs beside the operators' own time: views and modules; going back, the nodes of the graph [s]."""
+    calls = on.constants["calls"]
+    own = calls.get(f"{on.format(work.dtype)} {'train' if work.trains else 'infer'}", 0.0)
+    return np.asarray(work.arch.layers * CALLS_PER_LAYER * own * (2.0 if work.phase == "lora" else 1.0), float)
+
+
+def _touch_s(work: Work, on: LocalMachine) -> Floats:
+    """First touch of memory that the system hands out anew in every step: saved activations and gradients [s]."""
+    if not work.trains:
+        return np.zeros(np.shape(work.rows))
+    arch, size = work.arch, BYTES[on.format(work.dtype)]
+    q, kv = transformer.q_width(arch), transformer.kv_width(arch)
+    per_token = arch.layers * (6.0 * arch.hidden + 3.0 * (q + kv) + 4.0 * arch.ffn) + 2.0 * arch.vocab
+    fresh = size * (per_token * work.rows * np.where(np.asarray(work.recompute) > 0, 0.3, 1.0) + trained_params(work))
+    return np.asarray(fresh * fresh / (fresh + KEPT_BYTES) * on.constants["memory"]["touch_s_per_byte"], float)
+
+
+def trained_params(work: Work) -> Floats:
+    """Parameters that get gradients [1]."""
+    everything = float(transformer.params(work.arch))
+    return np.where(np.asarray(work.rank) > 0, adapter_params(work.arch, work.rank), everything)
+
+
+def _optimizer_s(work: Work, on: LocalMachine) -> Floats:
+    if not work.trains:
+        return np.zeros(np.shape(work.rows))
+    table = on.constants["optimizer"]
+    cost = table.get(work.optimizer) or next(iter(table.values()))
+    linears = len(linear_shapes(work.arch))
+    tensors = work.arch.layers * np.where(np.asarray(work.rank) > 0, 2.0 * linears, linears + 2.0) + 3.0
+    return np.asarray(tensors * cost["tensor_s"] + trained_params(work) * cost["param_s"], float)

@@ -1,0 +1,323 @@
+"""Real work on this machine against what its profile predicts: `validate --local`.
+
+Each piece of work is visited in two rounds; how far the rounds differ is printed beside the errors, since no prediction
+can be nearer than the machine is to itself. Beside it stands the naive answer: 6 N D at 40 % of the highest rate a
+product reached (2 N D forward; a decode step by its bytes over the copying rate).
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Any
+
+from tabulate import tabulate
+
+from estimator.catalog.local import LOCAL, Job, local_accelerator, machine, profile
+from estimator.errors import InvalidInput
+from estimator.formulas import transformer
+from estimator.measure.cases import ENCODER
+from estimator.predict import local
+from estimator.records import Accelerator, Architecture, Cluster
+
+NAIVE_SHARE = 0.4
+ROUNDS = 2
+LEAST_BUDGET_S = 10.0
+MOST_CALL_SHARE = 0.02  # of the budget, for one call of one piece of work
+
+Progress = Callable[[float, str, float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class LocalCase:
+    """One piece of work: predicted, its 80 % range, the naive answer, and what each round measured [s]."""
+
+    id: str
+    family: str
+    predicted: float
+    low: float
+    high: float
+    naive: float
+    rounds: tuple[float, ...]
+
+    @property
+    def measured(self) -> float:
+        """Geometric mean of the rounds [s]."""
+        return math.exp(sum(map(math.log, self.rounds)) / len(self.rounds))
+
+    @property
+    def error(self) -> float:
+        """ln(predicted / measured)."""
+        return math.log(self.predicted / self.measured)
+
+    @property
+    def naive_error(self) -> float:
+        """ln(naive / measured)."""
+        return math.log(self.naive / self.measured)
+
+    @property
+    def difference(self) -> float | None:
+        """How far the rounds lie apart, in ln; None with one round."""
+        return abs(math.log(self.rounds[0] / self.rounds[-1])) if len(self.rounds) > 1 else None
+
+    @property
+    def inside(self) -> bool:
+        """Whether the measurement lies in the 80 % range."""
+        return self.low <= self.measured <= self.high
+
+
+@dataclass(frozen=True, slots=True)
+class LocalReport:
+    """All pieces of work of one validation on this machine."""
+
+    cases: tuple[LocalCase, ...]
+    left_out: tuple[str, ...]
+    drift: float
+
+    def summary(self) -> list[dict[str, Any]]:
+        """Errors by family and over all."""
+        families = dict.fromkeys(case.family for case in self.cases)
+        groups = [(name, [case for case in self.cases if case.family == name]) for name in families]
+        return [_errors(name, cases) for name, cases in [*groups, ("all", list(self.cases))] if cases]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Cases and summary as plain data."""
+        shared = {"source": "this machine", "metric": "time", "unit": "s", "status": "ok", "fitted": False}
+        cases = [
+            shared
+            | asdict(case)
+            | {"measured": case.measured, "inside": case.inside, "repeat_difference": case.difference}
+            for case in self.cases
+        ]
+        return {
+            "schema_version": 1,
+            "cases": cases,
+            "left_out": self.left_out,
+            "drift": self.drift,
+            "summary": self.summary(),
+        }
+
+    def to_json(self) -> str:
+        """The same as JSON."""
+        return json.dumps(self.to_dict(), indent=2)
+
+    def table(self, style: str = "simple") -> str:
+        """Every piece of work, then the summary."""
+        return "\n\n".join([_case_table(self.cases, style), _summary_table(self.summary(), style), *self._notes()])
+
+    def __str__(self) -> str:
+        return self.table()
+
+    def _notes(self) -> list[str]:
+        notes = [
+            "error = ln(predicted / measured); repeat = |ln| between two rounds of the same work; naive = 6 N D at 40 % "
+            f"of the highest measured rate. Drift while calibrating: {100 * self.drift:.0f} %."
+        ]
+        return notes + ([f"Left out, too slow for the budget: {', '.join(self.left_out)}."] if self.left_out else [])
+
+
+def _case_table(cases: Sequence[LocalCase], style: str) -> str:
+    rows = [
+        [
+            case.id,
+            f"{1e3 * case.predicted:.3g}",
+            f"{1e3 * case.low:.3g}-{1e3 * case.high:.3g}",
+            f"{1e3 * case.measured:.3g}",
+            f"{100 * case.error:+.0f} %",
+            "yes" if case.inside else "no",
+            "-" if case.difference is None else f"{100 * case.difference:.0f} %",
+            f"{100 * case.naive_error:+.0f} %",
+        ]
+        for case in cases
+    ]
+    headers = ["work", "predicted ms", "80 % range", "measured ms", "error", "inside", "repeat", "naive error"]
+    return tabulate(rows, headers=headers, tablefmt=style, disable_numparse=True, stralign="left")
+
+
+def _summary_table(entries: Sequence[dict[str, Any]], style: str) -> str:
+    rows = [[e["family"], str(e["cases"]), *(_percent(e[name]) for name in PERCENT)] for e in entries]
+    headers = ["family", "cases", "median error", "p90", "repeat", "in 80 % range", "naive median"]
+    return tabulate(rows, headers=headers, tablefmt=style, disable_numparse=True, stralign="left")
+
+
+PERCENT = ("median_error", "p90_error", "repeat_difference", "coverage", "naive_median_error")
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.0f} %"
+
+
+def _errors(family: str, cases: Sequence[LocalCase]) -> dict[str, Any]:
+    sizes = sorted(abs(case.error) for case in cases)
+    differences = [case.difference for case in cases if case.difference is not None]
+    return {
+        "family": family,
+        "cases": len(cases),
+        "median_error": median(sizes),
+        "p90_error": sizes[min(math.ceil(0.9 * len(sizes)), len(sizes)) - 1],
+        "repeat_difference": median(differences) if differences else None,
+        "coverage": sum(case.inside for case in cases) / len(cases),
+        "naive_median_error": median(abs(case.naive_error) for case in cases),
+    }
+
+
+# --- the work --------------------------------------------------------------------------------------------------------
+
+DECODERS = (
+    Architecture("small", layers=4, hidden=256, heads=4, kv_heads=4, head_dim=64, ffn=704, vocab=4096),
+    Architecture("medium", layers=6, hidden=384, heads=6, kv_heads=2, head_dim=64, ffn=1024, vocab=8192),
+    Architecture("large", layers=8, hidden=640, heads=10, kv_heads=5, head_dim=64, ffn=1728, vocab=16000),
+)
+ENCODERS = (
+    Architecture("encoder", 6, 384, 12, 12, 32, 1536, 30522, **ENCODER),
+    Architecture("wide-encoder", 4, 768, 12, 12, 64, 3072, 30522, **ENCODER),
+)
+CUDA_NAMES = ("llama-3.2-1b", "llama-3.2-3b", "llama-3.1-8b")
+
+
+def cpu_jobs(halves: Sequence[str]) -> list[Job]:
+    """The work that a CPU is judged by; a 16-bit format repeats the smaller pieces."""
+    jobs = []
+    for dtype in ("fp32", *halves):
+        sizes = DECODERS if dtype == "fp32" else DECODERS[:2]
+        for arch, batches in zip(sizes, ((8, 4), (4, 2), (2, 1)), strict=False):
+            jobs += [Job("train", arch, batch, tokens, dtype) for batch, tokens in zip(batches, (96, 320), strict=True)]
+            jobs += [Job("lora", arch, batches[1], 192, dtype)]
+            jobs += [Job("prefill", arch, batch, tokens, dtype) for batch, tokens in ((1, 150), (2, 480))]
+            jobs += [Job("decode", arch, batch, tokens, dtype) for batch, tokens in ((1, 120), (4, 700), (8, 350))]
+        jobs += [Job("embed", arch, batch, 72, dtype) for arch, batch in zip(ENCODERS, (16, 4), strict=True)]
+    return jobs
+
+
+def cuda_jobs() -> list[Job]:
+    """The work that a GPU is judged by: LLMs of 1B to 8B in bf16; full training where its states fit 80 GB."""
+    from estimator.catalog.models import architecture
+
+    jobs = []
+    for name in CUDA_NAMES:
+        arch = architecture(name)
+        small = transformer.params(arch) < 4e9
+        jobs += [Job("train", arch, batch, tokens, "bf16") for batch, tokens in ((4, 512), (1, 2048)) if small]
+        jobs += [Job("lora", arch, 1, 2048, "bf16", 16)]
+        jobs += [Job("prefill", arch, 1, tokens, "bf16") for tokens in (512, 4096)]
+        jobs += [Job("decode", arch, batch, 2048, "bf16") for batch in (1, 16)]
+    return jobs
+
+
+def job_name(job: Job) -> str:
+    """How a job is called in tables."""
+    shape = f"{job.batch}x{job.tokens}" if job.phase != "decode" else f"{job.batch} after {job.tokens}"
+    return f"{job.phase} {job.arch.name} {shape} {job.dtype}"
+
+
+def predicted_s(job: Job, accelerator: Accelerator) -> tuple[float, float, float]:
+    """What the predictors say of a job on a measured machine: (time, low, high) [s]."""
+    if accelerator.kind == "cpu":
+        on = machine(accelerator.name)
+        value = float(local.time_s(local.of_job(job), on))
+        down, up = local.interval(job.phase, job.dtype, on)
+    else:
+        value, down, up = _predicted_on_gpu(job, Cluster(accelerator, 1, 1))
+    return value, value * math.exp(-down), value * math.exp(up)
+
+
+def _predicted_on_gpu(job: Job, cluster: Cluster) -> tuple[float, float, float]:
+    from estimator.predict import serving, training
+    from estimator.predict.serving_machine import ServingPlan
+
+    if job.phase in ("train", "lora"):
+        plan = training.TrainingPlan(
+            seq_len=job.tokens,
+            micro_batch=job.batch,
+            global_batch=job.batch,
+            precision=job.dtype,
+            method="full" if job.phase == "train" else "lora",
+            lora_rank=job.rank,
+            framework="transformers",
+        )
+        return float(training.training_step(job.arch, cluster, plan).step_s), *training.interval("time")
+    served = ServingPlan(weight_precision=job.dtype, engine="transformers")
+    if job.phase == "decode":
+        value = serving.decode_step_s(job.arch, cluster, served, job.tokens, job.batch)
+    else:
+        value = serving.prefill_s(job.arch, cluster, served, job.tokens, 0.0, job.batch)
+    return float(value), *serving.interval("decode" if job.phase == "decode" else "prefill")
+
+
+def naive_s(job: Job, accelerator: Accelerator) -> float:
+    """The answer of a rule of thumb [s]."""
+    weights = float(transformer.params(job.arch))
+    peak = accelerator.peak("bf16" if accelerator.kind == "gpu" else "fp32")
+    if job.phase == "decode":
+        size = local.BYTES[job.dtype]
+        cached = job.batch * float(transformer.kv_bytes(job.arch, job.tokens, size))
+        return (weights * size + cached) / accelerator.memory_bandwidth_bytes_per_s
+    passes = {"train": 6.0, "lora": 6.0}.get(job.phase, 2.0)
+    return passes * weights * job.batch * job.tokens / (NAIVE_SHARE * peak)
+
+
+# --- measuring -------------------------------------------------------------------------------------------------------
+
+
+def validate_local(
+    budget_s: float = 120.0, progress: Progress | None = None, jobs: Sequence[Job] | None = None, name: str = LOCAL
+) -> LocalReport:
+    """Run real work within the budget and compare it with what the profile predicts.
+
+    Raises InvalidInput without a profile, MissingExtra without torch.
+    """
+    from estimator.measure.clock import torch_module
+    from estimator.measure.profile import alone
+
+    if not budget_s >= LEAST_BUDGET_S:
+        raise InvalidInput(f"the budget must be at least {LEAST_BUDGET_S:g} s, not {budget_s:g} s")
+    accelerator = local_accelerator(name)
+    torch_module()
+    device = "cuda" if accelerator.kind == "gpu" else "cpu"
+    halves = [dtype for dtype in accelerator.peak_flop_per_s if dtype in ("bf16", "fp16")]
+    asked = list(jobs) if jobs is not None else cuda_jobs() if device == "cuda" else cpu_jobs(halves[:1])
+    with alone():
+        rounds, left_out = _rounds(asked, accelerator, device, budget_s, progress)
+    cases = [_case(job, accelerator, seconds) for job, seconds in rounds.items() if seconds]
+    drift = float(profile(name)["drift"]["log"])
+    return LocalReport(tuple(cases), tuple(job_name(job) for job in left_out), drift)
+
+
+def _case(job: Job, accelerator: Accelerator, seconds: Sequence[float]) -> LocalCase:
+    family = job.phase if job.dtype in ("fp32", accelerator.peak_flop_per_s) else f"{job.phase} {job.dtype}"
+    return LocalCase(job_name(job), family, *predicted_s(job, accelerator), naive_s(job, accelerator), tuple(seconds))
+
+
+def _rounds(
+    jobs: Sequence[Job], accelerator: Accelerator, device: str, budget_s: float, progress: Progress | None
+) -> tuple[dict[Job, list[float]], list[Job]]:
+    """Each job's time in each round [s], and jobs whose first call would take too long."""
+    started = time.monotonic()
+    most_s = max(MOST_CALL_SHARE * budget_s, 0.5)
+    kept = [job for job in jobs if predicted_s(job, accelerator)[0] <= most_s]
+    times: dict[Job, list[float]] = {job: [] for job in kept}
+    visits = [job for _ in range(ROUNDS) for job in kept]
+    for index, job in enumerate(visits):
+        left = budget_s - (time.monotonic() - started)
+        if left <= 0:
+            break
+        if progress:
+            progress(index / len(visits), job_name(job), left)
+        times[job].append(_visit(job, device, left / (len(visits) - index)))
+    return times, [job for job in jobs if job not in times or not times[job]]
+
+
+def _visit(job: Job, device: str, share_s: float) -> float:
+    """Set up, one call to warm up, then calls while the share of the budget lasts: their median [s]."""
+    from estimator.measure.clock import wall_seconds
+    from estimator.measure.work import step_of
+
+    end = time.monotonic() + share_s
+    step = step_of(job, device)
+    wall_seconds(step, device)
+    seconds = [wall_seconds(step, device)]
+    while time.monotonic() + seconds[-1] < end and len(seconds) < 50:
+        seconds.append(wall_seconds(step, device))
+    return median(seconds)
