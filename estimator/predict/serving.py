@@ -3,7 +3,7 @@
 Lengths, batches and rates may be arrays, which broadcast; the answer for an array is that for its elements.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -17,11 +17,13 @@ from estimator.formulas.serving import Pass, adapter_params, kv_slots
 from estimator.predict import serving_memory as memory
 from estimator.predict.serving_load import MOST_USE, STARTS, Load, Times, batch_prefill_s
 from estimator.predict.serving_machine import ServingPlan, machine
-from estimator.predict.serving_time import Constants, Machine, pass_s
+from estimator.predict.serving_time import Constants, Machine, added_s, pass_s
 from estimator.records import Accelerator, Architecture, Cluster
 
 Floats = NDArray[np.float64]
+Timing = Callable[[Pass, Machine, Constants], Floats]
 
+HALVINGS = 20  # of the range in which the number of active sequences is looked for
 P90_NORMAL = 1.2816  # standard deviations above the mean of which a tenth lies
 
 
@@ -121,11 +123,11 @@ def _load(arch: Architecture, plan: ServingPlan, prompt: ArrayLike, output: Arra
     return Load(arch, plan, *(np.asarray(value, float) for value in (prompt, output, cached)))
 
 
-def _timed(work: Pass, load: Load, cluster: Cluster, phase: str) -> Floats:
+def _timed(work: Pass, load: Load, cluster: Cluster, phase: str, timing: Timing = pass_s) -> Floats:
     found = constants()
     on = machine(load.arch, cluster, load.plan)
     own = found.get(f"{phase}@{load.plan.facts.family}", 1.0)
-    return own * pass_s(work, on, found) + _adapters_s(load.arch, load.plan, work, on, found)
+    return own * timing(work, on, found) + _adapters_s(load.arch, load.plan, work, on, found)
 
 
 def _adapters_s(arch: Architecture, plan: ServingPlan, work: Pass, on: Machine, found: Constants) -> Floats:
@@ -187,8 +189,10 @@ def times(load: Load, cluster: Cluster, active: ArrayLike) -> Times:
     work = load.shared_pass(active)
     together = _timed(work, load, cluster, "prefill")
     step = _timed(load.step_pass(active), load, cluster, "decode") / load.plan.draft_accepted_tokens
-    start = np.asarray(constants()[STARTS[load.plan.facts.scheduling]])
-    return Times(together, together / work.sequences, step, load.output, load.stages(active), start)
+    mixed = load.plan.facts.scheduling == "mixed"
+    added = _timed(work, load, cluster, "prefill", added_s) if mixed else together
+    start = np.minimum(constants()[STARTS[load.plan.facts.scheduling]], 1.0)
+    return Times(together, added / work.sequences, step, load.output, load.stages(active), start)
 
 
 def _answer(
@@ -218,7 +222,7 @@ def _open(load: Load, cluster: Cluster, rate: Floats, slots: Floats, capacity: F
     """Little's law closes the loop: as many are active as arrive while one is served. Bisection on how many."""
     rate = np.minimum(rate, 0.999 * capacity)
     low, high = np.ones(np.shape(rate * slots)), np.broadcast_to(slots, np.shape(rate * slots))
-    for _ in range(40):
+    for _ in range(HALVINGS):
         middle = (low + high) / 2.0
         enough = times(load, cluster, middle).requests_per_s(middle) >= rate
         low, high = np.where(enough, low, middle), np.where(enough, middle, high)

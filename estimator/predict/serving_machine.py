@@ -10,6 +10,7 @@ from estimator.catalog.efficiency import (
     collective_efficiency,
     decode_attention_efficiency,
     gemm_efficiency,
+    moe_efficiency,
 )
 from estimator.catalog.engines import Engine, engine
 from estimator.catalog.precisions import head_precision, precision
@@ -22,7 +23,7 @@ from estimator.records import Accelerator, Architecture, Cluster, Precision
 
 SIXTEEN_BIT = ("bf16", "fp16")
 EAGER_SHARE = {"eager": 1.0, "script": 0.5}  # of dispatching each operator: an interpreter's share is about half
-KERNELS = 4  # matrix products of a layer
+NEWEST = 2025  # year of the newest engines that were measured; a chip is served a year after its announcement
 LEAST_HALF_ROWS = 16.0  # a tensor-core tile has no fewer rows
 
 
@@ -121,7 +122,8 @@ def machine(arch: Architecture, cluster: Cluster, plan: ServingPlan) -> Machine:
         short.bytes_per_s,
         long.launch_s + long.hop_s * (plan.tp - 1),
         long.bytes_per_s,
-        KERNELS * shapes.launch_s + cache.launch_s,
+        layer_latency_s(arch, device, plan) + cache.launch_s,
+        NEWEST - min(max(facts.year, (device.year or 0) + 1), NEWEST),
         facts.prefill_chunk if plan.chunked_prefill else np.inf,
         facts.launch == "native",
         facts.launch == "fused",
@@ -144,6 +146,17 @@ def accumulation(device: Accelerator, plan: ServingPlan, compute: str) -> float:
     """
     halved = "geforce" in device.title.lower()
     return 2.0 if halved and compute in SIXTEEN_BIT and plan.facts.accumulates == "fp16" else 1.0
+
+
+def layer_latency_s(arch: Architecture, device: Accelerator, plan: ServingPlan) -> float:
+    """Time of one layer's matrix products of hardly any work [s]: launches, and tiles that run along the depth."""
+    products, experts = gemm_efficiency(device, "bf16"), moe_efficiency(device, "bf16")
+    widths = dense_widths(arch, plan.tp)
+    attention = sum(products.launch_s + products.depth_s * depth for _, depth in widths[:2])
+    dense = sum(products.launch_s + products.depth_s * depth for _, depth in widths[2:])
+    expert = sum(experts.launch_s + experts.depth_s * depth for _, depth in expert_widths(arch))
+    share = arch.moe_layers / arch.layers
+    return attention + (1.0 - share) * dense + share * expert
 
 
 def dense_widths(arch: Architecture, tp: int) -> list[tuple[float, float]]:

@@ -38,6 +38,7 @@ class Machine:
     members, kv_members: accelerators of the tensor group; those that share the KV cache [1]
     message_s, link_bytes_per_s: latency [s] and rate [B/s] of an all-reduce by the kernel for short messages;
     long_message_s, long_link_bytes_per_s: by the library's
+    age: years the engine's release is behind the newest measured [1]
     layer_launch_s: time of one layer's kernels when they are empty [s]
     chunk: most tokens of one pass [token]; native, fused, ggml, simple, unfused, cpu: 1 when of that class
     eager: share of a framework's dispatching that is done for each operator [1]
@@ -70,6 +71,7 @@ class Machine:
     long_message_s: Floats
     long_link_bytes_per_s: Floats
     layer_launch_s: Floats
+    age: Floats
     chunk: Floats
     native: Floats
     fused: Floats
@@ -91,14 +93,30 @@ def stacked(machines: list[Machine]) -> Machine:
 
 def pass_s(work: Pass, on: Machine, constants: Constants) -> Floats:
     """Time of a forward pass, everything included [s]; encoders have no sampling and no scheduler."""
-    device = (
+    whole = launched_s(device_s(work, on, constants), work, on, constants) * pipelined(work, on, constants)
+    host = constants["step"] + constants["sequence"] * work.sequences
+    return whole + host * aged(on, constants) * (work.head_weights > 0)
+
+
+def added_s(work: Pass, on: Machine, constants: Constants) -> Floats:
+    """What a pass of prompts adds to a step it is mixed into [s]: launches and scheduling are paid already."""
+    host = constants["sequence"] * work.sequences * aged(on, constants)
+    return device_s(work, on, constants) * pipelined(work, on, constants) + host
+
+
+def aged(on: Machine, constants: Constants) -> Floats:
+    """Host work, gaps and skew of an older release over the newest's [1]."""
+    return constants["yearly"] ** on.age
+
+
+def device_s(work: Pass, on: Machine, constants: Constants) -> Floats:
+    """Kernels and messages of a pass [s]."""
+    return (
         products_s(work, on, constants)
         + attention_s(work, on, constants)
         + vectors_s(work, on, constants)
         + messages_s(work, on, constants)
     )
-    whole = launched_s(device, work, on, constants) * pipelined(work, on, constants)
-    return whole + (constants["step"] + constants["sequence"] * work.sequences) * (work.head_weights > 0)
 
 
 def passes(work: Pass, on: Machine) -> Floats:
@@ -174,7 +192,8 @@ def messages_s(work: Pass, on: Machine, constants: Constants) -> Floats:
     sent = ring_all_reduce_bytes(2.0 * work.stream_bytes, on.members) / constants["link"]
     short = messages * on.message_s + sent / on.link_bytes_per_s
     long = messages * on.long_message_s + sent / on.long_link_bytes_per_s
-    return np.where(on.members > 1, np.minimum(short, long) + messages * constants["skew"], 0.0)
+    skew = messages * constants["skew"] * aged(on, constants)
+    return np.where(on.members > 1, np.minimum(short, long) + skew, 0.0)
 
 
 def launched_s(device: Floats, work: Pass, on: Machine, constants: Constants) -> Floats:
@@ -182,7 +201,7 @@ def launched_s(device: Floats, work: Pass, on: Machine, constants: Constants) ->
     count = passes(work, on) * work.layers
     host = on.fused * constants["fused_layer"] + on.eager * constants["eager_layer"]
     launch = np.where(on.native > 0, constants["native_launch"], constants["launch"])
-    gaps = count * launch * on.layer_launch_s * (1.0 - on.cpu)
+    gaps = count * launch * on.layer_launch_s * aged(on, constants) * (1.0 - on.cpu)
     return np.maximum(device + gaps, count * host)
 
 

@@ -18,7 +18,7 @@ from estimator.formulas.serving import stacked as stacked_passes
 from estimator.predict.serving import constants, interval, memory_split, sequence_bytes, slots_of
 from estimator.predict.serving_load import STARTS, Load, Times, batch_prefill_s
 from estimator.predict.serving_machine import ServingPlan, machine
-from estimator.predict.serving_time import Constants, Machine, pass_s
+from estimator.predict.serving_time import Constants, Machine, added_s, pass_s
 from estimator.predict.serving_time import stacked as stacked_machines
 from estimator.records import Architecture, Cluster, Experts
 from estimator.validation.report import CasePrediction
@@ -246,9 +246,11 @@ def predicted(batch: Batch, constants: Constants) -> Floats:
     """Every run's metric, in its unit."""
     together = pass_s(batch.prompt, batch.machines, constants) * batch.factor("prefill", constants)
     step = pass_s(batch.step, batch.machines, constants) * batch.factor("decode", constants)
+    added = added_s(batch.prompt, batch.machines, constants) * batch.factor("prefill", constants)
     first = np.array([run.load.plan.facts.scheduling == "prompts-first" for run in batch.runs])
-    start = np.where(first, constants[STARTS["prompts-first"]], constants[STARTS["mixed"]])
-    times = Times(together, together / batch.prompt.sequences, step, batch.output, batch.stages, start)
+    start = np.minimum(np.where(first, constants[STARTS["prompts-first"]], constants[STARTS["mixed"]]), 1.0)
+    each = np.where(first, together, added) / batch.prompt.sequences
+    times = Times(together, each, step, batch.output, batch.stages, start)
     return in_metric(batch, times, constants)
 
 
