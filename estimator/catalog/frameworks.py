@@ -20,9 +20,10 @@ class Framework:
     sequence_parallel: whether tensor parallelism also splits norms and residuals (arXiv:2205.05198)
     counts_recompute, counts_causal: how it reports FLOP: recomputation added, causal attention halved
     reads_allocated: whether its reported peak leaves out what the allocator keeps and the context
-    tensor_overlap: whether tensor-parallel messages run beside products
+    overlap: whether messages run beside products by default
     light_selective: whether selective recomputation redoes attention and passes over memory only, not products
     tensor_gathers: whether sharded weights are gathered one tensor at a time, from Python
+    chunked_loss: whether logits are turned into the loss piece by piece, never all held in fp32
     known: False for a name that nothing matches
     """
 
@@ -35,9 +36,10 @@ class Framework:
     counts_recompute: bool = False
     counts_causal: bool = False
     reads_allocated: bool = False
-    tensor_overlap: bool = False
+    overlap: bool = False
     light_selective: bool = False
     tensor_gathers: bool = False
+    chunked_loss: bool = False
     known: bool = False
 
 
@@ -67,8 +69,9 @@ def _read(row: dict[str, str]) -> Framework:
         counts_recompute=row["flop_convention"] == "hardware",
         counts_causal=row["attention_counted"] == "causal",
         reads_allocated=row["memory_reading"] == "allocated",
-        tensor_overlap=row["tensor_overlap"] == "1",
+        overlap=row["overlap"] == "1",
         light_selective=row["selective"] == "attention",
+        chunked_loss=row["loss"] == "chunked",
         tensor_gathers=row["gathers"] == "tensors",
         known=True,
     )

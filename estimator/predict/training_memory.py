@@ -127,7 +127,9 @@ def _logits(run: Run, p: Parameters, activations: Any) -> Any:
 
     Of a pipeline, what the last stage has of them beyond the activations that only the first still holds.
     """
-    logits = run.head * run.tokens * run.vocab / run.tp * p["logit_bytes"] * np.maximum(run.compute_bytes / 2, 1.0)
+    # In chunks only their 16-bit values and gradients stay; in fp32 there is no second copy but all is wider.
+    per_logit = np.where(run.chunked_loss > 0, 4.0, p["logit_bytes"] * np.where(run.compute_bytes > 2, 1.2, 1.0))
+    logits = run.head * run.tokens * run.vocab / run.tp * per_logit
     held = parallelism.layers_in_flight(run.layers, run.pp, run.vpp, run.ga)
     last = np.minimum(parallelism.stage_layers(run.layers, run.pp, run.vpp) / held, 1.0)
     return np.where(run.pp > 1, np.maximum(logits - activations * (1 - last), 0.0), logits)

@@ -168,9 +168,10 @@ class Run:
     eager: Any
     compiled: Any
     cudnn: Any
-    tensor_overlap: Any
+    overlap: Any
     light_selective: Any
     tensor_gathers: Any
+    chunked_loss: Any
 
     @property
     def tokens(self) -> Any:
@@ -232,9 +233,10 @@ def run(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> Run:
         eager=float(habits.kernels == "eager"),
         compiled=float(habits.kernels == "compiled"),
         cudnn=float(habits.cudnn),
-        tensor_overlap=float(habits.tensor_overlap),
+        overlap=float(habits.overlap),
         light_selective=float(habits.light_selective),
         tensor_gathers=float(habits.tensor_gathers),
+        chunked_loss=float(habits.chunked_loss),
     )
 
 
@@ -409,7 +411,7 @@ def _moment_bytes(optimizer: str, adam: float) -> float:
     return share * (2.06 if eight_bit else adam)
 
 
-# --- rates of the machine -----------------------------------------------------------------------------------------------
+# --- rates of the machine ---------------------------------------------------------------------------------------------
 
 
 def rates(cluster: Cluster, compute: str) -> Rates:

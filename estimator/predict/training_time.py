@@ -16,6 +16,7 @@ from estimator.predict.training_plan import Run
 
 Parameters = Mapping[str, float]
 SHARPNESS = 4.0
+HOST_BYTES_PER_S = 20e9  # of one accelerator's share of the host's memory, for an optimizer that runs there
 UNALIGNED = 4.0  # rate of tensor cores over that of 16-bit vector units (A100: 312 over 78 TFLOP/s)
 BACKWARD_SHARE = 2.0 / 3.0  # part of a micro-batch under which gradients can travel
 
@@ -52,7 +53,7 @@ def step_time(run: Run, p: Parameters) -> StepTime:
     device_total = device + exposed
     micro = soft_max(device_total, floor, SHARPNESS)
     sync = _sync(run, p)
-    sync_exposed = _exposed(micro * BACKWARD_SHARE, sync, p["sync_exposed"])
+    sync_exposed = _exposed(micro * BACKWARD_SHARE, sync, p["sync_exposed"] * _overlapped(run, p))
     bubble = micro * (run.pp - 1) / run.vpp
     stretch = (1 + p["straggler"] * np.log2(np.maximum(run.count / 8.0, 1.0))) * framework_factor(run, p)
     return StepTime(
@@ -70,6 +71,11 @@ def framework_factor(run: Run, p: Parameters) -> Any:
         return p.get(f"framework {run.framework}", 1.0)
     names, which = np.unique(run.framework, return_inverse=True)
     return np.array([p.get(f"framework {name}", 1.0) for name in names])[which]
+
+
+def _overlapped(run: Run, p: Parameters) -> Any:
+    """What frameworks that run messages beside products leave exposed of what others do [1]."""
+    return p["overlapped"] ** run.overlap
 
 
 def _exposed(compute: Any, message: Any, share: float) -> Any:
@@ -144,8 +150,9 @@ def _attention(run: Run, p: Parameters) -> tuple[Any, Any]:
     span = run.attention_flop / (2.0 * (run.q + run.out) * run.seq * run.layers)
     reached = (1 + rates.attention_rows_half / rows) * (1 + rates.attention_span_half / span)
     reached = reached * (1 + rates.attention_head_dim_half / run.head_dim)
-    old_kernels = (rates.hopper + rates.blackwell) * (1 - run.cudnn) > 0
-    rate = rates.attention_flop_per_s * p["attention"] * np.where(old_kernels, p["attention_flash2"], 1.0)
+    recent = rates.hopper + rates.blackwell > 0
+    recent_share = np.where(run.cudnn > 0, p["attention_tuned"], p["attention_flash2"])
+    rate = rates.attention_flop_per_s * np.where(recent, recent_share, p["attention"])
     fused = run.attention_flop * share / rate * reached * _padding(run.head_dim, 32.0)
     # Unfused products of heads that are not whole multiples of 8 run without tensor cores.
     aligned = np.where(run.head_dim % 8 == 0, 1.0, UNALIGNED)
@@ -238,7 +245,7 @@ def _layer_messages(run: Run, p: Parameters) -> Any:
     hidden = run.tokens * run.hidden * run.compute_bytes
     rings = 2.0 * (2.0 + run.full_recompute + 0.0)
     tensor = _ring_s(run, p, 2.0 * hidden, run.tp, 1.0, 0.0) * rings
-    tensor = tensor * np.where(run.tensor_overlap > 0, p["tensor_exposed_overlapped"], p["tensor_exposed"])
+    tensor = tensor * p["tensor_exposed"] * _overlapped(run, p)
     moe = run.moe_layers / run.layers
     inside = np.minimum(run.ep, run.rates.domain)
     link = run.rates.link * p["link"]
@@ -274,8 +281,9 @@ def _gathers(run: Run, p: Parameters) -> Any:
     share = np.where(run.tensor_gathers > 0, p["network_tensors"], 1.0)
     ring = _ring_s(run, p, passes * dense, run.shard, stride, 3.0 * run.layers, share)
     ring = ring + _ring_s(run, p, passes * experts, run.expert_shards, run.expert_split, 3.0 * run.layers, share)
-    copies = run.offload_params * 2.0 * stored * (dense + experts) / run.shard / (run.rates.pcie * p["pcie"])
-    saved = run.offload_activations * 2.0 * _kept_bytes(run) / (run.rates.pcie * p["pcie"])
+    host = run.rates.pcie * p["pcie_host"]
+    copies = run.offload_params * 2.0 * stored * (dense + experts) / run.shard / host
+    saved = run.offload_activations * 2.0 * _kept_bytes(run) / host
     per_micro_batch = np.where(run.pp > 1, 1.0 / run.ga, 1.0)
     return np.where(run.zero >= 3, (ring + copies) * per_micro_batch, 0.0) + saved
 
@@ -305,7 +313,7 @@ def _optimizer(run: Run, p: Parameters) -> Any:
     shards = np.where(run.zero > 0, run.shard, 1.0)
     states = run.weight_bytes + run.gradient_bytes + run.master_bytes + run.moment_bytes
     device = trained / shards * 2.0 * states / run.rates.bandwidth
-    host = run.offload_optimizer * trained / shards * (4.0 / (run.rates.pcie * p["pcie"]) + 28.0 / 20e9)
+    host = run.offload_optimizer * trained / shards * (4.0 / (run.rates.pcie * p["pcie_host"]) + 28.0 / HOST_BYTES_PER_S)
     return p["optimizer"] * device + host
 
 

@@ -135,7 +135,8 @@ def _cluster(row: Row) -> Cluster:
     layout = math.prod(int(_number(row, column, 1)) for column in ("tp", "pp", "cp", "dp"))
     model_parallel = math.prod(int(_number(row, column, 1)) for column in ("tp", "pp", "cp"))
     count = max(_whole(row, "n_gpus") or layout, model_parallel)
-    per_node = _whole(row, "gpus_per_node") or device.per_node or 8
+    one_machine = count if count <= 8 else 8
+    per_node = _whole(row, "gpus_per_node") or max(device.per_node or 8, one_machine)
     return Cluster(device, count, min(per_node, count))
 
 
@@ -287,10 +288,15 @@ def _chosen(
     several = max(MICRO_BATCHES, REPLICA_TOKENS // plan.seq_len)
     per_replica = stages * (plan.micro_batch * MICRO_BATCHES if plan.micro_batch else several)
     plan = replace(plan, global_batch=plan.global_batch or replicas * per_replica)
+    light = framework(plan.framework).light_selective
+    choice = plan
+    if plan.recompute is None and light:  # recipes of these frameworks redo what little they must
+        choice = replace(plan, recompute=np.array(["none", "selective"]))
     try:
-        return best_layout(arch, cluster, plan, values)
+        return best_layout(arch, cluster, choice, values)
     except EstimatorError:  # it ran, whatever memory says
-        frugal = {"micro_batch": 1, "tp": 1, "pp": 1, "ep": 1, "zero": 3, "recompute": "full"}
+        least = "selective" if light else "full"
+        frugal = {"micro_batch": 1, "tp": 1, "pp": 1, "ep": 1, "zero": 3, "recompute": least}
         return replace(plan, **{k: v for k, v in frugal.items() if getattr(plan, k) is None})  # type: ignore[arg-type]
 
 
