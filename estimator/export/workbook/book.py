@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from estimator.errors import MissingExtra
 from estimator.export.rows import harmless
 from estimator.export.workbook.formula_text import Expr, expr, with_constants
-from estimator.export.workbook.steps import Step, Steps
+from estimator.export.workbook.steps import Step, Steps, constant_name
 from estimator.quantities import FACTORS, Quantity
 from estimator.results import Comparison, Estimate
 
@@ -18,7 +18,8 @@ SHEETS = ("Summary", "Inputs", "Monthly", "Break-even", "Budget lines", "Calcula
 MONTHS = 120  # the longest horizon a scenario may have
 REFERENCE = re.compile(r"«(\d+)»")
 LONGEST_TEXT = 32_000  # a cell holds 32,767 characters
-NUMBER = "[=0]0;[>=100]#,##0;0.00#"
+# Decimals by size; formats with conditions would do it in the cell, but some programs lose the minus sign then.
+DECIMALS = ((100.0, "#,##0"), (1.0, "#,##0.00"), (0.0, "0.0000"))
 
 BASE = {"font_name": "Calibri", "font_size": 10, "valign": "top"}
 STYLES: dict[str, dict[str, Any]] = {
@@ -27,16 +28,18 @@ STYLES: dict[str, dict[str, Any]] = {
     "subtitle": {"font_color": "#595959"},
     "section": {"bold": True, "font_size": 11, "bottom": 1},
     "head": {"bold": True, "text_wrap": True, "bg_color": "#D9E2EC", "valign": "vcenter"},
+    "head_right": {"bold": True, "align": "right", "bg_color": "#D9E2EC", "text_wrap": True, "valign": "vcenter"},
     "head_center": {"bold": True, "align": "center", "bg_color": "#D9E2EC", "text_wrap": True},
     "wrap": {"text_wrap": True},
-    "grey": {"font_color": "#7F7F7F"},
-    "number": {"num_format": NUMBER},
-    "grey_number": {"num_format": NUMBER, "font_color": "#7F7F7F"},
-    "strong_number": {"num_format": NUMBER, "bold": True},
-    "money": {"num_format": "#,##0"},
+    "grey": {"font_color": "#7F7F7F", "indent": 1},
+    "number": {},
+    "grey_number": {"font_color": "#7F7F7F"},
+    "strong_number": {"bold": True},
+    "money": {"num_format": "#,##0;-#,##0;0"},
+    "month": {"num_format": "#,##0;-#,##0;"},
     "strong_money": {"num_format": "#,##0", "bold": True},
     "grey_money": {"num_format": "#,##0", "font_color": "#7F7F7F"},
-    "live": {"num_format": "#,##0.######", "bg_color": "#FFF8DC", "font_color": "#1F3FA8", "border": 1},
+    "live": {"num_format": "General", "bg_color": "#FFF8DC", "font_color": "#1F3FA8", "border": 1},
     "fixed": {"num_format": "General", "bg_color": "#EDEDED", "font_color": "#7F7F7F"},
     "physical": {"num_format": "0.000000E+00", "bg_color": "#EDEDED", "font_color": "#7F7F7F"},
 }
@@ -56,8 +59,13 @@ class Book:
         self.comparison, self.label, self.command = comparison, label, command
         self.steps = Steps(comparison)
         self.file = xlsxwriter.Workbook(target, {"strings_to_formulas": False, "strings_to_urls": False})
-        self.styles = {name: self.file.add_format({**BASE, **style}) for name, style in STYLES.items()}
+        self.styles: dict[tuple[str, str], Any] = {}
         self.sheets = {name: self.file.add_worksheet(self.title(name)) for name in SHEETS}
+        for sheet in self.sheets.values():
+            sheet.set_landscape()
+            sheet.set_paper(9)  # A4
+            sheet.fit_to_pages(1, 0)
+            sheet.set_row(0, 22)
         self.factors = self.steps.factors()
         self.rows: dict[int, int] = {}  # of the Calculation sheet, by step
         self.constants = dict(self.steps.constants)
@@ -77,9 +85,22 @@ class Book:
         places = [FACTORS.index(name) for name in self.factors]
         return [0, *(1 + place for place in places), *(1 + len(FACTORS) + place for place in places)]
 
-    def style(self, name: str) -> Any:
-        """A cell format."""
-        return self.styles[name]
+    def style(self, name: str, size: Any = 0.0) -> Any:
+        """A cell format; numbers of no particular kind get decimals by their size."""
+        decimals = {}
+        if name.endswith("number"):
+            plain = abs(size) if isinstance(size, float | int) and math.isfinite(size) else 0.0
+            decimals = {"num_format": next(text for least, text in DECIMALS if plain >= least) if plain else "#,##0"}
+        key = name, decimals.get("num_format", "")
+        if key not in self.styles:
+            self.styles[key] = self.file.add_format({**BASE, **STYLES[name], **decimals})
+        return self.styles[key]
+
+    def heads(self, sheet: str, row: int, words: Iterable[str], style: str = "head") -> None:
+        """A row of headings, high enough for two lines."""
+        self.sheets[sheet].set_row(row, 30)
+        for column, word in enumerate(words):
+            self.text(sheet, row, column, word, style)
 
     def text(self, sheet: str, row: int, column: int, words: object, style: str = "plain") -> None:
         """Words; never a formula, whatever they begin with."""
@@ -92,18 +113,33 @@ class Book:
     def number(self, sheet: str, row: int, column: int, value: float, style: str = "number") -> Expr:
         """A number; an unknown one is #N/A, and so is all that rests on it."""
         if math.isfinite(value):
-            self.sheets[sheet].write_number(row, column, value, self.style(style))
+            self.sheets[sheet].write_number(row, column, value, self.style(style, value))
         else:
             self.sheets[sheet].write_formula(row, column, "=NA()", self.style(style), "#N/A")
         return Expr(self.at(sheet, row, column), value)
 
-    def formula(self, sheet: str, row: int, column: int, found: Any, style: str = "number", letter: str = "") -> Expr:
-        """A formula with the value it comes to. letter: the column that steps are read in, if not the expected one."""
+    def formula(
+        self,
+        sheet: str,
+        row: int,
+        column: int,
+        found: Any,
+        style: str = "number",
+        letter: str = "",
+        size: float | None = None,
+    ) -> Expr:
+        """A formula with the value it comes to.
+
+        letter: the column that steps are read in, if not the expected one; size: what decimals go by, if not the value
+        """
         cell = expr(found)
         text = with_constants(cell.text, self.constant)
         text = text.replace("«months»", self.months())
         text = REFERENCE.sub(lambda step: self._step_text(int(step[1]), letter), text)
-        self.sheets[sheet].write_formula(row, column, f"={text}", self.style(style), _cached(cell.value))
+        value = _cached(cell.value)
+        self.sheets[sheet].write_formula(
+            row, column, f"={text}", self.style(style, value if size is None else size), value
+        )
         return Expr(self.at(sheet, row, column), cell.value)
 
     def at(self, sheet: str, row: int, column: int) -> str:
@@ -121,7 +157,7 @@ class Book:
 
     def constant(self, value: float) -> str:
         """The workbook's name of a constant."""
-        return self.name_text(self.constants.setdefault(value, f"constant_{value:g}"))
+        return self.name_text(self.constants.setdefault(value, constant_name(value)))
 
     def name_text(self, name: str) -> str:
         """A name as it stands in the workbook: small letters, digits, underscores, a start nobody else uses."""

@@ -28,11 +28,12 @@ class Inputs:
         sheet.set_column(1, 1, 14)
         sheet.set_column(VALUE, HIGH, 13)
         sheet.set_column(5, 6, 20)
-        sheet.set_column(7, 9, 40)
+        sheet.set_column(7, 7, 44)
+        sheet.set_column(8, 8, 11)
+        sheet.set_column(9, 9, 70)
         sheet.freeze_panes(2, 1)
         book.text("Inputs", 0, 0, "Inputs", "title")
-        for column, words in enumerate(INPUT_COLUMNS):
-            book.text("Inputs", 1, column, words, "head")
+        book.heads("Inputs", 1, INPUT_COLUMNS)
         self.row = 2
         found = list(book.steps.of_kind("input"))
         self._group("Live: change the yellow cells, everything follows", [pair for pair in found if pair[1].live])
@@ -53,7 +54,7 @@ class Inputs:
         ends = given_ends(step)
         self.cells[number] = row
         book.text("Inputs", row, 0, step.node.name)
-        book.text("Inputs", row, 1, step.node.unit)
+        book.text("Inputs", row, 1, shown_unit(step.node.unit), "grey")
         cell = book.number("Inputs", row, VALUE, ends["value"], style)
         for column, end in ((LOW, "low"), (HIGH, "high")) if step.factor else ():
             if ends[end] == ends["value"] or not np.isfinite(ends[end]):
@@ -165,15 +166,16 @@ class Calculation:
         book.text(
             "Calculation", 1, 0, "One step a row. One column as expected, then one factor at a time low, or high."
         )
-        for column, words in enumerate(("Step", "Unit", "Basis", "How", "expected")):
-            book.text("Calculation", 3, column, words, "head")
+        book.heads("Calculation", 2, ())
+        book.heads("Calculation", 3, ("Step", "Unit", "Basis", "How", "expected"))
         for offset, (name, end) in enumerate((name, end) for end in ("low", "high") for name in book.factors):
             book.text("Calculation", 2, EXPECTED + 1 + offset, name, "head")
             book.text("Calculation", 3, EXPECTED + 1 + offset, end, "head")
 
     def _step(self, number: int, step: Step) -> None:
         book, row = self.book, self.book.rows[number]
-        for column, words in enumerate((step.node.name, step.node.unit, step.node.basis, step.how)):
+        words_of = (step.node.name, shown_unit(step.node.unit), step.node.basis, step.how)
+        for column, words in enumerate(words_of):
             book.text("Calculation", row, column, words, "plain" if column == 0 else "grey")
         for offset, scenario in enumerate(book.scenarios()):
             column, value = EXPECTED + offset, float(step.node.column[scenario])
@@ -200,8 +202,7 @@ class Ranges:
         heads = ["Approach", "Figure", "Unit", "Expected", "Low", "High", "In ln"]
         groups = ("move low", "move high", "down", "up")
         heads += [f"{group}: {name}" for group in groups for name in book.factors]
-        for column, head in enumerate(heads):
-            book.text("Ranges", 2, column, head, "head")
+        book.heads("Ranges", 2, heads)
         book.sheets["Ranges"].set_column(0, 1, 30)
         book.sheets["Ranges"].set_column(2, len(heads), 12)
         book.sheets["Ranges"].freeze_panes(3, 4)
@@ -216,7 +217,7 @@ class Ranges:
     def _added(self, approach: str, figure: Quantity) -> tuple[Expr, Expr, Expr]:
         book, row, many = self.book, self.row, len(self.book.factors)
         self.row += 1
-        for column, words in enumerate((approach, figure.name, figure.unit)):
+        for column, words in enumerate((approach, figure.name, shown_unit(figure.unit))):
             book.text("Ranges", row, column, words)
         expected = book.formula("Ranges", row, 3, book.expected(figure))
         log = book.formula("Ranges", row, 6, Expr(f"MIN({self._scenarios(figure)})>0", bool(figure.column.min() > 0)))
@@ -253,8 +254,8 @@ class Ranges:
         calc_row, e, flag = book.rows[book.steps.number(figure)] + 1, f"$D{row + 1}", f"$G{row + 1}"
         sheet = book.quoted("Calculation")
         for offset, scenario in enumerate(book.scenarios()[1:]):
-            cell = f"{sheet}!{letters(EXPECTED + 1 + offset)}${calc_row}"
-            found = Expr(f"IF({flag},LN({cell}/{e}),{cell}-{e})", moves[scenario])
+            end = f"{sheet}!{letters(EXPECTED + 1 + offset)}${calc_row}"
+            found = Expr(f"IF({flag},LN({end}/{e}),{end}-{e})", moves[scenario])
             book.formula("Ranges", row, self.FIRST + offset, found)
         for offset in range(many):
             low, high = (f"{letters(self.FIRST + offset + shift)}{row + 1}" for shift in (0, many))
@@ -266,6 +267,11 @@ class Ranges:
                 cell = Expr(move.text, np.nan) if unknown else move
                 book.formula("Ranges", row, self.FIRST + group * many + offset, cell)
         return many > 0
+
+
+def shown_unit(unit: str) -> str:
+    """A unit as people read it; nothing for a plain count."""
+    return "" if unit == "1" else unit
 
 
 MONTH_HEADS = ("replicas", "one-off", "usage-driven", "idle replicas", "fixed", "contingency", "total", "cumulative")
@@ -325,11 +331,11 @@ class Monthly:
         month, within, growth = self.calendar[index]
         row = FIRST_MONTH + index
 
-        def put(offset: int, found: Expr, style: str = "money") -> Expr:
+        def put(offset: int, found: Expr, style: str = "month") -> Expr:
             cell = self.book.formula("Monthly", row, first + offset, found, style)
             return Expr(f"{letters(first + offset)}{row + 1}", cell.value)
 
-        cells = [put(0, parts.replicas(growth) * within, "grey_money")]
+        cells = [put(0, parts.replicas(growth) * within)]
         cells.append(put(1, choose(month == 1, parts.one_off, 0.0)))
         cells.append(put(2, parts.variable * growth * within))
         cells.append(put(3, parts.idle(cells[0], growth) * within))
@@ -337,7 +343,7 @@ class Monthly:
         cells.append(put(5, summed(cells[1:5]) * parts.contingency))
         cells.append(put(6, summed(cells[1:6])))
         above = Expr(f"{letters(first + 7)}{row}", self._before) if index else None
-        cells.append(put(7, cells[6] if above is None else above + cells[6]))
+        cells.append(put(7, (cells[6] if above is None else above + cells[6]) * within))
         self._before = float(cells[7].value)
         return cells
 

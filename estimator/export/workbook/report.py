@@ -10,14 +10,18 @@ from estimator.export.workbook.book import Book
 from estimator.export.workbook.formula_text import Expr, expr
 from estimator.export.workbook.model import Inputs, Monthly, Ranges
 from estimator.formulas import money
+from estimator.formulas.effort import SECONDS_PER_WEEK
+from estimator.formulas.energy import JOULES_PER_KWH
 from estimator.results import SCHEMA_VERSION, Blocked, Estimate
+
+JOULES_PER_MWH = 1000 * JOULES_PER_KWH
 
 # What the Summary shows: label, unit, figure, and what turns the figure's unit into the shown one.
 FIGURES: tuple[tuple[str, str, str, float], ...] = (
-    ("Time to first result", "weeks", "calendar_s", 604_800.0),
+    ("Time to first result", "weeks", "calendar_s", SECONDS_PER_WEEK),
     ("People's hours", "h", "people_hours", 1.0),
     ("Data to train on or index", "M tokens", "data_tokens", 1e6),
-    ("Training time", "h", "training_s", 3600.0),
+    ("Training time", "h", "training_s", money.SECONDS_PER_HOUR),
     ("Accelerators to train", "", "accelerators", 1.0),
     ("Peak memory of one", "GB", "peak_memory_bytes", 1e9),
     ("Accelerators to serve", "", "serving_accelerators", 1.0),
@@ -28,12 +32,13 @@ FIGURES: tuple[tuple[str, str, str, float], ...] = (
     ("One-off cost", "USD", "one_off_usd", 1.0),
     ("Monthly cost, month 1", "USD", "monthly_usd", 1.0),
     ("Total over the horizon", "USD", "total_usd", 1.0),
-    ("Energy over the horizon", "MWh", "energy_j", 3.6e9),
+    ("Energy over the horizon", "MWh", "energy_j", JOULES_PER_MWH),
     ("Emissions over the horizon", "t CO2e", "co2e_g", 1e6),
 )
 NAMED = ("one_off_usd", "monthly_usd", "total_usd", "added_usd_per_1000_requests")
 GLANCE = ("Approach", "", "One-off", "Recurring", "Total", "Low", "High", "Month 1", "Weeks", "People, h")
 CHART_ROWS = 16
+CHART_TITLE = "Total over the horizon [USD]: one-off (light) and recurring (dark), with its 80 % range"
 
 
 def summary(book: Book, ranges: Ranges, inputs: Inputs) -> None:
@@ -43,6 +48,9 @@ def summary(book: Book, ranges: Ranges, inputs: Inputs) -> None:
     sheet.set_column(1, 1, 9)
     sheet.set_column(2, 2 + 3 * len(book.estimates), 9.3)
     sheet.hide_gridlines(2)
+    book.constants.setdefault(SECONDS_PER_WEEK, "SECONDS_PER_WEEK")
+    book.constants.setdefault(JOULES_PER_MWH, "JOULES_PER_MWH")
+    book.constants.setdefault(money.SECONDS_PER_HOUR, "SECONDS_PER_HOUR")
     comparison = book.comparison
     book.text("Summary", 0, 0, "What customising the LLM would need and cost", "title")
     book.text(
@@ -53,16 +61,15 @@ def summary(book: Book, ranges: Ranges, inputs: Inputs) -> None:
     last = _glance(book, ranges)
     _chart(book, last)
     _figures(book, ranges, last + CHART_ROWS + 2)
-    sheet.set_landscape()
-    sheet.set_paper(9)
     sheet.fit_to_pages(1, 1)
     sheet.activate()
 
 
 def _glance(book: Book, ranges: Ranges) -> int:
     """Costs at a glance, an approach a row; returns the row after the last."""
-    for column, words in enumerate((*GLANCE, "down by", "up by")):
-        book.text("Summary", 3, column, words, "head_center" if column else "head")
+    book.heads("Summary", 3, (*GLANCE, "down by", "up by"), "head_right")
+    book.text("Summary", 3, 0, GLANCE[0], "head")
+    book.sheets["Summary"].set_row(3, None)
     row = 4
     for answer in book.comparison.estimates:
         book.text("Summary", row, 0, answer.title, "plain")
@@ -89,7 +96,7 @@ def _glance_row(book: Book, ranges: Ranges, answer: Estimate, row: int) -> None:
     put(5, low)
     put(6, high)
     put(7, figure("monthly_usd")[1])
-    put(8, figure("calendar_s")[1] / 604_800.0, "number")
+    put(8, figure("calendar_s")[1] / SECONDS_PER_WEEK, "number")
     put(9, figure("people_hours")[1])
     put(10, expected - low, "grey_money")
     put(11, high - expected, "grey_money")
@@ -125,30 +132,20 @@ def _chart(book: Book, end: int) -> None:
                 **({"x_error_bars": whiskers} if column == 3 else {}),
             }
         )
-    chart.set_title({"name": "Total over the horizon [USD], with its 80 % range", "name_font": {"size": 11}})
+    # Unseen, and there so that the axis reaches the ends of the whiskers.
+    chart.add_series({"values": area(11), "fill": {"none": True}, "border": {"none": True}})
+    chart.set_title({"name": CHART_TITLE, "name_font": {"size": 11}})
     chart.set_y_axis({"reverse": True, "major_tick_mark": "none"})
-    highest = max((answer.total_usd.high for answer in book.estimates if answer.total_usd.known), default=1.0)
     chart.set_x_axis(
         {
-            "max": _rounded_up(highest),
             "label_position": "high",
             "num_format": "#,##0",
             "major_gridlines": {"visible": True, "line": {"color": "#D9D9D9"}},
         }
     )
-    chart.set_legend({"position": "bottom"})
+    chart.set_legend({"none": True})
     chart.set_size({"width": 1080, "height": 20 * CHART_ROWS})
     book.sheets["Summary"].insert_chart(end + 1, 0, chart, {"x_offset": 4})
-
-
-def _rounded_up(value: float) -> float:
-    """The next 1, 2 or 5 times a power of ten above a value.
-
-    >>> _rounded_up(0.7), _rounded_up(592_395.0)
-    (1.0, 1000000.0)
-    """
-    power = 10.0 ** np.floor(np.log10(max(value, 1e-9)))
-    return float(next(step * power for step in (1, 2, 5, 10) if step * power >= value))
 
 
 def _figures(book: Book, ranges: Ranges, row: int) -> None:
@@ -161,21 +158,26 @@ def _figures(book: Book, ranges: Ranges, row: int) -> None:
         first = 2 + 3 * index
         book.sheets["Summary"].merge_range(row, first, row, first + 2, answer.title, book.style("head_center"))
         for offset, words in enumerate(("low", "expected", "high")):
-            book.text("Summary", row + 1, first + offset, words, "head_center")
+            book.text("Summary", row + 1, first + offset, words, "head_right")
     for offset, (label, unit, name, size) in enumerate(FIGURES):
         at = row + 2 + offset
         book.text("Summary", at, 0, label)
         book.text("Summary", at, 1, unit, "grey")
         for index, answer in enumerate(book.estimates):
-            _figure(book, ranges, answer, (name, unit, size), at, 2 + 3 * index)
+            _figure(book, ranges, answer, (name, size, None if unit else 100.0), at, 2 + 3 * index)
 
 
-def _figure(book: Book, ranges: Ranges, answer: Estimate, shown: tuple[str, str, float], row: int, first: int) -> None:
-    """One figure of one approach, its headline cells named. shown: figure, unit, divisor"""
-    name, unit, size = shown
+def _figure(
+    book: Book, ranges: Ranges, answer: Estimate, shown: tuple[str, float, float | None], row: int, first: int
+) -> None:
+    """One figure of one approach, its headline cells named. shown: figure, divisor, what decimals go by"""
+    name, size, count = shown
+    expected = getattr(answer, name).value / size
     for offset, end in enumerate(ranges.of(answer.title, getattr(answer, name))):
-        style = ("strong_" if offset == 1 else "grey_") + ("number" if unit else "money")
-        cell = book.formula("Summary", row, first + offset, _or_unknown(end / size), style)
+        style = "strong_number" if offset == 1 else "grey_number"
+        cell = book.formula(
+            "Summary", row, first + offset, _or_unknown(end / size), style, size=expected if count is None else count
+        )
         suffix = ("_low", "", "_high")[offset]
         if name in NAMED:
             book.define(f"{answer.stage}_{name}{suffix}", cell)
@@ -198,8 +200,7 @@ def break_even(book: Book, ranges: Ranges, monthly: Monthly, inputs: Inputs) -> 
         "Each 1,000 requests, A less B [USD]",
         "Requests after which A pays off",
     )
-    for column, words in enumerate(heads):
-        book.text("Break-even", 2, column, words, "head")
+    book.heads("Break-even", 2, heads)
     row = 3
     for a, b in combinations(book.estimates, 2):
         if a.one_off_usd.value < b.one_off_usd.value:
@@ -210,8 +211,8 @@ def break_even(book: Book, ranges: Ranges, monthly: Monthly, inputs: Inputs) -> 
 
 
 def _pair(book: Book, ranges: Ranges, monthly: Monthly, inputs: Inputs, row: int, a: Estimate, b: Estimate) -> None:
-    def put(column: int, found: Any) -> Expr:
-        cell = book.formula("Break-even", row, column, _or_unknown(found))
+    def put(column: int, found: Any, style: str = "number") -> Expr:
+        cell = book.formula("Break-even", row, column, _or_unknown(found), style)
         return Expr(cell.text.split("!")[1], expr(found).value)
 
     def less(name: str) -> Expr:
@@ -227,10 +228,10 @@ def _pair(book: Book, ranges: Ranges, monthly: Monthly, inputs: Inputs, row: int
     horizon = inputs.horizon
     months = np.arange(1, len(a_sums) + 1) <= horizon.value
     count = float((months & (a_sums > b_sums)).sum())
-    dearer = put(5, Expr(f"SUMPRODUCT(({a_text}>{b_text})*(«months»<={horizon.text}))", count))
+    dearer = put(5, Expr(f"SUMPRODUCT(({a_text}>{b_text})*(«months»<={horizon.text}))", count), "money")
     verdict = "not within the horizon" if count == horizon.value else count + 1
     text = f'IF({dearer.text}={horizon.text},"not within the horizon",{dearer.text}+1)'
-    book.formula("Break-even", row, 6, Expr(text, verdict))
+    book.formula("Break-even", row, 6, Expr(text, verdict), "money")
     saving = put(7, less("added_usd_per_1000_requests"))
     with np.errstate(all="ignore"):
         needed = one_off / -saving * 1000.0
@@ -244,8 +245,7 @@ def _room(book: Book, row: int) -> None:
     """Requests a month that today's replicas carry before one more is needed."""
     book.text("Break-even", row, 0, "What the replicas carry", "section")
     heads = ("Approach", "", "Replicas, month 1", "Requests a month they carry", "Requests a month asked")
-    for column, words in enumerate(heads):
-        book.text("Break-even", row + 1, column, words, "head")
+    book.heads("Break-even", row + 1, heads)
     keys = {step.key: step for _, step in book.steps.of_kind("input")}
     asked, peak, again = (keys.get(name) for name in ("requests_per_month", "peak_to_mean", "retries"))
     for answer in book.estimates:
@@ -268,8 +268,7 @@ def budget_lines(book: Book, ranges: Ranges) -> None:
     sheet = book.sheets["Budget lines"]
     sheet.set_column(0, len(budget.COLUMNS), 16)
     sheet.freeze_panes(1, 2)
-    for column, name in enumerate(budget.COLUMNS):
-        book.text("Budget lines", 0, column, name, "head")
+    book.heads("Budget lines", 0, budget.COLUMNS)
     row = 0
     for answer in book.estimates:
         for line in answer.lines:

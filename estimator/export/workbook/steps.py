@@ -7,7 +7,7 @@ cluster was chosen by it; only then may a reader change it and still have what P
 """
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -151,13 +151,25 @@ class Steps:
             for name, value in vars(inspect.getmodule(formula)).items()
             if name.isupper() and isinstance(value, int | float)
         }
-        with_constants(text, lambda value: self.constants.setdefault(value, known.get(value, f"constant_{value:g}")))
+        with_constants(text, lambda value: self.constants.setdefault(value, constant_name(value, known)))
 
     def _settle(self) -> None:
         """Which inputs a reader may change."""
         fixed_alike = {self._numbers[identity] for identity in self._fixed if identity in self._numbers}
         for number, step in self.of_kind("input"):
             step.live = number not in fixed_alike and id(step.node) not in self._fixed and step.key not in CHOOSING
+
+
+ROUND = {1e-3: "THOUSANDTH", 1e3: "THOUSAND", 1e6: "MILLION", 1e9: "BILLION", 1e12: "TRILLION"}
+
+
+def constant_name(value: float, known: Mapping[float, str] = ROUND) -> str:
+    """A constant by the name it has in its formula's module; round numbers by their own, whatever they count.
+
+    >>> constant_name(1e6), constant_name(3600.0, {3600.0: "SECONDS_PER_HOUR"}), constant_name(4.0)
+    ('MILLION', 'SECONDS_PER_HOUR', 'constant_4')
+    """
+    return ROUND.get(value) or known.get(value, f"constant_{value:g}")
 
 
 def figures(answer: Estimate) -> Iterator[Quantity]:
