@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from estimator.catalog.files import cached, folders, number, rows, source_of, table
+from estimator.catalog.local import user_data_folder
 from estimator.errors import InvalidInput, MissingExtra, UnknownName, clipped
 from estimator.formulas.corpus import tokens_from_bytes
 from estimator.formulas.retrieval import SearchRates
@@ -99,12 +100,16 @@ def bits_per_dim(dtype: str) -> float:
 def host(description: str) -> Host:
     """A machine from words: cores, memory and a known instance type are looked for; what is missing is assumed.
 
+    `local` is the machine at hand, once its indexes were measured. Raises InvalidInput before that.
+
     >>> host("GCP n4-highmem-16, 16 vCPU, 128 GB").cores
     16.0
     >>> host("my server").basis
     'assumed'
     """
-    text = description.lower()
+    text = description.strip().lower()
+    if text == "local":
+        return _local_host()
     entry = _host_entry(text)
     speeds: dict[str, float] = retrieval_fit()["machine_speed"]
     stated, family = _cores(text), str(entry["names"][0])
@@ -137,6 +142,17 @@ def _cores(text: str) -> float | None:
 def _stated(pattern: str, text: str, unit: float = 1.0) -> float | None:
     found = re.search(pattern, text)
     return float(found[1]) * unit if found else None
+
+
+def local_host_path() -> Path:
+    """Where the measured indexes of the machine at hand are kept."""
+    return user_data_folder() / "vector_index.json"
+
+
+def _local_host() -> Host:
+    if not local_host_path().is_file():
+        raise InvalidInput("the vector indexes of this machine were not measured yet; see estimator.measure.index")
+    return measured_host(local_host_path())
 
 
 def measured_host(path: str | Path) -> Host:

@@ -59,7 +59,8 @@ def embedded_tokens(
     """
     pieces = chunks(tokens, chunk_tokens, overlap_tokens, documents)
     repeated = np.maximum(pieces - np.maximum(documents, 1), 0) * np.asarray(overlap_tokens, float)
-    return np.asarray(tokens, float) + repeated
+    read: Floats = np.asarray(tokens, float) + repeated
+    return read
 
 
 def vector_bytes(dim: ArrayLike, bits_per_dim: ArrayLike = 32) -> Floats:

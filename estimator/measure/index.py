@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from estimator.catalog.retrieval import Host, fitted_rates
+from estimator.catalog.retrieval import Host, fitted_rates, local_host_path
 from estimator.errors import InvalidInput, MissingExtra
 from estimator.fitting.retrieval import GraphTimes, fit_rates
 from estimator.formulas.retrieval import SearchRates
@@ -246,8 +246,10 @@ def this_machine(runs: Iterable[IndexRun]) -> Host:
     return Host("this machine", cores, cores * rates.scan_bytes_per_s, rates=rates, basis="measured")
 
 
-def save(runs: Iterable[IndexRun], path: str | Path) -> None:
-    """Write runs and the machine fitted to them as JSON."""
-    runs = list(runs)
+def save(runs: Iterable[IndexRun], path: str | Path | None = None) -> Path:
+    """Write runs and the machine fitted to them as JSON, by default where `local` looks for it; returns the path."""
+    runs, file = list(runs), Path(path or local_host_path())
     content = {"machine": asdict(this_machine(runs)), "runs": [asdict(run) for run in runs]}
-    Path(path).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return file

@@ -350,7 +350,8 @@ def recall_at(ef: ArrayLike) -> Floats:
     True
     """
     law = retrieval_fit()["operating_point"]
-    return np.clip(1 - law["missed_at_ef_1"] * np.asarray(ef, float) ** -law["power"], 0.0, 1.0)
+    found: Floats = np.clip(1 - law["missed_at_ef_1"] * np.asarray(ef, float) ** -law["power"], 0.0, 1.0)
+    return found
 
 
 def ef_for_recall(recall: ArrayLike) -> Floats:
@@ -361,7 +362,8 @@ def ef_for_recall(recall: ArrayLike) -> Floats:
     """
     law = retrieval_fit()["operating_point"]
     missed = np.maximum(1 - np.asarray(recall, float), 1e-4)
-    return np.clip((law["missed_at_ef_1"] / missed) ** (1 / law["power"]), 10, 2000)
+    ef: Floats = np.clip((law["missed_at_ef_1"] / missed) ** (1 / law["power"]), 10, 2000)
+    return ef
 
 
 def interval(what: str, plan: IndexPlan, machine: Host | None = None) -> tuple[float, float]:

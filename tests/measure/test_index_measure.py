@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from estimator.catalog.retrieval import fitted_rates, measured_host
+from estimator.catalog.retrieval import fitted_rates, host, measured_host
 from estimator.errors import InvalidInput, MissingExtra
 from estimator.fitting.retrieval import GraphTimes, fit_rates, left_out_errors
 from estimator.measure import index
@@ -39,6 +39,18 @@ def test_measuring_gives_a_machine_that_predictions_use(library, tmp_path):
     assert machine.basis == "measured"
     assert machine == index.this_machine(runs)
     assert query_s(IndexPlan(800, 16), machine) > 0
+
+
+def test_the_machine_at_hand_is_known_once_measured(tmp_path, monkeypatch):
+    installed("faiss")
+    pytest.importorskip("scipy")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    with pytest.raises(InvalidInput, match="not measured"):
+        host("local")
+
+    index.save(index.measure("faiss", budget_s=0.0, setups=SMALL))
+
+    assert host("local").rates is not None
 
 
 def test_a_small_budget_still_measures_the_first_index():
