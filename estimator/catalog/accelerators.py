@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from estimator.catalog.files import cached, folders, number, rows, table
+from estimator.catalog.local import LOCAL, is_measured, local_accelerator
 from estimator.errors import InvalidInput, UnknownName, clipped
 from estimator.paths import data_folder
 from estimator.records import Accelerator, Cluster, Source
@@ -32,6 +33,8 @@ def accelerator(name: str) -> Accelerator:
     'h100-sxm'
     """
     path = _find(canonical(name))
+    if path is None and is_measured(canonical(name)):
+        return local_accelerator(canonical(name))
     if path is None:
         raise UnknownName("accelerator", name, known_names(), _containing(name) + REMEDY)
     return read_accelerator(path)
@@ -67,7 +70,7 @@ def accelerator_names() -> tuple[str, ...]:
 @cached
 def known_names() -> tuple[str, ...]:
     """Every name and alias that `accelerator` answers to."""
-    return tuple(sorted({*accelerator_names(), *(alias for path in _files() for alias in _aliases(path))}))
+    return tuple(sorted({LOCAL, *accelerator_names(), *(alias for path in _files() for alias in _aliases(path))}))
 
 
 def canonical(name: str) -> str:

@@ -1,6 +1,6 @@
 """What kernels reach on an accelerator: measured there, else carried over from a relative, always saying which.
 
-Precedence: this accelerator's kernel table > the nearest measured member of its family > an achievable matmul rate
+Precedence: measured on this machine > this accelerator's kernel table > the nearest measured member of its family > an achievable matmul rate
 (mamf.csv) > the pool of its kind. Every answer carries `evidence`: basis, spread of log(time), and the step taken.
 Rates carry over as shares of peak, bandwidth and link; extents and latencies as they are.
 """
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from estimator.catalog.files import cached, rows
+from estimator.catalog.local import is_measured, local_memory, machine
 from estimator.formulas.collectives import CollectiveEfficiency, CollectiveRate
 from estimator.formulas.roofline import (
     AttentionEfficiency,
@@ -77,6 +78,8 @@ def gemm_efficiency(accelerator: Accelerator, dtype: str) -> GemmEfficiency:
     >>> gemm_efficiency(accelerator("a800"), "bf16").evidence.transfer
     'carried over from a100-sxm-80gb'
     """
+    if is_measured(accelerator.name):
+        return machine(accelerator.name).gemm(MULTIPLIED_IN.get(dtype, dtype), "nt")
     dtype = _native(accelerator, dtype)
     found = _find("gemm", accelerator, dtype) or _pool(accelerator, "gemm")
     share, evidence = _share(accelerator, dtype, found)
@@ -86,6 +89,8 @@ def gemm_efficiency(accelerator: Accelerator, dtype: str) -> GemmEfficiency:
 @cached
 def moe_efficiency(accelerator: Accelerator, dtype: str) -> GemmEfficiency:
     """What fused expert layers reach, for `moe_s`; dtype as in `gemm_efficiency`."""
+    if is_measured(accelerator.name):
+        return gemm_efficiency(accelerator, dtype)
     dtype = _native(accelerator, dtype)
     found = _find("moe", accelerator, dtype) or _pool(accelerator, "moe")
     return _gemm(accelerator, dtype, found, found["compute_fraction"], found.evidence)
@@ -116,6 +121,8 @@ def _gemm(accelerator: Accelerator, dtype: str, found: _Found, share: float, evi
 @cached
 def attention_efficiency(accelerator: Accelerator, dtype: str = "bf16") -> AttentionEfficiency:
     """What fused attention of many new tokens reaches; dtype: bf16 or fp8 queries, keys and values."""
+    if is_measured(accelerator.name):
+        return machine(accelerator.name).attention(dtype, "causal")
     found = _find("attention", accelerator, _native(accelerator, dtype)) or _pool(accelerator, "attention")
     return AttentionEfficiency(
         flop_per_s=accelerator.peak(found.variant) * found["compute_fraction"],
@@ -134,6 +141,8 @@ def attention_efficiency(accelerator: Accelerator, dtype: str = "bf16") -> Atten
 @cached
 def decode_attention_efficiency(accelerator: Accelerator, dtype: str = "bf16") -> DecodeAttentionEfficiency:
     """What attention of one new token per sequence reaches; dtype: format of the KV cache, bf16 or fp8."""
+    if is_measured(accelerator.name):
+        return machine(accelerator.name).decode_attention(dtype)[0]
     found = _find("decode_attention", accelerator, dtype) or _pool(accelerator, "decode_attention")
     return DecodeAttentionEfficiency(
         bytes_per_s=accelerator.memory_bandwidth_bytes_per_s * found["bandwidth_fraction"],
@@ -149,6 +158,8 @@ def decode_attention_efficiency(accelerator: Accelerator, dtype: str = "bf16") -
 @cached
 def memory_efficiency(accelerator: Accelerator) -> MemoryEfficiency:
     """What passes over memory reach: the reading rate of its matrix products (one vector times a matrix is one)."""
+    if is_measured(accelerator.name):
+        return local_memory(accelerator.name)
     found = _find("gemm", accelerator, "bf16") or _pool(accelerator, "gemm")
     return MemoryEfficiency(
         bytes_per_s=accelerator.memory_bandwidth_bytes_per_s * found["bandwidth_fraction"],
