@@ -9,6 +9,7 @@ import numpy as np
 from estimator.catalog.cases import fitted
 from estimator.catalog.frameworks import framework
 from estimator.formulas.training import model_flop
+from estimator.predict import local
 from estimator.predict.training_layout import chosen, grid, smallest
 from estimator.predict.training_memory import MemorySplit, fits, peak_memory
 from estimator.predict.training_plan import TrainingPlan, run
@@ -74,7 +75,9 @@ def training_step(
     """
     values = parameters() if values is None else values
     numbers = run(arch, cluster, plan)
-    time, memory = step_time(numbers, values), peak_memory(numbers, values)
+    measured = local.measured_cpu(cluster)
+    time = local.step_time(arch, plan, numbers, measured) if measured else step_time(numbers, values)
+    memory = peak_memory(numbers, values)
     total = time.total
     sequences = numbers.ga * numbers.mb * numbers.dp
     model = model_flop(arch, numbers.seq, sequences)
