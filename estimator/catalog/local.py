@@ -136,11 +136,10 @@ class LocalMachine:
         """Attention of many new tokens: `causal`, `full`, or `train` (forward and backward together)."""
         return _record(AttentionEfficiency, self._entry("attention", dtype, variant, "causal"))
 
-    def decode_attention(self, dtype: str) -> DecodeAttentionEfficiency:
-        """Attention of one new token."""
-        return _record(
-            DecodeAttentionEfficiency, self._entry("attention", dtype, "decode", "decode", "decode_attention")
-        )
+    def decode_attention(self, dtype: str) -> tuple[DecodeAttentionEfficiency, float]:
+        """Attention of one new token; and the head width that costs as much as what does not grow with it [1]."""
+        entry = self._entry("attention", dtype, "decode", "decode", "decode_attention")
+        return _record(DecodeAttentionEfficiency, entry), float(entry.get("head_dim_half", 0.0))
 
     def _entry(self, kind: str, dtype: str, variant: str, otherwise: str, table: str = "") -> Mapping[str, Any]:
         entries = self.constants[table or kind]

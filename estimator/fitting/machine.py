@@ -130,11 +130,14 @@ def fit_decode(cases: Sequence[Case], seconds: Floats) -> dict[str, Any]:
         Prior("bytes_half", 1e4, 1.5),
         Prior("sequence_s", 1e-7, 1.5),
         Prior("launch_s", 0.5 * float(np.min(seconds)), 1.0),
+        Prior("head_dim_half", 32.0, 1.0),
     ]
 
     def predicted(values: Mapping[str, float]) -> Floats:
-        reached = DecodeAttentionEfficiency(**values, sharpness=ATTENTION_SHARPNESS)
-        return roofline.decode_attention_s(batch, tokens, heads, heads, width, reached, value_bytes=size)
+        constants = {name: value for name, value in values.items() if name != "head_dim_half"}
+        reached = DecodeAttentionEfficiency(**constants, sharpness=ATTENTION_SHARPNESS)
+        wide = width + values["head_dim_half"]
+        return roofline.decode_attention_s(batch, tokens, heads, heads, wide, reached, value_bytes=size)
 
     return {**_fitted(priors, predicted, seconds), "sharpness": ATTENTION_SHARPNESS}
 

@@ -3,8 +3,9 @@
 import datetime
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import cycle
 from statistics import median
 from typing import Any
 
@@ -38,6 +39,7 @@ class Session:
     used_s: float = 0.0
     fingerprint: str = ""
     started: float = field(default_factory=time.monotonic)
+    speeds: dict[Any, list[tuple[float, float]]] = field(default_factory=dict)  # by group: (work, seconds)
 
     @property
     def passed_s(self) -> float:
@@ -85,8 +87,7 @@ def _session(device: str, budget_s: float, started: float) -> Session:
     fingerprint = f"{this_machine(device)['title']} torch {torch.__version__} {threads} threads {device}"
     found = load_partial(fingerprint)
     if found is None:
-        session = Session(device, budget_s, threads, _rates(torch, device), fingerprint=fingerprint, started=started)
-        return session
+        return Session(device, budget_s, threads, _rates(torch, device), fingerprint=fingerprint, started=started)
     used = min(found["used_s"], 0.9 * budget_s - FIT_S)
     return Session(
         device,
@@ -129,22 +130,16 @@ def _rate(torch: Any, dtype: str, device: str, size: int) -> float:
 
 
 def _passes(session: Session, cases: list[Case], progress: Progress | None) -> None:
-    """Visit all cases again and again; the first of each group even when the time is up."""
-    essential, seen = set(), set()
-    for case in cases:
-        if case.group not in seen:
-            essential.add(case)
-            seen.add(case.group)
+    """Visit all cases again and again until the time is up; the first of each group even then."""
+    groups = len({case.group for case in cases})
     last_saved = last_probed = time.monotonic()
-    for index, case in enumerate(_rounds(cases)):
-        if session.left_s <= 0 and (index >= len(cases) or case not in essential):
-            if index >= len(essential):
-                return
-            continue
+    for index, case in enumerate(cycle(cases)):  # the first of all groups come first
+        if session.left_s <= 0 and index >= groups:
+            return
         if progress:
             progress(1 - max(session.left_s, 0) / session.budget_s, str(case), max(session.left_s + FIT_S, 0))
         if _worth(session, case):
-            session.samples.setdefault(str(case), []).extend(_visit(case, session))
+            _record(session, case, _visit(case, session))
         if time.monotonic() - last_probed > PROBE_EVERY_S:
             session.probes.append(median(probe(session.device, 2)))
             last_probed = time.monotonic()
@@ -153,20 +148,19 @@ def _passes(session: Session, cases: list[Case], progress: Progress | None) -> N
             last_saved = time.monotonic()
 
 
-def _rounds(cases: list[Case]) -> Iterator[Case]:
-    while True:
-        yield from cases
-
-
 def _worth(session: Session, case: Case) -> bool:
-    """Whether one call of the case is affordable, judged by the slowest of its group so far."""
-    known = [(Case.of(key), seconds) for key, seconds in session.samples.items() if Case.of(key).group == case.group]
+    """Whether one call of the case is affordable, judged by the slowest of the larger ones of its group so far."""
+    known = session.speeds.get(case.group)
     if not known:
         return True
-    rate = min(
-        work(other) / min(seconds) for other, seconds in known if work(other) >= 0.1 * max(work(o) for o, _ in known)
-    )
+    large = 0.1 * max(done for done, _ in known)
+    rate = min(done / seconds for done, seconds in known if done >= large)
     return 2 * work(case) / rate < min(2 * MOST_SHARE * session.budget_s, max(session.left_s, 0.0))
+
+
+def _record(session: Session, case: Case, seconds: list[float]) -> None:
+    session.samples.setdefault(str(case), []).extend(seconds)
+    session.speeds.setdefault(case.group, []).append((work(case), min(seconds)))
 
 
 def _visit(case: Case, session: Session) -> list[float]:

@@ -175,7 +175,7 @@ def _memory(threads: int) -> list[Case]:
 
 
 def blocks(phase: str, dtype: str, threads: int, count: int, rate: float) -> list[Case]:
-    """Small LLMs of two or three layers doing the real thing: what the kernels leave out is learnt from them."""
+    """Small LLMs of two to four layers doing the real thing: what the kernels leave out is learnt from them."""
     made = [_block(phase, dtype, threads, i, rate * SECONDS_PER_BLOCK) for i in range(count)]
     return _smallest_first(made)
 
@@ -184,7 +184,7 @@ def _block(phase: str, dtype: str, threads: int, i: int, most_flop: float) -> Ca
     width, reach = (32, 64)[i % 2], REACH["cpu"]
     hidden = spread(i, 2, reach.hidden, 64)
     sizes = {
-        "layers": 2 + i % 2,
+        "layers": 2 + i % 3,
         "hidden": hidden,
         "heads": hidden // width,
         "kv_heads": hidden // width // (1 + (i // 2) % 2 * (hidden // width % 2 == 0)),
@@ -268,7 +268,7 @@ WORK: dict[str, Callable[[Case], float]] = {
     "glue": lambda case: float(case["rows"] * case["width"]),
     "optimizer": lambda case: float(case["tensors"] * case["params"]),
     "memory": lambda case: float(case["bytes"]),
-    "dispatch": lambda case: 1.0,
+    "dispatch": lambda _: 1.0,
 }
 
 

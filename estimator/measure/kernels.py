@@ -6,6 +6,7 @@ in real work.
 
 from collections.abc import Callable
 from functools import cache
+from itertools import cycle
 from typing import Any
 
 from estimator.measure.cases import Case, job_of
@@ -76,21 +77,28 @@ def _scaled(torch: Any, case: Case, device: str) -> Task:
 
 def _attention(torch: Any, case: Case, device: str) -> Task:
     batch, heads, tokens, width = (case[name] for name in ("batch", "heads", "tokens", "width"))
-    train, decode = case.variant == "train", case.variant == "decode"
+    train = case.variant == "train"
     attend = torch.nn.functional.scaled_dot_product_attention
+    if case.variant == "decode":
+        return _cached_attention(torch, case, device)
 
-    def values(count: int, grad: bool = False) -> Any:  # as a linear layer leaves them: heads beside each other
-        return _random(torch, case, device, batch, count, heads, width, grad=grad).transpose(1, 2)
+    def values() -> Any:  # as a linear layer leaves them: heads beside each other
+        return _random(torch, case, device, batch, tokens, heads, width, grad=train).transpose(1, 2)
 
-    if decode:
-        query, caches = values(1), [(values(tokens), values(tokens)) for _ in range(4)]
-        turn = iter(range(10**9))
-        return lambda: attend(query, *caches[next(turn) % 4])
-    q, k, v = (values(tokens, grad=train) for _ in range(3))
+    q, k, v = (values() for _ in range(3))
     if not train:
         return lambda: attend(q, k, v, is_causal=case.variant == "causal")
     gradient = torch.randn_like(q)
     return lambda: torch.autograd.grad(attend(q, k, v, is_causal=True), (q, k, v), gradient)
+
+
+def _cached_attention(torch: Any, case: Case, device: str) -> Task:
+    """One new token; four caches in turn, so that the keys are as cold as those of a layer."""
+    batch, heads, tokens, width = (case[name] for name in ("batch", "heads", "tokens", "width"))
+    query = _random(torch, case, device, batch, heads, 1, width)
+    held = [[_random(torch, case, device, batch, heads, tokens, width) for _ in "kv"] for _ in range(4)]
+    turn = cycle(held)
+    return lambda: torch.nn.functional.scaled_dot_product_attention(query, *next(turn))
 
 
 def _glue(torch: Any, case: Case, device: str) -> Task:
@@ -211,5 +219,5 @@ BUILDERS: dict[str, Callable[..., Task]] = {
     "dispatch": _dispatch,
     "optimizer": _optimizer,
     "memory": _memory,
-    "block": lambda torch, case, device: step_of(job_of(case), device),
+    "block": lambda _, case, device: step_of(job_of(case), device),
 }

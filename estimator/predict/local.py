@@ -11,18 +11,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from estimator.catalog.local import Job, LocalMachine
+from estimator.catalog.local import Job, LocalMachine, machine
+from estimator.catalog.precisions import precision
 from estimator.formulas import transformer
 from estimator.formulas.roofline import attention_s, decode_attention_s, experts_visited, gemm_s
+from estimator.formulas.serving import Pass
 from estimator.formulas.training import adapter_params, linear_shapes
-from estimator.records import Architecture
+from estimator.predict.training_plan import Run, TrainingPlan
+from estimator.predict.training_time import StepTime
+from estimator.records import Architecture, Cluster
 
 Floats = NDArray[np.float64]
 Parts = dict[str, Any]
 
 FEW_ROWS = 12.0  # rows up to which a product is a handful of matrix-vector products
 KEPT_BYTES = 64e6  # memory that an allocator keeps for reuse instead of giving it back
-CALLS_PER_LAYER = 10.0  # views, slices and modules around the operators of a layer
+CALLS_PER_LAYER, CALLS_PER_PASS = 10.0, 20.0  # views, slices and modules around the operators of a layer, of a pass
 PARTS = ("products", "attention", "vectors", "calls", "touch", "optimizer")
 BYTES = {"fp32": 4.0, "tf32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 1.0}
 
@@ -49,7 +53,7 @@ class Work:
     @property
     def rows(self) -> Floats:
         """Tokens that go through the weights together [token]."""
-        return np.multiply(self.sequences, np.asarray(self.tokens, float))
+        return np.asarray(self.sequences, float) * np.asarray(self.tokens, float)
 
     @property
     def trains(self) -> bool:
@@ -166,10 +170,10 @@ def _attention_s(work: Work, on: LocalMachine) -> Floats:
     arch, size = work.arch, BYTES[on.format(work.dtype)]
     shape = (arch.heads, arch.kv_heads, transformer.q_width(arch) / arch.heads)
     window = np.inf if arch.sliding_window is None or arch.full_attention_layers else arch.sliding_window
-    decoded = decode_attention_s(
-        work.sequences, work.cached, *shape, on.decode_attention(work.dtype), window=window, value_bytes=size
-    )
     if work.phase == "decode":
+        reached, half = on.decode_attention(work.dtype)
+        wide = (arch.heads, arch.kv_heads, shape[2] + half)
+        decoded = decode_attention_s(work.sequences, work.cached, *wide, reached, window=window, value_bytes=size)
         return arch.layers * decoded
     causal = arch.kind == "decoder"
     variant = "train" if work.trains else "causal" if causal else "full"
@@ -227,7 +231,8 @@ def _calls_s(work: Work, on: LocalMachine) -> Floats:
     """What calling costs beside the operators' own time: views and modules; going back, the nodes of the graph [s]."""
     calls = on.constants["calls"]
     own = calls.get(f"{on.format(work.dtype)} {'train' if work.trains else 'infer'}", 0.0)
-    return np.asarray(work.arch.layers * CALLS_PER_LAYER * own * (2.0 if work.phase == "lora" else 1.0), float)
+    adapted = 2.0 if work.phase == "lora" else 1.0
+    return np.asarray((work.arch.layers * CALLS_PER_LAYER * adapted + CALLS_PER_PASS) * own, float)
 
 
 def _touch_s(work: Work, on: LocalMachine) -> Floats:
@@ -255,3 +260,49 @@ def _optimizer_s(work: Work, on: LocalMachine) -> Floats:
     linears = len(linear_shapes(work.arch))
     tensors = work.arch.layers * np.where(np.asarray(work.rank) > 0, 2.0 * linears, linears + 2.0) + 3.0
     return np.asarray(tensors * cost["tensor_s"] + trained_params(work) * cost["param_s"], float)
+
+
+# --- in place of the general predictors ------------------------------------------------------------------------------
+
+
+def measured_cpu(cluster: Cluster) -> LocalMachine | None:
+    """The constants of a measured CPU; None for everything else, which the general predictors time."""
+    device = cluster.accelerator
+    return machine(device.name) if device.kind == "cpu" and device.basis == "measured" else None
+
+
+def step_time(arch: Architecture, plan: TrainingPlan, run: Run, on: LocalMachine) -> StepTime:
+    """One optimizer step of a plan [s]; several machines share the batch and exchange gradients."""
+    method = "train" if plan.method == "full" else "lora"
+    work = Work(
+        method,
+        arch,
+        run.mb,
+        run.seq,
+        dtype=precision(plan.precision.lower().removeprefix("amp_")).compute,
+        rank=run.rank if method == "lora" else 0,
+        optimizer=next((kind for kind in ("fused", "foreach") if kind in plan.optimizer), "loop"),
+        passes=run.ga,
+        recompute=run.full_recompute,
+    )
+    parts = scaled_parts_s(work, on)
+    sent = 2.0 * 4.0 * trained_params(work) * (run.dp - 1.0) / np.maximum(run.dp, 1.0)
+    nothing = np.zeros(np.shape(parts["products"]))
+    return StepTime(
+        compute=parts["products"] + parts["attention"] + parts["vectors"],
+        communication=sent / run.rates.network + nothing,
+        bubble=nothing,
+        optimizer=parts["optimizer"] + nothing,
+        host=parts["calls"] + parts["touch"],
+    )
+
+
+def pass_s(arch: Architecture, counted: Pass, compute: str, phase: str, on: LocalMachine) -> Floats:
+    """Time of a forward pass that a serving plan makes [s]; compute: format of its weights."""
+    tokens = counted.rows / counted.sequences
+    if arch.kind == "encoder":
+        return time_s(Work("embed", arch, counted.sequences, tokens, dtype=compute), on)
+    if phase == "decode":
+        return time_s(Work("decode", arch, counted.sequences, tokens, counted.mean_span, compute), on)
+    cached = np.maximum(counted.mean_span - (tokens + 1.0) / 2.0, 0.0)
+    return time_s(Work("prefill", arch, counted.sequences, tokens, cached, compute), on)
