@@ -36,9 +36,10 @@ def mmc_wait_s(servers: ArrayLike, arrivals_per_s: ArrayLike, service_s: ArrayLi
     >>> round(float(mmc_wait_s(2, 1.0, 1.0)), 4)
     0.3333
     """
-    load = np.asarray(arrivals_per_s, float) * service_s
+    service = np.asarray(service_s, float)
+    load = np.asarray(arrivals_per_s, float) * service
     spare = np.asarray(servers, float) - load
-    return np.where(spare > 0, erlang_c(servers, load) * service_s / np.maximum(spare, 1e-12), np.inf)
+    return np.where(spare > 0, erlang_c(servers, load) * service / np.maximum(spare, 1e-12), np.inf)
 
 
 def mg1_wait_s(arrivals_per_s: ArrayLike, service_s: ArrayLike, variation: ArrayLike = 0.0) -> Floats:

@@ -61,7 +61,7 @@ def expert_coverage(experts: ArrayLike, per_token: ArrayLike, tokens: ArrayLike)
     (0.25, 0.9)
     """
     share = np.asarray(per_token, float) / np.asarray(experts, float)
-    return 1.0 - (1.0 - share) ** np.asarray(tokens, float)
+    return np.asarray(1.0 - (1.0 - share) ** np.asarray(tokens, float))
 
 
 def forward_pass(
@@ -158,7 +158,7 @@ def continuous_requests_per_s(
     14.95
     """
     batch = np.asarray(batch, float)
-    return batch / (np.asarray(output_tokens, float) * step_s + batch * np.asarray(prefill_s, float))
+    return np.asarray(batch / (np.asarray(output_tokens, float) * step_s + batch * np.asarray(prefill_s, float)))
 
 
 def speculative_tokens(acceptance: ArrayLike, drafted: ArrayLike) -> Floats:
@@ -186,7 +186,7 @@ def adapter_params(arch: Architecture, rank: ArrayLike) -> Floats:
     attention = 2 * (arch.hidden + query) + 2 * (arch.hidden + key_value)
     feed_forward = (3 if arch.gated_mlp else 2) * (arch.hidden + arch.ffn)
     dense_layers = arch.layers - arch.moe_layers
-    return np.asarray(rank, float) * (arch.layers * attention + dense_layers * feed_forward)
+    return np.asarray(np.asarray(rank, float) * (arch.layers * attention + dense_layers * feed_forward))
 
 
 def ring_all_reduce_bytes(message_bytes: ArrayLike, members: ArrayLike) -> Floats:
@@ -198,4 +198,4 @@ def ring_all_reduce_bytes(message_bytes: ArrayLike, members: ArrayLike) -> Float
     1500000.0
     """
     count = np.asarray(members, float)
-    return 2.0 * (count - 1.0) / count * np.asarray(message_bytes, float)
+    return np.asarray(2.0 * (count - 1.0) / count * np.asarray(message_bytes, float))

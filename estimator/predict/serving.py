@@ -3,13 +3,14 @@
 Lengths, batches and rates may be arrays, which broadcast; the answer for an array is that for its elements.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from estimator.catalog.energy import power_fraction
 from estimator.catalog.engines import serving_fit
 from estimator.errors import DoesNotFit, InvalidInput
 from estimator.formulas import queueing
@@ -25,6 +26,7 @@ Floats = NDArray[np.float64]
 Timing = Callable[[Pass, Machine, Constants], Floats]
 
 HALVINGS = 20  # of the range in which the number of active sequences is looked for
+SMALL_BATCH, LARGE_BATCH = 8.0, 128.0  # what the shares of the rated power were measured at [1]
 P90_NORMAL = 1.2816  # standard deviations above the mean of which a tenth lies
 
 
@@ -88,11 +90,8 @@ class Serving:
 def constants(fold: str | None = None) -> Constants:
     """Fitted constants by name, engines' factors among them as `phase@engine`; `fold` names what is left out."""
     fit = serving_fit()
-    if fold is not None:
-        left_out: Mapping[str, float] = fit["folds"][fold]
-        return left_out
-    values = {name: entry["value"] for name, entry in fit["parameters"].items()}
-    return values | fit.get("engines", {})
+    found: dict[str, float] = {name: entry["value"] for name, entry in fit["parameters"].items()} | fit["engines"]
+    return found if fold is None else fit["folds"][fold]
 
 
 def prefill_s(
@@ -283,7 +282,7 @@ def slots_of(arch: Architecture, plan: ServingPlan, held: Memory, tokens: ArrayL
 def sequence_bytes(arch: Architecture, plan: ServingPlan, tokens: ArrayLike) -> Floats:
     """Cache of one sequence on the accelerators that hold it [B]; attention replicas share out the sequences."""
     held = memory.kv_sequence_bytes(arch, tokens, plan.cache, plan.layout)
-    return held / plan.layout.attention_replicas
+    return np.asarray(held / plan.layout.attention_replicas)
 
 
 def smallest_fit(
@@ -347,6 +346,8 @@ def interval(
 
 
 def _power_w(device: Accelerator, active: ArrayLike) -> Floats:
-    """Power drawn while serving [W]: 63 % of the rated at small batches, 84 % at large ones."""
-    share = 0.63 + 0.21 * np.clip(np.log2(np.maximum(np.asarray(active, float), 8.0) / 8.0) / 4.0, 0.0, 1.0)
-    return share * (device.tdp_w or np.nan)
+    """Power drawn while serving [W]: between the published shares of the rated power at small and at large batches."""
+    small, large = (power_fraction(activity).value for activity in ("serving_small_batch", "serving_large_batch"))
+    batch = np.clip(np.asarray(active, float), SMALL_BATCH, LARGE_BATCH)
+    grown = np.log(batch / SMALL_BATCH) / np.log(LARGE_BATCH / SMALL_BATCH)
+    return np.asarray((small + (large - small) * grown) * (device.tdp_w or np.nan))

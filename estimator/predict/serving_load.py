@@ -116,12 +116,12 @@ class Times:
     def closed_ttft_s(self, clients: ArrayLike, active: ArrayLike, constants: Constants) -> Floats:
         """Time to the first token in a closed loop [s].
 
-        Its own prompt, the step in progress, prompts ahead (a share of requests starts together; the others queue as
-        M/D/1), and for clients without a slot the wait for one.
+        Its own prompt, half of the step in progress, prompts ahead (a share of requests starts together; the others
+        queue as M/D/1), and for clients without a slot the wait for one.
         """
         active = np.asarray(active, float)
         rate, prompt = self.requests_per_s(active), self.prompt_s / self.stages
         together = self.together * (active - 1.0) / 2.0 * prompt
         queued = queueing.mg1_wait_s(np.minimum(rate, MOST_USE / prompt), prompt)
-        loaded = constants["first_token"] + self.step_s + together + queued
+        loaded = constants["first_token"] + self.step_s / 2.0 + together + queued
         return self.pass_s + np.where(active > 1.0, loaded, 0.0) + (np.asarray(clients, float) - active) / rate

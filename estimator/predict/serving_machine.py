@@ -24,6 +24,7 @@ from estimator.records import Accelerator, Architecture, Cluster, Precision
 SIXTEEN_BIT = ("bf16", "fp16")
 EAGER_SHARE = {"eager": 1.0, "script": 0.5}  # of dispatching each operator: an interpreter's share is about half
 NEWEST = 2025  # year of the newest engines that were measured; a chip is served a year after its announcement
+GPU_READS = 0.8  # of the specified bandwidth, products of one row on the GPUs in the kernel tables
 LEAST_HALF_ROWS = 16.0  # a tensor-core tile has no fewer rows
 
 
@@ -98,7 +99,7 @@ def machine(arch: Architecture, cluster: Cluster, plan: ServingPlan) -> Machine:
     unfused = facts.kernels in ("ggml", "torch") or device.kind == "cpu"
     short, long = all_reduces(cluster, plan.tp, facts.all_reduce == "custom")
     numbers = (
-        device.memory_bandwidth_bytes_per_s,
+        streamed_bytes_per_s(device, products),
         (device.sms or np.inf) * (device.clock_hz or np.inf) if device.kind == "gpu" else np.inf,
         products.flop_per_s * accumulation(device, plan, compute),
         LEAST_HALF_ROWS if compute == "fp32" else max(shapes.m_half, LEAST_HALF_ROWS),
@@ -109,7 +110,6 @@ def machine(arch: Architecture, cluster: Cluster, plan: ServingPlan) -> Machine:
         fused.span_half,
         cache.bytes_per_s,
         cache.flop_per_s,
-        compute in ("fp8", "int8", "fp4") and device.peak(compute) > device.peak("bf16"),
         narrow_weights and facts.unpack != "never",
         narrow_weights and facts.unpack == "always",
         narrow_weights and facts.kernels != "engine",
@@ -146,6 +146,13 @@ def accumulation(device: Accelerator, plan: ServingPlan, compute: str) -> float:
     """
     halved = "geforce" in device.title.lower()
     return 2.0 if halved and compute in SIXTEEN_BIT and plan.facts.accumulates == "fp16" else 1.0
+
+
+def streamed_bytes_per_s(device: Accelerator, products: GemmEfficiency) -> float:
+    """Memory bandwidth [B/s]: as specified, for CPUs less by as much as their products read less than GPUs' do."""
+    if device.kind != "cpu":
+        return device.memory_bandwidth_bytes_per_s
+    return products.bytes_per_s / GPU_READS
 
 
 def layer_latency_s(arch: Architecture, device: Accelerator, plan: ServingPlan) -> float:

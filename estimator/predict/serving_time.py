@@ -32,8 +32,8 @@ class Machine:
     dense_shape, expert_shape: by how much the widths of this LLM's matrices slow them [1]
     attention_flop_per_s, attention_rows_half, attention_span_half: fused attention; rows in tokens
     cache_bytes_per_s: kernel rate of reading the KV cache [B/s]; cache_flop_per_s: its arithmetic [FLOP/s]
-    narrow: 1 when products are done in 8 or 4 bits; packed, packed_always: 1 when weights are widened before products
-        of many tokens, of any; unpacks_simply: 1 when vector units widen them inside small products
+    packed, packed_always: 1 when weights are widened before products of many tokens, of any
+    unpacks_simply: 1 when vector units widen them inside small products
     weight_bytes, value_bytes, head_bytes: storage of one weight, activation, weight of the head [B]
     members, kv_members: accelerators of the tensor group; those that share the KV cache [1]
     message_s, link_bytes_per_s: latency [s] and rate [B/s] of an all-reduce by the kernel for short messages;
@@ -57,7 +57,6 @@ class Machine:
     attention_span_half: Floats
     cache_bytes_per_s: Floats
     cache_flop_per_s: Floats
-    narrow: Floats
     packed: Floats
     packed_always: Floats
     unpacks_simply: Floats
@@ -130,11 +129,10 @@ def products_s(work: Pass, on: Machine, constants: Constants) -> Floats:
     layers = work.dense_weights + work.expert_weights
     weights = layers * np.where(on.packed_always > 0, 2.0, on.weight_bytes) + work.head_weights * on.head_bytes
     stream = count * weights / on.members * byte_s(on, constants)
-    dense = work.dense_flop * on.dense_shape * padding(work.rows / count, on, constants)
-    expert = work.expert_flop * on.expert_shape * padding(work.expert_rows / count, on, constants)
-    head = work.head_flop * padding(work.sequences, on, constants)
+    dense = work.dense_flop * on.dense_shape * padding(work.rows / count, on)
+    expert = work.expert_flop * on.expert_shape * padding(work.expert_rows / count, on)
+    head = work.head_flop * padding(work.sequences, on)
     share = np.where(on.ggml > 0, constants["ggml_gemm"], constants["gemm"])
-    share = share * np.where(on.narrow > 0, constants["narrow"], 1.0)
     rate = np.where(
         on.cpu > 0, np.minimum(on.gemm_flop_per_s, constants["cpu_matrix"] * on.vector_flop_per_s), on.gemm_flop_per_s
     )
@@ -143,16 +141,16 @@ def products_s(work: Pass, on: Machine, constants: Constants) -> Floats:
     return soft_max(soft_max(stream, multiply, SHARPNESS), widen, SHARPNESS) + count * unpack_s(work, on)
 
 
-def padding(rows: Floats, on: Machine, constants: Constants) -> Floats:
+def padding(rows: Floats, on: Machine) -> Floats:
     """Work of a product of `rows` tokens over what its FLOP say [1]: tiles are filled up, single vectors are not."""
     rows = np.maximum(rows, 1.0)
-    return 1.0 + on.half_rows * constants["tile"] / (rows + VECTOR_ROWS)
+    return 1.0 + on.half_rows / (rows + VECTOR_ROWS)
 
 
 def byte_s(on: Machine, constants: Constants) -> Floats:
-    """Time to stream one byte of weights [s/B]: memory bandwidth, or the loads that cores keep in flight."""
-    core = np.where(on.simple > 0, constants["simple_stream"], constants["core_stream"])
-    return soft_max(1.0 / (constants["stream"] * on.bytes_per_s), 1.0 / (core * on.core_cycles_per_s), SHARPNESS)
+    """Time to stream one byte of weights [s/B]: memory bandwidth, or the loads that simple kernels keep in flight."""
+    core = on.simple / (constants["simple_stream"] * on.core_cycles_per_s)
+    return soft_max(1.0 / (constants["stream"] * on.bytes_per_s), core, SHARPNESS)
 
 
 def unpack_s(work: Pass, on: Machine) -> Floats:
@@ -168,7 +166,7 @@ def attention_s(work: Pass, on: Machine, constants: Constants) -> Floats:
     Unfused attention writes and reads every score, and copies keys and values out to all query heads.
     """
     prompt = work.rows > work.sequences * DECODE_ROWS
-    share = np.where(on.ggml > 0, constants["ggml_kv"], constants["kv_stream"])
+    share = np.where(on.ggml > 0, constants["ggml_kv"], 1.0)
     read = work.kv_bytes / on.kv_members / (share * on.cache_bytes_per_s)
     slowed = (1.0 + on.attention_rows_half / work.rows) * (1.0 + on.attention_span_half / work.mean_span)
     rate = np.where(prompt, on.attention_flop_per_s / slowed, on.cache_flop_per_s)
