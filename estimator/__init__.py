@@ -12,14 +12,18 @@ from estimator.errors import EstimatorError
 
 if TYPE_CHECKING:
     from estimator.api import compare, estimate, serving, training_step
+    from estimator.decide.recommend import recommend
+    from estimator.search import layout
     from estimator.validation import validate
 
-__all__ = ["EstimatorError", "compare", "estimate", "serving", "training_step", "validate"]
+__all__ = ["EstimatorError", "compare", "estimate", "recommend", "serving", "training_step", "validate"]
 
 # Where each public name lives; modules load on first use, so that importing the package costs next to nothing.
 _HOMES = {
     "compare": "estimator.api",
     "estimate": "estimator.api",
+    "recommend": "estimator.decide.recommend",
+    "layout": "estimator.search",
     "serving": "estimator.api",
     "training_step": "estimator.api",
     "validate": "estimator.validation",

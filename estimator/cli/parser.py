@@ -8,6 +8,8 @@ from typing import Any, NoReturn
 from estimator.errors import InvalidInput, nearest
 
 STAGES = ("prompt", "rag", "finetune", "pretrain")
+TASKS = ("serve", "finetune", "pretrain")
+LARGEST = ("llm", "context", "batch", "users")
 FORMATS = ("table", "json", "csv", "markdown")
 
 
@@ -50,6 +52,8 @@ def parser() -> Parser:
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _compare(commands)
     _estimate(commands)
+    _layout(commands)
+    _recommend(commands)
     _validate(commands)
     _catalog(commands)
     _export(commands)
@@ -98,6 +102,54 @@ def _estimate(commands: Any) -> None:
     _output(sub)
 
 
+def _layout(commands: Any) -> None:
+    example = "estimator layout --model 70b --gpu a100,h100 --tokens 100b --deadline-days 14"
+    sub = _command(commands, "layout", "the best layout, over all valid ones", _lazy("layout", "layout"), example)
+    sub.add_argument("--model", metavar="NAME", required=True, help="a size, a preset, or a path to a config.json")
+    sub.add_argument(
+        "--gpu", metavar="NAMES", required=True, help="one or more, comma-separated, with or without count"
+    )
+    sub.add_argument("--task", metavar="TASK", default="train", help="train (default) or serve")
+    sub.add_argument("--most", metavar="N", help="accelerators to try when no count is given (default 1024)")
+    sub.add_argument("--tokens", metavar="N", help="train: tokens of the whole run")
+    sub.add_argument("--deadline-days", metavar="N", help="train: cheapest that meets it, instead of fastest")
+    sub.add_argument("--prompt-tokens", metavar="N", help="serve: of a request")
+    sub.add_argument("--output-tokens", metavar="N", help="serve: of a request")
+    sub.add_argument("--ttft-s", metavar="S", help="serve: time to first token at most")
+    sub.add_argument("--tpot-s", metavar="S", help="serve: time per output token at most")
+    sub.add_argument("--requests-per-s", metavar="N", help="serve: load of all replicas")
+    sub.add_argument("--precisions", metavar="NAMES", help="serve: weight formats to try, comma-separated")
+    sub.add_argument(
+        "--set", metavar="NAME=VALUE", action="append", default=[], dest="inputs", help="any field of the plan (tp=8)"
+    )
+    sub.add_argument("--facts", metavar="DIR", help="overlay of your own accelerators, prices and LLMs")
+    _prices(sub)
+    sub.add_argument("--format", choices=("table", "json"), default="table", help="table (default) or json")
+    sub.add_argument("--output", metavar="FILE", help="write there instead of to the screen")
+
+
+def _recommend(commands: Any) -> None:
+    example = "estimator recommend --model 7b --gpu a100 --set failure_mode=knowledge --set citations=yes"
+    text = "which approach, and why; or what fits, how large, by when, for how much"
+    sub = _command(commands, "recommend", text, _lazy("decide", "recommend"), example)
+    _question(sub)
+    turned = sub.add_argument_group("instead of a recommendation: the question turned round (one of)")
+    turned.add_argument(
+        "--fit", metavar="TASK", choices=TASKS, help="smallest sets that hold it: serve, finetune, pretrain"
+    )
+    turned.add_argument(
+        "--largest", metavar="WHAT", choices=LARGEST, help="that fits --gpu: llm, context, batch or users"
+    )
+    turned.add_argument("--deadline", metavar="DAYS", help="accelerators that pre-train --model in time")
+    turned.add_argument("--budget", metavar="USD", help="what it buys: tokens, size of LLM, samples")
+    turned.add_argument("--replicas", action="store_true", help="how many keep to --ttft and --tpot")
+    turned.add_argument("--task", metavar="TASK", choices=TASKS, default="serve", help="for --largest (default: serve)")
+    turned.add_argument("--ttft", metavar="S", help="longest mean time to first token")
+    turned.add_argument("--tpot", metavar="S", help="longest mean time per output token")
+    turned.add_argument("--careful", action="store_true", help="--budget holds even at the upper end of the range")
+    _output(sub)
+
+
 def _validate(commands: Any) -> None:
     example = "estimator validate --cases my_runs.csv"
     sub = _command(commands, "validate", "predict measured runs and compare", _lazy("answers", "validate"), example)
@@ -112,7 +164,11 @@ def _validate(commands: Any) -> None:
 def _catalog(commands: Any) -> None:
     example = "estimator catalog prices --gpu h100"
     sub = _command(
-        commands, "catalog", "what is known: models, accelerators, prices, inputs", _lazy("catalogue", "catalog"), example
+        commands,
+        "catalog",
+        "what is known: models, accelerators, prices, inputs",
+        _lazy("catalogue", "catalog"),
+        example,
     )
     kinds = ("models", "accelerators", "prices", "apis", "inputs")
     sub.add_argument("kind", choices=kinds, metavar="KIND", help=", ".join(kinds))
@@ -158,6 +214,10 @@ def _question(sub: argparse.ArgumentParser) -> None:
     )
     asked.add_argument("--scenario", metavar="FILE", help="inputs from a TOML file")
     asked.add_argument("--facts", metavar="DIR", help="overlay of your own accelerators, prices and LLMs")
+    _prices(sub)
+
+
+def _prices(sub: argparse.ArgumentParser) -> None:
     price = sub.add_argument_group("prices")
     price.add_argument("--price-per-hour", metavar="USD", help="of one accelerator")
     price.add_argument("--purchase-price", metavar="USD", help="of one accelerator you own, instead of an hourly price")

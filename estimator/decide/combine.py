@@ -169,6 +169,8 @@ def _corpus_in_prompt(asked: dict[str, Any]) -> Estimate:
     question = _question(asked)
     corpus = api.answered("rag", question).data_tokens
     fixed = question.amount("rag_instruction_tokens").value
+    whole = _sum("prompt", "token", [question.amount("prompt_tokens"), corpus])
+    question.check_context(whole, question.amount("output_tokens"), "retrieve from the corpus instead")
     low, high = corpus.interval()
     span = (low + fixed, corpus.value + fixed, high + fixed)
     found = api.estimate("prompt", **{**asked, "examples": 0, "instruction_tokens": span})

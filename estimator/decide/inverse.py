@@ -29,6 +29,7 @@ from estimator.stages.training import MOST_ACCELERATORS, layout_text
 
 TASKS = ("serve", "finetune", "pretrain")
 MOST_MICRO_BATCH = 1024
+MOST_REPLICAS = 1_000_000
 MOST_SEQ_LEN = 1_048_576
 SEQ_LEN_STEP = 128
 SECONDS_PER_DAY = 86_400.0
@@ -195,14 +196,15 @@ def largest_llm(task: str, *, gpu: str, gpus: int | None = None, **inputs: Any) 
     >>> largest_llm("serve", gpu="1xrtx-4090", weight_precision="int4") != largest_llm("serve", gpu="1xrtx-4090")
     True
     """
-    names = sorted((n for n in architecture_names() if architecture(n).kind == "decoder"), key=_size, reverse=True)
+    names = sorted((n for n in architecture_names() if architecture(n).kind == "decoder"), key=parameters, reverse=True)
     for name in names:
         if fits(task, model=name, gpu=gpu, gpus=gpus, **inputs):
             return name
     raise DoesNotFit(f"no LLM of the catalogue fits {gpu} for {task}")
 
 
-def _size(name: str) -> float:
+def parameters(name: str) -> float:
+    """Parameters of an LLM of the catalogue [1]."""
     return float(transformer.params(architecture(name)))
 
 
@@ -313,14 +315,13 @@ def replicas_for_latency(
         kept_up = peak / replicas < float(found.capacity_requests_per_s)
         return kept_up and float(found.ttft_s) <= ttft_s and float(found.tpot_s) <= tpot_s
 
-    alone = _served(question, count)
-    if float(alone.ttft_s) > ttft_s or float(alone.tpot_s) > tpot_s:
+    if not good(MOST_REPLICAS):
+        alone = _served(question, count, requests_per_s=peak / MOST_REPLICAS)
         raise DoesNotFit(
-            f"a single request already takes {float(alone.ttft_s):.3g} s to the first token and "
+            f"even a single request takes {float(alone.ttft_s):.3g} s to the first token and "
             f"{float(alone.tpot_s):.3g} s per token: use a faster accelerator, more of them per replica, or fewer bits"
         )
-    least = last_that(lambda n: not good(n), most=1_000_000)
-    return 1 if least is None else least + 1
+    return (last_that(lambda n: not good(n), most=MOST_REPLICAS) or 0) + 1
 
 
 def busy_hour_requests_per_s(question: Question) -> float:
@@ -338,6 +339,8 @@ def accelerators_for_deadline(days: float, *, model: str, gpu: str, **inputs: An
 
     Sizes tried: powers of two within a node, then whole nodes in steps of at most an eighth.
     """
+    if not 0 < days < 1e5:
+        raise InvalidInput(f"the deadline must be between 0 and 100,000 days, not {days:g}")
     question = _question("pretrain", model, gpu, None, inputs)
     sizes = [size for size in deadline_sizes(question.per_node) if size * days < 1e9]
 
@@ -353,7 +356,9 @@ def accelerators_for_deadline(days: float, *, model: str, gpu: str, **inputs: An
 def pretraining_days(count: int, *, model: str, gpu: str, **inputs: Any) -> float:
     """Days that pre-training takes on so many accelerators; infinite where it does not fit."""
     try:
-        return api.estimate("pretrain", model=model, gpu=gpu, gpus=count, **inputs).training_s.value / SECONDS_PER_DAY
+        with np.errstate(all="ignore"):  # a cluster that fails faster than it restarts never finishes
+            found = api.estimate("pretrain", model=model, gpu=gpu, gpus=count, **inputs)
+        return found.training_s.value / SECONDS_PER_DAY if found.training_s.known else np.inf
     except (DoesNotFit, InvalidInput):
         return np.inf
 
@@ -397,7 +402,11 @@ def _most(usd: float, stage: str, name: str, asked: dict[str, Any], careful: boo
 
 
 def _cost(stage: str, asked: dict[str, Any], careful: bool) -> float:
-    figure = api.estimate(stage, **asked).one_off_usd
+    """One-off cost; infinite where it cannot be done at all. Raises InvalidInput when a price is unknown."""
+    try:
+        figure = api.estimate(stage, **asked).one_off_usd
+    except DoesNotFit:
+        return np.inf
     if not figure.known:
         raise InvalidInput("the accelerator's price is unknown: give --price-per-hour")
     return figure.high if careful else figure.value
@@ -408,10 +417,7 @@ def llm_for_budget(usd: float, *, gpu: str, careful: bool = False, **inputs: Any
 
     def affordable(index: int) -> bool:
         asked = {"model": f"{round_figure(index) * 1e4 / 1e9:.10g}b", "gpu": gpu, **inputs}
-        try:
-            return _cost("pretrain", asked, careful) <= usd
-        except DoesNotFit:
-            return False
+        return _cost("pretrain", asked, careful) <= usd
 
     found = last_that(affordable, most=LARGEST_LLM, least=SMALLEST_LLM)
     if found is None:

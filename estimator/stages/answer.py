@@ -16,6 +16,7 @@ from estimator.results import Estimate, Line
 from estimator.stages.budget import summed, with_contingency
 from estimator.stages.question import Question
 from estimator.stages.service import Service
+from estimator.stages.unit_costs import unit_costs
 
 
 class Overhead(NamedTuple):
@@ -96,11 +97,22 @@ def answer(question: Question, found: Answer) -> Estimate:
         best_for=words["best_for"],
         advantages=tuple(words["advantages"]),
         considerations=tuple(words["considerations"]),
-        details={**found.details, **_against_own(found.overhead.service)},
+        details={
+            **found.details,
+            **_against_own(found.overhead.service),
+            "ttft_s": _ttft(found.overhead),
+            **unit_costs(question, found.overhead.service, lines),
+        },
         assumptions=question.assumptions(),
         evidence=evidence(words["evidence"]),
         warnings=found.warnings,
     )
+
+
+def _ttft(overhead: Overhead) -> Quantity:
+    """Time to the first token of a request, retrieval included."""
+    llm, retrieval = overhead.service.ttft_s, overhead.extra_s
+    return llm if retrieval is None else total("time to first token", "s", {"llm": llm, "retrieval": retrieval})
 
 
 def _against_own(service: Service) -> dict[str, Quantity]:

@@ -3,6 +3,7 @@
 import math
 
 from estimator.catalog.facts import fact
+from estimator.errors import DoesNotFit
 from estimator.formulas import corpus, money, reliability, scaling
 from estimator.formulas.arithmetic import product, quotient
 from estimator.formulas.training import model_flop
@@ -13,7 +14,7 @@ from estimator.stages.answer import Answer, Overhead, answer, calendar
 from estimator.stages.budget import monthly, one_off, people, upkeep
 from estimator.stages.question import Question
 from estimator.stages.service import bare
-from estimator.stages.training import Training, set_up
+from estimator.stages.training import MOST_ACCELERATORS, Training, set_up
 
 LAW = "chinchilla_besiroglu"
 SECONDS_PER_DAY = 86_400.0
@@ -112,6 +113,8 @@ def _sized(question: Question, tokens: Quantity) -> Training:
         needed = tokens.value / (training.tokens_per_s.value * deadline_s * max(progress, 0.05))
         if needed <= training.cluster.count:
             break
+        if needed > MOST_ACCELERATORS:
+            raise DoesNotFit(f"pre-training in time would need {needed:,.0f} accelerators: set deadline_days higher")
         training = set_up(question, plan, _whole(needed, question.per_node))
     return training
 

@@ -1,0 +1,311 @@
+"""recommend: criteria and estimates in, a ranked plan out, with reasons, what was ruled out, and what would change it.
+
+Every candidate is estimated; the rules of presets/rules.toml say which meet every need and which are out; what is left
+is ranked by its total cost over the horizon. No score: each place has its reasons, and each reason its sources.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from estimator import api
+from estimator.decide.break_even import BreakEven, break_even
+from estimator.decide.combine import COMBINATIONS, composed
+from estimator.decide.rules import Rule, Value, candidates, criteria, rules
+from estimator.errors import DoesNotFit, InvalidInput, UnknownName
+from estimator.formulas.arithmetic import difference
+from estimator.plans import default_scenario
+from estimator.pricing import Price
+from estimator.quantities import Quantity, derive
+from estimator.results import SCHEMA_VERSION, Assumption, Estimate
+from estimator.stages.answer import approaches
+
+SECONDS_PER_DAY = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a candidate stands where it stands. asks: the criterion that would have to change, `instead` how."""
+
+    rule: str
+    text: str
+    asks: str
+    instead: str
+    sources: tuple[str, ...]
+    need: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "rule": self.rule,
+            "text": self.text,
+            "need": self.need,
+            "criterion": self.asks,
+            "instead": self.instead,
+            "sources": list(self.sources),
+        }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Option:
+    """One candidate: what it takes, which needs it meets or not, what rules it out, what to mind."""
+
+    approach: str
+    title: str
+    estimate: Estimate | None
+    met: tuple[Reason, ...]
+    unmet: tuple[Reason, ...]
+    out: tuple[Reason, ...]
+    notes: tuple[Reason, ...]
+
+    @property
+    def stands(self) -> bool:
+        """Whether nothing rules it out and no need is left open."""
+        return not self.out and not self.unmet
+
+    @property
+    def obstacles(self) -> tuple[Reason, ...]:
+        """Everything that speaks against it."""
+        return (*self.out, *self.unmet)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data with the figures a decision rests on."""
+        names = ("one_off_usd", "monthly_usd", "total_usd", "calendar_s", "people_hours", "added_usd_per_1000_requests")
+        figures = {name: getattr(self.estimate, name).to_dict() for name in names} if self.estimate else {}
+        reasons = {name: [one.to_dict() for one in getattr(self, name)] for name in ("met", "unmet", "out", "notes")}
+        return {"approach": self.approach, "title": self.title, "stands": self.stands, **figures, **reasons}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Change:
+    """What would change the answer: with these criteria otherwise, that candidate would come first."""
+
+    criteria: tuple[str, ...]
+    instead: tuple[str, ...]
+    approach: str
+    title: str
+    saves_usd: Quantity
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "criteria": list(self.criteria),
+            "instead": list(self.instead),
+            "approach": self.approach,
+            "saves_usd": self.saves_usd.to_dict(),
+        }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recommendation:
+    """The ranked plan. options: best first, those that stand before those that do not; given: the criteria as said."""
+
+    llm: str
+    hardware: str
+    given: Mapping[str, Value]
+    options: tuple[Option, ...]
+    changes: tuple[Change, ...]
+    break_evens: tuple[BreakEven, ...]
+    assumptions: tuple[Assumption, ...]
+
+    @property
+    def best(self) -> Option | None:
+        """What is recommended; None when nothing meets every need and constraint."""
+        return self.options[0] if self.options and self.options[0].stands else None
+
+    @property
+    def plan(self) -> tuple[str, ...]:
+        """The way there, one step a line: a prompt first, as the baseline that everything later has to beat."""
+        if self.best is None:
+            return ()
+        steps = [f"{self.best.title}: {approaches()[self.best.approach]['best_for']}."]
+        if self.best.approach != "prompt":
+            steps.insert(
+                0, "A good prompt and an evaluation set first: the baseline that everything later has to beat."
+            )
+        return tuple(steps)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, ready for JSON."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "llm": self.llm,
+            "hardware": self.hardware,
+            "given": {name: value for name, value in self.given.items() if value != np.inf},
+            "recommended": self.best.approach if self.best else None,
+            "plan": list(self.plan),
+            "options": [option.to_dict() for option in self.options],
+            "changes": [change.to_dict() for change in self.changes],
+            "break_evens": [found.to_dict() for found in self.break_evens],
+            "assumptions": [{"name": one.name, "shown": one.shown, "given": one.given} for one in self.assumptions],
+        }
+
+    def to_json(self) -> str:
+        """JSON text with `schema_version`."""
+        import json
+
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+
+    def __str__(self) -> str:
+        from estimator.export.decision import recommendation_text
+
+        return recommendation_text(self)
+
+
+def recommend(
+    *,
+    model: str | None = None,
+    gpu: str | None = None,
+    api: str | None = None,
+    gpus: int | None = None,
+    price: Price | float | None = None,
+    scenario_file: str | None = None,
+    **inputs: Any,
+) -> Recommendation:
+    """Which approach, and why: candidates ranked by cost among those that meet every need and constraint.
+
+    inputs: criteria (failure_mode, citations, skills, budget_upfront_usd, ...: `[criteria]` of presets/rules.toml) and
+    any input of the scenario; a criterion not given decides nothing. Other arguments as for `estimate`.
+
+    >>> from estimator import recommend
+    >>> recommend(model="7b", gpu="a100", failure_mode="knowledge", citations=True).best.approach
+    'rag'
+    """
+    hardware = {"model": model, "gpu": gpu, "api": api, "gpus": gpus, "price": price, "scenario_file": scenario_file}
+    goals, asked = _sorted_out(inputs)
+    return decide(_estimates(hardware | asked), goals, served_by="api" if api else "own")
+
+
+def _sorted_out(inputs: Mapping[str, Any]) -> tuple[dict[str, Value], dict[str, Any]]:
+    """Criteria, checked and complete, and the scenario's inputs."""
+    known = criteria()
+    names = {name: name.replace("-", "_") for name in inputs}
+    everything = (*known, *default_scenario().names())
+    for name in names.values():
+        if name.rpartition(".")[2] not in everything:
+            raise UnknownName("criterion or input", name, everything, "`estimator catalog inputs` lists the inputs.")
+    goals = {name: one.read(inputs[name]) if name in inputs else one.value for name, one in known.items()}
+    return goals, {name: value for name, value in inputs.items() if names[name] not in known}
+
+
+Found = Mapping[str, Estimate | str]
+
+
+def _estimates(asked: dict[str, Any]) -> dict[str, Estimate | str]:
+    """Every candidate's estimate, or why it cannot be done."""
+    return {name: _estimate(name, asked) for name in candidates()}
+
+
+def _estimate(name: str, asked: dict[str, Any]) -> Estimate | str:
+    try:
+        return composed(name, asked) if name in COMBINATIONS else api.estimate(name, **asked)
+    except DoesNotFit as error:
+        return str(error)
+    except InvalidInput as error:
+        if isinstance(error, UnknownName) or name in ("prompt", "rag", "finetune"):
+            raise
+        return str(error)
+
+
+def decide(found: Found, goals: Mapping[str, Value], served_by: str) -> Recommendation:
+    """The recommendation for estimates that are there already. Raises InvalidInput when there is none at all."""
+    options = sorted((_option(name, found[name], goals, served_by) for name in found), key=_place)
+    first = next((answer for answer in found.values() if isinstance(answer, Estimate)), None)
+    if first is None:
+        raise InvalidInput(f"no approach can be done: {next(iter(found.values()))}")
+    best = options[0] if options[0].stands else None
+    return Recommendation(
+        first.llm,
+        first.hardware,
+        {name: value for name, value in goals.items() if value != criteria()[name].value},
+        tuple(options),
+        _changes(best, options),
+        _volumes(best, options),
+        first.assumptions,
+    )
+
+
+def _option(name: str, answer: Estimate | str, goals: Mapping[str, Value], served_by: str) -> Option:
+    title = approaches()[name]["title"]
+    if isinstance(answer, str):
+        return Option(name, title, None, (), (), (Reason("cannot run", answer, "", "", ()),), ())
+    context = {**goals, **figures(answer), "served_by": served_by}
+    found: dict[str, list[Reason]] = {"met": [], "unmet": [], "out": [], "notes": []}
+    for rule in rules():
+        place = _place_of(rule, name, rule.holds(context))
+        if place:
+            found[place].append(_reason(rule, unknown=rule.holds(context) is None))
+    return Option(name, title, answer, *(tuple(reasons) for reasons in found.values()))
+
+
+def _place_of(rule: Rule, name: str, holds: bool | None) -> str:
+    """Where a rule's reason goes for this candidate; nowhere when it says nothing about it."""
+    if holds is False or (rule.effect != "needs" and name not in rule.candidates):
+        return ""
+    if holds is None:
+        return "notes" if rule.effect == "out" else ""
+    if rule.effect == "needs":
+        return "met" if name in rule.candidates else "unmet"
+    return rule.effect
+
+
+def _reason(rule: Rule, unknown: bool) -> Reason:
+    text = f"cannot be checked, a figure is unknown: whether {rule.because}" if unknown else rule.because
+    return Reason(rule.id, text, rule.asks, rule.instead, rule.sources(), rule.need)
+
+
+def figures(answer: Estimate) -> dict[str, Value]:
+    """The figures of an estimate that rules may name; NaN where unknown."""
+    details = answer.details
+    requests = {node.name: node for node in answer.total_usd.walk()}["requests per month"].value
+    return {
+        **{name: getattr(answer, name).value for name in ("one_off_usd", "monthly_usd")},
+        "one_off_usd_high": answer.one_off_usd.high if answer.one_off_usd.known else np.nan,
+        "calendar_days": answer.calendar_s.value / SECONDS_PER_DAY,
+        "ttft_s": details["ttft_s"].value,
+        "usd_per_1000_requests": answer.monthly_usd.value / requests * 1000,
+        "corpus_tokens": answer.extra_prompt_tokens.value if answer.stage == "corpus-in-prompt" else 0.0,
+        "training_tokens": answer.data_tokens.value,
+    }
+
+
+def _place(option: Option) -> tuple[int, int, float, int]:
+    """Those that stand first, by cost; then those with fewest obstacles; unknown costs by how demanding they are."""
+    total = option.estimate.total_usd.value if option.estimate and option.estimate.total_usd.known else np.inf
+    return (0 if option.stands else 1, len(option.obstacles), total, candidates().index(option.approach))
+
+
+def _changes(best: Option | None, options: list[Option]) -> tuple[Change, ...]:
+    """For each candidate that would come first, the criteria that keep it from it; fewest criteria first.
+
+    A candidate kept off by more than another cheaper one adds nothing.
+    """
+    found: list[Change] = []
+    for option in sorted(options, key=lambda one: _place(one)[2:]):
+        change = _change(best, option)
+        if change and not any(set(other.criteria) <= set(change.criteria) for other in found):
+            found.append(change)
+    return tuple(sorted(found, key=lambda change: len(change.criteria)))
+
+
+def _change(best: Option | None, option: Option) -> Change | None:
+    """What stands between this candidate and the first place; None when criteria alone cannot bring it there."""
+    if option is best or option.estimate is None or not all(reason.asks for reason in option.obstacles):
+        return None
+    if best is not None and _place(option)[2:] > _place(best)[2:]:
+        return None
+    asked = tuple(dict.fromkeys(reason.asks for reason in option.obstacles))
+    instead = tuple(dict.fromkeys(reason.instead for reason in option.obstacles))
+    now = best.estimate.total_usd if best and best.estimate else option.estimate.total_usd
+    saves = derive("saved over the horizon", "USD", difference, with_it=now, without=option.estimate.total_usd)
+    return Change(asked, instead, option.approach, option.title, saves)
+
+
+def _volumes(best: Option | None, options: list[Option]) -> tuple[BreakEven, ...]:
+    """From which volume each other candidate that stands becomes cheaper than the recommended one."""
+    if best is None or best.estimate is None or not best.estimate.total_usd.known:
+        return ()
+    others = [o.estimate for o in options if o is not best and o.stands and o.estimate and o.estimate.total_usd.known]
+    return tuple(break_even(best.estimate, other) for other in others)

@@ -1,0 +1,154 @@
+"""A recommendation as text: what, why, what else, what was ruled out, and what would change it."""
+
+import textwrap
+from collections.abc import Iterator
+
+import numpy as np
+from tabulate import tabulate
+
+from estimator.decide.inverse import Finding
+from estimator.decide.recommend import Change, Option, Reason, Recommendation
+from estimator.export.rows import rows_csv
+from estimator.export.text import digits, human
+
+WIDTH = 120
+
+
+def recommendation_text(found: Recommendation) -> str:
+    """The whole answer."""
+    parts = [_head(found), _table(found), *_sections(found), _sources(found)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _head(found: Recommendation) -> str:
+    where = f"{found.llm} on {found.hardware}"
+    given = ", ".join(f"{name} = {_shown(value)}" for name, value in found.given.items()) or "no criterion given"
+    if found.best is None:
+        lines = [f"Nothing meets every need and constraint for {where}. Given: {given}."]
+        return "\n".join(_filled(line) for line in lines)
+    lines = [f"Recommended for {where}: {found.best.title}. Given: {given}."]
+    lines += [f"- because {reason.text} [{reason.asks}]" for reason in found.best.met]
+    if not found.best.met:
+        lines.append("- because it is the cheapest that is not ruled out, and no need was named that asks for more")
+    lines += [f"- mind: {reason.text}" for reason in found.best.notes]
+    lines += ["Plan:", *(f"{number}. {step}" for number, step in enumerate(found.plan, 1))]
+    return "\n".join(_filled(line) for line in lines)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,g}" if isinstance(value, float) else str(value)
+
+
+def _table(found: Recommendation) -> str:
+    header = ["", "", "One-off", "Monthly", "Over the horizon", "First result", "Per 1,000 requests"]
+    body = [_row(rank, option) for rank, option in enumerate(found.options, 1) if option.estimate]
+    return tabulate(body, header, tablefmt="simple", disable_numparse=True)
+
+
+def _row(rank: int, option: Option) -> list[str]:
+    answer = option.estimate
+    shown = (
+        []
+        if answer is None
+        else [
+            human(answer.one_off_usd),
+            human(answer.monthly_usd),
+            human(answer.total_usd),
+            human(answer.calendar_s, spread=False),
+            human(answer.added_usd_per_1000_requests, spread=False),
+        ]
+    )
+    return [str(rank) if option.stands else "-", option.title, *shown]
+
+
+def _sections(found: Recommendation) -> Iterator[str]:
+    open_needs = [o for o in found.options if o.unmet and not o.out]
+    yield _section("Leaves a need open", [_against(option, option.unmet) for option in open_needs])
+    yield _section("Ruled out", [_against(option, option.obstacles) for option in found.options if option.out])
+    yield _section("What would change the answer", [_change(change) for change in found.changes])
+    yield _section("By volume", [str(one) for one in found.break_evens])
+
+
+def _section(title: str, lines: list[str]) -> str:
+    return "\n".join([title, *(_filled(f"- {line}") for line in lines)]) if lines else ""
+
+
+def _against(option: Option, reasons: tuple[Reason, ...]) -> str:
+    said = "; ".join(
+        (f"does not give {reason.need}" if reason.need else reason.text) + (f" [{reason.asks}]" if reason.asks else "")
+        for reason in reasons
+    )
+    return f"{option.title}: {said}"
+
+
+def _change(change: Change) -> str:
+    said = " and ".join(change.instead) or "costs were otherwise"
+    value = change.saves_usd.value
+    if not np.isfinite(value) or value == 0:
+        money = ""
+    else:
+        low, high = sorted(abs(end) for end in change.saves_usd.interval())
+        spread = f" ({low:,.0f} to {high:,.0f})" if change.saves_usd.low * change.saves_usd.high > 0 else ""
+        money = f", ${abs(value):,.0f}{spread} {'less' if value > 0 else 'more'} over the horizon"
+    return f"If {said}: {change.title}{money} [{', '.join(change.criteria)}]"
+
+
+def _sources(found: Recommendation) -> str:
+    reasons = [reason for option in found.options for reason in (*option.met, *option.obstacles, *option.notes)]
+    said = dict.fromkeys(source for reason in reasons for source in reason.sources)
+    return _section("Sources of the rules", list(said))
+
+
+def _filled(text: str) -> str:
+    return textwrap.fill(text, WIDTH, subsequent_indent="  ")
+
+
+def recommendation_markdown(found: Recommendation) -> str:
+    """The ranking as a Markdown table with the reasons in its last column."""
+    header = ["rank", "approach", "one-off", "monthly", "over the horizon", "first result", "per 1,000 requests", "why"]
+    body = [[*(_row(rank, o) if o.estimate else ["-", o.title, *[""] * 5]), _why(o)] for rank, o in _ranked(found)]
+    return tabulate(body, header, tablefmt="github", disable_numparse=True)
+
+
+def recommendation_csv(found: Recommendation) -> str:
+    """One row per candidate: rank, figures and reasons."""
+    return rows_csv(_flat(rank, option) for rank, option in _ranked(found))
+
+
+def _ranked(found: Recommendation) -> Iterator[tuple[int, Option]]:
+    return enumerate(found.options, 1)
+
+
+def _flat(rank: int, option: Option) -> dict[str, object]:
+    names = ("one_off_usd", "monthly_usd", "total_usd", "calendar_s", "added_usd_per_1000_requests")
+    figures = {name: getattr(option.estimate, name).to_dict() if option.estimate else {} for name in names}
+    shown = {f"{name}{end}": data.get(key, "") for name, data in figures.items() for key, end in ENDS}
+    status = "stands" if option.stands else "ruled out" if option.out else "leaves a need open"
+    return {"rank": rank, "approach": option.approach, "status": status, **shown, "why": _why(option)}
+
+
+ENDS = (("value", ""), ("low", "_low"), ("high", "_high"))
+
+
+def _why(option: Option) -> str:
+    if option.obstacles:
+        return _against(option, option.obstacles).partition(": ")[2]
+    return "; ".join(f"{reason.text} [{reason.asks}]" for reason in option.met) or "cheapest that is not ruled out"
+
+
+def finding_text(found: Finding, style: str = "simple") -> str:
+    """An inverse answer: the answer, its boundary, and the figures beside it."""
+    head = f"{found.question[:1].upper()}{found.question[1:]}: {found.answer}.\n{found.boundary.capitalize()}."
+    if not found.rows:
+        return head
+    names = [name.replace("_", " ") for name in found.rows[0]]
+    body = [[_cell(value) for value in row.values()] for row in found.rows]
+    return f"{head}\n\n{tabulate(body, names, tablefmt=style, disable_numparse=True)}"
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return digits(value) if abs(value) < 1e6 else f"{value:.3g}"
+    return "unknown" if value is None else str(value)

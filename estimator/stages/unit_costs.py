@@ -1,0 +1,51 @@
+"""What one request, a million tokens or a user comes to once everything is counted, and how much of it is fixed."""
+
+from estimator.formulas import money
+from estimator.formulas.arithmetic import product, quotient, sum_of
+from estimator.quantities import Quantity, derive, total
+from estimator.results import CostType, Line
+from estimator.stages.question import Question
+from estimator.stages.service import Service
+
+
+def unit_costs(question: Question, service: Service, lines: list[Line]) -> dict[str, Quantity]:
+    """All-in figures over the horizon: one-off, serving and people divided by what was served."""
+    fixed, variable = (_of_type(question, lines, kind) for kind in ("fixed", "variable"))
+    everything = derive("total over the horizon", "USD", sum_of, fixed=fixed, variable=variable)
+    served = _requests(question)
+    tokens = derive("tokens of a request", "token", sum_of, prompt=service.prompt_tokens, output=service.output_tokens)
+    request = derive("all-in cost of a request", "USD", quotient, dividend=everything, divisor=served)
+    token = derive("all-in cost of a token", "USD", quotient, dividend=request, divisor=tokens)
+    each = question.amount("requests_per_user_per_month")
+    return {
+        "fixed_usd": fixed,
+        "variable_usd": variable,
+        "all_in_usd_per_request": request,
+        "all_in_usd_per_1000_requests": _times(question, "all-in cost of 1,000 requests", request, 1e3),
+        "all_in_usd_per_mtok": _times(question, "all-in cost of a million tokens", token, 1e6),
+        "all_in_usd_per_user_month": derive(
+            "all-in cost of a user and month", "USD", product, usd_per_request=request, requests=each
+        ),
+    }
+
+
+def _of_type(question: Question, lines: list[Line], cost_type: CostType) -> Quantity:
+    chosen = {f"line_{i}": line.horizon_usd for i, line in enumerate(lines) if line.cost_type == cost_type}
+    return total(f"{cost_type} cost over the horizon", "USD", chosen, question.design)
+
+
+def _requests(question: Question) -> Quantity:
+    months = derive(
+        "first months in the horizon",
+        "month",
+        money.growth_sum,
+        growth_per_month=question.amount("growth_per_month"),
+        months=question.amount("horizon_months"),
+    )
+    return derive(
+        "requests over the horizon", "1", product, requests=question.amount("requests_per_month"), months=months
+    )
+
+
+def _times(question: Question, name: str, each: Quantity, many: float) -> Quantity:
+    return derive(name, "USD", product, each=each, many=question.fact(f"{many:,.0f}", many, "1", "analytic"))
