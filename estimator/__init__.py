@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from estimator.api import compare, estimate, serving, training_step
     from estimator.decide.recommend import recommend
     from estimator.search import layout
+    from estimator.measure.calibrate import calibrate
     from estimator.validation import validate
 
-__all__ = ["EstimatorError", "compare", "estimate", "recommend", "serving", "training_step", "validate"]
+__all__ = ["EstimatorError", "calibrate", "compare", "estimate", "recommend", "serving", "training_step", "validate"]
 
 # Where each public name lives; modules load on first use, so that importing the package costs next to nothing.
 _HOMES = {
+    "calibrate": "estimator.measure.calibrate",
     "compare": "estimator.api",
     "estimate": "estimator.api",
     "recommend": "estimator.decide.recommend",

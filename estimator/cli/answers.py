@@ -31,6 +31,10 @@ def validate(options: argparse.Namespace) -> None:
     """`estimator validate`."""
     from estimator.validation import validate as run
 
+    if options.local:
+        from estimator.cli.calibrate import validate_local
+
+        return validate_local(options)
     if options.facts:
         use_facts(options.facts)
     report = run(options.cases)

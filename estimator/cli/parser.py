@@ -54,6 +54,7 @@ def parser() -> Parser:
     _estimate(commands)
     _layout(commands)
     _recommend(commands)
+    _calibrate(commands)
     _validate(commands)
     _catalog(commands)
     _export(commands)
@@ -150,9 +151,22 @@ def _recommend(commands: Any) -> None:
     _output(sub)
 
 
+def _calibrate(commands: Any) -> None:
+    example = "estimator calibrate --budget 60s"
+    text = "measure this machine, so that --gpu local stands for it"
+    sub = _command(commands, "calibrate", text, _lazy("calibrate", "calibrate"), example)
+    sub.add_argument("--device", choices=("cpu", "cuda", "all"), help="default: the GPU where there is one")
+    sub.add_argument("--budget", metavar="TIME", default="60s", help="time it may take: 60s (default), 5m")
+    sub.add_argument("--output", metavar="FILE", help="write the profile there too, to share it")
+    suites = ("all", "kernels", "index", "collectives")
+    sub.add_argument("--suite", choices=suites, default="all", help=", ".join(suites))
+
+
 def _validate(commands: Any) -> None:
     example = "estimator validate --cases my_runs.csv"
     sub = _command(commands, "validate", "predict measured runs and compare", _lazy("answers", "validate"), example)
+    sub.add_argument("--local", action="store_true", help="run real work on this machine instead; needs a profile")
+    sub.add_argument("--budget", metavar="TIME", default="120s", help="with --local: time it may take (default 120s)")
     sub.add_argument(
         "--cases", metavar="FILE", nargs="+", default=[], help="case files (default: the published runs that ship)"
     )
