@@ -4,19 +4,24 @@ import datetime
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import cycle
+from pathlib import Path
 from statistics import median
 from typing import Any
 
-from estimator.errors import InvalidInput
+from estimator.catalog.local import LOCAL, profile, user_data_folder
+from estimator.errors import InvalidInput, UnknownName
 from estimator.measure.cases import Case, suite, work
 from estimator.measure.clock import probe, seconds_of, this_machine, torch_module
+from estimator.measure.collectives import collectives
+from estimator.measure.cuda import extras
+from estimator.measure.host import loading
 from estimator.measure.kernels import task_of
-from estimator.measure.profile import load_partial, save_partial
+from estimator.measure.profile import alone, drop_partial, load_partial, save_partial, write_profile
 from estimator.measure.work import torch_dtype
 
-LEAST_BUDGET_S = 10.0
+LEAST_BUDGET_S, MOST_BUDGET_S = 10.0, 86400.0
 FIT_S, SAVE_EVERY_S, PROBE_EVERY_S = 4.0, 3.0, 4.0
 SAMPLES, SAMPLE_S, VISIT_S = 3, 0.002, 0.06  # per visit of a case: samples, least time of one, time for all
 MOST_SHARE = 0.02  # of the budget, for one call
@@ -57,14 +62,15 @@ class Session:
         return kept | {"used_s": self.passed_s, "fingerprint": self.fingerprint}
 
 
-def measured(device: str, budget_s: float, progress: Progress | None = None) -> dict[str, Any]:
+def measured(
+    device: str, budget_s: float, progress: Progress | None = None, started: float | None = None
+) -> dict[str, Any]:
     """Time a device's cases until the budget is used; the profile's measurements, without constants.
 
     Continues an interrupted run of the same kind. Ctrl-C keeps what there is.
-    Raises InvalidInput for a budget below 10 s or a device that is not there, MissingExtra without torch.
+    Raises InvalidInput for a device that is not there, MissingExtra without torch.
     """
-    started = time.monotonic()
-    session = _session(device, budget_s, started)
+    session = _session(device, budget_s, time.monotonic() if started is None else started)
     torch = torch_module()
     threads = torch.get_num_threads()
     try:
@@ -78,8 +84,6 @@ def measured(device: str, budget_s: float, progress: Progress | None = None) -> 
 
 
 def _session(device: str, budget_s: float, started: float) -> Session:
-    if not budget_s >= LEAST_BUDGET_S:
-        raise InvalidInput(f"the budget must be at least {LEAST_BUDGET_S:g} s, not {budget_s:g} s")
     torch = torch_module()
     if device == "cuda" and not torch.cuda.is_available():
         raise InvalidInput("torch sees no CUDA device here. Use --device cpu, or install a torch built for this GPU.")
@@ -208,3 +212,96 @@ def drift(probes: list[float]) -> dict[str, Any]:
 def medians(samples: Mapping[str, list[float]]) -> dict[Case, float]:
     """The middle sample of each case [s]."""
     return {Case.of(key): median(values) for key, values in samples.items() if values}
+
+
+# --- the whole of it -------------------------------------------------------------------------------------------------
+
+SUITES = ("all", "kernels", "index", "collectives")
+INDEX_SHARE = 0.2  # of the budget, for the vector index in the suite `all`
+HOST_S = 2.0  # for disk, tokenizer and what else is quick
+
+
+def calibrate(
+    device: str | None = None,
+    budget_s: float = 60.0,
+    output: str | Path | None = None,
+    suite: str = "all",
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Measure this machine within the budget and keep its profile, which `local` then stands for; returns the profile.
+
+    device: cpu | cuda | all (the GPU becomes `local`, the CPU `local-cpu`); by default the GPU where there is one
+    output: also write the profile there; suite: all | kernels | index | collectives
+    An interrupted run is continued. Raises MissingExtra, InvalidInput (bad budget, no such device, a run under way).
+    """
+    started = time.monotonic()
+    if not LEAST_BUDGET_S <= budget_s < MOST_BUDGET_S:
+        raise InvalidInput(f"the budget must be {LEAST_BUDGET_S:g} s to a day, not {budget_s:g} s")
+    if suite not in SUITES:
+        raise UnknownName("suite", suite, SUITES, f"Suites are {', '.join(SUITES)}.")
+    torch = torch_module()
+    devices = _devices(device, torch.cuda.is_available())
+    with alone():
+        for index, each in enumerate(devices):
+            name = LOCAL if index == 0 else f"{LOCAL}-{each}"
+            content = _part(each, budget_s / len(devices), suite, name, started, progress)
+            started = time.monotonic()
+            write_profile(content, user_data_folder() / f"{name}.json")
+            drop_partial()
+        main = profile(LOCAL)
+        if output:
+            write_profile({key: value for key, value in main.items() if key not in ("checksum",)}, Path(output))
+    return main
+
+
+def _devices(device: str | None, gpu: bool) -> tuple[str, ...]:
+    choices = {None: ("cuda",) if gpu else ("cpu",), "cpu": ("cpu",), "cuda": ("cuda",), "all": ("cuda", "cpu")}
+    if device not in choices:
+        raise UnknownName("device", str(device), ("cpu", "cuda", "all"), "Devices are cpu, cuda and all.")
+    return choices[device] if gpu or device != "all" else ("cpu",)
+
+
+def _part(
+    device: str, budget_s: float, suite: str, name: str, started: float, progress: Progress | None
+) -> dict[str, Any]:
+    """The profile of one device: what the suite asks, added to what an earlier run of it measured."""
+    from estimator.fitting.machine import constants
+
+    content = _earlier(name)
+    shares = {"all": 1 - INDEX_SHARE if device == "cpu" else 1.0, "kernels": 1.0}
+    if suite in shares:
+        found = measured(device, shares[suite] * budget_s - HOST_S, progress, started)
+        found["constants"] = constants(medians(found["measurements"]), found["drift"]["log"])
+        content |= found | {"loading": loading(user_data_folder())}
+        content |= extras() if device == "cuda" else {}
+    if suite in ("index", "all") and device == "cpu":
+        left = budget_s - (time.monotonic() - started)
+        content |= {"index": _index(max(left, LEAST_INDEX_S), progress)}
+    if suite == "collectives" or (device == "cuda" and torch_module().cuda.device_count() > 1):
+        content |= {"collectives": collectives(max(torch_module().cuda.device_count(), 2))}
+    if "constants" not in content:
+        raise InvalidInput(
+            "measure the kernels first: `estimator calibrate --suite kernels`; then this suite adds to it"
+        )
+    return content
+
+
+LEAST_INDEX_S = 3.0
+
+
+def _earlier(name: str) -> dict[str, Any]:
+    """The profile there is, to add to; empty when there is none that can be read."""
+    try:
+        return {key: value for key, value in profile(name).items() if key not in ("checksum", "profile_version")}
+    except InvalidInput:
+        return {}
+
+
+def _index(budget_s: float, progress: Progress | None) -> dict[str, Any]:
+    """Vector indexes built and searched, and the rates fitted to them."""
+    from estimator.measure import index
+
+    if progress:
+        progress(1 - INDEX_SHARE, "vector index", budget_s)
+    runs = index.measure("faiss", budget_s)
+    return {"rates": asdict(index.fit(runs)), "runs": [asdict(run) for run in runs]}

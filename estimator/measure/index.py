@@ -37,6 +37,7 @@ SETUPS: tuple[Setup, ...] = (
     (100_000, 96, 32, 128),
     (60_000, 384, 16, 64),
 )
+LARGER: tuple[Setup, ...] = ((300_000, 128, 16, 64), (300_000, 384, 16, 64), (1_000_000, 128, 16, 64))
 SEARCHES = (16, 48, 128, 384)  # ef
 RESULTS = (1, 10)  # k
 BLOCKS, QUERIES = 3, 200  # blocks of queries
@@ -70,6 +71,15 @@ class IndexRun:
     ef: int
     k: int
     seconds: float
+
+
+def setups(largest: int = 100_000) -> tuple[Setup, ...]:
+    """Indexes to measure, none with more vectors than `largest`; the smallest always.
+
+    >>> max(vectors for vectors, *_ in setups(1_000_000))
+    1000000
+    """
+    return tuple(setup for setup in (*SETUPS, *LARGER) if setup[0] <= max(largest, SETUPS[0][0]))
 
 
 def clustered(vectors: int, dim: int, seed: int = 0) -> Vectors:
@@ -201,15 +211,22 @@ def fit(runs: Iterable[IndexRun], cache_bytes: float | None = None) -> SearchRat
     graph = [run for run in runs if run.what in ("build", "query")]
     if {run.what for run in graph} != {"build", "query"}:
         raise InvalidInput("fitting a machine takes at least one build and one query; measure a setup first")
-    start = fitted_rates("library")
     start = replace(
-        start,
+        fitted_rates("library"),
+        scan_bytes_per_s=_rate(runs, "scan", 4.0) or fitted_rates("library").scan_bytes_per_s,
+        flop_per_s=_rate(runs, "assign", 2.0) or fitted_rates("library").flop_per_s,
+    )
+    return fit_times(graph_times(graph), start, cache_bytes)
+
+
+def fit_times(times: GraphTimes, start: SearchRates | None = None, cache_bytes: float | None = None) -> SearchRates:
+    """Constants of the machine that took these times; what they say nothing of stays as in `start`."""
+    start = replace(
+        start or fitted_rates("library"),
         cache_bytes=last_level_cache_bytes() if cache_bytes is None else cache_bytes,
         cached_share=0.5,
-        scan_bytes_per_s=_rate(runs, "scan", 4.0) or start.scan_bytes_per_s,
-        flop_per_s=_rate(runs, "assign", 2.0) or start.flop_per_s,
     )
-    return fit_rates(graph_times(graph), start, MACHINE_SPREAD, weight=len(graph))
+    return fit_rates(times, start, MACHINE_SPREAD, weight=len(times.k))
 
 
 def graph_times(runs: Iterable[IndexRun]) -> GraphTimes:
