@@ -6,7 +6,7 @@ from typing import Literal
 from estimator.catalog.files import cached, preset_files, rows
 
 Kernels = Literal["compiled", "fused", "eager"]
-States = Literal["megatron", "deepspeed", "mixed", "amp", "pure", "pure-master", "pure-lora"]
+States = Literal["megatron", "megatron-bf16", "deepspeed", "mixed", "amp", "pure", "pure-master", "pure-lora"]
 
 
 @dataclass(frozen=True, slots=True)

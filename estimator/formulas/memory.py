@@ -29,12 +29,14 @@ class StateBytes:
 
 # Copies a trainable parameter has, by habit of the framework (catalog.frameworks.States):
 #   megatron     16-bit weights, fp32 gradients, masters and two moments: 18 B      arXiv:2205.05198, Megatron core
+#   megatron-bf16  the same with gradients reduced in 16 bits (its performance recipes): 16 B
 #   deepspeed    16-bit weights and gradients, fp32 masters and moments: 16 B       arXiv:1910.02054 section 3.1
 #   mixed, amp   fp32 weights (their own masters), fp32 gradients and moments: 16 B PyTorch FSDP, autocast
 #   pure-master  16-bit weights and gradients, fp32 masters and moments: 16 B
 #   pure(-lora)  everything 16-bit: 8 B
 MIXED_PRECISION = {
     "megatron": StateBytes(2, 4, 4, 8),
+    "megatron-bf16": StateBytes(2, 2, 4, 8),
     "deepspeed": StateBytes(2, 2, 4, 8),
     "mixed": StateBytes(4, 4, 0, 8),
     "amp": StateBytes(4, 4, 0, 8),

@@ -43,7 +43,9 @@ def peak_memory(run: Run, p: Parameters) -> MemorySplit:
     weights, gradients, master, moments, shard_params = _states(run)
     activations, gathers = _activations(run, p), _gathers(run, p)
     logits = _logits(run, p, activations)
-    step = run.temporaries * p["step_temporaries"] * shard_params
+    # fp32 masters need fp32 gradients, which 16-bit ones become at the step.
+    copied = np.where((run.master_bytes > 0) & (run.gradient_bytes < 4), 4.0, 0.0)
+    step = run.temporaries * (p["step_temporaries"] + copied) * shard_params
     passing = activations + logits + gathers
     larger_step = soft_max(step, passing, SHARPNESS) - passing
     used = weights + gradients + master + moments + activations + logits + gathers + larger_step
@@ -64,14 +66,18 @@ def _stage_params(run: Run) -> tuple[Any, Any, Any]:
     return run.layer_params * share / run.tp, run.expert_params * share / run.expert_split, embeddings / run.tp
 
 
+def _kept_whole(run: Run) -> Any:
+    """Whether FSDP keeps whole weights and gradients from the first micro-batch to the last, as under pipelines."""
+    return (run.zero >= 3) & (run.pp > 1) & (run.ga > 1)
+
+
 def _states(run: Run) -> tuple[Any, Any, Any, Any, Any]:
     """Weights, gradients, masters, moments [B], and parameters the optimizer steps over at once [1]."""
     blocks, experts, embeddings = _stage_params(run)
     frozen = run.adapters > 0
     adapters = run.rank * run.adapter_width * run.layers / (run.pp * run.tp)
     base_bytes = memory.StateBytes(run.weight_bytes, run.gradient_bytes, run.master_bytes, run.moment_bytes)
-    # Under pipelines FSDP keeps whole weights and gradients from the first micro-batch to the last.
-    whole = (run.zero >= 3) & (run.pp > 1) & (run.ga > 1)
+    whole = _kept_whole(run)
 
     def split(params: Any, shards: Any) -> tuple[Any, Any, Any, Any]:
         weights, gradients, master, moments = memory.zero_bytes(params, base_bytes, run.zero, shards)
@@ -82,7 +88,7 @@ def _states(run: Run) -> tuple[Any, Any, Any, Any, Any]:
     full = [
         a + b for a, b in zip(split(blocks + embeddings, run.shard), split(experts, run.expert_shards), strict=True)
     ]
-    kept = np.where(run.zero >= 3, run.shard, 1.0)
+    kept = np.where((run.zero >= 3) & ~whole, run.shard, 1.0)
     frozen_bytes = (run.stored_bytes * (blocks + experts) + 2.0 * embeddings) / kept
     trained = split(adapters, run.shard)
     off = 1 - run.offload_optimizer
@@ -143,5 +149,5 @@ def _gathers(run: Run, p: Parameters) -> Any:
     gradients = (1 - run.adapters) * run.gradient_bytes
     embeddings = run.embed_params / run.tp * (run.compute_bytes + 0.5 * gradients)
     gathered = np.maximum(layer * (2.0 * packed + gradients) * p["gathered"] + unpacked, embeddings * p["gathered"])
-    sharded = (run.zero >= 3) & ((run.pp == 1) | (run.ga == 1))
+    sharded = (run.zero >= 3) & (~_kept_whole(run) | (run.offload_params > 0))
     return np.where(sharded, gathered, unpacked)

@@ -310,7 +310,10 @@ def predicted(runs: Sequence[CaseRun], values: Mapping[str, float]) -> tuple[lis
     numbers, yardstick = stack([each.numbers for each in runs]), Yardstick.of(runs)
     seconds, memory = step_time(numbers, values).total, peak_memory(numbers, values)
     answers = np.where(yardstick.memory, yardstick.reading(memory) / 1e9, yardstick.shown(seconds, values["whole_run"]))
-    return answers.tolist(), fits(memory, numbers.rates.memory, values).tolist()
+    # A run that does not say what it recomputed may have recomputed all it had to.
+    unsaid = np.array([any(text.startswith("recompute") for text in each.assumed) for each in runs])
+    frugal = replace(numbers, full_recompute=np.where(unsaid, 1.0, numbers.full_recompute))
+    return answers.tolist(), fits(peak_memory(frugal, values), numbers.rates.memory, values).tolist()
 
 
 @dataclass(frozen=True, slots=True)
