@@ -215,7 +215,7 @@ def training_step(*, model: str, gpu: str, gpus: int | None = None, **plan: Any)
     from estimator.predict.training import TrainingPlan, best_layout
     from estimator.predict.training import training_step as predicted
 
-    asked = _plan(TrainingPlan, plan)
+    asked = checked_plan(TrainingPlan, plan)
     llm, cluster = architecture(model), _cluster(gpu, gpus)
     open_fields = any(getattr(asked, name) is None for name in ("micro_batch", "tp", "pp", "zero", "recompute"))
     return predicted(llm, cluster, best_layout(llm, cluster, asked) if open_fields else asked)
@@ -251,7 +251,7 @@ def serving(
     cluster = _cluster(gpu, gpus)
     layout = {} if {"tp", "pp", "ep"} & set(plan) else {"tp": cluster.count}
     load = Traffic(prompt_tokens, output_tokens, cached_tokens, requests_per_s, concurrency, batch)
-    return predicted(architecture(model), cluster, _plan(ServingPlan, layout | plan), load)
+    return predicted(architecture(model), cluster, checked_plan(ServingPlan, layout | plan), load)
 
 
 def _cluster(gpu: str, gpus: int | None) -> Cluster:
@@ -261,7 +261,7 @@ def _cluster(gpu: str, gpus: int | None) -> Cluster:
     return cluster_of(device, count or 1)
 
 
-def _plan(kind: type[Any], given_fields: Mapping[str, Any]) -> Any:
+def checked_plan(kind: type[Any], given_fields: Mapping[str, Any]) -> Any:
     """A plan of a predictor from its fields by name; UnknownName for one it does not have."""
     for name in given_fields:
         if name not in kind.__dataclass_fields__:

@@ -75,7 +75,7 @@ def asked(options: argparse.Namespace) -> dict[str, Any]:
     """The library's arguments for the options that say what is asked."""
     if options.facts:
         use_facts(options.facts)
-    inputs = dict(_assignment(text) for text in options.inputs)
+    inputs = dict(assignment(text) for text in options.inputs)
     if options.billing:
         inputs["billing"] = options.billing
     return {
@@ -104,11 +104,11 @@ def price(options: argparse.Namespace) -> Price:
 
 
 def number(text: str | None, option: str) -> float | None:
-    """A number given to an option."""
+    """A number given to an option; 2k, 2m, 2b and 2t are thousands to trillions."""
     if text is None:
         return None
     try:
-        value = float(text.replace(",", "").replace("_", ""))
+        value = float(scaled(text))
     except ValueError:
         raise InvalidInput(f"{option} must be a number, not {clipped(text)}") from None
     if value != value:
@@ -126,17 +126,18 @@ def _whole(text: str | None, option: str) -> int | None:
 SUFFIXES = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
 
 
-def _assignment(text: str) -> tuple[str, Any]:
+def assignment(text: str) -> tuple[str, Any]:
     """`samples=2000`, `samples=2k`, `samples=1k..2k..5k` (low, value, high), `method=qlora`."""
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
         raise InvalidInput(f"--set needs NAME=VALUE, not {clipped(text)}")
     ends = value.split("..")
-    return name.strip(), tuple(_value(end) for end in ends) if len(ends) == 3 else _value(value)
+    return name.strip(), tuple(scaled(end) for end in ends) if len(ends) == 3 else scaled(value)
 
 
-def _value(text: str) -> Any:
-    scaled = re.fullmatch(r"\s*([\d.,_]+)\s*([kmbtKMBT])\s*", text)
-    if scaled and scaled[1].strip(".,_"):
-        return float(scaled[1].replace(",", "").replace("_", "")) * SUFFIXES[scaled[2].lower()]
-    return text.strip()
+def scaled(text: str) -> Any:
+    """A number with a suffix as a number; any other text as it is."""
+    found = re.fullmatch(r"\s*(\d[\d,_]*\.?\d*)\s*([kmbtKMBT])\s*", text)
+    if found:
+        return float(found[1].replace(",", "").replace("_", "")) * SUFFIXES[found[2].lower()]
+    return text.replace(",", "").replace("_", "").strip() if re.fullmatch(r"[\d,_.]+", text) else text.strip()
