@@ -19,6 +19,7 @@ from estimator.catalog.retrieval import fit_file
 from estimator.errors import EstimatorError
 from estimator.fitting.retrieval import GraphTimes, fit_rates, left_out_errors
 from estimator.formulas.retrieval import SearchRates, ivf_search_s
+from estimator.measure.index import fit_times
 from estimator.paths import data_folder
 from estimator.predict.retrieval import at_speed, group, index_memory_bytes, process_memory_bytes
 from estimator.validation.retrieval import Run, read_run
@@ -346,6 +347,9 @@ compared; one machine is left out at a time, and then runs at the geometric mean
 
 {table}
 
+A machine at hand, with constants fitted to its own timings, one index (its n, d, M, efC) left out at a time: query
+{own_query:.3f}, build {own_build:.3f} (medians; {own_setups} indexes of {own_least:,.0f} to {own_most:,.0f} vectors).
+
 Process memory of published indexes whose kind has a size rule, {rows} rows: median error {median:.1f} %, nine in ten
 within {most:.0f} %. The others (proprietary or research indexes without one) are reported as unsupported.
 """
@@ -364,7 +368,15 @@ def report(parts: Mapping[str, Part]) -> str:
             rows.append((name, what, int(mask.sum()), *errors, float(np.quantile(np.abs(part.left_out[mask]), 0.9))))
     headers = ("group", "time", "rows", "fitted: median", "left out: median", "left out: 90 %")
     memory = np.abs(memory_errors(cases(), resident_ratios(cases())))
+    own = GraphTimes.of(measured_rows()[0])
+    labels = [f"{n:.0f}x{width:.0f}" for n, width in zip(own.vectors, own.code_bytes, strict=True)]
+    own_errors, own_folds = left_out_errors(own, labels, lambda part: fit_times(part, cache_bytes=CACHE_BYTES))
     return REPORT_TEXT.format(
+        own_query=median_error(own_errors[own.k > 0]),
+        own_build=median_error(own_errors[own.k == 0]),
+        own_setups=len(own_folds),
+        own_least=own.vectors.min(),
+        own_most=own.vectors.max(),
         table=tabulate(rows, headers, tablefmt="github", floatfmt=".3f"),
         rows=len(memory),
         median=100 * float(np.median(memory)),
