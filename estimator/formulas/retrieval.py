@@ -226,7 +226,7 @@ def graph_search_s(
 
 def compare_s(n: ArrayLike, code_bytes: ArrayLike, m: ArrayLike, rates: SearchRates) -> Floats:
     """Reading one of n vectors and its distance to the query [s of one core]; less when part of the index is cached."""
-    n, code_bytes = floats(n, code_bytes)
+    n, code_bytes = floats(np.maximum(n, 1), code_bytes)
     from_memory = (code_bytes + rates.overhead_bytes) / rates.bytes_per_s
     cached = np.minimum(rates.cache_bytes / (n * (code_bytes + hnsw_link_bytes(m))), 1)
     return from_memory * (1 - cached * (1 - rates.cached_share))

@@ -96,10 +96,12 @@ class IndexPlan:
         """Inverted lists unless given [1]: n / 1000 up to a million vectors, then sqrt(n); faiss advises more."""
         if self.lists is not None:
             return np.asarray(self.lists, float)
+        n = np.maximum(self.n, 1)
+        small, large = n / default("vectors_per_list"), np.sqrt(n)
         if self.engine == "faiss":
-            large = np.where(self.n < 1e7, 65_536, np.where(self.n < 1e8, 262_144, 1_048_576))
-            return np.ceil(np.where(self.n < 1e6, np.minimum(8 * np.sqrt(self.n), self.n / 39), large))
-        return np.ceil(np.where(self.n <= 1e6, self.n / default("vectors_per_list"), np.sqrt(self.n)))
+            small = np.minimum(8 * np.sqrt(n), n / 39)
+            large = np.where(n < 1e7, 65_536, np.where(n < 1e8, 262_144, 1_048_576))
+        return np.ceil(np.where(n < 1e6, small, large))
 
     @property
     def probe_count(self) -> Floats:
@@ -336,7 +338,8 @@ def queries_per_s(plan: IndexPlan, machine: Host) -> Floats:
     if _split(plan.index)[0] in ("flat", "ivf"):
         share = plan.probe_count / plan.list_count if _split(plan.index)[0] == "ivf" else 1.0
         per_machine = np.minimum(
-            per_machine, machine.memory_bandwidth_bytes_per_s / (plan.n * plan.code_bytes * np.minimum(share, 1.0))
+            per_machine,
+            machine.memory_bandwidth_bytes_per_s / (np.maximum(plan.n, 1) * plan.code_bytes * np.minimum(share, 1.0)),
         )
     return np.asarray(per_machine * np.asarray(plan.replicas, float))
 

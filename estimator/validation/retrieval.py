@@ -140,7 +140,7 @@ def _settings(text: str) -> dict[str, float]:
     found = {}
     for name, number, bits in SETTING.findall(text):
         setting = _known(re.sub("[_-]", "", name)) or _known(re.split("[_-]", name.strip("_-"))[-1])
-        if setting:
+        if setting and float(number) > 0:
             found[setting] = float(number) * (float(bits) / 8 if bits else 1.0)
     return found
 

@@ -82,6 +82,16 @@ def test_measured_constants_come_before_fitted_ones():
     assert query_s(IndexPlan(1e6, 768, engine="weaviate"), own) == query_s(IndexPlan(1e6, 768), own)
 
 
+@given(index=indexes, engine=engines)
+def test_no_vectors_take_no_memory_and_hardly_any_time(index, engine):
+    plan = IndexPlan(0, 768, index=index, engine=engine)
+
+    assert index_memory_bytes(plan) < 1e8  # what a quantiser has learned, and empty lists
+    assert build_s(plan, MACHINE) == 0
+    assert 0 < query_s(plan, MACHINE) < 0.01
+    assert queries_per_s(plan, MACHINE) > 0
+
+
 def test_a_plan_of_arrays_broadcasts():
     plan = IndexPlan(np.array([1e5, 1e6, 1e7])[:, None], 768, ef=np.array([32, 64, 128, 256]))
 

@@ -4,6 +4,8 @@ import math
 from statistics import median
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from estimator.catalog.cases import published, read_cases
 from estimator.catalog.retrieval import retrieval_fit
@@ -139,6 +141,24 @@ def test_what_is_missing_or_unknown_is_said(cells, reason):
 
     assert case.status == "unsupported"
     assert reason in case.reason
+
+
+words = st.text(alphabet="hnswivfpqMRLef0123456789_=;,.-({'[ ])}x", max_size=40) | st.text(max_size=20)
+
+
+@given(index=words, params=words, hardware=words, number=words, metric=st.sampled_from(["qps", "build_s", "memory_gb"]))
+def test_no_row_breaks_the_reader(index, params, hardware, number, metric):
+    cells = {"index": index, "params": params, "hardware": hardware, "recall": number, "k": number, "metric": metric}
+
+    (case,) = predict_cases([{**ROW, **cells}])
+
+    assert case.status == "unsupported" or case.low <= case.predicted <= case.high
+
+
+def test_a_setting_of_zero_is_not_stated():
+    plan = read_run({**ROW, "index": "ivf hnsw", "params": "nlist=0;nprobe=0;m=0;ef=0"}).plan
+
+    assert (plan.lists, plan.probes, plan.m, plan.ef) == (None, None, None, None)
 
 
 def test_only_the_required_columns_are_needed():
