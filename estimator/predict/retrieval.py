@@ -100,7 +100,7 @@ class IndexPlan:
         small, large = n / default("vectors_per_list"), np.sqrt(n)
         if self.engine == "faiss":
             small = np.minimum(8 * np.sqrt(n), n / 39)
-            large = np.where(n < 1e7, 65_536, np.where(n < 1e8, 262_144, 1_048_576))
+            large = np.where(n <= 1e7, 65_536, np.where(n <= 1e8, 262_144, 1_048_576))
         return np.ceil(np.where(n < 1e6, small, large))
 
     @property
