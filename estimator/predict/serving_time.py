@@ -156,7 +156,8 @@ def byte_s(on: Machine, constants: Constants) -> Floats:
 def unpack_s(work: Pass, on: Machine) -> Floats:
     """Widening weights to 16 bits in memory before the products of a pass [s]: read packed, write wide, read wide."""
     weights = (work.dense_weights + work.expert_weights) / on.members
-    many = np.where(on.packed_always > 0, 1.0, work.rows / (work.rows + UNPACK_ROWS))
+    rows = work.rows / passes(work, on)
+    many = np.where(on.packed_always > 0, 1.0, rows / (rows + UNPACK_ROWS))
     return on.packed * many * weights * (on.weight_bytes + 4.0) / on.bytes_per_s
 
 

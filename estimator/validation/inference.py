@@ -213,7 +213,13 @@ class Batch:
     output: Floats
     active: Floats
     stages: Floats
+    clients: Floats
+    offered: Floats
+    tokens: Floats
+    accelerators: Floats
     static: NDArray[np.bool_]
+    prompts_first: NDArray[np.bool_]
+    series: NDArray[np.str_]
     families: tuple[str, ...]
     family: NDArray[np.intp]
 
@@ -236,18 +242,40 @@ def counted(runs: Sequence[Run]) -> Batch:
         output=np.array([float(run.load.output) for run in runs]),
         active=np.array([run.active for run in runs]),
         stages=np.array([float(run.load.stages(run.active)) for run in runs]),
+        clients=np.array([run.number if run.kind == "clients" else run.active for run in runs]),
+        offered=np.array([run.number if run.kind == "rate" else np.inf for run in runs]),
+        tokens=np.array([float(run.load.prompt) for run in runs]),
+        accelerators=np.array([float(run.cluster.count) for run in runs]),
         static=np.array([run.kind == "batch" for run in runs]),
+        prompts_first=np.array([run.load.plan.facts.scheduling == "prompts-first" for run in runs]),
+        series=np.array([_series(run) for run in runs]),
         families=tuple(families.tolist()),
         family=family,
     )
 
 
+Timed = tuple[Floats, Floats, Floats]  # a pass of prompts, what it adds to a step, a decode step [s]
+
+
 def predicted(batch: Batch, constants: Constants) -> Floats:
     """Every run's metric, in its unit."""
-    together = pass_s(batch.prompt, batch.machines, constants) * batch.factor("prefill", constants)
-    step = pass_s(batch.step, batch.machines, constants) * batch.factor("decode", constants)
-    added = added_s(batch.prompt, batch.machines, constants) * batch.factor("prefill", constants)
-    first = np.array([run.load.plan.facts.scheduling == "prompts-first" for run in batch.runs])
+    return from_passes(batch, timed(batch, constants), constants)
+
+
+def timed(batch: Batch, constants: Constants) -> Timed:
+    """Passes of every run, before its engine's own factors [s]."""
+    return (
+        pass_s(batch.prompt, batch.machines, constants),
+        added_s(batch.prompt, batch.machines, constants),
+        pass_s(batch.step, batch.machines, constants),
+    )
+
+
+def from_passes(batch: Batch, passes: Timed, constants: Constants) -> Floats:
+    """Every run's metric from the times of its passes."""
+    prefill, decode = batch.factor("prefill", constants), batch.factor("decode", constants)
+    together, added, step = passes[0] * prefill, passes[1] * prefill, passes[2] * decode
+    first = batch.prompts_first
     start = np.minimum(np.where(first, constants[STARTS["prompts-first"]], constants[STARTS["mixed"]]), 1.0)
     each = np.where(first, together, added) / batch.prompt.sequences
     times = Times(together, each, step, batch.output, batch.stages, start)
@@ -256,19 +284,15 @@ def predicted(batch: Batch, constants: Constants) -> Floats:
 
 def in_metric(batch: Batch, times: Times, constants: Constants) -> Floats:
     """From times of passes to each run's metric."""
-    output, active, runs = batch.output, batch.active, batch.runs
-    clients = np.array([run.number if run.kind == "clients" else run.active for run in runs])
-    offered = np.array([run.number if run.kind == "rate" else np.inf for run in runs])
+    output, active, tokens = batch.output, batch.active, batch.tokens
     first = batch_prefill_s(times.pass_s, batch.stages)
-    ttft = np.where(batch.static, first, times.closed_ttft_s(clients, active, constants))
+    ttft = np.where(batch.static, first, times.closed_ttft_s(batch.clients, active, constants))
     tpot = np.where(batch.static, times.step_s, times.tpot_s(active))
     whole = ttft + (output - 1.0) * tpot
-    rate = np.minimum(np.where(batch.static, active / whole, times.requests_per_s(active)), offered)
-    accelerators = np.array([float(run.cluster.count) for run in runs])
-    tokens = np.array([float(run.load.prompt) for run in runs])
+    rate = np.minimum(np.where(batch.static, active / whole, times.requests_per_s(active)), batch.offered)
     per_metric = {
         "output_tokens_per_s_total": rate * output,
-        "output_tokens_per_s_per_gpu": rate * output / accelerators,
+        "output_tokens_per_s_per_gpu": rate * output / batch.accelerators,
         "total_tokens_per_s": rate * (output + tokens),
         "requests_per_s": rate,
         "e2e_s": whole,
@@ -281,11 +305,10 @@ def in_metric(batch: Batch, times: Times, constants: Constants) -> Floats:
         "embeddings_per_s": active / first,
         "pairs_per_s": active / first,
     }
-    chosen = np.array([_series(run) for run in runs])
-    answers = np.full(len(runs), np.nan)
-    for name, values in per_metric.items():
-        answers = np.where(chosen == name, values, answers)
-    return answers
+    names = list(per_metric)
+    chosen = np.array([names.index(name) if name in names else -1 for name in batch.series.tolist()])
+    answers = np.stack([*(np.broadcast_to(values, output.shape) for values in per_metric.values())])
+    return np.where(chosen >= 0, answers[chosen, np.arange(len(chosen))], np.nan)
 
 
 def _series(run: Run) -> str:
