@@ -107,13 +107,20 @@ class Recommendation:
     given: Mapping[str, Value]
     options: tuple[Option, ...]
     changes: tuple[Change, ...]
-    break_evens: tuple[BreakEven, ...]
     assumptions: tuple[Assumption, ...]
 
     @property
     def best(self) -> Option | None:
         """What is recommended; None when nothing meets every need and constraint."""
         return self.options[0] if self.options and self.options[0].stands else None
+
+    @property
+    def break_evens(self) -> tuple[BreakEven, ...]:
+        """From which volume each other candidate that stands becomes cheaper than the recommended one."""
+        if self.best is None or self.best.estimate is None or not self.best.estimate.total_usd.known:
+            return ()
+        others = [one.estimate for one in self.options[1:] if one.stands and one.estimate]
+        return tuple(break_even(self.best.estimate, other) for other in others if other.total_usd.known)
 
     @property
     def plan(self) -> tuple[str, ...]:
@@ -222,7 +229,6 @@ def decide(found: Found, goals: Mapping[str, Value], served_by: str) -> Recommen
         {name: value for name, value in goals.items() if value != criteria()[name].value},
         tuple(options),
         _changes(best, options),
-        _volumes(best, options),
         first.assumptions,
     )
 
@@ -234,9 +240,10 @@ def _option(name: str, answer: Estimate | str, goals: Mapping[str, Value], serve
     context = {**goals, **figures(answer), "served_by": served_by}
     found: dict[str, list[Reason]] = {"met": [], "unmet": [], "out": [], "notes": []}
     for rule in rules():
-        place = _place_of(rule, name, rule.holds(context))
+        holds = rule.holds(context)
+        place = _place_of(rule, name, holds)
         if place:
-            found[place].append(_reason(rule, unknown=rule.holds(context) is None))
+            found[place].append(_reason(rule, unknown=holds is None))
     return Option(name, title, answer, *(tuple(reasons) for reasons in found.values()))
 
 
@@ -259,13 +266,12 @@ def _reason(rule: Rule, unknown: bool) -> Reason:
 def figures(answer: Estimate) -> dict[str, Value]:
     """The figures of an estimate that rules may name; NaN where unknown."""
     details = answer.details
-    requests = {node.name: node for node in answer.total_usd.walk()}["requests per month"].value
     return {
         **{name: getattr(answer, name).value for name in ("one_off_usd", "monthly_usd")},
         "one_off_usd_high": answer.one_off_usd.high if answer.one_off_usd.known else np.nan,
         "calendar_days": answer.calendar_s.value / SECONDS_PER_DAY,
         "ttft_s": details["ttft_s"].value,
-        "usd_per_1000_requests": answer.monthly_usd.value / requests * 1000,
+        "usd_per_1000_requests": answer.monthly_usd.value / details["requests_per_month"].value * 1000,
         "corpus_tokens": answer.extra_prompt_tokens.value if answer.stage == "corpus-in-prompt" else 0.0,
         "training_tokens": answer.data_tokens.value,
     }
@@ -301,11 +307,3 @@ def _change(best: Option | None, option: Option) -> Change | None:
     now = best.estimate.total_usd if best and best.estimate else option.estimate.total_usd
     saves = derive("saved over the horizon", "USD", difference, with_it=now, without=option.estimate.total_usd)
     return Change(asked, instead, option.approach, option.title, saves)
-
-
-def _volumes(best: Option | None, options: list[Option]) -> tuple[BreakEven, ...]:
-    """From which volume each other candidate that stands becomes cheaper than the recommended one."""
-    if best is None or best.estimate is None or not best.estimate.total_usd.known:
-        return ()
-    others = [o.estimate for o in options if o is not best and o.stands and o.estimate and o.estimate.total_usd.known]
-    return tuple(break_even(best.estimate, other) for other in others)

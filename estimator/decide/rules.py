@@ -131,6 +131,7 @@ class Rule:
         return tuple(_source(self.criterion, publisher) for publisher in self.publishers)
 
 
+@cached
 def _source(criterion: str, publisher: str) -> str:
     if publisher.startswith("fact:"):
         found = fact(publisher.removeprefix("fact:"))

@@ -18,6 +18,7 @@ def unit_costs(question: Question, service: Service, lines: list[Line]) -> dict[
     token = derive("all-in cost of a token", "USD", quotient, dividend=request, divisor=tokens)
     each = question.amount("requests_per_user_per_month")
     return {
+        "requests_per_month": question.amount("requests_per_month"),
         "fixed_usd": fixed,
         "variable_usd": variable,
         "all_in_usd_per_request": request,

@@ -1,0 +1,215 @@
+"""A recommendation changes when, and only when, its stated reason is removed; every criterion is covered."""
+
+import csv
+import itertools
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from estimator import recommend
+from estimator.decide.break_even import break_even
+from estimator.decide.recommend import _estimates, decide
+from estimator.decide.rules import candidates, criteria, rules
+from estimator.errors import InvalidInput, UnknownName
+from estimator.paths import presets
+from estimator.results import Estimate
+
+# A question where every candidate can run: a small corpus, a long context, a student below the LLM.
+ASKED = {"model": "8b", "gpu": "h100", "corpus_gb": 0.0003, "requests_per_month": 20_000}
+NEUTRAL = {name: one.value for name, one in criteria().items()}
+STRICT = {
+    "failure_mode": ["knowledge", "behaviour", "both"],
+    "knowledge_changes": ["weekly", "hourly"],
+    "citations": [True],
+    "strict_style": [True],
+    "task": ["whole-documents"],
+    "labelled_examples": [10.0, 200.0],
+    "time_limit_days": [5.0, 20.0, 40.0],
+    "budget_upfront_usd": [5e3, 1.5e4, 1e5],
+    "budget_monthly_usd": [3e3, 3.6e3],
+    "ttft_limit_s": [0.03, 0.2],
+    "usd_per_1000_limit": [150.0, 200.0],
+    "skills": ["none", "app", "ml"],
+    "data_stays": [True],
+    "own_weights": [True],
+    "tunable": [False],
+    "base_llm": ["none"],
+    "domain_tokens": [1e9],
+    "combine": [False],
+}
+
+
+@pytest.fixture(scope="module")
+def found():
+    """Every candidate's estimate."""
+    return _estimates(ASKED)
+
+
+def answer(found, served_by="own", **goals):
+    """What is recommended for these goals."""
+    return decide(found, NEUTRAL | goals, served_by)
+
+
+def first(found, served_by="own", **goals):
+    """The approach that comes first; nothing when none stands."""
+    best = answer(found, served_by, **goals).best
+    return best.approach if best else None
+
+
+def test_every_candidate_can_be_estimated_here(found):
+    assert set(found) == set(candidates())
+    assert all(isinstance(one, Estimate) for one in found.values())
+
+
+def test_every_published_criterion_has_a_rule_and_every_question_is_used():
+    with (presets() / "decision_criteria.csv").open(encoding="utf-8") as file:
+        published = {row["criterion"] for row in csv.DictReader(file)}
+
+    assert published == {rule.criterion for rule in rules()}
+    assert {rule.asks for rule in rules()} - {""} == set(criteria()) == set(STRICT)
+
+
+def test_every_rule_has_a_source_and_names_real_candidates():
+    for rule in rules():
+        assert rule.sources(), rule.id
+        assert set(rule.candidates) <= set(candidates()), rule.id
+        words = {word for condition in rule.when for word in (condition.name, condition.value)}
+        assert len(words & set(criteria())) <= 1, f"{rule.id} must hang on one criterion"
+        assert rule.effect == "notes" or rule.instead, rule.id
+    assert len({rule.id for rule in rules()}) == len(rules())
+
+
+# (criterion, what it is, the rest of the question, answer with it, answer without it)
+FLIPS = [
+    ("failure_mode", "behaviour", {}, "distil", "prompt"),
+    ("failure_mode", "both", {}, "finetune+rag", "prompt"),
+    ("knowledge_changes", "daily", {}, "corpus-in-prompt", "prompt"),
+    ("citations", True, {}, "rag", "prompt"),
+    ("strict_style", True, {}, "distil", "prompt"),
+    ("task", "whole-documents", {"citations": True}, None, "rag"),
+    ("labelled_examples", 10.0, {"strict_style": True}, None, "distil"),
+    ("skills", "none", {"citations": True}, None, "rag"),
+    ("skills", "app", {"failure_mode": "behaviour"}, None, "distil"),
+    ("skills", "ml", {"base_llm": "none"}, None, "pretrain"),
+    ("tunable", False, {"failure_mode": "behaviour"}, None, "distil"),
+    ("base_llm", "none", {}, "pretrain", "prompt"),
+    ("domain_tokens", 1e9, {"base_llm": "none"}, None, "pretrain"),
+    ("own_weights", True, {}, "pretrain", "prompt"),
+    ("combine", False, {"failure_mode": "both"}, None, "finetune+rag"),
+    ("combine", False, {"strict_style": True, "citations": True}, None, "finetune+rag"),
+    ("time_limit_days", 20.0, {"citations": True}, None, "rag"),
+    ("budget_upfront_usd", 8e3, {"citations": True}, None, "rag"),
+    ("budget_monthly_usd", 3.5e3, {"citations": True}, None, "rag"),
+    ("ttft_limit_s", 0.02, {"citations": True}, None, "rag"),
+    ("usd_per_1000_limit", 150.0, {"citations": True}, None, "rag"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "rest", "with_it", "without_it"), FLIPS, ids=lambda x: str(x))
+def test_each_criterion_flips_the_answer_it_is_the_reason_for(found, name, value, rest, with_it, without_it):
+    assert first(found, **rest, **{name: value}) == with_it
+    assert first(found, **rest) == without_it
+    single = {change.criteria for change in answer(found, **rest, **{name: value}).changes}
+    assert (name,) in single
+
+
+def test_data_that_must_stay_rules_out_an_api(found):
+    assert first(found, "api", data_stays=True) is None
+    assert first(found, "api") == "prompt"
+    assert first(found, "own", data_stays=True) == "prompt"
+
+
+def test_flips_cover_every_criterion():
+    assert {name for name, *_ in FLIPS} | {"data_stays"} == set(criteria())
+
+
+goals = st.lists(st.sampled_from(sorted(STRICT)), max_size=5, unique=True).flatmap(
+    lambda names: st.fixed_dictionaries({name: st.sampled_from(STRICT[name]) for name in names})
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(goals, st.sampled_from(["own", "api"]))
+def test_the_answer_changes_when_and_only_when_a_stated_reason_is_removed(found, given_goals, served_by):
+    """For every given criterion, and every pair: taking it away changes the answer just if a stated change says so."""
+    now = answer(found, served_by, **given_goals)
+    before = now.best.approach if now.best else None
+    stated = [set(change.criteria) for change in now.changes]
+    removals = itertools.chain(itertools.combinations(given_goals, 1), itertools.combinations(given_goals, 2))
+    for removed in removals:
+        left = {name: value for name, value in given_goals.items() if name not in removed}
+        changes = first(found, served_by, **left) != before
+        assert changes == any(one <= set(removed) for one in stated), removed
+
+
+@settings(max_examples=40, deadline=None)
+@given(goals)
+def test_what_is_recommended_meets_everything_and_is_cheapest(found, given_goals):
+    now = answer(found, **given_goals)
+    standing = [option for option in now.options if option.stands]
+    totals = [option.estimate.total_usd.value for option in standing]
+
+    assert totals == sorted(totals)
+    assert {option.approach for option in now.options} == set(candidates())
+    for option in now.options:
+        assert option.stands or all(reason.text and (reason.sources or not reason.asks) for reason in option.obstacles)
+
+
+def test_knowledge_base_size_decides_between_prompt_and_index():
+    asked = ASKED | {"failure_mode": "knowledge"}
+
+    assert recommend(**asked).best.approach == "corpus-in-prompt"
+    assert recommend(**asked | {"corpus_gb": 1.0}).best.approach == "rag"
+
+
+def test_volume_decides_between_a_long_prompt_and_fine_tuning():
+    asked = {"model": "8b", "gpu": "h100", "billing": "per-use", "student": "llama-3.2-3b", "tunable": True}
+    few = recommend(**asked, requests_per_month=1e4)
+    by_name = {option.approach: option for option in few.options}
+    volume = break_even(by_name["prompt"].estimate, by_name["distil"].estimate).cheaper_from.value
+    said = next(one for one in few.break_evens if one.b == by_name["distil"].title)
+
+    assert few.best.approach == "prompt"
+    assert said.cheaper_from.value == pytest.approx(volume)
+    assert recommend(**asked, requests_per_month=volume * 0.99).best.approach == "prompt"
+    assert recommend(**asked, requests_per_month=volume * 1.01).best.approach == "distil"
+
+
+def test_a_budget_that_only_the_upper_end_exceeds_is_noted(found):
+    total = found["prompt"].one_off_usd
+    now = answer(found, budget_upfront_usd=(total.value + total.high) / 2)
+
+    assert now.best.approach == "prompt"
+    assert "may-be-dear-to-build" in {reason.rule for reason in now.best.notes}
+
+
+def test_unknown_costs_are_said_not_guessed():
+    now = recommend(model="7b", gpu="rtx-4090", budget_upfront_usd=1e4, corpus_gb=0.0001)
+
+    assert any("cannot be checked" in reason.text for reason in now.best.notes)
+    assert now.break_evens == ()
+
+
+def test_text_and_json_say_the_same(found):
+    now = answer(found, citations=True)
+    data = json.loads(now.to_json())
+
+    assert data["recommended"] == "rag"
+    assert data["given"] == {"citations": True}
+    text = str(now)
+    assert "What would change the answer" in text
+    assert "AWS" in text or "aws" in text
+    assert "score" not in text.lower()
+
+
+@pytest.mark.parametrize(
+    ("inputs", "error"),
+    [({"citatons": True}, UnknownName), ({"skills": "wizard"}, InvalidInput), ({"citations": "maybe"}, InvalidInput)],
+)
+def test_bad_criteria_are_refused_in_one_line(inputs, error):
+    with pytest.raises(error) as caught:
+        recommend(model="7b", gpu="a100", **inputs)
+
+    assert "\n" not in str(caught.value)
