@@ -151,7 +151,10 @@ def spreads(data: Group, errors: np.ndarray) -> dict[str, list[float]]:
     for kind in sorted(set(kinds)):
         sources = {run.source for run, k in zip(data.runs, kinds, strict=True) if k == kind}
         if kind != "pool" and np.sum(kinds == kind) >= FEWEST_RUNS and len(sources) > 1:
-            ranges[str(kind)] = width(kinds == kind)
+            # Few sources stand behind a regime, so its range is drawn half-way to that of all.
+            ranges[str(kind)] = [
+                round(float(np.sqrt(a * b)), 3) for a, b in zip(width(kinds == kind), ranges["pool"], strict=True)
+            ]
     return ranges
 
 

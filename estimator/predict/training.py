@@ -8,7 +8,7 @@ import numpy as np
 
 from estimator.catalog.cases import fitted
 from estimator.catalog.frameworks import framework
-from estimator.formulas.training import model_flop
+from estimator.formulas.transformer import forward_flop, matmul_params
 from estimator.predict import local
 from estimator.predict.training_layout import chosen, grid, smallest
 from estimator.predict.training_memory import MemorySplit, fits, peak_memory
@@ -34,8 +34,8 @@ class TrainingStep:
 
     step_s and its parts [s] (compute, exposed communication, pipeline bubble, optimizer, host; they add up)
     tokens_per_s_per_accelerator [token/s]
-    mfu: model FLOP (causal attention halved, no recomputation) over the dense peak of the products' format [1]
-    hfu: the same with recomputation [1]
+    mfu: model FLOP (causal attention halved, recomputation left out, no gradients of frozen weights) over the dense
+        peak of the products' format [1]; hfu: full recomputation counted too
     memory: peak bytes of the fullest accelerator; fits: whether that is within its capacity
     """
 
@@ -80,9 +80,10 @@ def training_step(
     memory = peak_memory(numbers, values)
     total = time.total
     sequences = numbers.ga * numbers.mb * numbers.dp
-    model = model_flop(arch, numbers.seq, sequences)
-    peak = np.where(numbers.low > 0, numbers.rates.low_peak, numbers.rates.peak)
-    utilised = model / (total * cluster.count * peak)
+    forward = forward_flop(arch, numbers.seq) * sequences
+    frozen = 2.0 * matmul_params(arch) * sequences * numbers.seq  # weight gradients that adapters do not need
+    model = 3.0 * forward - numbers.adapters * frozen
+    available = total * cluster.count * np.where(numbers.low > 0, numbers.rates.low_peak, numbers.rates.peak)
     return TrainingStep(
         step_s=total,
         compute_s=time.compute,
@@ -91,8 +92,8 @@ def training_step(
         optimizer_s=time.optimizer,
         host_s=time.host,
         tokens_per_s_per_accelerator=sequences * numbers.seq / total / cluster.count,
-        mfu=utilised,
-        hfu=utilised * (1 + numbers.full_recompute / 3),
+        mfu=model / available,
+        hfu=(model + numbers.full_recompute * forward) / available,
         memory=memory,
         fits=fits(memory, cluster.accelerator.memory_bytes, values),
     )

@@ -374,7 +374,10 @@ def _stored_bytes(plan: TrainingPlan, compute: float) -> float:
     if plan.method == "qlora" and precision(name).bits > 8.5:
         name = "nf4"
     bits = precision(name).bits
-    return compute if plan.method == "lora" and bits < 16 and plan.weight_precision is None else bits / 8
+    if plan.method == "lora" and plan.weight_precision is None:
+        in_fp32 = plan.precision.lower().startswith("amp")
+        return 4.0 if in_fp32 else max(bits / 8, compute)
+    return bits / 8
 
 
 def _states(plan: TrainingPlan, habits: Framework) -> StateBytes:
@@ -382,8 +385,12 @@ def _states(plan: TrainingPlan, habits: Framework) -> StateBytes:
     name, optimizer = plan.precision.lower(), plan.optimizer.lower()
     if _compute(plan) in ("fp32", "tf32"):
         base = FULL_PRECISION
-    elif name.startswith("amp"):
+    elif name.startswith("amp") or "mixed" in name:
         base = MIXED_PRECISION["amp"]
+    elif "pure" in name or "true" in name:
+        base = MIXED_PRECISION["pure"]
+    elif "master" in optimizer:
+        base = MIXED_PRECISION["pure-master"]
     else:
         base = MIXED_PRECISION[habits.states]
     in_backward = any(word in optimizer for word in ("backward", "bwd", "lomo"))
@@ -439,7 +446,8 @@ def rates(cluster: Cluster, compute: str) -> Rates:
         memory=device.memory_bytes,
         bandwidth=memory_efficiency(device).bytes_per_s,
         link=pcie if _paired(cluster) else messages.all_gather.bytes_per_s,
-        network=messages.network_bytes_per_s,
+        # TPUs have no network between hosts but the links of their torus.
+        network=messages.all_gather.bytes_per_s if device.kind == "tpu" else messages.network_bytes_per_s,
         pcie=pcie,
         domain=_domain(cluster),
         hopper=float(device.generation.startswith("Hopper")),

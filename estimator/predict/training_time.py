@@ -313,8 +313,8 @@ def _optimizer(run: Run, p: Parameters) -> Any:
     shards = np.where(run.zero > 0, run.shard, 1.0)
     states = run.weight_bytes + run.gradient_bytes + run.master_bytes + run.moment_bytes
     device = trained / shards * 2.0 * states / run.rates.bandwidth
-    host = run.offload_optimizer * trained / shards * (4.0 / (run.rates.pcie * p["pcie_host"]) + 28.0 / HOST_BYTES_PER_S)
-    return p["optimizer"] * device + host
+    there = 4.0 / (run.rates.pcie * p["pcie_host"]) + 28.0 / HOST_BYTES_PER_S
+    return p["optimizer"] * device + run.offload_optimizer * trained / shards * there
 
 
 def _host_floor(run: Run, p: Parameters, layers: Any) -> Any:

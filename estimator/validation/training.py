@@ -251,11 +251,11 @@ def _plan(row: Row, cluster: Cluster) -> TrainingPlan:
 
 def _method(row: Row) -> tuple[str, str | None, str]:
     """(method, storage of frozen weights, format of products)."""
-    family, name = row.get("family", "").lower(), row.get("precision", "").lower()
-    name, low = _format(name)
-    quantised = family == "qlora" or (low.bits < 8 and low.compute not in ("fp8", "fp4"))
-    if quantised:
-        return "qlora", name if low.bits < 16 else "nf4", "bf16"
+    family = row.get("family", "").lower()
+    name, stored = _format(row.get("precision", "").lower())
+    packed = stored.bits < 8.6 and stored.compute not in ("fp8", "fp4")
+    if family == "qlora" or (packed and family not in ("pretrain", "full_ft", "total_run")):
+        return "qlora", name if stored.bits < 16 else "nf4", "bf16"
     lora = family in ("lora", "dora") or (not family and bool(row.get("lora_rank")))
     return ("lora" if lora else "full"), None, name
 
