@@ -39,6 +39,7 @@ UNITS = {
     "peak_mem_gb": "GB",
 }
 RATES = ("tokens_per_s_per_gpu", "tflops_per_gpu", "mfu")
+SIZE = re.compile(r"(?<![\d.])\d+(?:\.\d+)?[bm](?![a-z0-9])")
 DEFAULT_SEQ_LEN = 2048
 MICRO_BATCHES = 4  # per replica and pipeline stage, where the global batch is not stated
 REPLICA_TOKENS = 32_768  # per replica and pipeline stage, where the micro-batch is not stated either
@@ -103,7 +104,7 @@ def case_run(row: Row, values: Mapping[str, float] | None = None) -> CaseRun:
         numbers=run(arch, cluster, plan),
         whole_run=row.get("family", "") == "total_run",
         total_tokens=total_tokens,
-        assumed=assumed,
+        assumed=assumed + (("a usual shape of its size",) if arch.basis == "assumed" else ()),
     )
 
 
@@ -132,8 +133,8 @@ def _cluster(row: Row) -> Cluster:
     if not name:
         raise InvalidInput("gpu is missing: say on which accelerator the run was.")
     device = accelerator(name)
-    layout = math.prod(int(_number(row, column, 1)) for column in ("tp", "pp", "cp", "dp"))
-    model_parallel = math.prod(int(_number(row, column, 1)) for column in ("tp", "pp", "cp"))
+    layout = math.prod(_whole(row, column) or 1 for column in ("tp", "pp", "cp", "dp"))
+    model_parallel = math.prod(_whole(row, column) or 1 for column in ("tp", "pp", "cp"))
     count = max(_whole(row, "n_gpus") or layout, model_parallel)
     one_machine = count if count <= 8 else 8
     per_node = _whole(row, "gpus_per_node") or max(device.per_node or 8, one_machine)
@@ -167,10 +168,14 @@ def _known(name: str, columns: Architecture | None) -> Architecture | None:
 
 
 def _from_size(row: Row) -> Architecture:
-    size = row.get("params_b", "")
-    if not size:
-        raise InvalidInput(f"the LLM {row.get('model', '')!r} is not known: give layers, hidden, heads and vocab.")
-    return replace(architecture(f"{float(size):g}b"), name=row.get("model", "") or f"{size}b")
+    """A usual shape of the size in `params_b`, else in the name, marked assumed."""
+    name = row.get("model", "")
+    billions = _number(row, "params_b", 0.0)
+    in_name = SIZE.search(name.lower())
+    if not billions and not in_name:
+        raise InvalidInput(f"the LLM {name!r} is not known: give layers, hidden, heads and vocab, or params_b.")
+    size = f"{billions:g}b" if billions else in_name[0]  # type: ignore[index]
+    return replace(architecture(size), name=name or size, basis="assumed")
 
 
 def _from_columns(row: Row) -> Architecture | None:
@@ -187,7 +192,7 @@ def _from_columns(row: Row) -> Architecture | None:
         hidden=hidden,
         heads=heads,
         kv_heads=_whole(row, "kv_heads") or heads,
-        head_dim=_whole(row, "head_dim") or hidden // heads,
+        head_dim=_whole(row, "head_dim") or max(hidden // heads, 1),
         ffn=ffn,
         vocab=_whole(row, "vocab") or 32_000,
         gated_mlp=gated,
@@ -226,7 +231,7 @@ def _plan(row: Row, cluster: Cluster) -> TrainingPlan:
         tp, pp = tp or 1, pp or 1
     method, stored, compute = _method(row)
     return TrainingPlan(
-        seq_len=int(_number(row, "seq_len", DEFAULT_SEQ_LEN)),
+        seq_len=_whole(row, "seq_len") or DEFAULT_SEQ_LEN,
         micro_batch=_whole(row, "micro_batch"),
         global_batch=_whole(row, "global_batch_seqs"),
         tp=tp,
@@ -425,7 +430,7 @@ def _prediction(case: CaseRun, value: float, fits: bool, left_out: float | None)
 def _seen(case: CaseRun) -> bool:
     """Whether measurements stand behind this accelerator and framework."""
     seen = fitted("training").get("seen", {})
-    known = framework(case.plan.framework).name in seen.get("frameworks", ())
+    known = framework(case.plan.framework).name in seen.get("frameworks", ()) and case.arch.basis != "assumed"
     return known and case.cluster.accelerator.name in seen.get("accelerators", ())
 
 

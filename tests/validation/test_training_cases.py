@@ -111,6 +111,15 @@ def test_columns_may_be_missing():
     assert "micro_batch" not in second.reason
 
 
+def test_an_unknown_llm_is_taken_by_its_size():
+    """And that is said, with a wider range."""
+    case = {"id": "a", "source": "mine", "metric": "step_time_s", "gpu": "a100", "framework": "torchtitan"}
+    known, unknown = predict_cases([{**case, "model": "llama-2-7b"}, {**case, "model": "internlm-7b"}])
+
+    assert "a usual shape of its size" in unknown.reason
+    assert unknown.high / unknown.low > known.high / known.low
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -120,6 +129,8 @@ def test_columns_may_be_missing():
         ({"metric": "days"}, "total_tokens_b is missing"),
         ({"seq_len": "long"}, "seq_len must be a number"),
         ({"model": "secret"}, "give layers, hidden, heads"),
+        ({"params_b": "many", "model": "secret"}, "params_b must be a number"),
+        ({"tp": "-2"}, "tp must be a number"),
     ],
 )
 def test_what_cannot_be_predicted_says_why(change, reason):
