@@ -102,7 +102,17 @@ def prefill_s(
     cached_tokens: ArrayLike = 0.0,
     batch: ArrayLike = 1.0,
 ) -> Floats:
-    """Time to read `batch` prompts of which `cached_tokens` each are in a prefix cache, first token included [s]."""
+    """Time to read `batch` prompts of which `cached_tokens` each are in a prefix cache, first token included [s].
+
+    Arrays broadcast. Accuracy of what follows: benchmarks/accuracy_serving.md.
+
+    >>> from estimator.catalog.accelerators import accelerator, cluster_of
+    >>> from estimator.catalog.models import architecture
+    >>> llm, one = architecture("8b"), cluster_of(accelerator("h100"), 1)
+    >>> cold, warm = prefill_s(llm, one, ServingPlan(), 4000, [0, 3500])
+    >>> bool(0.0 < warm < cold / 4 < 0.1)
+    True
+    """
     load = _load(arch, plan, prompt_tokens, 1.0, cached_tokens)
     together = _timed(load.batch_pass(batch), load, cluster, "prefill")
     return batch_prefill_s(together, load.stages(batch))
@@ -114,6 +124,12 @@ def decode_step_s(
     """Time of one step that adds a token to each of `batch` sequences with `context_tokens` cached [s].
 
     With speculative decoding it is a token's share of a step that verifies several.
+
+    >>> from estimator.catalog.accelerators import accelerator, cluster_of
+    >>> from estimator.catalog.models import architecture
+    >>> step = decode_step_s(architecture("8b"), cluster_of(accelerator("h100"), 1), ServingPlan(), 1000, [1, 64])
+    >>> bool(16e9 / 3.35e12 < step[0] < step[1] < 64 * step[0])  # never under the time to read the weights once
+    True
     """
     load = _load(arch, plan, context_tokens, 0.0, 0.0)
     return _timed(load.step_pass(batch), load, cluster, "decode") / plan.draft_accepted_tokens
@@ -147,7 +163,18 @@ def _adapters_s(arch: Architecture, plan: ServingPlan, work: Pass, on: Machine, 
 def serving(
     arch: Architecture, cluster: Cluster, plan: ServingPlan, traffic: Traffic, target_utilisation: float = 0.7
 ) -> Serving:
-    """Latency, throughput and memory of replicas of `plan` under `traffic`."""
+    """Latency, throughput and memory of replicas of `plan` under `traffic`.
+
+    target_utilisation: share of a replica's capacity that is planned for, where requests per second are asked [1]
+    Source: continuous batching, Orca (OSDI 2022) section 3; KV limits, arXiv:2309.06180; queues, Kleinrock 1975.
+
+    >>> from estimator.catalog.accelerators import accelerator, cluster_of
+    >>> from estimator.catalog.models import architecture
+    >>> llm, one = architecture("8b"), cluster_of(accelerator("h100"), 1)
+    >>> found = serving(llm, one, ServingPlan("fp8"), Traffic(1000, 200, requests_per_s=[1.0, 100.0]))
+    >>> bool(found.replicas[0] == 1 and found.replicas[1] > 1 and (found.utilisation <= 0.7).all())
+    True
+    """
     prompt, output = np.asarray(traffic.prompt_tokens, float), np.maximum(np.asarray(traffic.output_tokens, float), 1.0)
     held = memory_split(arch, cluster, plan)
     slots = slots_of(arch, plan, held, prompt + output)
@@ -296,6 +323,11 @@ def smallest_fit(
 
     context_tokens: that sequence's length, the LLM's whole context when not given [token]
     Raises DoesNotFit when `most` are not enough.
+
+    >>> from estimator.catalog.accelerators import accelerator
+    >>> from estimator.catalog.models import architecture
+    >>> smallest_fit(architecture("8b"), accelerator("a100"), ServingPlan())
+    1
     """
     context = context_tokens or float(arch.max_context or 4096)
     tp = 1

@@ -3,14 +3,15 @@
 Only configuration columns are read; any but id, source and metric (or task) may be missing. Never the measurement.
 """
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from estimator.catalog.accelerators import accelerator, cluster_of
-from estimator.catalog.engines import serving_fit
+from estimator.catalog.engines import engine, serving_fit
 from estimator.catalog.models import architecture
 from estimator.errors import EstimatorError, InvalidInput
 from estimator.formulas.serving import Pass
@@ -144,14 +145,15 @@ def _load(row: Row, task: str) -> tuple[str, float]:
 def _plan(row: Row) -> ServingPlan:
     tp, pp = int(_number(row, "tp", 0)), int(_number(row, "pp", 0))
     count = int(_number(row, "n_gpus", max(tp, 1) * max(pp, 1)))
-    if not tp:
-        tp = max(count // max(pp, 1), 1)
-    pp = max(pp, 1)
+    name = row.get("engine") or "unknown"
+    if not tp and not pp and engine(name).layer_split:
+        pp = count
+    tp, pp = tp or max(count // max(pp, 1), 1), max(pp, 1)
     return ServingPlan(
         weight_precision=row.get("weight_precision") or "bf16",
         kv_precision=row.get("kv_precision") or None,
         activation_precision=row.get("activation_precision") or None,
-        engine=row.get("engine") or "unknown",
+        engine=name,
         tp=tp,
         pp=pp,
         ep=max(int(_number(row, "ep", 0)), count // pp if count > tp * pp else 1),
@@ -165,6 +167,7 @@ def _cluster(row: Row) -> Cluster:
     return cluster_of(accelerator(row["gpu"]), max(count, 1))
 
 
+SIZE = re.compile(r"(\d+(?:\.\d+)?)b(?![a-z])")  # of an LLM, in its name
 SHAPE = ("layers", "hidden", "heads", "kv_heads", "head_dim", "ffn", "vocab")
 
 
@@ -177,9 +180,12 @@ def _architecture(row: Row, task: str) -> Architecture:
         known = None
     if known and all(getattr(known, name) == stated[name] for name in ("layers", "hidden") if stated[name]):
         return known
-    if not all(stated[name] for name in ("layers", "hidden", "heads")):
-        raise InvalidInput(f"the model {row.get('model', '')!r} is not known and its shape is not stated")
-    return _stated_shape(row, stated, task)
+    if all(stated[name] for name in ("layers", "hidden", "heads")):
+        return _stated_shape(row, stated, task)
+    size = row.get("params_b", "") or "".join(SIZE.findall(row.get("model", "").lower())[:1])
+    if size and task not in ("embedding", "rerank"):
+        return replace(architecture(f"{size}b"), name=row.get("model", ""), basis="assumed")
+    raise InvalidInput(f"the model {row.get('model', '')!r} is not known and its shape is not stated")
 
 
 def _stated_shape(row: Row, stated: Mapping[str, int], task: str) -> Architecture:
@@ -371,11 +377,23 @@ def _prediction(run: Run, value: float, left_out: float | None) -> CasePredictio
         low=float(low) if usable else None,
         high=float(high) if usable else None,
         status="ok" if usable else "unsupported",
-        reason="" if usable else f"no inference metric is called {run.metric!r}",
+        reason=_remark(run) if usable else f"no inference metric is called {run.metric!r}",
         fits=run.fits,
         fitted=run.source in seen["sources"],
         predicted_loso=left_out,
     )
+
+
+def _remark(run: Run) -> str:
+    """What was assumed to predict a run."""
+    remarks = []
+    if not run.load.plan.facts.known:
+        remarks.append(f"engine {run.load.plan.engine!r} is not known: the pool's factor")
+    if run.load.plan.weights.assumed:
+        remarks.append(f"bits of {run.load.plan.weight_precision!r} read from its name")
+    if run.load.arch.basis == "assumed":
+        remarks.append(f"shape of {run.load.arch.name!r} as stated or of its size")
+    return "; ".join(remarks)
 
 
 def _left_out(batch: Batch) -> dict[int, float]:

@@ -116,6 +116,20 @@ def test_what_is_unknown_is_predicted_with_a_wider_range():
     assert unknown.high / unknown.low > known.high / known.low
 
 
+def test_an_llm_known_by_its_size_alone_is_predicted_and_says_so():
+    (case,) = predict_cases([BASE | {"metric": "tpot_ms", "model": "somebody-13b-chat"}])
+
+    assert case.status == "ok"
+    assert "somebody-13b-chat" in case.reason
+
+
+def test_a_layer_split_engine_splits_layers_when_the_file_does_not_say():
+    row = BASE | {"metric": "decode_tokens_per_s_per_user", "engine": "llama.cpp", "n_gpus": "2"}
+    unsaid, said = predict_cases([row, row | {"tp": "1", "pp": "2"}])
+
+    assert unsaid.predicted == said.predicted
+
+
 def test_a_run_that_cannot_fit_is_predicted_and_says_so():
     (case,) = predict_cases([BASE | {"metric": "tpot_ms", "model": "llama-3.1-405b", "batch_or_concurrency": "1"}])
 
