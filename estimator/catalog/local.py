@@ -130,11 +130,13 @@ class LocalMachine:
 
     def gemm(self, dtype: str, variant: str) -> GemmEfficiency:
         """Products: `few` (up to 8 rows), `nt` (forward), `nn` (gradient of the input), `tn` (of the weights)."""
-        return _record(GemmEfficiency, self._entry("gemm", dtype, variant, "nt"))
+        found: GemmEfficiency = _record(GemmEfficiency, self._entry("gemm", dtype, variant, "nt"))
+        return found
 
     def attention(self, dtype: str, variant: str) -> AttentionEfficiency:
         """Attention of many new tokens: `causal`, `full`, or `train` (forward and backward together)."""
-        return _record(AttentionEfficiency, self._entry("attention", dtype, variant, "causal"))
+        found: AttentionEfficiency = _record(AttentionEfficiency, self._entry("attention", dtype, variant, "causal"))
+        return found
 
     def decode_attention(self, dtype: str) -> tuple[DecodeAttentionEfficiency, float]:
         """Attention of one new token; and the head width that costs as much as what does not grow with it [1]."""

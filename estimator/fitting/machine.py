@@ -84,7 +84,7 @@ def fit_gemm(cases: Sequence[Case], seconds: Floats, bandwidth: float) -> dict[s
         Prior("sharpness", 3.0, 0.5),
     ]
 
-    def predicted(values: Mapping[str, float]) -> Floats:
+    def predicted(values: Mapping[str, Any]) -> Floats:
         sizes = {"weight_bytes": size, "input_bytes": size, "output_bytes": size}
         return roofline.gemm_s(m, n, k, GemmEfficiency(**values), **sizes)
 
@@ -111,7 +111,7 @@ def fit_attention(cases: Sequence[Case], seconds: Floats) -> dict[str, Any]:
         Prior("launch_s", 0.5 * float(np.min(seconds)), 1.0),
     ]
 
-    def predicted(values: Mapping[str, float]) -> Floats:
+    def predicted(values: Mapping[str, Any]) -> Floats:
         reached = AttentionEfficiency(**values, sharpness=ATTENTION_SHARPNESS)
         size = BYTES[cases[0].dtype]
         return roofline.attention_s(batch, tokens, heads, heads, width, reached, causal=causal, value_bytes=size)
@@ -133,9 +133,9 @@ def fit_decode(cases: Sequence[Case], seconds: Floats) -> dict[str, Any]:
         Prior("head_dim_half", 32.0, 1.0),
     ]
 
-    def predicted(values: Mapping[str, float]) -> Floats:
-        constants = {name: value for name, value in values.items() if name != "head_dim_half"}
-        reached = DecodeAttentionEfficiency(**constants, sharpness=ATTENTION_SHARPNESS)
+    def predicted(values: Mapping[str, Any]) -> Floats:
+        plain = {name: value for name, value in values.items() if name != "head_dim_half"}
+        reached = DecodeAttentionEfficiency(**plain, sharpness=ATTENTION_SHARPNESS)
         wide = width + values["head_dim_half"]
         return roofline.decode_attention_s(batch, tokens, heads, heads, wide, reached, value_bytes=size)
 
@@ -143,7 +143,7 @@ def fit_decode(cases: Sequence[Case], seconds: Floats) -> dict[str, Any]:
 
 
 def _fitted(
-    priors: Sequence[Prior], predicted: Callable[[Mapping[str, float]], Floats], seconds: Floats
+    priors: Sequence[Prior], predicted: Callable[[Mapping[str, Any]], Floats], seconds: Floats
 ) -> dict[str, Any]:
     """Values of the constants, and the spread of the log errors they leave."""
 

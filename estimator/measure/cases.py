@@ -86,7 +86,7 @@ def halton(index: int, base: int) -> float:
 
 def spread(index: int, base: int, ends: tuple[int, int], step: int = 1) -> int:
     """A log-uniform point between two ends, a multiple of `step`."""
-    value = ends[0] * (ends[1] / ends[0]) ** halton(index, base)
+    value: float = ends[0] * (ends[1] / ends[0]) ** halton(index, base)
     return max(round(value / step) * step, step)
 
 

@@ -2,7 +2,8 @@
 
 On one machine `collectives()` starts the processes itself. On several, start this module with torchrun on each:
 
-    torchrun --nnodes 2 --nproc-per-node 8 --rdzv-endpoint HOST:29500 -m estimator.measure.collectives --output links.json
+    torchrun --nnodes 2 --nproc-per-node 8 --rdzv-endpoint HOST:29500 \\
+        -m estimator.measure.collectives --output links.json
 """
 
 import argparse

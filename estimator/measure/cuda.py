@@ -5,6 +5,7 @@ Not yet run on hardware: written against the documentation of torch.cuda, import
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from estimator.measure.clock import seconds_of, torch_module, wall_seconds
@@ -52,7 +53,7 @@ def transfers(torch: Any) -> dict[str, float]:
     rates = {}
     for name, pinned in (("pinned", True), ("pageable", False)):
         host = torch.zeros(TRANSFER_BYTES, dtype=torch.uint8, pin_memory=pinned)
-        seconds = _warm(lambda host=host: device.copy_(host, non_blocking=True))
+        seconds = _warm(partial(device.copy_, host, non_blocking=True))
         rates[f"{name}_bytes_per_s"] = TRANSFER_BYTES / seconds
     return rates
 

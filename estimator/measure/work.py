@@ -41,7 +41,7 @@ def network(arch: Architecture) -> Any:
     def norm() -> Any:
         return nn.LayerNorm(arch.hidden) if arch.norm_bias else nn.RMSNorm(arch.hidden, eps=1e-5)
 
-    class Attention(nn.Module):  # type: ignore[misc]
+    class Attention(nn.Module):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
             super().__init__()
             self.q = nn.Linear(arch.hidden, wide, bias=arch.qkv_bias)
@@ -63,7 +63,7 @@ def network(arch: Architecture) -> Any:
             y = functional.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=gqa)
             return self.o(y.transpose(1, 2).reshape(batch, tokens, wide))
 
-    class FeedForward(nn.Module):  # type: ignore[misc]
+    class FeedForward(nn.Module):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
             super().__init__()
             self.gate = nn.Linear(arch.hidden, arch.ffn, bias=arch.mlp_bias) if arch.gated_mlp else None
@@ -75,7 +75,7 @@ def network(arch: Architecture) -> Any:
                 return self.down(functional.gelu(self.up(x)))
             return self.down(functional.silu(self.gate(x)) * self.up(x))
 
-    class Layer(nn.Module):  # type: ignore[misc]
+    class Layer(nn.Module):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
             super().__init__()
             self.attention, self.feed_forward = Attention(), FeedForward()
@@ -85,7 +85,7 @@ def network(arch: Architecture) -> Any:
             x = x + self.attention(self.before(x), rotary, cache)
             return x + self.feed_forward(self.between(x))
 
-    class Network(nn.Module):  # type: ignore[misc]
+    class Network(nn.Module):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
             super().__init__()
             self.embedding = nn.Embedding(arch.vocab, arch.hidden)
@@ -170,7 +170,7 @@ def _add_adapters(torch: Any, module: Any, rank: int, device: str) -> None:
     """Freeze everything; put low-rank adapters beside the linear layers of every block."""
     nn = torch.nn
 
-    class Adapted(nn.Module):  # type: ignore[misc]
+    class Adapted(nn.Module):  # type: ignore[misc, name-defined]
         def __init__(self, base: Any) -> None:
             super().__init__()
             made = {"device": device, "dtype": base.weight.dtype}

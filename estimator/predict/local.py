@@ -53,7 +53,7 @@ class Work:
     @property
     def rows(self) -> Floats:
         """Tokens that go through the weights together [token]."""
-        return np.asarray(self.sequences, float) * np.asarray(self.tokens, float)
+        return np.multiply(self.sequences, self.tokens, dtype=float)
 
     @property
     def trains(self) -> bool:
@@ -87,13 +87,13 @@ def interval(phase: str, dtype: str, on: LocalMachine) -> tuple[float, float]:
 
 
 def _phase(work: Work, on: LocalMachine) -> Mapping[str, Any]:
-    phases: Mapping[str, Any] = on.constants.get("phases", {})
-    return phases.get(f"{on.format(work.dtype)} {work.phase}", {})
+    found: Mapping[str, Any] = on.constants.get("phases", {}).get(f"{on.format(work.dtype)} {work.phase}", {})
+    return found
 
 
 def parts_s(work: Work, on: LocalMachine) -> Parts:
     """The same as kernels alone would have it, without factors [s]."""
-    passes = work.passes
+    passes = np.asarray(work.passes, float)
     forward, backward = products_s(work, on)
     again = np.asarray(work.recompute, float)
     return {
@@ -168,11 +168,12 @@ def _gemm(dtype: str, on: LocalMachine, variant: str, m: Any, n: Any, k: Any) ->
 
 def _attention_s(work: Work, on: LocalMachine) -> Floats:
     arch, size = work.arch, BYTES[on.format(work.dtype)]
-    shape = (arch.heads, arch.kv_heads, transformer.q_width(arch) / arch.heads)
+    # Kernels on CPUs take as long for grouped queries as if each head had keys of its own.
+    shape = (arch.heads, arch.heads, transformer.q_width(arch) / arch.heads)
     window = np.inf if arch.sliding_window is None or arch.full_attention_layers else arch.sliding_window
     if work.phase == "decode":
         reached, half = on.decode_attention(work.dtype)
-        wide = (arch.heads, arch.kv_heads, shape[2] + half)
+        wide = (arch.heads, arch.heads, shape[2] + half)
         decoded = decode_attention_s(work.sequences, work.cached, *wide, reached, window=window, value_bytes=size)
         return arch.layers * decoded
     causal = arch.kind == "decoder"
@@ -224,7 +225,7 @@ def _curve(dtype: str, on: LocalMachine, name: str, elements: Any) -> Floats:
         return np.zeros(np.shape(elements))
     x, y = np.log(found["elements"]), np.log(found["seconds"])
     at = np.log(np.maximum(np.asarray(elements, float), 1.0))
-    return np.exp(np.interp(at, x, y) + np.maximum(at - x[-1], 0.0))
+    return np.asarray(np.exp(np.interp(at, x, y) + np.maximum(at - x[-1], 0.0)))
 
 
 def _calls_s(work: Work, on: LocalMachine) -> Floats:

@@ -9,7 +9,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import Any
 
@@ -25,6 +25,7 @@ from estimator.records import Accelerator, Architecture, Cluster
 NAIVE_SHARE = 0.4
 ROUNDS = 2
 LEAST_BUDGET_S = 10.0
+LEAST_TOKENS = 24  # of a job made smaller
 MOST_CALL_SHARE = 0.02  # of the budget, for one call of one piece of work
 
 Progress = Callable[[float, str, float], None]
@@ -39,7 +40,7 @@ class LocalCase:
     predicted: float
     low: float
     high: float
-    naive: float
+    naive: float | None
     rounds: tuple[float, ...]
 
     @property
@@ -53,9 +54,9 @@ class LocalCase:
         return math.log(self.predicted / self.measured)
 
     @property
-    def naive_error(self) -> float:
-        """ln(naive / measured)."""
-        return math.log(self.naive / self.measured)
+    def naive_error(self) -> float | None:
+        """ln(naive / measured); None where there is no naive answer."""
+        return math.log(self.naive / self.measured) if self.naive else None
 
     @property
     def difference(self) -> float | None:
@@ -112,8 +113,8 @@ class LocalReport:
 
     def _notes(self) -> list[str]:
         notes = [
-            "error = ln(predicted / measured); repeat = |ln| between two rounds of the same work; naive = 6 N D at 40 % "
-            f"of the highest measured rate. Drift while calibrating: {100 * self.drift:.0f} %."
+            "error = ln(predicted / measured); repeat = |ln| between two rounds of the same work; naive = 6 N D at "
+            f"40 % of the highest measured rate. Drift while calibrating: {100 * self.drift:.0f} %."
         ]
         return notes + ([f"Left out, too slow for the budget: {', '.join(self.left_out)}."] if self.left_out else [])
 
@@ -128,7 +129,7 @@ def _case_table(cases: Sequence[LocalCase], style: str) -> str:
             f"{100 * case.error:+.0f} %",
             "yes" if case.inside else "no",
             "-" if case.difference is None else f"{100 * case.difference:.0f} %",
-            f"{100 * case.naive_error:+.0f} %",
+            "-" if case.naive_error is None else f"{100 * case.naive_error:+.0f} %",
         ]
         for case in cases
     ]
@@ -151,6 +152,7 @@ def _percent(value: float | None) -> str:
 
 def _errors(family: str, cases: Sequence[LocalCase]) -> dict[str, Any]:
     sizes = sorted(abs(case.error) for case in cases)
+    naive = [abs(case.naive_error) for case in cases if case.naive_error is not None]
     differences = [case.difference for case in cases if case.difference is not None]
     return {
         "family": family,
@@ -159,7 +161,7 @@ def _errors(family: str, cases: Sequence[LocalCase]) -> dict[str, Any]:
         "p90_error": sizes[min(math.ceil(0.9 * len(sizes)), len(sizes)) - 1],
         "repeat_difference": median(differences) if differences else None,
         "coverage": sum(case.inside for case in cases) / len(cases),
-        "naive_median_error": median(abs(case.naive_error) for case in cases),
+        "naive_median_error": median(naive) if naive else None,
     }
 
 
@@ -278,9 +280,11 @@ def validate_local(
     device = "cuda" if accelerator.kind == "gpu" else "cpu"
     halves = [dtype for dtype in accelerator.peak_flop_per_s if dtype in ("bf16", "fp16")]
     asked = list(jobs) if jobs is not None else cuda_jobs() if device == "cuda" else cpu_jobs(halves[:1])
+    index = profile(name).get("index") if jobs is None else None
     with alone():
-        rounds, left_out = _rounds(asked, accelerator, device, budget_s, progress)
-    cases = [_case(job, accelerator, seconds) for job, seconds in rounds.items() if seconds]
+        rounds, left_out = _rounds(asked, accelerator, device, budget_s * (0.85 if index else 1.0), progress)
+        indexes = _index_cases(index, progress) if index else []
+    cases = [_case(job, accelerator, seconds) for job, seconds in rounds.items() if seconds] + indexes
     drift = float(profile(name)["drift"]["log"])
     return LocalReport(tuple(cases), tuple(job_name(job) for job in left_out), drift)
 
@@ -295,8 +299,9 @@ def _rounds(
 ) -> tuple[dict[Job, list[float]], list[Job]]:
     """Each job's time in each round [s], and jobs whose first call would take too long."""
     started = time.monotonic()
-    most_s = max(MOST_CALL_SHARE * budget_s, 0.5)
-    kept = [job for job in jobs if predicted_s(job, accelerator)[0] <= most_s]
+    most_s = MOST_CALL_SHARE * budget_s
+    smaller = [smaller_job(job, accelerator, most_s if job.dtype == "fp32" else most_s / 4) for job in jobs]
+    kept = list(dict.fromkeys(job for job in smaller if job))
     times: dict[Job, list[float]] = {job: [] for job in kept}
     visits = [job for _ in range(ROUNDS) for job in kept]
     for index, job in enumerate(visits):
@@ -306,7 +311,21 @@ def _rounds(
         if progress:
             progress(index / len(visits), job_name(job), left)
         times[job].append(_visit(job, device, left / (len(visits) - index)))
-    return times, [job for job in jobs if job not in times or not times[job]]
+    lost = [job for job, small in zip(jobs, smaller, strict=True) if small is None]
+    return times, [*lost, *(job for job in kept if not times[job])]
+
+
+def smaller_job(job: Job, accelerator: Accelerator, most_s: float) -> Job | None:
+    """The job with fewer tokens, then sequences, until one call fits; None when even a short one does not."""
+    while predicted_s(job, accelerator)[0] > most_s:
+        if job.phase == "decode" or (job.tokens < 2 * LEAST_TOKENS and job.batch == 1):
+            return None
+        job = (
+            replace(job, batch=job.batch // 2)
+            if job.tokens < 2 * LEAST_TOKENS
+            else replace(job, tokens=job.tokens // 2)
+        )
+    return job
 
 
 def _visit(job: Job, device: str, share_s: float) -> float:
@@ -321,3 +340,28 @@ def _visit(job: Job, device: str, share_s: float) -> float:
     while time.monotonic() + seconds[-1] < end and len(seconds) < 50:
         seconds.append(wall_seconds(step, device))
     return median(seconds)
+
+
+INDEX_SETUPS = ((15_000, 256, 12, 96), (25_000, 192, 16, 80))  # vectors, dimensions, M, efConstruction
+INDEX_SEARCHES = ((48, 10), (128, 10))  # ef, k
+
+
+def _index_cases(found: dict[str, Any], progress: Progress | None) -> list[LocalCase]:
+    """Vector indexes built and searched, against the rates of the profile; CPU time of one core."""
+    from estimator.formulas.retrieval import SearchRates
+    from estimator.measure import index
+
+    rates, width = SearchRates(**found["rates"]), 1.2816 * found["log_sd"]
+    cases = []
+    for setup in INDEX_SETUPS:
+        if progress:
+            progress(0.9, f"vector index of {setup[0]} x {setup[1]}", 0.0)
+        rounds = [index.measure("faiss", 0.0, [setup], seed=seed) for seed in range(1, ROUNDS + 1)]
+        for runs in zip(*rounds, strict=True):
+            run = runs[0]
+            if run.what == "build" or (run.what == "query" and (run.ef, run.k) in INDEX_SEARCHES):
+                value = float(index.graph_times([run]).predicted_s(rates)[0])
+                family, shape = f"index {run.what}", f"{run.vectors}x{run.dim} M {run.m} ef {run.ef}"
+                ends = value * math.exp(-width), value * math.exp(width)
+                cases.append(LocalCase(f"{family} {shape}", family, value, *ends, None, tuple(r.seconds for r in runs)))
+    return cases

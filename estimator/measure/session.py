@@ -1,0 +1,219 @@
+"""Timing the cases of a device within a budget, over and over; what an interrupted run had is kept."""
+
+import datetime
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import chain, cycle
+from statistics import median
+from typing import Any
+
+from estimator.errors import InvalidInput
+from estimator.measure.cases import Case, suite, work
+from estimator.measure.clock import probe, seconds_of, this_machine, torch_module
+from estimator.measure.kernels import task_of
+from estimator.measure.profile import load_partial, save_partial
+from estimator.measure.work import torch_dtype
+
+FIT_S, SAVE_EVERY_S, PROBE_EVERY_S = 4.0, 3.0, 4.0
+SAMPLES, SAMPLE_S, VISIT_S = 3, 0.002, 0.06  # per visit of a case: samples, least time of one, time for all
+MOST_SHARE = 0.02  # of the budget, for one call
+HALVES = ("bf16", "fp16")
+NEEDED = ("gemm", "attention", "dispatch")
+
+Progress = Callable[[float, str, float], None]  # share done, what is measured, seconds left
+Samples = dict[str, list[float]]
+
+
+@dataclass
+class Session:
+    """A run of measurements under way: what it has, and when it must end."""
+
+    device: str
+    budget_s: float
+    threads: int
+    rates: dict[str, float]
+    samples: Samples = field(default_factory=dict)
+    probes: list[float] = field(default_factory=list)
+    used_s: float = 0.0
+    fingerprint: str = ""
+    started: float = field(default_factory=time.monotonic)
+    speeds: dict[Any, list[tuple[float, float]]] = field(default_factory=dict)  # by group: (work, seconds)
+
+    @property
+    def passed_s(self) -> float:
+        """Time used, that of an interrupted run included [s]."""
+        return self.used_s + time.monotonic() - self.started
+
+    @property
+    def left_s(self) -> float:
+        """Time left for measuring [s]."""
+        return self.budget_s - FIT_S - self.passed_s
+
+    def state(self) -> dict[str, Any]:
+        """What to keep in case of an interruption."""
+        kept = {"samples": self.samples, "probes": self.probes, "rates": self.rates, "threads": self.threads}
+        return kept | {"used_s": self.passed_s, "fingerprint": self.fingerprint}
+
+
+def measured(
+    device: str, budget_s: float, progress: Progress | None = None, started: float | None = None
+) -> dict[str, Any]:
+    """Time a device's cases until the budget is used; the profile's measurements, without constants.
+
+    Continues an interrupted run of the same kind. Ctrl-C keeps what there is.
+    Raises InvalidInput for a device that is not there, MissingExtra without torch.
+    """
+    session = _session(device, budget_s, time.monotonic() if started is None else started)
+    torch = torch_module()
+    threads = torch.get_num_threads()
+    try:
+        session.probes.append(median(probe(device)))
+        _passes(session, suite(device, session.rates, session.threads), progress)
+        session.probes.append(median(probe(device)))
+    finally:
+        torch.set_num_threads(threads)
+        save_partial(session.state())
+    return _content(session)
+
+
+def _session(device: str, budget_s: float, started: float) -> Session:
+    torch = torch_module()
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InvalidInput("torch sees no CUDA device here. Use --device cpu, or install a torch built for this GPU.")
+    threads = torch.get_num_threads()
+    fingerprint = f"{this_machine(device)['title']} torch {torch.__version__} {threads} threads {device}"
+    found = load_partial(fingerprint)
+    if found is None:
+        return Session(device, budget_s, threads, _rates(torch, device), fingerprint=fingerprint, started=started)
+    used = min(found["used_s"], 0.9 * budget_s - FIT_S)
+    return Session(
+        device,
+        budget_s,
+        threads,
+        found["rates"],
+        found["samples"],
+        found["probes"],
+        max(used, 0.0),
+        fingerprint,
+        started,
+    )
+
+
+def _rates(torch: Any, device: str) -> dict[str, float]:
+    """Rough speed of products by format [FLOP/s]: fp32 and the faster 16-bit format; what else a GPU has."""
+    size = 4096 if device == "cuda" else 256
+    formats = ("fp32", *HALVES)
+    found = {dtype: _rate(torch, dtype, device, size) for dtype in formats}
+    if device == "cuda":
+        eight_bit = torch.cuda.get_device_capability() >= (8, 9) and hasattr(torch, "_scaled_mm")
+        ordered = {"bf16": found["bf16"], "fp16": found["fp16"], "fp32": found["fp32"]}
+        return ordered | ({"fp8": 1.5 * found["bf16"]} if eight_bit else {})
+    best = max(HALVES, key=lambda dtype: found[dtype])
+    return {"fp32": found["fp32"], best: found[best]}
+
+
+def _rate(torch: Any, dtype: str, device: str, size: int) -> float:
+    """Products of a linear layer forward and back, together [FLOP/s]."""
+    x, w, g = (torch.randn(size, size, device=device).to(torch_dtype(dtype)) for _ in range(3))
+
+    def products() -> None:
+        torch.nn.functional.linear(x, w)
+        g @ w
+        x.t() @ g
+
+    products()
+    rate = 6.0 * size**3 / min(seconds_of(products, device) for _ in range(3))
+    return float(2.0 ** math.floor(math.log2(rate)))  # coarse, so that the same machine gets the same cases
+
+
+def _passes(session: Session, cases: list[Case], progress: Progress | None) -> None:
+    """Visit all cases again and again until the time is up; the most needed ones even then."""
+    needed = _needed(cases, session.threads)
+    last_saved = last_probed = time.monotonic()
+    for index, case in enumerate(chain(needed, cycle(cases))):
+        if session.left_s <= 0 and (index >= len(needed) or str(case) in session.samples):
+            return
+        if progress:
+            progress(1 - max(session.left_s, 0) / session.budget_s, str(case), max(session.left_s + FIT_S, 0))
+        if _worth(session, case):
+            _record(session, case, _visit(case, session))
+        if time.monotonic() - last_probed > PROBE_EVERY_S:
+            session.probes.append(median(probe(session.device, 2)))
+            last_probed = time.monotonic()
+        if time.monotonic() - last_saved > SAVE_EVERY_S:
+            save_partial(session.state())
+            last_saved = time.monotonic()
+
+
+def _needed(cases: list[Case], threads: int) -> list[Case]:
+    """The first of each group without which there is no machine to speak of."""
+    first: dict[Any, Case] = {}
+    for case in cases:
+        if case.dtype == cases[0].dtype and case.threads == threads and case.kind in NEEDED:
+            first.setdefault(case.group, case)
+    return list(first.values())
+
+
+def _worth(session: Session, case: Case) -> bool:
+    """Whether one call of the case is affordable, judged by the slowest of the larger ones of its group so far."""
+    known = session.speeds.get(case.group)
+    if not known:
+        return True
+    large = 0.1 * max(done for done, _ in known)
+    rate = min(done / seconds for done, seconds in known if done >= large)
+    return 2 * work(case) / rate < min(2 * MOST_SHARE * session.budget_s, max(session.left_s, 0.0))
+
+
+def _record(session: Session, case: Case, seconds: list[float]) -> None:
+    session.samples.setdefault(str(case), []).extend(seconds)
+    session.speeds.setdefault(case.group, []).append((work(case), min(seconds)))
+
+
+def _visit(case: Case, session: Session) -> list[float]:
+    """A few samples of a case, warm."""
+    torch_module().set_num_threads(case.threads)
+    task = task_of(case, session.device)
+    first = seconds_of(task, session.device)
+    end = time.perf_counter() + VISIT_S
+    samples: list[float] = []
+    while not samples or (len(samples) < SAMPLES and time.perf_counter() + first < end):
+        samples.append(float(f"{seconds_of(task, session.device, SAMPLE_S):.4g}"))
+    return samples
+
+
+def _content(session: Session) -> dict[str, Any]:
+    now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return {
+        "date": now,
+        "machine": this_machine(session.device),
+        "threads": session.threads,
+        "budget_s": session.budget_s,
+        "used_s": round(session.passed_s, 1),
+        "drift": drift(session.probes),
+        "measurements": session.samples,
+    }
+
+
+def drift(probes: list[float]) -> dict[str, Any]:
+    """How unsteady the machine was: probe before and after, and the spread of log(time) of all probes [1].
+
+    >>> drift([1.0, 1.1, 1.0])["log"]
+    0.055
+    """
+    logs = [math.log(value) for value in probes]
+    middle = sum(logs) / len(logs)
+    deviation = math.sqrt(sum((value - middle) ** 2 for value in logs) / max(len(logs) - 1, 1))
+    log = max(abs(logs[-1] - logs[0]), deviation, 0.01)
+    return {
+        "log": round(log, 3),
+        "before_s": probes[0],
+        "after_s": probes[-1],
+        "probes_s": [round(p, 6) for p in probes],
+    }
+
+
+def medians(samples: Mapping[str, list[float]]) -> dict[Case, float]:
+    """The middle sample of each case [s]."""
+    return {Case.of(key): median(values) for key, values in samples.items() if values}
