@@ -10,6 +10,7 @@ from estimator.errors import InvalidInput, nearest
 STAGES = ("prompt", "rag", "finetune", "pretrain")
 TASKS = ("serve", "finetune", "pretrain")
 LARGEST = ("llm", "context", "batch", "users")
+PICTURES = ("spectrum", "volume", "money", "step", "pareto")
 FORMATS = ("table", "json", "csv", "markdown")
 
 
@@ -55,6 +56,7 @@ def parser() -> Parser:
     _layout(commands)
     _recommend(commands)
     _calibrate(commands)
+    _plot(commands)
     _validate(commands)
     _catalog(commands)
     _export(commands)
@@ -160,6 +162,15 @@ def _calibrate(commands: Any) -> None:
     sub.add_argument("--output", metavar="FILE", help="write the profile there too, to share it")
     suites = ("all", "kernels", "index", "collectives")
     sub.add_argument("--suite", choices=suites, default="all", help=", ".join(suites))
+
+
+def _plot(commands: Any) -> None:
+    example = "estimator plot volume --model 7b --gpu a100 --output volume.svg"
+    sub = _command(commands, "plot", "a picture, as SVG or PNG (extra `plot`)", _lazy("plot", "plot"), example)
+    sub.add_argument("picture", choices=PICTURES, metavar="PICTURE", help=", ".join(PICTURES))
+    _question(sub)
+    sub.add_argument("--stage", choices=STAGES, default="finetune", metavar="STAGE", help="for money, step and pareto")
+    sub.add_argument("--output", metavar="FILE", required=True, help="what to write: picture.svg or picture.png")
 
 
 def _validate(commands: Any) -> None:

@@ -1,0 +1,93 @@
+"""`estimator plot`: one picture into a file."""
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from estimator import api
+from estimator.catalog.accelerators import accelerator
+from estimator.cli.answers import asked
+from estimator.decide.inverse import accelerator_sets, held_by, training_plan
+from estimator.errors import EstimatorError, InvalidInput
+from estimator.export import pictures
+from estimator.quantities import ONE_AT_A_TIME
+from estimator.results import Estimate
+
+TIMES = (1, 2, 4, 8)  # of the smallest set, in the picture of time against money
+
+
+def plot(options: argparse.Namespace) -> None:
+    """Draw and write."""
+    pictures.save(DRAWN[options.picture](options, asked(options)), options.output)
+
+
+def _spectrum(_: argparse.Namespace, given: dict[str, Any]) -> Any:
+    return pictures.spectrum(pictures.estimates_of(api.compare(**given)))
+
+
+def _volume(_: argparse.Namespace, given: dict[str, Any]) -> Any:
+    """The approaches that are in question by volume, on own accelerators and behind the API where both are named."""
+    stages = ("prompt", "rag", "finetune")
+    answers = pictures.estimates_of(api.compare(**given, stages=stages))
+    if given["api"] and given["gpu"] and given["model"]:
+        answers.append(api.estimate("prompt", **{**given, "api": None}))
+    if not answers:
+        raise InvalidInput("no cost is known: give --price-per-hour")
+    return pictures.cost_over_volume(answers)
+
+
+def _money(options: argparse.Namespace, given: dict[str, Any]) -> Any:
+    answer = api.estimate(options.stage, **given)
+    if not answer.total_usd.known:
+        raise InvalidInput("the cost is unknown: give --price-per-hour")
+    return pictures.where_it_goes(answer)
+
+
+def _step(options: argparse.Namespace, given: dict[str, Any]) -> Any:
+    """The training step of fine-tuning or pre-training in its best layout."""
+    from estimator.predict.training import training_step
+
+    task = "pretrain" if options.stage == "pretrain" else "finetune"
+    inputs = {name: value for name, value in given.items() if name not in NAMES}
+    question = api.ask(**{name: given[name] for name in NAMES}, design=ONE_AT_A_TIME, inputs=inputs)
+    answer = api.estimate(task, **given)
+    cluster = question.cluster(int(answer.accelerators.value))
+    plan = held_by(question.own_llm(), cluster, training_plan(question, task))
+    if plan is None:
+        raise InvalidInput(f"{task} does not fit: name more accelerators")
+    step = training_step(question.own_llm(), cluster, plan)
+    title = f"{answer.title} of {answer.llm} on {cluster.count} x {cluster.accelerator.title}: {answer.layout}"
+    return pictures.time_and_memory(title, step, cluster.accelerator.memory_bytes)
+
+
+def _pareto(options: argparse.Namespace, given: dict[str, Any]) -> Any:
+    """The smallest set of each accelerator, and 2, 4 and 8 times it."""
+    task = "pretrain" if options.stage == "pretrain" else "finetune"
+    names = tuple(given["gpu"].split(",")) if given["gpu"] else ()
+    rest = {name: value for name, value in given.items() if name not in ("gpu", "gpus", "api", "scenario_file")}
+    found = []
+    for held in accelerator_sets(task, gpus=names, **rest)[:MOST_SETS]:
+        for times in TIMES:
+            count = held.count * times
+            answer = _tried(task, gpu=f"{count}x{held.accelerator}", **rest)
+            if answer is not None:
+                found.append((f"{count} x {accelerator(held.accelerator).name}", answer))
+    return pictures.pareto(found, f"{task} of {given['model']}")
+
+
+def _tried(task: str, **given: Any) -> Estimate | None:
+    try:
+        return api.estimate(task, **given)
+    except EstimatorError:
+        return None
+
+
+NAMES = ("model", "gpu", "api", "gpus", "price", "scenario_file")
+MOST_SETS = 6  # accelerators in one picture, the cheapest by the hour
+DRAWN: dict[str, Callable[[argparse.Namespace, dict[str, Any]], Any]] = {
+    "spectrum": _spectrum,
+    "volume": _volume,
+    "money": _money,
+    "step": _step,
+    "pareto": _pareto,
+}

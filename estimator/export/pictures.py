@@ -1,0 +1,268 @@
+"""Pictures of a decision (extra `plot`): the spectrum, cost over volume, where time and memory go, time against money.
+
+Colours are those of Okabe and Ito, told apart by colour-blind readers too; shape and label say the same as colour.
+Each function returns a matplotlib Figure; `save` writes SVG or PNG by the file's name.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from estimator.decide.break_even import Curve, break_even, curve
+from estimator.errors import InvalidInput, MissingExtra
+from estimator.export.text import digits, human
+from estimator.quantities import Quantity
+from estimator.results import Comparison, Estimate
+
+# M. Okabe, K. Ito, "Color Universal Design", 2008.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+MARKERS = ("o", "s", "D", "^", "v", "P", "X", "h")
+DAY, WEEK = 86_400.0, 7 * 86_400.0
+# Tick marks of a calendar axis [s].
+CALENDAR = {DAY: "1 day", WEEK: "1 week", 4 * WEEK: "4 weeks", 13 * WEEK: "a quarter", 52 * WEEK: "1 year"}
+DEMANDS = ("low", "medium", "medium to high", "high", "very high")  # as the published comparison orders them
+SMALL = 0.005  # of the total: lines below that are drawn as one
+
+
+def _figure(width: float = 9.0, height: float = 5.2) -> tuple[Any, Any]:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingExtra("matplotlib", "plot") from None
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25)
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+def save(figure: Any, path: str) -> None:
+    """Write a picture; the file's name ends in .svg or .png."""
+    style = Path(path).suffix.lower().lstrip(".")
+    if style not in ("svg", "png"):
+        raise InvalidInput(f"cannot draw {path!r}: name a file that ends in .svg or .png")
+    try:
+        figure.savefig(path, format=style, dpi=150)
+    except OSError as error:
+        raise InvalidInput(f"cannot write {path!r}: {error.strerror}") from None
+
+
+def svg(figure: Any) -> str:
+    """A picture as SVG text, for HTML."""
+    import io
+
+    out = io.StringIO()
+    figure.savefig(out, format="svg")
+    return out.getvalue()
+
+
+def spectrum(answers: Sequence[Estimate]) -> Any:
+    """Time to the first result against how demanding each approach is, with what it costs and what was measured.
+
+    The upward axis is organisational maturity as the published comparison orders it; response quality is not scored:
+    what was measured elsewhere stands beside each approach.
+    """
+    figure, axes = _figure(11.0, 1.6 + 1.15 * len(answers))
+    ordered = sorted(answers, key=lambda answer: DEMANDS.index(answer.complexity))
+    for height, answer in enumerate(ordered):
+        low, high = answer.calendar_s.interval()
+        colour = COLOURS[height % len(COLOURS)]
+        axes.plot([low, high], [height, height], color=colour, linewidth=7, alpha=0.35, solid_capstyle="round")
+        axes.plot(answer.calendar_s.value, height, MARKERS[height % len(MARKERS)], color=colour, markersize=12)
+        beside = {"xy": (low, height), "textcoords": "offset points", "in_layout": False}
+        text = f"{answer.title}: {human(answer.one_off_usd)} once, {human(answer.monthly_usd, spread=False)} a month"
+        axes.annotate(_plain(text), xytext=(-4, 12), fontsize=10, weight="bold", color=colour, **beside)
+        axes.annotate(_plain(_measured(answer)), xytext=(-4, -12), fontsize=8.5, va="top", color="#333333", **beside)
+    axes.set_xscale("log")
+    axes.set_xticks(list(CALENDAR), list(CALENDAR.values()))
+    axes.minorticks_off()
+    ends = [end for answer in answers for end in answer.calendar_s.interval()]
+    axes.set_xlim(min(*ends, DAY) * 0.8, max(ends) * 60)
+    axes.set_ylim(-0.75, len(ordered) - 0.35)
+    axes.set_yticks(range(len(ordered)), [answer.complexity.replace(" to ", "\nto ") for answer in ordered])
+    axes.set_xlabel("Time to the first result (bar: 80 % range)", loc="left")
+    axes.set_ylabel("Complexity and organisational\nmaturity it asks for")
+    axes.set_title(f"Ways to customise {answers[0].llm}: time, money and what was measured elsewhere", loc="left")
+    return figure
+
+
+def _plain(text: str) -> str:
+    """Text in which a dollar is a dollar, not the start of a formula."""
+    return text.replace("$", r"\$")
+
+
+def _measured(answer: Estimate) -> str:
+    """Up to two published effects on quality, short: where, how much, under what conditions."""
+    if not answer.evidence:
+        return "Quality: no published effect on file"
+    return "\n".join(_effect(text) for text in answer.evidence[:2])
+
+
+def _effect(text: str) -> str:
+    key, _, rest = text.split(" [")[0].partition(": ")
+    where = ", ".join(part.replace("_", " ") for part in key.split("/")[1:])
+    said = f"Quality measured elsewhere ({where}): {rest}"
+    return said if len(said) <= 100 else said[:97] + "..."
+
+
+def cost_over_volume(answers: Sequence[Estimate], most: float | None = None) -> Any:
+    """Total over the horizon against requests a month, with ranges and the volumes at which the order changes."""
+    curves = [curve(answer) for answer in answers]
+    centre = curves[0].requests.value
+    volumes = np.geomspace(centre / 100, most or centre * 1000, 400)
+    figure, axes = _figure()
+    titles = [one.title for one in curves]
+    for index, one in enumerate(curves):
+        low, high = _band(one, volumes)
+        label = one.title if titles.count(one.title) == 1 else f"{one.title}, {answers[index].hardware}"
+        colour = COLOURS[index % len(COLOURS)]
+        axes.fill_between(volumes, low, high, color=colour, alpha=0.12, linewidth=0)
+        axes.plot(volumes, one.at(volumes), color=colour, linestyle=DASHES[index % len(DASHES)], label=label)
+    _mark_crossings(axes, answers, volumes)
+    axes.axvline(centre, color="grey", linewidth=1, linestyle=":")
+    axes.annotate(" asked", (centre, 0.02), xycoords=("data", "axes fraction"), color="grey", fontsize=9)
+    axes.set(xscale="log", yscale="log", xlabel="Requests in the first month", ylabel="Total over the horizon [USD]")
+    axes.set_title("Cost over volume (band: 80 % range; ringed: the cheaper one changes)", loc="left")
+    axes.xaxis.set_major_formatter(_short)
+    axes.yaxis.set_major_formatter(lambda value, place: f"${_short(value, place)}")
+    axes.legend(frameon=False)
+    return figure
+
+
+DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), "-")
+
+
+def _short(value: float, _place: Any = None) -> str:
+    for size, suffix in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:.3g}{suffix}"
+    return f"{value:.3g}"
+
+
+def _band(one: Curve, volumes: Any) -> tuple[Any, Any]:
+    """80 % ends at every volume: the moves of all scenarios in log space, as a quantity combines them."""
+    from dataclasses import replace
+
+    totals = np.stack([cost.at(volumes) for cost in one.costs])
+    ends = [replace(one.total, column=column).interval() for column in totals.T]
+    return np.array([low for low, _ in ends]), np.array([high for _, high in ends])
+
+
+def _mark_crossings(axes: Any, answers: Sequence[Estimate], volumes: Any) -> None:
+    """A ring where the cheaper of two changes for good, a bar for its 80 % range, and both as numbers."""
+    for i, a in enumerate(answers):
+        for b in answers[i + 1 :]:
+            for one, other in ((a, b), (b, a)):
+                found = break_even(one, other)
+                if found.exists and volumes[0] < found.cheaper_from.value < volumes[-1]:
+                    _mark(axes, found.cheaper_from, float(curve(other).at(found.cheaper_from.value)), volumes[-1])
+
+
+def _mark(axes: Any, volume: Quantity, height: float, last: float) -> None:
+    low, high = volume.interval()
+    axes.plot(volume.value, height, "o", mfc="none", mec="black", markersize=11)
+    axes.plot([low, min(high, last)], [height, height], color="black", linewidth=1, marker="|")
+    text = f"{_short(volume.value)} ({_short(low)}-{_short(high) if np.isfinite(high) else 'never'})"
+    axes.annotate(text, (volume.value, height), (8, -16), textcoords="offset points", fontsize=9)
+
+
+def where_it_goes(answer: Estimate) -> Any:
+    """What the total is made of, line by line, largest first; one-off and monthly told apart."""
+    total = answer.total_usd.value
+    lines = sorted((line for line in answer.lines), key=lambda line: line.horizon_usd.value)
+    shown = [line for line in lines if line.horizon_usd.value > SMALL * total]
+    small = sum(line.horizon_usd.value for line in lines) - sum(line.horizon_usd.value for line in shown)
+    figure, axes = _figure(9.0, 1.6 + 0.45 * len(shown))
+    phases = {"one-off": COLOURS[0], "monthly": COLOURS[1]}
+    for place, line in enumerate(shown):
+        value, (low, high) = line.horizon_usd.value, line.horizon_usd.interval()
+        hatch = "//" if line.phase == "monthly" else ""
+        axes.barh(place, value, color=phases[line.phase], hatch=hatch, edgecolor="white")
+        axes.plot([low, high], [place, place], color="black", linewidth=1.2)
+        axes.annotate(_plain(f"  {human(line.horizon_usd, spread=False)}"), (high, place), va="center", fontsize=9)
+    axes.set_yticks(range(len(shown)), [line.item for line in shown])
+    axes.set_xlim(0, max(line.horizon_usd.high for line in shown) * 1.15)
+    axes.xaxis.set_major_formatter(lambda value, place: f"${_short(value, place)}")
+    axes.set_xlabel(f"Over the horizon [USD] (line: 80 % range; smaller lines together: {digits(small)})")
+    axes.set_title(_plain(f"Where the money goes: {answer.title}, {human(answer.total_usd)}"), loc="left")
+    handles = [_patch(colour, "//" if phase == "monthly" else "", phase) for phase, colour in phases.items()]
+    axes.legend(handles=handles, frameon=False, loc="lower right")
+    return figure
+
+
+def _patch(colour: str, hatch: str, label: str) -> Any:
+    from matplotlib.patches import Patch
+
+    return Patch(facecolor=colour, hatch=hatch, edgecolor="white", label=label)
+
+
+def time_and_memory(title: str, step: Any, capacity_bytes: float) -> Any:
+    """Where the seconds of a step and the bytes of an accelerator go. step: a TrainingStep of single numbers."""
+    figure, _ = _figure(9.5, 4.0)
+    figure.clear()
+    left, right = figure.subplots(1, 2)
+    times = {
+        "compute": step.compute_s,
+        "communication": step.exposed_communication_s,
+        "pipeline bubble": step.bubble_s,
+        "optimizer": step.optimizer_s,
+        "host": step.host_s,
+    }
+    _stack(left, {name: float(value) for name, value in times.items()}, "s", "Time of a step")
+    parts = {name: float(getattr(step.memory, name)) / 1e9 for name in step.memory.__dataclass_fields__}
+    _stack(right, parts, "GB", "Peak memory of one accelerator", capacity_bytes / 1e9)
+    figure.suptitle(title, x=0.01, ha="left")
+    return figure
+
+
+def _stack(axes: Any, parts: Mapping[str, float], unit: str, title: str, limit: float | None = None) -> None:
+    shown = {name: value for name, value in parts.items() if value > 0}
+    for place, value in enumerate(reversed(shown.values())):
+        axes.barh(place, value, color=COLOURS[0], edgecolor="white")
+        axes.annotate(f" {digits(value)} {unit}", (value, place), va="center", fontsize=9)
+    axes.set_yticks(range(len(shown)), [name.replace("_", " ") for name in reversed(shown)])
+    axes.set_xlim(0, max(shown.values()) * 1.3)
+    total = sum(shown.values())
+    beside = f" of {digits(limit)}" if limit else ""
+    axes.set_title(f"{title}: {digits(total)}{beside} {unit}", loc="left", fontsize=10)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_xlabel(unit)
+
+
+def pareto(found: Sequence[tuple[str, Estimate]], what: str) -> Any:
+    """Time against money of the same work on named accelerators; the line joins those nothing beats in both."""
+    points = sorted((answer.training_s.value / 3600, _training_usd(answer), name) for name, answer in found)
+    points = [point for point in points if np.isfinite(point[1])]
+    if not points:
+        raise InvalidInput("no accelerator has a known price: give --price-per-hour")
+    best = [one for one in points if not any(o[0] <= one[0] and o[1] <= one[1] and o != one for o in points)]
+    figure, axes = _figure(9.5, 5.8)
+    label = "nothing is both faster and cheaper"
+    axes.plot([x for x, _, _ in best], [y for _, y, _ in best], "o-", color=COLOURS[1], markersize=8, label=label)
+    rest = [point for point in points if point not in best]
+    axes.plot([x for x, _, _ in rest], [y for _, y, _ in rest], "x", color="grey", markersize=7, label="others")
+    for place, (hours, usd, name) in enumerate(points):
+        weight, shift = ("bold", 6) if (hours, usd, name) in best else ("normal", 5 - 15 * (place % 2))
+        axes.annotate(name, (hours, usd), (7, shift), textcoords="offset points", fontsize=8.5, weight=weight)
+    axes.set(xscale="log", yscale="log", xlabel="Time of one run [h]", ylabel="Accelerators for all attempts [USD]")
+    axes.margins(x=0.15, y=0.12)
+    for axis, sign in ((axes.xaxis, ""), (axes.yaxis, "$")):
+        axis.set_major_formatter(lambda value, _, sign=sign: f"{sign}{_short(value)}")
+        axis.set_minor_formatter(
+            lambda value, _, sign=sign: f"{sign}{_short(value)}" if f"{value:.0e}"[0] in "25" else ""
+        )
+    axes.set_title(f"Time against money: {what}", loc="left")
+    axes.legend(frameon=False)
+    return figure
+
+
+def _training_usd(answer: Estimate) -> float:
+    return next(line.usd.value for line in answer.lines if line.item == "training accelerators")
+
+
+def estimates_of(comparison: Comparison) -> list[Estimate]:
+    """The approaches of a comparison that can be done and whose cost is known."""
+    return [one for one in comparison.estimates if isinstance(one, Estimate) and one.total_usd.known]
