@@ -91,9 +91,9 @@ def stacked(machines: list[Machine]) -> Machine:
 
 
 def pass_s(work: Pass, on: Machine, constants: Constants) -> Floats:
-    """Time of a forward pass, everything included [s]; encoders have no sampling and no scheduler."""
+    """Time of a forward pass, everything included [s]; encoders and bare C++ loops have no scheduler."""
     whole = launched_s(device_s(work, on, constants), work, on, constants) * pipelined(work, on, constants)
-    host = constants["step"] + constants["sequence"] * work.sequences
+    host = constants["step"] * (1.0 - on.native) + constants["sequence"] * work.sequences
     return whole + host * aged(on, constants) * (work.head_weights > 0)
 
 
@@ -148,9 +148,9 @@ def padding(rows: Floats, on: Machine) -> Floats:
 
 
 def byte_s(on: Machine, constants: Constants) -> Floats:
-    """Time to stream one byte of weights [s/B]: memory bandwidth, or the loads that simple kernels keep in flight."""
-    core = on.simple / (constants["simple_stream"] * on.core_cycles_per_s)
-    return soft_max(1.0 / (constants["stream"] * on.bytes_per_s), core, SHARPNESS)
+    """Time to stream one byte of weights [s/B]: memory bandwidth, or the loads that cores keep in flight."""
+    core = np.where(on.simple > 0, constants["simple_stream"], constants["core_stream"])
+    return soft_max(1.0 / (constants["stream"] * on.bytes_per_s), 1.0 / (core * on.core_cycles_per_s), SHARPNESS)
 
 
 def unpack_s(work: Pass, on: Machine) -> Floats:
