@@ -142,9 +142,10 @@ def replica_months(
     6.0
     """
     total: Real = 0.0
+    peak = peak_requests_per_s
     for month in range(int(np.max(months))):
-        peak = peak_requests_per_s * (1 + growth_per_month) ** month
         total = total + replicas(peak, capacity_requests_per_s, target_utilisation) * (month < months)
+        peak = peak * (1 + growth_per_month)
     return total
 
 

@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -29,11 +30,13 @@ def recalculated(files, folder):
 
 def values(path):
     """The stored values of a workbook: sheet name -> rows."""
-    workbook = openpyxl.load_workbook(path, data_only=True, read_only=True)
-    try:
-        return {sheet.title: list(sheet.iter_rows(values_only=True)) for sheet in workbook}
-    finally:
-        workbook.close()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # parts openpyxl does not read
+        workbook = openpyxl.load_workbook(path, data_only=True, read_only=True)
+        try:
+            return {sheet.title: list(sheet.iter_rows(values_only=True)) for sheet in workbook}
+        finally:
+            workbook.close()
 
 
 def patched(source, target, sheet, cells):

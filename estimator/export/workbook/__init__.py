@@ -4,7 +4,8 @@ import tempfile
 from pathlib import Path
 
 from estimator.errors import InvalidInput
-from estimator.export.workbook.book import Book
+from estimator.export.workbook.book import SHEETS, Book
+from estimator.export.workbook.formula_text import Expr
 from estimator.export.workbook.model import Calculation, Inputs, Monthly, Ranges
 from estimator.export.workbook.report import break_even, budget_lines, notes, sources, summary
 from estimator.results import Comparison
@@ -25,6 +26,8 @@ def build(comparison: Comparison, target: str, label: str = "", command: str = "
     sources(book)
     notes(book)
     inputs.constants()
+    for sheet in SHEETS:  # says which sheets are ours, should they be refreshed one day
+        book.define(f"sheet_{sheet}", Expr(book.at(sheet, 0, 0), 0.0))
     book.file.close()
     return book
 

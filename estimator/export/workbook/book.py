@@ -162,6 +162,7 @@ class Book:
     def name_text(self, name: str) -> str:
         """A name as it stands in the workbook: small letters, digits, underscores, a start nobody else uses."""
         start = re.sub(r"\W+", "_", self.label.lower()) or "est"
+        start = start if start[0].isalpha() else f"est_{start}"
         return f"{start}_{re.sub(r'[^a-z0-9_]+', '_', name.lower())}"
 
     def define(self, name: str, cell: Expr) -> None:

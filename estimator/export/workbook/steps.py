@@ -15,27 +15,12 @@ import numpy as np
 
 from estimator.errors import InvalidInput
 from estimator.export.workbook.formula_text import Expr, with_constants, written
-from estimator.plans import Amount, default_scenario
-from estimator.pricing import USER_SOURCE
-from estimator.quantities import FACTORS, Floats, Quantity
+from estimator.plans import Amount
+from estimator.quantities import FACTORS, Quantity
 from estimator.results import Comparison, Estimate
-from estimator.stages.question import SCENARIO_SOURCE
+from estimator.stages.live import CHOOSING, described, is_input, is_predicted, model_error
 
 Kind = Literal["input", "fact", "physical", "formula"]
-HIGHEST_PRICE = 1e8
-LIVE_UNITS = ("USD",)  # prices, in whatever unit they are asked
-# Inputs by whose value a cluster, a layout or another way of working is chosen, before any formula of the tree.
-CHOOSING = (
-    "training_tokens",
-    "unique_tokens",
-    "continued_tokens",
-    "deadline_days",
-    "failures_per_1000_node_days",
-    "restart_minutes",
-    "checkpoint_write_s",
-    "pretrain_seq_len",
-    "batch_tokens",
-)
 
 
 @dataclass(slots=True, eq=False)
@@ -129,21 +114,17 @@ class Steps:
         number = len(self.steps)
         step = Step(figure, kind, Expr(f"«{number}»", figure.column), formula)
         if kind == "input":
-            step.key, step.bounds = _described(figure)
+            step.key, step.bounds = described(figure)
         self.steps.append(step)
         return number
 
     def _corrected(self, figure: Quantity, formula: Expr) -> Expr | None:
         """The formula, times the error of a model where the figure has one; None when it is not how the value came."""
-        with np.errstate(all="ignore"):
-            ratio = figure.column / formula.value
-        ratio = np.where(np.isfinite(ratio), ratio, 1.0)
-        if np.allclose(ratio, 1.0, rtol=1e-12, atol=0):
-            return formula
-        if not np.isclose(ratio[0], 1.0, rtol=1e-12, atol=0):
-            return None
-        error = Quantity(f"error of the model: {figure.name}", "1", ratio, figure.design, "published")
-        return formula * self.steps[self.number(error)].cell
+        error = model_error(figure, formula.value)
+        if error is None or (error == 1).all():
+            return None if error is None else formula
+        ratio = Quantity(f"error of the model: {figure.name}", "1", error, figure.design, "published")
+        return formula * self.steps[self.number(ratio)].cell
 
     def _name_constants(self, text: str, formula: Callable[..., Any]) -> None:
         known = {
@@ -180,37 +161,14 @@ def figures(answer: Estimate) -> Iterator[Quantity]:
 
 
 def _kind(figure: Quantity) -> Kind:
+    if is_predicted(figure):
+        return "physical"
     if figure.formula is not None and figure.inputs:
-        return "physical" if figure.formula.__module__.startswith("estimator.predict") else "formula"
-    scenario = figure.name.replace(" ", "_") in default_scenario().amounts and figure.sources[:1] in (
-        (SCENARIO_SOURCE,),
-        (USER_SOURCE,),
-    )
-    return "input" if scenario or _is_price(figure) else "fact"
-
-
-def _is_price(figure: Quantity) -> bool:
-    return figure.unit.startswith(LIVE_UNITS) and (figure.value != 0 or not figure.known)
+        return "formula"
+    return "input" if is_input(figure) else "fact"
 
 
 def _identity(figure: Quantity, kind: Kind, parts: dict[str, int]) -> Any:
     if kind == "formula":
         return figure.formula, tuple(parts.items()), figure.column.tobytes()
     return kind, figure.name, figure.unit, figure.column.tobytes()
-
-
-def _described(figure: Quantity) -> tuple[str, Amount]:
-    """Key of an input, and its bounds and factor."""
-    name = figure.name.replace(" ", "_")
-    known = default_scenario().amounts.get(name)
-    if known is not None:
-        return name, known
-    usual = "accelerator price" if figure.unit == "USD/h" else "service price"
-    factor = moved_by(figure.column) or usual
-    return "price_" + name, Amount(figure.value, figure.unit, 0.0, HIGHEST_PRICE, figure.note, factor=factor)
-
-
-def moved_by(column: Floats) -> str:
-    """The one factor that moves a column; empty when none does."""
-    ends = np.abs(column[1:] - column[0]).reshape(2, len(FACTORS)).max(axis=0)
-    return FACTORS[int(ends.argmax())] if ends.max() > 0 else ""

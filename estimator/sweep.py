@@ -1,0 +1,354 @@
+"""Scenarios as rows: each row's columns are inputs, and the answers come back as further columns.
+
+Rows that share everything predictions rest on (LLM, hardware, lengths, precision, ...) share one estimate, whose
+formulas are then computed for all of them at once; so a million rows of prices, traffic and effort are one call.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from estimator.api import compare
+from estimator.errors import EstimatorError, InvalidInput, UnknownName, clipped
+from estimator.plans import default_scenario
+from estimator.quantities import FACTORS, Floats, Quantity
+from estimator.results import Blocked, Estimate
+from estimator.stages import STAGES
+from estimator.stages.live import Node, Tree
+
+FIGURES = ("one_off_usd", "monthly_usd", "total_usd", "added_usd_per_1000_requests")
+QUESTION = ("model", "gpu", "api", "gpus")
+PRICE = "price_per_hour"
+LIMITS = {PRICE: (0.0, 1e6), "gpus": (1.0, 1e7)}
+PASSED_ON = ("id", "name", "note", "label", "scenario", "error")
+BLOCK = 2048  # rows computed at once: a few arrays of scenarios x rows stay in the processor's cache
+MOST_GROUPS = 64  # estimates kept for rows to come
+
+Column = NDArray[Any]
+Columns = Mapping[str, Column]
+Rows = NDArray[np.intp]
+
+
+def sweep(table: Any, *, stages: tuple[str, ...] = STAGES, figures: tuple[str, ...] = FIGURES, **inputs: Any) -> Any:
+    """Answers for every row of a table: a list of dicts, or a pandas, polars or Arrow table; the same kind comes back.
+
+    Columns are arguments of `compare`: model, gpu, api, gpus, price_per_hour and any input by name; NAME_low and
+    NAME_high give the ends of its 80 % range. Columns that begin with x_, and id, name, note, label and scenario, pass.
+    stages, figures: which answers are appended, as STAGE_FIGURE with STAGE_FIGURE_low and STAGE_FIGURE_high
+    inputs: the same for all rows
+    A row that cannot be answered has its reason in the column `error` and no numbers. UnknownName for a wrong column.
+
+    >>> rows = sweep([{"gpu": "a100", "samples": 1000}, {"gpu": "h1000"}], stages=("finetune",), model="7b")
+    >>> rows[0]["finetune_total_usd"] > 10_000, rows[1]["error"][:27]
+    (True, "unknown accelerator 'h1000'")
+    """
+    columns, count = _columns(table)
+    found = Sweep(stages, figures, inputs).answers(columns, count)
+    return _attached(table, found)
+
+
+@dataclass(slots=True, eq=False)
+class _Group:
+    """One estimate: its tree, what is in it, and what is in the way."""
+
+    tree: Tree | None = None
+    answered: tuple[int, ...] = ()  # columns of the answers, one per root of the tree
+    problem: str = ""
+    blocked: str = ""
+
+
+@dataclass(slots=True, eq=False)
+class Sweep:
+    """A sweep in progress: tables may come in pieces. stages, figures, inputs: as for `sweep`."""
+
+    stages: tuple[str, ...] = STAGES
+    figures: tuple[str, ...] = FIGURES
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    _groups: dict[Any, _Group] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse stages and figures that do not exist."""
+        known = [name for name, kind in Estimate.__annotations__.items() if kind in (Quantity, "Quantity")]
+        for what, names, choices in (("stage", self.stages, STAGES), ("figure", self.figures, known)):
+            for name in names:
+                if name not in choices:
+                    raise UnknownName(what, name, choices, f"Choices are {', '.join(choices)}.")
+
+    def names(self) -> list[str]:
+        """The columns that are appended, the error last."""
+        ends = ("", "_low", "_high")
+        return [f"{stage}_{name}{end}" for stage in self.stages for name in self.figures for end in ends] + ["error"]
+
+    def answers(self, columns: Columns, count: int) -> dict[str, Column]:
+        """The answers' columns for some rows."""
+        _check_names(columns)
+        texts = {name: _texts(column) for name, column in columns.items() if _kind(name) == "choice"}
+        numbers, errors = _numbers(columns, count)
+        results = np.full((len(self.names()) - 1, count), np.nan)
+        good = np.array([not error for error in errors], bool)
+        for rows in _alike(texts, np.flatnonzero(good)):
+            self._choice(texts, numbers, rows, results, errors)
+        found: dict[str, Column] = dict(zip(self.names(), results, strict=False))
+        return found | {"error": np.array([error or None for error in errors], dtype=object)}
+
+    def _choice(
+        self, texts: Columns, numbers: Mapping[str, Floats], rows: Rows, results: Floats, errors: list[str]
+    ) -> None:
+        """Rows with the same words: those with the same predictions under them share an estimate."""
+        first = self._group(texts, numbers, rows[0], ())
+        live = first.tree.live if first.tree else {}
+        fixed = {name: column for name, column in numbers.items() if not _is_live(_base(name), live)}
+        for alike in _alike(fixed, rows):
+            group = self._group(texts, numbers, alike[0], tuple(fixed))
+            for row in alike if group.problem or group.blocked else ():
+                errors[row] = group.problem or group.blocked
+            if group.tree:
+                varied = {name: column for name, column in numbers.items() if name not in fixed}
+                for start in range(0, len(alike), BLOCK):
+                    _fill(group, group.tree, varied, alike[start : start + BLOCK], results)
+
+    def _group(self, texts: Columns, numbers: Mapping[str, Floats], row: int, fixed: tuple[str, ...]) -> _Group:
+        """The estimate for a row's words and those of its numbers that predictions rest on."""
+        asked = {name: column[row] for name, column in texts.items() if column[row] is not None}
+        asked |= {name: (numbers[name][row]) for name in fixed if not np.isnan(numbers[name][row])}
+        key = tuple(sorted(asked.items()))
+        if key not in self._groups:
+            while len(self._groups) >= MOST_GROUPS:
+                del self._groups[next(iter(self._groups))]
+            self._groups[key] = self._estimated(asked)
+        return self._groups[key]
+
+    def _estimated(self, asked: Mapping[str, Any]) -> _Group:
+        try:
+            comparison = compare(**self._arguments(asked), stages=self.stages)
+        except EstimatorError as error:
+            return _Group(problem=str(error))
+        figures, places, blocked = [], [], []
+        for index, answer in enumerate(comparison.estimates):
+            if isinstance(answer, Blocked):
+                blocked.append(f"{answer.stage}: {answer.reason}")
+                continue
+            for offset, name in enumerate(self.figures):
+                figures.append(getattr(answer, name))
+                places.append(3 * (index * len(self.figures) + offset))
+        return _Group(Tree(figures), tuple(places), blocked="; ".join(blocked))
+
+    def _arguments(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Arguments of `compare` for a row: ranges put together, counts whole."""
+        found: dict[str, Any] = dict(self.inputs)
+        for name, value in asked.items():
+            base = _base(name)
+            if base != name:
+                continue
+            ends = asked.get(f"{name}_low"), asked.get(f"{name}_high")
+            found[name] = value if None in ends else (ends[0], value, ends[1])
+        if "gpus" in found:
+            found["gpus"] = int(found["gpus"])
+        if PRICE in found:
+            found["price"] = found.pop(PRICE)
+        return found
+
+
+def _fill(group: _Group, tree: Tree, varied: Mapping[str, Floats], rows: Rows, results: Floats) -> None:
+    """Compute the formulas of an estimate for some rows, and their ranges."""
+    values = {}
+    for name, column in varied.items():
+        if _base(name) == name and not np.isnan(column[rows]).all():
+            node = _node(tree, name)
+            if node is not None:
+                ends = [varied[end][rows] if (end := f"{name}{side}") in varied else None for side in ("_low", "_high")]
+                values[tree.nodes[node].name] = _column(tree.nodes[node], column[rows], *ends)
+    for place, column in zip(group.answered, tree.recomputed(values), strict=True):
+        low, high = _interval(column)
+        results[place, rows], results[place + 1, rows], results[place + 2, rows] = column[0], low, high
+
+
+def _column(node: Node, value: Floats, low: Floats | None, high: Floats | None) -> Floats:
+    """An input in every scenario [scenarios, rows]: as the row gives it; where it does not, as it was."""
+    column = np.broadcast_to(value, (len(node.figure.column), len(value))).copy()
+    factor = node.bounds.factor if node.bounds else ""
+    if factor and low is not None and high is not None:
+        place = 1 + FACTORS.index(factor)
+        ranged = ~np.isnan(low) & ~np.isnan(high) & (value > 0)
+        column[place] = np.where(ranged & (low > 0), low, value)
+        column[place + len(FACTORS)] = np.where(ranged, high, value)
+    return np.where(np.isnan(value), node.figure.column[:, None], column)
+
+
+def _interval(column: Floats) -> tuple[Floats, Floats]:
+    """Ends of the 80 % interval of every row, as Quantity.interval has them."""
+    expected = column[0]
+    with np.errstate(all="ignore"):
+        in_log = column.min(axis=0) > 0
+        moves = (
+            np.log(column[1:] / expected)
+            if in_log.all()
+            else np.where(in_log, np.log(column[1:] / expected), column[1:] - expected)
+        )
+        pairs = moves.reshape(2, len(FACTORS), -1)
+        down = np.sqrt((np.minimum(pairs, 0).min(axis=0) ** 2).sum(axis=0))
+        up = np.sqrt((np.maximum(pairs, 0).max(axis=0) ** 2).sum(axis=0))
+        low = np.where(in_log, expected * np.exp(-down), expected - down)
+        high = np.where(in_log, expected * np.exp(up), expected + up)
+    return low, high
+
+
+def _is_live(name: str, live: Mapping[str, int]) -> bool:
+    return name == PRICE or name in live
+
+
+def _node(tree: Tree, name: str) -> int | None:
+    """Place of an input in a tree; the price of an accelerator-hour under the name it has there."""
+    if name != PRICE:
+        return tree.live.get(name)
+    return next((place for there, place in tree.live.items() if re.fullmatch(r"price_.*_per_hour", there)), None)
+
+
+def _base(name: str) -> str:
+    """An input's name without _low or _high."""
+    for end in ("_low", "_high"):
+        if name.endswith(end) and name.removesuffix(end) in default_scenario().amounts:
+            return name.removesuffix(end)
+    return name
+
+
+def _kind(name: str) -> str:
+    """number, choice or other: what a column is."""
+    if name.startswith("x_") or name in PASSED_ON:
+        return "other"
+    if name in QUESTION or name in default_scenario().choices:
+        return "number" if name == "gpus" else "choice"
+    return "number" if name == PRICE or _base(name) in default_scenario().amounts else ""
+
+
+def _check_names(columns: Columns) -> None:
+    for name in columns:
+        if not _kind(name):
+            known = (*QUESTION, PRICE, *default_scenario().names())
+            remedy = "Columns are inputs (`estimator catalog inputs`); others need names that begin with x_."
+            raise UnknownName("column", name, known, remedy)
+
+
+def _texts(column: Column) -> Column:
+    """Words, None where there are none."""
+    return np.array([None if _missing(value) else str(value) for value in column.tolist()], dtype=object)
+
+
+def _missing(value: Any) -> bool:
+    return value is None or value == "" or value != value
+
+
+def _numbers(columns: Columns, count: int) -> tuple[dict[str, Floats], list[str]]:
+    """The numeric columns, NaN where nothing is given, and what is wrong with each row."""
+    errors = [""] * count
+    numbers = {}
+    for name, column in columns.items():
+        if _kind(name) == "number":
+            numbers[name] = _floats(name, column, errors)
+            _check_bounds(name, numbers[name], errors)
+    for name, low in numbers.items():
+        base = _base(name)
+        if name.endswith("_low") and base != name:
+            _check_range(base, low, numbers.get(base), numbers.get(f"{base}_high"), errors)
+    return numbers, errors
+
+
+def _floats(name: str, column: Column, errors: list[str]) -> Floats:
+    if column.dtype.kind in "fiu":
+        return column.astype(float)
+    found = np.full(len(column), np.nan)
+    for row, value in enumerate(column.tolist()):
+        try:
+            found[row] = np.nan if _missing(value) else float(value)
+        except (TypeError, ValueError):
+            errors[row] = errors[row] or f"{name} must be a number, not {clipped(value)}"
+    return found
+
+
+def _check_bounds(name: str, column: Floats, errors: list[str]) -> None:
+    bounds = default_scenario().amounts.get(_base(name))
+    least, most = (bounds.least, bounds.most) if bounds else LIMITS[name]
+    wrong = (column < least) | (column > most)
+    if name == "gpus":
+        wrong |= ~np.isnan(column) & (column != np.round(column))
+    for row in np.flatnonzero(wrong):
+        errors[row] = errors[row] or f"{name} must be between {least:g} and {most:g}, not {column[row]:g}"
+
+
+def _check_range(name: str, low: Floats, value: Floats | None, high: Floats | None, errors: list[str]) -> None:
+    if value is None or high is None:
+        raise InvalidInput(f"a range needs the columns {name}, {name}_low and {name}_high")
+    given = ~np.isnan(low) & ~np.isnan(high)
+    for row in np.flatnonzero(given & ~((low <= value) & (value <= high))):
+        errors[row] = errors[row] or f"{name}: the range {low[row]:g} to {high[row]:g} does not hold {value[row]:g}"
+
+
+def _alike(columns: Columns, rows: Rows) -> Iterator[Rows]:
+    """The rows in groups with the same values in all columns."""
+    codes = np.zeros(len(rows), dtype=np.int64)
+    for column in columns.values():
+        own = _codes(column[rows])
+        codes = np.unique(codes * (int(own.max(initial=0)) + 1) + own, return_inverse=True)[1]
+    order = np.argsort(codes, kind="stable")
+    edges = np.flatnonzero(np.diff(codes[order])) + 1
+    yield from (group for group in np.split(rows[order], edges) if len(group))
+
+
+def _codes(column: Column) -> Rows:
+    if column.dtype.kind == "f":
+        return np.unique(column, return_inverse=True)[1]
+    known: dict[Any, int] = {}
+    return np.array([known.setdefault(value, len(known)) for value in column.tolist()], dtype=np.int64)
+
+
+def _columns(table: Any) -> tuple[dict[str, Column], int]:
+    """A table's columns as arrays, and how many rows it has."""
+    if isinstance(table, list):
+        names = dict.fromkeys(name for row in table for name in row)
+        return {name: _array([row.get(name) for row in table]) for name in names}, len(table)
+    if hasattr(table, "column_names"):  # Arrow
+        return {name: _arrow_array(table.column(name)) for name in table.column_names}, table.num_rows
+    if hasattr(table, "columns"):  # pandas, polars
+        return {str(name): _array(table[name].to_numpy()) for name in table.columns}, len(table)
+    raise InvalidInput(f"a sweep takes a list of dicts, or a pandas, polars or Arrow table, not {type(table).__name__}")
+
+
+def _array(values: Any) -> Column:
+    found = np.asarray(values) if isinstance(values, np.ndarray) else np.array(values, dtype=object)
+    return found if found.dtype.kind in "fiu" else found.astype(object)
+
+
+def _arrow_array(column: Any) -> Column:
+    kind = str(column.type)
+    if kind.startswith(("int", "uint", "float", "double")):
+        return np.asarray(column.cast("float64").to_numpy(zero_copy_only=False))
+    return np.array(column.to_pylist(), dtype=object)
+
+
+def _attached(table: Any, found: Mapping[str, Column]) -> Any:
+    """The table with further columns, of the kind it was."""
+    if isinstance(table, list):
+        plain = {name: column.tolist() for name, column in found.items()}
+        return [{**row, **{name: plain[name][index] for name in plain}} for index, row in enumerate(table)]
+    if hasattr(table, "column_names"):
+        for name, column in found.items():
+            there = table.column_names.index(name) if name in table.column_names else None
+            values = [column if column.dtype.kind == "f" else _arrow_texts(column)]
+            table = table.append_column(name, values) if there is None else table.set_column(there, name, values)
+        return table
+    if hasattr(table, "assign"):
+        return table.assign(**found)
+    import polars
+
+    texts = {"error": polars.Series("error", found["error"].tolist(), dtype=polars.String)}
+    return table.with_columns(**{name: polars.Series(name, column) for name, column in found.items()} | texts)
+
+
+def _arrow_texts(column: Column) -> Any:
+    import pyarrow
+
+    return pyarrow.array(column.tolist(), pyarrow.string())
