@@ -2,6 +2,7 @@
 
 import argparse
 import re
+from collections.abc import Callable
 from typing import Any
 
 from estimator import api
@@ -18,13 +19,13 @@ from estimator.results import Comparison, Estimate
 def compare(options: argparse.Namespace) -> None:
     """`estimator compare`."""
     comparison = api.compare(**asked(options))
-    emit(options, _rendered_comparison(options, comparison))
+    emit(options, in_currency(options, comparison, _rendered_comparison))
 
 
 def estimate(options: argparse.Namespace) -> None:
     """`estimator estimate STAGE`."""
     answer = api.estimate(options.stage, **asked(options))
-    emit(options, _rendered_estimate(options, answer))
+    emit(options, in_currency(options, answer, _rendered_estimate))
 
 
 def validate(options: argparse.Namespace) -> None:
@@ -60,6 +61,18 @@ def _rendered_estimate(options: argparse.Namespace, answer: Estimate) -> str:
     if options.format == "markdown":
         return tables.estimate_markdown(answer)
     return f"{answer}\n\n{estimate_reasons(answer)}" if options.explain else str(answer)
+
+
+def in_currency(options: argparse.Namespace, answer: Any, render: Callable[[argparse.Namespace, Any], str]) -> str:
+    """The answer as text, its money in the currency that was asked for as well (data) or instead (tables)."""
+    if not options.currency:
+        return render(options, answer)
+    from estimator.export.currency import converted, csv_with, currency, json_with
+
+    to = currency(options.currency)
+    if options.format in ("json", "csv"):
+        return {"json": json_with, "csv": csv_with}[options.format](render(options, answer), to)
+    return f"{to}\n\n{render(options, converted(answer, to))}"
 
 
 def emit(options: argparse.Namespace, text: str) -> None:

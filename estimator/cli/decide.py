@@ -5,8 +5,9 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from estimator.cli.answers import asked, emit, number
+from estimator.cli.answers import asked, emit, in_currency, number
 from estimator.decide.inverse import Finding
+from estimator.decide.recommend import Recommendation
 from estimator.decide.recommend import recommend as recommended
 from estimator.errors import DoesNotFit, InvalidInput
 
@@ -25,16 +26,17 @@ def recommend(options: argparse.Namespace) -> None:
 
 
 def _recommended(options: argparse.Namespace) -> None:
+    emit(options, in_currency(options, recommended(**asked(options)), _rendered))
+
+
+def _rendered(options: argparse.Namespace, found: Recommendation) -> str:
     from estimator.export.decision import recommendation_csv, recommendation_markdown
 
-    found = recommended(**asked(options))
-    styles: dict[str, Callable[[], str]] = {
-        "json": found.to_json,
-        "csv": lambda: recommendation_csv(found),
-        "markdown": lambda: recommendation_markdown(found),
-        "table": lambda: str(found),
-    }
-    emit(options, styles[options.format]())
+    if options.format == "json":
+        return found.to_json()
+    if options.format == "csv":
+        return recommendation_csv(found)
+    return recommendation_markdown(found) if options.format == "markdown" else str(found)
 
 
 def _shown(options: argparse.Namespace, found: Finding) -> str:

@@ -95,6 +95,7 @@ def _compare(commands: Any) -> None:
     sub = _command(commands, "compare", "the four approaches side by side", _lazy("answers", "compare"), example)
     _question(sub)
     _output(sub)
+    _currency(sub)
 
 
 def _estimate(commands: Any) -> None:
@@ -103,6 +104,7 @@ def _estimate(commands: Any) -> None:
     sub.add_argument("stage", choices=STAGES, metavar="STAGE", help=", ".join(STAGES))
     _question(sub)
     _output(sub)
+    _currency(sub)
 
 
 def _layout(commands: Any) -> None:
@@ -151,6 +153,7 @@ def _recommend(commands: Any) -> None:
     turned.add_argument("--tpot", metavar="S", help="longest mean time per output token")
     turned.add_argument("--careful", action="store_true", help="--budget holds even at the upper end of the range")
     _output(sub)
+    _currency(sub)
 
 
 def _calibrate(commands: Any) -> None:
@@ -259,3 +262,8 @@ def _output(sub: argparse.ArgumentParser) -> None:
     out.add_argument("--format", choices=FORMATS, default="table", help="table (default), json, csv or markdown")
     out.add_argument("--output", metavar="FILE", help="write there instead of to the screen")
     out.add_argument("--explain", action="store_true", help="formula, inputs and sources of every figure")
+
+
+def _currency(sub: argparse.ArgumentParser) -> None:
+    text = "money in this currency at your dated rate, such as EUR=0.92@2026-11-01 (data keep USD beside it)"
+    sub.add_argument("--currency", metavar="CODE=RATE@DATE", help=text)

@@ -1,0 +1,68 @@
+"""Another currency shows the same money: dollars times a dated rate, in tables, JSON and CSV."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from estimator import compare
+from estimator.cli import main
+from estimator.export.currency import converted, csv_with, currency, json_with
+
+EUR = "EUR=0.92@2026-11-01"
+ASK = ["--model", "7b", "--gpu", "a100"]
+
+
+@pytest.fixture(scope="module")
+def comparison():
+    """A comparison in US dollars."""
+    return compare(model="7b", gpu="a100")
+
+
+def test_tables_are_the_dollars_times_the_rate(comparison):
+    euros = converted(comparison, currency(EUR))
+    for usd, eur in zip(comparison.estimates, euros.estimates, strict=True):
+        assert eur.total_usd.unit == "EUR"
+        assert eur.total_usd.value == pytest.approx(0.92 * usd.total_usd.value)
+        assert eur.total_usd.high == pytest.approx(0.92 * usd.total_usd.high)
+        assert eur.calendar_s.value == usd.calendar_s.value
+        assert any("2026-11-01" in str(source) for source in eur.total_usd.citations())
+
+
+def test_json_keeps_the_dollars_and_adds_the_rate(comparison):
+    data, plain = json.loads(json_with(comparison.to_json(), currency(EUR))), comparison.to_dict()
+    shown, usd = data["stages"]["rag"]["total_usd"], plain["stages"]["rag"]["total_usd"]
+
+    assert data["currency"] == {"code": "EUR", "per_usd": 0.92, "date": "2026-11-01", "base": "USD"}
+    assert shown["value"] == usd["value"]
+    assert shown["in_currency"]["value"] == pytest.approx(0.92 * usd["value"])
+    assert "in_currency" not in data["stages"]["rag"]["calendar_s"]
+
+
+def test_csv_has_both(comparison):
+    rows = list(csv.DictReader(io.StringIO(csv_with(comparison.to_csv(), currency(EUR)))))
+    money = [row for row in rows if "USD" in row["unit"] and row["value"]]
+
+    assert money
+    for row in money:
+        assert float(row["value_EUR"]) == pytest.approx(0.92 * float(row["value"]))
+        assert row["rate_date"] == "2026-11-01"
+    assert all(not row["value_EUR"] for row in rows if "USD" not in row["unit"])
+
+
+@pytest.mark.parametrize("command", [["compare"], ["estimate", "rag"], ["recommend"]])
+def test_commands_take_it(command, capsys):
+    assert main([*command, *ASK, "--currency", EUR]) == 0
+
+    shown = capsys.readouterr().out
+    assert shown.startswith("Money in EUR at 0.92 EUR per USD (2026-11-01)")
+    assert "EUR (" in shown
+
+
+@pytest.mark.parametrize(
+    "text", ["EUR", "EUR=0.92", "EUR=x@2026-11-01", "EUR=0.92@2026-13-01", "EUR=0@2026-11-01", "="]
+)
+def test_bad_currencies_are_one_line(text, capsys):
+    assert main(["compare", *ASK, "--currency", text]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
