@@ -37,7 +37,7 @@ class Framework:
     counts_causal: bool = False
     reads_allocated: bool = False
     overlap: bool = False
-    light_selective: bool = False
+    light_selective: bool = True
     tensor_gathers: bool = False
     chunked_loss: bool = False
     known: bool = False
