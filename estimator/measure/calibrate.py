@@ -1,4 +1,4 @@
-"""`calibrate`: everything about this machine that predictions need, measured within a budget and kept as one profile."""
+"""`calibrate`: what predictions need to know of this machine, measured within a budget and kept as one profile."""
 
 import math
 import time

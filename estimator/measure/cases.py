@@ -96,8 +96,8 @@ def suite(device: str, rates: Mapping[str, float], threads: int) -> list[Case]:
     groups = [group for dtype in rates for group in _of_format(device, dtype, rates[dtype], threads, dtype == main)]
     if device == "cpu" and threads > 1:
         groups += _of_format(device, main, rates[main] / 2, 1, False)
-        groups += [_memory(1)]
-    return interleaved([*groups, _memory(threads), _optimizers(threads)])
+        groups += _memory(1)
+    return interleaved([*groups, *_memory(threads), *_optimizers(threads)])
 
 
 def interleaved(groups: Iterable[Sequence[Case]]) -> list[Case]:
@@ -163,15 +163,16 @@ def _decode_attention(dtype: str, threads: int, count: int, reach: Reach) -> lis
     return [case(i) for i in range(count)]
 
 
-def _optimizers(threads: int) -> list[Case]:
-    shapes = [(kind, shape) for shape in OPTIMIZER_SHAPES for kind in OPTIMIZERS]
-    return [Case("optimizer", kind, "fp32", (("tensors", t), ("params", p)), threads) for kind, (t, p) in shapes]
+def _optimizers(threads: int) -> Iterator[list[Case]]:
+    for kind in OPTIMIZERS:
+        sizes = [(("tensors", tensors), ("params", params)) for tensors, params in OPTIMIZER_SHAPES]
+        yield [Case("optimizer", kind, "fp32", size, threads) for size in sizes]
 
 
-def _memory(threads: int) -> list[Case]:
-    kinds = [(kind, size) for size in reversed(MEMORY_BYTES) for kind in ("copy", "triad")]
-    cases = [Case("memory", kind, "fp32", (("bytes", size),), threads) for kind, size in kinds]
-    return [Case("memory", "touch", "fp32", (("bytes", 64_000_000),), threads), *cases]
+def _memory(threads: int) -> Iterator[list[Case]]:
+    for kind in ("copy", "triad"):
+        yield [Case("memory", kind, "fp32", (("bytes", size),), threads) for size in reversed(MEMORY_BYTES)]
+    yield [Case("memory", "touch", "fp32", (("bytes", 64_000_000),), threads)]
 
 
 def blocks(phase: str, dtype: str, threads: int, count: int, rate: float) -> list[Case]:

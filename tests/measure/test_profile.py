@@ -1,0 +1,138 @@
+"""Profiles are whole or refused in one line, and two runs do not get in each other's way."""
+
+import json
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from estimator.catalog.files import use_facts_again
+from estimator.catalog.local import PROFILE_VERSION, profile, read_profile
+from estimator.errors import InvalidInput
+from estimator.measure.profile import alone, drop_partial, load_partial, readable, save_partial, write_profile
+
+
+def test_what_is_written_is_read_back(local, synthetic_profile):
+    found = read_profile(local)
+
+    assert found["measurements"] == synthetic_profile["measurements"]
+    assert found["profile_version"] == PROFILE_VERSION
+
+
+def test_a_profile_can_be_read_by_people(local):
+    lines = local.read_text().splitlines()
+
+    assert all(len(line) < 500 for line in lines)
+    assert sum('"gemm nt fp32' in line for line in lines) > 10
+
+
+@pytest.mark.parametrize("keep", [0.0, 0.3, 0.99])
+def test_a_truncated_profile_is_refused_in_one_line(local, keep):
+    text = local.read_text()
+    local.write_text(text[: int(len(text) * keep)])
+
+    with pytest.raises(InvalidInput, match=r"local\.json is damaged.*estimator calibrate") as error:
+        read_profile(local)
+    assert "\n" not in str(error.value)
+
+
+def test_an_edited_profile_is_refused(local):
+    content = json.loads(local.read_text())
+    content["constants"]["2"]["memory"]["bytes_per_s"] *= 2
+    local.write_text(json.dumps(content))
+
+    with pytest.raises(InvalidInput, match="was changed after it was measured"):
+        read_profile(local)
+
+
+def test_a_profile_of_the_future_says_to_update(local):
+    content = json.loads(local.read_text()) | {"profile_version": PROFILE_VERSION + 1}
+    local.write_text(json.dumps(content))
+
+    with pytest.raises(InvalidInput, match=r"version 2, this package reads version 1\. Update this package"):
+        read_profile(local)
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '"text"', "null", '{"profile_version": "1"}', "\x00", "[" * 100000])
+def test_what_is_no_profile_is_refused(local, text):
+    local.write_text(text)
+
+    with pytest.raises(InvalidInput):
+        read_profile(local)
+
+
+@pytest.mark.usefixtures("data_folder")
+def test_without_a_profile_the_way_to_one_is_named():
+    with pytest.raises(InvalidInput, match=r"not been measured\. Run `estimator calibrate`"):
+        profile("local")
+
+
+def test_a_failed_write_leaves_the_old_profile(local, monkeypatch):
+    before = local.read_text()
+    monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+
+    with pytest.raises(KeyboardInterrupt):
+        write_profile({"new": 1}, local)
+
+    assert local.read_text() == before
+    assert [path.name for path in local.parent.iterdir()] == ["local.json"]
+
+
+def test_a_new_profile_replaces_what_was_remembered(local, synthetic_profile):
+    assert profile("local")["date"] == synthetic_profile["date"]
+
+    write_profile(synthetic_profile | {"date": "later"}, local)
+
+    assert profile("local")["date"] == "later"
+
+
+HOLD = """
+import sys
+from estimator.measure.profile import alone
+with alone():
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.usefixtures("data_folder")
+def test_two_runs_at_once_are_refused_and_a_killed_one_frees_the_machine():
+    other = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(HOLD)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        assert other.stdout.readline().strip() == b"held"
+        with pytest.raises(InvalidInput, match="another run is measuring"), alone():
+            pass
+    finally:
+        other.kill()
+        other.communicate()
+
+    with alone():
+        pass
+
+
+@pytest.mark.usefixtures("data_folder")
+def test_what_an_interrupted_run_measured_is_found_by_the_next_of_its_kind():
+    save_partial({"fingerprint": "this", "samples": {"case": [1.0]}})
+
+    assert load_partial("this")["samples"] == {"case": [1.0]}
+    assert load_partial("another machine") is None
+    drop_partial()
+    assert load_partial("this") is None
+
+
+def test_a_damaged_partial_run_is_ignored(data_folder):
+    save_partial({"fingerprint": "this", "samples": {}})
+    path = next(data_folder.glob("*.partial.json"))
+    path.write_text(path.read_text()[:-5])
+    use_facts_again()
+
+    assert load_partial("this") is None
+
+
+def test_readable_is_json():
+    content = {"a": {"b": [1, 2.5], "c": {}}, "d": None, "é": "x\ny"}
+
+    assert json.loads(readable(content)) == content
