@@ -186,6 +186,7 @@ def local_accelerator(name: str = LOCAL) -> Accelerator:
         memory_bandwidth_bytes_per_s=memory["bytes_per_s"],
         peak_flop_per_s=peaks,
         l2_bytes=about.get("cache_bytes"),
+        sms=about.get("sms"),
         link="PCIe" if about["kind"] == "gpu" else "",
         link_bytes_per_s=links.get("bytes_per_s"),
         pcie_bytes_per_s=content.get("transfers", {}).get("pinned_bytes_per_s"),

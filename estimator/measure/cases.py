@@ -96,8 +96,9 @@ def suite(device: str, rates: Mapping[str, float], threads: int) -> list[Case]:
     groups = [group for dtype in rates for group in _of_format(device, dtype, rates[dtype], threads, dtype == main)]
     if device == "cpu" and threads > 1:
         groups += _of_format(device, main, rates[main] / 2, 1, False)
-        groups += _memory(1)
-    return interleaved([*groups, *_memory(threads), *_optimizers(threads)])
+        groups += _memory(1, MEMORY_BYTES)
+    sizes = MEMORY_BYTES if device == "cpu" else (*MEMORY_BYTES, 1_000_000_000)
+    return interleaved([*groups, *_memory(threads, sizes), *_optimizers(threads)])
 
 
 def interleaved(groups: Iterable[Sequence[Case]]) -> list[Case]:
@@ -108,6 +109,9 @@ def interleaved(groups: Iterable[Sequence[Case]]) -> list[Case]:
 
 def _of_format(device: str, dtype: str, rate: float, threads: int, whole: bool) -> Iterator[list[Case]]:
     reach, share = REACH[device], 1.0 if whole else 0.4
+    if dtype == "fp8":  # only products, and only of weights as a linear layer has them
+        yield _products("nt", dtype, threads, 40, reach, rate * SECONDS_PER_GEMM)
+        return
     for variant, count in (("nt", 40), ("nn", 24), ("tn", 24), ("few", 18)):
         yield _products(variant, dtype, threads, int(count * share), reach, rate * SECONDS_PER_GEMM)
     for variant, count in (("causal", 12), ("full", 8), ("train", 10)):
@@ -169,9 +173,9 @@ def _optimizers(threads: int) -> Iterator[list[Case]]:
         yield [Case("optimizer", kind, "fp32", size, threads) for size in sizes]
 
 
-def _memory(threads: int) -> Iterator[list[Case]]:
+def _memory(threads: int, sizes: Sequence[int]) -> Iterator[list[Case]]:
     for kind in ("copy", "triad"):
-        yield [Case("memory", kind, "fp32", (("bytes", size),), threads) for size in reversed(MEMORY_BYTES)]
+        yield [Case("memory", kind, "fp32", (("bytes", size),), threads) for size in reversed(sizes)]
     yield [Case("memory", "touch", "fp32", (("bytes", 64_000_000),), threads)]
 
 

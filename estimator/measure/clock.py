@@ -110,6 +110,7 @@ def _cuda_device(torch: Any) -> dict[str, Any]:
         "cache_bytes": getattr(found, "L2_cache_size", None),
         "capability": f"{found.major}.{found.minor}",
         "devices": torch.cuda.device_count(),
+        "sms": found.multi_processor_count,
         "runtime": torch.version.cuda or torch.version.hip,
     }
 

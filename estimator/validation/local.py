@@ -290,7 +290,8 @@ def validate_local(
 
 
 def _case(job: Job, accelerator: Accelerator, seconds: Sequence[float]) -> LocalCase:
-    family = job.phase if job.dtype in ("fp32", accelerator.peak_flop_per_s) else f"{job.phase} {job.dtype}"
+    usual = next(iter(accelerator.peak_flop_per_s))
+    family = job.phase if job.dtype == usual else f"{job.phase} {job.dtype}"
     return LocalCase(job_name(job), family, *predicted_s(job, accelerator), naive_s(job, accelerator), tuple(seconds))
 
 
