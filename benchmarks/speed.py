@@ -10,6 +10,9 @@ import sys
 import time
 
 REPEATS = 15
+ENVIRONMENT = {
+    name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
+}  # as installed: compiled
 
 
 def cpu_s(*argv: str) -> float:

@@ -49,8 +49,8 @@ def _rendered_comparison(options: argparse.Namespace, comparison: Comparison) ->
         return comparison.to_csv()
     if options.format == "markdown":
         return tables.comparison_table(comparison, "github")
-    reasons = [estimate_reasons(answer) for answer in comparison.estimates if isinstance(answer, Estimate)]
-    return "\n\n".join([str(comparison), *(reasons if options.explain else ())])
+    explained = [answer for answer in comparison.estimates if options.explain and isinstance(answer, Estimate)]
+    return "\n\n".join([str(comparison), *map(estimate_reasons, explained)])
 
 
 def _rendered_estimate(options: argparse.Namespace, answer: Estimate) -> str:
