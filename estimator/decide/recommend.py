@@ -160,6 +160,11 @@ class Recommendation:
 
         return recommendation_text(self)
 
+    def _repr_html_(self) -> str:
+        from estimator.export.decision import recommendation_html
+
+        return recommendation_html(self)
+
 
 def recommend(
     *,

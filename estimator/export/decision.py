@@ -8,10 +8,12 @@ from tabulate import tabulate
 
 from estimator.decide.inverse import Finding
 from estimator.decide.recommend import Change, Option, Reason, Recommendation
+from estimator.errors import MissingExtra
 from estimator.export.rows import rows_csv
 from estimator.export.text import digits, human
 
 WIDTH = 120
+HEADER = ["", "", "One-off", "Monthly", "Over the horizon", "First result", "Per 1,000"]
 
 
 def recommendation_text(found: Recommendation) -> str:
@@ -42,9 +44,8 @@ def _shown(value: object) -> str:
 
 
 def _table(found: Recommendation) -> str:
-    header = ["", "", "One-off", "Monthly", "Over the horizon", "First result", "Per 1,000 requests"]
     body = [_row(rank, option) for rank, option in enumerate(found.options, 1) if option.estimate]
-    return tabulate(body, header, tablefmt="simple", disable_numparse=True)
+    return tabulate(body, HEADER, tablefmt="simple", disable_numparse=True)
 
 
 def _row(rank: int, option: Option) -> list[str]:
@@ -152,3 +153,22 @@ def _cell(value: object) -> str:
     if isinstance(value, float):
         return digits(value) if abs(value) < 1e6 else f"{value:.3g}"
     return "unknown" if value is None else str(value)
+
+
+def recommendation_html(found: Recommendation) -> str:
+    """Table and reasons for a notebook; the spectrum as SVG where matplotlib is installed."""
+    import html
+
+    body = [_row(rank, option) for rank, option in _ranked(found) if option.estimate]
+    table = tabulate(body, HEADER, tablefmt="html", disable_numparse=True)
+    words = "".join(f"<p>{html.escape(part)}</p>" for part in (_head(found), *_sections(found)) if part)
+    return f"{words.replace(chr(10), '<br>')}{table}{_drawn(found)}"
+
+
+def _drawn(found: Recommendation) -> str:
+    from estimator.export import pictures
+
+    try:
+        return pictures.svg(pictures.spectrum([one.estimate for one in found.options if one.stands and one.estimate]))
+    except (MissingExtra, IndexError):
+        return ""

@@ -38,7 +38,7 @@ def test_documents_hold(path):
 
 @pytest.mark.parametrize("requests", [10_000, 10_000_000])
 def test_support_chatbot_behind_an_api(requests):
-    """gpt-4o-mini at 0.15 (0.075 cached) and 0.60 USD per million: 300 asked, 1,500 fixed, 90 % of it cached, 250 out."""
+    """gpt-4o-mini at 0.15 (0.075 cached) and 0.60 USD per million: 300 asked, 1,500 fixed, 90 % of it cached."""
     answer = estimate("prompt", api="openai:gpt-4o-mini", requests_per_month=requests)
     cached = 1500 * 0.9
     request = ((1800 - cached) * 0.15 + cached * 0.075 + 250 * 0.60) / 1e6 * 1.02  # 2 % are sent twice
