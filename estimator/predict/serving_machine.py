@@ -25,6 +25,7 @@ SIXTEEN_BIT = ("bf16", "fp16")
 EAGER_SHARE = {"eager": 1.0, "script": 0.5}  # of dispatching each operator: an interpreter's share is about half
 NEWEST = 2025  # year of the newest engines that were measured; a chip is served a year after its announcement
 GPU_READS = 0.8  # of the specified bandwidth, products of one row on the GPUs in the kernel tables
+INTEGER_LANES = 64
 LEAST_HALF_ROWS = 16.0  # a tensor-core tile has no fewer rows
 
 
@@ -101,10 +102,10 @@ def machine(arch: Architecture, cluster: Cluster, plan: ServingPlan) -> Machine:
     numbers = (
         streamed_bytes_per_s(device, products),
         (device.sms or np.inf) * (device.clock_hz or np.inf) if device.kind == "gpu" else np.inf,
-        products.flop_per_s * accumulation(device, plan, compute),
+        products.flop_per_s * rate_over_peak(device, plan, compute),
         LEAST_HALF_ROWS if compute == "fp32" else max(shapes.m_half, LEAST_HALF_ROWS),
-        shape_slowdown(dense_widths(arch, plan.tp), shapes),
-        shape_slowdown(expert_widths(arch), shapes),
+        shape_slowdown(dense_widths(arch, plan.tp), shapes, compute),
+        shape_slowdown(expert_widths(arch), shapes, compute),
         fused.flop_per_s / (1.0 + fused.head_dim_half / arch.head_dim),
         fused.rows_half / max(arch.heads / plan.tp, 1.0),
         fused.span_half,
@@ -132,18 +133,23 @@ def machine(arch: Architecture, cluster: Cluster, plan: ServingPlan) -> Machine:
         facts.kernels in ("ggml", "simple"),
         unfused,
         device.kind == "cpu",
-        device.peak("fp32"),
+        vector_flop_per_s(device),
         arch.heads / arch.kv_heads,
         plan.pp if facts.layer_split else 1,
     )
     return Machine(*(np.asarray(number, float) for number in numbers))
 
 
-def accumulation(device: Accelerator, plan: ServingPlan, compute: str) -> float:
-    """Rate of 16-bit products over the stated peak [1]: GeForce peaks are those of sums in fp32, half of fp16's.
+def rate_over_peak(device: Accelerator, plan: ServingPlan, compute: str) -> float:
+    """Rate the engine's products may have over the stated peak [1].
 
-    Source: NVIDIA Ampere GA102 whitepaper, table of peak rates with fp16 and fp32 accumulate (142 and 71 on RTX 3090).
+    GeForce peaks are those of sums in fp32, half of fp16's. A 32-bit peak that counts lanes shared with integers is
+    not reached by products outside the matrix units.
+    Source: NVIDIA Ampere GA102 whitepaper (RTX 3090: 142 and 71 TFLOP/s with fp16 and fp32 sums; 128 lanes of 32-bit
+    floats, 64 of them shared with integers).
     """
+    if compute == "fp32" and device.kind == "gpu":
+        return min(1.0, vector_flop_per_s(device) / device.peak("fp32"))
     halved = "geforce" in device.title.lower()
     return 2.0 if halved and compute in SIXTEEN_BIT and plan.facts.accumulates == "fp16" else 1.0
 
@@ -153,6 +159,17 @@ def streamed_bytes_per_s(device: Accelerator, products: GemmEfficiency) -> float
     if device.kind != "cpu":
         return device.memory_bandwidth_bytes_per_s
     return products.bytes_per_s / GPU_READS
+
+
+def vector_flop_per_s(device: Accelerator) -> float:
+    """Rate of integer and simple operations outside the matrix units [FLOP/s]: 64 lanes per GPU core, two FLOP each.
+
+    Where cores or clock are not known, the 32-bit peak. Source: NVIDIA A100, GA102 and H100 whitepapers (64 INT32 units
+    per multiprocessor, also where 128 units do 32-bit floats).
+    """
+    if device.kind == "gpu" and device.sms and device.clock_hz:
+        return 2.0 * INTEGER_LANES * device.sms * device.clock_hz
+    return device.peak("fp32")
 
 
 def layer_latency_s(arch: Architecture, device: Accelerator, plan: ServingPlan) -> float:
@@ -181,8 +198,10 @@ def expert_widths(arch: Architecture) -> list[tuple[float, float]]:
     return [(gates * ffn, arch.hidden), (arch.hidden, ffn)]
 
 
-def shape_slowdown(widths: list[tuple[float, float]], products: GemmEfficiency) -> float:
+def shape_slowdown(widths: list[tuple[float, float]], products: GemmEfficiency, dtype: str) -> float:
     """Time of products of these widths over that of unboundedly wide ones [1], weighted by their work."""
+    if dtype == "fp32":  # vector units are filled by smaller tiles
+        return 1.0
     work = [n * k for n, k in widths]
     slow = [(1 + products.n_half / n) * (1 + products.k_half / k) for n, k in widths]
     return sum(w * s for w, s in zip(work, slow, strict=True)) / sum(work) if work else 1.0

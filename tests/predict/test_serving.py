@@ -49,7 +49,7 @@ def _setup(setup):
     return architecture(llm), cluster_of(accelerator(device), 1), ServingPlan(precision, engine=engine)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(setups, st.integers(1, 16000), st.integers(1, 4000), st.integers(1, 64))
 def test_a_longer_prompt_is_never_cheaper(setup, prompt, more, batch):
     arch, cluster, plan = _setup(setup)
@@ -58,7 +58,7 @@ def test_a_longer_prompt_is_never_cheaper(setup, prompt, more, batch):
     assert decode_step_s(arch, cluster, plan, prompt + more, batch) >= decode_step_s(arch, cluster, plan, prompt, batch)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(setups, st.integers(1, 4000), st.integers(1, 1000), st.integers(1, 200), st.integers(1, 50))
 def test_a_larger_batch_never_lowers_throughput(setup, prompt, output, batch, more):
     arch, cluster, plan = _setup(setup)
@@ -69,7 +69,7 @@ def test_a_larger_batch_never_lowers_throughput(setup, prompt, output, batch, mo
     assert many.output_tokens_per_s >= few.output_tokens_per_s * (1 - 1e-9)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(setups, st.integers(2, 16000), st.floats(0, 1))
 def test_a_prefix_hit_is_never_slower(setup, prompt, share):
     arch, cluster, plan = _setup(setup)
@@ -78,7 +78,7 @@ def test_a_prefix_hit_is_never_slower(setup, prompt, share):
     assert prefill_s(arch, cluster, plan, prompt, cached) <= prefill_s(arch, cluster, plan, prompt) * (1 + 1e-9)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=12)
 @given(setups, st.lists(st.integers(1, 4000), min_size=2, max_size=4))
 def test_arrays_are_scalars_side_by_side(setup, prompts):
     arch, cluster, plan = _setup(setup)
