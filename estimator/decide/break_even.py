@@ -90,13 +90,15 @@ class BreakEven:
 
 
 def curve(estimate: Estimate) -> Curve:
-    """How an estimate's total depends on the volume. Raises InvalidInput when a cost is unknown."""
+    """How an estimate's total depends on the volume. Raises InvalidInput when a cost is unknown or nothing is asked."""
     if not estimate.total_usd.known:
         raise InvalidInput(f"the cost of {estimate.title} is unknown: give --price-per-hour")
     lines = {line.item: line for line in estimate.lines if line.item in (IN_USE, IDLE)}
     rest = [line for line in estimate.lines if line.item not in (IN_USE, IDLE, RESERVE)]
     inputs = leaves(estimate.total_usd)
     requests, share = inputs["requests per month"], 1 + inputs["contingency"].column
+    if requests.value == 0:
+        raise InvalidInput("a cost over volume needs requests: set requests_per_month above 0")
     stairs = IDLE in lines
     fixed = _added(rest, "fixed", share)
     variable = _added([*rest, *([] if stairs or IN_USE not in lines else [lines[IN_USE]])], "variable", share)

@@ -117,10 +117,11 @@ class Recommendation:
     @property
     def break_evens(self) -> tuple[BreakEven, ...]:
         """From which volume each other candidate that stands becomes cheaper than the recommended one."""
-        if self.best is None or self.best.estimate is None or not self.best.estimate.total_usd.known:
+        best = self.best.estimate if self.best else None
+        if best is None or not best.total_usd.known or "requests_per_month" not in best.details:
             return ()
         others = [one.estimate for one in self.options[1:] if one.stands and one.estimate]
-        return tuple(break_even(self.best.estimate, other) for other in others if other.total_usd.known)
+        return tuple(break_even(best, other) for other in others if other.total_usd.known)
 
     @property
     def plan(self) -> tuple[str, ...]:
@@ -271,12 +272,13 @@ def _reason(rule: Rule, unknown: bool) -> Reason:
 def figures(answer: Estimate) -> dict[str, Value]:
     """The figures of an estimate that rules may name; NaN where unknown."""
     details = answer.details
+    requests = details["requests_per_month"].value if "requests_per_month" in details else 0.0
     return {
         **{name: getattr(answer, name).value for name in ("one_off_usd", "monthly_usd")},
         "one_off_usd_high": answer.one_off_usd.high if answer.one_off_usd.known else np.nan,
         "calendar_days": answer.calendar_s.value / SECONDS_PER_DAY,
         "ttft_s": details["ttft_s"].value,
-        "usd_per_1000_requests": answer.monthly_usd.value / details["requests_per_month"].value * 1000,
+        "usd_per_1000_requests": 1000 * answer.monthly_usd.value / requests if requests else np.nan,
         "corpus_tokens": answer.extra_prompt_tokens.value if answer.stage == "corpus-in-prompt" else 0.0,
         "training_tokens": answer.data_tokens.value,
     }

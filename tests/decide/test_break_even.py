@@ -150,3 +150,20 @@ def test_owning_against_renting_by_hand():
     assert owning(device, 8000, Price(per_hour=2.0), electricity=0.0).value == pytest.approx(4000)
     assert not owning(device, 8000, Price(per_hour=0.01), electricity=0.5).known
     assert owning(device, 8000).low < owning(device, 8000).high
+
+
+def test_own_against_api_by_utilisation_by_hand():
+    """At that share of a replica's capacity an hour of accelerators costs what the API asks for its requests."""
+    asked = {"model": "8b", "gpu": "h100", "api": "openai:gpt-4o-mini", "price": 4.0}
+    answer = estimate("prompt", **asked)
+    used = answer.details["break_even_utilisation"]
+    apart_s = next(node for node in used.walk() if node.name == "time between requests at capacity").value
+    request = ((1800 - 1350) * 0.15 + 1350 * 0.075 + 250 * 0.60) / 1e6 * 1.02
+
+    assert used.value == pytest.approx(4.0 / (3600 / apart_s * request))
+    assert used.low < used.value < used.high
+
+
+def test_nothing_asked_has_no_volume():
+    with pytest.raises(InvalidInput, match="requests_per_month"):
+        curve(estimate("prompt", model="7b", gpu="a100", requests_per_month=0))

@@ -213,3 +213,13 @@ def test_bad_criteria_are_refused_in_one_line(inputs, error):
         recommend(model="7b", gpu="a100", **inputs)
 
     assert "\n" not in str(caught.value)
+
+
+def test_no_requests_and_an_api_beside_own_hardware_are_answered():
+    nothing = recommend(model="7b", gpu="a100", requests_per_month=0, usd_per_1000_limit=5.0)
+    beside = recommend(api="openai:gpt-4o-mini", model="8b", gpu="h100", strict_style=True)
+
+    assert nothing.best.approach == "prompt"
+    assert nothing.break_evens == ()
+    assert beside.best is not None
+    assert "<table>" in beside._repr_html_()
