@@ -32,13 +32,17 @@ def calibrate(options: argparse.Namespace) -> None:
 
 def validate_local(options: argparse.Namespace) -> None:
     """`estimator validate --local`."""
+    from estimator.catalog.local import profile
     from estimator.validation.local import validate_local as run
 
     try:
         report = run(seconds(options.budget), progress_bar())
     finally:
         _end()
-    emit(options, report.to_json() if options.format == "json" else str(report))
+    if options.format == "json":
+        return emit(options, report.to_json())
+    page = str(options.output or "").endswith(".md")
+    return emit(options, report.markdown(" ".join(summary(profile())[:3])) if page else str(report))
 
 
 def summary(found: dict[str, Any]) -> list[str]:

@@ -4,6 +4,7 @@ Every constant has a prior, so that a short run gives a usable machine; residual
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -33,10 +34,15 @@ def constants(times: Times, drift: float = 0.0) -> dict[str, Any]:
 
 def _of_threads(times: Times, drift: float) -> dict[str, Any]:
     memory = memory_constants(times)
+    call_s = min((s for case, s in times.items() if case.kind == "dispatch"), default=1e-5)
     found: dict[str, Any] = {
-        "gemm": _groups(times, "gemm", lambda cases, seconds: fit_gemm(cases, seconds, memory["bytes_per_s"])),
-        "attention": _groups(times, "attention", fit_attention, lambda case: case.variant != "decode"),
-        "decode_attention": _groups(times, "attention", fit_decode, lambda case: case.variant == "decode"),
+        "gemm": _groups(times, "gemm", partial(fit_gemm, bandwidth=memory["bytes_per_s"], call_s=call_s)),
+        "attention": _groups(
+            times, "attention", partial(fit_attention, call_s=call_s), lambda case: case.variant != "decode"
+        ),
+        "decode_attention": _groups(
+            times, "attention", partial(fit_decode, call_s=call_s), lambda case: case.variant == "decode"
+        ),
         "vectors": _curves(times),
         "calls": {f"{c.dtype} {c.variant}": s for c, s in times.items() if c.kind == "dispatch"},
         "optimizer": _optimizers(times),
@@ -68,7 +74,7 @@ def _column(cases: Sequence[Case], name: str) -> Floats:
 # --- products and attention ------------------------------------------------------------------------------------------
 
 
-def fit_gemm(cases: Sequence[Case], seconds: Floats, bandwidth: float) -> dict[str, Any]:
+def fit_gemm(cases: Sequence[Case], seconds: Floats, bandwidth: float, call_s: float) -> dict[str, Any]:
     """Constants of `GemmEfficiency` for one format and order of operands, with the log errors they leave."""
     m, n, k = _operands(cases)
     size = BYTES[cases[0].dtype]
@@ -79,7 +85,7 @@ def fit_gemm(cases: Sequence[Case], seconds: Floats, bandwidth: float) -> dict[s
         Prior("m_half", 8.0, 1.5),
         Prior("n_half", 16.0, 1.5),
         Prior("k_half", 16.0, 1.5),
-        Prior("launch_s", 0.5 * float(np.min(seconds)), 1.0),
+        Prior("launch_s", call_s, 0.7),
         Prior("depth_s", 1e-9, 1.5),
         Prior("sharpness", 3.0, 0.5),
     ]
@@ -97,7 +103,7 @@ def _operands(cases: Sequence[Case]) -> tuple[Floats, Floats, Floats]:
     return {"nn": (m, k, n), "tn": (k, n, m)}.get(cases[0].variant, (m, n, k))
 
 
-def fit_attention(cases: Sequence[Case], seconds: Floats) -> dict[str, Any]:
+def fit_attention(cases: Sequence[Case], seconds: Floats, call_s: float) -> dict[str, Any]:
     """Constants of `AttentionEfficiency`; `train` times hold forward and backward."""
     batch, heads, tokens, width = (_column(cases, name) for name in ("batch", "heads", "tokens", "width"))
     causal = cases[0].variant != "full"
@@ -108,7 +114,7 @@ def fit_attention(cases: Sequence[Case], seconds: Floats) -> dict[str, Any]:
         Prior("rows_half", 64.0, 1.5),
         Prior("span_half", 16.0, 1.5),
         Prior("head_dim_half", 16.0, 1.0),
-        Prior("launch_s", 0.5 * float(np.min(seconds)), 1.0),
+        Prior("launch_s", (4.0 if cases[0].variant == "train" else 1.0) * call_s, 1.0),
     ]
 
     def predicted(values: Mapping[str, Any]) -> Floats:
@@ -119,7 +125,7 @@ def fit_attention(cases: Sequence[Case], seconds: Floats) -> dict[str, Any]:
     return {**_fitted(priors, predicted, seconds), "sharpness": ATTENTION_SHARPNESS}
 
 
-def fit_decode(cases: Sequence[Case], seconds: Floats) -> dict[str, Any]:
+def fit_decode(cases: Sequence[Case], seconds: Floats, call_s: float) -> dict[str, Any]:
     """Constants of `DecodeAttentionEfficiency`."""
     batch, heads, tokens, width = (_column(cases, name) for name in ("batch", "heads", "tokens", "width"))
     size = BYTES[cases[0].dtype]
@@ -129,7 +135,7 @@ def fit_decode(cases: Sequence[Case], seconds: Floats) -> dict[str, Any]:
         Prior("flop_per_s", 4.0 / size * float(np.max(moved / seconds)), 1.0),
         Prior("bytes_half", 1e4, 1.5),
         Prior("sequence_s", 1e-7, 1.5),
-        Prior("launch_s", 0.5 * float(np.min(seconds)), 1.0),
+        Prior("launch_s", call_s, 1.0),
         Prior("head_dim_half", 32.0, 1.0),
     ]
 

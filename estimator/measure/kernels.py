@@ -6,7 +6,6 @@ in real work.
 
 from collections.abc import Callable
 from functools import cache
-from itertools import cycle
 from typing import Any
 
 from estimator.measure.cases import Case, job_of
@@ -93,12 +92,16 @@ def _attention(torch: Any, case: Case, device: str) -> Task:
 
 
 def _cached_attention(torch: Any, case: Case, device: str) -> Task:
-    """One new token; four caches in turn, so that the keys are as cold as those of a layer."""
+    """One new token; another cache every time, so that keys and values are as cold as those of a layer."""
     batch, heads, tokens, width = (case[name] for name in ("batch", "heads", "tokens", "width"))
     query = _random(torch, case, device, batch, heads, 1, width)
-    held = [[_random(torch, case, device, batch, heads, tokens, width) for _ in "kv"] for _ in range(4)]
-    turn = cycle(held)
-    return lambda: torch.nn.functional.scaled_dot_product_attention(query, *next(turn))
+    numbers = pool(case.dtype, device)
+
+    def attend() -> Any:
+        k, v = (numbers.matrix(batch * heads * tokens, width).view(batch, heads, tokens, width) for _ in "kv")
+        return torch.nn.functional.scaled_dot_product_attention(query, k, v)
+
+    return attend
 
 
 def _glue(torch: Any, case: Case, device: str) -> Task:

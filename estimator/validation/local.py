@@ -108,6 +108,10 @@ class LocalReport:
         """Every piece of work, then the summary."""
         return "\n\n".join([_case_table(self.cases, style), _summary_table(self.summary(), style), *self._notes()])
 
+    def markdown(self, title: str) -> str:
+        """A page of its own."""
+        return f"# Predicted and measured on one machine\n\n{title}\n\n{self.table('github')}\n"
+
     def __str__(self) -> str:
         return self.table()
 
