@@ -10,6 +10,7 @@ from estimator.decide.inverse import Finding
 from estimator.decide.recommend import Recommendation
 from estimator.decide.recommend import recommend as recommended
 from estimator.errors import DoesNotFit, InvalidInput
+from estimator.export.explain import estimate_reasons
 
 TURNED = ("fit", "largest", "deadline", "budget", "replicas")
 
@@ -36,7 +37,10 @@ def _rendered(options: argparse.Namespace, found: Recommendation) -> str:
         return found.to_json()
     if options.format == "csv":
         return recommendation_csv(found)
-    return recommendation_markdown(found) if options.format == "markdown" else str(found)
+    if options.format == "markdown":
+        return recommendation_markdown(found)
+    best = found.best.estimate if found.best else None
+    return f"{found}\n\n{estimate_reasons(best)}" if options.explain and best else str(found)
 
 
 def _shown(options: argparse.Namespace, found: Finding) -> str:

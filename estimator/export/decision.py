@@ -31,10 +31,16 @@ def _head(found: Recommendation) -> str:
     lines = [f"Recommended for {where}: {found.best.title}. Given: {given}."]
     lines += [f"- because {reason.text} [{reason.asks}]" for reason in found.best.met]
     if not found.best.met:
-        lines.append("- because it is the cheapest that is not ruled out, and no need was named that asks for more")
+        lines.append(f"- because {_place(found.best)}, and no need was named that asks for more")
     lines += [f"- mind: {reason.text}" for reason in found.best.notes]
     lines += ["Plan:", *(f"{number}. {step}" for number, step in enumerate(found.plan, 1))]
     return "\n".join(_filled(line) for line in lines)
+
+
+def _place(best: Option) -> str:
+    if best.estimate is not None and best.estimate.total_usd.known:
+        return "it is the cheapest that is not ruled out"
+    return "it is the simplest that is not ruled out (costs are unknown: give --price-per-hour)"
 
 
 def _shown(value: object) -> str:
@@ -136,7 +142,7 @@ ENDS = (("value", ""), ("low", "_low"), ("high", "_high"))
 def _why(option: Option) -> str:
     if option.obstacles:
         return _against(option, option.obstacles).partition(": ")[2]
-    return "; ".join(f"{reason.text} [{reason.asks}]" for reason in option.met) or "cheapest that is not ruled out"
+    return "; ".join(f"{reason.text} [{reason.asks}]" for reason in option.met) or _place(option)
 
 
 def finding_text(found: Finding, style: str = "simple") -> str:

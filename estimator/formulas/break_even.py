@@ -34,7 +34,7 @@ class Cost:
     @property
     def growths(self) -> Floats:
         """Volume of each month over the first month's."""
-        return (1 + self.growth) ** np.arange(self.months)
+        return np.asarray((1 + self.growth) ** np.arange(self.months), float)
 
     @property
     def mean_slope(self) -> float:
@@ -49,7 +49,7 @@ class Cost:
         """
         volumes = np.asarray(volume, float)
         needed = np.maximum(np.ceil(volumes[..., None] * self.growths / self.carried), 1.0).sum(axis=-1)
-        return self.fixed + self.slope * volumes + self.usd_per_replica * needed
+        return np.asarray(self.fixed + self.slope * volumes + self.usd_per_replica * needed, float)
 
     def jumps(self, most: float) -> Floats:
         """Volumes up to `most` above which one more replica is needed [1/month]."""
