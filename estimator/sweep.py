@@ -15,17 +15,17 @@ from numpy.typing import NDArray
 from estimator.api import compare
 from estimator.errors import EstimatorError, InvalidInput, UnknownName, clipped
 from estimator.plans import default_scenario
-from estimator.quantities import FACTORS, Floats, Quantity
+from estimator.quantities import Floats, Quantity
 from estimator.results import Blocked, Estimate
 from estimator.stages import STAGES
-from estimator.stages.live import Node, Tree
+from estimator.stages.live import Tree
 
 FIGURES = ("one_off_usd", "monthly_usd", "total_usd", "added_usd_per_1000_requests")
 QUESTION = ("model", "gpu", "api", "gpus")
 PRICE = "price_per_hour"
 LIMITS = {PRICE: (0.0, 1e6), "gpus": (1.0, 1e7)}
 PASSED_ON = ("id", "name", "note", "label", "scenario", "error")
-BLOCK = 2048  # rows computed at once: a few arrays of scenarios x rows stay in the processor's cache
+BLOCK = 512  # rows computed at once: a few arrays of scenarios x rows stay in the cache
 MOST_GROUPS = 64  # estimates kept for rows to come
 
 Column = NDArray[Any]
@@ -46,9 +46,9 @@ def sweep(table: Any, *, stages: tuple[str, ...] = STAGES, figures: tuple[str, .
     >>> rows[0]["finetune_total_usd"] > 10_000, rows[1]["error"][:27]
     (True, "unknown accelerator 'h1000'")
     """
-    columns, count = _columns(table)
+    columns, count = columns_of(table)
     found = Sweep(stages, figures, inputs).answers(columns, count)
-    return _attached(table, found)
+    return attached(table, found)
 
 
 @dataclass(slots=True, eq=False)
@@ -161,22 +161,22 @@ def _fill(group: _Group, tree: Tree, varied: Mapping[str, Floats], rows: Rows, r
             node = _node(tree, name)
             if node is not None:
                 ends = [varied[end][rows] if (end := f"{name}{side}") in varied else None for side in ("_low", "_high")]
-                values[tree.nodes[node].name] = _column(tree.nodes[node], column[rows], *ends)
+                values[tree.nodes[node].name] = _column(tree, node, column[rows], *ends)
     for place, column in zip(group.answered, tree.recomputed(values), strict=True):
         low, high = _interval(column)
         results[place, rows], results[place + 1, rows], results[place + 2, rows] = column[0], low, high
 
 
-def _column(node: Node, value: Floats, low: Floats | None, high: Floats | None) -> Floats:
+def _column(tree: Tree, node: int, value: Floats, low: Floats | None, high: Floats | None) -> Floats:
     """An input in every scenario [scenarios, rows]: as the row gives it; where it does not, as it was."""
-    column = np.broadcast_to(value, (len(node.figure.column), len(value))).copy()
-    factor = node.bounds.factor if node.bounds else ""
-    if factor and low is not None and high is not None:
-        place = 1 + FACTORS.index(factor)
+    column = np.broadcast_to(value, (len(tree.scenarios), len(value))).copy()
+    bounds = tree.nodes[node].bounds
+    if bounds and bounds.factor and low is not None and high is not None:
+        place = 1 + tree.factors.index(bounds.factor)
         ranged = ~np.isnan(low) & ~np.isnan(high) & (value > 0)
         column[place] = np.where(ranged & (low > 0), low, value)
-        column[place + len(FACTORS)] = np.where(ranged, high, value)
-    return np.where(np.isnan(value), node.figure.column[:, None], column)
+        column[place + len(tree.factors)] = np.where(ranged, high, value)
+    return np.where(np.isnan(value), tree.column(node), column)
 
 
 def _interval(column: Floats) -> tuple[Floats, Floats]:
@@ -189,7 +189,7 @@ def _interval(column: Floats) -> tuple[Floats, Floats]:
             if in_log.all()
             else np.where(in_log, np.log(column[1:] / expected), column[1:] - expected)
         )
-        pairs = moves.reshape(2, len(FACTORS), -1)
+        pairs = moves.reshape(2, len(moves) // 2, -1)
         down = np.sqrt((np.minimum(pairs, 0).min(axis=0) ** 2).sum(axis=0))
         up = np.sqrt((np.maximum(pairs, 0).max(axis=0) ** 2).sum(axis=0))
         low = np.where(in_log, expected * np.exp(-down), expected - down)
@@ -235,7 +235,8 @@ def _check_names(columns: Columns) -> None:
 
 def _texts(column: Column) -> Column:
     """Words, None where there are none."""
-    return np.array([None if _missing(value) else str(value) for value in column.tolist()], dtype=object)
+    shown = (f"{value:g}" if isinstance(value, float) else value for value in column.tolist())
+    return np.array([None if _missing(value) or value == "nan" else str(value) for value in shown], dtype=object)
 
 
 def _missing(value: Any) -> bool:
@@ -305,7 +306,7 @@ def _codes(column: Column) -> Rows:
     return np.array([known.setdefault(value, len(known)) for value in column.tolist()], dtype=np.int64)
 
 
-def _columns(table: Any) -> tuple[dict[str, Column], int]:
+def columns_of(table: Any) -> tuple[dict[str, Column], int]:
     """A table's columns as arrays, and how many rows it has."""
     if isinstance(table, list):
         names = dict.fromkeys(name for row in table for name in row)
@@ -326,10 +327,21 @@ def _arrow_array(column: Any) -> Column:
     kind = str(column.type)
     if kind.startswith(("int", "uint", "float", "double")):
         return np.asarray(column.cast("float64").to_numpy(zero_copy_only=False))
+    if kind == "string":
+        try:  # numbers as text, as a CSV file has them
+            return np.asarray(_blank_as_null(column).cast("float64").to_numpy(zero_copy_only=False))
+        except ValueError:
+            pass
     return np.array(column.to_pylist(), dtype=object)
 
 
-def _attached(table: Any, found: Mapping[str, Column]) -> Any:
+def _blank_as_null(column: Any) -> Any:
+    import pyarrow.compute as compute
+
+    return compute.if_else(compute.equal(column, ""), None, column)
+
+
+def attached(table: Any, found: Mapping[str, Column]) -> Any:
     """The table with further columns, of the kind it was."""
     if isinstance(table, list):
         plain = {name: column.tolist() for name, column in found.items()}

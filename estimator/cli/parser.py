@@ -60,6 +60,7 @@ def parser() -> Parser:
     _validate(commands)
     _catalog(commands)
     _export(commands)
+    _sweep(commands)
     return top
 
 
@@ -221,6 +222,16 @@ def _export(commands: Any) -> None:
     sub.add_argument("--format", choices=("xlsx", "csv"), help="when the file's name does not tell")
     sub.add_argument("--fields", metavar="A,B,C", help="columns of the CSV: item, approach, phase, expected, ...")
     sub.add_argument("--excel", action="store_true", help="CSV with byte-order mark, semicolons and decimal commas")
+    _question(sub)
+
+
+def _sweep(commands: Any) -> None:
+    example = "estimator sweep scenarios.csv -o answers.csv --model 7b --gpu a100"
+    sub = _command(commands, "sweep", "scenarios as rows, answers as columns", _lazy("sweep", "sweep"), example)
+    sub.add_argument("file", metavar="FILE", help="scenarios: .csv, .parquet or .xlsx; columns are inputs by name")
+    sub.add_argument("-o", "--output", metavar="FILE", help="answers: .csv, .parquet or .xlsx")
+    sub.add_argument("--stages", metavar="A,B", help="only these approaches: prompt, rag, finetune, pretrain")
+    sub.add_argument("--figures", metavar="A,B", help="only these figures, such as total_usd,calendar_s")
     _question(sub)
 
 

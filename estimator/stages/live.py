@@ -95,9 +95,20 @@ class Tree:
             for place, node in enumerate(self.nodes)
             if node.name and id(node.figure) not in self._fixed and node.name not in CHOOSING
         }
+        self.factors = self._moving()
+        places = np.array([FACTORS.index(name) for name in self.factors], dtype=int)
+        self.scenarios = np.concatenate([[0], 1 + places, 1 + len(FACTORS) + places])
+        self._released = self._last_uses()
+
+    def column(self, place: int) -> Floats:
+        """A figure as it was, in the scenarios that matter [scenarios, 1]."""
+        return self.nodes[place].figure.column[self.scenarios, None]
 
     def recomputed(self, values: Mapping[str, Floats]) -> list[Any]:
-        """The figures of the tree with other inputs [scenarios, ...]; what does not change stays [scenarios, 1]."""
+        """The figures of the tree with other inputs [scenarios, rows]; what does not change stays [scenarios, 1].
+
+        The scenarios are those of `scenarios`: as expected, each of `factors` low, each of them high.
+        """
         columns: list[Any] = []
         changed = [False] * len(self.nodes)
         with np.errstate(all="ignore"):
@@ -107,10 +118,30 @@ class Tree:
                     columns.append(values[node.name])
                 elif changed[place] and node.figure.formula is not None:
                     found = node.figure.formula(**{key: columns[part] for key, part in node.parts.items()})
-                    columns.append(found if node.error is None else found * node.error[:, None])
+                    columns.append(found if node.error is None else found * node.error[self.scenarios, None])
                 else:
-                    columns.append(node.figure.column[:, None])
+                    columns.append(self.column(place))
+                for spent in self._released[place]:
+                    columns[spent] = None
         return [columns[root] for root in self.roots]
+
+    def _moving(self) -> list[str]:
+        """The factors that move any figure, or would if a live input had a range."""
+        moved = np.zeros(2 * len(FACTORS), bool)
+        for node in self.nodes:
+            moved |= np.abs(node.figure.column[1:] - node.figure.column[0]) > 0
+        either = moved[: len(FACTORS)] | moved[len(FACTORS) :]
+        offered = {bounds.factor for place in self.live.values() if (bounds := self.nodes[place].bounds)}
+        return [name for name, moves in zip(FACTORS, either, strict=True) if moves or name in offered]
+
+    def _last_uses(self) -> list[list[int]]:
+        """For each figure those that nothing needs after it: their memory serves the next."""
+        last = {part: place for place, node in enumerate(self.nodes) for part in node.parts.values()}
+        released: list[list[int]] = [[] for _ in self.nodes]
+        for part, place in last.items():
+            if part not in self.roots:
+                released[place].append(part)
+        return released
 
     def _place(self, figure: Quantity) -> int:
         if id(figure) not in self._places:

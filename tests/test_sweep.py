@@ -1,0 +1,223 @@
+"""A sweep says for each row what compare says, in whatever table the rows come."""
+
+import csv
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from estimator import EstimatorError, compare
+from estimator.cli import main
+from estimator.errors import UnknownName
+from estimator.stages import STAGES
+from estimator.sweep import FIGURES, Sweep, sweep
+
+pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+
+
+def scenarios(count, seed=0):
+    """Rows with live inputs, some that predictions rest on, prices, ranges and gaps."""
+    draw = np.random.default_rng(seed)
+    rows = []
+    for index in range(count):
+        row = {
+            "model": ("7b", "llama-3.1-8b")[index % 2],
+            "gpu": ("a100", "8xh100")[index % 3 // 2],
+            "requests_per_month": float(10 ** draw.uniform(3, 7)),
+            "growth_per_month": float(draw.uniform(-0.05, 0.2)),
+            "samples": int(draw.integers(100, 50_000)),
+            "epochs": int(draw.integers(1, 6)),
+            "horizon_months": int(draw.integers(1, 36)),
+            "contingency": float(draw.choice([0.0, 0.2])),
+        }
+        if index % 3 == 0:
+            row["price_per_hour"] = float(draw.uniform(1, 5))
+        if index % 4 == 0:
+            row |= {"samples_low": row["samples"] * 0.5, "samples_high": row["samples"] * 3.0}
+        if index % 5 == 0:
+            row["prompt_tokens"] = 600
+        if index % 7 == 0:
+            row["method"] = "qlora"
+        rows.append(row)
+    return rows
+
+
+def asked(row):
+    """The same question to compare."""
+    found = {name: value for name, value in row.items() if not name.endswith(("_low", "_high"))}
+    if "samples_low" in row:
+        found["samples"] = row["samples_low"], row["samples"], row["samples_high"]
+    if "price_per_hour" in found:
+        found["price"] = found.pop("price_per_hour")
+    return found
+
+
+def test_every_answer_is_compares():
+    rows = scenarios(24)
+
+    for row, answer in zip(rows, sweep(rows), strict=True):
+        comparison = compare(**asked(row))
+        for stage in STAGES:
+            for name in FIGURES:
+                figure = getattr(comparison[stage], name)
+                found = [answer[f"{stage}_{name}{end}"] for end in ("", "_low", "_high")]
+                assert found == pytest.approx([figure.value, figure.low, figure.high], rel=1e-9, abs=1e-15)
+
+
+def test_an_api_is_a_row_too():
+    (answer,) = sweep([{"api": "openai:gpt-4o-mini", "requests_per_month": 5e6}], stages=("prompt",))
+
+    expected = compare(api="openai:gpt-4o-mini", requests_per_month=5e6, stages=("prompt",))["prompt"].total_usd
+    assert answer["prompt_total_usd_high"] == pytest.approx(expected.high, rel=1e-9)
+
+
+def test_bad_rows_say_why_and_the_others_stand():
+    rows = [
+        {"gpu": "a100", "samples": "abc"},
+        {"gpu": "h1000"},
+        {"gpu": "a100", "samples": -1},
+        {"gpu": "a100", "samples": 5000, "samples_low": 9000, "samples_high": 10_000},
+        {"gpu": "a100", "samples": 5000},
+    ]
+
+    found = sweep(rows, stages=("finetune",), model="7b")
+
+    assert [bool(row["error"]) for row in found] == [True, True, True, True, False]
+    assert "did you mean" in found[1]["error"].lower()
+    assert all(np.isnan(row["finetune_total_usd"]) for row in found[:4])
+    assert found[4]["finetune_total_usd"] > 0
+
+
+def test_an_approach_that_cannot_run_leaves_the_others():
+    (found,) = sweep([{"gpu": "1xt4"}], model="70b", stages=("prompt", "finetune"))
+
+    assert "needs" in found["error"]
+    assert np.isnan(found["prompt_total_usd"])
+
+
+def test_a_wrong_column_is_refused_and_a_users_own_passes():
+    with pytest.raises(UnknownName, match="samples"):
+        sweep([{"sampels": 3}], model="7b", gpu="a100")
+    (row,) = sweep([{"x_team": "search", "id": 7}], model="7b", gpu="a100", stages=("prompt",))
+    assert row["x_team"] == "search"
+
+
+def test_every_kind_of_table_comes_back_as_it_was():
+    pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    rows = [{"gpu": "a100", "samples": 1000.0}, {"gpu": "h100", "samples": 2000.0}]
+    expected = [row["finetune_total_usd"] for row in sweep(rows, model="7b", stages=("finetune",))]
+    tables = [pandas.DataFrame(rows, index=[5, 9]), polars.DataFrame(rows), pyarrow.Table.from_pylist(rows)]
+
+    for table in tables:
+        found = sweep(table, model="7b", stages=("finetune",))
+        assert type(found) is type(table)
+        assert list(np.asarray(found["finetune_total_usd"])) == pytest.approx(expected)
+    assert list(sweep(tables[0], model="7b", stages=("prompt",)).index) == [5, 9]
+
+
+def test_pieces_give_what_the_whole_gives():
+    rows = scenarios(9)
+    whole = sweep(rows, stages=("rag",))
+    run = Sweep(("rag",))
+
+    from estimator.sweep import columns_of
+
+    first = run.answers(*columns_of(rows[:4]))["rag_total_usd"].tolist()
+    second = run.answers(*columns_of(rows[4:]))["rag_total_usd"].tolist()
+
+    assert first + second == [row["rag_total_usd"] for row in whole]
+
+
+def write_rows(path, rows):
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet", "xlsx"])
+def test_files_in_and_out(tmp_path, ending, capsys):
+    rows = [{**row, "note": "=cmd()"} for row in scenarios(6)]
+    write_rows(tmp_path / "in.csv", rows)
+    expected = [row["prompt_total_usd"] for row in sweep(rows, stages=("prompt",))]
+    middle, last = tmp_path / f"middle.{ending}", tmp_path / "out.csv"
+
+    assert main(["sweep", str(tmp_path / "in.csv"), "-o", str(middle), "--stages", "prompt"]) == 0
+    answered = [f"prompt_{name}{end}" for name in FIGURES for end in ("", "_low", "_high")]
+    if ending == "parquet":
+        import pyarrow.parquet as parquet
+
+        found = parquet.read_table(middle).to_pylist()
+        parquet.write_table(parquet.read_table(middle).drop_columns(answered), tmp_path / "again.parquet")
+        assert main(["sweep", str(tmp_path / "again.parquet"), "-o", str(last), "--stages", "prompt"]) == 0
+    elif ending == "xlsx":
+        openpyxl = pytest.importorskip("openpyxl")
+        sheet = openpyxl.load_workbook(middle).active
+        names, *lines = sheet.iter_rows(values_only=True)
+        found = [dict(zip(names, line, strict=True)) for line in lines]
+    else:
+        found = list(csv.DictReader(middle.read_text().splitlines()))
+        assert found[0]["note"] == "'=cmd()"
+    assert [float(row["prompt_total_usd"]) for row in found] == pytest.approx(expected, rel=1e-9)
+    assert "6 scenarios" in capsys.readouterr().out
+
+
+def test_without_arrow_csv_still_works(tmp_path, monkeypatch):
+    from estimator.export import sweep_files
+
+    monkeypatch.setattr(sweep_files, "_has_arrow", lambda: False)
+    write_rows(tmp_path / "in.csv", [{"gpu": "a100", "samples": 1000}, {"gpu": "nope", "samples": ""}])
+    run = Sweep(("prompt",), FIGURES, {"model": "7b"})
+
+    assert sweep_files.sweep_file(str(tmp_path / "in.csv"), str(tmp_path / "out.csv"), run) == (2, 1)
+    first, second = csv.DictReader((tmp_path / "out.csv").read_text().splitlines())
+    assert float(first["prompt_total_usd"]) > 0
+    assert second["prompt_total_usd"] == ""
+    assert "nope" in second["error"]
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [(b"", "a.csv"), (b"gpu\n", "a.csv"), (b"gpu,gpu\na,b\n", "a.csv"), (b"\xff\xfe", "a.csv"), (b"no", "a.parquet")],
+)
+def test_files_that_are_no_tables_are_refused_in_one_line(tmp_path, content, name, capsys):
+    (tmp_path / name).write_bytes(content)
+
+    assert main(["sweep", str(tmp_path / name), "-o", str(tmp_path / "out.csv"), "--model", "7b"]) == 2
+
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("arguments", [["missing.csv", "-o", "out.csv"], ["a.txt", "-o", "out.csv"], ["a.csv"]])
+def test_wrong_names_are_refused_in_one_line(arguments, capsys):
+    assert main(["sweep", *arguments, "--model", "7b", "--gpu", "a100"]) == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_more_rows_than_a_sheet_takes_are_refused(monkeypatch, tmp_path):
+    from estimator.export import sweep_files
+
+    monkeypatch.setattr(sweep_files, "MOST_SHEET_ROWS", 3)
+    write_rows(tmp_path / "in.csv", [{"samples": index + 1} for index in range(5)])
+    run = Sweep(("prompt",), FIGURES, {"model": "7b", "gpu": "a100"})
+
+    with pytest.raises(EstimatorError, match="use CSV or Parquet"):
+        sweep_files.sweep_file(str(tmp_path / "in.csv"), str(tmp_path / "out.xlsx"), run)
+    assert not (tmp_path / "out.xlsx").exists()
+
+
+def test_killed_half_way_no_file_is_left_half_written(tmp_path):
+    write_rows(tmp_path / "in.csv", [{"gpu": "a100", "requests_per_month": 1000 + index} for index in range(200_000)])
+    start = "import sys; from estimator.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", start, "sweep", "in.csv", "-o", "out.csv", "--model", "7b"]
+    process = subprocess.Popen(command, cwd=tmp_path)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob(".out.csv.*/new.csv")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.kill()
+
+    assert process.wait() < 0, "it had ended before it was killed"
+    assert not (tmp_path / "out.csv").exists()
