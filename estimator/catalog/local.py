@@ -63,9 +63,8 @@ def user_data_folder() -> Path:
 def profile_path(name: str = LOCAL) -> Path | None:
     """The profile file a name means, if there is one: the user's own, or a shared one."""
     name = name.removesuffix(ONE_THREAD)
-    path = (
-        user_data_folder() / "local.json" if name == LOCAL else data_folder("calibration") / "measured" / f"{name}.json"
-    )
+    own = name == LOCAL or name.startswith(f"{LOCAL}-")
+    path = (user_data_folder() if own else data_folder("calibration") / "measured") / f"{name}.json"
     return path if path.is_file() else None
 
 

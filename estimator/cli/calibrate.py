@@ -57,6 +57,9 @@ def summary(found: dict[str, Any]) -> list[str]:
         f"products: {', '.join(rates)} GFLOP/s; copying: {memory['bytes_per_s'] / 1e9:.3g} GB/s",
         f"drift while measuring: {100 * found['drift']['log']:.0f} %; {len(found['measurements'])} cases",
     ]
+    if before := found.get("since_last"):
+        change = 100 * before["median_change"]
+        lines.append(f"against the profile of {before['date']}: {change:.0f} % (median of {before['cases']} cases)")
     if found["drift"]["log"] > BUSY:
         lines.append("The machine was unsteady: other work may have disturbed it. Ranges are wider for it.")
     for name, entry in found["constants"][str(found["threads"])]["phases"].items():

@@ -2,8 +2,10 @@
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from estimator.catalog.local import LOCAL, profile, user_data_folder
@@ -48,7 +50,8 @@ def calibrate(
             content = _part(each, budget_s / len(devices), suite, name, started, progress)
             started = time.monotonic()
             write_profile(content, user_data_folder() / f"{name}.json")
-            drop_partial()
+            if suite in ("all", "kernels"):
+                drop_partial()
         main = profile(LOCAL)
         if output:
             write_profile({key: value for key, value in main.items() if key not in ("checksum",)}, Path(output))
@@ -73,7 +76,7 @@ def _part(
     if suite in shares:
         found = measured(device, shares[suite] * budget_s - HOST_S, progress, started)
         found["constants"] = constants(medians(found["measurements"]), found["drift"]["log"])
-        content |= found | {"loading": loading(user_data_folder())}
+        content |= found | {"loading": loading(user_data_folder()), "since_last": since_last(content, found)}
         content |= extras() if device == "cuda" else {}
     if suite in ("index", "all") and device == "cpu":
         left = budget_s - (time.monotonic() - started)
@@ -85,6 +88,17 @@ def _part(
             "measure the kernels first: `estimator calibrate --suite kernels`; then this suite adds to it"
         )
     return content
+
+
+def since_last(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """How far the same cases lie from the profile before: median of |ln(time now / time then)| [1].
+
+    >>> since_last({}, {"measurements": {}})
+    {}
+    """
+    then = medians(before.get("measurements", {}))
+    both = [abs(math.log(s / then[case])) for case, s in medians(now["measurements"]).items() if case in then]
+    return {"date": before["date"], "median_change": round(median(both), 3), "cases": len(both)} if both else {}
 
 
 def _earlier(name: str) -> dict[str, Any]:

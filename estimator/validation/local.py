@@ -15,7 +15,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from estimator.catalog.local import LOCAL, Job, local_accelerator, machine, profile
+from estimator.catalog.local import LOCAL, ONE_THREAD, Job, local_accelerator, machine, profile
 from estimator.errors import InvalidInput
 from estimator.formulas import transformer
 from estimator.measure.cases import ENCODER
@@ -280,7 +280,7 @@ def validate_local(
     if not budget_s >= LEAST_BUDGET_S:
         raise InvalidInput(f"the budget must be at least {LEAST_BUDGET_S:g} s, not {budget_s:g} s")
     accelerator = local_accelerator(name)
-    torch_module()
+    torch_module().set_num_threads(1 if name.endswith(ONE_THREAD) else profile(name)["threads"])
     device = "cuda" if accelerator.kind == "gpu" else "cpu"
     halves = [dtype for dtype in accelerator.peak_flop_per_s if dtype in ("bf16", "fp16")]
     asked = list(jobs) if jobs is not None else cuda_jobs() if device == "cuda" else cpu_jobs(halves[:1])

@@ -7,6 +7,7 @@ import textwrap
 
 import pytest
 
+from estimator.catalog.accelerators import accelerator
 from estimator.catalog.files import use_facts_again
 from estimator.catalog.local import PROFILE_VERSION, profile, read_profile
 from estimator.errors import InvalidInput
@@ -136,3 +137,10 @@ def test_readable_is_json():
     content = {"a": {"b": [1, 2.5], "c": {}}, "d": None, "é": "x\ny"}
 
     assert json.loads(readable(content)) == content
+
+
+@pytest.mark.usefixtures("data_folder")
+@pytest.mark.parametrize("name", ["../../etc/passwd", "local/../x", "", "a" * 500, "local-\x00"])
+def test_names_do_not_leave_the_folders(name):
+    with pytest.raises(InvalidInput):
+        accelerator(name)
