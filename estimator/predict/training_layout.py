@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from estimator.errors import DoesNotFit, InvalidInput
+from estimator.errors import DoesNotFit
 from estimator.predict.training_plan import TrainingPlan
 from estimator.records import Architecture, Cluster
 
@@ -17,7 +17,7 @@ LONGEST_MICRO_BATCH_TOKENS = 262_144
 def grid(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> TrainingPlan:
     """All layouts that respect what the plan gives, as one plan of equally long arrays.
 
-    Raises InvalidInput when no layout divides the accelerators and the batch.
+    Raises DoesNotFit when no layout divides the accelerators and the batch.
     """
     choices = {
         "tp": _given(plan.tp, _tensor_parallel(arch, cluster)),
@@ -32,7 +32,7 @@ def grid(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> TrainingPl
     layout = dict(zip(names, arrays, strict=True))
     keep = _valid(arch, cluster, plan, layout)
     if not np.any(keep):
-        raise InvalidInput(
+        raise DoesNotFit(
             f"no layout divides {cluster.count} accelerators and a global batch of {plan.global_batch} sequences. "
             "Give a larger global batch, or fewer accelerators."
         )
