@@ -100,7 +100,7 @@ def fit_gemm(cases: Sequence[Case], seconds: Floats, bandwidth: float, call_s: f
 def _operands(cases: Sequence[Case]) -> tuple[Floats, Floats, Floats]:
     """Rows, columns and depth of the results: `nn` sums over n, `tn` over m."""
     m, n, k = (_column(cases, name) for name in ("m", "n", "k"))
-    return {"nn": (m, k, n), "tn": (k, n, m)}.get(cases[0].variant, (m, n, k))
+    return {"nn": (m, k, n), "tn": (n, k, m)}.get(cases[0].variant, (m, n, k))
 
 
 def fit_attention(cases: Sequence[Case], seconds: Floats, call_s: float) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def _gemm(torch: Any, case: Case, device: str) -> Task:
     weights = pool(case.dtype, device)
     if case.variant == "tn":
         gradient = _random(torch, case, device, m, n)
-        return lambda: weights.matrix(m, k).t() @ gradient
+        return lambda: gradient.t() @ weights.matrix(m, k)  # the order in which autograd has them
     if case.variant == "nn":
         gradient = _random(torch, case, device, m, n)
         return lambda: gradient @ weights.matrix(n, k)

@@ -142,7 +142,7 @@ def _linear_s(work: Work, on: LocalMachine, rows: Any, out: Any, wide: Any, trai
     if not work.trains:
         return forward, np.zeros(np.shape(forward))
     back = _gemm(work.dtype, on, "nn", rows, wide, out)
-    own = _gemm(work.dtype, on, "tn", wide, out, rows) if trained else 0.0
+    own = _gemm(work.dtype, on, "tn", out, wide, rows) if trained else 0.0
     return forward, back + own
 
 
