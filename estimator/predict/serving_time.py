@@ -20,6 +20,7 @@ DECODE_ROWS = 8.0  # new tokens per sequence up to which attention is a decode k
 VECTOR_ROWS = 16.0  # tokens from which a product fills tiles of the matrix units
 UNPACK_ROWS = 64.0  # tokens from which engines unpack weights before multiplying instead of inside a product
 SCORE_BYTES = 16.0  # 32-bit scores written, normalised (read and written) and read again
+LOGIT_PASSES = 5.0  # written, penalised, normalised and sampled from
 COPIES = 3.0  # keys and values appended to a new tensor (read, write) and repeated for all heads
 
 
@@ -149,8 +150,9 @@ def padding(rows: Floats, on: Machine) -> Floats:
 
 def byte_s(on: Machine, constants: Constants) -> Floats:
     """Time to stream one byte of weights [s/B]: memory bandwidth, or the loads that cores keep in flight."""
-    core = np.where(on.simple > 0, constants["simple_stream"], constants["core_stream"])
-    return soft_max(1.0 / (constants["stream"] * on.bytes_per_s), 1.0 / (core * on.core_cycles_per_s), SHARPNESS)
+    share = np.where(on.simple > 0, constants["simple_stream"], constants["stream"])
+    core = np.where(on.simple > 0, constants["simple_core"], constants["core"])
+    return soft_max(1.0 / (share * on.bytes_per_s), 1.0 / (core * on.core_cycles_per_s), SHARPNESS)
 
 
 def unpack_s(work: Pass, on: Machine) -> Floats:
@@ -182,7 +184,7 @@ def vectors_s(work: Pass, on: Machine, constants: Constants) -> Floats:
     """Norms, activations, residuals and logits: passes over vectors in memory [s]."""
     count = np.where(on.unfused > 0, constants["unfused_passes"], constants["vector_passes"])
     vectors = count * work.stream_bytes * on.value_bytes / 2.0 * (0.5 + 0.5 / on.members)
-    return (vectors + 4.0 * work.logit_bytes / on.members) / (constants["stream"] * on.bytes_per_s)
+    return (vectors + LOGIT_PASSES * work.logit_bytes / on.members) / on.bytes_per_s
 
 
 def messages_s(work: Pass, on: Machine, constants: Constants) -> Floats:

@@ -402,8 +402,8 @@ def _left_out(batch: Batch) -> dict[int, float]:
     answers: dict[int, float] = {}
     for name in sorted({name for name in names if name is not None}):
         members = [index for index, other in enumerate(names) if other == name]
-        values = predicted(counted([batch.runs[index] for index in members]), constants(name))
-        answers |= dict(zip(members, values.tolist(), strict=True))
+        values = predicted(batch, constants(name))
+        answers |= {index: float(values[index]) for index in members}
     return answers
 
 
