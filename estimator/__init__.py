@@ -13,11 +13,22 @@ from estimator.errors import EstimatorError
 if TYPE_CHECKING:
     from estimator.api import compare, estimate, serving, training_step
     from estimator.decide.recommend import recommend
-    from estimator.search import layout
     from estimator.measure.calibrate import calibrate
+    from estimator.search import layout
+    from estimator.sweeping import sweep
     from estimator.validation import validate
 
-__all__ = ["EstimatorError", "calibrate", "compare", "estimate", "recommend", "serving", "training_step", "validate"]
+__all__ = [
+    "EstimatorError",
+    "calibrate",
+    "compare",
+    "estimate",
+    "recommend",
+    "serving",
+    "sweep",
+    "training_step",
+    "validate",
+]
 
 # Where each public name lives; modules load on first use, so that importing the package costs next to nothing.
 _HOMES = {
@@ -27,6 +38,7 @@ _HOMES = {
     "recommend": "estimator.decide.recommend",
     "layout": "estimator.search",
     "serving": "estimator.api",
+    "sweep": "estimator.sweeping",
     "training_step": "estimator.api",
     "validate": "estimator.validation",
 }

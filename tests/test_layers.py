@@ -16,7 +16,7 @@ LAYERS = (
     ("predict",),
     ("stages",),
     ("validation",),
-    ("api", "search", "sweep", "decide"),
+    ("api", "search", "sweeping", "decide"),
     ("export",),
     ("cli",),
 )

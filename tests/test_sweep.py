@@ -8,11 +8,11 @@ import time
 import numpy as np
 import pytest
 
-from estimator import EstimatorError, compare
+from estimator import EstimatorError, compare, sweep
 from estimator.cli import main
 from estimator.errors import UnknownName
 from estimator.stages import STAGES
-from estimator.sweep import FIGURES, Sweep, sweep
+from estimator.sweeping import FIGURES, Sweep
 
 pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
 
@@ -122,7 +122,7 @@ def test_pieces_give_what_the_whole_gives():
     whole = sweep(rows, stages=("rag",))
     run = Sweep(("rag",))
 
-    from estimator.sweep import columns_of
+    from estimator.sweeping import columns_of
 
     first = run.answers(*columns_of(rows[:4]))["rag_total_usd"].tolist()
     second = run.answers(*columns_of(rows[4:]))["rag_total_usd"].tolist()
@@ -221,3 +221,22 @@ def test_killed_half_way_no_file_is_left_half_written(tmp_path):
 
     assert process.wait() < 0, "it had ended before it was killed"
     assert not (tmp_path / "out.csv").exists()
+
+
+def test_the_same_call_runs_on_a_cluster():
+    """dask hands out partitions of a table to two processes, as a cluster would."""
+    pandas = pytest.importorskip("pandas")
+    dask_frame = pytest.importorskip("dask.dataframe", reason="dask is not installed")
+    distributed = pytest.importorskip("distributed")
+    rows = [{"gpu": ("a100", "h100")[index % 2], "requests_per_month": 1e5 * (index + 1)} for index in range(8)]
+    table = pandas.DataFrame(rows)
+    expected = sweep(table, model="7b", stages=("prompt",))
+
+    with (
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.Client(cluster),
+    ):
+        parts = dask_frame.from_pandas(table, npartitions=4)
+        found = parts.map_partitions(sweep, model="7b", stages=("prompt",)).compute()
+
+    assert list(found["prompt_total_usd_high"]) == pytest.approx(list(expected["prompt_total_usd_high"]))

@@ -9,7 +9,7 @@ from estimator.cli.answers import asked
 from estimator.errors import InvalidInput
 from estimator.export.sweep_files import sweep_file
 from estimator.stages import STAGES
-from estimator.sweep import FIGURES, Sweep
+from estimator.sweeping import FIGURES, Sweep
 
 BAR_SECONDS = 0.5
 

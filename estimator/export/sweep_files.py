@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from estimator.errors import InvalidInput, MissingExtra
 from estimator.export.rows import harmless
-from estimator.sweep import Sweep, attached, columns_of
+from estimator.sweeping import Sweep, attached, columns_of
 
 PIECE = 65_536  # rows in memory at a time
 CSV_BLOCK_BYTES = 8_000_000
