@@ -53,10 +53,9 @@ def fact(key: str) -> Fact:
     >>> round(fact("chinchilla_besiroglu/alpha").low, 3)
     0.328
     """
-    found = _facts().get(key)
-    if found is None:
-        raise UnknownName("fact", key, _facts(), "Tables of facts are in estimator/presets and hardware/power.csv.")
-    return found
+    if key not in _rows():
+        raise UnknownName("fact", key, _rows(), "Tables of facts are in estimator/presets and hardware/power.csv.")
+    return _fact(*_rows()[key])
 
 
 def facts(prefix: str) -> dict[str, Fact]:
@@ -65,15 +64,17 @@ def facts(prefix: str) -> dict[str, Fact]:
     >>> sorted(facts("copies"))
     ['dpo', 'grpo', 'orpo', 'ppo']
     """
-    return {key.removeprefix(prefix + "/"): found for key, found in _facts().items() if key.startswith(prefix + "/")}
+    start = prefix + "/"
+    return {key.removeprefix(start): _fact(*found) for key, found in _rows().items() if key.startswith(start)}
 
 
 @cached
-def _facts() -> dict[str, Fact]:
-    found: dict[str, Fact] = {}
+def _rows() -> dict[str, tuple[dict[str, str], Path]]:
+    """Every row by its key, read but not yet understood: few of them are asked for."""
+    found: dict[str, tuple[dict[str, str], Path]] = {}
     for path in [path for name in TABLES for path in preset_files(name)] + [data_folder("hardware") / "power.csv"]:
         for row in rows(path, COLUMNS):
-            found.setdefault(row["key"], _fact(row, path))
+            found.setdefault(row["key"], (row, path))
     return found
 
 

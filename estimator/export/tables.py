@@ -3,8 +3,6 @@
 import textwrap
 from collections.abc import Callable
 
-from tabulate import tabulate
-
 from estimator.export.text import human
 from estimator.results import Assumption, Blocked, Comparison, Estimate
 
@@ -65,17 +63,33 @@ def comparison_table(comparison: Comparison, style: str = "simple") -> str:
         [label, *(_cell(answer, show, index) for answer in comparison.estimates)]
         for index, (label, show) in enumerate(ROWS)
     ]
-    plain = style == "simple"
-    table = tabulate(
-        [
-            [_wrapped(cell, LABEL if column == 0 else CELL) if plain else cell for column, cell in enumerate(row)]
-            for row in body
-        ],
-        header,
-        tablefmt=style,
-        disable_numparse=True,
+    if style != "simple":
+        from tabulate import tabulate
+
+        return tabulate(body, header, tablefmt=style, disable_numparse=True)
+    return "\n".join([_title(comparison), "", grid(header, body), "", *_below(comparison)])
+
+
+def grid(header: list[str], body: list[list[str]]) -> str:
+    """The one table everybody sees, its cells wrapped to their columns; tabulate does all others.
+
+    Importing tabulate costs a quarter of a whole cold comparison, most of it looking up its own version.
+    """
+    rows = [[_wrapped(cell, CELL if column else LABEL) for column, cell in enumerate(row)] for row in [header, *body]]
+    widths = [max(len(line) for cell in column for line in cell) for column in zip(*rows, strict=True)]
+    lines = [_spread(row, widths) for row in rows]
+    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+
+
+def _spread(row: list[list[str]], widths: list[int]) -> str:
+    """One row, as many lines high as its highest cell."""
+    height = max(map(len, row))
+    tall = [cell + [""] * (height - len(cell)) for cell in row]
+    lines = (
+        "  ".join(line.ljust(width) for line, width in zip(lines, widths, strict=True))
+        for lines in zip(*tall, strict=True)
     )
-    return "\n".join([_title(comparison), "", table, "", *_below(comparison)]) if plain else table
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def _title(comparison: Comparison) -> str:
@@ -88,10 +102,8 @@ def _cell(answer: Estimate | Blocked, show: Callable[[Estimate], str], index: in
     return show(answer)
 
 
-def _wrapped(text: str, width: int) -> str:
-    if len(text) <= width:
-        return text
-    return "\n".join(textwrap.wrap(text, width))
+def _wrapped(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, width) if len(text) > width else [text]
 
 
 def _below(comparison: Comparison) -> list[str]:
@@ -128,6 +140,8 @@ def _paragraph(text: str) -> str:
 
 def estimate_table(answer: Estimate) -> str:
     """One estimate: its figures, its budget lines, its words."""
+    from tabulate import tabulate
+
     rows = [[label, show(answer)] for label, show in ROWS]
     details = [[name.replace("_", " "), human(figure)] for name, figure in answer.details.items()]
     budget = [[line.phase, line.item, human(line.usd), human(line.horizon_usd)] for line in answer.lines]
@@ -145,6 +159,8 @@ def estimate_table(answer: Estimate) -> str:
 
 def estimate_markdown(answer: Estimate) -> str:
     """One estimate's figures and budget lines as Markdown tables."""
+    from tabulate import tabulate
+
     rows = [[label, show(answer)] for label, show in ROWS]
     budget = [[line.phase, line.item, human(line.usd), human(line.horizon_usd)] for line in answer.lines]
     figures = tabulate(rows, ["figure", answer.title], tablefmt="github", disable_numparse=True)
