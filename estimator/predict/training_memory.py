@@ -110,7 +110,8 @@ def _activations(run: Run, p: Parameters) -> Any:
     value = run.compute_bytes
     whole = whole / np.where(run.sequence_parallel > 0, run.tp, 1.0)
     scores = np.where(run.fused_attention > 0, 0.0, 2.5 * run.heads * run.seq / run.cp)
-    kind = np.where(run.eager > 0, p["saved_eager"], p["saved"])
+    # Written out in PyTorch, RMS norms, rotations and gates keep intermediate steps; LayerNorm and GELU are one kernel.
+    kind = np.where(run.eager * run.gated > 0, p["saved_eager"], p["saved"])
     dropout = run.adapters * p["adapter_saved"] * run.adapter_width * 0.5
     per_layer = run.tokens * value * (kind * (whole + (split + routed) / run.tp) + (scores + dropout) / run.tp)
     inputs = run.tokens * value * run.hidden / np.where(run.sequence_parallel > 0, run.tp, 1.0)
