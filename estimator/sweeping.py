@@ -240,7 +240,8 @@ def _texts(column: Column) -> Column:
 
 
 def _missing(value: Any) -> bool:
-    return value is None or value == "" or value != value
+    """Nothing given: None, blank, NaN, or the NA of a data frame (which answers no question)."""
+    return value is None or type(value).__name__ in ("NAType", "NaTType") or value == "" or value != value
 
 
 def _numbers(columns: Columns, count: int) -> tuple[dict[str, Floats], list[str]]:
