@@ -132,6 +132,11 @@ class LocalMachine:
         found: GemmEfficiency = _record(GemmEfficiency, self._entry("gemm", dtype, variant, "nt"))
         return found
 
+    def gemm_residuals(self, dtype: str, variant: str) -> tuple[Any, Any]:
+        """What the constants of products leave: shapes (rows, columns, depth), and ln(predicted / measured) of each."""
+        entry = self._entry("gemm", dtype, variant, "nt")
+        return entry.get("shapes", []), entry["log_errors"]
+
     def attention(self, dtype: str, variant: str) -> AttentionEfficiency:
         """Attention of many new tokens: `causal`, `full`, or `train` (forward and backward together)."""
         found: AttentionEfficiency = _record(AttentionEfficiency, self._entry("attention", dtype, variant, "causal"))

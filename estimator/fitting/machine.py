@@ -94,7 +94,8 @@ def fit_gemm(cases: Sequence[Case], seconds: Floats, bandwidth: float, call_s: f
         sizes = {"weight_bytes": size, "input_bytes": size, "output_bytes": size}
         return roofline.gemm_s(m, n, k, GemmEfficiency(**values), **sizes)
 
-    return {"peak_flop_per_s": float(np.max(rate)), **_fitted(priors, predicted, seconds)}
+    shapes = [[int(side) for side in shape] for shape in zip(m, n, k, strict=True)]
+    return {"peak_flop_per_s": float(np.max(rate)), **_fitted(priors, predicted, seconds), "shapes": shapes}
 
 
 def _operands(cases: Sequence[Case]) -> tuple[Floats, Floats, Floats]:

@@ -19,7 +19,7 @@ OPTIMIZERS = ("loop", "foreach", "fused")
 OPTIMIZER_SHAPES = ((8, 10_000), (32, 100_000), (8, 1_000_000), (2, 8_000_000))  # tensors, parameters each
 MEMORY_BYTES = (4_000, 64_000, 1_000_000, 8_000_000, 64_000_000)
 PHASES = ("train", "lora", "prefill", "decode", "embed")
-THIN = ((32, 32), (16, 512), (512, 16))  # widths of products that hardly do anything, such as adapters
+EDGES = ((32, 32), (16, 512), (512, 16), (4096, 256), (256, 4096))  # widths: tiny ones, adapters, heads
 SECONDS_PER_GEMM, SECONDS_PER_BLOCK = 0.06, 0.35  # most that one call may take
 
 
@@ -134,15 +134,22 @@ def _products(variant: str, dtype: str, threads: int, count: int, reach: Reach, 
     """C[m,n] = A[m,k] B[k,n] for `nt`, `nn` and `few`; the same m rows are summed over in `tn`."""
     cases = []
     for i in range(count):
-        n, k = (spread(i, base, reach.width, 32) for base in (3, 5))
+        n, k = (_width(spread(i, base, reach.width)) for base in (3, 5))
         m = 2 ** (i % 4) if variant == "few" else spread(i, 2, reach.rows, 16)
         while 2.0 * m * n * k > most_flop and max(m, n, k) > 32:
             m, n, k = (max(m // 2, 16), n, k) if m >= max(n, k) and m > 16 else (m, max(n // 2, 32), max(k // 2, 32))
         cases.append(Case("gemm", variant, dtype, (("m", m), ("n", n), ("k", k)), threads))
-    rows = 1 if variant == "few" else 64
-    for place, (n, k) in zip((0, 4, 8), THIN, strict=True):
-        cases.insert(place, Case("gemm", variant, dtype, (("m", rows), ("n", n), ("k", k)), threads))
+    rows = 1 if variant == "few" else 32
+    for place, (n, k) in enumerate(EDGES):
+        if 2.0 * rows * n * k <= most_flop:
+            cases.insert(2 * place, Case("gemm", variant, dtype, (("m", rows), ("n", n), ("k", k)), threads))
     return _smallest_first(cases)
+
+
+def _width(value: int) -> int:
+    """As LLMs have them: large ones are multiples of 128."""
+    step = 128 if value >= 512 else 32
+    return max(round(value / step) * step, step)
 
 
 def _smallest_first(cases: list[Case]) -> list[Case]:

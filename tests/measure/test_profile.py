@@ -24,7 +24,7 @@ def test_what_is_written_is_read_back(local, synthetic_profile):
 def test_a_profile_can_be_read_by_people(local):
     lines = local.read_text().splitlines()
 
-    assert all(len(line) < 500 for line in lines)
+    assert all(len(line) < 1500 for line in lines)
     assert sum('"gemm nt fp32' in line for line in lines) > 10
 
 
