@@ -24,7 +24,6 @@ from estimator.records import Accelerator, Architecture, Cluster, Precision
 SIXTEEN_BIT = ("bf16", "fp16")
 EAGER_SHARE = {"eager": 1.0, "script": 0.5}  # of dispatching each operator: an interpreter's share is about half
 NEWEST = 2025  # year of the newest engines that were measured; a chip is served a year after its announcement
-GPU_READS = 0.8  # of the specified bandwidth, products of one row on the GPUs in the kernel tables
 INTEGER_LANES = 64
 LEAST_HALF_ROWS = 16.0  # a tensor-core tile has no fewer rows
 
@@ -155,10 +154,8 @@ def rate_over_peak(device: Accelerator, plan: ServingPlan, compute: str) -> floa
 
 
 def streamed_bytes_per_s(device: Accelerator, products: GemmEfficiency) -> float:
-    """Memory bandwidth [B/s]: as specified, for CPUs less by as much as their products read less than GPUs' do."""
-    if device.kind != "cpu":
-        return device.memory_bandwidth_bytes_per_s
-    return products.bytes_per_s / GPU_READS
+    """Memory bandwidth [B/s]: as specified, or for CPUs what their products read of it."""
+    return products.bytes_per_s if device.kind == "cpu" else device.memory_bandwidth_bytes_per_s
 
 
 def vector_flop_per_s(device: Accelerator) -> float:
