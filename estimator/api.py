@@ -128,7 +128,9 @@ def _device(hardware: Cluster | Accelerator | None, gpus: int | None) -> tuple[A
     if hardware is None:
         return None, gpus
     if isinstance(hardware, Cluster):
-        return hardware.accelerator, gpus or hardware.count
+        if gpus is not None and gpus != hardware.count:
+            raise InvalidInput(f"{hardware.count} and {gpus} x {hardware.accelerator.name} were asked for: say one")
+        return hardware.accelerator, hardware.count
     return hardware, gpus
 
 
@@ -191,8 +193,7 @@ def _notes(question: Question) -> tuple[str, ...]:
     notes = []
     if question.accelerator and not question.usd_per_hour.known:
         notes.append(
-            f"No list price is known for {question.accelerator.title}: costs are unknown, not zero. "
-            "Give --price-per-hour."
+            f"What an hour of {question.accelerator.title} costs is unknown, not zero: {question.usd_per_hour.note}."
         )
     elif question.accelerator:
         notes.append(f"{question.usd_per_hour.name}: {question.usd_per_hour} ({question.usd_per_hour.note})")

@@ -106,7 +106,10 @@ def _known(name: str, found: Scenario) -> str:
 
 def _changed_amount(name: str, default: Amount, raw: Any) -> Amount:
     if isinstance(raw, Mapping):
-        raw = (raw["low"], raw["value"], raw["high"]) if {"low", "high"} <= set(raw) else raw.get("value")
+        ends = [raw[key] for key in ("low", "value", "high") if key in raw]
+        if "value" not in raw or len(ends) == 2:
+            raise InvalidInput(f"{name}: give value, or low, value and high; not only {clipped(', '.join(raw))}")
+        raw = ends if len(ends) == 3 else raw["value"]
     if isinstance(raw, tuple | list) and len(raw) == 3:
         low, value, high = (_number(name, default, end) for end in raw)
         if not low <= value <= high:
@@ -161,7 +164,8 @@ def _file_inputs(file: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise InvalidInput(f"the scenario {file!r} is not TOML: {str(error)[:100]}") from None
     flat: dict[str, Any] = {}
+    sections = set(default_scenario().sections.values())
     for name, value in content.items():
-        nested = isinstance(value, dict) and "value" not in value
+        nested = isinstance(value, dict) and name in sections
         flat.update({f"{name}.{key}": inner for key, inner in value.items()} if nested else {name: value})
     return flat

@@ -1,6 +1,6 @@
 """What an hour of an accelerator costs: as given, as owned, or the range of list prices; unknown when nobody knows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -42,6 +42,8 @@ class Price:
                 )
         if self.years == 0:
             raise InvalidInput("the price (years) must be more than 0")
+        if self.per_hour is not None and self.purchase is not None:
+            raise InvalidInput("give a price per hour or a purchase price, not both")
 
 
 def usd_per_hour(device: Accelerator | None, price: Price, design: Design) -> Quantity:
@@ -53,7 +55,7 @@ def usd_per_hour(device: Accelerator | None, price: Price, design: Design) -> Qu
         return _owned(name, device, price, price.purchase, design)
     found = hourly_prices(device, price.provider, price.region, price.commitment) if device else None
     if found is None:
-        return given(name, np.nan, "USD/h", design=design, note=REMEDY)
+        return given(name, np.nan, "USD/h", design=design, note=_remedy(price))
     return given(
         name,
         found.median,
@@ -68,12 +70,17 @@ def usd_per_hour(device: Accelerator | None, price: Price, design: Design) -> Qu
     )
 
 
+def _remedy(price: Price) -> str:
+    asked = [text for text in (price.provider, price.region, price.commitment) if text]
+    return f"none is listed for {', '.join(asked)}: leave one out, or give --price-per-hour" if asked else REMEDY
+
+
 def _owned(name: str, device: Accelerator, price: Price, purchase: float, design: Design) -> Quantity:
     """Depreciation and electricity of an accelerator one owns."""
     tariff, share, building = electricity_price(), power_fraction("serving"), pue()
     watts = ((device.tdp_w or np.nan) * share.value + host_power_w().value) * building.value
     rate = tariff.value if price.electricity is None else price.electricity
-    return derive(
+    found = derive(
         name,
         "USD/h",
         money.owned_usd_per_hour,
@@ -82,3 +89,5 @@ def _owned(name: str, device: Accelerator, price: Price, purchase: float, design
         power_w=given("power at the socket", watts, "W", design=design, sources=(share.source, building.source)),
         usd_per_kwh=given("electricity", rate, "USD/kWh", design=design, sources=(tariff.source,)),
     )
+    unknown = f"the rated power of {device.name} is not known: give --price-per-hour"
+    return replace(found, note=f"owned, written off over {price.years:g} years" if found.known else unknown)

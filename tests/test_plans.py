@@ -1,6 +1,7 @@
 """Inputs: every default is reasoned and in bounds, names are unique, mistakes are one line."""
 
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -84,3 +85,12 @@ def test_a_wrong_name_is_refused(name):
 
 def test_a_section_may_stand_before_the_name():
     assert scenario(**{"finetune.samples": 7}).amount("samples").value == 7
+
+
+@pytest.mark.parametrize("half", ["{low = 1, high = 3}", "{value = 2, low = 1}", "{value = 2, high = 3}"])
+def test_half_a_range_in_a_file_is_refused(half: str, tmp_path: Path) -> None:
+    """An end that cannot be used is not dropped silently."""
+    file = tmp_path / "half.toml"
+    file.write_text(f"samples = {half}")
+    with pytest.raises(InvalidInput, match="low, value and high"):
+        scenario(str(file))

@@ -195,7 +195,7 @@ def calendar(question: Question, hours: Quantity, machine_s: Quantity, staff: st
 
 def energy_j(question: Question, found: Answer) -> Quantity:
     """Energy of the one-off work and of serving over the horizon; unknown behind an API."""
-    if question.accelerator is None:
+    if question.accelerator is None or question.api is not None:
         return question.unknown("energy", "J", "an API's energy is not published")
     work = {"training": found.accelerator_s}
     work |= {SERVING_WORK[line.item]: line.horizon_quantity for line in found.lines if line.item in SERVING_WORK}

@@ -3,6 +3,7 @@
 from estimator.catalog.prices import ApiPrice, fine_tuning_price
 from estimator.formulas import alignment, effort, money
 from estimator.formulas.arithmetic import product, quotient, sum_of
+from estimator.formulas.transformer import request_flop
 from estimator.predict.training import TrainingPlan
 from estimator.quantities import Quantity, derive, given, total
 from estimator.results import Estimate, Line
@@ -22,7 +23,7 @@ def estimate(question: Question) -> Estimate:
 
 def _copies(question: Question) -> Copies:
     """Models the objective holds beside each other; adapters share their frozen base with the reference."""
-    objective, method = question.scenario.word("objective"), question.scenario.word("method")
+    objective, method = question.word("objective"), question.word("method")
     if objective == "sft" or (objective == "dpo" and method != "full"):
         return ALONE
     trained, frozen = (question.setting(f"{objective}/{kind}_copies") for kind in ("trained", "frozen"))
@@ -31,7 +32,6 @@ def _copies(question: Question) -> Copies:
 
 def training_plan(question: Question) -> TrainingPlan:
     """The plan the scenario describes, its layout still open."""
-    chosen = question.scenario
     return TrainingPlan(
         seq_len=question.amount("finetune_seq_len").value,
         global_batch=question.amount("finetune_batch").value,
@@ -40,10 +40,10 @@ def training_plan(question: Question) -> TrainingPlan:
         pp=None,
         zero=None,
         recompute=None,
-        precision=chosen.word("finetune_precision"),
-        method=chosen.word("method"),
+        precision=question.word("finetune_precision"),
+        method=question.word("method"),
         lora_rank=question.amount("lora_rank").value,
-        optimizer=chosen.word("optimizer"),
+        optimizer=question.word("optimizer"),
     )
 
 
@@ -69,9 +69,9 @@ def _retraining(question: Question, once: Quantity, price: Quantity) -> Line:
 
 
 def _training_tokens(question: Question) -> Quantity:
-    sequences = 1.0 if question.scenario.word("objective") == "sft" else 2.0  # chosen and rejected
+    sequences = 1.0 if question.word("objective") == "sft" else 2.0  # chosen and rejected
     pairs = question.fact("answers per sample", sequences, "1", "analytic")
-    if question.scenario.word("objective") in ("grpo", "ppo"):
+    if question.word("objective") in ("grpo", "ppo"):
         pairs = question.fact("answers per sample", 1.0, "1", "analytic")
     return derive(
         "training tokens",
@@ -86,7 +86,7 @@ def _training_tokens(question: Question) -> Quantity:
 
 def _run(question: Question, training: Training, tokens: Quantity) -> tuple[Quantity, Quantity]:
     """Device-seconds of one run: learning, and generating what is learnt from."""
-    objective = question.scenario.word("objective")
+    objective = question.word("objective")
     nothing = question.zero("generation", "s")
     if objective == "sft":
         return training.device_s(tokens), nothing
@@ -100,8 +100,7 @@ def _run(question: Question, training: Training, tokens: Quantity) -> tuple[Quan
 
 def _work_ratio(question: Question, objective: str) -> Quantity:
     """Work per token over supervised fine-tuning."""
-    full = question.scenario.word("method") == "full"
-    share = question.fact("trainable share", 1.0 if full else 0.0, "1", "analytic")
+    share = _trainable_share(question)
     if objective == "dpo":
         return derive("work against supervised", "1", alignment.dpo_work_ratio, trainable_share=share)
     settings = {
@@ -110,6 +109,11 @@ def _work_ratio(question: Question, objective: str) -> Quantity:
     return derive(
         "work against supervised", "1", alignment.policy_gradient_work_ratio, trainable_share=share, **settings
     )
+
+
+def _trainable_share(question: Question) -> Quantity:
+    full = question.word("method") == "full"
+    return question.fact("trainable share", 1.0 if full else 0.0, "1", "analytic")
 
 
 def _sampled_tokens(question: Question) -> Quantity:
@@ -129,7 +133,18 @@ def _generation(question: Question) -> Quantity:
     """Device-seconds of sampling the completions, by the serving predictor at full batch."""
     prompt = question.amount("tokens_per_sample")
     sampling = serve(question, prompt, question.amount("completion_tokens"))
-    count = derive(
+    return derive(
+        "generation",
+        "s",
+        money.busy_s,
+        requests=_completions(question),
+        capacity_requests_per_s=sampling.requests_per_s,
+        accelerators=sampling.accelerators,
+    )
+
+
+def _completions(question: Question) -> Quantity:
+    return derive(
         "completions",
         "1",
         product,
@@ -137,22 +152,14 @@ def _generation(question: Question) -> Quantity:
         epochs=question.amount("epochs"),
         generations=question.amount("generations"),
     )
-    return derive(
-        "generation",
-        "s",
-        money.busy_s,
-        requests=count,
-        capacity_requests_per_s=sampling.requests_per_s,
-        accelerators=sampling.accelerators,
-    )
 
 
 def _served(question: Question) -> Service:
     """Merged adapters serve as the bare LLM does; unmerged ones slow every step; an API has its own price."""
-    baseline, chosen = bare(question), question.scenario
+    baseline = bare(question)
     if question.api is not None:
         return _tuned_api(question, question.api, baseline)
-    if chosen.word("deployment") != "unmerged" or chosen.word("method") == "full":
+    if question.word("deployment") != "unmerged" or question.word("method") == "full":
         return baseline
     return serve(question, baseline.prompt_tokens, baseline.output_tokens, adapters=1)
 
@@ -206,6 +213,14 @@ def _managed_price(question: Question) -> Quantity:
     )
 
 
+def _not_listed(question: Question) -> tuple[str, ...]:
+    """That no price is known for training this very LLM; perhaps its provider does not offer it at all."""
+    name = question.api.name if question.api else ""
+    if question.api and fine_tuning_price(model=question.api.model) is not None:
+        return ()
+    return (f"No price of fine-tuning {name} is known, nor whether it is offered: open LLMs' prices stand for it.",)
+
+
 def _answer(
     question: Question,
     tokens: Quantity,
@@ -245,6 +260,7 @@ def _answer(
             training_s=wall,
             peak_memory_bytes=training.peak_memory_bytes if training else None,
             details=_details(question, training, service),
+            warnings=() if training else _not_listed(question),
         ),
     )
 
@@ -297,7 +313,7 @@ def _evaluation(question: Question, service: Service) -> Line:
 
 def _kept_beside(question: Question) -> list[Line]:
     """Replicas of the base LLM that a dedicated deployment leaves running for everything else."""
-    if question.scenario.word("deployment") != "dedicated" or question.api is not None:
+    if question.word("deployment") != "dedicated" or question.api is not None:
         return []
     month = question.fact("one replica", 1.0, "1", "analytic")
     always = derive(
@@ -309,13 +325,26 @@ def _kept_beside(question: Question) -> list[Line]:
 def _flop(question: Question, tokens: Quantity) -> Quantity:
     if question.llm is None:
         return question.unknown("work", "FLOP", "the LLM's size is not published")
-    full = question.scenario.word("method") == "full"
-    share = question.fact("trainable share", 1.0 if full else 0.0, "1", "analytic")
+    objective, weights = question.word("objective"), question.matmul_params()
     per_token = derive(
         "work per token",
         "FLOP/token",
         alignment.sft_flop_per_token,
-        params=question.matmul_params(),
-        trainable_share=share,
+        params=weights,
+        trainable_share=_trainable_share(question),
     )
-    return derive("work", "FLOP", product, per_token=per_token, tokens=tokens, attempts=question.amount("attempts"))
+    if objective == "sft":
+        return derive("work", "FLOP", product, per_token=per_token, tokens=tokens, attempts=question.amount("attempts"))
+    learnt = tokens if objective == "dpo" else _sampled_tokens(question)
+    ratio = _work_ratio(question, objective)
+    learning = derive("learning", "FLOP", product, per_token=per_token, tokens=learnt, work=ratio)
+    once = learning if objective == "dpo" else total("one run", "FLOP", _with_sampling(question, learning, weights))
+    return derive("work", "FLOP", product, once=once, attempts=question.amount("attempts"))
+
+
+def _with_sampling(question: Question, learning: Quantity, weights: Quantity) -> dict[str, Quantity]:
+    prompt, output = question.amount("tokens_per_sample"), question.amount("completion_tokens")
+    sampling = derive(
+        "sampling", "FLOP", request_flop, weights=weights, prompt=prompt, output=output, requests=_completions(question)
+    )
+    return {"learning": learning, "sampling": sampling}

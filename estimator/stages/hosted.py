@@ -75,7 +75,7 @@ def _shortest_cached(question: Question, api: ApiPrice) -> Quantity:
 
 
 def _written(question: Question, prefix: Quantity, least: Quantity) -> Quantity:
-    if not question.scenario.flag("prefix_cache") or prefix.value == 0:
+    if not question.flag("prefix_cache") or prefix.value == 0:
         return question.zero("tokens written to the cache", "token")
     return derive(
         "tokens written to the cache",
@@ -95,7 +95,7 @@ def _list_price(question: Question, api: ApiPrice, name: str, value: float | Non
 
 def _tiered(question: Question, api: ApiPrice, kind: str, prompt: Quantity) -> Quantity:
     """Input or output price [USD/Mtok]: of the batch tier where chosen, of the long-context tier where reached."""
-    tier = "batch_" if question.scenario.flag("batch_tier") else ""
+    tier = "batch_" if question.flag("batch_tier") else ""
     price = _list_price(question, api, f"{tier.replace('_', ' ')}{kind}", getattr(api, f"{tier}{kind}_usd_per_mtok"))
     above, long = api.long_context_above_tokens, getattr(api, f"long_{kind}_usd_per_mtok")
     if above is None or long is None or tier:
@@ -114,7 +114,7 @@ def _tiered(question: Question, api: ApiPrice, kind: str, prompt: Quantity) -> Q
 def _cache_price(question: Question, api: ApiPrice, kind: str, prompt: Quantity) -> Quantity:
     """Price of a cached token [USD/Mtok]; where none is listed, that of any other token."""
     listed = getattr(api, f"cache_{kind}_usd_per_mtok")
-    if listed is None or question.scenario.flag("batch_tier"):
+    if listed is None or question.flag("batch_tier"):
         return _tiered(question, api, "input", prompt)
     return _list_price(question, api, f"cache {kind}", listed)
 

@@ -56,6 +56,7 @@ def estimate(question: Question) -> Estimate:
             data_bytes=_corpus_bytes(question, tokens),
             training_s=wall,
             peak_memory_bytes=training.peak_memory_bytes,
+            warnings=_late(question, wall),
             details={
                 "expected_loss": _loss(question, tokens),
                 "goodput": progress,
@@ -72,7 +73,7 @@ def training_tokens(question: Question) -> Quantity:
     """As given; else what is compute-optimal for the parameters; continued pre-training has its own default."""
     if question.amount("training_tokens").value > 0:
         return question.amount("training_tokens")
-    if question.scenario.flag("continued"):
+    if question.flag("continued"):
         return question.amount("continued_tokens")
     return derive(
         "training tokens",
@@ -95,9 +96,9 @@ def training_plan(question: Question) -> TrainingPlan:
         pp=None,
         zero=None,
         recompute=None,
-        precision=question.scenario.word("pretrain_precision"),
+        precision=question.word("pretrain_precision"),
         method="full",
-        optimizer=question.scenario.word("pretrain_optimizer"),
+        optimizer=question.word("pretrain_optimizer"),
     )
 
 
@@ -114,9 +115,23 @@ def _sized(question: Question, tokens: Quantity) -> Training:
         if needed <= training.cluster.count:
             break
         if needed > MOST_ACCELERATORS:
-            raise DoesNotFit(f"pre-training in time would need {needed:,.0f} accelerators: set deadline_days higher")
+            raise DoesNotFit(
+                f"pre-training in time would need {needed:,.0f} accelerators: set deadline_days higher, or "
+                "batch_tokens, which is what keeps many of them busy"
+            )
         training = set_up(question, plan, _whole(needed, question.per_node))
     return training
+
+
+def _late(question: Question, wall: Quantity) -> tuple[str, ...]:
+    """That the deadline is missed; a batch that is small for so many accelerators is the usual reason."""
+    days, asked = wall.value / SECONDS_PER_DAY, question.amount("deadline_days").value
+    if days <= asked:
+        return ()
+    return (
+        f"The run takes {days:,.0f} days, not the {asked:g} of deadline_days: name more accelerators, or set "
+        "batch_tokens higher, so that more of them stay busy.",
+    )
 
 
 def _whole(needed: float, per_node: int) -> int:
@@ -212,7 +227,7 @@ def _flop(question: Question, training: Training, tokens: Quantity) -> Quantity:
 
 def _loss(question: Question, tokens: Quantity) -> Quantity:
     """Final loss by the law; unknown for continued pre-training, which starts elsewhere."""
-    if question.scenario.flag("continued"):
+    if question.flag("continued"):
         return question.unknown("expected loss", "nat/token", "the law describes training from scratch")
     worth = derive(
         "tokens' worth",

@@ -70,7 +70,7 @@ def evaluation_calls(question: Question) -> Quantity:
         candidates=question.amount("iterations"),
         evaluation_samples=question.amount("evaluation_samples"),
     )
-    optimiser = question.scenario.word("optimiser")
+    optimiser = question.word("optimiser")
     if optimiser == "none":
         return by_hand
     return derive("evaluation calls", "1", sum_of, first=by_hand, second=_optimiser_calls(question, optimiser))
@@ -112,7 +112,7 @@ def people_hours(question: Question) -> Quantity:
 
 def _flop(question: Question, service: Service, calls: Quantity) -> Quantity:
     if question.llm is None:
-        return question.zero("work", "FLOP")
+        return question.unknown("work", "FLOP", "the LLM's size is not published")
     return derive(
         "work",
         "FLOP",

@@ -10,7 +10,7 @@ from estimator.catalog.prices import ApiPrice
 from estimator.errors import DoesNotFit, InvalidInput
 from estimator.formulas import transformer
 from estimator.formulas.arithmetic import product
-from estimator.plans import Amount, Scenario
+from estimator.plans import Amount, Choice, Scenario
 from estimator.pricing import USER_SOURCE
 from estimator.quantities import ONE_AT_A_TIME, Design, Quantity, derive, given
 from estimator.records import Accelerator, Architecture, Basis, Cluster, Source
@@ -39,6 +39,23 @@ class Question:
     design: Design = ONE_AT_A_TIME
     bare: Any = None  # the bare LLM's service, once computed
     _inputs: dict[str, Quantity] = field(default_factory=dict)
+    _words: dict[str, Choice] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Own accelerators draw power somewhere: where is assumed from the start."""
+        if self.accelerator is not None:
+            self.word("grid")
+            self.word("facility")
+
+    def word(self, name: str) -> str:
+        """An input of the scenario that is a word, by name."""
+        self._words[name] = self.scenario.choices[name]
+        return self.scenario.word(name)
+
+    def flag(self, name: str) -> bool:
+        """An input of the scenario that is on or off, by name."""
+        self._words[name] = self.scenario.choices[name]
+        return self.scenario.flag(name)
 
     def amount(self, name: str) -> Quantity:
         """A numeric input of the scenario, by name."""
@@ -81,7 +98,7 @@ class Question:
 
     def bytes_per_token(self) -> Quantity:
         """UTF-8 bytes of a token in the scenario's kind of text [B/token]."""
-        kind, tokenizer = self.scenario.word("text_kind"), self.scenario.word("tokenizer")
+        kind, tokenizer = self.word("text_kind"), self.word("tokenizer")
         return self.setting(f"bytes_per_token/{kind}/{tokenizer}")
 
     def zero(self, name: str, unit: str) -> Quantity:
@@ -140,7 +157,14 @@ class Question:
     def assumptions(self) -> tuple[Assumption, ...]:
         """The scenario inputs used so far, those the user gave first."""
         used = [_assumption(name, self.scenario.amounts[name]) for name in self._inputs if not name.startswith("fact ")]
+        used += [Assumption(name, _word(one.value), one.why, one.given) for name, one in self._words.items()]
         return tuple(sorted(used, key=lambda item: not item.given))
+
+
+def _word(value: str | bool) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value or "not set"
 
 
 def _assumption(name: str, number: Amount) -> Assumption:

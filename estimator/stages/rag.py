@@ -58,7 +58,8 @@ def estimate(question: Question) -> Estimate:
     rerank_time, rerank_usd = _rerank(question)
     service = _served(question)
     hours = _hours(question)
-    machine_s = derive("embedding and indexing", "s", sum_of, embedding=embedding.wall_s, build=base.build_s)
+    wall = embedding.wall_s if embedding.wall_s.known else question.zero("embedding", "s")
+    machine_s = derive("embedding and indexing", "s", sum_of, embedding=wall, build=base.build_s)
     extra_s = total("retrieval", "s", {"embed": embedding.query_s, "search": base.search_s, "rerank": rerank_time})
     extra_usd = total("retrieval of a request", "USD", {"embed": embedding.query_usd, "rerank": rerank_usd})
     return answer(
@@ -106,22 +107,21 @@ def _knowledge_base(question: Question) -> KnowledgeBase:
 
 def index_plan(question: Question, vectors: Floats) -> IndexPlan:
     """The index the scenario describes, over so many vectors."""
-    chosen = question.scenario
-    store = chosen.word("vector_store")
+    store = question.word("vector_store")
     managed = store if store in retrieval.SERVERS else "server"
     return IndexPlan(
         vectors,
         _dim(question).value,
-        index=chosen.word("index"),
-        dtype=chosen.word("vector_dtype"),
-        engine=chosen.word("vector_engine") if store == SELF_HOSTED else managed,
+        index=question.word("index"),
+        dtype=question.word("vector_dtype"),
+        engine=question.word("vector_engine") if store == SELF_HOSTED else managed,
         k=question.amount("top_k").value,
     )
 
 
 def _dim(question: Question) -> Quantity:
     """Dimensions of a vector [1]."""
-    name = question.scenario.word("embedding_model")
+    name = question.word("embedding_model")
     if ":" not in name:
         encoder = architecture(name)
         return question.fact("dimensions", encoder.hidden, "1", encoder.basis, *encoder.sources)
@@ -151,7 +151,7 @@ def _index(question: Question, chunks: Quantity) -> tuple[Quantity, Quantity, Qu
 
 
 def _embedding(question: Question, base: KnowledgeBase) -> Embedding:
-    name = question.scenario.word("embedding_model")
+    name = question.word("embedding_model")
     if ":" in name:
         return _embedding_by_api(question, name, base)
     return _embedding_on_own(question, architecture(name), _device(question), base)
@@ -159,7 +159,7 @@ def _embedding(question: Question, base: KnowledgeBase) -> Embedding:
 
 def _device(question: Question) -> Accelerator:
     """Where embeddings are computed: as named, else on the accelerator at hand, else on a processor."""
-    named = question.scenario.word("embedding_accelerator")
+    named = question.word("embedding_accelerator")
     if named:
         return named_accelerator(named)
     return question.accelerator or named_accelerator(PROCESSOR)
@@ -211,20 +211,19 @@ def _embedding_by_api(question: Question, name: str, base: KnowledgeBase) -> Emb
         price = question.unknown("embedding price", "USD/Mtok", f"no price known for {name}")
     else:
         price = question.fact("embedding price", found.input_usd_per_mtok, "USD/Mtok", "list price", found.source)
-    nothing = question.zero("embedding on accelerators", "s")
-    asked = question.amount("prompt_tokens")
+    asked, latency = question.amount("prompt_tokens"), "an API's latency is the provider's to tell"
     return Embedding(
-        nothing,
-        nothing,
+        question.unknown("embedding", "s", latency),
+        question.zero("embedding on accelerators", "s"),
         derive("embedding", "USD", money.token_usd, tokens=base.embedded_tokens, usd_per_mtok=price),
-        question.unknown("embedding of a question", "s", "an API's latency is the provider's to tell"),
+        question.unknown("embedding of a question", "s", latency),
         derive("embedding of a question", "USD", money.token_usd, tokens=asked, usd_per_mtok=price),
     )
 
 
 def _rerank(question: Question) -> tuple[Quantity, Quantity]:
     """Time [s] and money of the second-stage ranking of one request; nothing when there is none."""
-    name = question.scenario.word("rerank_model")
+    name = question.word("rerank_model")
     if name == "none":
         return question.zero("rerank", "s"), question.zero("rerank", "USD")
     encoder, device = architecture(name), _device(question)
@@ -325,7 +324,7 @@ def _disk_line(question: Question, base: KnowledgeBase) -> Line:
 def _flop(question: Question, base: KnowledgeBase) -> Quantity:
     from estimator.formulas.transformer import matmul_params
 
-    name = question.scenario.word("embedding_model")
+    name = question.word("embedding_model")
     if ":" in name:
         return question.unknown("work", "FLOP", "the embedding API's size is not published")
     encoder = architecture(name)

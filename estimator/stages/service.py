@@ -63,7 +63,7 @@ def serve(
 
 def cached(question: Question, prefix: Quantity, least: Quantity | None = None) -> Quantity:
     """Tokens of the prefix that a request finds cached, on average; none where the scenario has no cache."""
-    if not question.scenario.flag("prefix_cache") or prefix.value == 0:
+    if not question.flag("prefix_cache") or prefix.value == 0:
         return question.zero("cached tokens", "token")
     return derive(
         "cached tokens",
@@ -77,9 +77,8 @@ def cached(question: Question, prefix: Quantity, least: Quantity | None = None) 
 
 def replica_plan(question: Question, context_tokens: float, adapters: int = 0) -> ServingPlan:
     """The smallest replica that holds the LLM and such a request; DoesNotFit when more were needed than given."""
-    chosen = question.scenario
-    precision = chosen.word("weight_precision")
-    plan = ServingPlan(weight_precision=precision, engine=chosen.word("engine"), adapters=adapters)
+    precision = question.word("weight_precision")
+    plan = ServingPlan(weight_precision=precision, engine=question.word("engine"), adapters=adapters)
     llm, device = question.own_llm(), question.own_accelerator()
     count = _smallest(llm, device, plan, 2.0 ** math.ceil(math.log2(context_tokens)))
     if question.count is not None and count > question.count:
@@ -228,7 +227,7 @@ def _own_lines(
         question.usd_per_hour,
         money.machine_usd,
     )
-    if question.scenario.word("billing") == "per-use":
+    if question.word("billing") == "per-use":
         return (used,)
     return used, _idle(question, sent, capacity, replicas, accelerators, used)
 

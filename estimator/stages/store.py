@@ -14,7 +14,7 @@ SELF_HOSTED = "self-hosted"
 
 def store_line(question: Question, index_bytes: Quantity, vectors: Quantity, dim: Quantity) -> Line:
     """The monthly line of holding and searching the vectors."""
-    name = question.scenario.word("vector_store")
+    name = question.word("vector_store")
     if name == SELF_HOSTED:
         price = question.amount("memory_usd_per_gb_month")
         return monthly(question, "vector index in memory", "fixed", "index", index_bytes, price, money.storage_usd)

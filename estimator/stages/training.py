@@ -1,13 +1,16 @@
 """Training on the accelerators at hand: how many, in which layout, how fast, and how much memory."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from estimator.catalog.cases import fitted
 from estimator.errors import DoesNotFit
 from estimator.formulas import transformer
 from estimator.formulas.arithmetic import quotient
 from estimator.predict.training import TrainingPlan, TrainingStep, best_layout, interval, regime, training_step
+from estimator.predict.training_layout import chosen, grid
 from estimator.quantities import Quantity, computed, derive, off
 from estimator.records import Architecture, Cluster
 from estimator.stages.question import Question
@@ -46,9 +49,9 @@ class Copies(NamedTuple):
     trained: float = 1.0
     frozen: float = 0.0
 
-    def memory_bytes(self, llm: Architecture, cluster: Cluster, step: TrainingStep) -> float:
-        """Peak memory of one accelerator with all of them [B]."""
-        return float(self.trained * step.memory.total + self.frozen * 2 * transformer.params(llm) / cluster.count)
+    def memory_bytes(self, llm: Architecture, cluster: Cluster, step: TrainingStep) -> Any:
+        """Peak memory of one accelerator with all of them [B], of each layout of the step."""
+        return self.trained * step.memory.total + self.frozen * 2 * transformer.params(llm) / cluster.count
 
 
 ALONE = Copies()
@@ -56,11 +59,12 @@ ALONE = Copies()
 
 def set_up(question: Question, plan: TrainingPlan, count: int | None, copies: Copies = ALONE) -> Training:
     """The best layout on `count` accelerators, or on the fewest that hold it; DoesNotFit says what would."""
-    cluster, chosen = _fitted(question, plan, count, copies)
-    step = training_step(question.own_llm(), cluster, chosen)
-    held = copies.memory_bytes(question.own_llm(), cluster, step)
+    cluster, best = _fitted(question, plan, count, copies)
+    step = training_step(question.own_llm(), cluster, best)
+    # The allocator keeps freed blocks only while there is room for them: no peak is above the capacity.
+    held = min(float(copies.memory_bytes(question.own_llm(), cluster, step)), cluster.accelerator.memory_bytes)
     inputs = question.machine_facts()
-    kind, seen = regime(question.own_llm(), chosen), _seen(cluster)
+    kind, seen = regime(question.own_llm(), best), _seen(cluster)
     time_down, time_up = interval("time", kind, seen)
     memory_down, memory_up = interval("memory", kind, seen)
     seconds = computed(
@@ -70,7 +74,7 @@ def set_up(question: Question, plan: TrainingPlan, count: int | None, copies: Co
     one = question.fact("one token", 1.0, "token", "analytic")
     memory = computed("peak training memory", "B", held, training_step, **inputs)
     return Training(
-        chosen,
+        best,
         cluster,
         step,
         derive("training rate of an accelerator", "token/s", quotient, dividend=one, divisor=seconds),
@@ -96,15 +100,17 @@ def _fitted(question: Question, plan: TrainingPlan, count: int | None, copies: C
 
 
 def _layout(llm: Architecture, cluster: Cluster, plan: TrainingPlan, copies: Copies) -> TrainingPlan:
-    chosen = best_layout(llm, cluster, plan)
-    held = copies.memory_bytes(llm, cluster, training_step(llm, cluster, chosen)) if copies != ALONE else 0.0
-    if held > cluster.accelerator.memory_bytes:
+    if copies == ALONE:
+        return best_layout(llm, cluster, plan)
+    layouts, capacity = grid(llm, cluster, plan), cluster.accelerator.memory_bytes
+    step = training_step(llm, cluster, layouts)
+    held = copies.memory_bytes(llm, cluster, step)
+    if held.min() > capacity:
         raise DoesNotFit(
-            f"training {llm.name} with {copies.trained + copies.frozen:g} models beside each other needs "
-            f"{held / 2**30:,.0f} GiB of each {cluster.accelerator.name}, which has "
-            f"{cluster.accelerator.memory_bytes / 2**30:,.0f} GiB."
+            f"training {llm.name} with {copies.trained + copies.frozen:g} models beside each other needs at least "
+            f"{held.min() / 2**30:,.0f} GiB of each {cluster.accelerator.name}, which has {capacity / 2**30:,.0f} GiB."
         )
-    return chosen
+    return chosen(layouts, int(np.argmax(np.where(held <= capacity, step.tokens_per_s_per_accelerator, 0.0))))
 
 
 def _smallest(question: Question, plan: TrainingPlan, copies: Copies) -> tuple[Cluster, TrainingPlan]:

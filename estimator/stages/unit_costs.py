@@ -13,6 +13,8 @@ def unit_costs(question: Question, service: Service, lines: list[Line]) -> dict[
     fixed, variable = (_of_type(question, lines, kind) for kind in ("fixed", "variable"))
     everything = derive("total over the horizon", "USD", sum_of, fixed=fixed, variable=variable)
     served = _requests(question)
+    if served.value == 0:
+        return {"fixed_usd": fixed, "variable_usd": variable}  # nothing is served: no cost of one request
     tokens = derive("tokens of a request", "token", sum_of, prompt=service.prompt_tokens, output=service.output_tokens)
     request = derive("all-in cost of a request", "USD", quotient, dividend=everything, divisor=served)
     token = derive("all-in cost of a token", "USD", quotient, dividend=request, divisor=tokens)
