@@ -131,6 +131,7 @@ def _replicas(idle: Line, requests: Quantity, share: Floats) -> dict[str, Floats
     return {
         "usd_per_replica": one * share,
         "carried": requests.column * usable / load["peak_requests_per_s"].column,
+        "least": load["least_replicas"].column,
     }
 
 

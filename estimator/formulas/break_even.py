@@ -1,7 +1,7 @@
 """Break-even: the volumes at which two costs are equal, exactly. Costs are affine in volume, plus whole replicas.
 
 volume: requests of the first month [1/month]; the cost of all months of the horizon [USD] is
-fixed + slope * volume + usd_per_replica * sum over months m of max(ceil(volume (1 + growth)^m / carried), 1).
+fixed + slope * volume + usd_per_replica * sum over months m of max(ceil(volume (1 + growth)^m / carried), least).
 """
 
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from estimator.formulas import Real
 
 Floats = NDArray[np.float64]
 EQUAL = 1e-12  # of their size: costs closer than that touch, they do not cross
+MOST_VOLUME = 1e18  # nobody asks more a month; crossings beyond it are none
 MOST_STEPS = 1_000_000  # with more whole replicas than this a step is below a millionth: the staircase is a line
 
 
@@ -22,6 +23,7 @@ class Cost:
 
     fixed [USD]; slope [USD month]; usd_per_replica: one replica for one month [USD], 0 when there are none
     carried: requests one replica carries in a month [1/month]; growth: of the volume a month; months: of the horizon
+    least: replicas that stay on whatever is asked [1]
     """
 
     fixed: float
@@ -30,6 +32,7 @@ class Cost:
     carried: float = np.inf
     growth: float = 0.0
     months: int = 12
+    least: float = 1.0
 
     @property
     def growths(self) -> Floats:
@@ -48,7 +51,7 @@ class Cost:
         175.0
         """
         volumes = np.asarray(volume, float)
-        needed = np.maximum(np.ceil(volumes[..., None] * self.growths / self.carried), 1.0).sum(axis=-1)
+        needed = np.maximum(np.ceil(volumes[..., None] * self.growths / self.carried), self.least).sum(axis=-1)
         return np.asarray(self.fixed + self.slope * volumes + self.usd_per_replica * needed, float)
 
     def jumps(self, most: float) -> Floats:
@@ -105,18 +108,19 @@ def crossings(a: Cost, b: Cost) -> list[float]:
     changed = np.flatnonzero(sign[apart][:-1] * sign[apart][1:] < 0)
     before, after = apart[changed], apart[changed + 1]
     first, second = before // 2, after // 2
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         inside = middle[first] - ahead[first] / slope
     between = np.where(before % 2 == 0, high[first], low[second])
     return [float(volume) for volume in np.where(first == second, inside, between)]
 
 
 def last_possible(a: Cost, b: Cost) -> float:
-    """A volume beyond which no crossing can lie [1/month]: whole replicas cost at most one more than their line."""
+    """A volume beyond which no crossing can lie [1/month]: whole replicas cost at most `least` more than their line."""
     rise = abs(a.mean_slope - b.mean_slope)
-    apart = abs(a.fixed - b.fixed) + a.months * a.usd_per_replica + b.months * b.usd_per_replica
+    apart = abs(a.fixed - b.fixed) + sum(cost.months * cost.least * cost.usd_per_replica for cost in (a, b))
     if rise > 1e-12 * max(abs(a.mean_slope), abs(b.mean_slope)):
-        return apart / rise * (1 + 1e-9) + 1.0
+        with np.errstate(over="ignore"):
+            return float(min(np.divide(apart, rise) * (1 + 1e-9) + 1.0, MOST_VOLUME))
     return 100 * max((cost.carried for cost in (a, b) if cost.usd_per_replica), default=1.0)
 
 

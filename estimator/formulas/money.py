@@ -81,14 +81,16 @@ def peak_requests_per_s(requests_per_month: Real, peak_to_mean: Real) -> Real:
     return requests_per_month * peak_to_mean / SECONDS_PER_MONTH
 
 
-def replicas(peak_requests_per_s: Real, capacity_requests_per_s: Real, target_utilisation: Real) -> Real:
-    """Copies of the LLM that carry the peak, at least one [1].
+def replicas(
+    peak_requests_per_s: Real, capacity_requests_per_s: Real, target_utilisation: Real, least_replicas: Real = 1.0
+) -> Real:
+    """Copies of the LLM that carry the peak, at least `least_replicas` [1].
 
-    >>> float(replicas(4.0, 1.5, 0.7))
-    4.0
+    >>> float(replicas(4.0, 1.5, 0.7)), float(replicas(0.1, 1.5, 0.7, 2.0))
+    (4.0, 2.0)
     """
     usable = capacity_requests_per_s * target_utilisation
-    return np.maximum(np.ceil(peak_requests_per_s / usable), 1.0)
+    return np.maximum(np.ceil(peak_requests_per_s / usable), least_replicas)
 
 
 def busy_s(requests: Real, capacity_requests_per_s: Real, accelerators: Real) -> Real:
@@ -135,6 +137,7 @@ def replica_months(
     target_utilisation: Real,
     growth_per_month: Real,
     months: Real,
+    least_replicas: Real = 1.0,
 ) -> Real:
     """Replicas of every month of the horizon, added up, as the traffic grows [month].
 
@@ -144,7 +147,8 @@ def replica_months(
     total: Real = 0.0
     peak = peak_requests_per_s
     for month in range(int(np.max(months))):
-        total = total + replicas(peak, capacity_requests_per_s, target_utilisation) * (month < months)
+        needed = replicas(peak, capacity_requests_per_s, target_utilisation, least_replicas)
+        total = total + needed * (month < months)
         peak = peak * (1 + growth_per_month)
     return total
 

@@ -199,6 +199,7 @@ def _load(question: Question, sent: Quantity, capacity: Quantity) -> dict[str, Q
         "peak_requests_per_s": peak,
         "capacity_requests_per_s": capacity,
         "target_utilisation": question.amount("target_utilisation"),
+        "least_replicas": question.amount("least_replicas"),
     }
 
 

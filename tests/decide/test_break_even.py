@@ -15,18 +15,26 @@ from estimator.pricing import Price
 OWN = {"model": "7b", "gpu": "a100"}
 ASKED = (
     OWN,
-    {"model": "70b", "gpu": "h100", "growth_per_month": 0.07, "contingency": 0.15, "requests_per_month": 3e6},
+    {
+        "model": "70b",
+        "gpu": "h100",
+        "growth_per_month": 0.07,
+        "contingency": 0.15,
+        "least_replicas": 3,
+        "requests_per_month": 3e6,
+    },
     {"model": "8b", "gpu": "a100", "billing": "per-use"},
     {"api": "openai:gpt-4o-mini"},
 )
 costs = st.builds(
     Cost,
     fixed=st.floats(0, 1e6),
-    slope=st.floats(0, 1),
+    slope=st.one_of(st.just(0.0), st.floats(1e-9, 1), st.floats(0, 1e-300)),
     usd_per_replica=st.sampled_from([0.0, 500.0, 2000.0]),
     carried=st.floats(1e4, 1e7),
     growth=st.sampled_from([0.0, 0.1, -0.05]),
     months=st.just(6),
+    least=st.sampled_from([1.0, 3.0]),
 )
 
 

@@ -175,11 +175,9 @@ def _replica_months(
     target_utilisation: Expr,
     growth_per_month: Expr,
     months: Expr,
+    least_replicas: Expr,
 ) -> Expr:
-    """money.replica_months as one array sum over the column of months («months») of the Monthly sheet.
-
-    At least one replica a month: rounded up, a load is below 1 only where it is 0.
-    """
+    """money.replica_months as one array sum over the column of months («months») of the Monthly sheet."""
     from estimator.formulas import money
 
     value = money.replica_months(
@@ -188,11 +186,13 @@ def _replica_months(
         target_utilisation.value,
         growth_per_month.value,
         months.value,
+        least_replicas.value,
     )
     load = peak_requests_per_s / (capacity_requests_per_s * target_utilisation)
     grown = f"{load.text}*(1+{growth_per_month.text})^(«months»-1)"
-    idle = (peak_requests_per_s == 0).text
-    return Expr(f"SUMPRODUCT((«months»<={months.text})*(ROUNDUP({grown},0)+({idle})))", value)
+    needed, least = f"ROUNDUP({grown},0)", least_replicas.text
+    at_least = f"(({needed}>{least})*({needed}-{least})+{least})"
+    return Expr(f"SUMPRODUCT((«months»<={months.text})*{at_least})", value)
 
 
 # The one formula that walks over months.

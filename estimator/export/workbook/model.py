@@ -387,4 +387,4 @@ class _Parts:
         return idle_s / money.SECONDS_PER_HOUR * self.book.expected(self.idle_line.unit_price)
 
 
-LOAD = ("peak_requests_per_s", "capacity_requests_per_s", "target_utilisation")
+LOAD = ("peak_requests_per_s", "capacity_requests_per_s", "target_utilisation", "least_replicas")
