@@ -19,6 +19,7 @@ TIME_UNITS = (
 POWERS = (1e24, 1e21, 1e18, 1e15, 1e12, 1e9, 1e6, 1e3, 1.0)
 SI_PREFIXES = tuple(zip(POWERS, ("Y", "Z", "E", "P", "T", "G", "M", "k", ""), strict=True))
 PREFIXES = tuple(zip(POWERS[3:], ("P", "T", "B", "M", "k", ""), strict=True))  # money and counts: a billion is B
+EMISSIONS = ((1e9, " ktCO2e"), (1e6, " tCO2e"), (1e3, " kgCO2e"))
 SI_UNITS = ("B", "J", "FLOP", "Wh")
 
 
@@ -30,6 +31,8 @@ def human(quantity: Quantity, spread: bool = True) -> str:
     '$32.5k (23.2k-46.9k)'
     >>> human(given("time", 5400, "s")), human(given("memory", 54.7e9, "B")), human(given("tokens", 1500, "token"))
     ('1.5 h', '54.7 GB', '1.5k')
+    >>> human(given("emissions", 8.2e9, "gCO2e", low=4.8e9, high=24.3e9, factor="traffic"))
+    '8.2 ktCO2e (4.8-24.3)'
     """
     if not quantity.known:
         return "unknown"
@@ -50,7 +53,7 @@ def _scale(value: float, unit: str) -> tuple[float, str]:
         size, name = _fitting(value, TIME_UNITS)
         return size, f" {name}"
     if unit == "gCO2e":
-        return (1e6, " tCO2e") if abs(value) >= 1e6 else (1e3, " kgCO2e")
+        return _fitting(value, EMISSIONS)
     if unit in SI_UNITS:
         size, name = _fitting(value, SI_PREFIXES)
         return size, f" {name}{unit}"
