@@ -3,6 +3,7 @@
 import math
 import random
 import re
+import warnings
 import zipfile
 
 import openpyxl
@@ -11,6 +12,7 @@ from engine import SOFFICE, patched, recalculated, values, with_wrong_caches
 
 from estimator import compare
 from estimator.api import STAGES
+from estimator.catalog.accelerators import accelerator_names
 from estimator.export.workbook.report import FIGURES, NAMED
 from estimator.export.workbook.steps import Steps
 from estimator.results import Blocked
@@ -186,6 +188,24 @@ def test_every_formula_has_a_cached_value(book):
                 assert not re.search(r"</f></c>|</f><v></v>", package.read(part).decode()), part
 
 
+@needs_engine
+def test_an_unknown_price_is_unknown_until_it_is_entered(tmp_path):
+    unpriced = next(name for name in accelerator_names() if not compare_prompt(name)["prompt"].total_usd.known)
+    comparison = compare_prompt(unpriced)
+    path = tmp_path / "b.xlsx"
+    comparison.to_excel(str(path))
+    (price,) = [step for step in live_inputs(comparison) if step.key.startswith("price_")]
+    priced = patched(path, tmp_path / "priced.xlsx", "Inputs", cells_of(price, (3.0, 3.0, 3.0), names(path)))
+
+    assert values(path)["Summary"][4][4] == "unknown"
+    (computed,) = recalculated([priced], tmp_path)
+    assert_agree(computed, compare_prompt(unpriced, price=3.0))
+
+
+def compare_prompt(accelerator, **inputs):
+    return compare(model="7b", gpu=accelerator, stages=("prompt",), **inputs)
+
+
 def test_headline_cells_have_names(book):
     where = names(book)
     workbook = openpyxl.load_workbook(book, data_only=True)
@@ -204,3 +224,26 @@ def test_months_add_up_to_the_total(tmp_path):
     totals = [total for head, total in zip(rows[4], rows[3], strict=True) if head == "total"]
 
     assert totals == pytest.approx([answer.total_usd.value for answer in comparison.estimates], rel=1e-9)
+
+
+def test_a_second_engine_agrees_after_a_change_of_every_live_input(tmp_path):
+    """The library `formulas` computes workbooks in Python, by its own reading of the format; slow, so one approach."""
+    formulas_library = pytest.importorskip("formulas", reason="the library `formulas` is not installed (it is slow)")
+    question, draw = {**QUESTION, "stages": ("finetune",)}, random.Random(4)
+    path = tmp_path / "one.xlsx"
+    compare(**question).to_excel(str(path))
+    steps = live_inputs(compare(**question))
+    changes, cells = [(step, change(step, draw)) for step in steps], {}
+    for step, ends in changes:
+        cells |= cells_of(step, ends, names(path))
+    patched(path, tmp_path / "changed.xlsx", "Inputs", cells)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        solution = formulas_library.ExcelModel().loads(str(tmp_path / "changed.xlsx")).finish().calculate()
+
+    comparison = compare(**asked_with(changes), stages=("finetune",))
+    for name in NAMED:
+        sheet, address = names(path)[f"est_finetune_{name}"]
+        found = solution[f"'[changed.xlsx]{sheet.upper()}'!{address}"].value[0, 0]
+        assert float(found) == pytest.approx(getattr(comparison["finetune"], name).value, rel=1e-9), name
