@@ -1,0 +1,48 @@
+"""How fast scenarios are answered, and in how much memory: `python benchmarks/sweep.py [ROWS] [csv|parquet]`."""
+
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from estimator.export.sweep_files import sweep_file
+from estimator.sweeping import Sweep
+
+
+def write_scenarios(path: Path, rows: int) -> None:
+    """Two LLMs on two accelerators; traffic, growth, samples and rates of every row its own."""
+    import pyarrow
+    from pyarrow import csv, parquet
+
+    draw = np.random.default_rng(0)
+    table = pyarrow.table(
+        {
+            "model": np.array(["7b", "8b"])[draw.integers(0, 2, rows)],
+            "gpu": np.array(["a100", "h100"])[draw.integers(0, 2, rows)],
+            "requests_per_month": 10 ** draw.uniform(3, 7, rows),
+            "growth_per_month": draw.uniform(-0.05, 0.2, rows),
+            "samples": draw.integers(100, 50_000, rows),
+            "rate_usd_per_hour": draw.uniform(30, 150, rows),
+        }
+    )
+    (csv.write_csv if path.suffix == ".csv" else parquet.write_table)(table, path)
+
+
+def main(rows: int = 1_000_000, kind: str = "parquet") -> None:
+    """One sweep, all approaches and default figures."""
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = (str(Path(folder) / f"{name}.{kind}") for name in ("in", "out"))
+        write_scenarios(Path(source), rows)
+        before, start = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+        done, bad = sweep_file(source, target, Sweep())
+        spent, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF)
+    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    print(f"{done:,} rows of {kind} ({bad} bad): {spent:.1f} s, {processor:.1f} s of processor time")
+    print(f"{done / spent:,.0f} rows a second; at most {after.ru_maxrss / 1e6:.2f} GB in memory")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000, *sys.argv[2:3])
