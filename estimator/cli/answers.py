@@ -7,6 +7,7 @@ from typing import Any
 
 from estimator import api
 from estimator.catalog.files import use_facts
+from estimator.decide.combine import COMBINATIONS, composed
 from estimator.errors import InvalidInput, clipped
 from estimator.export import tables
 from estimator.export.explain import estimate_reasons
@@ -24,7 +25,8 @@ def compare(options: argparse.Namespace) -> None:
 
 def estimate(options: argparse.Namespace) -> None:
     """`estimator estimate STAGE`."""
-    answer = api.estimate(options.stage, **asked(options))
+    combined = options.stage in COMBINATIONS
+    answer = composed(options.stage, asked(options)) if combined else api.estimate(options.stage, **asked(options))
     emit(options, in_currency(options, answer, _rendered_estimate))
 
 
@@ -35,7 +37,8 @@ def validate(options: argparse.Namespace) -> None:
     if options.local:
         from estimator.cli.calibrate import validate_local
 
-        return validate_local(options)
+        validate_local(options)
+        return
     if options.facts:
         use_facts(options.facts)
     report = run(options.cases)

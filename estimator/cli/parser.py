@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 from estimator.errors import InvalidInput, nearest
 
 STAGES = ("prompt", "rag", "finetune", "pretrain")
+COMBINATIONS = ("prompt+rag", "finetune+rag", "distil", "corpus-in-prompt")
 TASKS = ("serve", "finetune", "pretrain")
 LARGEST = ("llm", "context", "batch", "users")
 PICTURES = ("spectrum", "volume", "money", "step", "pareto")
@@ -102,7 +103,8 @@ def _compare(commands: Any) -> None:
 def _estimate(commands: Any) -> None:
     example = "estimator estimate finetune --model 8b --gpu a100 --set method=qlora"
     sub = _command(commands, "estimate", "one approach in full", _lazy("answers", "estimate"), example)
-    sub.add_argument("stage", choices=STAGES, metavar="STAGE", help=", ".join(STAGES))
+    stages = (*STAGES, *COMBINATIONS)
+    sub.add_argument("stage", choices=stages, metavar="STAGE", help=", ".join(stages))
     _question(sub)
     _output(sub)
     _currency(sub)

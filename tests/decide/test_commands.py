@@ -7,6 +7,7 @@ import json
 import pytest
 
 from estimator.cli import main
+from estimator.decide.combine import COMBINATIONS
 
 ASK = ["--model", "8b", "--gpu", "a100"]
 QUESTIONS = {
@@ -33,6 +34,22 @@ def test_every_question_in_every_format(question, style, capsys):
         assert json.loads(shown.out)["schema_version"] == 1
     if style == "csv":
         assert len({len(row) for row in csv.reader(io.StringIO(shown.out))}) == 1
+
+
+@pytest.mark.parametrize("name", COMBINATIONS)
+def test_combinations_are_estimated_by_name(name, capsys):
+    assert main(["estimate", name, *ASK, "--set", "corpus_gb=0.0003", "--format", "json"]) == 0
+
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["stage"] == name
+    assert name in main_choices()
+
+
+def main_choices():
+    """What `estimate --help` says can be estimated: the parser keeps its own list to stay light."""
+    from estimator.cli import parser
+
+    return parser.COMBINATIONS
 
 
 @pytest.mark.parametrize("style", ["table", "markdown"])
