@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 Times = Mapping[Case, float]
 
 ATTENTION_SHARPNESS = 4.0
-PRIOR_SD, PRIOR_COUNT = 0.10, 3.0  # what errors of a phase are believed to be, and how many blocks that belief is worth
+PRIOR_SD, PRIOR_COUNT = 0.13, 4.0  # what errors of a phase are believed to be, and how many blocks that belief is worth
 FACTOR_SPREAD = {"products": 0.15, "attention": 0.2, "vectors": 0.3, "calls": 0.8, "touch": 0.7, "optimizer": 0.15}
 
 

@@ -4,12 +4,13 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from estimator.catalog.local import LOCAL, profile, user_data_folder
-from estimator.errors import InvalidInput, UnknownName
+from estimator.errors import InvalidInput, MissingExtra, UnknownName
 from estimator.measure.clock import torch_module
 from estimator.measure.collectives import collectives
 from estimator.measure.cuda import extras
@@ -43,6 +44,7 @@ def calibrate(
     if suite not in SUITES:
         raise UnknownName("suite", suite, SUITES, f"Suites are {', '.join(SUITES)}.")
     torch = torch_module()
+    _check_libraries(suite)
     devices = _devices(device, torch.cuda.is_available())
     with alone():
         for index, each in enumerate(devices):
@@ -56,6 +58,14 @@ def calibrate(
         if output:
             write_profile({key: value for key, value in main.items() if key not in ("checksum",)}, Path(output))
     return main
+
+
+def _check_libraries(suite: str) -> None:
+    """Refuse before measuring, not after. Without faiss, `all` leaves the vector index out."""
+    wanted = {"index": ("scipy", "faiss"), "collectives": ()}.get(suite, ("scipy",))
+    for name in wanted:
+        if find_spec(name) is None:
+            raise MissingExtra("faiss-cpu" if name == "faiss" else name, "measure")
 
 
 def _devices(device: str | None, gpu: bool) -> tuple[str, ...]:
@@ -78,7 +88,7 @@ def _part(
         found["constants"] = constants(medians(found["measurements"]), found["drift"]["log"])
         content |= found | {"loading": loading(user_data_folder()), "since_last": since_last(content, found)}
         content |= extras() if device == "cuda" else {}
-    if suite in ("index", "all") and device == "cpu":
+    if device == "cpu" and (suite == "index" or (suite == "all" and find_spec("faiss"))):
         left = budget_s - (time.monotonic() - started)
         content |= {"index": _index(max(left, LEAST_INDEX_S), progress)}
     if suite == "collectives" or (device == "cuda" and torch_module().cuda.device_count() > 1):

@@ -16,7 +16,7 @@ from estimator.measure.kernels import task_of
 from estimator.measure.profile import load_partial, save_partial
 from estimator.measure.work import torch_dtype
 
-FIT_S, SAVE_EVERY_S, PROBE_EVERY_S = 4.0, 3.0, 4.0
+FIT_S, SAVE_EVERY_S, PROBE_EVERY_S = 3.0, 3.0, 4.0
 SAMPLES, SAMPLE_S, VISIT_S = 3, 0.002, 0.06  # per visit of a case: samples, least time of one, time for all
 MOST_SHARE = 0.02  # of the budget, for one call
 HALVES = ("bf16", "fp16")
