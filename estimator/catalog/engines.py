@@ -38,6 +38,7 @@ class Engine:
     accumulates: Literal["fp32", "fp16"]
     year: int
     layer_split: bool = False
+    offloads: bool = False
     known: bool = True
     source: Source | None = None
 

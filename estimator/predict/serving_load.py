@@ -82,7 +82,7 @@ def batch_prefill_s(pass_s: ArrayLike, stages: ArrayLike) -> Floats:
     Source: arXiv:1811.06965 section 2.3 (s stages, m micro-batches: m + s - 1 slots), with as many of both.
     """
     count = np.asarray(stages, float)
-    return np.asarray(pass_s, float) * (2.0 * count - 1.0) / count
+    return np.asarray(np.asarray(pass_s, float) * (2.0 * count - 1.0) / count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,4 +124,5 @@ class Times:
         together = self.together * (active - 1.0) / 2.0 * prompt
         queued = queueing.mg1_wait_s(np.minimum(rate, MOST_USE / prompt), prompt)
         loaded = constants["first_token"] + self.step_s / 2.0 + together + queued
-        return self.pass_s + np.where(active > 1.0, loaded, 0.0) + (np.asarray(clients, float) - active) / rate
+        queued_for_slot = (np.asarray(clients, float) - active) / rate
+        return np.asarray(self.pass_s + np.where(active > 1.0, loaded, 0.0) + queued_for_slot)

@@ -17,7 +17,7 @@ from estimator.catalog.precisions import head_precision, precision
 from estimator.errors import InvalidInput
 from estimator.formulas.collectives import CollectiveRate
 from estimator.formulas.roofline import GemmEfficiency
-from estimator.predict.serving_memory import Layout, kv_members
+from estimator.predict.serving_memory import Layout, kv_members, usable_bytes, weights_bytes
 from estimator.predict.serving_time import Machine
 from estimator.records import Accelerator, Architecture, Cluster, Precision
 
@@ -135,6 +135,8 @@ def machine(arch: Architecture, cluster: Cluster, plan: ServingPlan) -> Machine:
         vector_flop_per_s(device),
         arch.heads / arch.kv_heads,
         plan.pp if facts.layer_split else 1,
+        spilled_share(arch, device, plan),
+        device.pcie_bytes_per_s or device.memory_bandwidth_bytes_per_s,
     )
     return Machine(*(np.asarray(number, float) for number in numbers))
 
@@ -167,6 +169,14 @@ def vector_flop_per_s(device: Accelerator) -> float:
     if device.kind == "gpu" and device.sms and device.clock_hz:
         return 2.0 * INTEGER_LANES * device.sms * device.clock_hz
     return device.peak("fp32")
+
+
+def spilled_share(arch: Architecture, device: Accelerator, plan: ServingPlan) -> float:
+    """Share of the weights that an engine which offloads leaves in the host's memory [1]."""
+    if not plan.facts.offloads:
+        return 0.0
+    held = usable_bytes(device, plan.memory_fraction or plan.facts.memory_fraction)
+    return max(0.0, 1.0 - held / weights_bytes(arch, plan.weights, plan.head, plan.layout))
 
 
 def layer_latency_s(arch: Architecture, device: Accelerator, plan: ServingPlan) -> float:

@@ -45,6 +45,7 @@ class Machine:
     eager: share of a framework's dispatching that is done for each operator [1]
     vector_flop_per_s: rate outside the matrix units [FLOP/s]; heads_per_kv: query heads that share a key [1]
     stages: accelerators that hold layers in turn [1]
+    spilled: share of the weights left in the host's memory [1]; host_bytes_per_s: rate they are sent over at [B/s]
     """
 
     bytes_per_s: Floats
@@ -83,6 +84,8 @@ class Machine:
     vector_flop_per_s: Floats
     heads_per_kv: Floats
     stages: Floats
+    spilled: Floats
+    host_bytes_per_s: Floats
 
 
 def stacked(machines: list[Machine]) -> Machine:
@@ -129,7 +132,7 @@ def products_s(work: Pass, on: Machine, constants: Constants) -> Floats:
     count = passes(work, on)
     layers = work.dense_weights + work.expert_weights
     weights = layers * np.where(on.packed_always > 0, 2.0, on.weight_bytes) + work.head_weights * on.head_bytes
-    stream = count * weights / on.members * byte_s(on, constants)
+    stream = count * weights / on.members * (byte_s(on, constants) + on.spilled / on.host_bytes_per_s)
     dense = work.dense_flop * on.dense_shape * padding(work.rows / count, on)
     expert = work.expert_flop * on.expert_shape * padding(work.expert_rows / count, on)
     head = work.head_flop * padding(work.sequences, on)
@@ -171,6 +174,7 @@ def attention_s(work: Pass, on: Machine, constants: Constants) -> Floats:
     prompt = work.rows > work.sequences * DECODE_ROWS
     share = np.where(on.ggml > 0, constants["ggml_kv"], 1.0)
     read = work.kv_bytes / on.kv_members / (share * on.cache_bytes_per_s)
+    read = read + (on.spilled > 0) * work.kv_bytes / on.kv_members / on.host_bytes_per_s
     slowed = (1.0 + on.attention_rows_half / work.rows) * (1.0 + on.attention_span_half / work.mean_span)
     rate = np.where(prompt, on.attention_flop_per_s / slowed, on.cache_flop_per_s)
     multiply = work.attention_flop / on.members / (constants["attention"] * rate)
