@@ -19,13 +19,18 @@ ALWAYS_RECALCULATE = """<?xml version="1.0" encoding="UTF-8"?>
 
 def recalculated(files, folder):
     """The workbooks as LibreOffice computes them: the values of each."""
+    return [values(file) for file in saved(files, folder)]
+
+
+def saved(files, folder):
+    """The workbooks as LibreOffice saves them."""
     profile = Path(folder) / "profile"
     (profile / "user").mkdir(parents=True, exist_ok=True)
     (profile / "user" / "registrymodifications.xcu").write_text(ALWAYS_RECALCULATE)
     out = Path(folder) / "recalculated"
     command = [SOFFICE, f"-env:UserInstallation={profile.as_uri()}", "--headless", "--convert-to", "xlsx"]
     subprocess.run([*command, "--outdir", str(out), *map(str, files)], check=True, capture_output=True, timeout=300)
-    return [values(out / Path(file).name) for file in files]
+    return [out / Path(file).name for file in files]
 
 
 def values(path):

@@ -6,7 +6,7 @@ import zipfile
 import openpyxl
 import pytest
 import xlsxwriter
-from engine import SOFFICE, recalculated, values
+from engine import SOFFICE, recalculated, saved, values
 from openpyxl.chart import BarChart, Reference
 from openpyxl.formatting.rule import ColorScaleRule
 
@@ -210,6 +210,28 @@ def test_a_spreadsheet_program_reads_both(tmp_path, comparison):
     assert computed["Ann's plan Summary"][4][4] == pytest.approx(comparison["prompt"].total_usd.value, rel=1e-9)
 
 
+@pytest.mark.skipif(SOFFICE is None, reason="LibreOffice is not installed")
+def test_sheets_are_refreshed_after_another_program_has_saved_the_file(tmp_path, comparison):
+    """It has written every part anew, ours too: other names, shared texts, styles and drawings."""
+    rich(tmp_path / "a.xlsx")
+    add_to_workbook(comparison, str(tmp_path / "a.xlsx"))
+    (path,) = saved([tmp_path / "a.xlsx"], tmp_path)
+    before = parts(path)
+    ours = {name for name in before if b"Estimate" in before[name]}
+    dearer = compare(model="7b", gpu="a100", requests_per_month=5e6, stages=("prompt", "finetune"))
+
+    add_to_workbook(dearer, str(path))
+
+    after = parts(path)
+    for name in before.keys() - ours - LISTS:
+        if "sheet" not in name and "drawing" not in name:
+            assert after[name] == before[name], name
+    assert_well_listed(path)
+    (computed,) = recalculated([path], tmp_path / "again")
+    assert computed["Estimate Summary"][4][4] == pytest.approx(dearer["prompt"].total_usd.value, rel=1e-9)
+    assert computed["Budget"][7][1] == 15000
+
+
 def test_cells_of_replaced_sheets_leave_the_calculation_chain(tmp_path, comparison):
     """A spreadsheet program lists our cells there when it saves; a cell without a formula would make it repair."""
     pivoted(tmp_path / "made.xlsx", tmp_path)
@@ -304,7 +326,7 @@ def test_labels_that_no_sheet_may_have_are_refused(tmp_path, comparison, label):
         add_to_workbook(comparison, str(tmp_path / "x.xlsx"), label)
 
 
-@pytest.mark.parametrize("label", ["2027", "Ünï 預算", "R1C1", "A1", "Q&A <x>"])
+@pytest.mark.parametrize("label", ["2027", "Ünï 預算", "R1C1", "A1", "Q&A <x>", "Plan!"])
 def test_odd_labels_make_valid_workbooks(tmp_path, comparison, label):
     path = tmp_path / "x.xlsx"
     charted(path)

@@ -121,9 +121,9 @@ class Inputs:
         cell = float(step.node.column[scenario])
         if not step.factor or scenario not in (place := FACTORS.index(step.factor) + 1, place + len(FACTORS)):
             return Expr(value, cell)
-        all_three = f"COUNT({value}:{high.split('!')[1]})=3"
+        all_three = f"COUNT({value}:{high.rpartition('!')[2]})=3"
         if scenario == place:
-            return Expr(f"IF(AND({all_three},MIN({value}:{low.split('!')[1]})>0),{low},{value})", cell)
+            return Expr(f"IF(AND({all_three},MIN({value}:{low.rpartition('!')[2]})>0),{low},{value})", cell)
         return Expr(f"IF(AND({all_three},{value}>0),{high},{value})", cell)
 
 

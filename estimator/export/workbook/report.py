@@ -117,8 +117,8 @@ def _chart(book: Book, end: int) -> None:
 
     whiskers = {
         "type": "custom",
-        "minus_values": f"={book.at('Summary', 4, 10)}:{book.at('Summary', end - 1, 10).split('!')[1]}",
-        "plus_values": f"={book.at('Summary', 4, 11)}:{book.at('Summary', end - 1, 11).split('!')[1]}",
+        "minus_values": f"={book.at('Summary', 4, 10)}:{book.at('Summary', end - 1, 10).rpartition('!')[2]}",
+        "plus_values": f"={book.at('Summary', 4, 11)}:{book.at('Summary', end - 1, 11).rpartition('!')[2]}",
     }
     colours = ("#7B8FA6", "#2F6690")
     for column, colour in zip((2, 3), colours, strict=True):
@@ -213,7 +213,7 @@ def break_even(book: Book, ranges: Ranges, monthly: Monthly, inputs: Inputs) -> 
 def _pair(book: Book, ranges: Ranges, monthly: Monthly, inputs: Inputs, row: int, a: Estimate, b: Estimate) -> None:
     def put(column: int, found: Any, style: str = "number") -> Expr:
         cell = book.formula("Break-even", row, column, _or_unknown(found), style)
-        return Expr(cell.text.split("!")[1], expr(found).value)
+        return Expr(cell.text.rpartition("!")[2], expr(found).value)
 
     def less(name: str) -> Expr:
         one, other = (ranges.of(answer.title, getattr(answer, name))[1] for answer in (a, b))
