@@ -23,6 +23,7 @@ Times = Mapping[Case, float]
 
 ATTENTION_SHARPNESS = 4.0
 PRIOR_SD, PRIOR_COUNT = 0.13, 4.0  # what errors of a phase are believed to be, and how many blocks that belief is worth
+MOST_SPREADS = 3.0  # that a factor may stray, whatever a disturbed measurement says
 FACTOR_SPREAD = {"products": 0.15, "attention": 0.2, "vectors": 0.3, "calls": 0.8, "touch": 0.7, "optimizer": 0.15}
 
 
@@ -227,7 +228,9 @@ def fit_phase(cases: Sequence[Case], seconds: Floats, machine: LocalMachine) -> 
     def errors(values: Mapping[str, float]) -> Floats:
         return np.log(sum(values[name] * parts[name] for name in values) / seconds)
 
-    factors = fit(errors, priors, np.ones(len(cases)), noise=0.05)
+    free = fit(errors, priors, np.ones(len(cases)), noise=0.05)
+    ends = {prior.name: np.exp(MOST_SPREADS * prior.sigma_ln) for prior in priors}
+    factors = {name: float(np.clip(value, 1 / ends[name], ends[name])) for name, value in free.items()}
     left = errors(factors)
     freedom = (np.sum(left**2) + PRIOR_COUNT * PRIOR_SD**2) / (len(cases) + PRIOR_COUNT - 1.0)
     return {

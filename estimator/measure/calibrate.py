@@ -16,7 +16,7 @@ from estimator.measure.collectives import collectives
 from estimator.measure.cuda import extras
 from estimator.measure.host import loading
 from estimator.measure.profile import alone, drop_partial, write_profile
-from estimator.measure.session import Progress, measured, medians
+from estimator.measure.session import Progress, measured, typical
 
 LEAST_BUDGET_S, MOST_BUDGET_S = 10.0, 86400.0
 LEAST_INDEX_S = 3.0
@@ -85,7 +85,7 @@ def _part(
     shares = {"all": 1 - INDEX_SHARE if device == "cpu" else 1.0, "kernels": 1.0}
     if suite in shares:
         found = measured(device, shares[suite] * budget_s - HOST_S, progress, started)
-        found["constants"] = constants(medians(found["measurements"]), found["drift"]["log"])
+        found["constants"] = constants(typical(found["measurements"]), found["drift"]["log"])
         content |= found | {"loading": loading(user_data_folder()), "since_last": since_last(content, found)}
         content |= extras() if device == "cuda" else {}
     if device == "cpu" and (suite == "index" or (suite == "all" and find_spec("faiss"))):
@@ -106,8 +106,8 @@ def since_last(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, A
     >>> since_last({}, {"measurements": {}})
     {}
     """
-    then = medians(before.get("measurements", {}))
-    both = [abs(math.log(s / then[case])) for case, s in medians(now["measurements"]).items() if case in then]
+    then = typical(before.get("measurements", {}))
+    both = [abs(math.log(s / then[case])) for case, s in typical(now["measurements"]).items() if case in then]
     return {"date": before["date"], "median_change": round(median(both), 3), "cases": len(both)} if both else {}
 
 

@@ -9,7 +9,7 @@ from estimator.catalog.local import user_data_folder
 from estimator.formulas.transformer import params
 from estimator.measure.cases import Case, job_flop, job_of, suite, work
 from estimator.measure.profile import write_profile
-from estimator.measure.session import medians
+from estimator.measure.session import typical
 
 FLOP_PER_S, BYTES_PER_S, CALL_S = 1e11, 2e10, 1e-5
 RATES = {"fp32": FLOP_PER_S, "bf16": FLOP_PER_S / 4}
@@ -65,7 +65,7 @@ def synthetic_profile():
     from estimator.fitting.machine import constants
 
     whole = content()
-    return whole | {"constants": constants(medians(whole["measurements"]), 0.02)}
+    return whole | {"constants": constants(typical(whole["measurements"]), 0.02)}
 
 
 @pytest.fixture
