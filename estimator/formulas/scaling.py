@@ -61,3 +61,14 @@ def effective_tokens(D: Real, unique_tokens: Real, R_star: Real) -> Real:
     repeats = np.maximum(d / u - 1, 0)
     repeated = u * R_star * -np.expm1(-repeats / R_star)
     return np.where(d <= u, d, u + repeated)
+
+
+def batch_tokens(C: Real, coefficient: Real, exponent: Real) -> Real:
+    """Tokens of an optimizer step that a compute budget of C FLOP is best spent in [token]: a C^b.
+
+    Source: arXiv:2401.02954 section 3.1 equation 1 (a = 0.2920, b = 0.3271; C in non-embedding FLOP).
+
+    >>> round(float(batch_tokens(6.8e21, 0.2920, 0.3271)) / 1e6, 1)  # a 7B model on 150B tokens
+    4.0
+    """
+    return coefficient * C**exponent

@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 
 from estimator.errors import DoesNotFit
+from estimator.formulas.parallelism import stage_layers
 from estimator.predict.training_plan import TrainingPlan
 from estimator.records import Architecture, Cluster
 
 RECOMPUTE = ("none", "selective", "full")
+CHUNKS = (1, 2, 3, 4, 6, 7, 8, 12, 16)  # model chunks of a pipeline stage that are worth trying
 MOST_MICRO_BATCH = 64
 LONGEST_MICRO_BATCH_TOKENS = 262_144
 
@@ -22,6 +24,7 @@ def grid(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> TrainingPl
     choices = {
         "tp": _given(plan.tp, _tensor_parallel(arch, cluster)),
         "pp": _given(plan.pp, [p for p in divisors(cluster.count) if p <= min(arch.layers, 128)]),
+        "vpp": _given(plan.vpp, [v for v in CHUNKS if v <= arch.layers]),
         "ep": _given(plan.ep, _expert_parallel(arch, cluster)),
         "zero": _given(plan.zero, [0, 1, 3]),
         "micro_batch": _given(plan.micro_batch, _micro_batches(plan)),
@@ -75,6 +78,7 @@ def _valid(arch: Architecture, cluster: Cluster, plan: TrainingPlan, layout: dic
     per_replica = layout["tp"] * layout["pp"] * plan.cp
     dp = cluster.count // per_replica
     keep = (cluster.count % per_replica == 0) & (dp * layout["micro_batch"] <= np.max(plan.global_batch))
+    keep &= interleaves(arch, layout["pp"], layout["vpp"]) if plan.vpp is None else True
     if arch.experts:
         keep &= (dp * plan.cp * layout["tp"]) % layout["ep"] == 0
     if plan.zero is None:
@@ -83,9 +87,15 @@ def _valid(arch: Architecture, cluster: Cluster, plan: TrainingPlan, layout: dic
     return keep
 
 
+def interleaves(arch: Architecture, pp: Any, vpp: Any) -> Any:
+    """Whether so many chunks a stage leave no stage more layers than it had: others only wait longer."""
+    whole = stage_layers(arch.layers, pp) >= stage_layers(arch.layers, pp, vpp)
+    return (np.asarray(vpp) == 1) | ((np.asarray(pp) > 1) & whole)
+
+
 def chosen(layouts: TrainingPlan, best: int) -> TrainingPlan:
     """One layout of a grid, as a plan of single numbers."""
-    names = ("tp", "pp", "ep", "zero", "micro_batch")
+    names = ("tp", "pp", "vpp", "ep", "zero", "micro_batch")
     numbers: dict[str, Any] = {name: int(getattr(layouts, name)[best]) for name in names}
     return replace(layouts, **numbers, recompute=str(layouts.recompute[best]))
 

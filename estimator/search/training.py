@@ -10,7 +10,7 @@ import numpy as np
 from estimator.errors import DoesNotFit
 from estimator.formulas import Floats
 from estimator.predict.training import TrainingPlan, training_step
-from estimator.predict.training_layout import divisors
+from estimator.predict.training_layout import CHUNKS, divisors, interleaves
 from estimator.records import Architecture, Cluster
 from estimator.search.result import Choice, Search, front
 
@@ -165,7 +165,7 @@ def _pipeline(llm: Architecture, cluster: Cluster, _: TrainingPlan) -> Any:
 
 
 def _chunks(llm: Architecture, *_: Any) -> Any:
-    return np.array([size for size in (1, 2, 3, 4, 6, 8, 12, 16) if size <= llm.layers])
+    return np.array([size for size in CHUNKS if size <= llm.layers])
 
 
 def _context(_: Architecture, cluster: Cluster, plan: TrainingPlan) -> Any:
@@ -200,7 +200,7 @@ def _valid(llm: Architecture, cluster: Cluster, plan: TrainingPlan, at: Mapping[
     keep = cluster.count % per_replica == 0
     dp = np.maximum(cluster.count // per_replica, 1)
     keep &= int(np.max(plan.global_batch)) % (dp * at["micro_batch"]) == 0
-    keep &= (at["vpp"] == 1) | ((at["pp"] > 1) & (llm.layers % (at["pp"] * at["vpp"]) == 0))
+    keep &= interleaves(llm, at["pp"], at["vpp"])
     keep &= (at["zero"] < 2) | (at["pp"] == 1)  # sharded gradients and weights are gathered anew for every micro-batch
     keep &= (at["zero"] == 0) | (dp * at["cp"] > 1)
     if llm.experts is not None:

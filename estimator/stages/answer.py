@@ -13,7 +13,7 @@ from estimator.formulas.arithmetic import difference, product
 from estimator.paths import presets
 from estimator.quantities import Quantity, derive, off, total
 from estimator.results import Estimate, Line
-from estimator.stages.budget import summed, with_contingency
+from estimator.stages.budget import regression_runs, summed, with_contingency
 from estimator.stages.question import Question
 from estimator.stages.service import Service
 from estimator.stages.unit_costs import unit_costs
@@ -57,7 +57,8 @@ def approaches() -> dict[str, dict[str, Any]]:
 
 def answer(question: Question, found: Answer) -> Estimate:
     """The estimate of a stage."""
-    lines = with_contingency(question, found.lines)
+    again = regression_runs(question, found.overhead.service.usd_per_request)
+    lines = with_contingency(question, [*found.lines, again])
     words = approaches()[found.stage]
     used_j = energy_j(question, found)
     return Estimate(

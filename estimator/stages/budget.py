@@ -82,6 +82,18 @@ def upkeep(question: Question, name: str) -> Line:
     )
 
 
+def regression_runs(question: Question, usd_per_request: Quantity) -> Line:
+    """What is in use is judged again every so often, for as long as it is in use."""
+    calls = derive(
+        "regression calls",
+        "1/month",
+        product,
+        rounds=question.amount("regression_rounds_per_month"),
+        samples=question.amount("regression_samples"),
+    )
+    return monthly(question, "regression runs", "fixed", "calls", calls, usd_per_request)
+
+
 def with_contingency(question: Question, lines: list[Line]) -> list[Line]:
     """The lines, and one per phase for the reserve, which is zero unless the scenario has one."""
     return lines + [_reserve(question, lines, phase) for phase in ("one-off", "monthly")]

@@ -11,7 +11,7 @@ from estimator.stages.answer import Answer, Overhead, answer, calendar
 from estimator.stages.budget import monthly, one_off, people, upkeep
 from estimator.stages.hosted import behind_api, tuned_price
 from estimator.stages.question import Question
-from estimator.stages.service import Service, bare, serve
+from estimator.stages.service import Service, bare, own_llm, serve
 from estimator.stages.training import ALONE, Copies, Training, set_up
 
 
@@ -155,13 +155,11 @@ def _completions(question: Question) -> Quantity:
 
 
 def _served(question: Question) -> Service:
-    """Merged adapters serve as the bare LLM does; unmerged ones slow every step; an API has its own price."""
-    baseline = bare(question)
-    if question.api is not None:
-        return _tuned_api(question, question.api, baseline)
-    if question.word("deployment") != "unmerged" or question.word("method") == "full":
-        return baseline
-    return serve(question, baseline.prompt_tokens, baseline.output_tokens, adapters=1)
+    """What was trained here is served here, unmerged adapters slowing every step; what an API trained, by the API."""
+    if question.api is not None and question.accelerator is None:
+        return _tuned_api(question, question.api, bare(question))
+    apart = question.word("deployment") == "unmerged" and question.word("method") != "full"
+    return own_llm(question, adapters=int(apart))
 
 
 def _tuned_api(question: Question, api: ApiPrice, baseline: Service) -> Service:

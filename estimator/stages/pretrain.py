@@ -13,7 +13,7 @@ from estimator.results import Estimate, Line
 from estimator.stages.answer import Answer, Overhead, answer, calendar
 from estimator.stages.budget import monthly, one_off, people, upkeep
 from estimator.stages.question import Question
-from estimator.stages.service import bare
+from estimator.stages.service import bare, own_llm
 from estimator.stages.training import MOST_ACCELERATORS, Training, set_up
 
 LAW = "chinchilla_besiroglu"
@@ -24,7 +24,7 @@ def estimate(question: Question) -> Estimate:
     """What pre-training the LLM needs and costs."""
     tokens = training_tokens(question)
     training = _sized(question, tokens)
-    baseline = bare(question)
+    service = own_llm(question)
     progress = _goodput(question, training)
     wall = derive("training time", "s", quotient, dividend=training.wall_s(tokens), divisor=progress)
     final_s = derive("final run on accelerators", "s", quotient, dividend=training.device_s(tokens), divisor=progress)
@@ -36,7 +36,7 @@ def estimate(question: Question) -> Estimate:
         _curation(question, raw),
         people(question, "data, training and evaluation", hours),
         *_storage(question, tokens),
-        *baseline.lines,
+        *service.lines,
         upkeep(question, "pretrain_upkeep_hours_per_month"),
     ]
     return answer(
@@ -50,7 +50,7 @@ def estimate(question: Question) -> Estimate:
             flop=_flop(question, training, tokens),
             accelerators=training.accelerators,
             layout=training.layout,
-            overhead=Overhead(baseline, baseline),
+            overhead=Overhead(service, bare(question)),
             data_tokens=tokens,
             data_samples=_sequences(question, tokens),
             data_bytes=_corpus_bytes(question, tokens),
@@ -87,10 +87,10 @@ def training_tokens(question: Question) -> Quantity:
 def training_plan(question: Question) -> TrainingPlan:
     """The plan the scenario describes, its layout still open."""
     seq_len = question.amount("pretrain_seq_len").value
-    batch = max(round(question.amount("batch_tokens").value / seq_len), 1)
     return TrainingPlan(
         seq_len=seq_len,
-        global_batch=batch,
+        global_batch=_global_batch(question, seq_len),
+        vpp=None,
         micro_batch=None,
         tp=None,
         pp=None,
@@ -100,6 +100,16 @@ def training_plan(question: Question) -> TrainingPlan:
         method="full",
         optimizer=question.word("pretrain_optimizer"),
     )
+
+
+def _global_batch(question: Question, seq_len: float) -> int:
+    """Sequences of a step: as given, else by the law for the run's compute; a multiple of 64, easy to divide."""
+    asked = question.amount("batch_tokens").value
+    if asked > 0:
+        return max(round(asked / seq_len), 1)
+    compute = 6 * question.matmul_params().value * training_tokens(question).value
+    law = {name: question.setting(f"batch_law/{name}").value for name in ("coefficient", "exponent")}
+    return max(round(float(scaling.batch_tokens(compute, **law)) / seq_len / 64), 1) * 64
 
 
 def _sized(question: Question, tokens: Quantity) -> Training:

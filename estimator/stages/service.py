@@ -49,6 +49,14 @@ def bare(question: Question) -> Service:
     return found
 
 
+def own_llm(question: Question, adapters: int = 0) -> Service:
+    """The bare LLM, or one trained from it, on the accelerators at hand, whatever serves the baseline."""
+    if question.api is None and not adapters:
+        return bare(question)
+    nothing = question.zero("fixed prefix", "token")
+    return on_own(question, question.amount("prompt_tokens"), question.amount("output_tokens"), nothing, adapters)
+
+
 def serve(
     question: Question, prompt: Quantity, output: Quantity, prefix: Quantity | None = None, adapters: int = 0
 ) -> Service:

@@ -142,7 +142,11 @@ def _what_would(question: Question, plan: TrainingPlan, copies: Copies) -> str:
 def layout_text(plan: TrainingPlan, cluster: Cluster) -> str:
     """Such as "8 GPUs: dp 8, ZeRO-3, micro-batch 2, full recompute"."""
     dp = cluster.count // int(plan.tp * plan.pp * plan.cp)
-    parts = [f"{name} {int(size)}" for name, size in (("tp", plan.tp), ("pp", plan.pp), ("cp", plan.cp)) if size > 1]
+    parts = [
+        f"{name} {int(size)}"
+        for name, size in (("tp", plan.tp), ("pp", plan.pp), ("vpp", plan.vpp), ("cp", plan.cp), ("ep", plan.ep))
+        if size > 1
+    ]
     parts.append(f"dp {dp}")
     if plan.zero:
         parts.append(f"ZeRO-{int(plan.zero)}")

@@ -41,7 +41,7 @@ def one_by_one(llm, cluster, plan, tokens):
             if cluster.count % n == 0 and llm.heads % n == 0
         ],
         "pp": [n for n in range(1, min(cluster.count, llm.layers) + 1) if cluster.count % n == 0],
-        "vpp": [n for n in (1, 2, 3, 4, 6, 8, 12, 16) if n <= llm.layers],
+        "vpp": [n for n in (1, 2, 3, 4, 6, 7, 8, 12, 16) if n <= llm.layers],
         "cp": [n for n in (1, 2, 4, 8, 16) if n <= max(plan.seq_len // 2048, 1) and cluster.count % n == 0],
         "ep": [
             n
@@ -61,7 +61,8 @@ def one_by_one(llm, cluster, plan, tokens):
             continue
         dp = cluster.count // ranks
         if plan.global_batch % (dp * at["micro_batch"]) or (
-            at["vpp"] > 1 and (at["pp"] == 1 or llm.layers % (at["pp"] * at["vpp"]))
+            at["vpp"] > 1
+            and (at["pp"] == 1 or -(-llm.layers // (at["pp"] * at["vpp"])) * at["vpp"] > -(-llm.layers // at["pp"]))
         ):
             continue
         if (at["zero"] >= 2 and at["pp"] > 1) or (at["zero"] and dp * at["cp"] == 1):
