@@ -144,3 +144,16 @@ def test_readable_is_json():
 def test_names_do_not_leave_the_folders(name):
     with pytest.raises(InvalidInput):
         accelerator(name)
+
+
+def test_a_shared_profile_answers_to_its_own_name(local, tmp_path, monkeypatch):
+    shared = tmp_path / "calibration" / "measured" / "lab-machine.json"
+    shared.parent.mkdir(parents=True)
+    shared.write_text(local.read_text())
+    monkeypatch.setattr("estimator.catalog.local.data_folder", lambda name: tmp_path / name)
+    use_facts_again()
+
+    found = accelerator("lab-machine")
+
+    assert (found.name, found.basis) == ("lab-machine", "measured")
+    assert found.peak_flop_per_s == accelerator("local").peak_flop_per_s
