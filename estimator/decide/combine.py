@@ -25,6 +25,7 @@ SERVING = (
     *("serving accelerators, in use", "serving accelerators, idle"),
     *("API input tokens", "API output tokens", "base LLM beside"),
 )
+ADDED_LATER = ("regression runs", "contingency")  # by the answer itself, for whatever is served in the end
 RETRIEVAL = "query embedding and rerank"
 
 
@@ -133,7 +134,7 @@ def _tuned(question: Question) -> Question:
 
 def _work(parts: Iterable[Estimate], service: Service) -> list[Line]:
     """All lines but serving and reserve; evaluation runs at the price of the request that is now served."""
-    lines = [line for part in parts for line in part.lines if line.item not in (*SERVING, "contingency")]
+    lines = [line for part in parts for line in part.lines if line.item not in (*SERVING, *ADDED_LATER)]
     return [
         one_off(line.item, line.driver, line.quantity, service.usd_per_request)
         if line.item == "evaluation runs"
@@ -226,7 +227,7 @@ def _student_answer(student: Question, tuned: Estimate, service: Service, labels
         hours_per_week=student.amount("working_hours_per_week"),
         machine_s=student.zero("machines", "s"),
     )
-    kept = [line for line in tuned.lines if line.item not in ("labelling", "contingency")]
+    kept = [line for line in tuned.lines if line.item not in ("labelling", *ADDED_LATER)]
     return answer(
         student,
         Answer(

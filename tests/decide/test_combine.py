@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from estimator import estimate
-from estimator.decide.combine import COMBINATIONS, SERVING, combine
+from estimator.decide.combine import ADDED_LATER, COMBINATIONS, SERVING, combine
 from estimator.errors import DoesNotFit, InvalidInput, UnknownName
 
 OWN = {"model": "8b", "gpu": "h100", "corpus_gb": 0.0003}
@@ -14,7 +14,7 @@ API = {"api": "openai:gpt-4o-mini", "corpus_gb": 0.0003}
 
 def work(answer):
     """Lines that are neither serving nor evaluation, whose price is that of a request, nor the reserve."""
-    return [one for one in answer.lines if one.item not in (*SERVING, "contingency", "evaluation runs")]
+    return [one for one in answer.lines if one.item not in (*SERVING, *ADDED_LATER, "evaluation runs")]
 
 
 @pytest.mark.parametrize("asked", [OWN, API], ids=["own", "api"])
