@@ -1,4 +1,9 @@
-"""From names to answers: what `estimate` and `compare` do. Names become a question, stages answer it."""
+"""From names to answers: what `estimate` and `compare` do. Names become a question, stages answer it.
+
+The stages and their predictors are imported when a question is asked, so that importing `estimate` alone stays cheap.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -18,13 +23,12 @@ from estimator.quantities import ONE_AT_A_TIME, Design, Quantity, given, total
 from estimator.records import Accelerator, Cluster
 from estimator.results import Blocked, Comparison, Estimate
 from estimator.stages import STAGES
-from estimator.stages.answer import approaches, hardware_text, llm_text
-from estimator.stages.question import Question
-from estimator.stages.service import Service
 
 if TYPE_CHECKING:
     from estimator.predict.serving import Serving
     from estimator.predict.training import TrainingStep
+    from estimator.stages.question import Question
+    from estimator.stages.service import Service
 
 
 def estimate(
@@ -76,6 +80,8 @@ def compare(
     >>> [answer.stage for answer in compare(model="7b", gpu="a100").estimates]
     ['prompt', 'rag', 'finetune', 'pretrain']
     """
+    from estimator.stages.answer import hardware_text, llm_text
+
     question = ask(model, gpu, api, gpus, price, scenario_file, design, inputs)
     answers = tuple(_try(stage, question) for stage in stages)
     return Comparison(
@@ -99,6 +105,8 @@ def ask(
     inputs: Mapping[str, Any],
 ) -> Question:
     """The question in records: names resolved, prices found, the scenario checked."""
+    from estimator.stages.question import Question
+
     if api is None and (model is None or gpu is None):
         raise InvalidInput(
             "name an LLM and an accelerator (--model 7b --gpu a100), or a hosted LLM (--api openai:gpt-4o-mini)"
@@ -166,6 +174,8 @@ def answered(stage: str, question: Question) -> Estimate:
 def _try(stage: str, question: Question) -> Estimate | Blocked:
     if stage not in STAGES:
         raise UnknownName("stage", stage, STAGES, f"Stages are {', '.join(STAGES)}.")
+    from estimator.stages.answer import approaches
+
     title = approaches()[stage]["title"]
     try:
         return answered(stage, question)
@@ -202,7 +212,7 @@ def _notes(question: Question) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def training_step(*, model: str, gpu: str, gpus: int | None = None, **plan: Any) -> "TrainingStep":
+def training_step(*, model: str, gpu: str, gpus: int | None = None, **plan: Any) -> TrainingStep:
     """Time and memory of one training step; `plan` are the fields of `TrainingPlan` (seq_len, micro_batch, tp, ...).
 
     A layout field given as None is chosen: fits, then fastest. Numeric fields may be arrays of layouts.
@@ -234,7 +244,7 @@ def serving(
     concurrency: Any = None,
     batch: Any = None,
     **plan: Any,
-) -> "Serving":
+) -> Serving:
     """Latency, throughput and memory of a replica; `plan` are the fields of `ServingPlan` (weight_precision, tp, ...).
 
     Load is one of requests_per_s (open loop), concurrency (closed loop) and batch (static); none is one at a time.
