@@ -258,7 +258,7 @@ def _answer(
             training_s=wall,
             peak_memory_bytes=training.peak_memory_bytes if training else None,
             details=_details(question, training, service),
-            warnings=() if training else _not_listed(question),
+            warnings=training.warnings() if training else _not_listed(question),
         ),
     )
 
@@ -278,7 +278,8 @@ def _details(question: Question, training: Training | None, service: Service) ->
     found = {"replicas": service.replicas}
     if training:
         found["training_tokens_per_s_per_accelerator"] = training.tokens_per_s
-        found["mfu"] = question.fact("MFU", float(training.step.mfu), "1", "analytic")
+        if question.word("method") == "full":  # frozen weights do less than the 6N that MFU counts
+            found["mfu"] = question.fact("MFU", float(training.step.mfu), "1", "analytic")
     return found
 
 

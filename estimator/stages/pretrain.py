@@ -56,7 +56,7 @@ def estimate(question: Question) -> Estimate:
             data_bytes=_corpus_bytes(question, tokens),
             training_s=wall,
             peak_memory_bytes=training.peak_memory_bytes,
-            warnings=_late(question, wall),
+            warnings=_late(question, wall) + training.warnings(),
             details={
                 "expected_loss": _loss(question, tokens),
                 "goodput": progress,

@@ -9,8 +9,8 @@ from estimator.catalog.cases import fitted
 from estimator.errors import DoesNotFit
 from estimator.formulas import transformer
 from estimator.formulas.arithmetic import quotient
-from estimator.predict.training import TrainingPlan, TrainingStep, best_layout, interval, regime, training_step
-from estimator.predict.training_layout import chosen, grid
+from estimator.predict.training import TrainingPlan, TrainingStep, interval, regime, training_step
+from estimator.predict.training_layout import chosen, grid, smallest
 from estimator.quantities import Quantity, computed, derive, off
 from estimator.records import Architecture, Cluster
 from estimator.stages.question import Question
@@ -32,6 +32,19 @@ class Training(NamedTuple):
     def layout(self) -> str:
         """The layout in a few words."""
         return layout_text(self.plan, self.cluster)
+
+    def warnings(self) -> tuple[str, ...]:
+        """What could make the plan fail that its expected figures do not show."""
+        device, found = self.cluster.accelerator, []
+        high = self.peak_memory_bytes.interval()[1]
+        if high > device.memory_bytes:
+            found.append(
+                f"Memory may not suffice: the range reaches {high / 2**30:,.0f} GiB, an accelerator has "
+                f"{device.memory_bytes / 2**30:,.0f} GiB. A smaller micro-batch or more recomputation would leave room."
+            )
+        if self.cluster.count > self.cluster.per_node and device.network_bytes_per_s is None:
+            found.append(f"No network between nodes of {device.title} is known: time across nodes is a guess.")
+        return tuple(found)
 
     def device_s(self, tokens: Quantity) -> Quantity:
         """Accelerator-seconds of training on `tokens`."""
@@ -100,17 +113,20 @@ def _fitted(question: Question, plan: TrainingPlan, count: int | None, copies: C
 
 
 def _layout(llm: Architecture, cluster: Cluster, plan: TrainingPlan, copies: Copies) -> TrainingPlan:
-    if copies == ALONE:
-        return best_layout(llm, cluster, plan)
+    """The fastest layout with room to spare, else the fastest that just fits."""
     layouts, capacity = grid(llm, cluster, plan), cluster.accelerator.memory_bytes
     step = training_step(llm, cluster, layouts)
     held = copies.memory_bytes(llm, cluster, step)
-    if held.min() > capacity:
-        raise DoesNotFit(
-            f"training {llm.name} with {copies.trained + copies.frozen:g} models beside each other needs at least "
-            f"{held.min() / 2**30:,.0f} GiB of each {cluster.accelerator.name}, which has {capacity / 2**30:,.0f} GiB."
-        )
-    return chosen(layouts, int(np.argmax(np.where(held <= capacity, step.tokens_per_s_per_accelerator, 0.0))))
+    roomy = held <= capacity  # with what the allocator keeps, which it gives back when there is no room
+    allowed = roomy if roomy.any() else step.fits & (copies == ALONE)
+    if allowed.any():
+        return chosen(layouts, int(np.argmax(np.where(allowed, step.tokens_per_s_per_accelerator, 0.0))))
+    if copies == ALONE:
+        raise smallest(layouts, np.asarray(held), capacity, f"training {llm.name} ({plan.method})")
+    raise DoesNotFit(
+        f"training {llm.name} with {copies.trained + copies.frozen:g} models beside each other needs at least "
+        f"{held.min() / 2**30:,.0f} GiB of each {cluster.accelerator.name}, which has {capacity / 2**30:,.0f} GiB."
+    )
 
 
 def _smallest(question: Question, plan: TrainingPlan, copies: Copies) -> tuple[Cluster, TrainingPlan]:

@@ -59,7 +59,7 @@ def test_a_missed_deadline_is_said() -> None:
     late = estimate("pretrain", model="70b", gpu="64xh100", deadline_days=1)
     in_time = estimate("pretrain", model="8b", gpu="h100", training_tokens=1e10)
     assert "deadline_days" in late.warnings[0]
-    assert in_time.warnings == ()
+    assert not any("deadline_days" in warning for warning in in_time.warnings)
 
 
 def test_a_price_of_training_another_llm_is_said_to_be_one() -> None:
