@@ -8,6 +8,7 @@ import csv
 
 import pytest
 
+from estimator import estimate
 from estimator.catalog.cases import published
 from estimator.formulas import reliability
 from estimator.validation.training import predict_cases
@@ -99,6 +100,25 @@ def test_tinyllama_which_nobody_fitted():
 
     assert days[1] <= 90 <= days[2]
     assert rate[1] <= 24_000 <= rate[2]
+
+
+@pytest.mark.parametrize(
+    ("model", "gpu", "tokens", "hours", "source"),
+    [
+        ("llama-2-7b", "2000xa100", 2e12, 184_320, "arXiv:2307.09288 table 2"),
+        ("llama-2-13b", "2000xa100", 2e12, 368_640, "arXiv:2307.09288 table 2"),
+        ("llama-2-70b", "2000xa100", 2e12, 1_720_320, "arXiv:2307.09288 table 2"),
+        ("llama-3.1-405b", "16384xh100", 15.6e12, 30.84e6, "model card of Llama 3.1"),
+        ("tinyllama-1.1b", "16xa100-40gb", 3e12, 90 * 24 * 16, "README of jzhang38/TinyLlama"),
+    ],
+    ids=lambda x: str(x)[:14],
+)
+def test_the_pretraining_stage_asked_as_a_user_would(model, gpu, tokens, hours, source):
+    """LLM, accelerators and tokens alone: layout, interleaving, failures and restarts are the stage's own choices."""
+    answer = estimate("pretrain", model=model, gpu=gpu, training_tokens=tokens, experiment_share=0)
+    low, high = (seconds / 3600 for seconds in answer.accelerator_s.interval())
+
+    assert low <= hours <= high, source
 
 
 def test_llm_c_350m_is_a_near_miss():
