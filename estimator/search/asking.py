@@ -5,8 +5,11 @@ from typing import Any
 
 from estimator.catalog.accelerators import accelerator
 from estimator.catalog.accelerators import cluster as named_cluster
+from estimator.catalog.facts import fact
 from estimator.catalog.models import architecture
 from estimator.errors import InvalidInput
+from estimator.formulas import money, scaling, transformer
+from estimator.plans import default_scenario
 from estimator.predict.serving_machine import ServingPlan
 from estimator.predict.training import TrainingPlan
 from estimator.pricing import Price, usd_per_hour
@@ -15,6 +18,7 @@ from estimator.records import Accelerator, Architecture, Cluster
 from estimator.search.result import Search
 from estimator.search.serving import Targets, best_serving
 from estimator.search.training import AXES, OFFLOAD, Offer, best_training, counts_for
+from estimator.stages.pretrain import batch_for
 
 OPEN = dict.fromkeys(AXES)  # every axis of the layout is searched unless given
 
@@ -77,29 +81,43 @@ def _replica(name: str, price: Price) -> Offer:
 def _train(
     llm: Architecture,
     offers: list[Offer],
-    tokens: float = 1e9,
+    tokens: float | None = None,
     deadline_days: float | None = None,
     offloads: Sequence[str] = OFFLOAD,
     **plan: Any,
 ) -> Search:
     from estimator.api import checked_plan
 
-    asked = checked_plan(TrainingPlan, {"seq_len": 4096, "global_batch": 1024} | OPEN | plan)
-    return best_training(llm, offers, asked, tokens, deadline_days, offloads)
+    seq_len = plan.get("seq_len", default_scenario().amount("pretrain_seq_len").value)
+    total = tokens or _optimal_tokens(llm)
+    usual = {"seq_len": seq_len, "global_batch": batch_for(6 * transformer.matmul_params(llm) * total, seq_len)}
+    asked = checked_plan(TrainingPlan, usual | OPEN | plan)
+    return best_training(llm, offers, asked, total, deadline_days, offloads)
+
+
+def _optimal_tokens(llm: Architecture) -> float:
+    """Compute-optimal tokens for the LLM's parameters."""
+    law = {name: fact(f"chinchilla_besiroglu/{name}").value for name in ("A", "B", "alpha", "beta")}
+    return float(scaling.optimal_tokens(transformer.params(llm), **law))
 
 
 def _serve(
     llm: Architecture,
     offers: list[Offer],
-    prompt_tokens: float = 1000.0,
-    output_tokens: float = 250.0,
+    prompt_tokens: float | None = None,
+    output_tokens: float | None = None,
     ttft_s: float = float("inf"),
     tpot_s: float = float("inf"),
-    requests_per_s: float = 0.0,
+    requests_per_s: float | None = None,
     precisions: Sequence[str] | None = None,
     **plan: Any,
 ) -> Search:
     from estimator.api import checked_plan
 
-    targets = Targets(ttft_s, tpot_s, requests_per_s)
-    return best_serving(llm, offers, checked_plan(ServingPlan, plan), prompt_tokens, output_tokens, targets, precisions)
+    usual = default_scenario()
+    prompt = usual.amount("prompt_tokens").value if prompt_tokens is None else prompt_tokens
+    output = usual.amount("output_tokens").value if output_tokens is None else output_tokens
+    month, peak = usual.amount("requests_per_month").value, usual.amount("peak_to_mean").value
+    load = money.peak_requests_per_s(month, peak) if requests_per_s is None else requests_per_s
+    targets = Targets(ttft_s, tpot_s, float(load))
+    return best_serving(llm, offers, checked_plan(ServingPlan, plan), prompt, output, targets, precisions)

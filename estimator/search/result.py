@@ -35,6 +35,7 @@ class Search(NamedTuple):
     """All that was evaluated, reduced to what matters.
 
     front: the choices that no other beats in every one of `criteria`, best first
+    asked: what was assumed of the work, such as tokens and batch
     """
 
     best: Choice
@@ -43,6 +44,7 @@ class Search(NamedTuple):
     evaluated: int
     fitting: int
     criteria: tuple[str, ...]
+    asked: Mapping[str, Any]
 
     def why(self) -> str:
         """What the runner-up loses its time on."""
@@ -63,6 +65,7 @@ class Search(NamedTuple):
         """Plain data."""
         return {
             "schema_version": 1,
+            "asked": dict(self.asked),
             "best": _plain(self.best),
             "front": [_plain(choice) for choice in self.front],
             "runner_up": _plain(self.runner_up) if self.runner_up else None,
@@ -81,9 +84,18 @@ class Search(NamedTuple):
         header = ["layout", *(name.replace("_", " ") for name in names)]
         table = tabulate(rows, header, disable_numparse=True, maxcolwidths=[44, *[None] * len(names)])
         return (
+            f"For {_listed(self.asked)}\n"
             f"Best of {self.evaluated:,} layouts ({self.fitting:,} fit): {self.best.text()}\n"
             f"Why not another: {self.why()}\n\nThe front of {', '.join(self.criteria)} (none is beaten in all)\n{table}"
         )
+
+
+def _listed(asked: Mapping[str, Any]) -> str:
+    """What was assumed, in one line."""
+    shown = (
+        f"{name} {value:,.6g}" if isinstance(value, float | int) else f"{name} {value}" for name, value in asked.items()
+    )
+    return ", ".join(shown)
 
 
 def _plain(choice: Choice) -> dict[str, Any]:

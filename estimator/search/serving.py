@@ -62,7 +62,13 @@ def best_serving(
         evaluated=len(choices),
         fitting=len(allowed),
         criteria=(first, "tpot_s", "ttft_s"),
+        asked={"prompt_tokens": prompt_tokens, "output_tokens": output_tokens, **_given(targets)},
     )
+
+
+def _given(targets: Targets) -> dict[str, float]:
+    """The targets that were set."""
+    return {name: value for name, value in targets._asdict().items() if 0 < value < float("inf")}
 
 
 def cuts(llm: Architecture, cluster: Cluster, plan: ServingPlan) -> Iterator[ServingPlan]:

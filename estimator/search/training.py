@@ -75,7 +75,14 @@ def best_training(
         evaluated=evaluated,
         fitting=len(time),
         criteria=(first, "usd" if first == "run_s" else "run_s", "memory_bytes"),
+        asked=_asked(plan, tokens, deadline_days),
     )
+
+
+def _asked(plan: TrainingPlan, tokens: float, deadline_days: float | None) -> dict[str, Any]:
+    named = ("seq_len", "global_batch", "method", "precision", "optimizer")
+    deadline = {} if deadline_days is None else {"deadline_days": deadline_days}
+    return {"tokens": tokens, **deadline, **{name: getattr(plan, name) for name in named}}
 
 
 def _choice(found: Sequence[Found], index: int) -> Choice:

@@ -108,8 +108,13 @@ def _global_batch(question: Question, seq_len: float) -> int:
     if asked > 0:
         return max(round(asked / seq_len), 1)
     compute = 6 * question.matmul_params().value * training_tokens(question).value
-    law = {name: question.setting(f"batch_law/{name}").value for name in ("coefficient", "exponent")}
-    return max(round(float(scaling.batch_tokens(compute, **law)) / seq_len / 64), 1) * 64
+    return batch_for(compute, seq_len)
+
+
+def batch_for(compute_flop: float, seq_len: float) -> int:
+    """Sequences of a step that suit a run's compute, a multiple of 64."""
+    law = {name: fact(f"batch_law/{name}").value for name in ("coefficient", "exponent")}
+    return max(round(float(scaling.batch_tokens(compute_flop, **law)) / seq_len / 64), 1) * 64
 
 
 def _sized(question: Question, tokens: Quantity) -> Training:
