@@ -271,7 +271,7 @@ def _reason(rule: Rule, unknown: bool) -> Reason:
 
 def figures(answer: Estimate) -> dict[str, Value]:
     """The figures of an estimate that rules may name; NaN where unknown."""
-    details = answer.details
+    details, words = answer.details, {one.name: one.shown for one in answer.assumptions}
     requests = details["requests_per_month"].value if "requests_per_month" in details else 0.0
     return {
         **{name: getattr(answer, name).value for name in ("one_off_usd", "monthly_usd")},
@@ -281,6 +281,7 @@ def figures(answer: Estimate) -> dict[str, Value]:
         "usd_per_1000_requests": 1000 * answer.monthly_usd.value / requests if requests else np.nan,
         "corpus_tokens": answer.extra_prompt_tokens.value if answer.stage == "corpus-in-prompt" else 0.0,
         "training_tokens": answer.data_tokens.value,
+        "embedded_by": "api" if ":" in words.get("embedding_model", "") else "own",
     }
 
 

@@ -121,6 +121,13 @@ def test_data_that_must_stay_rules_out_an_api(found):
     assert first(found, "own", data_stays=True) == "prompt"
 
 
+def test_documents_that_must_stay_rule_out_an_embedding_api():
+    asked = {"model": "7b", "gpu": "a100", "citations": True, "data_stays": True}
+
+    assert recommend(**asked).best.approach == "rag"
+    assert recommend(**asked, embedding_model="openai:text-embedding-3-small").best is None
+
+
 def test_flips_cover_every_criterion():
     assert {name for name, *_ in FLIPS} | {"data_stays"} == set(criteria())
 
