@@ -16,7 +16,7 @@ from estimator.fitting.robust import Prior, fit
 from estimator.formulas import roofline
 from estimator.formulas.roofline import AttentionEfficiency, DecodeAttentionEfficiency, GemmEfficiency
 from estimator.measure.cases import Case, job_of
-from estimator.predict.local import BYTES, PARTS, of_job, parts_s
+from estimator.predict.local import BYTES, LARGE_ELEMENTS, PARTS, of_job, parts_s
 
 Floats = NDArray[np.float64]
 Times = Mapping[Case, float]
@@ -184,16 +184,21 @@ def _curves(times: Times) -> dict[str, Any]:
 
 
 def _optimizers(times: Times) -> dict[str, Any]:
-    """Seconds per tensor and per parameter of each implementation of AdamW, least squares on relative errors."""
+    """Seconds per tensor and per parameter of each implementation of AdamW, least squares on relative errors.
+
+    Temporaries of large tensors are memory that the system hands out anew, so their parameters cost more.
+    """
     found = {}
     cases = [case for case in times if case.kind == "optimizer"]
     for variant in {case.variant: None for case in cases}:
         own = [case for case in cases if case.variant == variant]
         seconds = np.array([times[case] for case in own])
         tensors = _column(own, "tensors")
-        per = np.stack([tensors, tensors * _column(own, "params")], axis=1) / seconds[:, None]
+        each = _column(own, "params")
+        large = each > LARGE_ELEMENTS
+        per = np.stack([tensors, tensors * each * ~large, tensors * each * large], axis=1) / seconds[:, None]
         found[variant] = _positive(per, np.ones(len(own)))
-    return found or {"loop": {"tensor_s": 2e-5, "param_s": 8e-9}}
+    return found or {"loop": {"tensor_s": 2e-5, "param_s": 8e-9, "large_param_s": 1e-8}}
 
 
 def _positive(columns: Floats, target: Floats) -> dict[str, float]:
@@ -201,7 +206,10 @@ def _positive(columns: Floats, target: Floats) -> dict[str, float]:
 
     scale = np.maximum(columns.max(axis=0), 1e-300)
     values, _ = nnls(columns / scale, target)
-    return {name: float(f"{v / s:.4g}") for name, v, s in zip(("tensor_s", "param_s"), values, scale, strict=True)}
+    found = dict(
+        zip(("tensor_s", "param_s", "large_param_s"), (float(f"{v:.4g}") for v in values / scale), strict=True)
+    )
+    return found | {"large_param_s": found["large_param_s"] or found["param_s"]}
 
 
 def memory_constants(times: Times) -> dict[str, float]:

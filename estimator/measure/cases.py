@@ -14,9 +14,15 @@ from estimator.records import Architecture
 
 GLUE = ("rmsnorm", "layernorm", "rotary", "swiglu", "gelu", "add", "copy", "embedding")
 GLUE_SHAPES = ((1, 256), (16, 256), (64, 640), (256, 768), (512, 1536), (1024, 4096))  # rows, width
-LOSS_SHAPES = ((8, 1000), (64, 4000), (256, 8000), (512, 16000))  # tokens, vocabulary
+LOSS_SHAPES = ((8, 1000), (64, 4000), (256, 8000), (512, 16000), (512, 32000))  # tokens, vocabulary
 OPTIMIZERS = ("loop", "foreach", "fused")
-OPTIMIZER_SHAPES = ((8, 10_000), (32, 100_000), (8, 1_000_000), (2, 8_000_000))  # tensors, parameters each
+OPTIMIZER_SHAPES = (
+    (8, 10_000),
+    (32, 100_000),
+    (8, 1_000_000),
+    (1, 16_000_000),
+    (2, 4_000_000),
+)  # tensors, parameters each
 MEMORY_BYTES = (4_000, 64_000, 1_000_000, 8_000_000, 64_000_000)
 PHASES = ("train", "lora", "prefill", "decode", "embed")
 EDGES = ((32, 32), (16, 512), (512, 16), (4096, 256), (256, 4096))  # widths: tiny ones, adapters, heads
@@ -65,7 +71,7 @@ class Reach:
     width: tuple[int, int] = (64, 8192)
     span: tuple[int, int] = (32, 1024)
     cache: tuple[int, int] = (32, 4096)
-    hidden: tuple[int, int] = (192, 1024)
+    hidden: tuple[int, int] = (64, 1024)
 
 
 REACH = {"cpu": Reach(), "cuda": Reach((16, 16384), (512, 16384), (256, 8192), (256, 32768), (1024, 4096))}

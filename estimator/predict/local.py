@@ -25,6 +25,7 @@ Floats = NDArray[np.float64]
 Parts = dict[str, Any]
 
 FEW_ROWS = 12.0  # rows up to which a product is a handful of matrix-vector products
+LARGE_ELEMENTS = 2**23  # of a 4-byte tensor that an allocator gives back when it is freed: 32 MiB in the GNU C library
 KEPT_BYTES = 64e6  # memory that an allocator keeps for reuse instead of giving it back
 CALLS_PER_LAYER, CALLS_PER_PASS = 10.0, 20.0  # views, slices and modules around the operators of a layer, of a pass
 OCTAVES, LONE = 1.0, 0.5  # how far a measured product speaks for others; the weight of not knowing
@@ -248,20 +249,35 @@ def _calls_s(work: Work, on: LocalMachine) -> Floats:
 
 
 def _touch_s(work: Work, on: LocalMachine) -> Floats:
-    """First touch of memory that the system hands out anew in every step: saved activations and gradients [s]."""
+    """First touch of memory that the system hands out anew in every step: saved activations and gradients [s].
+
+    Allocators keep what is small for reuse; every gradient of a large matrix is fresh.
+    """
     if not work.trains:
         return np.zeros(np.shape(work.rows))
     arch, size = work.arch, BYTES[on.format(work.dtype)]
     q, kv = transformer.q_width(arch), transformer.kv_width(arch)
     per_token = arch.layers * (6.0 * arch.hidden + 3.0 * (q + kv) + 4.0 * arch.ffn) + 2.0 * arch.vocab
-    fresh = size * (per_token * work.rows * np.where(np.asarray(work.recompute) > 0, 0.3, 1.0) + trained_params(work))
-    return np.asarray(fresh * fresh / (fresh + KEPT_BYTES) * on.constants["memory"]["touch_s_per_byte"], float)
+    large = large_params(work)
+    saved = per_token * work.rows * np.where(np.asarray(work.recompute) > 0, 0.3, 1.0)
+    fresh = size * (saved + trained_params(work) - large)
+    twice = 2.0 if arch.tied_embeddings else 1.0
+    bytes_touched = fresh * fresh / (fresh + KEPT_BYTES) + size * large * twice
+    return np.asarray(bytes_touched * on.constants["memory"]["touch_s_per_byte"], float)
 
 
 def trained_params(work: Work) -> Floats:
     """Parameters that get gradients [1]."""
     everything = float(transformer.params(work.arch))
     return np.where(np.asarray(work.rank) > 0, adapter_params(work.arch, work.rank), everything)
+
+
+def large_params(work: Work) -> Floats:
+    """Those of them that lie in matrices too large for an allocator to keep: embeddings and output projection [1]."""
+    arch = work.arch
+    table = arch.vocab * arch.hidden * (np.asarray(work.rank) == 0)
+    tables = 2.0 if arch.kind == "decoder" and not arch.tied_embeddings else 1.0
+    return np.where(table > LARGE_ELEMENTS, tables * table, 0.0)
 
 
 def _optimizer_s(work: Work, on: LocalMachine) -> Floats:
@@ -271,7 +287,9 @@ def _optimizer_s(work: Work, on: LocalMachine) -> Floats:
     cost = table.get(work.optimizer) or next(iter(table.values()))
     linears = len(linear_shapes(work.arch))
     tensors = work.arch.layers * np.where(np.asarray(work.rank) > 0, 2.0 * linears, linears + 2.0) + 3.0
-    return np.asarray(tensors * cost["tensor_s"] + trained_params(work) * cost["param_s"], float)
+    large = large_params(work)
+    small = trained_params(work) - large
+    return np.asarray(tensors * cost["tensor_s"] + small * cost["param_s"] + large * cost["large_param_s"], float)
 
 
 # --- in place of the general predictors ------------------------------------------------------------------------------
