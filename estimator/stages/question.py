@@ -7,6 +7,7 @@ import numpy as np
 
 from estimator.catalog.facts import fact
 from estimator.catalog.prices import ApiPrice
+from estimator.catalog.retrieval import text_ratio
 from estimator.errors import DoesNotFit, InvalidInput
 from estimator.formulas import transformer
 from estimator.formulas.arithmetic import product
@@ -97,9 +98,14 @@ class Question:
         return self.fact(key, found.value, found.unit, "published", found.source)
 
     def bytes_per_token(self) -> Quantity:
-        """UTF-8 bytes of a token in the scenario's kind of text [B/token]."""
-        kind, tokenizer = self.word("text_kind"), self.word("tokenizer")
-        return self.setting(f"bytes_per_token/{kind}/{tokenizer}")
+        """UTF-8 bytes of a token in the scenario's kind of text, as counted [B/token]."""
+        found = text_ratio(self.word("text_kind"), self.word("tokenizer"))
+        return self.fact("bytes per token", found.bytes_per_token, "B/token", "measured", found.source)
+
+    def tokens_per_word(self) -> Quantity:
+        """Tokens of a word in the scenario's kind of text, as counted [token/word]."""
+        found = text_ratio(self.word("text_kind"), self.word("tokenizer"))
+        return self.fact("tokens per word", found.tokens_per_word, "token/word", "measured", found.source)
 
     def zero(self, name: str, unit: str) -> Quantity:
         """A figure that does not arise in this approach."""

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from estimator.catalog.accelerators import accelerator as named_accelerator
 from estimator.catalog.models import architecture
 from estimator.catalog.prices import api_price
-from estimator.catalog.retrieval import host
+from estimator.catalog.retrieval import host, measure_corpus
 from estimator.errors import DoesNotFit, InvalidInput
 from estimator.formulas import corpus, effort, money
 from estimator.formulas.arithmetic import product, sum_of
@@ -15,7 +15,7 @@ from estimator.predict.retrieval import IndexPlan
 from estimator.predict.serving import embedding_sequences_per_s, prefill_s, rerank_s
 from estimator.predict.serving_machine import ServingPlan
 from estimator.quantities import Floats, Quantity, computed, derive, off, total
-from estimator.records import Accelerator, Architecture, Cluster
+from estimator.records import Accelerator, Architecture, Cluster, Source
 from estimator.results import Estimate, Line
 from estimator.stages.answer import Answer, Overhead, answer, calendar
 from estimator.stages.budget import monthly, one_off, people, upkeep
@@ -92,17 +92,39 @@ def estimate(question: Question) -> Estimate:
 
 
 def _knowledge_base(question: Question) -> KnowledgeBase:
-    gigabyte = question.fact("bytes of a GB", 1e9, "B/GB", "analytic")
-    text = derive("text", "B", product, gb=question.amount("corpus_gb"), gigabyte=gigabyte)
-    tokens = derive(
-        "corpus", "token", corpus.tokens_from_bytes, text_bytes=text, bytes_per_token=question.bytes_per_token()
-    )
+    text, tokens = corpus_size(question)
     cut = {"chunk_tokens": question.amount("chunk_tokens"), "overlap_tokens": question.amount("overlap_tokens")}
     if cut["overlap_tokens"].value >= cut["chunk_tokens"].value:
         raise InvalidInput("overlap_tokens must be less than chunk_tokens")
     chunks = derive("chunks", "1", corpus.chunks, tokens=tokens, **cut)
     read = derive("embedded tokens", "token", corpus.embedded_tokens, tokens=tokens, **cut)
     return KnowledgeBase(text, tokens, chunks, read, *_index(question, chunks))
+
+
+def corpus_size(question: Question) -> tuple[Quantity, Quantity]:
+    """Bytes of text and tokens: counted in a folder or file, or from the tokens, words or gigabytes that were named."""
+    if question.word("corpus"):
+        return _counted(question)
+    per_token = question.bytes_per_token()
+    if question.amount("corpus_tokens").value > 0:
+        tokens = question.amount("corpus_tokens")
+    elif question.amount("corpus_words").value > 0:
+        words, each = question.amount("corpus_words"), question.tokens_per_word()
+        tokens = derive("corpus", "token", corpus.tokens_from_words, words=words, tokens_per_word=each)
+    else:
+        gigabyte = question.fact("bytes of a GB", 1e9, "B/GB", "analytic")
+        text = derive("text", "B", product, gb=question.amount("corpus_gb"), gigabyte=gigabyte)
+        return text, derive("corpus", "token", corpus.tokens_from_bytes, text_bytes=text, bytes_per_token=per_token)
+    return derive("text", "B", product, tokens=tokens, bytes_per_token=per_token), tokens
+
+
+def _counted(question: Question) -> tuple[Quantity, Quantity]:
+    """The corpus that lies at a path, its tokens by the user's tokenizer where one is named."""
+    path = question.word("corpus")
+    found = measure_corpus(path, question.word("tokenizer_json") or None, question.word("text_kind"))
+    source = Source(f"counted in {path}", kind="measured")
+    text = question.fact("text", found.text_bytes, "B", "measured", source)
+    return text, question.fact("corpus", found.tokens, "token", "measured" if found.counted else "assumed", source)
 
 
 def index_plan(question: Question, vectors: Floats) -> IndexPlan:
@@ -116,6 +138,8 @@ def index_plan(question: Question, vectors: Floats) -> IndexPlan:
         dtype=question.word("vector_dtype"),
         engine=question.word("vector_engine") if store == SELF_HOSTED else managed,
         k=question.amount("top_k").value,
+        ef=question.amount("index_ef").value,
+        replicas=question.amount("index_replicas").value,
     )
 
 

@@ -34,7 +34,7 @@ def test_words_without_a_figure_are_kept():
 
 def test_how_a_fact_is_known_becomes_its_basis():
     assert fact("samples/lima").basis == "assumed"
-    assert fact("tokens_per_word/en_prose/llama3").basis == "measured"
+    assert fact("tokens_per_gb/en_prose/llama3").basis == "measured"
     assert fact("kept_fraction/fineweb-edu").basis == "analytic"
 
 

@@ -82,7 +82,7 @@ def test_the_chatbot_moves_from_the_api_only_with_volume():
 def test_domain_assistant_with_50_gb():
     """50 GB in chunks of 400 tokens, 50 shared: vectors of 768 floats, embedded once and a tenth again a month."""
     answer = estimate("rag", model="8b", gpu="h100", corpus_gb=50, price=4.0)
-    bytes_per_token = node(answer.data_tokens, "bytes_per_token/en_prose/llama3").value
+    bytes_per_token = node(answer.data_tokens, "bytes per token").value
     tokens = 50e9 / bytes_per_token
     chunks = 1 + math.ceil((tokens - 400) / 350)
     vectors = chunks * 768 * 4

@@ -54,3 +54,28 @@ def test_a_database_has_rules_of_its_own():
 def test_an_unknown_store_gets_the_nearest():
     with pytest.raises(EstimatorError, match="pinecone"):
         estimate("rag", vector_store="pinecon", **ASK)
+
+
+def test_a_corpus_in_words_tokens_or_gigabytes_is_the_same_corpus():
+    by_size = estimate("rag", model="8b", gpu="h100", corpus_gb=1.0)
+    tokens = by_size.data_tokens.value
+    by_tokens = estimate("rag", model="8b", gpu="h100", corpus_tokens=tokens)
+    by_words = estimate("rag", model="8b", gpu="h100", corpus_words=tokens / 1.211)
+
+    assert by_tokens.data_bytes.value == pytest.approx(1e9)
+    assert by_words.data_tokens.value == pytest.approx(tokens)
+
+
+def test_a_folder_is_counted(tmp_path):
+    (tmp_path / "a.md").write_text("retrieval augmented generation " * 1000)
+    answer = estimate("rag", model="8b", gpu="h100", corpus=str(tmp_path))
+
+    assert answer.data_bytes.value == 31_000
+    with pytest.raises(EstimatorError, match="no text files"):
+        estimate("rag", model="8b", gpu="h100", corpus=str(tmp_path / "nothing"))
+
+
+def test_a_wider_search_takes_longer():
+    narrow, wide = (estimate("rag", index_ef=ef, **ASK).details["search_s"].value for ef in (32, 256))
+
+    assert wide > narrow
