@@ -5,7 +5,7 @@ formulas are then computed for all of them at once; so a million rows of prices,
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,6 +69,7 @@ class Sweep:
     figures: tuple[str, ...] = FIGURES
     inputs: Mapping[str, Any] = field(default_factory=dict)
     _groups: dict[Any, _Group] = field(default_factory=dict)
+    _lives: dict[Any, Mapping[str, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse stages and figures that do not exist."""
@@ -99,22 +100,48 @@ class Sweep:
         self, texts: Columns, numbers: Mapping[str, Floats], rows: Rows, results: Floats, errors: list[str]
     ) -> None:
         """Rows with the same words: those with the same predictions under them share an estimate."""
-        first = self._group(texts, numbers, rows[0], ())
-        live = first.tree.live if first.tree else {}
-        fixed = {name: column for name, column in numbers.items() if not _is_live(_base(name), live)}
-        for alike in _alike(fixed, rows):
-            group = self._group(texts, numbers, alike[0], tuple(fixed))
-            for row in alike if group.problem or group.blocked else ():
-                errors[row] = group.problem or group.blocked
-            if group.tree:
-                varied = {name: column for name, column in numbers.items() if name not in fixed}
-                for start in range(0, len(alike), BLOCK):
-                    _fill(group, group.tree, varied, alike[start : start + BLOCK], results)
+        live = self._live(_asked(texts, numbers, rows[0], ()))
+        fixed = [name for name in numbers if not _is_live(_base(name), live)]
+        for alike in _alike({name: numbers[name] for name in fixed}, rows):
+            self._same(texts, numbers, alike, fixed, results, errors)
 
-    def _group(self, texts: Columns, numbers: Mapping[str, Floats], row: int, fixed: tuple[str, ...]) -> _Group:
+    def _same(
+        self,
+        texts: Columns,
+        numbers: Mapping[str, Floats],
+        rows: Rows,
+        fixed: list[str],
+        results: Floats,
+        errors: list[str],
+    ) -> None:
+        """Rows that share an estimate; where its predictions rest on more than was thought, they are split again."""
+        group = self._group(_asked(texts, numbers, rows[0], fixed))
+        stray = [name for name in numbers if group.tree and name not in fixed and _base(name) in group.tree.fixed]
+        if stray:
+            for alike in _alike({name: numbers[name] for name in stray}, rows):
+                self._same(texts, numbers, alike, fixed + stray, results, errors)
+            return
+        for row in rows if group.problem or group.blocked else ():
+            errors[row] = group.problem or group.blocked
+        if group.tree:
+            varied = {name: column for name, column in numbers.items() if name not in fixed}
+            for start in range(0, len(rows), BLOCK):
+                _fill(group, group.tree, varied, rows[start : start + BLOCK], results)
+
+    def _live(self, asked: Mapping[str, Any]) -> Mapping[str, int]:
+        """The inputs that enter all figures of all approaches through formulas alone, for a choice of words."""
+        key = tuple(sorted(asked.items()))
+        if key not in self._lives:
+            try:
+                comparison = compare(**self._arguments(asked))
+            except EstimatorError:
+                return {}
+            answers = [answer for answer in comparison.estimates if isinstance(answer, Estimate)]
+            self._lives[key] = Tree(figure for answer in answers for _, figure in answer.quantities()).live
+        return self._lives[key]
+
+    def _group(self, asked: Mapping[str, Any]) -> _Group:
         """The estimate for a row's words and those of its numbers that predictions rest on."""
-        asked = {name: column[row] for name, column in texts.items() if column[row] is not None}
-        asked |= {name: (numbers[name][row]) for name in fixed if not np.isnan(numbers[name][row])}
         key = tuple(sorted(asked.items()))
         if key not in self._groups:
             while len(self._groups) >= MOST_GROUPS:
@@ -153,15 +180,21 @@ class Sweep:
         return found
 
 
+def _asked(texts: Columns, numbers: Mapping[str, Floats], row: int, fixed: Sequence[str]) -> dict[str, Any]:
+    """What a row asks in words, and in some of its numbers."""
+    asked = {name: column[row] for name, column in texts.items() if column[row] is not None}
+    return asked | {name: float(numbers[name][row]) for name in fixed if not np.isnan(numbers[name][row])}
+
+
 def _fill(group: _Group, tree: Tree, varied: Mapping[str, Floats], rows: Rows, results: Floats) -> None:
     """Compute the formulas of an estimate for some rows, and their ranges."""
     values = {}
     for name, column in varied.items():
         if _base(name) == name and not np.isnan(column[rows]).all():
-            node = _node(tree, name)
-            if node is not None:
+            there = _there(name, tree.live)
+            if there is not None:
                 ends = [varied[end][rows] if (end := f"{name}{side}") in varied else None for side in ("_low", "_high")]
-                values[tree.nodes[node].name] = _column(tree, node, column[rows], *ends)
+                values[there] = _column(tree, tree.live[there], column[rows], *ends)
     for place, column in zip(group.answered, tree.recomputed(values), strict=True):
         low, high = _interval(column)
         results[place, rows], results[place + 1, rows], results[place + 2, rows] = column[0], low, high
@@ -198,14 +231,14 @@ def _interval(column: Floats) -> tuple[Floats, Floats]:
 
 
 def _is_live(name: str, live: Mapping[str, int]) -> bool:
-    return name == PRICE or name in live
+    return _there(name, live) is not None
 
 
-def _node(tree: Tree, name: str) -> int | None:
-    """Place of an input in a tree; the price of an accelerator-hour under the name it has there."""
+def _there(name: str, live: Mapping[str, int]) -> str | None:
+    """An input's name in a tree; that of the price of an accelerator-hour holds the accelerator's."""
     if name != PRICE:
-        return tree.live.get(name)
-    return next((place for there, place in tree.live.items() if re.fullmatch(r"price_.*_per_hour", there)), None)
+        return name if name in live else None
+    return next((there for there in live if re.fullmatch(r"price_.*_per_hour", there)), None)
 
 
 def _base(name: str) -> str:

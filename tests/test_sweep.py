@@ -11,9 +11,11 @@ import pytest
 from estimator import EstimatorError, compare, sweep
 from estimator.cli import main
 from estimator.errors import UnknownName
+from estimator.plans import default_scenario
 from estimator.stages import STAGES
-from estimator.sweeping import FIGURES, Sweep
+from estimator.sweeping import FIGURES, Sweep, columns_of
 
+QUESTION = {"model": "7b", "gpu": "a100"}
 pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
 
 
@@ -64,6 +66,31 @@ def test_every_answer_is_compares():
                 figure = getattr(comparison[stage], name)
                 found = [answer[f"{stage}_{name}{end}"] for end in ("", "_low", "_high")]
                 assert found == pytest.approx([figure.value, figure.low, figure.high], rel=1e-9, abs=1e-15)
+
+
+def test_inputs_of_every_name_change_what_compare_changes():
+    """Each row changes one input, live or not, of those the default scenario has."""
+    rows, draw = [], np.random.default_rng(1)
+    for name, entry in default_scenario().amounts.items():
+        value = min(max((entry.value or 1.0) * float(draw.uniform(0.7, 1.4)), entry.least), entry.most)
+        rows.append({name: float(round(value)) if value > 20 or name == "horizon_months" else value})
+
+    for row, answer in zip(rows, sweep(rows, **QUESTION, figures=("total_usd", "calendar_s")), strict=True):
+        comparison = compare(**QUESTION, **row)
+        for stage in STAGES:
+            for name in ("total_usd", "calendar_s"):
+                figure = getattr(comparison[stage], name, None)
+                found = [answer[f"{stage}_{name}{end}"] for end in ("", "_low", "_high")]
+                expected = [figure.value, figure.low, figure.high] if figure else [np.nan] * 3
+                assert found == pytest.approx(expected, rel=1e-9, nan_ok=True), f"{row} {stage} {name}"
+
+
+def test_inputs_that_other_approaches_use_cost_nothing():
+    """A column that the chosen approach ignores does not split the rows into estimates of their own."""
+    run = Sweep(("prompt",), ("people_hours",), QUESTION)
+    run.answers(*columns_of([{"samples": 1000 + index, "rag_setup_hours": 10 + index} for index in range(300)]))
+
+    assert len(run._groups) == 1
 
 
 def test_an_api_is_a_row_too():
@@ -121,8 +148,6 @@ def test_pieces_give_what_the_whole_gives():
     rows = scenarios(9)
     whole = sweep(rows, stages=("rag",))
     run = Sweep(("rag",))
-
-    from estimator.sweeping import columns_of
 
     first = run.answers(*columns_of(rows[:4]))["rag_total_usd"].tolist()
     second = run.answers(*columns_of(rows[4:]))["rag_total_usd"].tolist()

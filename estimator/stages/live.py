@@ -89,6 +89,7 @@ class Tree:
         self.nodes: list[Node] = []
         self._places: dict[int, int] = {}
         self._fixed: set[int] = set()
+        self.fixed: set[str] = set()  # inputs by name that a prediction in this tree rests on
         self.roots = [self._place(figure) for figure in figures]
         self.live = {
             node.name: place
@@ -165,5 +166,7 @@ class Tree:
         return Node(figure, parts=parts, error=error if (error != 1).any() else None)
 
     def _physical(self, figure: Quantity) -> Node:
-        self._fixed |= {id(node) for node in figure.walk()}
+        beneath = list(figure.walk())
+        self._fixed |= {id(node) for node in beneath}
+        self.fixed |= {described(node)[0] for node in beneath if is_input(node)}
         return Node(figure)
