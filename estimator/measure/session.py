@@ -41,7 +41,7 @@ class Session:
     used_s: float = 0.0
     fingerprint: str = ""
     started: float = field(default_factory=time.monotonic)
-    speeds: dict[Any, list[tuple[float, float]]] = field(default_factory=dict)  # by group: (work, seconds)
+    rates_seen: dict[Any, float] = field(default_factory=dict)  # best of each group of cases
 
     @property
     def passed_s(self) -> float:
@@ -159,18 +159,14 @@ def _needed(cases: list[Case], threads: int) -> list[Case]:
 
 
 def _worth(session: Session, case: Case) -> bool:
-    """Whether one call of the case is affordable, judged by the slowest of the larger ones of its group so far."""
-    known = session.speeds.get(case.group)
-    if not known:
-        return True
-    large = 0.1 * max(done for done, _ in known)
-    rate = min(done / seconds for done, seconds in known if done >= large)
-    return 2 * work(case) / rate < min(2 * MOST_SHARE * session.budget_s, max(session.left_s, 0.0))
+    """Whether one call of the case is affordable, at the best rate of its group so far: a slow one may be bad luck."""
+    best = session.rates_seen.get(case.group)
+    return best is None or work(case) / best < min(MOST_SHARE * session.budget_s, max(session.left_s, 0.0))
 
 
 def _record(session: Session, case: Case, seconds: list[float]) -> None:
     session.samples.setdefault(str(case), []).extend(seconds)
-    session.speeds.setdefault(case.group, []).append((work(case), min(seconds)))
+    session.rates_seen[case.group] = max(session.rates_seen.get(case.group, 0.0), work(case) / min(seconds))
 
 
 def _visit(case: Case, session: Session) -> list[float]:
