@@ -222,7 +222,9 @@ def _displacement(design: Design, factor: str, down: float, up: float) -> Floats
     return np.exp(np.where(move < 0, down, up) * move)
 
 
-BASIS_ORDER: tuple[Basis, ...] = ("measured", "published", "list price", "analytic", "assumed")
+# From the best known to the least: a figure is as well known as the weakest of its inputs, at best analytic.
+BASES: tuple[Basis, ...] = ("measured", "published", "list price", "analytic", "assumed")
+WEAKNESS = {basis: max(place, BASES.index("analytic")) for place, basis in enumerate(BASES)}
 
 
 def derive(
@@ -248,9 +250,11 @@ def derive(
 def computed(name: str, unit: str, result: Any, formula: Callable[..., Any] | None, /, **inputs: Quantity) -> Quantity:
     """A figure whose column is known already: one of several that `formula` gives at once from `inputs`."""
     design = next(iter(inputs.values())).design
-    column = np.broadcast_to(np.asarray(result, float), (len(design.moves),))
-    basis = max((quantity.basis for quantity in inputs.values()), key=BASIS_ORDER.index)
-    return Quantity(name, unit, column, design, _at_best_analytic(basis), (), formula, inputs)
+    column = np.asarray(result, float)
+    if column.ndim == 0:  # the same in every scenario
+        column = np.full(len(design.moves), column)
+    basis = BASES[max(WEAKNESS[quantity.basis] for quantity in inputs.values())]
+    return Quantity(name, unit, column, design, basis, (), formula, inputs)
 
 
 def total(name: str, unit: str, parts: Mapping[str, Quantity], design: Design = ONE_AT_A_TIME) -> Quantity:
@@ -258,10 +262,6 @@ def total(name: str, unit: str, parts: Mapping[str, Quantity], design: Design = 
     if not parts:
         return given(name, 0.0, unit, design=design, basis="analytic")
     return derive(name, unit, sum_of, **parts)
-
-
-def _at_best_analytic(basis: Basis) -> Basis:
-    return "analytic" if BASIS_ORDER.index(basis) < BASIS_ORDER.index("analytic") else basis
 
 
 def _factor_moves(column: Floats) -> Floats:
