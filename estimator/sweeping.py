@@ -26,7 +26,7 @@ PRICE = "price_per_hour"
 LIMITS = {PRICE: (0.0, 1e6), "gpus": (1.0, 1e7)}
 PASSED_ON = ("id", "name", "note", "label", "scenario", "error")
 BLOCK = 512  # rows computed at once: a few arrays of scenarios x rows stay in the cache
-MOST_GROUPS = 64  # estimates kept for rows to come
+MOST_GROUPS = 256  # estimates kept for rows to come
 
 Column = NDArray[Any]
 Columns = Mapping[str, Column]
