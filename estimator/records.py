@@ -5,14 +5,13 @@ A record says where it comes from: `basis` is how well it is known, `sources` ar
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Basis = Literal["measured", "published", "analytic", "list price", "assumed"]
 Kind = Literal["decoder", "encoder"]
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """A document, the day it was read, and how: read | read_secondary | recalled | derived | measured."""
 
     title: str
@@ -23,8 +22,7 @@ class Source:
         return self.title + (f" ({self.kind}{', ' + self.date if self.date else ''})")
 
 
-@dataclass(frozen=True, slots=True)
-class Experts:
+class Experts(NamedTuple):
     """Mixture-of-experts feed-forward layers: `experts` of width `ffn`, of which each token visits `per_token`."""
 
     experts: int
@@ -35,8 +33,7 @@ class Experts:
     layer_every: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class LatentAttention:
+class LatentAttention(NamedTuple):
     """Multi-head latent attention (MLA, arXiv:2405.04434 section 2.1): one small cached latent."""
 
     q_lora_rank: int
@@ -147,12 +144,11 @@ WIDER: Mapping[str, tuple[str, ...]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Cluster:
+class Cluster(NamedTuple):
     """`count` equal accelerators, `per_node` to a node."""
 
     accelerator: Accelerator
-    count: int = 1
+    count: int = 1  # type: ignore[assignment]  # hides the method of tuples
     per_node: int = 8
 
     @property
@@ -161,14 +157,13 @@ class Cluster:
         return -(-self.count // self.per_node)
 
 
-@dataclass(frozen=True, slots=True)
-class Precision:
+class Precision(NamedTuple):
     """How numbers are stored and multiplied: `bits` with scales [bit], `compute` the units' format."""
 
     name: str
     bits: float
     compute: str
-    sources: tuple[Source, ...] = field(default=())
+    sources: tuple[Source, ...] = ()
     assumed: bool = False
 
     @property

@@ -1,7 +1,5 @@
 """Power, grids and buildings: what share of its rating a machine draws, what a kWh emits and costs."""
 
-from dataclasses import replace
-
 from estimator.catalog.facts import Fact, fact, facts
 from estimator.catalog.files import cached, folders, number, rows, source_of
 from estimator.errors import UnknownName
@@ -68,7 +66,7 @@ def grid_or_world(code: str, provider: str = "") -> Fact:
     except UnknownName:
         world = carbon_intensity("world")
         note = f"no figure for {code or 'the region'}: world average"
-        return replace(world, context=note, source=replace(world.source, kind="recalled"))
+        return world._replace(context=note, source=world.source._replace(kind="recalled"))
 
 
 @cached

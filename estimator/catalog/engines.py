@@ -2,17 +2,15 @@
 
 import json
 import tomllib
-from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from estimator.catalog.cases import file_hash
 from estimator.paths import data_folder, presets
 from estimator.records import Source
 
 
-@dataclass(frozen=True, slots=True)
-class Engine:
+class Engine(NamedTuple):
     """How a serving engine works, as far as it changes times and memory.
 
     launch: how a step's kernels are started; kernels: of what kind they are

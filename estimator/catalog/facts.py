@@ -5,8 +5,8 @@ Tables: presets/{prompt,finetune,pretrain,quality,decision}_facts.csv and hardwa
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from estimator.catalog.files import cached, number, preset_files, rows, source_of
 from estimator.errors import InvalidInput, UnknownName
@@ -18,8 +18,7 @@ COLUMNS = ("key", "value", "low", "high", "unit", "text", "context", "source", "
 BASES: Mapping[str, Basis] = {"measured": "measured", "derived": "analytic", "recalled": "assumed"}
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(NamedTuple):
     """A figure, its range as far as sources span one, and where it was found.
 
     value: NaN when the source gives only words, which `text` holds

@@ -1,7 +1,6 @@
 """Training frameworks by name: which kernels they run, what states they keep, how they count FLOP. Open vocabulary."""
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from estimator.catalog.files import cached, preset_files, rows
 
@@ -9,8 +8,7 @@ Kernels = Literal["compiled", "fused", "eager"]
 States = Literal["megatron", "megatron-bf16", "deepspeed", "mixed", "amp", "pure", "pure-master", "pure-lora"]
 
 
-@dataclass(frozen=True, slots=True)
-class Framework:
+class Framework(NamedTuple):
     """Habits of a training framework.
 
     kernels: how element-wise passes run: compiled into few kernels, some fused by hand, or one by one (eager)

@@ -9,9 +9,9 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from estimator.catalog.files import cached
 from estimator.errors import InvalidInput
@@ -110,8 +110,7 @@ def checksum(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class LocalMachine:
+class LocalMachine(NamedTuple):
     """Fitted constants of one machine at one number of threads; see `estimator.fitting.machine` for how.
 
     constants: tables by kind (gemm, attention, decode_attention, passes, optimizer, memory), then by variant
@@ -157,7 +156,7 @@ class LocalMachine:
 
 
 def _record(kind: type[Any], entry: Mapping[str, Any]) -> Any:
-    values = {field.name: entry[field.name] for field in fields(kind) if field.name in entry}
+    values = {name: entry[name] for name in kind._fields if name in entry}
     return kind(**values, evidence=Evidence("measured", float(entry["log_sd"]), "measured on this machine"))
 
 

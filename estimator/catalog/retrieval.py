@@ -5,7 +5,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -42,13 +42,12 @@ class Host:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class VendorRule:
+class VendorRule(NamedTuple):
     """factor x n x (bytes_per_dim d + bytes_per_m M + bytes_fixed) in memory; originals on disk as well if so."""
 
     engine: str
     encoding: str
-    index: str
+    index: str  # type: ignore[assignment]  # hides the method of tuples
     factor: float
     bytes_per_dim: float
     bytes_per_m: float
@@ -184,8 +183,7 @@ def fitted_rates(group: str) -> SearchRates:
     return SearchRates(**retrieval_fit()["groups"][group]["rates"])
 
 
-@dataclass(frozen=True, slots=True)
-class StorePrice:
+class StorePrice(NamedTuple):
     """What a managed vector store costs at one date; `None` is not charged or not known [USD].
 
     per_hour: of a machine of fixed size; read and write units as the provider defines them
@@ -245,8 +243,7 @@ def _store_price(row: dict[str, str]) -> StorePrice:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class TextRatio:
+class TextRatio(NamedTuple):
     """Tokens a tokenizer makes of a kind of text. known: whether this very pair was counted."""
 
     tokens_per_word: float
@@ -284,8 +281,7 @@ def _text_rows() -> list[dict[str, str]]:
     return rows(presets() / "text_tokens.csv", ("text_kind", "tokenizer", "tokens_per_word", "bytes_per_token"))
 
 
-@dataclass(frozen=True, slots=True)
-class Corpus:
+class Corpus(NamedTuple):
     """A measured folder or file of UTF-8 text. counted: by the tokenizer itself, not by a ratio."""
 
     documents: int

@@ -4,7 +4,7 @@ Traffic per rank is NCCL's (nccl-tests doc/PERFORMANCE.md, "bus bandwidth"): 2(n
 (n-1)/n for all-gather, reduce-scatter and all-to-all. Floats or arrays in, seconds out.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,8 +14,7 @@ from estimator.formulas.roofline import UNKNOWN, Evidence
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
-class CollectiveRate:
+class CollectiveRate(NamedTuple):
     """One operation inside a node.
 
     launch_s: time of an empty one [s]; hop_s: what each further rank adds [s]
@@ -31,8 +30,7 @@ class CollectiveRate:
     local: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class CollectiveEfficiency:
+class CollectiveEfficiency(NamedTuple):
     """All operations of one accelerator: in its node (or link domain), and over the network.
 
     domain: ranks joined by the link [1]

@@ -4,7 +4,7 @@ Bytes per accelerator; everything broadcasts. Symbols of arXiv:2205.05198: s seq
 t tensor-parallel size.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,8 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
-class StateBytes:
+class StateBytes(NamedTuple):
     """Bytes one parameter costs in each of its copies [B]."""
 
     weights: float

@@ -5,7 +5,7 @@ Constants are measured and come from the catalogue; here is only how they act. F
 All times are device times of kernels launched from a graph; what a host needs to launch them is not in them.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,8 +15,7 @@ from estimator.records import Basis
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(NamedTuple):
     """How well constants are known: in words, and as the spread of log(time) of a single shape they leave [1]."""
 
     basis: Basis = "assumed"
@@ -27,8 +26,7 @@ class Evidence:
 UNKNOWN = Evidence()
 
 
-@dataclass(frozen=True, slots=True)
-class GemmEfficiency:
+class GemmEfficiency(NamedTuple):
     """What a matrix product reaches on one accelerator in one number format.
 
     flop_per_s: rate of an unboundedly large product [FLOP/s]
@@ -50,8 +48,7 @@ class GemmEfficiency:
     evidence: Evidence = UNKNOWN
 
 
-@dataclass(frozen=True, slots=True)
-class AttentionEfficiency:
+class AttentionEfficiency(NamedTuple):
     """What fused attention of many new tokens reaches, forward (prefill and training).
 
     flop_per_s: rate of unboundedly many long sequences [FLOP/s]
@@ -75,8 +72,7 @@ class AttentionEfficiency:
     evidence: Evidence = UNKNOWN
 
 
-@dataclass(frozen=True, slots=True)
-class DecodeAttentionEfficiency:
+class DecodeAttentionEfficiency(NamedTuple):
     """What attention of one new token per sequence reaches: it reads the KV cache.
 
     bytes_per_s: rate of reading a long cache of many sequences [B/s]
@@ -94,8 +90,7 @@ class DecodeAttentionEfficiency:
     evidence: Evidence = UNKNOWN
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryEfficiency:
+class MemoryEfficiency(NamedTuple):
     """Element-wise passes: `bytes_per_s` achieved [B/s], `launch_s` of an empty kernel [s]."""
 
     bytes_per_s: float

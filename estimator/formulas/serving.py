@@ -4,7 +4,7 @@ Nothing here is timed or measured. Symbols: `tokens` are new tokens of one seque
 `sequences` how many sequences share the pass. All counts are of the whole LLM; who shares them divides them.
 """
 
-from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,8 +17,7 @@ Floats = NDArray[np.float64]
 LOGIT_BYTES = 4.0  # logits are kept in 32 bits
 
 
-@dataclass(frozen=True, slots=True)
-class Pass:
+class Pass(NamedTuple):
     """One forward pass, counted; fields are floats or arrays of one shape.
 
     rows: tokens that go through the weights together [token]
@@ -129,7 +128,7 @@ def _dense_weights(arch: Architecture) -> float:
 
 def stacked(passes: list[Pass]) -> Pass:
     """Passes of different LLMs as one, each count an array of one entry per pass."""
-    names = [field.name for field in fields(Pass)]
+    names = Pass._fields
     return Pass(*(np.array([float(getattr(one, name)) for one in passes]) for name in names))
 
 

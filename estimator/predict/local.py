@@ -5,8 +5,7 @@ measured on the machine, and each kind of part is scaled by a factor learnt from
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -33,8 +32,7 @@ PARTS = ("products", "attention", "vectors", "calls", "touch", "optimizer")
 BYTES = {"fp32": 4.0, "tf32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 1.0}
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
+class Work(NamedTuple):
     """One pass or training step: `tokens` new ones of each of `sequences`, after `cached`. Numbers or arrays.
 
     phase: train | lora | prefill | decode | embed; optimizer: loop | foreach | fused, as PyTorch calls them

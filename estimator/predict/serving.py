@@ -6,6 +6,7 @@ Lengths, batches and rates may be arrays, which broadcast; the answer for an arr
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -54,8 +55,7 @@ class Traffic:
             raise InvalidInput("prompt_tokens and output_tokens must not be negative")
 
 
-@dataclass(frozen=True, slots=True)
-class Serving:
+class Serving(NamedTuple):
     """What a replica does under a traffic. Times [s], rates [1/s], memory [B per accelerator].
 
     capacity_requests_per_s: of one replica when saturated; utilisation: of one replica [1]
@@ -263,8 +263,7 @@ def _open(load: Load, cluster: Cluster, rate: Floats, slots: Floats, capacity: F
     return high, ttft, cost.tpot_s(high), cost.tpot_s(high, P90_NORMAL), rate
 
 
-@dataclass(frozen=True, slots=True)
-class Memory:
+class Memory(NamedTuple):
     """Memory of one accelerator of a replica [B]; max_context: tokens of a lone sequence [token]."""
 
     weights: float

@@ -4,7 +4,7 @@ Counting (`Load`) knows one architecture and plan; the formulas below it take ti
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,8 +21,7 @@ STARTS = {"mixed": "together_mixed", "prompts-first": "together_first"}  # the c
 MOST_USE = 0.98  # of the prompt server; a full one would queue forever
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(NamedTuple):
     """One kind of request on one replica: `prompt` tokens of which `cached` are in a prefix cache, `output` tokens."""
 
     arch: Architecture
@@ -85,8 +84,7 @@ def batch_prefill_s(pass_s: ArrayLike, stages: ArrayLike) -> Floats:
     return np.asarray(np.asarray(pass_s, float) * (2.0 * count - 1.0) / count)
 
 
-@dataclass(frozen=True, slots=True)
-class Times:
+class Times(NamedTuple):
     """What a load costs [s]: `pass_s` a pass of prompts, `prompt_s` a prompt's share of it, `step_s` a decode step.
 
     together: share of requests that start at once: their prompts wait for each other instead of interrupting steps [1]

@@ -1,6 +1,6 @@
 """Memory of a serving replica: weights, KV cache, activations and the engine's reserve, per accelerator."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,8 +18,7 @@ SOC_SHARE = 0.75  # of unified memory that Apple lets its GPU take by default
 LOGIT_SEQUENCES = 256  # sequences whose logits an engine keeps room for
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(NamedTuple):
     """How a replica is cut: tensor, pipeline and expert parallelism."""
 
     tp: int = 1

@@ -4,7 +4,7 @@ Floats or arrays throughout, so one call times a single step or every run of a c
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +24,7 @@ LOGIT_PASSES = 5.0  # written, penalised, normalised and sampled from
 COPIES = 3.0  # keys and values appended to a new tensor (read, write) and repeated for all heads
 
 
-@dataclass(frozen=True, slots=True)
-class Machine:
+class Machine(NamedTuple):
     """What carries a pass out; all fields floats or arrays of one shape, rates per accelerator.
 
     bytes_per_s: memory bandwidth as specified [B/s]; core_cycles_per_s: cores x clock [1/s], inf when not known
@@ -90,7 +89,7 @@ class Machine:
 
 def stacked(machines: list[Machine]) -> Machine:
     """Machines as one whose fields are arrays of one entry each."""
-    names = [field.name for field in fields(Machine)]
+    names = Machine._fields
     return Machine(*(np.array([float(getattr(one, name)) for one in machines]) for name in names))
 
 

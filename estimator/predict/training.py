@@ -1,8 +1,7 @@
 """A training step's time and memory, the layout that fits and is fastest, and how far off such answers are."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,8 +27,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class TrainingStep:
+class TrainingStep(NamedTuple):
     """One optimizer step; arrays when the plan held arrays.
 
     step_s and its parts [s] (compute, exposed communication, pipeline bubble, optimizer, host; they add up)

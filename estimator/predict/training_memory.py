@@ -5,8 +5,7 @@ The peak is the larger of two moments: the backward pass (states, activations, l
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,8 +17,7 @@ Parameters = Mapping[str, float]
 SHARPNESS = 4.0  # the two moments overlap a little: allocator blocks of one cannot all serve the other
 
 
-@dataclass(frozen=True, slots=True)
-class MemorySplit:
+class MemorySplit(NamedTuple):
     """Bytes per accelerator at the peak [B]."""
 
     weights: Any

@@ -5,8 +5,8 @@ number or an array: layouts of one LLM, or runs of many, are then one call.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,8 +67,7 @@ class TrainingPlan:
     framework: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Rates:
+class Rates(NamedTuple):
     """Numbers only: rates [FLOP/s, B/s], sizes [B], half-sizes and flags [1]; `low_` is 8 or 4 bits where used."""
 
     flop_per_s: Any
@@ -96,8 +95,7 @@ class Rates:
     volta: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """Numbers only. Widths and counts [1], flags 0 or 1, `_bytes` per value or parameter; see `run`."""
 
     # shape of the LLM
@@ -201,10 +199,10 @@ def stack(runs: Sequence[Run]) -> Run:
         if isinstance(parts[0], str):
             return np.array(parts)
         if isinstance(parts[0], Rates):
-            return Rates(**{f.name: join([getattr(part, f.name) for part in parts]) for f in fields(Rates)})
+            return Rates(**{name: join([getattr(part, name) for part in parts]) for name in Rates._fields})
         return np.array(parts, float)
 
-    return Run(**{f.name: join([getattr(part, f.name) for part in runs]) for f in fields(Run)})
+    return Run(**{name: join([getattr(part, name) for part in runs]) for name in Run._fields})
 
 
 PLAINEST = {"micro_batch": 1, "tp": 1, "pp": 1, "ep": 1, "zero": 0, "recompute": "none"}

@@ -5,8 +5,7 @@ layer on one rank is the unit; the schedule (micro-batches, pipeline, overlap) c
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,8 +20,7 @@ UNALIGNED = 4.0  # rate of tensor cores over that of 16-bit vector units (A100: 
 BACKWARD_SHARE = 2.0 / 3.0  # part of a micro-batch under which gradients can travel
 
 
-@dataclass(frozen=True, slots=True)
-class StepTime:
+class StepTime(NamedTuple):
     """Parts of one step [s]; they add up to the step."""
 
     compute: Any

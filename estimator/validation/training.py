@@ -317,7 +317,7 @@ def predicted(runs: Sequence[CaseRun], values: Mapping[str, float]) -> tuple[lis
     answers = np.where(yardstick.memory, yardstick.reading(memory) / 1e9, yardstick.shown(seconds, values["whole_run"]))
     # A run that does not say what it recomputed may have recomputed all it had to.
     unsaid = np.array([any(text.startswith("recompute") for text in each.assumed) for each in runs])
-    frugal = replace(numbers, full_recompute=np.where(unsaid, 1.0, numbers.full_recompute))
+    frugal = numbers._replace(full_recompute=np.where(unsaid, 1.0, numbers.full_recompute))
     return answers.tolist(), fits(peak_memory(frugal, values), numbers.rates.memory, values).tolist()
 
 

@@ -3,8 +3,6 @@
 Nothing is downloaded: each configuration is made from our preset, and read back from the config.json it writes.
 """
 
-import dataclasses
-
 import pytest
 
 from estimator.catalog.hf_config import read_config
@@ -55,7 +53,7 @@ def moe(arch, experts="num_experts", ffn="moe_intermediate_size"):
 
 
 def mla(arch):
-    latent = dataclasses.asdict(arch.latent)
+    latent = arch.latent._asdict()
     return common(arch) | moe(arch, "n_routed_experts") | latent | {
         "q_lora_rank": arch.latent.q_lora_rank or None,
         "head_dim": arch.latent.qk_rope_head_dim,

@@ -1,8 +1,7 @@
 """Prices of LLM APIs by name: `openai:gpt-4o-mini`. A dated list ships; `genai-prices` knows more, when installed."""
 
 import datetime
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from estimator.catalog.files import cached, folders, number, rows, source_of
 from estimator.errors import InvalidInput, MissingExtra, UnknownName, clipped
@@ -20,8 +19,7 @@ LIBRARY = {"bedrock": "aws", "voyage": "voyageai"}  # the names genai-prices has
 REMEDY = "Name one as provider:model. To add a price, see hardware/README.md."
 
 
-@dataclass(frozen=True, slots=True)
-class ApiPrice:
+class ApiPrice(NamedTuple):
     """What an API asks for a million tokens [USD/Mtok]; `None` is not known, never free.
 
     long_*: prices of the whole request once its input exceeds `long_context_above_tokens`

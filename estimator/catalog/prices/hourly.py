@@ -2,7 +2,7 @@
 
 import datetime
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from estimator.catalog.accelerators import accelerator, accelerator_names
 from estimator.catalog.files import cached, folders, number, rows, source_of
@@ -17,14 +17,13 @@ CLOUD_COLUMNS = (
 PROVIDERS = {"amazon": "aws", "google": "gcp", "microsoft": "azure", "gce": "gcp", "oracle": "oracle-cloud"}
 
 
-@dataclass(frozen=True, slots=True)
-class PriceRow:
+class PriceRow(NamedTuple):
     """One offer, per accelerator (or host) and hour [USD/h]."""
 
     provider: str
     instance: str
     accelerator: str
-    count: int
+    count: int  # type: ignore[assignment]  # hides the method of tuples
     usd_per_hour: float
     commitment: str
     region: str
@@ -33,8 +32,7 @@ class PriceRow:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class PriceRange:
+class PriceRange(NamedTuple):
     """What providers ask: 10th percentile, median and 90th percentile of the providers' own medians [USD/unit]."""
 
     low: float
@@ -195,8 +193,7 @@ def _date(text: str) -> datetime.date:
         raise InvalidInput(f"a date must be year-month-day, not {clipped(text)}") from None
 
 
-@dataclass(frozen=True, slots=True)
-class HostPrice:
+class HostPrice(NamedTuple):
     """A machine without accelerators [USD/h]."""
 
     provider: str
