@@ -13,8 +13,9 @@ def conformal_ends(errors: Sequence[float], sources: Sequence[str], level: float
 
     errors: ln(measured / predicted), each with its own source left out of the fit; sources: where each comes from
     (where one source holds most of a group, its LLM and accelerator as well: see `units`).
-    Every source weighs the same, however many runs it reports. Sources, not runs, are what is exchangeable, so the
-    level is raised by (S + 1) / S for S sources, as split conformal prediction does for a finite sample.
+    Every source weighs the same, however many runs it reports. For n exchangeable scores split conformal prediction
+    raises the level by (n + 1) / n; S sources of many runs each are more than S scores and fewer than their runs, and
+    are counted as 2 S.
     Source: arXiv:2107.07511 section 1 (the quantile ceil((n + 1)(1 - alpha)) / n of the calibration scores).
 
     >>> errors, sources = [-0.2, -0.1, 0.0, 0.1, 0.2] * 20, [str(n // 5) for n in range(100)]
@@ -22,7 +23,7 @@ def conformal_ends(errors: Sequence[float], sources: Sequence[str], level: float
     [-0.1, 0.1]
     """
     counts = Counter(sources)
-    raised = min(level * (len(counts) + 1) / len(counts), max(level, MOST))
+    raised = min(level * (1 + 0.5 / len(counts)), max(level, MOST))
     values = np.asarray(errors, float)
     weights = np.array([1 / counts[source] for source in sources])
     order = np.argsort(values)

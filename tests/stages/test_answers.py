@@ -65,7 +65,7 @@ def test_a_missed_deadline_is_said() -> None:
 def test_a_price_of_training_another_llm_is_said_to_be_one() -> None:
     """Where a provider lists no price for tuning its LLM, what others ask is a stand-in."""
     assert estimate("finetune", api="openai:gpt-4o-mini").warnings == ()
-    assert "claude" in estimate("finetune", api="anthropic:claude-sonnet-4").warnings[0]
+    assert "claude" in estimate("finetune", api="anthropic:claude-sonnet-4-5").warnings[0]
 
 
 def test_time_of_embedding_by_an_api_is_unknown() -> None:
