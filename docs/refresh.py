@@ -1,7 +1,7 @@
 """Run the examples of the guides and write their output anew: python docs/refresh.py
 
-After a refit the predicted figures in the guides move a little; the tests say so, and this brings them up to date. Read the
-difference before you commit it: it is what changed for users.
+After a refit the predicted figures in the guides move a little; the tests say so, and this brings them up to date.
+Read the difference before you commit it: it is what changed for users.
 """
 
 import contextlib

@@ -21,7 +21,14 @@ LAYERS = (
     ("cli",),
 )
 # Results render themselves: they call the renderer when asked, and nothing else looks up.
-LOOKS_UP = {("results", "export"), ("search", "export"), ("decide", "export"), ("fitting", "predict"), ("fitting", "measure"), ("catalog", "measure")}
+LOOKS_UP = {
+    ("catalog", "measure"),
+    ("decide", "export"),
+    ("fitting", "measure"),
+    ("fitting", "predict"),
+    ("results", "export"),
+    ("search", "export"),
+}
 FILES = sorted(path for path in ROOT.rglob("*.py") if "_data" not in path.parts)
 
 
