@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from estimator.catalog.cases import published
 from estimator.catalog.engines import serving_inputs_hash, serving_priors
-from estimator.fitting.robust import Prior, conformal, fit
+from estimator.fitting.conformal import conformal_ends
+from estimator.fitting.robust import Prior, fit
 from estimator.paths import data_folder
 from estimator.predict.serving_time import Constants
 from estimator.validation.inference import (
@@ -127,8 +128,8 @@ def labels(found: Fit, group: str) -> NDArray[np.str_]:
 
 def interval(errors: Floats, sources: NDArray[np.str_]) -> dict[str, float]:
     """Half widths that hold 80 % of left-out errors of times, every source counting alike."""
-    down, up = conformal(errors.tolist(), [1.0 / int((sources == source).sum()) for source in sources])
-    return {"down": round(max(down, LEAST_WIDTH), 3), "up": round(max(up, LEAST_WIDTH), 3)}
+    low, high = conformal_ends(errors.tolist(), sources.tolist())
+    return {"down": round(max(-low, LEAST_WIDTH), 3), "up": round(max(high, LEAST_WIDTH), 3)}
 
 
 def report(found: Fit, inside: Floats, outside: Floats) -> list[dict[str, Any]]:

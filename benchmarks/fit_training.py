@@ -21,7 +21,8 @@ import numpy as np
 
 from estimator.catalog.cases import file_hash, priors, published, read_cases
 from estimator.catalog.files import use_facts
-from estimator.fitting.robust import Prior, conformal, fit, folds, source_weights
+from estimator.fitting.conformal import conformal_ends
+from estimator.fitting.robust import Prior, fit, folds, source_weights
 from estimator.predict.training import regime
 from estimator.predict.training_memory import peak_memory
 from estimator.predict.training_plan import Run, stack
@@ -34,6 +35,7 @@ FITTED = ROOT / "calibration" / "fitted" / "training.json"
 CAUTION = 0.3  # weight of a run whose row assumes a field
 FRAMEWORK_SIGMA = 0.12  # spread of ln(time) between frameworks
 UNSEEN = 1.3  # how much wider a range is without measurements of the accelerator and the framework
+LEAST_WIDTH = 0.02  # no range is narrower, in ln
 FEWEST_RUNS = 15  # of a regime with a range of its own
 OUTLIERS = {"hf-blog": "wall-clock with evaluation and checkpoints", "openllama": "chip count nominal"}
 
@@ -143,9 +145,11 @@ def spreads(data: Group, errors: np.ndarray) -> dict[str, list[float]]:
     """80 % half widths of ln(measured / predicted) per regime, from left-out errors."""
     weights = source_weights([run.source for run in data.runs], data.quality.tolist())
     kinds = np.array([regime(run.arch, run.plan) for run in data.runs])
+    names = np.array([run.source for run in data.runs])
 
     def width(chosen: np.ndarray) -> list[float]:
-        return [round(w, 3) for w in conformal((-errors[chosen]).tolist(), weights[chosen].tolist())]
+        low, high = conformal_ends((-errors[chosen]).tolist(), names[chosen].tolist(), weights=weights[chosen].tolist())
+        return [round(max(-low, LEAST_WIDTH), 3), round(max(high, LEAST_WIDTH), 3)]
 
     ranges = {"pool": width(np.ones(len(errors), bool))}
     for kind in sorted(set(kinds)):

@@ -8,14 +8,16 @@ import numpy as np
 MOST = 0.98  # a level beyond which a few dozen residuals say nothing
 
 
-def conformal_ends(errors: Sequence[float], sources: Sequence[str], level: float = 0.8) -> tuple[float, float]:
+def conformal_ends(
+    errors: Sequence[float], sources: Sequence[str], level: float = 0.8, weights: Sequence[float] | None = None
+) -> tuple[float, float]:
     """Ends of the interval that holds `level` of the log errors of a source nobody has seen [1].
 
     errors: ln(measured / predicted), each with its own source left out of the fit; sources: where each comes from
     (where one source holds most of a group, its LLM and accelerator as well: see `units`).
-    Every source weighs the same, however many runs it reports. For n exchangeable scores split conformal prediction
-    raises the level by (n + 1) / n; S sources of many runs each are more than S scores and fewer than their runs, and
-    are counted as 2 S.
+    Every source weighs the same, however many runs it reports, unless `weights` say otherwise. For n exchangeable
+    scores split conformal prediction raises the level by (n + 1) / n; S sources of many runs each are more than S
+    scores and fewer than their runs, and are counted as 2 S.
     Source: arXiv:2107.07511 section 1 (the quantile ceil((n + 1)(1 - alpha)) / n of the calibration scores).
 
     >>> errors, sources = [-0.2, -0.1, 0.0, 0.1, 0.2] * 20, [str(n // 5) for n in range(100)]
@@ -25,9 +27,9 @@ def conformal_ends(errors: Sequence[float], sources: Sequence[str], level: float
     counts = Counter(sources)
     raised = min(level * (1 + 0.5 / len(counts)), max(level, MOST))
     values = np.asarray(errors, float)
-    weights = np.array([1 / counts[source] for source in sources])
+    mass = np.array([1 / counts[source] for source in sources] if weights is None else weights)
     order = np.argsort(values)
-    place = (np.cumsum(weights[order]) - weights[order] / 2) / weights.sum()
+    place = (np.cumsum(mass[order]) - mass[order] / 2) / mass.sum()
     low, high = np.interp([(1 - raised) / 2, (1 + raised) / 2], place, values[order])
     return float(low), float(high)
 

@@ -83,15 +83,3 @@ def folds(sources: Sequence[str], pairs: Sequence[str], fewest: int = 5) -> list
         return f"{source}/{pair}" if size[source] > len(sources) / 2 else source
 
     return [fold(source, pair) for source, pair in zip(sources, pairs, strict=True)]
-
-
-def conformal(residuals: Sequence[float], weights: Sequence[float], share: float = 0.8) -> tuple[float, float]:
-    """Half widths (down, up) of ln(measured / predicted) that hold `share` of the weight [1].
-
-    Source: arXiv:2107.07511 section 1 (split conformal), with weighted quantiles.
-    """
-    order = np.argsort(residuals)
-    sorted_residuals, mass = np.asarray(residuals)[order], np.cumsum(np.asarray(weights)[order])
-    position = (mass - np.asarray(weights)[order] / 2) / mass[-1]
-    low, high = np.interp([(1 - share) / 2, (1 + share) / 2], position, sorted_residuals)
-    return float(max(-low, 0.02)), float(max(high, 0.02))
