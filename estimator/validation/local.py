@@ -347,7 +347,7 @@ def _visit(job: Job, device: str, share_s: float) -> float:
     return median(seconds)
 
 
-INDEX_SETUPS = ((15_000, 256, 12, 96), (25_000, 192, 16, 80))  # vectors, dimensions, M, efConstruction
+INDEX_SETUPS = ((6_000, 256, 12, 96), (9_000, 192, 16, 80))  # vectors, dimensions, M, efConstruction
 INDEX_SEARCHES = ((48, 10), (128, 10))  # ef, k
 
 
