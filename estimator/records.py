@@ -124,6 +124,11 @@ class Accelerator:
     note: str = ""
     assumed: tuple[str, ...] = ()  # fields that are recalled or guessed
 
+    @property
+    def measured_cpu(self) -> bool:
+        """Whether it is a measured CPU, which is timed operator by operator."""
+        return self.kind == "cpu" and self.basis == "measured"
+
     def peak(self, dtype: str) -> float:
         """Dense peak of a number format [FLOP/s]; the next wider one when the chip has no unit for it."""
         for candidate in (dtype, *WIDER.get(dtype, ())):

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from estimator.catalog.files import cached, folders, number, rows, table
-from estimator.catalog.local import LOCAL, is_measured, local_accelerator
 from estimator.errors import InvalidInput, UnknownName, clipped
 from estimator.paths import data_folder
 from estimator.records import Accelerator, Cluster, Source
@@ -33,11 +32,16 @@ def accelerator(name: str) -> Accelerator:
     'h100-sxm'
     """
     path = _find(canonical(name))
-    if path is None and is_measured(canonical(name)):
-        return local_accelerator(canonical(name))
-    if path is None:
+    return read_accelerator(path) if path else _measured(name)
+
+
+def _measured(name: str) -> Accelerator:
+    """The machine that was measured under a name."""
+    from estimator.catalog.local import is_measured, local_accelerator  # loaded for these alone
+
+    if not is_measured(canonical(name)):
         raise UnknownName("accelerator", name, known_names(), _containing(name) + REMEDY)
-    return read_accelerator(path)
+    return local_accelerator(canonical(name))
 
 
 def cluster(text: str) -> Cluster | Accelerator:
@@ -70,7 +74,7 @@ def accelerator_names() -> tuple[str, ...]:
 @cached
 def known_names() -> tuple[str, ...]:
     """Every name and alias that `accelerator` answers to."""
-    return tuple(sorted({LOCAL, *accelerator_names(), *(alias for path in _files() for alias in _aliases(path))}))
+    return tuple(sorted({"local", *accelerator_names(), *(alias for path in _files() for alias in _aliases(path))}))
 
 
 def canonical(name: str) -> str:

@@ -1,7 +1,6 @@
 """Case files: published, measured runs, one per row, every field as text and empty when not stated."""
 
 import csv
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -79,6 +78,8 @@ def published(name: CaseKind) -> Path:
 
 def file_hash(path: str | Path) -> str:
     """Twelve hexadecimal digits that change with the file's content; line endings do not count."""
+    import hashlib  # only when a fit is made or checked
+
     content = Path(path).read_bytes().replace(b"\r\n", b"\n")
     return hashlib.sha256(content).hexdigest()[:12]
 

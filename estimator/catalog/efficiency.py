@@ -1,7 +1,8 @@
 """What kernels reach on an accelerator: measured there, else carried over from a relative, always saying which.
 
-Precedence: measured on this machine > this accelerator's kernel table > the nearest measured member of its family > an achievable matmul rate
-(mamf.csv) > the pool of its kind. Every answer carries `evidence`: basis, spread of log(time), and the step taken.
+Precedence: measured on this machine > this accelerator's kernel table > the nearest measured member of its family >
+an achievable matmul rate (mamf.csv) > the pool of its kind. Every answer carries `evidence`: basis, spread of
+log(time), and the step taken.
 Rates carry over as shares of peak, bandwidth and link; extents and latencies as they are.
 """
 
@@ -10,10 +11,9 @@ import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from estimator.catalog.files import cached, rows
-from estimator.catalog.local import is_measured, local_memory, machine
 from estimator.formulas.collectives import CollectiveEfficiency, CollectiveRate
 from estimator.formulas.roofline import (
     AttentionEfficiency,
@@ -24,6 +24,9 @@ from estimator.formulas.roofline import (
 )
 from estimator.paths import data_folder
 from estimator.records import WIDER, Accelerator
+
+if TYPE_CHECKING:
+    from estimator.catalog.local import LocalMachine
 
 # A format whose own table is missing borrows the shape constants of the first of these that has one.
 SIMILAR: Mapping[str, tuple[str, ...]] = {
@@ -64,6 +67,12 @@ def _transfer() -> dict[str, Any]:
     return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
+def _machine(name: str) -> "LocalMachine":
+    from estimator.catalog.local import machine  # loaded for measured machines alone
+
+    return machine(name)
+
+
 @cached
 def gemm_efficiency(accelerator: Accelerator, dtype: str) -> GemmEfficiency:
     """What matrix products reach.
@@ -78,8 +87,8 @@ def gemm_efficiency(accelerator: Accelerator, dtype: str) -> GemmEfficiency:
     >>> gemm_efficiency(accelerator("a800"), "bf16").evidence.transfer
     'carried over from a100-sxm-80gb'
     """
-    if is_measured(accelerator.name):
-        return machine(accelerator.name).gemm(MULTIPLIED_IN.get(dtype, dtype), "nt")
+    if accelerator.basis == "measured":
+        return _machine(accelerator.name).gemm(MULTIPLIED_IN.get(dtype, dtype), "nt")
     dtype = _native(accelerator, dtype)
     found = _find("gemm", accelerator, dtype) or _pool(accelerator, "gemm")
     share, evidence = _share(accelerator, dtype, found)
@@ -89,7 +98,7 @@ def gemm_efficiency(accelerator: Accelerator, dtype: str) -> GemmEfficiency:
 @cached
 def moe_efficiency(accelerator: Accelerator, dtype: str) -> GemmEfficiency:
     """What fused expert layers reach, for `moe_s`; dtype as in `gemm_efficiency`."""
-    if is_measured(accelerator.name):
+    if accelerator.basis == "measured":
         return gemm_efficiency(accelerator, dtype)
     dtype = _native(accelerator, dtype)
     found = _find("moe", accelerator, dtype) or _pool(accelerator, "moe")
@@ -121,8 +130,8 @@ def _gemm(accelerator: Accelerator, dtype: str, found: _Found, share: float, evi
 @cached
 def attention_efficiency(accelerator: Accelerator, dtype: str = "bf16") -> AttentionEfficiency:
     """What fused attention of many new tokens reaches; dtype: bf16 or fp8 queries, keys and values."""
-    if is_measured(accelerator.name):
-        return machine(accelerator.name).attention(dtype, "causal")
+    if accelerator.basis == "measured":
+        return _machine(accelerator.name).attention(dtype, "causal")
     found = _find("attention", accelerator, _native(accelerator, dtype)) or _pool(accelerator, "attention")
     return AttentionEfficiency(
         flop_per_s=accelerator.peak(found.variant) * found["compute_fraction"],
@@ -141,8 +150,8 @@ def attention_efficiency(accelerator: Accelerator, dtype: str = "bf16") -> Atten
 @cached
 def decode_attention_efficiency(accelerator: Accelerator, dtype: str = "bf16") -> DecodeAttentionEfficiency:
     """What attention of one new token per sequence reaches; dtype: format of the KV cache, bf16 or fp8."""
-    if is_measured(accelerator.name):
-        return machine(accelerator.name).decode_attention(dtype)[0]
+    if accelerator.basis == "measured":
+        return _machine(accelerator.name).decode_attention(dtype)[0]
     found = _find("decode_attention", accelerator, dtype) or _pool(accelerator, "decode_attention")
     return DecodeAttentionEfficiency(
         bytes_per_s=accelerator.memory_bandwidth_bytes_per_s * found["bandwidth_fraction"],
@@ -158,7 +167,9 @@ def decode_attention_efficiency(accelerator: Accelerator, dtype: str = "bf16") -
 @cached
 def memory_efficiency(accelerator: Accelerator) -> MemoryEfficiency:
     """What passes over memory reach: the reading rate of its matrix products (one vector times a matrix is one)."""
-    if is_measured(accelerator.name):
+    if accelerator.basis == "measured":
+        from estimator.catalog.local import local_memory
+
         return local_memory(accelerator.name)
     found = _find("gemm", accelerator, "bf16") or _pool(accelerator, "gemm")
     return MemoryEfficiency(

@@ -51,9 +51,9 @@ def carbon_intensity(code: str, provider: str = "") -> Fact:
     provider, code = (before, region) if colon else (provider, code)
     provider = CLOUDS.get(provider.strip().lower(), provider.strip().lower())
     grids = _grids()
-    for found in (grids.get((provider, code.strip().lower())), grids.get(("", code.strip().lower()))):
-        if found:
-            return found
+    row = grids.get((provider, code.strip().lower())) or grids.get(("", code.strip().lower()))
+    if row:
+        return _grid(row)
     raise UnknownName(
         "grid", code, [place for _, place in grids], "Give a country (USA, France) or a region such as gcp:us-central1."
     )
@@ -70,21 +70,25 @@ def grid_or_world(code: str, provider: str = "") -> Fact:
 
 
 @cached
-def _grids() -> dict[tuple[str, str], Fact]:
-    """From (provider or nothing, lower-case code or name) to the figure; a region alone works when one cloud has it."""
-    grids: dict[tuple[str, str], Fact] = {}
+def _grids() -> dict[tuple[str, str], dict[str, str]]:
+    """From (provider or nothing, lower-case code or name) to the row; a region alone works when one cloud has it."""
+    grids: dict[tuple[str, str], dict[str, str]] = {}
     for folder in folders("grid"):
         for row in rows(folder / "carbon_intensity.csv", ("scope", "provider", "code", "name", "g_co2e_per_kwh")):
-            value = number(row["g_co2e_per_kwh"], f"carbon_intensity.csv, {row['code']}")
-            if value is None:
+            if not row["g_co2e_per_kwh"].strip():
                 continue
-            other = number(row.get("other_g_co2e_per_kwh", ""), "other_g_co2e_per_kwh") or value
-            key = f"carbon_intensity/{row['provider'] or row['scope']}/{row['code']}"
-            context = "; ".join(filter(None, (row["name"], row["year"], row["note"])))
-            low, high = sorted((value, other))
-            found = Fact(key, value, low, high, "gCO2e/kWh", source_of(row), context)
-            grids.setdefault((row["provider"], row["code"].lower()), found)
-            grids.setdefault(("", row["code"].lower()), found)
+            grids.setdefault((row["provider"], row["code"].lower()), row)
+            grids.setdefault(("", row["code"].lower()), row)
             if row["scope"] == "country":
-                grids.setdefault(("", row["name"].lower()), found)
+                grids.setdefault(("", row["name"].lower()), row)
     return grids
+
+
+def _grid(row: dict[str, str]) -> Fact:
+    """A grid's row, understood; two sources of one figure are the ends of its range."""
+    value = number(row["g_co2e_per_kwh"], f"carbon_intensity.csv, {row['code']}") or 0.0
+    other = number(row.get("other_g_co2e_per_kwh", ""), "other_g_co2e_per_kwh") or value
+    key = f"carbon_intensity/{row['provider'] or row['scope']}/{row['code']}"
+    context = "; ".join(filter(None, (row["name"], row["year"], row["note"])))
+    low, high = sorted((value, other))
+    return Fact(key, value, low, high, "gCO2e/kWh", source_of(row), context)

@@ -57,6 +57,7 @@ def fact(key: str) -> Fact:
     return _fact(*_rows()[key])
 
 
+@cached
 def facts(prefix: str) -> dict[str, Fact]:
     """All facts under `prefix/`, by what follows it.
 

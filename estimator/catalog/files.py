@@ -65,16 +65,16 @@ def rows(path: Path, required: tuple[str, ...] = ()) -> list[dict[str, str]]:
     """The rows of a CSV file; empty cells are empty text."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file, restval="", restkey="beyond the header")
-            table = list(reader)
+            header, *lines = [*filter(None, csv.reader(file))] or [[]]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InvalidInput(f"cannot read {path.name}: {error}") from None
-    missing = [column for column in required if column not in (reader.fieldnames or ())]
+    missing = [column for column in required if column not in header]
     if missing:
         raise InvalidInput(f"{path.name} lacks the column {missing[0]!r}. See hardware/README.md.")
-    if any("beyond the header" in row for row in table):
+    if any(len(cells) > len(header) for cells in lines):
         raise InvalidInput(f"{path.name} has a row with more cells than its header. Quote cells that hold commas.")
-    return table
+    empty = dict.fromkeys(header, "")
+    return [empty | dict(zip(header, cells, strict=False)) for cells in lines]
 
 
 def table(path: Path) -> dict[str, Any]:

@@ -4,7 +4,6 @@
 `local-1-thread` is the same machine confined to one thread.
 """
 
-import hashlib
 import json
 import os
 import sys
@@ -106,6 +105,8 @@ def read_profile(path: Path) -> Content:
 
 def checksum(content: Mapping[str, Any]) -> str:
     """Digest of everything but the checksum itself."""
+    import hashlib  # only for profiles
+
     plain = {key: value for key, value in content.items() if key != "checksum"}
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 

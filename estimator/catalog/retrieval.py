@@ -1,16 +1,13 @@
 """Facts about text and vector search: tokens, formats, defaults, vendors' rules and prices, hosts, fitted rates."""
 
-import importlib
 import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from estimator.catalog.files import cached, folders, number, rows, source_of, table
-from estimator.catalog.local import user_data_folder
+from estimator.catalog.prices.hourly import quantile
 from estimator.errors import InvalidInput, MissingExtra, UnknownName, clipped
 from estimator.formulas.corpus import tokens_from_bytes
 from estimator.formulas.retrieval import SearchRates
@@ -145,6 +142,8 @@ def _stated(pattern: str, text: str, unit: float = 1.0) -> float | None:
 
 def local_host_path() -> Path:
     """Where the measured indexes of the machine at hand are kept."""
+    from estimator.catalog.local import user_data_folder  # only where a machine was measured
+
     return user_data_folder() / "vector_index.json"
 
 
@@ -270,8 +269,7 @@ def text_ratio(text_kind: str = "english prose", tokenizer: str = "") -> TextRat
         raise UnknownName("kind of text", text_kind, text_kinds(), f"Known are {', '.join(text_kinds())}.")
     own = [row for row in kind if row["tokenizer"] == tokenizer.lower().replace("-", "_")]
     per_word, per_token = (
-        float(np.median([float(row[column]) for row in own or kind]))
-        for column in ("tokens_per_word", "bytes_per_token")
+        quantile((float(row[column]) for row in own or kind), 0.5) for column in ("tokens_per_word", "bytes_per_token")
     )
     return TextRatio(per_word, per_token, bool(own), source_of(kind[0]))
 
@@ -325,7 +323,9 @@ def _text(path: Path) -> str:
 
 def _tokenizer(path: str | Path) -> Any:
     try:
-        tokenizers = importlib.import_module("tokenizers")
+        from importlib import import_module
+
+        tokenizers = import_module("tokenizers")
     except ImportError:
         raise MissingExtra("tokenizers", "tokenizers") from None
     if not Path(path).is_file():

@@ -212,7 +212,7 @@ def time_and_memory(title: str, step: Any, capacity_bytes: float) -> Any:
         "host": step.host_s,
     }
     _stack(left, {name: float(value) for name, value in times.items()}, "s", "Time of a step")
-    parts = {name: float(getattr(step.memory, name)) / 1e9 for name in step.memory.__dataclass_fields__}
+    parts = {name: float(getattr(step.memory, name)) / 1e9 for name in step.memory._fields}
     _stack(right, parts, "GB", "Peak memory of one accelerator", capacity_bytes / 1e9)
     figure.suptitle(title, x=0.01, ha="left")
     return figure

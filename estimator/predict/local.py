@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from estimator.catalog.local import Job, LocalMachine, machine
+from estimator.catalog.local import Job, LocalMachine
 from estimator.catalog.precisions import precision
 from estimator.formulas import transformer
 from estimator.formulas.roofline import attention_s, decode_attention_s, experts_visited, gemm_s
@@ -18,7 +18,7 @@ from estimator.formulas.serving import Pass
 from estimator.formulas.training import adapter_params, linear_shapes
 from estimator.predict.training_plan import Run, TrainingPlan
 from estimator.predict.training_time import StepTime
-from estimator.records import Architecture, Cluster
+from estimator.records import Architecture
 
 Floats = NDArray[np.float64]
 Parts = dict[str, Any]
@@ -291,12 +291,6 @@ def _optimizer_s(work: Work, on: LocalMachine) -> Floats:
 
 
 # --- in place of the general predictors ------------------------------------------------------------------------------
-
-
-def measured_cpu(cluster: Cluster) -> LocalMachine | None:
-    """The constants of a measured CPU; None for everything else, which the general predictors time."""
-    device = cluster.accelerator
-    return machine(device.name) if device.kind == "cpu" and device.basis == "measured" else None
 
 
 def step_time(arch: Architecture, plan: TrainingPlan, run: Run, on: LocalMachine) -> StepTime:

@@ -16,7 +16,6 @@ from estimator.catalog.engines import serving_fit
 from estimator.errors import DoesNotFit, InvalidInput
 from estimator.formulas import queueing
 from estimator.formulas.serving import Pass, adapter_params, kv_slots
-from estimator.predict import local
 from estimator.predict import serving_memory as memory
 from estimator.predict.serving_load import MOST_USE, STARTS, Load, Times, batch_prefill_s
 from estimator.predict.serving_machine import ServingPlan, machine
@@ -140,8 +139,11 @@ def _load(arch: Architecture, plan: ServingPlan, prompt: ArrayLike, output: Arra
 
 
 def _timed(work: Pass, load: Load, cluster: Cluster, phase: str, timing: Timing = pass_s) -> Floats:
-    if measured := local.measured_cpu(cluster):
-        return local.pass_s(load.arch, work, load.plan.weights.compute, phase, measured)
+    if cluster.accelerator.measured_cpu:
+        from estimator.catalog.local import machine as local_machine  # loaded for these alone
+        from estimator.predict import local
+
+        return local.pass_s(load.arch, work, load.plan.weights.compute, phase, local_machine(cluster.accelerator.name))
     found = constants()
     on = machine(load.arch, cluster, load.plan)
     own = found.get(f"{phase}@{load.plan.facts.family}", 1.0)

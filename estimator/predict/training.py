@@ -8,11 +8,10 @@ import numpy as np
 from estimator.catalog.cases import fitted
 from estimator.catalog.frameworks import framework
 from estimator.formulas.transformer import forward_flop, matmul_params
-from estimator.predict import local
 from estimator.predict.training_layout import chosen, grid, smallest
 from estimator.predict.training_memory import MemorySplit, fits, peak_memory
-from estimator.predict.training_plan import TrainingPlan, run
-from estimator.predict.training_time import step_time
+from estimator.predict.training_plan import Run, TrainingPlan, run
+from estimator.predict.training_time import StepTime, step_time
 from estimator.records import Architecture, Cluster
 
 __all__ = [
@@ -73,8 +72,7 @@ def training_step(
     """
     values = parameters() if values is None else values
     numbers = run(arch, cluster, plan)
-    measured = local.measured_cpu(cluster)
-    time = local.step_time(arch, plan, numbers, measured) if measured else step_time(numbers, values)
+    time = _local_time(arch, cluster, plan, numbers) or step_time(numbers, values)
     memory = peak_memory(numbers, values)
     total = time.total
     sequences = numbers.ga * numbers.mb * numbers.dp
@@ -95,6 +93,16 @@ def training_step(
         memory=memory,
         fits=fits(memory, cluster.accelerator.memory_bytes, values),
     )
+
+
+def _local_time(arch: Architecture, cluster: Cluster, plan: TrainingPlan, numbers: Run) -> StepTime | None:
+    """Time on a measured CPU, operator by operator [s]; nothing for everything else."""
+    if not cluster.accelerator.measured_cpu:
+        return None
+    from estimator.catalog.local import machine  # loaded for these alone
+    from estimator.predict import local
+
+    return local.step_time(arch, plan, numbers, machine(cluster.accelerator.name))
 
 
 def best_layout(

@@ -53,7 +53,7 @@ def divisors(number: int) -> list[int]:
 
 
 def _given(value: Any, otherwise: Any) -> Any:
-    return otherwise if value is None else np.unique(np.asarray(value))
+    return otherwise if value is None else sorted(set(np.ravel(value).tolist()))
 
 
 def _tensor_parallel(arch: Architecture, cluster: Cluster) -> list[int]:
