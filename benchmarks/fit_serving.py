@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from estimator.catalog.cases import published
 from estimator.catalog.engines import serving_inputs_hash, serving_priors
-from estimator.fitting.conformal import conformal_ends
+from estimator.fitting.conformal import conformal_ends, units
 from estimator.fitting.robust import Prior, fit
 from estimator.paths import data_folder
 from estimator.predict.serving_time import Constants
@@ -59,6 +59,7 @@ class Fit:
         self.measured = np.log(np.array([float(row["value"]) for row in rows]))
         self.sources = np.array([run.source for run in self.runs])
         self.groups = np.array([run.group for run in self.runs])
+        self.cells = np.array([f"{run.load.arch.name}/{run.cluster.accelerator.name}" for run in self.runs])
         self.documented = serving_priors()
         self.passes: dict[tuple[float, ...], Timed] = {}
         engines = [f"{phase}@{engine}" for phase in PHASES for engine in self.batch.families]
@@ -126,9 +127,11 @@ def labels(found: Fit, group: str) -> NDArray[np.str_]:
     return np.array([s if counts.get(s, 0) >= SMALL_SOURCE else "small sources" for s in found.sources])
 
 
-def interval(errors: Floats, sources: NDArray[np.str_]) -> dict[str, float]:
-    """Half widths that hold 80 % of left-out errors of times, every source counting alike."""
-    low, high = conformal_ends(errors.tolist(), sources.tolist())
+def interval(found: Fit, outside: Floats, group: str) -> dict[str, float]:
+    """Half widths that hold 80 % of left-out errors of times; every source counts alike, or every cell of a large one."""
+    inside = found.groups == group
+    exchangeable = units(labels(found, group)[inside].tolist(), found.cells[inside].tolist())
+    low, high = conformal_ends(outside[inside].tolist(), exchangeable)
     return {"down": round(max(-low, LEAST_WIDTH), 3), "up": round(max(high, LEAST_WIDTH), 3)}
 
 
@@ -156,7 +159,7 @@ def report(found: Fit, inside: Floats, outside: Floats) -> list[dict[str, Any]]:
 def document(found: Fit, constants: Constants, errors: Floats, folds: dict[str, Constants]) -> dict[str, Any]:
     """What serving.json holds."""
     outside = found.time_errors(errors)
-    groups = {g: interval(outside[found.groups == g], labels(found, g)[found.groups == g]) for g in GROUPS}
+    groups = {group: interval(found, outside, group) for group in GROUPS}
     return {
         "date": date.today().isoformat(),
         "inputs": serving_inputs_hash(),
