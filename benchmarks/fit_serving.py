@@ -128,7 +128,7 @@ def labels(found: Fit, group: str) -> NDArray[np.str_]:
 
 
 def interval(found: Fit, outside: Floats, group: str) -> dict[str, float]:
-    """Half widths that hold 80 % of left-out errors of times; every source counts alike, or every cell of a large one."""
+    """Half widths that hold 80 % of left-out errors of times; sources, or cells of a large one, count alike."""
     inside = found.groups == group
     exchangeable = units(labels(found, group)[inside].tolist(), found.cells[inside].tolist())
     low, high = conformal_ends(outside[inside].tolist(), exchangeable)
