@@ -3,14 +3,13 @@
 A number may be given alone, or with its 80 % range as (low, value, high).
 """
 
-import tomllib
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from estimator.errors import InvalidInput, UnknownName, clipped, nearest
-from estimator.paths import presets
+from estimator.paths import presets, toml
 
 
 class Amount(NamedTuple):
@@ -85,7 +84,7 @@ def scenario(file: str | None = None, **changes: Any) -> Scenario:
 @cache
 def default_scenario() -> Scenario:
     """The inputs as the presets have them."""
-    content = tomllib.loads((presets() / "scenario.toml").read_text(encoding="utf-8"))
+    content = toml((presets() / "scenario.toml").read_text(encoding="utf-8"))
     entries = {name: entry for fields in content.values() for name, entry in fields.items()}
     amounts = {name: Amount(**entry) for name, entry in entries.items() if "unit" in entry}
     choices = {
@@ -158,7 +157,7 @@ def _yes_or_no(name: str, raw: Any) -> bool:
 def _file_inputs(file: str) -> dict[str, Any]:
     """Inputs of a TOML file, in sections or not."""
     try:
-        content = tomllib.loads(Path(file).read_text(encoding="utf-8"))
+        content = toml(Path(file).read_text(encoding="utf-8"))
     except OSError as error:
         raise InvalidInput(f"cannot read the scenario {file!r}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:

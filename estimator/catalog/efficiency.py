@@ -8,7 +8,6 @@ Rates carry over as shares of peak, bandwidth and link; extents and latencies as
 
 import json
 import math
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,7 @@ from estimator.formulas.roofline import (
     GemmEfficiency,
     MemoryEfficiency,
 )
-from estimator.paths import data_folder
+from estimator.paths import data_folder, toml
 from estimator.records import WIDER, Accelerator
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ def _kernels() -> dict[str, Any]:
 @cached
 def _transfer() -> dict[str, Any]:
     path = data_folder("calibration") / "published" / "kernel_transfer.toml"
-    return tomllib.loads(path.read_text(encoding="utf-8"))
+    return toml(path.read_text(encoding="utf-8"))
 
 
 def _machine(name: str) -> "LocalMachine":

@@ -1,12 +1,11 @@
 """Facts about serving engines, and the constants fitted for serving."""
 
 import json
-import tomllib
 from functools import cache
 from typing import Any, Literal, NamedTuple
 
 from estimator.catalog.cases import file_hash
-from estimator.paths import data_folder, presets
+from estimator.paths import data_folder, presets, toml
 from estimator.records import Source
 
 
@@ -71,8 +70,7 @@ def _resolved(key: str, engines: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 @cache
 def _tables() -> dict[str, Any]:
-    with (presets() / "engines.toml").open("rb") as file:
-        tables = tomllib.load(file)
+    tables = toml((presets() / "engines.toml").read_text(encoding="utf-8"))
     tables["source"] = {row["id"]: Source(row["title"], row["kind"]) for row in tables["source"]}
     return tables
 
@@ -87,8 +85,7 @@ def serving_fit() -> dict[str, Any]:
 @cache
 def serving_priors() -> dict[str, dict[str, Any]]:
     """Constants of serving before any fit: prior, log_sd, unit, meaning by name."""
-    with (presets() / "serving_constants.toml").open("rb") as file:
-        priors: dict[str, dict[str, Any]] = tomllib.load(file)["constant"]
+    priors: dict[str, dict[str, Any]] = toml((presets() / "serving_constants.toml").read_text("utf-8"))["constant"]
     return priors
 
 

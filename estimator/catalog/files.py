@@ -2,13 +2,12 @@
 
 import csv
 import functools
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from estimator.errors import InvalidInput, clipped
-from estimator.paths import data_folder, presets
+from estimator.paths import data_folder, presets, toml
 from estimator.records import Source
 
 P = ParamSpec("P")
@@ -73,15 +72,15 @@ def rows(path: Path, required: tuple[str, ...] = ()) -> list[dict[str, str]]:
         raise InvalidInput(f"{path.name} lacks the column {missing[0]!r}. See hardware/README.md.")
     if any(len(cells) > len(header) for cells in lines):
         raise InvalidInput(f"{path.name} has a row with more cells than its header. Quote cells that hold commas.")
-    empty = dict.fromkeys(header, "")
-    return [empty | dict(zip(header, cells, strict=False)) for cells in lines]
+    width = len(header)
+    return [dict(zip(header, cells + [""] * (width - len(cells)), strict=True)) for cells in lines]
 
 
 def table(path: Path) -> dict[str, Any]:
     """The content of a TOML file."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return toml(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise InvalidInput(f"cannot read {path.name}: {error}") from None
 
 

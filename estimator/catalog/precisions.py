@@ -1,13 +1,12 @@
 """Number formats by name. The vocabulary is open: an unlisted name's bits are read from it, and marked assumed."""
 
 import re
-import tomllib
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 from estimator.errors import UnknownName
-from estimator.paths import presets
+from estimator.paths import presets, toml
 from estimator.records import Precision, Source
 
 _GROUP_SCALE_BITS = 20.0  # a 16-bit scale and a 4-bit zero point, as AWQ and GPTQ store for each group
@@ -95,8 +94,7 @@ def _compute_of(key: str, bits: float) -> str:
 @cache
 def _tables() -> dict[str, Any]:
     """The preset file: formats, aliases, and its sources as records."""
-    with (presets() / "precisions.toml").open("rb") as file:
-        tables = tomllib.load(file)
+    tables = toml((presets() / "precisions.toml").read_text(encoding="utf-8"))
     tables["source"] = {
         row["id"]: Source(row["title"], row["kind"], str(row.get("date", ""))) for row in tables["source"]
     }

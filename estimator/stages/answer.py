@@ -1,7 +1,6 @@
 """From a stage's findings to an Estimate: overhead against the bare LLM, totals, energy, and the words around them."""
 
 import math
-import tomllib
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, NamedTuple
@@ -10,7 +9,7 @@ from estimator.catalog.energy import power_fraction
 from estimator.catalog.facts import fact
 from estimator.formulas import effort, energy
 from estimator.formulas.arithmetic import difference, product
-from estimator.paths import presets
+from estimator.paths import presets, toml
 from estimator.quantities import Quantity, derive, off, total
 from estimator.results import Estimate, Line
 from estimator.stages.budget import regression_runs, summed, with_contingency
@@ -52,7 +51,7 @@ class Answer(NamedTuple):
 @cache
 def approaches() -> dict[str, dict[str, Any]]:
     """What each approach is like, in words."""
-    return tomllib.loads((presets() / "approaches.toml").read_text(encoding="utf-8"))
+    return toml((presets() / "approaches.toml").read_text(encoding="utf-8"))
 
 
 def answer(question: Question, found: Answer) -> Estimate:
