@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from estimator.catalog.cases import published
 from estimator.catalog.engines import serving_inputs_hash, serving_priors
-from estimator.fitting.conformal import conformal_ends, units
+from estimator.fitting.conformal import conformal_ends
 from estimator.fitting.robust import Prior, fit
 from estimator.paths import data_folder
 from estimator.predict.serving_time import Constants
@@ -59,7 +59,6 @@ class Fit:
         self.measured = np.log(np.array([float(row["value"]) for row in rows]))
         self.sources = np.array([run.source for run in self.runs])
         self.groups = np.array([run.group for run in self.runs])
-        self.cells = np.array([f"{run.load.arch.name}/{run.cluster.accelerator.name}" for run in self.runs])
         self.documented = serving_priors()
         self.passes: dict[tuple[float, ...], Timed] = {}
         engines = [f"{phase}@{engine}" for phase in PHASES for engine in self.batch.families]
@@ -128,10 +127,9 @@ def labels(found: Fit, group: str) -> NDArray[np.str_]:
 
 
 def interval(found: Fit, outside: Floats, group: str) -> dict[str, float]:
-    """Half widths that hold 80 % of left-out errors of times; sources, or cells of a large one, count alike."""
+    """Half widths that hold 80 % of left-out errors of times; sources count alike."""
     inside = found.groups == group
-    exchangeable = units(labels(found, group)[inside].tolist(), found.cells[inside].tolist())
-    low, high = conformal_ends(outside[inside].tolist(), exchangeable)
+    low, high = conformal_ends(outside[inside].tolist(), labels(found, group)[inside].tolist())
     return {"down": round(max(-low, LEAST_WIDTH), 3), "up": round(max(high, LEAST_WIDTH), 3)}
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+FEWEST_SOURCES = 5
 MOST = 0.98  # a level beyond which a few dozen residuals say nothing
 
 
@@ -17,7 +18,8 @@ def conformal_ends(
     (where one source holds most of a group, its LLM and accelerator as well: see `units`).
     Every source weighs the same, however many runs it reports, unless `weights` say otherwise. For n exchangeable
     scores split conformal prediction raises the level by (n + 1) / n; S sources of many runs each are more than S
-    scores and fewer than their runs, and are counted as 2 S.
+    scores and fewer than their runs, and are counted as 2 S. With fewer than five sources the raised quantiles would
+    rest on a handful of runs, and the level stays.
     Source: arXiv:2107.07511 section 1 (the quantile ceil((n + 1)(1 - alpha)) / n of the calibration scores).
 
     >>> errors, sources = [-0.2, -0.1, 0.0, 0.1, 0.2] * 20, [str(n // 5) for n in range(100)]
@@ -25,7 +27,8 @@ def conformal_ends(
     [-0.1, 0.1]
     """
     counts = Counter(sources)
-    raised = min(level * (1 + 0.5 / len(counts)), max(level, MOST))
+    more = 0.5 / len(counts) if len(counts) >= FEWEST_SOURCES else 0.0
+    raised = min(level * (1 + more), max(level, MOST))
     values = np.asarray(errors, float)
     mass = np.array([1 / counts[source] for source in sources] if weights is None else weights)
     order = np.argsort(values)
