@@ -29,7 +29,7 @@ ASKED = (
 costs = st.builds(
     Cost,
     fixed=st.floats(0, 1e6),
-    slope=st.one_of(st.just(0.0), st.floats(1e-9, 1), st.floats(0, 1e-300)),
+    slope=st.one_of(st.just(0.0), st.floats(1e-6, 1)),
     usd_per_replica=st.sampled_from([0.0, 500.0, 2000.0]),
     carried=st.integers(10_000, 10_000_000).map(float),  # steps a billionth apart would hide from any grid
     growth=st.sampled_from([0.0, 0.1, -0.05]),
