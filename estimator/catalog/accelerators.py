@@ -3,6 +3,7 @@
 A name is looked for among file names first, in the aliases of the files next; only the file that answers is parsed.
 """
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -68,7 +69,7 @@ def cluster_of(device: Accelerator, count: int) -> Cluster:
 @cached
 def accelerator_names() -> tuple[str, ...]:
     """File names of all accelerators, sorted."""
-    return tuple(sorted({path.stem for path in _files()}))
+    return tuple(sorted({stem for folder in folders("accelerators") for stem in _stems(folder)}))
 
 
 @cached
@@ -96,8 +97,8 @@ def _find(name: str) -> Path | None:
         path = folder / f"{name}.toml"
         if path.is_file():
             return path
-        likely_first = sorted(folder.glob("*.toml"), key=lambda path: (path.stem[:3] != name[:3], path.stem))
-        for path in likely_first:
+        likely_first = sorted(_stems(folder), key=lambda stem: (stem[:3] != name[:3], stem))
+        for path in (folder / f"{stem}.toml" for stem in likely_first):
             if name in _aliases(path):
                 return path
     return None
@@ -105,7 +106,12 @@ def _find(name: str) -> Path | None:
 
 def _files() -> Iterator[Path]:
     for folder in folders("accelerators"):
-        yield from sorted(folder.glob("*.toml"))
+        yield from (folder / f"{stem}.toml" for stem in _stems(folder))
+
+
+def _stems(folder: Path) -> list[str]:
+    names = os.listdir(folder)  # noqa: PTH208  # building a path of each would take longer than all the rest
+    return sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml"))
 
 
 def _aliases(path: Path) -> list[str]:

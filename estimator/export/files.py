@@ -1,7 +1,6 @@
 """Writing results: to the screen, or to a file that is either whole or not there."""
 
 import os
-import tempfile
 from pathlib import Path
 
 from estimator.errors import InvalidInput
@@ -9,6 +8,8 @@ from estimator.errors import InvalidInput
 
 def write_whole(path: str, text: str) -> None:
     """Write beside, then rename, so that nobody ever sees half a file."""
+    import tempfile  # slower to load than most answers are to compute
+
     target = Path(path)
     try:
         handle, beside = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")

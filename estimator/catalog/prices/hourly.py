@@ -1,7 +1,7 @@
 """Accelerators and hosts by the hour, from hardware/prices/cloud.csv and hosts.csv: one dated row per offer."""
 
 import datetime
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from estimator.catalog.accelerators import accelerator, accelerator_names
@@ -79,9 +79,10 @@ def hourly_prices(
 @cached
 def price_rows(name: str) -> tuple[PriceRow, ...]:
     """The newest row of every offer of an accelerator; the user's own prices replace those that ship."""
-    for offers in _cloud_tables():
+    for table in _cloud_tables():
+        offers = filter(None, (_price_row(row) for row in table if row["accelerator"] == name))
         newest: dict[tuple[str, ...], PriceRow] = {}
-        for row in sorted((row for row in offers if row.accelerator == name), key=lambda row: row.valid_from):
+        for row in sorted(offers, key=lambda row: row.valid_from):
             newest[row.provider, row.instance, str(row.count), row.region, row.commitment] = row
         if newest:
             return tuple(newest.values())
@@ -91,7 +92,7 @@ def price_rows(name: str) -> tuple[PriceRow, ...]:
 @cached
 def price_providers() -> tuple[str, ...]:
     """Everyone with a price for some accelerator."""
-    return tuple(sorted({row.provider for offers in _cloud_tables() for row in offers}))
+    return tuple(sorted({row["provider"].lower() for row in _offers()}))
 
 
 def _known_provider(provider: str) -> str:
@@ -102,7 +103,7 @@ def _known_provider(provider: str) -> str:
 
 
 def _commitment(text: str | None) -> str:
-    known = {*COMMITMENTS, *(row.commitment for offers in _cloud_tables() for row in offers)}
+    known = {*COMMITMENTS, *(row["commitment"] for row in _offers())}
     name = "on-demand" if text is None else text.strip().lower().replace("_", "-").replace("ondemand", "on-demand")
     if name not in known:
         raise UnknownName("commitment", str(text), known, f"Known are {', '.join(sorted(known))}.")
@@ -110,7 +111,7 @@ def _commitment(text: str | None) -> str:
 
 
 def _in_region(offers: list[PriceRow], region: str) -> list[PriceRow]:
-    regions = {row.region for table in _cloud_tables() for row in table} - {"", "all"}
+    regions = {row["region"] for row in _offers()} - {"", "all"}
     by_name = {known.lower(): known for known in regions}
     wanted = by_name.get(region.strip().lower())
     if wanted is None:
@@ -118,21 +119,28 @@ def _in_region(offers: list[PriceRow], region: str) -> list[PriceRow]:
     return [row for row in offers if row.region in (wanted, "all")]
 
 
+def _offers() -> Iterator[dict[str, str]]:
+    """Every row with a price for a known number of accelerators."""
+    return (row for table in _cloud_tables() for row in table if row["price_per_hour"].strip() and row["count"].strip())
+
+
 @cached
-def _cloud_tables() -> tuple[tuple[PriceRow, ...], ...]:
-    return tuple(
-        tuple(filter(None, (_price_row(row) for row in rows(folder / "cloud.csv", CLOUD_COLUMNS))))
-        for folder in folders("prices")
-        if (folder / "cloud.csv").is_file()
+def _cloud_tables() -> tuple[list[dict[str, str]], ...]:
+    """The rows of every cloud.csv, not yet understood: few of them are asked for."""
+    tables = tuple(
+        rows(folder / "cloud.csv", CLOUD_COLUMNS) for folder in folders("prices") if (folder / "cloud.csv").is_file()
     )
+    known = set(accelerator_names())
+    for row in (row for table in tables for row in table if row["accelerator"] not in known):
+        where = f"cloud.csv, {row['provider']} {row.get('instance', '')}"
+        raise UnknownName("accelerator", row["accelerator"], known, f"It stands in {where}.")
+    return tables
 
 
 def _price_row(row: dict[str, str]) -> PriceRow | None:
     """One row of cloud.csv; `None` where the number of accelerators is not known."""
     where = f"cloud.csv, {row['provider']} {row.get('instance', '')}"
     price, count = number(row["price_per_hour"], f"{where}: price_per_hour"), number(row["count"], f"{where}: count")
-    if row["accelerator"] not in accelerator_names():
-        raise UnknownName("accelerator", row["accelerator"], accelerator_names(), f"It stands in {where}.")
     if row["currency"] != "USD":
         raise InvalidInput(f"{where}: prices must be in USD, not {clipped(row['currency'])}")
     if price is None or count is None:
