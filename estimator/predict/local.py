@@ -79,10 +79,13 @@ def scaled_parts_s(work: Work, on: LocalMachine) -> Parts:
     return {name: factors.get(name, 1.0) * seconds for name, seconds in parts_s(work, on).items()}
 
 
-def interval(phase: str, dtype: str, on: LocalMachine) -> tuple[float, float]:
-    """80 % half widths of ln(measured / predicted), down and up [1]: errors on small LLMs, and the machine's drift."""
+def interval(phase: str, dtype: str, on: LocalMachine, drift: float = 0.0) -> tuple[float, float]:
+    """80 % half widths of ln(measured / predicted), down and up [1]: errors on small LLMs, and the machine's drift.
+
+    drift: since it was measured, where that is known, as ln of times [1]
+    """
     entry = on.constants["phases"].get(f"{on.format(dtype)} {phase}", {"log_sd": 0.25})
-    width = 1.2816 * float(np.hypot(entry["log_sd"], on.drift))
+    width = 1.2816 * float(np.hypot(entry["log_sd"], max(on.drift, abs(drift))))
     return width, width
 
 
@@ -259,8 +262,8 @@ def _touch_s(work: Work, on: LocalMachine) -> Floats:
     large = large_params(work)
     saved = per_token * work.rows * np.where(np.asarray(work.recompute) > 0, 0.3, 1.0)
     fresh = size * (saved + trained_params(work) - large)
-    twice = 2.0 if arch.tied_embeddings else 1.0
-    bytes_touched = fresh * fresh / (fresh + KEPT_BYTES) + size * large * twice
+    gradients = 3.0 if arch.tied_embeddings else 1.0  # of the embedding, of the projection, and their sum
+    bytes_touched = fresh * fresh / (fresh + KEPT_BYTES) + size * large * gradients
     return np.asarray(bytes_touched * on.constants["memory"]["touch_s_per_byte"], float)
 
 

@@ -76,6 +76,7 @@ class LocalReport:
     cases: tuple[LocalCase, ...]
     left_out: tuple[str, ...]
     drift: float
+    since: float = 0.0
 
     def summary(self) -> list[dict[str, Any]]:
         """Errors by family and over all."""
@@ -97,6 +98,7 @@ class LocalReport:
             "cases": cases,
             "left_out": self.left_out,
             "drift": self.drift,
+            "drift_since": self.since,
             "summary": self.summary(),
         }
 
@@ -118,7 +120,8 @@ class LocalReport:
     def _notes(self) -> list[str]:
         notes = [
             "error = ln(predicted / measured); repeat = |ln| between two rounds of the same work; naive = 6 N D at "
-            f"40 % of the highest measured rate. Drift while calibrating: {100 * self.drift:.0f} %."
+            f"40 % of the highest measured rate. Drift (ln of the probe's time) while calibrating: {100 * self.drift:.0f} "
+            f"%; of this run against it: {100 * self.since:+.0f} %. Predictions are not corrected by it; ranges are wider."
         ]
         return notes + ([f"Left out, too slow for the budget: {', '.join(self.left_out)}."] if self.left_out else [])
 
@@ -218,12 +221,12 @@ def job_name(job: Job) -> str:
     return f"{job.phase} {job.arch.name} {shape} {job.dtype}"
 
 
-def predicted_s(job: Job, accelerator: Accelerator) -> tuple[float, float, float]:
-    """What the predictors say of a job on a measured machine: (time, low, high) [s]."""
+def predicted_s(job: Job, accelerator: Accelerator, drift: float = 0.0) -> tuple[float, float, float]:
+    """What the predictors say of a job on a measured machine: (time, low, high) [s]; drift since then widens it."""
     if accelerator.kind == "cpu":
         on = machine(accelerator.name)
         value = float(local.time_s(local.of_job(job), on))
-        down, up = local.interval(job.phase, job.dtype, on)
+        down, up = local.interval(job.phase, job.dtype, on, drift)
     else:
         value, down, up = _predicted_on_gpu(job, Cluster(accelerator, 1, 1))
     return value, value * math.exp(-down), value * math.exp(up)
@@ -274,7 +277,7 @@ def validate_local(
 
     Raises InvalidInput without a profile, MissingExtra without torch.
     """
-    from estimator.measure.clock import torch_module
+    from estimator.measure.clock import probe, torch_module
     from estimator.measure.profile import alone
 
     if not budget_s >= LEAST_BUDGET_S:
@@ -286,17 +289,22 @@ def validate_local(
     asked = list(jobs) if jobs is not None else cuda_jobs() if device == "cuda" else cpu_jobs(halves[:1])
     index = profile(name).get("index") if jobs is None else None
     with alone():
+        probes = probe(device)
         rounds, left_out = _rounds(asked, accelerator, device, budget_s * (0.85 if index else 1.0), progress)
         indexes = _index_cases(index, progress) if index else []
-    cases = [_case(job, accelerator, seconds) for job, seconds in rounds.items() if seconds] + indexes
-    drift = float(profile(name)["drift"]["log"])
-    return LocalReport(tuple(cases), tuple(job_name(job) for job in left_out), drift)
+        probes += probe(device)
+    before = profile(name)["drift"]
+    since = math.log(sum(probes) / len(probes) / median(before["probes_s"]))
+    cases = [_case(job, accelerator, seconds, since) for job, seconds in rounds.items() if seconds] + indexes
+    return LocalReport(tuple(cases), tuple(job_name(job) for job in left_out), float(before["log"]), since)
 
 
-def _case(job: Job, accelerator: Accelerator, seconds: Sequence[float]) -> LocalCase:
+def _case(job: Job, accelerator: Accelerator, seconds: Sequence[float], drift: float) -> LocalCase:
     usual = next(iter(accelerator.peak_flop_per_s))
     family = job.phase if job.dtype == usual else f"{job.phase} {job.dtype}"
-    return LocalCase(job_name(job), family, *predicted_s(job, accelerator), naive_s(job, accelerator), tuple(seconds))
+    return LocalCase(
+        job_name(job), family, *predicted_s(job, accelerator, drift), naive_s(job, accelerator), tuple(seconds)
+    )
 
 
 def _rounds(
