@@ -118,10 +118,10 @@ class LocalReport:
         return self.table()
 
     def _notes(self) -> list[str]:
+        drifts = f"{100 * self.drift:.0f} % while calibrating, {100 * self.since:+.0f} % from then to this run"
         notes = [
             "error = ln(predicted / measured); repeat = |ln| between two rounds of the same work; naive = 6 N D at "
-            f"40 % of the highest measured rate. Drift (ln of the probe's time) while calibrating: {100 * self.drift:.0f} "
-            f"%; of this run against it: {100 * self.since:+.0f} %. Predictions are not corrected by it; ranges are wider."
+            f"40 % of the highest measured rate. Drift of the probe: {drifts}; predictions are not corrected by it."
         ]
         return notes + ([f"Left out, too slow for the budget: {', '.join(self.left_out)}."] if self.left_out else [])
 
