@@ -22,7 +22,7 @@ def cpu_s(*argv: str) -> float:
 
 def _once(argv: tuple[str, ...]) -> float:
     child = os.posix_spawn(
-        argv[0], argv, os.environ, file_actions=[(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
+        argv[0], argv, ENVIRONMENT, file_actions=[(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
     )
     _, status, usage = os.wait4(child, 0)
     if status:

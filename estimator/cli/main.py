@@ -12,7 +12,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     from estimator.cli.parser import parser
 
     try:
-        arguments = parser().parse_args(argv)
+        words = sys.argv[1:] if argv is None else list(argv)
+        arguments = parser(words).parse_args(words)
         return int(arguments.run(arguments) or 0)
     except EstimatorError as error:
         return _refused(str(error))

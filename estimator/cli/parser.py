@@ -1,7 +1,7 @@
 """The command's words and options. Nothing heavy is imported here: help must come at once."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -43,8 +43,8 @@ class Parser(argparse.ArgumentParser):
         return found
 
 
-def parser() -> Parser:
-    """The whole command."""
+def parser(words: Sequence[str] = ()) -> Parser:
+    """The whole command; when `words` begin with one of its commands, that one alone, which is sooner built."""
     top = Parser(
         prog="estimator",
         description="What prompt engineering, RAG, fine-tuning and pre-training would need and cost, side by side.",
@@ -52,17 +52,27 @@ def parser() -> Parser:
     )
     top.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    _compare(commands)
-    _estimate(commands)
-    _layout(commands)
-    _recommend(commands)
-    _calibrate(commands)
-    _plot(commands)
-    _validate(commands)
-    _catalog(commands)
-    _export(commands)
-    _sweep(commands)
+    builders = _builders()
+    named = words[0] if words else ""
+    for build in [builders[named]] if named in builders else builders.values():
+        build(commands)
     return top
+
+
+def _builders() -> dict[str, Callable[[Any], None]]:
+    """What adds each command, by its name."""
+    return {
+        "compare": _compare,
+        "estimate": _estimate,
+        "layout": _layout,
+        "recommend": _recommend,
+        "calibrate": _calibrate,
+        "plot": _plot,
+        "validate": _validate,
+        "catalog": _catalog,
+        "export": _export,
+        "sweep": _sweep,
+    }
 
 
 class _Version(argparse.Action):

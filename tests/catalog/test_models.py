@@ -61,9 +61,7 @@ def test_names_people_type(text, name):
     assert architecture(text).name == name
 
 
-@pytest.mark.parametrize(
-    "text", ["20m", "100m", "350m", "1b", "1.5b", "3.5b", "13b", "34b", "65b", "130b", "1.5t"]
-)
+@pytest.mark.parametrize("text", ["20m", "100m", "350m", "1b", "1.5b", "3.5b", "13b", "34b", "65b", "130b", "1.5t"])
 def test_other_sizes_are_scaled_and_assumed(text):
     arch = architecture(text)
 
