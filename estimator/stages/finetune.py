@@ -193,10 +193,13 @@ def _managed(question: Question, tokens: Quantity) -> Estimate:
 
 def _managed_price(question: Question) -> Quantity:
     """What a service asks per million training tokens: for this LLM if listed, else for open ones of usual sizes."""
+    asked = question.amount("managed_usd_per_mtok")
+    if asked.value > 0:
+        return asked
     api = question.api
     found = fine_tuning_price(model=api.model if api else "") or fine_tuning_price(params=8e9)
     if found is None:
-        return question.unknown("managed fine-tuning", "USD/Mtok", "no price known: give price_per_mtok")
+        return question.unknown("managed fine-tuning", "USD/Mtok", "no price known: give managed_usd_per_mtok")
     return given(
         "managed fine-tuning",
         found.median,
@@ -214,6 +217,8 @@ def _managed_price(question: Question) -> Quantity:
 def _not_listed(question: Question) -> tuple[str, ...]:
     """That no price is known for training this very LLM; perhaps its provider does not offer it at all."""
     name = question.api.name if question.api else ""
+    if question.amount("managed_usd_per_mtok").value > 0:
+        return ()
     if question.api and fine_tuning_price(model=question.api.model) is not None:
         return ()
     return (f"No price of fine-tuning {name} is known, nor whether it is offered: open LLMs' prices stand for it.",)

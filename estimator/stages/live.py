@@ -27,6 +27,9 @@ CHOOSING = (
     "checkpoint_write_s",
     "pretrain_seq_len",
     "batch_tokens",
+    "corpus_tokens",
+    "corpus_words",
+    "managed_usd_per_mtok",
 )
 
 

@@ -139,7 +139,6 @@ def index_plan(question: Question, vectors: Floats) -> IndexPlan:
         engine=question.word("vector_engine") if store == SELF_HOSTED else managed,
         k=question.amount("top_k").value,
         ef=question.amount("index_ef").value,
-        replicas=question.amount("index_replicas").value,
     )
 
 
@@ -160,7 +159,8 @@ def _index(question: Question, chunks: Quantity) -> tuple[Quantity, Quantity, Qu
     cores = question.amount("index_cores")
     plan, machine = index_plan(question, chunks.column), host(f"{cores.value:.0f} vCPU")
     inputs = {"vectors": chunks, "dim": _dim(question)}
-    machine_inputs = {**inputs, "k": question.amount("top_k"), "cores": cores}
+    search = {"k": question.amount("top_k"), "ef": question.amount("index_ef")}
+    machine_inputs = {**inputs, **search, "cores": cores}
 
     def timed(name: str, column: Floats, what: str) -> Quantity:
         down, up = retrieval.interval(what, plan, machine)
@@ -172,6 +172,12 @@ def _index(question: Question, chunks: Quantity) -> tuple[Quantity, Quantity, Qu
         timed("index build", retrieval.build_s(plan, machine), "build"),
         timed("search", retrieval.query_s(plan, machine), "query"),
     )
+
+
+def _all_copies(question: Question, index_bytes: Quantity) -> Quantity:
+    """Memory of every replica of the index [B]."""
+    copies = question.amount("index_replicas")
+    return derive("index, all replicas", "B", product, index=index_bytes, replicas=copies)
 
 
 def _embedding(question: Question, base: KnowledgeBase) -> Embedding:
@@ -332,7 +338,7 @@ def _lines(
         one_off("evaluation runs", "calls", evaluation, service.usd_per_request),
         *service.lines,
         monthly(question, "query embedding and rerank", "variable", "requests", sent, retrieval_usd),
-        store_line(question, base.index_bytes, base.chunks, _dim(question)),
+        store_line(question, _all_copies(question, base.index_bytes), base.chunks, _dim(question)),
         _disk_line(question, base),
         monthly(question, "refresh", "fixed", "changed share", question.amount("refresh_per_month"), embedding.usd),
         upkeep(question, "rag_upkeep_hours_per_month"),

@@ -114,3 +114,10 @@ def test_a_small_corpus_may_go_into_the_prompt():
 
     assert "all_in_prompt_usd_per_1000_requests" in small.details
     assert "all_in_prompt_usd_per_1000_requests" not in large.details
+
+
+def test_a_managed_price_of_your_own_is_used():
+    answer = estimate("finetune", api="openai:gpt-4o-mini", managed_usd_per_mtok=4.0, samples=1000, attempts=1)
+    line = next(line for line in answer.lines if line.item == "managed fine-tuning")
+
+    assert line.usd.value == pytest.approx(1000 * 500 * 3 / 1e6 * 4.0)

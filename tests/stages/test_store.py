@@ -79,3 +79,9 @@ def test_a_wider_search_takes_longer():
     narrow, wide = (estimate("rag", index_ef=ef, **ASK).details["search_s"].value for ef in (32, 256))
 
     assert wide > narrow
+
+
+def test_every_replica_of_the_index_is_held_in_memory():
+    one, three = (line(estimate("rag", index_replicas=n, **ASK), "vector index in memory").usd.value for n in (1, 3))
+
+    assert three == pytest.approx(3 * one)
