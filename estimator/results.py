@@ -5,11 +5,22 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal, NamedTuple
 
 from estimator.quantities import Quantity
-from estimator.records import Source
+from estimator.records import Accelerator, Source
 
 SCHEMA_VERSION = 1
 Phase = Literal["one-off", "monthly"]
 CostType = Literal["fixed", "variable"]
+
+
+class Work(NamedTuple):
+    """What accelerators do for a budget line, over the horizon; device: which, where it is not the one asked about.
+
+    activity: training, serving, serving_large_batch or idle; device_s: accelerator-seconds [s]
+    """
+
+    activity: str
+    device_s: Quantity
+    device: Accelerator | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -17,6 +28,7 @@ class Line:
     """One line of a budget: a quantity of something, its unit price, and what it comes to.
 
     usd: the cost, once or in the first month; horizon_usd: over the whole horizon, growth included.
+    work: of accelerators, which draw power meanwhile
     """
 
     item: str
@@ -28,6 +40,7 @@ class Line:
     usd: Quantity
     horizon_quantity: Quantity
     horizon_usd: Quantity
+    work: Work | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""

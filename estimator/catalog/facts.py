@@ -1,6 +1,6 @@
 """Small cited facts by key: what a cache read costs, how many samples guides ask for, constants of scaling laws.
 
-Tables: presets/{prompt,finetune,pretrain,quality,decision}_facts.csv and hardware/power.csv, one figure a row.
+Tables: presets/{prompt,retrieval,finetune,pretrain,quality,decision}_facts.csv and hardware/power.csv, a figure a row.
 """
 
 import math
@@ -13,7 +13,7 @@ from estimator.errors import InvalidInput, UnknownName
 from estimator.paths import data_folder
 from estimator.records import Basis, Source
 
-TABLES = ("prompt_facts.csv", "finetune_facts.csv", "pretrain_facts.csv", "quality_facts.csv", "decision_facts.csv")
+TABLES = tuple(f"{topic}_facts.csv" for topic in ("prompt", "retrieval", "finetune", "pretrain", "quality", "decision"))
 COLUMNS = ("key", "value", "low", "high", "unit", "text", "context", "source", "kind", "date")
 BASES: Mapping[str, Basis] = {"measured": "measured", "derived": "analytic", "recalled": "assumed"}
 

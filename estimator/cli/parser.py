@@ -277,7 +277,7 @@ def _prices(sub: argparse.ArgumentParser) -> None:
     price.add_argument("--provider", help="only this provider's list prices")
     price.add_argument("--region", help="only prices in this region")
     price.add_argument("--commitment", help="on-demand (default), spot, reserved-1y or reserved-3y")
-    price.add_argument("--billing", metavar="HOW", help="replicas (default: whole, on around the clock) or per-use")
+    price.add_argument("--billing", metavar="HOW", help="replicas (default: whole, always on), autoscaled or per-use")
 
 
 def _output(sub: argparse.ArgumentParser) -> None:

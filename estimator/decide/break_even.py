@@ -103,9 +103,11 @@ def curve(estimate: Estimate) -> Curve:
     fixed = _added(rest, "fixed", share)
     variable = _added([*rest, *([] if stairs or IN_USE not in lines else [lines[IN_USE]])], "variable", share)
     columns = {"fixed": fixed, "slope": variable / requests.column}
+    months = inputs["horizon months"].column
     if stairs:
         columns |= _replicas(lines[IDLE], requests, share)
-    columns |= {"growth": inputs["growth per month"].column, "months": inputs["horizon months"].column.astype(int)}
+        columns["fixed"] = columns["fixed"] + columns.pop("usd_per_floor_month") * months
+    columns |= {"growth": inputs["growth per month"].column, "months": months.astype(int)}
     width = len(requests.column)
     spread = {name: np.broadcast_to(column, (width,)) for name, column in columns.items()}
     rows = [{name: column[row].item() for name, column in spread.items()} for row in range(width)]
@@ -123,13 +125,19 @@ def _added(lines: list[Line], cost_type: str, share: Floats) -> Floats:
 
 
 def _replicas(idle: Line, requests: Quantity, share: Floats) -> dict[str, Floats]:
-    """What a replica costs a month, and how many of the user's requests it carries."""
+    """What a replica for the peak costs a month and carries of the requests, and what the floor costs beside it.
+
+    A replica that follows the load is on for 1 / peak_to_mean of the time; the floor is on for the rest as well.
+    """
     on = idle.quantity.inputs["always_on_s"].inputs
-    load = on["replicas"].inputs
+    replicas, follows = on["replicas"], on["replicas"].formula is money.switched_on
+    load = replicas.inputs["replicas"].inputs if follows else replicas.inputs
+    part = 1 / replicas.inputs["peak_to_mean"].column if follows else np.ones(1)
     usable = load["capacity_requests_per_s"].column * load["target_utilisation"].column
-    one = money.machine_usd(money.always_on_s(1.0, on["accelerators"].column), idle.unit_price.column)
+    one = money.machine_usd(money.always_on_s(1.0, on["accelerators"].column), idle.unit_price.column) * share
     return {
-        "usd_per_replica": one * share,
+        "usd_per_replica": one * part,
+        "usd_per_floor_month": one * (1 - part) * load["least_replicas"].column,
         "carried": requests.column * usable / load["peak_requests_per_s"].column,
         "least": load["least_replicas"].column,
     }

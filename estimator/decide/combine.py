@@ -15,8 +15,8 @@ from estimator.formulas.arithmetic import difference, product, sum_of
 from estimator.pricing import Price
 from estimator.quantities import ONE_AT_A_TIME, Design, Quantity, derive, total
 from estimator.results import Estimate, Line
-from estimator.stages.answer import Answer, Overhead, answer
-from estimator.stages.budget import one_off
+from estimator.stages.answer import Answer, Overhead, answer, described, llm_text, per_request
+from estimator.stages.budget import evaluation_runs, one_off, worked
 from estimator.stages.question import Question
 from estimator.stages.service import Service, bare, serve
 
@@ -136,7 +136,7 @@ def _work(parts: Iterable[Estimate], service: Service) -> list[Line]:
     """All lines but serving and reserve; evaluation runs at the price of the request that is now served."""
     lines = [line for part in parts for line in part.lines if line.item not in (*SERVING, *ADDED_LATER)]
     return [
-        one_off(line.item, line.driver, line.quantity, service.usd_per_request)
+        evaluation_runs(line.quantity, service.usd_per_request, service.busy_s)
         if line.item == "evaluation runs"
         else line
         for line in lines
@@ -175,16 +175,7 @@ def _corpus_in_prompt(asked: dict[str, Any]) -> Estimate:
     low, high = corpus.interval()
     span = (low + fixed, corpus.value + fixed, high + fixed)
     found = api.estimate("prompt", **{**asked, "examples": 0, "instruction_tokens": span})
-    return _retitled(found, "corpus-in-prompt")
-
-
-def _retitled(found: Estimate, name: str) -> Estimate:
-    from estimator.stages.answer import approaches, evidence
-
-    words = approaches()[name]
-    changed: dict[str, Any] = {key: words[key] for key in ("title", "complexity", "best_for")}
-    changed |= {key: tuple(words[key]) for key in ("advantages", "considerations")}
-    return replace(found, stage=name, evidence=evidence(words["evidence"]), **changed)
+    return replace(found, stage="corpus-in-prompt", **described("corpus-in-prompt"))
 
 
 def _distil(asked: dict[str, Any]) -> Estimate:
@@ -208,8 +199,9 @@ def _labels(student: Question, teacher: Service) -> list[Line]:
     minutes = student.amount("label_minutes_per_sample")
     hours = derive("checking", "h", effort.labelling_hours, samples=checked, minutes_per_sample=minutes)
     rate = student.amount("label_rate_usd_per_hour")
+    written = one_off("the larger LLM's answers", "samples", samples, teacher.usd_per_request)
     return [
-        one_off("the larger LLM's answers", "samples", samples, teacher.usd_per_request),
+        worked(written, "serving", teacher.busy_s),
         one_off("checking answers", "samples", hours, rate, money.people_usd),
     ]
 
@@ -246,7 +238,5 @@ def _student_answer(student: Question, tuned: Estimate, service: Service, labels
 
 def _against(found: Estimate, service: Service, baseline: Service, teacher: Question) -> Estimate:
     """Per-request figures against the teacher: what a request saves."""
-    from estimator.stages.answer import llm_text, per_request
-
-    changed: dict[str, Any] = dict(per_request(teacher, Overhead(service, baseline)))
+    changed = per_request(teacher, Overhead(service, baseline))
     return replace(found, llm=f"{found.llm} taught by {llm_text(teacher)}", **changed)

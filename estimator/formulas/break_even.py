@@ -115,9 +115,9 @@ def crossings(a: Cost, b: Cost) -> list[float]:
 
 
 def last_possible(a: Cost, b: Cost) -> float:
-    """A volume beyond which no crossing can lie [1/month]: whole replicas cost at most `least` more than their line."""
+    """A volume beyond which no crossing can lie [1/month]: whole replicas cost at most one, or `least`, over a line."""
     rise = abs(a.mean_slope - b.mean_slope)
-    apart = abs(a.fixed - b.fixed) + sum(cost.months * cost.least * cost.usd_per_replica for cost in (a, b))
+    apart = abs(a.fixed - b.fixed) + sum(cost.months * max(cost.least, 1) * cost.usd_per_replica for cost in (a, b))
     if rise > 1e-12 * max(abs(a.mean_slope), abs(b.mean_slope)):
         with np.errstate(over="ignore"):
             return float(min(np.divide(apart, rise) * (1 + 1e-9) + 1.0, MOST_VOLUME))

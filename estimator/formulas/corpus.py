@@ -81,3 +81,21 @@ def curation_s(text_bytes: Real, hours_per_tb: Real) -> Real:
     7200.0
     """
     return text_bytes / BYTES_PER_TB * hours_per_tb * SECONDS_PER_HOUR
+
+
+def keyword_index_s(words: Real, words_per_s: Real, cores: Real) -> Real:
+    """Time to build an inverted index [s]: every core indexes its share of the words.
+
+    >>> float(keyword_index_s(6e9, 300_000.0, 8))
+    2500.0
+    """
+    return words / (words_per_s * cores)
+
+
+def both_searched_s(vectors_s: Real, keywords_s: Real) -> Real:
+    """Two indexes searched at the same time take as long as the slower one [s]; merging two short lists is nothing.
+
+    >>> float(both_searched_s(0.002, 0.075))
+    0.075
+    """
+    return np.maximum(vectors_s, keywords_s)

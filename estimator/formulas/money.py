@@ -93,6 +93,18 @@ def replicas(
     return np.maximum(np.ceil(peak_requests_per_s / usable), least_replicas)
 
 
+def switched_on(replicas: Real, least_replicas: Real, peak_to_mean: Real) -> Real:
+    """Replicas that are on, averaged over time, where a scaler follows the load between a floor and the peak [1].
+
+    The load is taken to be at its peak for 1 / peak_to_mean of the time and nothing in between, as office hours are.
+    Of all loads with that peak and mean this one leaves the floor idle longest.
+
+    >>> float(switched_on(5.0, 1.0, 4.0))  # one always, four more for a quarter of the time
+    2.0
+    """
+    return least_replicas + (replicas - least_replicas) / peak_to_mean
+
+
 def busy_s(requests: Real, capacity_requests_per_s: Real, accelerators: Real) -> Real:
     """Device-seconds that requests keep a replica's accelerators busy at its full throughput [s].
 

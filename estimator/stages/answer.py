@@ -11,7 +11,8 @@ from estimator.formulas import effort, energy
 from estimator.formulas.arithmetic import difference, product
 from estimator.paths import presets, toml
 from estimator.quantities import Quantity, derive, off, total
-from estimator.results import Estimate, Line
+from estimator.records import Accelerator
+from estimator.results import Estimate, Line, Work
 from estimator.stages.budget import regression_runs, summed, with_contingency
 from estimator.stages.question import Question
 from estimator.stages.service import Service
@@ -56,13 +57,11 @@ def approaches() -> dict[str, dict[str, Any]]:
 
 def answer(question: Question, found: Answer) -> Estimate:
     """The estimate of a stage."""
-    again = regression_runs(question, found.overhead.service.usd_per_request)
+    service = found.overhead.service
+    again = regression_runs(question, service.usd_per_request, service.busy_s)
     lines = with_contingency(question, [*found.lines, again])
-    words = approaches()[found.stage]
-    used_j = energy_j(question, found)
     return Estimate(
         stage=found.stage,
-        title=words["title"],
         llm=llm_text(question),
         hardware=hardware_text(question),
         accelerator=question.accelerator.name if question.accelerator else "",
@@ -70,42 +69,59 @@ def answer(question: Question, found: Answer) -> Estimate:
         data_samples=found.data_samples or question.zero("samples", "1"),
         data_bytes=found.data_bytes or question.zero("data", "B"),
         calendar_s=found.calendar_s,
-        complexity=words["complexity"],
         people_hours=found.people_hours,
         training_s=found.training_s or question.zero("training time", "s"),
         accelerator_s=found.accelerator_s,
         flop=found.flop,
         peak_memory_bytes=found.peak_memory_bytes or question.zero("training memory", "B"),
         accelerators=found.accelerators or question.zero("accelerators", "1"),
-        serving_accelerators=_serving_accelerators(found.overhead.service),
+        serving_accelerators=_serving_accelerators(service),
         layout=found.layout,
         **per_request(question, found.overhead),
-        one_off_usd=summed(question, "one-off cost", [line for line in lines if line.phase == "one-off"]),
-        monthly_usd=summed(question, "monthly cost", [line for line in lines if line.phase == "monthly"]),
-        total_usd=total(
-            "total over the horizon", "USD", {f"line_{i}": line.horizon_usd for i, line in enumerate(lines)}
-        ),
-        lines=tuple(lines),
-        energy_j=used_j,
-        co2e_g=derive(
-            "emissions",
-            "gCO2e",
-            energy.emissions_g,
-            energy_j=used_j,
-            carbon_intensity_g_per_kwh=question.carbon_g_per_kwh,
-        ),
-        best_for=words["best_for"],
-        advantages=tuple(words["advantages"]),
-        considerations=tuple(words["considerations"]),
+        **_costs(question, lines),
+        **_power(question, lines),
+        **described(found.stage),
         details={
             **found.details,
-            **_against_own(found.overhead.service),
+            **_against_own(service),
             "ttft_s": _ttft(found.overhead),
-            **unit_costs(question, found.overhead.service, lines),
+            **unit_costs(question, service, lines),
         },
         assumptions=question.assumptions(),
-        evidence=evidence(words["evidence"]),
-        warnings=found.warnings,
+        warnings=(*found.warnings, *_long_requests(question, service)),
+    )
+
+
+def described(stage: str) -> dict[str, Any]:
+    """An approach in words: title, complexity, what it is best for, what speaks for and against it, evidence."""
+    words = approaches()[stage]
+    return {
+        **{name: words[name] for name in ("title", "complexity", "best_for")},
+        **{name: tuple(words[name]) for name in ("advantages", "considerations")},
+        "evidence": evidence(words["evidence"]),
+    }
+
+
+def _costs(question: Question, lines: list[Line]) -> dict[str, Any]:
+    """The budget lines, and what they come to once, a month and over the horizon."""
+    horizon = {f"line_{i}": line.horizon_usd for i, line in enumerate(lines)}
+    return {
+        "lines": tuple(lines),
+        "one_off_usd": summed(question, "one-off cost", [line for line in lines if line.phase == "one-off"]),
+        "monthly_usd": summed(question, "monthly cost", [line for line in lines if line.phase == "monthly"]),
+        "total_usd": total("total over the horizon", "USD", horizon),
+    }
+
+
+def _long_requests(question: Question, service: Service) -> tuple[str, ...]:
+    """That requests fit the context window as expected, but not at the upper end of their range."""
+    limit = question.context_tokens()
+    longest = service.prompt_tokens.interval()[1] + service.output_tokens.interval()[1]
+    if limit is None or longest <= limit:
+        return ()
+    return (
+        f"Requests may not fit: the range reaches {longest:,.0f} tokens, the context window holds {limit:,.0f}. "
+        "Shorten the prompt, or take an LLM with a longer context.",
     )
 
 
@@ -156,7 +172,7 @@ def added(name: str, unit: str, with_it: Quantity, without: Quantity) -> Quantit
     return derive(name, unit, difference, with_it=with_it, without=without)
 
 
-def per_request(question: Question, overhead: Overhead) -> dict[str, Quantity]:
+def per_request(question: Question, overhead: Overhead) -> dict[str, Any]:
     """What the approach adds to every request of the bare LLM."""
     service, baseline = overhead.service, overhead.baseline
     ttft = added("added time to first token", "s", service.ttft_s, baseline.ttft_s)
@@ -193,22 +209,28 @@ def calendar(question: Question, hours: Quantity, machine_s: Quantity, staff: st
     )
 
 
-def energy_j(question: Question, found: Answer) -> Quantity:
-    """Energy of the one-off work and of serving over the horizon; unknown behind an API."""
+def _power(question: Question, lines: list[Line]) -> dict[str, Any]:
+    """Energy over the horizon of all accelerator time behind the lines, and its emissions; unknown behind an API."""
     if question.accelerator is None or question.api is not None:
-        return question.unknown("energy", "J", "an API's energy is not published")
-    work = {"training": found.accelerator_s}
-    work |= {SERVING_WORK[line.item]: line.horizon_quantity for line in found.lines if line.item in SERVING_WORK}
-    parts = {activity: _facility(question, activity, device_s) for activity, device_s in work.items()}
-    return total("energy", "J", parts)
+        used_j = question.unknown("energy", "J", "an API's energy is not published")
+    else:
+        used_j = total("energy", "J", _energy_of(question, [line.work for line in lines if line.work]))
+    grid = question.carbon_g_per_kwh
+    emitted = derive("emissions", "gCO2e", energy.emissions_g, energy_j=used_j, carbon_intensity_g_per_kwh=grid)
+    return {"energy_j": used_j, "co2e_g": emitted}
 
 
-# Which budget lines are accelerators that draw power, and what they do meanwhile.
-SERVING_WORK = {"serving accelerators, in use": "serving", "serving accelerators, idle": "idle"}
+def _energy_of(question: Question, works: list[Work]) -> dict[str, Quantity]:
+    """Energy of each kind of work on each kind of device [J]."""
+    found: dict[str, Quantity] = {}
+    for activity, device in dict.fromkeys((work.activity, work.device or question.own_accelerator()) for work in works):
+        alike = [w for w in works if (w.activity, w.device or question.own_accelerator()) == (activity, device)]
+        device_s = total(f"{activity} on accelerators", "s", {f"work_{i}": w.device_s for i, w in enumerate(alike)})
+        found[f"{activity}_{len(found)}"] = _facility(question, device, activity, device_s)
+    return found
 
 
-def _facility(question: Question, activity: str, device_s: Quantity) -> Quantity:
-    device = question.own_accelerator()
+def _facility(question: Question, device: Accelerator, activity: str, device_s: Quantity) -> Quantity:
     if device.tdp_w is None:
         return question.unknown("energy", "J", f"the rated power of {device.name} is not known")
     drawn = power_fraction(activity)
@@ -219,7 +241,7 @@ def _facility(question: Question, activity: str, device_s: Quantity) -> Quantity
         "J",
         energy.facility_energy_j,
         accelerator_s=device_s,
-        tdp_w=question.fact("rated power", device.tdp_w, "W", device.basis, *device.sources),
+        tdp_w=question.fact(f"rated power of {device.name}", device.tdp_w, "W", device.basis, *device.sources),
         power_fraction=off(share, "power", down, up),
         pue=question.pue,
     )

@@ -1,21 +1,32 @@
 """Budget lines: how a quantity of something becomes money, once, a month, and over the horizon."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from estimator.formulas import money
 from estimator.formulas.arithmetic import product
 from estimator.quantities import Quantity, derive, total
-from estimator.results import CostType, Line, Phase
+from estimator.records import Accelerator
+from estimator.results import CostType, Line, Phase, Work
 from estimator.stages.question import Question
 
 
 def one_off(
-    item: str, driver: str, quantity: Quantity, unit_price: Quantity, formula: Callable[..., Any] = product
+    item: str,
+    driver: str,
+    quantity: Quantity,
+    unit_price: Quantity,
+    formula: Callable[..., Any] = product,
+    activity: str = "",
 ) -> Line:
-    """A line paid once: formula(quantity, unit price), by position in the formula's own terms."""
+    """A line paid once: formula(quantity, unit price), by position in the formula's own terms.
+
+    activity: what accelerators do, where the quantity is their time
+    """
     usd = priced(item, "USD", quantity, unit_price, formula)
-    return Line(item, "one-off", "fixed", driver, quantity, unit_price, usd, quantity, usd)
+    work = Work(activity, quantity) if activity else None
+    return Line(item, "one-off", "fixed", driver, quantity, unit_price, usd, quantity, usd, work)
 
 
 def monthly(
@@ -26,6 +37,7 @@ def monthly(
     quantity: Quantity,
     unit_price: Quantity,
     formula: Callable[..., Any] = product,
+    activity: str = "",
 ) -> Line:
     """A line paid every month; a variable one grows with the traffic."""
     months = question.amount("horizon_months")
@@ -38,7 +50,7 @@ def monthly(
             months=months,
         )
     horizon = derive(f"{driver} over the horizon", quantity.unit, product, quantity=quantity, months=months)
-    return monthly_line(item, cost_type, driver, quantity, horizon, unit_price, formula)
+    return monthly_line(item, cost_type, driver, quantity, horizon, unit_price, formula, activity)
 
 
 def monthly_line(
@@ -49,11 +61,19 @@ def monthly_line(
     horizon: Quantity,
     unit_price: Quantity,
     formula: Callable[..., Any],
+    activity: str = "",
 ) -> Line:
     """A monthly line whose quantity over the horizon is known."""
     usd = priced(item, "USD/month", quantity, unit_price, formula)
     horizon_usd = priced(f"{item}, horizon", "USD", horizon, unit_price, formula)
-    return Line(item, "monthly", cost_type, driver, quantity, unit_price, usd, horizon, horizon_usd)
+    work = Work(activity, horizon) if activity else None
+    return Line(item, "monthly", cost_type, driver, quantity, unit_price, usd, horizon, horizon_usd, work)
+
+
+def worked(line: Line, activity: str, each_s: Quantity, device: Accelerator | None = None) -> Line:
+    """The line with the time of accelerators behind it: `each_s` for each of its quantity."""
+    device_s = derive(f"{line.item}, on accelerators", "s", product, quantity=line.horizon_quantity, each=each_s)
+    return replace(line, work=Work(activity, device_s, device))
 
 
 def priced(item: str, unit: str, quantity: Quantity, unit_price: Quantity, formula: Callable[..., Any]) -> Quantity:
@@ -82,7 +102,12 @@ def upkeep(question: Question, name: str) -> Line:
     )
 
 
-def regression_runs(question: Question, usd_per_request: Quantity) -> Line:
+def evaluation_runs(calls: Quantity, usd_per_request: Quantity, busy_s: Quantity) -> Line:
+    """Requests that judge what was built, at what a request costs and keeps accelerators busy."""
+    return worked(one_off("evaluation runs", "calls", calls, usd_per_request), "serving", busy_s)
+
+
+def regression_runs(question: Question, usd_per_request: Quantity, busy_s: Quantity) -> Line:
     """What is in use is judged again every so often, for as long as it is in use."""
     calls = derive(
         "regression calls",
@@ -91,7 +116,7 @@ def regression_runs(question: Question, usd_per_request: Quantity) -> Line:
         rounds=question.amount("regression_rounds_per_month"),
         samples=question.amount("regression_samples"),
     )
-    return monthly(question, "regression runs", "fixed", "calls", calls, usd_per_request)
+    return worked(monthly(question, "regression runs", "fixed", "calls", calls, usd_per_request), "serving", busy_s)
 
 
 def with_contingency(question: Question, lines: list[Line]) -> list[Line]:

@@ -1,5 +1,6 @@
 """Fine-tuning: full, LoRA or QLoRA, supervised or from preferences and rewards; served merged, unmerged or apart."""
 
+from estimator.catalog.facts import fact
 from estimator.catalog.prices import ApiPrice, fine_tuning_price
 from estimator.formulas import alignment, effort, money
 from estimator.formulas.arithmetic import product, quotient, sum_of
@@ -8,10 +9,10 @@ from estimator.predict.training import TrainingPlan
 from estimator.quantities import Quantity, derive, given, total
 from estimator.results import Estimate, Line
 from estimator.stages.answer import Answer, Overhead, answer, calendar
-from estimator.stages.budget import monthly, one_off, people, upkeep
+from estimator.stages.budget import evaluation_runs, monthly, one_off, people, upkeep
 from estimator.stages.hosted import behind_api, tuned_price
 from estimator.stages.question import Question
-from estimator.stages.service import Service, bare, own_llm, serve
+from estimator.stages.service import Service, bare, on_own, own_llm
 from estimator.stages.training import ALONE, Copies, Training, set_up
 
 
@@ -55,7 +56,7 @@ def _own(question: Question, tokens: Quantity) -> Estimate:
     wall = derive("training time", "s", quotient, dividend=once, divisor=training.accelerators)
     price = question.usd_per_hour
     lines = [
-        one_off("training accelerators", "attempts", all_s, price, money.machine_usd),
+        one_off("training accelerators", "attempts", all_s, price, money.machine_usd, "training"),
         _retraining(question, once, price),
     ]
     return _answer(question, tokens, lines, all_s, wall, training)
@@ -65,7 +66,7 @@ def _retraining(question: Question, once: Quantity, price: Quantity) -> Line:
     each_month = derive(
         "retraining", "s/month", effort.monthly_share, once=once, per_year=question.amount("retrainings_per_year")
     )
-    return monthly(question, "retraining", "fixed", "retrainings", each_month, price, money.machine_usd)
+    return monthly(question, "retraining", "fixed", "retrainings", each_month, price, money.machine_usd, "training")
 
 
 def _training_tokens(question: Question) -> Quantity:
@@ -117,22 +118,15 @@ def _trainable_share(question: Question) -> Quantity:
 
 
 def _sampled_tokens(question: Question) -> Quantity:
-    """Tokens sampled and learnt from: prompts x completions x length."""
-    return derive(
-        "sampled tokens",
-        "token",
-        product,
-        prompts=question.amount("samples"),
-        epochs=question.amount("epochs"),
-        generations=question.amount("generations"),
-        length=question.amount("completion_tokens"),
-    )
+    """Tokens sampled and learnt from."""
+    length = question.amount("completion_tokens")
+    return derive("sampled tokens", "token", product, completions=_completions(question), length=length)
 
 
 def _generation(question: Question) -> Quantity:
-    """Device-seconds of sampling the completions, by the serving predictor at full batch."""
-    prompt = question.amount("tokens_per_sample")
-    sampling = serve(question, prompt, question.amount("completion_tokens"))
+    """Device-seconds of sampling the completions where training runs, by the serving predictor at full batch."""
+    prompt, nothing = question.amount("tokens_per_sample"), question.zero("fixed prefix", "token")
+    sampling = on_own(question, prompt, question.amount("completion_tokens"), nothing)
     return derive(
         "generation",
         "s",
@@ -192,12 +186,13 @@ def _managed(question: Question, tokens: Quantity) -> Estimate:
 
 
 def _managed_price(question: Question) -> Quantity:
-    """What a service asks per million training tokens: for this LLM if listed, else for open ones of usual sizes."""
+    """What a service asks per million training tokens: for this LLM if listed, else for open ones of a usual size."""
     asked = question.amount("managed_usd_per_mtok")
     if asked.value > 0:
         return asked
     api = question.api
-    found = fine_tuning_price(model=api.model if api else "") or fine_tuning_price(params=8e9)
+    usual = fact("managed_price_params").value
+    found = fine_tuning_price(model=api.model if api else "") or fine_tuning_price(params=usual)
     if found is None:
         return question.unknown("managed fine-tuning", "USD/Mtok", "no price known: give managed_usd_per_mtok")
     return given(
@@ -312,18 +307,17 @@ def _evaluation(question: Question, service: Service) -> Line:
         attempts=question.amount("attempts"),
         samples=question.amount("finetune_evaluation_samples"),
     )
-    return one_off("evaluation runs", "calls", calls, service.usd_per_request)
+    return evaluation_runs(calls, service.usd_per_request, service.busy_s)
 
 
 def _kept_beside(question: Question) -> list[Line]:
     """Replicas of the base LLM that a dedicated deployment leaves running for everything else."""
     if question.word("deployment") != "dedicated" or question.api is not None:
         return []
-    month = question.fact("one replica", 1.0, "1", "analytic")
-    always = derive(
-        "base LLM kept on", "s/month", money.always_on_s, replicas=month, accelerators=bare(question).accelerators
-    )
-    return [monthly(question, "base LLM beside", "fixed", "replicas", always, question.usd_per_hour, money.machine_usd)]
+    one, each = question.fact("one replica", 1.0, "1", "analytic"), bare(question).accelerators
+    always = derive("base LLM kept on", "s/month", money.always_on_s, replicas=one, accelerators=each)
+    price = question.usd_per_hour
+    return [monthly(question, "base LLM beside", "fixed", "replicas", always, price, money.machine_usd, "idle")]
 
 
 def _flop(question: Question, tokens: Quantity) -> Quantity:

@@ -32,7 +32,7 @@ def estimate(question: Question) -> Estimate:
     raw = _raw_bytes(question, tokens)
     hours = question.amount("pretrain_setup_hours")
     lines = [
-        one_off("training accelerators", "accelerator time", all_s, question.usd_per_hour, money.machine_usd),
+        _compute(question, all_s),
         _curation(question, raw),
         people(question, "data, training and evaluation", hours),
         *_storage(question, tokens),
@@ -198,6 +198,11 @@ def _raw_bytes(question: Question, tokens: Quantity) -> Quantity:
         dividend=_corpus_bytes(question, tokens),
         divisor=question.amount("kept_yield"),
     )
+
+
+def _compute(question: Question, all_s: Quantity) -> Line:
+    price = question.usd_per_hour
+    return one_off("training accelerators", "accelerator time", all_s, price, money.machine_usd, "training")
 
 
 def _curation(question: Question, raw: Quantity) -> Line:

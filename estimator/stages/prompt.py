@@ -6,7 +6,7 @@ from estimator.formulas.transformer import request_flop
 from estimator.quantities import Quantity, derive
 from estimator.results import Estimate
 from estimator.stages.answer import Answer, Overhead, answer, calendar
-from estimator.stages.budget import one_off, people, upkeep
+from estimator.stages.budget import evaluation_runs, people, upkeep
 from estimator.stages.question import Question
 from estimator.stages.service import Service, bare, serve
 
@@ -20,7 +20,7 @@ def estimate(question: Question) -> Estimate:
     machine_s = derive("evaluation on accelerators", "s", product, calls=calls, busy=service.busy_s)
     lines = [
         people(question, "writing and judging prompts", hours),
-        one_off("evaluation runs", "calls", calls, service.usd_per_request),
+        evaluation_runs(calls, service.usd_per_request, service.busy_s),
         *service.lines,
         upkeep(question, "prompt_upkeep_hours_per_month"),
     ]

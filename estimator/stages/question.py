@@ -152,12 +152,18 @@ class Question:
             "peak": self.fact("dense bf16 peak", device.peak("bf16"), "FLOP/s", device.basis, *device.sources),
         }
 
+    def context_tokens(self) -> int | None:
+        """The context window of the LLM [token]; None where nobody says."""
+        if self.api is not None:
+            return self.api.max_input_tokens
+        return self.llm.max_context if self.llm else None
+
     def check_context(self, prompt: Quantity, output: Quantity, remedy: str) -> None:
-        """DoesNotFit when a request is longer than the LLM's context window."""
-        limit = self.llm.max_context if self.llm else (self.api.max_input_tokens if self.api else None)
+        """DoesNotFit when a request is expected to be longer than the LLM's context window."""
+        limit = self.context_tokens()
         needed = prompt.value + output.value
         if limit is not None and needed > limit:
-            name = self.llm.name if self.llm else "the API"
+            name = self.api.name if self.api else self.own_llm().name
             raise DoesNotFit(f"a request of {needed:,.0f} tokens exceeds the {limit:,.0f} that {name} holds: {remedy}")
 
     def assumptions(self) -> tuple[Assumption, ...]:

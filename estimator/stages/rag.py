@@ -1,35 +1,34 @@
 """RAG: a knowledge base is embedded and indexed once, then refreshed; requests pay for retrieval and longer prompts."""
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from estimator.catalog.accelerators import accelerator as named_accelerator
+from estimator.catalog.facts import fact
 from estimator.catalog.models import architecture
 from estimator.catalog.prices import api_price
 from estimator.catalog.retrieval import host, measure_corpus
 from estimator.errors import DoesNotFit, InvalidInput
 from estimator.formulas import corpus, effort, money
-from estimator.formulas.arithmetic import product, sum_of
+from estimator.formulas.arithmetic import product, quotient, sum_of
 from estimator.predict import retrieval
 from estimator.predict.retrieval import IndexPlan
 from estimator.predict.serving import embedding_sequences_per_s, prefill_s, rerank_s
 from estimator.predict.serving_machine import ServingPlan
+from estimator.pricing import Price, usd_per_hour
 from estimator.quantities import Floats, Quantity, computed, derive, off, total
 from estimator.records import Accelerator, Architecture, Cluster, Source
 from estimator.results import Estimate, Line
 from estimator.stages.answer import Answer, Overhead, answer, calendar
-from estimator.stages.budget import monthly, one_off, people, upkeep
+from estimator.stages.budget import evaluation_runs, monthly, one_off, people, upkeep, worked
 from estimator.stages.question import Question
 from estimator.stages.service import Service, bare, error, serve
 from estimator.stages.store import SELF_HOSTED, store_line
 
-EMBEDDING_ENGINE = "sentence-transformers"
-PROCESSOR = "cpu-xeon-8480"  # embeds when there is no accelerator at hand
-EMBEDDING_BATCH = 64  # large enough that a longer one gains little
-
 
 class KnowledgeBase(NamedTuple):
-    """The corpus as text, tokens, chunks and vectors, and its index."""
+    """The corpus as text, tokens, chunks and vectors, and its index; with keyword search both indexes."""
 
     text_bytes: Quantity
     tokens: Quantity
@@ -42,34 +41,48 @@ class KnowledgeBase(NamedTuple):
 
 
 class Embedding(NamedTuple):
-    """Turning the corpus into vectors, and one question into one: time, device time and money."""
+    """Turning the corpus into vectors, and one question into one: time and money.
+
+    device: whose time it is; none where an API embeds
+    """
 
     wall_s: Quantity
-    device_s: Quantity
     usd: Quantity
     query_s: Quantity
     query_usd: Quantity
+    device: Accelerator | None = None
 
 
 def estimate(question: Question) -> Estimate:
     """What retrieval needs and costs."""
     base = _knowledge_base(question)
     embedding = _embedding(question, base)
-    rerank_time, rerank_usd = _rerank(question)
+    rerank = _rerank(question)
     service = _served(question)
     hours = _hours(question)
     wall = embedding.wall_s if embedding.wall_s.known else question.zero("embedding", "s")
     machine_s = derive("embedding and indexing", "s", sum_of, embedding=wall, build=base.build_s)
-    extra_s = total("retrieval", "s", {"embed": embedding.query_s, "search": base.search_s, "rerank": rerank_time})
-    extra_usd = total("retrieval of a request", "USD", {"embed": embedding.query_usd, "rerank": rerank_usd})
+    extra_s = total("retrieval", "s", {"embed": embedding.query_s, "search": base.search_s, "rerank": rerank.query_s})
+    extra_usd = total("retrieval of a request", "USD", {"embed": embedding.query_usd, "rerank": rerank.query_usd})
+    here = embedding.device is not None and embedding.device == question.accelerator
+    lines = [
+        people(question, "ingestion, index and evaluation", hours),
+        *_corpus_lines(question, base, embedding),
+        evaluation_runs(question.amount("rag_evaluation_samples"), service.usd_per_request, service.busy_s),
+        *service.lines,
+        _query_line(question, embedding, rerank, extra_usd),
+        store_line(question, _all_copies(question, base.index_bytes), base.chunks, _dim(question)),
+        _disk_line(question, base),
+        upkeep(question, "rag_upkeep_hours_per_month"),
+    ]
     return answer(
         question,
         Answer(
             "rag",
-            lines=_lines(question, base, embedding, extra_usd, service, hours),
+            lines=lines,
             people_hours=hours,
             calendar_s=calendar(question, hours, machine_s),
-            accelerator_s=embedding.device_s,
+            accelerator_s=embedding.wall_s if here else question.zero("embedding on accelerators", "s"),
             flop=_flop(question, base),
             overhead=Overhead(service, bare(question), extra_s, extra_usd),
             data_tokens=base.tokens,
@@ -83,7 +96,7 @@ def estimate(question: Question) -> Estimate:
                 "index_build_s": base.build_s,
                 "query_embedding_s": embedding.query_s,
                 "search_s": base.search_s,
-                "rerank_s": rerank_time,
+                "rerank_s": rerank.query_s,
                 "replicas": service.replicas,
                 **_all_in_prompt(question, base),
             },
@@ -98,7 +111,24 @@ def _knowledge_base(question: Question) -> KnowledgeBase:
         raise InvalidInput("overlap_tokens must be less than chunk_tokens")
     chunks = derive("chunks", "1", corpus.chunks, tokens=tokens, **cut)
     read = derive("embedded tokens", "token", corpus.embedded_tokens, tokens=tokens, **cut)
-    return KnowledgeBase(text, tokens, chunks, read, *_index(question, chunks))
+    base = KnowledgeBase(text, tokens, chunks, read, *_index(question, chunks))
+    return _with_keywords(question, base) if question.flag("keyword_search") else base
+
+
+def _with_keywords(question: Question, base: KnowledgeBase) -> KnowledgeBase:
+    """The same with an inverted index beside the vectors: on disk, built after them, searched at the same time."""
+    words = derive("words", "word", quotient, dividend=base.tokens, divisor=question.tokens_per_word())
+    rate, cores = question.setting("lexical/words_per_s"), question.amount("index_cores")
+    built = derive("keyword index build", "s", corpus.keyword_index_s, words=words, words_per_s=rate, cores=cores)
+    share, found = question.setting("lexical/index_share"), fact("lexical/query_s")
+    held = derive("keyword index", "B", product, text=base.text_bytes, share=share)
+    down, up = math.log(found.value / found.low), math.log(found.high / found.value)
+    searched = off(question.setting("lexical/query_s"), "retrieval time", down, up)
+    return base._replace(
+        disk_bytes=derive("indexes on disk", "B", sum_of, vectors=base.disk_bytes, keywords=held),
+        build_s=derive("index build", "s", sum_of, vectors=base.build_s, keywords=built),
+        search_s=derive("search", "s", corpus.both_searched_s, vectors_s=base.search_s, keywords_s=searched),
+    )
 
 
 def corpus_size(question: Question) -> tuple[Quantity, Quantity]:
@@ -192,15 +222,15 @@ def _device(question: Question) -> Accelerator:
     named = question.word("embedding_accelerator")
     if named:
         return named_accelerator(named)
-    return question.accelerator or named_accelerator(PROCESSOR)
+    return question.accelerator or named_accelerator(fact("embedding/processor").text)
 
 
 def _embedding_on_own(question: Question, encoder: Architecture, device: Accelerator, base: KnowledgeBase) -> Embedding:
-    plan = ServingPlan(weight_precision="fp16", engine=EMBEDDING_ENGINE)
+    plan, batch = _encoder_plan(), int(fact("embedding/batch").value)
     cluster, chunk = Cluster(device, 1, 1), question.amount("chunk_tokens")
-    rate = embedding_sequences_per_s(encoder, cluster, plan, chunk.column, EMBEDDING_BATCH)
+    rate = embedding_sequences_per_s(encoder, cluster, plan, chunk.column, batch)
     facts, asked = _device_facts(question, encoder, device), question.amount("prompt_tokens")
-    down, up = error("embedding", encoder, device, EMBEDDING_ENGINE)
+    down, up = error("embedding", encoder, device, plan.engine)
 
     def predicted(name: str, column: Floats, formula: Callable[..., Any], tokens: Quantity) -> Quantity:
         return off(computed(name, "s", column, formula, tokens=tokens, **facts), "embedding time", down, up)
@@ -212,11 +242,15 @@ def _embedding_on_own(question: Question, encoder: Architecture, device: Acceler
     price = _price_of(question, device)
     return Embedding(
         device_s,
-        device_s if device == question.accelerator else question.zero("embedding", "s"),
         derive("embedding", "USD", money.machine_usd, machine_s=device_s, usd_per_hour=price),
         query,
         derive("embedding of a question", "USD", money.machine_usd, machine_s=query, usd_per_hour=price),
+        device,
     )
+
+
+def _encoder_plan() -> ServingPlan:
+    return ServingPlan(weight_precision="fp16", engine=fact("embedding/engine").text)
 
 
 def _device_facts(question: Question, encoder: Architecture, device: Accelerator) -> dict[str, Quantity]:
@@ -228,10 +262,12 @@ def _device_facts(question: Question, encoder: Architecture, device: Accelerator
 
 
 def _price_of(question: Question, device: Accelerator) -> Quantity:
-    """Price of an hour of the embedding device: the accelerator's, or a machine's of so many cores."""
+    """Price of an hour of the embedding device: as asked, by a processor's cores, or as listed for another."""
     if device == question.accelerator:
         return question.usd_per_hour
-    cores = question.amount("index_cores")
+    if device.kind != "cpu":
+        return usd_per_hour(device, Price(), question.design)
+    cores = question.fact(f"cores of {device.name}", device.sms or 1, "1", device.basis, *device.sources)
     return derive("embedding machine", "USD/h", product, cores=cores, each=question.amount("cpu_usd_per_core_hour"))
 
 
@@ -244,28 +280,34 @@ def _embedding_by_api(question: Question, name: str, base: KnowledgeBase) -> Emb
     asked, latency = question.amount("prompt_tokens"), "an API's latency is the provider's to tell"
     return Embedding(
         question.unknown("embedding", "s", latency),
-        question.zero("embedding on accelerators", "s"),
         derive("embedding", "USD", money.token_usd, tokens=base.embedded_tokens, usd_per_mtok=price),
         question.unknown("embedding of a question", "s", latency),
         derive("embedding of a question", "USD", money.token_usd, tokens=asked, usd_per_mtok=price),
     )
 
 
-def _rerank(question: Question) -> tuple[Quantity, Quantity]:
-    """Time [s] and money of the second-stage ranking of one request; nothing when there is none."""
+class Rerank(NamedTuple):
+    """The second-stage ranking of one request: time and money; nothing when there is none."""
+
+    query_s: Quantity
+    query_usd: Quantity
+    device: Accelerator | None = None
+
+
+def _rerank(question: Question) -> Rerank:
     name = question.word("rerank_model")
     if name == "none":
-        return question.zero("rerank", "s"), question.zero("rerank", "USD")
+        return Rerank(question.zero("rerank", "s"), question.zero("rerank", "USD"))
     encoder, device = architecture(name), _device(question)
     asked, chunk = question.amount("prompt_tokens"), question.amount("chunk_tokens")
     candidates = question.amount("rerank_candidates")
-    plan = ServingPlan(weight_precision="fp16", engine=EMBEDDING_ENGINE)
+    plan = _encoder_plan()
     column = rerank_s(encoder, Cluster(device, 1, 1), plan, asked.column, chunk.column, candidates.column)
     inputs = {"query": asked, "passage": chunk, "passages": candidates, **_device_facts(question, encoder, device)}
-    down, up = error("embedding", encoder, device, EMBEDDING_ENGINE)
+    down, up = error("embedding", encoder, device, plan.engine)
     time = off(computed("rerank", "s", column, rerank_s, **inputs), "embedding time", down, up)
     price = _price_of(question, device)
-    return time, derive("rerank", "USD", money.machine_usd, machine_s=time, usd_per_hour=price)
+    return Rerank(time, derive("rerank", "USD", money.machine_usd, machine_s=time, usd_per_hour=price), device)
 
 
 def _served(question: Question) -> Service:
@@ -319,30 +361,29 @@ def _hours(question: Question) -> Quantity:
     )
 
 
-def _lines(
-    question: Question,
-    base: KnowledgeBase,
-    embedding: Embedding,
-    retrieval_usd: Quantity,
-    service: Service,
-    hours: Quantity,
-) -> list[Line]:
-    once = question.fact("whole corpus", 1.0, "1", "analytic")
-    sent = question.amount("requests_per_month")
+def _corpus_lines(question: Question, base: KnowledgeBase, embedding: Embedding) -> list[Line]:
+    """Embedding and indexing the corpus, once and for what changes."""
+    once, changed = question.fact("whole corpus", 1.0, "1", "analytic"), question.amount("refresh_per_month")
     core_s = derive("index build on cores", "s", product, wall=base.build_s, cores=question.amount("index_cores"))
-    evaluation = question.amount("rag_evaluation_samples")
-    return [
-        people(question, "ingestion, index and evaluation", hours),
+    lines = [
         one_off("embedding the corpus", "corpus", once, embedding.usd),
-        one_off("building the index", "corpus", core_s, question.amount("cpu_usd_per_core_hour"), money.machine_usd),
-        one_off("evaluation runs", "calls", evaluation, service.usd_per_request),
-        *service.lines,
-        monthly(question, "query embedding and rerank", "variable", "requests", sent, retrieval_usd),
-        store_line(question, _all_copies(question, base.index_bytes), base.chunks, _dim(question)),
-        _disk_line(question, base),
-        monthly(question, "refresh", "fixed", "changed share", question.amount("refresh_per_month"), embedding.usd),
-        upkeep(question, "rag_upkeep_hours_per_month"),
+        monthly(question, "refresh", "fixed", "changed share", changed, embedding.usd),
     ]
+    if embedding.device is not None:
+        lines = [worked(line, "serving_large_batch", embedding.wall_s, embedding.device) for line in lines]
+    built = one_off("building the index", "corpus", core_s, question.amount("cpu_usd_per_core_hour"), money.machine_usd)
+    return [lines[0], built, *lines[1:]]
+
+
+def _query_line(question: Question, embedding: Embedding, rerank: Rerank, usd: Quantity) -> Line:
+    """Finding passages for every request."""
+    sent = question.amount("requests_per_month")
+    line = monthly(question, "query embedding and rerank", "variable", "requests", sent, usd)
+    timed = [part for part in (embedding, rerank) if part.device is not None]
+    if not timed:
+        return line
+    each_s = total("retrieval on accelerators", "s", {f"part_{i}": part.query_s for i, part in enumerate(timed)})
+    return worked(line, "serving_small_batch", each_s, timed[0].device)
 
 
 def _disk_line(question: Question, base: KnowledgeBase) -> Line:

@@ -235,6 +235,7 @@ def _own_lines(
         busy,
         question.usd_per_hour,
         money.machine_usd,
+        "serving",
     )
     if question.word("billing") == "per-use":
         return (used,)
@@ -244,18 +245,29 @@ def _own_lines(
 def _idle(
     question: Question, sent: Quantity, capacity: Quantity, replicas: Quantity, accelerators: Quantity, used: Line
 ) -> Line:
-    on = derive("serving, switched on", "s/month", money.always_on_s, replicas=replicas, accelerators=accelerators)
-    idle = derive("serving, idle", "s/month", money.idle_s, always_on_s=on, busy_s=used.quantity)
+    months = question.amount("horizon_months")
     replica_months = derive(
         "replica months",
         "month",
         money.replica_months,
         **_load(question, sent, capacity),
         growth_per_month=question.amount("growth_per_month"),
-        months=question.amount("horizon_months"),
+        months=months,
     )
+    least = question.amount("least_replicas")
+    if question.word("billing") == "autoscaled":
+        floor_months = derive("least replica months", "month", product, least_replicas=least, months=months)
+        replicas = _switched_on(question, "replicas on, on average", replicas, least)
+        replica_months = _switched_on(question, "replica months on", replica_months, floor_months)
+    on = derive("serving, switched on", "s/month", money.always_on_s, replicas=replicas, accelerators=accelerators)
+    idle = derive("serving, idle", "s/month", money.idle_s, always_on_s=on, busy_s=used.quantity)
     always = derive("switched on, horizon", "s", money.always_on_s, replicas=replica_months, accelerators=accelerators)
     horizon = derive("idle, horizon", "s", money.idle_s, always_on_s=always, busy_s=used.horizon_quantity)
-    return monthly_line(
-        "serving accelerators, idle", "fixed", "replicas", idle, horizon, question.usd_per_hour, money.machine_usd
-    )
+    item, price = "serving accelerators, idle", question.usd_per_hour
+    return monthly_line(item, "fixed", "replicas", idle, horizon, price, money.machine_usd, "idle")
+
+
+def _switched_on(question: Question, name: str, peak: Quantity, least: Quantity) -> Quantity:
+    """Of replicas for the peak, those that are on over time, where a scaler follows the load down to the least."""
+    peak_to_mean = question.amount("peak_to_mean")
+    return derive(name, peak.unit, money.switched_on, replicas=peak, least_replicas=least, peak_to_mean=peak_to_mean)

@@ -371,16 +371,26 @@ class _Parts:
         """Replicas of a month; 0 where there are none to count."""
         if self.idle_line is None:
             return expr(0.0)
-        load = self.idle_line.horizon_quantity.inputs["always_on_s"].inputs["replicas"].inputs
+        load = self._peak(self.idle_line).inputs
         cells = {name: self.book.expected(load[name]) for name in LOAD}
         cells["peak_requests_per_s"] = cells["peak_requests_per_s"] * growth
         return expr(money.replicas(**cells))  # type: ignore[arg-type]
+
+    @staticmethod
+    def _peak(idle_line: Line) -> Quantity:
+        """The replicas that carry the peak, behind those that are on where a scaler follows the load."""
+        on = idle_line.quantity.inputs["always_on_s"].inputs["replicas"]
+        return on.inputs["replicas"] if on.formula is money.switched_on else on
 
     def idle(self, replicas: Expr, growth: Expr) -> Expr:
         """What switched-on replicas cost beyond the requests they answer."""
         if self.idle_line is None:
             return expr(0.0)
-        on = self.idle_line.horizon_quantity.inputs["always_on_s"]
+        on = self.idle_line.quantity.inputs["always_on_s"]
+        followed = on.inputs["replicas"]
+        if followed.formula is money.switched_on:
+            floor = {name: self.book.expected(followed.inputs[name]) for name in ("least_replicas", "peak_to_mean")}
+            replicas = expr(money.switched_on(replicas, **floor))  # type: ignore[arg-type]
         accelerators = self.book.expected(on.inputs["accelerators"])
         busy = self.book.expected(self.idle_line.quantity.inputs["busy_s"]) * growth
         idle_s = called("MAX", np.maximum, replicas * accelerators * money.SECONDS_PER_MONTH - busy, 0.0)
