@@ -24,7 +24,7 @@ from estimator.formulas.roofline import (
 from estimator.paths import data_folder
 from estimator.records import WIDER, Accelerator, Architecture, Source
 
-PROFILE_VERSION = 1
+PROFILE_VERSION = 2
 LOCAL = "local"
 ONE_THREAD = "-1-thread"
 REMEDY = "Run `estimator calibrate` to measure this machine."
@@ -115,12 +115,13 @@ class LocalMachine(NamedTuple):
     """Fitted constants of one machine at one number of threads; see `estimator.fitting.machine` for how.
 
     constants: tables by kind (gemm, attention, decode_attention, passes, optimizer, memory), then by variant
+    drift: 80 % half widths of ln(time) of a probe while the machine was measured, down and up [1]
     """
 
     name: str
     kind: str
     constants: Mapping[str, Any]
-    drift: float
+    drift: tuple[float, float] = (0.0, 0.0)
 
     def format(self, dtype: str) -> str:
         """The measured format that products in `dtype` are done in: the next wider one where it was not measured."""
@@ -131,6 +132,10 @@ class LocalMachine(NamedTuple):
         """Products: `few` (up to 8 rows), `nt` (forward), `nn` (gradient of the input), `tn` (of the weights)."""
         found: GemmEfficiency = _record(GemmEfficiency, self._entry("gemm", dtype, variant, "nt"))
         return found
+
+    def crowding_power(self, dtype: str) -> float:
+        """Power of `roofline.set_crowding` that products against the columns of weights (`nn`) take longer by [1]."""
+        return float(self._entry("gemm", dtype, "nn", "nt").get("crowding", 0.0))
 
     def gemm_residuals(self, dtype: str, variant: str) -> tuple[Any, Any]:
         """What the constants of products leave: shapes (rows, columns, depth), and ln(predicted / measured) of each."""
@@ -168,7 +173,8 @@ def machine(name: str = LOCAL) -> LocalMachine:
     threads = "1" if name.endswith(ONE_THREAD) else str(content["threads"])
     if threads not in content["constants"]:
         raise InvalidInput(f"the profile of {name!r} was not measured with {threads} thread(s). {REMEDY}")
-    return LocalMachine(name, content["machine"]["kind"], content["constants"][threads], content["drift"]["log"])
+    drift = content["drift"]["down"], content["drift"]["up"]
+    return LocalMachine(name, content["machine"]["kind"], content["constants"][threads], drift)
 
 
 @cached

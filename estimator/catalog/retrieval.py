@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +27,8 @@ class Host:
     speed: of one core searching graphs, against the machine the constants are stated for [1]
     family: kind of machine, `default` when it is not recognised
     rates: constants measured on it; `None` takes the fitted ones at its speed
+    spread: standard deviation of the log errors those leave (build, query); 80 % half widths of the machine's drift
+        (down, up); vectors of the largest index measured [1]
     """
 
     name: str
@@ -37,6 +40,7 @@ class Host:
     rates: SearchRates | None = None
     basis: Basis = "published"
     note: str = ""
+    spread: Mapping[str, float] | None = None
 
 
 class VendorRule(NamedTuple):
@@ -148,9 +152,29 @@ def local_host_path() -> Path:
 
 
 def _local_host() -> Host:
-    if not local_host_path().is_file():
-        raise InvalidInput("the vector indexes of this machine were not measured yet; see estimator.measure.index")
-    return measured_host(local_host_path())
+    if local_host_path().is_file():
+        return measured_host(local_host_path())
+    if found := measured_index():
+        return found
+    raise InvalidInput(
+        "the vector indexes of this machine were not measured yet. Run `estimator calibrate --suite index`."
+    )
+
+
+def measured_index(name: str = "local") -> Host | None:
+    """A calibrated machine as a host of vector indexes; None when its profile has none or there is no profile."""
+    from estimator.catalog.local import profile, profile_path  # only where a machine was measured
+
+    if profile_path(name) is None or "index" not in (content := profile(name)):
+        return None
+    cores, found = float(content["machine"]["cores"]), content["index"]
+    rates = SearchRates(**found["rates"])
+    bandwidth = cores * rates.scan_bytes_per_s
+    memory = content["machine"]["memory_bytes"]
+    largest = float(max(run["vectors"] for run in found["runs"]))
+    drift = {end: max(found["noise"], content["drift"][end]) for end in ("down", "up")}
+    spread = {**found["log_sd"], **drift, "vectors": largest}
+    return Host(name, cores, bandwidth, memory, family="measured", rates=rates, basis="measured", spread=spread)
 
 
 def measured_host(path: str | Path) -> Host:

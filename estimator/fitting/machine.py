@@ -3,37 +3,38 @@
 Every constant has a prior, so that a short run gives a usable machine; residuals stay beside the constants.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from statistics import median
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from estimator.catalog.local import LocalMachine
 from estimator.fitting.robust import Prior, fit
 from estimator.formulas import roofline
 from estimator.formulas.roofline import AttentionEfficiency, DecodeAttentionEfficiency, GemmEfficiency
 from estimator.measure.cases import Case, job_of
-from estimator.predict.local import BYTES, LARGE_ELEMENTS, PARTS, of_job, parts_s
+from estimator.predict.local import BYTES, LARGE_ELEMENTS, NORMAL_80, PARTS, of_job, parts_s
 
 Floats = NDArray[np.float64]
 Times = Mapping[Case, float]
 
 ATTENTION_SHARPNESS = 4.0
-PRIOR_SD, PRIOR_COUNT = 0.13, 4.0  # what errors of a phase are believed to be, and how many blocks that belief is worth
+PRIOR_SD, PRIOR_COUNT = 0.13, 4.0  # what errors of blocks are believed to be, and how many blocks that belief is worth
 MOST_SPREADS = 3.0  # that a factor may stray, whatever a disturbed measurement says
 FACTOR_SPREAD = {"products": 0.15, "attention": 0.2, "vectors": 0.3, "calls": 0.8, "touch": 0.7, "optimizer": 0.15}
 
 
-def constants(times: Times, drift: float = 0.0) -> dict[str, Any]:
+def constants(times: Times) -> dict[str, Any]:
     """Constants by number of threads, each as `LocalMachine.constants`."""
     threads = sorted({case.threads for case in times}, reverse=True)
-    return {str(t): _of_threads({c: s for c, s in times.items() if c.threads == t}, drift) for t in threads}
+    return {str(t): _of_threads({c: s for c, s in times.items() if c.threads == t}) for t in threads}
 
 
-def _of_threads(times: Times, drift: float) -> dict[str, Any]:
+def _of_threads(times: Times) -> dict[str, Any]:
     memory = memory_constants(times)
     call_s = min((s for case, s in times.items() if case.kind == "dispatch"), default=1e-5)
     found: dict[str, Any] = {
@@ -50,8 +51,8 @@ def _of_threads(times: Times, drift: float) -> dict[str, Any]:
         "memory": memory,
         "phases": {},
     }
-    machine = LocalMachine("local", "cpu", found, drift)
-    found["phases"] = _groups(times, "block", lambda cases, seconds: fit_phase(cases, seconds, machine))
+    machine = LocalMachine("local", "cpu", found)
+    found["phases"] = with_spreads(_groups(times, "block", partial(fit_phase, machine=machine)))
     return found
 
 
@@ -91,9 +92,15 @@ def fit_gemm(cases: Sequence[Case], seconds: Floats, bandwidth: float, call_s: f
         Prior("sharpness", 3.0, 0.5),
     ]
 
+    crowded = roofline.set_crowding(k, n, size)
+    if cases[0].variant == "nn":
+        priors.append(Prior("crowding", 0.05, 1.5))
+
     def predicted(values: Mapping[str, Any]) -> Floats:
         sizes = {"weight_bytes": size, "input_bytes": size, "output_bytes": size}
-        return roofline.gemm_s(m, n, k, GemmEfficiency(**values), **sizes)
+        plain = {name: value for name, value in values.items() if name != "crowding"}
+        seconds = roofline.gemm_s(m, n, k, GemmEfficiency(**plain), **sizes)
+        return np.asarray(seconds * crowded ** values.get("crowding", 0.0))
 
     shapes = [[int(side) for side in shape] for shape in zip(m, n, k, strict=True)]
     return {"peak_flop_per_s": float(np.max(rate)), **_fitted(priors, predicted, seconds), "shapes": shapes}
@@ -164,9 +171,10 @@ def _fitted(
     return {**rounded, "log_sd": _spread(left), "log_errors": [round(float(e), 3) for e in left]}
 
 
-def _spread(errors: Floats) -> float:
+def _spread(errors: ArrayLike) -> float:
     """Root mean square, outliers held to three times the median."""
-    size = np.abs(errors)
+    if not len(size := np.abs(np.asarray(errors, float))):
+        return 0.0
     held = np.minimum(size, 3.0 * np.median(size) + 1e-9)
     return round(float(np.sqrt(np.mean(held**2))), 3)
 
@@ -228,22 +236,61 @@ def memory_constants(times: Times) -> dict[str, float]:
 
 
 def fit_phase(cases: Sequence[Case], seconds: Floats, machine: LocalMachine) -> dict[str, Any]:
-    """One factor for each kind of part, near 1 unless the blocks insist; and how far off small LLMs are then."""
+    """One factor for each kind of part, near 1 unless the blocks insist; and how far off small LLMs are then.
+
+    left_out: ln(predicted / measured) of each block by factors learnt without it
+    """
     rows = [parts_s(of_job(job_of(case)), machine) for case in cases]
     parts = {name: np.array([float(row[name]) for row in rows]) for name in PARTS}
-    priors = [Prior(name, 1.0, FACTOR_SPREAD[name]) for name in PARTS if np.any(parts[name] > 0)]
-
-    def errors(values: Mapping[str, float]) -> Floats:
-        return np.log(sum(values[name] * parts[name] for name in values) / seconds)
-
-    free = fit(errors, priors, np.ones(len(cases)), noise=0.05)
-    ends = {prior.name: np.exp(MOST_SPREADS * prior.sigma_ln) for prior in priors}
-    factors = {name: float(np.clip(value, 1 / ends[name], ends[name])) for name, value in free.items()}
-    left = errors(factors)
-    freedom = (np.sum(left**2) + PRIOR_COUNT * PRIOR_SD**2) / (len(cases) + PRIOR_COUNT - 1.0)
+    parts = {name: column for name, column in parts.items() if np.any(column > 0)}
+    factors = _factors(parts, seconds)
+    everyone = np.arange(len(seconds))
+    without = [_factors({n: c[everyone != i] for n, c in parts.items()}, seconds[everyone != i]) for i in everyone]
+    left_out = [_errors(parts, seconds, own)[i] for i, own in zip(everyone, without, strict=True)]
     return {
         "factors": {name: round(value, 4) for name, value in factors.items()},
-        "log_sd": round(float(np.sqrt(freedom)), 3),
-        "log_errors": [round(float(e), 3) for e in left],
-        "without_factors": [round(float(e), 3) for e in errors(dict.fromkeys(factors, 1.0))],
+        "log_errors": _rounded(_errors(parts, seconds, factors)),
+        "left_out": _rounded(left_out),
+        "without_factors": _rounded(_errors(parts, seconds, dict.fromkeys(factors, 1.0))),
     }
+
+
+def _factors(parts: Mapping[str, Floats], seconds: Floats) -> dict[str, float]:
+    priors = [Prior(name, 1.0, FACTOR_SPREAD[name]) for name in parts]
+    free = fit(lambda values: _errors(parts, seconds, values), priors, np.ones(len(seconds)), noise=0.05)
+    ends = {prior.name: np.exp(MOST_SPREADS * prior.sigma_ln) for prior in priors}
+    return {name: float(np.clip(value, 1 / ends[name], ends[name])) for name, value in free.items()}
+
+
+def _errors(parts: Mapping[str, Floats], seconds: Floats, factors: Mapping[str, float]) -> Floats:
+    return np.asarray(np.log(sum(factors[name] * parts[name] for name in factors) / seconds), float)
+
+
+def _rounded(errors: Iterable[float]) -> list[float]:
+    return [round(float(e), 3) for e in errors]
+
+
+def with_spreads(phases: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Phases with `log_sd`, the spread of the errors of blocks left out of their fit [1].
+
+    A phase has few blocks, so its own spread is drawn to that of all phases; but its 80 % range holds 80 % of its own.
+
+    >>> found = with_spreads({"fp32 train": {"left_out": [0.1, -0.1, 0.1, -0.1]}, "bf16 train": {"left_out": [0.4]}})
+    >>> [entry["log_sd"] for entry in found.values()]
+    [0.141, 0.312]
+    """
+    shared = _drawn([e for entry in phases.values() for e in entry["left_out"]], PRIOR_SD)
+    return {
+        name: {**entry, "log_sd": round(max(_drawn(entry["left_out"], shared), _holding(entry["left_out"])), 3)}
+        for name, entry in phases.items()
+    }
+
+
+def _drawn(errors: Sequence[float], towards: float) -> float:
+    """Root mean square of errors, outliers held, and of so many more believed to be `towards` [1]."""
+    return math.sqrt((len(errors) * _spread(errors) ** 2 + PRIOR_COUNT * towards**2) / (len(errors) + PRIOR_COUNT))
+
+
+def _holding(errors: Sequence[float]) -> float:
+    """Standard deviation whose 80 % range holds 80 % of the errors [1]."""
+    return float(np.quantile(np.abs(errors), 0.8)) / NORMAL_80 if len(errors) else 0.0

@@ -143,6 +143,28 @@ def gemm_s(
     return efficiency.launch_s + efficiency.depth_s * k + soft_max(work, moved, efficiency.sharpness)
 
 
+WAY_BYTES, LINE_BYTES = (
+    4096,
+    64,
+)  # of a first-level cache: a way is no larger than a page, so that lookup needs no address
+
+
+def set_crowding(depth: ArrayLike, width: ArrayLike, value_bytes: float) -> Floats:
+    """How a column of a row-major matrix crowds a processor's cache [1]: 1 + depth / sets^2.
+
+    depth, width: rows and columns of the matrix [1]. Values of a column lie a row apart; where that is a multiple of a
+    large power of two, they fall into few of the cache's sets and push each other out, however empty the rest is.
+    Matters to kernels that read such columns in place, without packing. Source: for the sets, M. D. Hill and
+    A. J. Smith, doi:10.1109/12.40842; the square is empirical (16-bit products on a processor without units for them).
+
+    >>> set_crowding(1024, [320, 256, 2048], 2.0).round(1).tolist()  # sets: 32, 8, 1
+    [2.0, 17.0, 1025.0]
+    """
+    row_bytes = np.maximum(np.rint(np.asarray(width, float) * value_bytes), 1.0).astype(np.int64)
+    sets = WAY_BYTES / np.maximum(np.gcd(row_bytes, WAY_BYTES), LINE_BYTES)
+    return np.asarray(1.0 + np.asarray(depth, float) / sets**2)
+
+
 def experts_visited(tokens: ArrayLike, experts: ArrayLike, per_token: ArrayLike) -> Floats:
     """Experts that at least one of `tokens` visits, when each picks `per_token` of `experts` at random [1].
 

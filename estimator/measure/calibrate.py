@@ -85,7 +85,7 @@ def _part(
     shares = {"all": 1 - INDEX_SHARE if device == "cpu" else 1.0, "kernels": 1.0}
     if suite in shares:
         found = measured(device, shares[suite] * budget_s - HOST_S, progress, started)
-        found["constants"] = constants(typical(found["measurements"]), found["drift"]["log"])
+        found["constants"] = constants(typical(found["measurements"]))
         content |= found | {"loading": loading(user_data_folder()), "since_last": since_last(content, found)}
         content |= extras() if device == "cuda" else {}
     if device == "cpu" and (suite == "index" or (suite == "all" and find_spec("faiss"))):
@@ -122,11 +122,11 @@ def _earlier(name: str) -> dict[str, Any]:
 def _index(budget_s: float, progress: Progress | None) -> dict[str, Any]:
     """Vector indexes built and searched, and the rates fitted to them."""
     from estimator.measure import index
+    from estimator.predict.local import NORMAL_80
 
     if progress:
         progress(1 - INDEX_SHARE, "vector index", budget_s)
     runs = index.measure("faiss", budget_s)
-    rates = index.fit(runs)
-    errors = index.graph_times(runs).log_errors(rates)
-    log_sd = round(math.sqrt((float(sum(errors**2)) + 0.15**2 * 3) / (len(errors) + 3)), 3)
-    return {"rates": asdict(rates), "log_sd": log_sd, "runs": [asdict(run) for run in runs]}
+    noise = NORMAL_80 * median(run.noise for run in runs if run.what == "query")
+    found = {"rates": asdict(index.fit(runs)), "log_sd": index.spread(runs), "noise": round(noise, 3)}
+    return found | {"runs": [asdict(run) for run in runs]}

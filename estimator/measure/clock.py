@@ -5,6 +5,7 @@ import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from estimator.errors import MissingExtra
@@ -12,6 +13,7 @@ from estimator.measure.index import last_level_cache_bytes
 
 PROBE_GEMM = 512  # rows and columns of the probe's product
 PROBE_COPY_BYTES = 32_000_000
+PROBE_CALLS = 15
 
 
 def torch_module() -> Any:
@@ -69,8 +71,11 @@ def wall_seconds(task: Callable[[], Any], device: str = "cpu") -> float:
     return time.perf_counter() - start
 
 
-def probe(device: str = "cpu", repeats: int = 5) -> list[float]:
-    """Times of a fixed product and copy together, always the same work: its change is the machine's drift [s]."""
+def probe(device: str = "cpu", calls: int = PROBE_CALLS) -> float:
+    """Time of a fixed product and copy together, always the same work: its change is the machine's drift [s].
+
+    The median of some calls, as work of a tenth of a second meets the machine; single calls jump by time slices.
+    """
     torch = torch_module()
     a, b = (torch.randn(PROBE_GEMM, PROBE_GEMM, device=device) for _ in range(2))
     source = torch.ones(PROBE_COPY_BYTES // 4, device=device)
@@ -81,7 +86,7 @@ def probe(device: str = "cpu", repeats: int = 5) -> list[float]:
         target.copy_(source)
 
     work()
-    return [seconds_of(work, device, 0.02) for _ in range(repeats)]
+    return median(seconds_of(work, device) for _ in range(calls))
 
 
 def this_machine(device: str) -> dict[str, Any]:

@@ -1,17 +1,19 @@
 """Vector indexes really built and searched on this machine, and the constants they give its predictions.
 
-Times are CPU time of one thread, for queries the least of a few blocks: other work on the machine disturbs them little.
-Every block has queries of its own, or the second would find what it needs in the cache. A probe before and after each
-index tells how much slower than at its best the machine was, and the times are divided by that. Data are seeded
-clusters of low intrinsic dimension, as embeddings have; recall is not judged.
+Times are CPU time of one thread, which other work disturbs less than the clock on the wall; but a machine's speed jumps
+from second to second, so all indexes are built in parts and searched in blocks, turn by turn. Every block has queries
+of its own, or the second would find what it needs in the cache. Data are seeded clusters of low intrinsic dimension,
+as embeddings have; recall is not judged.
 """
 
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -19,16 +21,21 @@ from numpy.typing import NDArray
 
 from estimator.catalog.retrieval import Host, fitted_rates, local_host_path
 from estimator.errors import InvalidInput, MissingExtra
-from estimator.fitting.retrieval import GraphTimes, fit_rates
-from estimator.formulas.retrieval import SearchRates
+from estimator.fitting.retrieval import GraphTimes, fit_rates, left_out_errors
+from estimator.formulas.retrieval import SearchRates, graph_build_s, graph_search_s
 
 Vectors = NDArray[np.float32]
 Setup = tuple[int, int, int, int]  # vectors, dimensions, M, efC
 
-# The cheap ones first, so that a small budget still covers a range. The last are larger than a 32 MB cache.
+# The cheap ones first, each of another M, efC and width, so that a small budget still covers a range. The later ones
+# are larger than a 32 MB cache.
 SETUPS: tuple[Setup, ...] = (
-    (10_000, 128, 8, 64),
-    (10_000, 768, 8, 64),
+    (4_000, 128, 16, 64),
+    (3_000, 768, 8, 48),
+    (12_000, 64, 8, 100),
+    (4_000, 320, 32, 80),
+    (14_000, 768, 8, 40),
+    (20_000, 128, 12, 64),
     (30_000, 128, 16, 64),
     (20_000, 384, 16, 128),
     (60_000, 128, 8, 128),
@@ -38,9 +45,8 @@ SETUPS: tuple[Setup, ...] = (
     (60_000, 384, 16, 64),
 )
 LARGER: tuple[Setup, ...] = ((300_000, 128, 16, 64), (300_000, 384, 16, 64), (1_000_000, 128, 16, 64))
-SEARCHES = (16, 48, 128, 384)  # ef
-RESULTS = (1, 10)  # k
-BLOCKS, QUERIES = 3, 200  # blocks of queries
+SEARCHES = ((16, 10), (48, 1), (48, 10), (128, 10), (384, 10))  # ef, k
+PARTS, BLOCKS, QUERIES = 4, 5, 60  # parts of a build; blocks of queries, and queries of one
 CLUSTERS, INTRINSIC = 100, 32
 LIBRARIES = ("faiss", "usearch")
 MACHINE_SPREAD = {
@@ -61,6 +67,7 @@ class IndexRun:
     """One timing. what: build (of the whole index), query, scan (of all vectors), assign (FLOP of a product).
 
     ef: candidates kept while building or searching [1]; seconds: of one core, per build or per query [s]
+    noise: standard deviation of ln(seconds) from block to block of queries [1]
     """
 
     library: str
@@ -71,6 +78,7 @@ class IndexRun:
     ef: int
     k: int
     seconds: float
+    noise: float = 0.0
 
 
 def setups(largest: int = 100_000) -> tuple[Setup, ...]:
@@ -97,56 +105,66 @@ def clustered(vectors: int, dim: int, seed: int = 0) -> Vectors:
 def measure(
     library: str = "faiss", budget_s: float = 60.0, setups: Sequence[Setup] = SETUPS, seed: int = 0
 ) -> list[IndexRun]:
-    """Build and search the setups in their order while the budget of CPU time lasts; at least the first.
+    """Build and search the first setups that a budget of CPU time allows; at least one.
 
     Raises MissingExtra without the library, InvalidInput for one that is not known.
     """
     if library not in LIBRARIES:
         raise InvalidInput(f"indexes are measured with {' or '.join(LIBRARIES)}, not {library!r}")
-    probe = _probe()
-    batches: list[tuple[float, list[IndexRun]]] = []
-    start, before = time.process_time(), probe()
+    graphs = [_Graph(library, setup, seed) for setup in _affordable(setups, budget_s)]
+    for part in range(PARTS):
+        for graph in graphs:
+            graph.add(part)
+    for part in range(BLOCKS):
+        for graph in graphs:
+            graph.search(part)
+    return [run for graph in graphs for run in graph.runs()]
+
+
+def _affordable(setups: Sequence[Setup], budget_s: float) -> list[Setup]:
+    """The first setups that the budget allows by the published rates, on a machine of two thirds of their speed."""
+    rates, chosen, left = fitted_rates("library"), list(setups[:1]), budget_s
     for setup in setups:
-        used = time.process_time() - start
-        if batches and used + _expected_s(batches[-1][1][0], setup) > budget_s:
+        vectors, dim, m, ef_construction = setup
+        searches = [float(graph_search_s(vectors, 4 * dim, m, ef, k, rates)) for ef, k in SEARCHES]
+        build = float(graph_build_s(vectors, 4 * dim, m, ef_construction, rates))
+        left -= 1.5 * (build + BLOCKS * QUERIES * sum(searches))
+        if left < 0:
             break
-        runs = list(_measured(library, setup, seed))
-        after = probe()
-        batches.append(((before + after) / 2, runs))
-        before = after
-    return _without_drift(batches)
+        chosen.append(setup)
+    return list(dict.fromkeys(chosen))
 
 
-def _probe() -> Callable[[], float]:
-    """A task like a search, comparing scattered vectors of 64 MB with one [s]; the least of three."""
-    random = np.random.default_rng(0)
-    data, one = random.standard_normal((131_072, 128), np.float32), random.standard_normal(128, np.float32)
-    order = random.permutation(len(data))[:32_768]
-    return lambda: min(_once(lambda: data[order] @ one) for _ in range(3))
+class _Graph:
+    """One index: built in parts and searched in blocks, so that every time comes from several moments."""
 
+    def __init__(self, library: str, setup: Setup, seed: int) -> None:
+        vectors, dim, m, ef_construction = setup
+        points = clustered(vectors + BLOCKS * QUERIES, dim, seed)
+        self.library, self.setup = library, setup
+        self.data, self.queries = points[:vectors], np.split(points[vectors:], BLOCKS)
+        self.parts = np.array_split(self.data, PARTS)
+        self.build, self.find = (_faiss if library == "faiss" else _usearch)(dim, m, ef_construction)
+        self.build_s: list[float] = []
+        self.query_s: dict[tuple[int, int], list[float]] = {search: [] for search in SEARCHES}
 
-def _without_drift(batches: Sequence[tuple[float, list[IndexRun]]]) -> list[IndexRun]:
-    """Times as the machine would have taken at its best."""
-    best = min(probe for probe, _ in batches)
-    return [replace(run, seconds=run.seconds * best / probe) for probe, runs in batches for run in runs]
+    def add(self, part: int) -> None:
+        """Insert a part of the vectors."""
+        self.build_s.append(_once(self.build, self.parts[part]))
 
+    def search(self, block: int) -> None:
+        """Search for a block of queries, with every number of candidates."""
+        for (ef, k), seconds in self.query_s.items():
+            seconds.append(_once(self.find, self.queries[block], ef, k) / QUERIES)
 
-def _expected_s(last: IndexRun, setup: Setup) -> float:
-    """What a setup will take, from the last build and its n d efC."""
-    return last.seconds * setup[0] * setup[1] * setup[3] / (last.vectors * last.dim * last.ef)
-
-
-def _measured(library: str, setup: Setup, seed: int) -> Iterator[IndexRun]:
-    vectors, dim, m, ef_construction = setup
-    points = clustered(vectors + BLOCKS * QUERIES, dim, seed)
-    data, blocks = points[:vectors], np.split(points[vectors:], BLOCKS)
-    build, search = (_faiss if library == "faiss" else _usearch)(dim, m, ef_construction)
-    yield IndexRun(library, "build", *setup, 0, _once(build, data))
-    for ef in SEARCHES:
-        for k in RESULTS:
-            seconds = min(_once(search, block, ef, k) for block in blocks) / QUERIES
-            yield IndexRun(library, "query", vectors, dim, m, ef, k, seconds)
-    yield from _scans(library, data, blocks[0])
+    def runs(self) -> Iterator[IndexRun]:
+        """What was timed, queries by their median."""
+        vectors, dim, m, _ = self.setup
+        yield IndexRun(self.library, "build", *self.setup, 0, sum(self.build_s))
+        for (ef, k), seconds in self.query_s.items():
+            noise = round(float(np.std(np.log(seconds))), 3)
+            yield IndexRun(self.library, "query", vectors, dim, m, ef, k, median(seconds), noise)
+        yield from _scans(self.library, self.data, self.queries[0])
 
 
 def _scans(library: str, data: Vectors, queries: Vectors) -> Iterator[IndexRun]:
@@ -189,7 +207,7 @@ def _usearch(dim: int, m: int, ef_construction: int) -> Searches:
         index.expansion_search = ef
         return index.search(queries, k, threads=1)
 
-    return lambda data: index.add(np.arange(len(data)), data, threads=1), search
+    return lambda data: index.add(np.arange(len(index), len(index) + len(data)), data, threads=1), search
 
 
 def _library(module: str, name: str) -> Any:
@@ -227,6 +245,21 @@ def fit_times(times: GraphTimes, start: SearchRates | None = None, cache_bytes: 
         cached_share=0.5,
     )
     return fit_rates(times, start, MACHINE_SPREAD, weight=len(times.k))
+
+
+def spread(runs: Sequence[IndexRun], believed: float = 0.15, count: float = 3.0) -> dict[str, float]:
+    """Standard deviation of ln(predicted / measured) of builds and of queries, by constants fitted without their index.
+
+    believed: what it is thought to be, as if that had been seen on `count` indexes [1]
+    """
+    graph = [run for run in runs if run.what in ("build", "query")]
+    indexes = [(run.vectors, run.dim, run.m) for run in graph]
+    if len(set(indexes)) < 2:
+        return {"build": 2 * believed, "query": 2 * believed}
+    errors, _ = left_out_errors(graph_times(graph), indexes, fit_times)
+    number = len(set(indexes))
+    own = {what: float(np.mean(errors[[r.what == what for r in graph]] ** 2)) for what in ("build", "query")}
+    return {w: round(math.sqrt((number * e + count * believed**2) / (number + count)), 3) for w, e in own.items()}
 
 
 def graph_times(runs: Iterable[IndexRun]) -> GraphTimes:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain, cycle
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -71,9 +70,9 @@ def measured(
     torch = torch_module()
     threads = torch.get_num_threads()
     try:
-        session.probes.append(median(probe(device)))
+        _probe(session)
         _passes(session, suite(device, session.rates, session.threads), progress)
-        session.probes.append(median(probe(device)))
+        _probe(session)
     finally:
         torch.set_num_threads(threads)
         save_partial(session.state())
@@ -142,11 +141,16 @@ def _passes(session: Session, cases: list[Case], progress: Progress | None) -> N
         if _worth(session, case):
             _record(session, case, _visit(case, session))
         if time.monotonic() - last_probed > PROBE_EVERY_S:
-            session.probes.append(median(probe(session.device, 2)))
+            _probe(session)
             last_probed = time.monotonic()
         if time.monotonic() - last_saved > SAVE_EVERY_S:
             save_partial(session.state())
             last_saved = time.monotonic()
+
+
+def _probe(session: Session) -> None:
+    torch_module().set_num_threads(session.threads)  # the last case may have had one
+    session.probes.append(probe(session.device))
 
 
 def _needed(cases: list[Case], threads: int) -> list[Case]:
@@ -195,18 +199,19 @@ def _content(session: Session) -> dict[str, Any]:
 
 
 def drift(probes: list[float]) -> dict[str, Any]:
-    """How unsteady the machine was: spread of log(time) of the probes, from the middle half, and its trend [1].
+    """How unsteady the machine was: how far 80 % of the probes lie below and above their median, in ln(time) [1].
 
-    >>> drift([1.0, 1.1, 1.0, 1.1])["log"]
-    0.095
+    log: the larger of the two; what other work does to a machine is seldom even
+
+    >>> drift([1.0, 1.0, 1.0, 1.0, 2.0])
+    {'log': 0.416, 'down': 0.0, 'up': 0.416, 'before_s': 1.0, 'after_s': 2.0, 'probes_s': [1.0, 1.0, 1.0, 1.0, 2.0]}
     """
-    logs = np.log(probes)
-    low, high = np.quantile(logs, [0.25, 0.75])
-    third = max(len(logs) // 3, 1)
-    trend = abs(float(np.median(logs[-third:]) - np.median(logs[:third])))
-    log = max((high - low) / 1.349, trend, 0.01)  # 1.349 standard deviations lie between the quartiles
+    low, middle, high = np.quantile(np.log(probes), [0.1, 0.5, 0.9])
+    down, up = round(float(middle - low), 3), round(float(high - middle), 3)
     return {
-        "log": round(float(log), 3),
+        "log": max(down, up),
+        "down": down,
+        "up": up,
         "before_s": probes[0],
         "after_s": probes[-1],
         "probes_s": [round(p, 6) for p in probes],

@@ -4,6 +4,7 @@ A pass is a list of products, attention, passes over vectors, and what calling t
 measured on the machine, and each kind of part is scaled by a factor learnt from small LLMs doing the same phase there.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from estimator.catalog.local import Job, LocalMachine
 from estimator.catalog.precisions import precision
 from estimator.formulas import transformer
-from estimator.formulas.roofline import attention_s, decode_attention_s, experts_visited, gemm_s
+from estimator.formulas.roofline import attention_s, decode_attention_s, experts_visited, gemm_s, set_crowding
 from estimator.formulas.serving import Pass
 from estimator.formulas.training import adapter_params, linear_shapes
 from estimator.predict.training_plan import Run, TrainingPlan
@@ -28,6 +29,9 @@ LARGE_ELEMENTS = 2**23  # of a 4-byte tensor that an allocator gives back when i
 KEPT_BYTES = 64e6  # memory that an allocator keeps for reuse instead of giving it back
 CALLS_PER_LAYER, CALLS_PER_PASS = 10.0, 20.0  # views, slices and modules around the operators of a layer, of a pass
 OCTAVES, LONE = 1.0, 0.5  # how far a measured product speaks for others; the weight of not knowing
+NORMAL_80 = 1.2816  # standard deviations from the middle to an end of an 80 % range
+BETWEEN_SESSIONS = 0.1  # spread of a machine's own speed from one session to the next, in ln; seen on virtual machines
+UNMEASURED = {"log_sd": 0.25}  # of a phase without blocks
 PARTS = ("products", "attention", "vectors", "calls", "touch", "optimizer")
 BYTES = {"fp32": 4.0, "tf32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 1.0}
 
@@ -79,14 +83,26 @@ def scaled_parts_s(work: Work, on: LocalMachine) -> Parts:
     return {name: factors.get(name, 1.0) * seconds for name, seconds in parts_s(work, on).items()}
 
 
-def interval(phase: str, dtype: str, on: LocalMachine, drift: float = 0.0) -> tuple[float, float]:
-    """80 % half widths of ln(measured / predicted), down and up [1]: errors on small LLMs, and the machine's drift.
+def interval(phase: str, dtype: str, on: LocalMachine, since: float = 0.0) -> tuple[float, float]:
+    """80 % half widths of ln(measured / predicted), down and up [1].
 
-    drift: since it was measured, where that is known, as ln of times [1]
+    They hold the errors of small LLMs left out of the fit, and the drift of the machine: while it was measured, and
+    at least what even a steady machine shows between two sessions.
+    since: drift from then to now, where it is known, as ln of times [1]; it moves one end only
     """
-    entry = on.constants["phases"].get(f"{on.format(dtype)} {phase}", {"log_sd": 0.25})
-    width = 1.2816 * float(np.hypot(entry["log_sd"], max(on.drift, abs(drift))))
-    return width, width
+    spread = on.constants["phases"].get(f"{on.format(dtype)} {phase}", UNMEASURED)["log_sd"]
+    return ends(spread, on.drift, since)
+
+
+def ends(spread: float, drift: tuple[float, float], since: float = 0.0) -> tuple[float, float]:
+    """80 % half widths, down and up, of errors of a standard deviation beside a drift whose own half widths are known.
+
+    >>> [round(end, 2) for end in ends(0.1, (0.0, 0.5))]
+    [0.18, 0.52]
+    """
+    own, steady = NORMAL_80 * spread, NORMAL_80 * BETWEEN_SESSIONS
+    down, up = (math.hypot(own, max(end, steady)) for end in drift)
+    return max(down, own - since), max(up, own + since)
 
 
 def _phase(work: Work, on: LocalMachine) -> Mapping[str, Any]:
@@ -163,6 +179,8 @@ def _product_s(dtype: str, on: LocalMachine, rows: Any, n: Any, k: Any) -> Float
 def _gemm(dtype: str, on: LocalMachine, variant: str, m: Any, n: Any, k: Any) -> Floats:
     size = BYTES[on.format(dtype)]
     ideal = gemm_s(m, n, k, on.gemm(dtype, variant), weight_bytes=size, input_bytes=size, output_bytes=size)
+    if variant == "nn":  # goes down the columns of the weights
+        ideal = ideal * set_crowding(k, n, size) ** on.crowding_power(dtype)
     return np.asarray(ideal * _like_its_neighbours(m, n, k, *on.gemm_residuals(dtype, variant)))
 
 

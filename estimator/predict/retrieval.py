@@ -21,6 +21,7 @@ from estimator.formulas.corpus import vector_bytes
 from estimator.formulas.retrieval import SearchRates
 
 Floats = NDArray[np.float64]
+FAR = 10.0  # times the vectors of the largest index measured, from where its errors say little
 LIBRARIES = ("faiss", "usearch", "hnswlib", "diskann")
 SERVERS = (
     "weaviate",
@@ -384,4 +385,20 @@ def interval(what: str, plan: IndexPlan, machine: Host | None = None) -> tuple[f
         widen += _split(plan.index)[0] not in ("hnsw", "vamana")  # times of the others rest on few runs
         if machine is not None and machine.rates is None:
             widen += 0.5 * (machine.basis == "assumed") + 0.5 * (plan.engine not in ("weaviate", "faiss", "diskann"))
-    return float(np.exp(spread[0] * widen)), float(np.exp(spread[1] * widen))
+    down, up = spread[0] * widen, spread[1] * widen
+    if what != "memory" and machine is not None and machine.spread and _split(plan.index)[0] == "hnsw":
+        own = measured_interval(what, machine.spread)
+        far = float(np.max(plan.n)) > FAR * machine.spread["vectors"]
+        down, up = (min(down, -own[0]), max(up, own[1])) if far else (-own[0], own[1])
+    return float(np.exp(down)), float(np.exp(up))
+
+
+def measured_interval(what: str, spread: Mapping[str, float], since: float = 0.0) -> tuple[float, float]:
+    """80 % half widths of ln(measured / predicted) on a measured machine, down and up [1].
+
+    what: build or query; spread: of the errors of indexes left out of the fit, and of the machine's drift
+    since: drift from the measurement to now, where it is known, as ln of times; it moves one end only
+    """
+    from estimator.predict.local import ends  # loaded for these alone
+
+    return ends(spread[what], (spread["down"], spread["up"]), since)

@@ -8,7 +8,7 @@ product reached (2 N D forward; a decode step by its bytes over the copying rate
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import Any
@@ -16,16 +16,19 @@ from typing import Any
 from tabulate import tabulate
 
 from estimator.catalog.local import LOCAL, ONE_THREAD, Job, local_accelerator, machine, profile
+from estimator.catalog.retrieval import measured_index
 from estimator.errors import InvalidInput
 from estimator.formulas import transformer
+from estimator.formulas.retrieval import SearchRates
 from estimator.measure.cases import ENCODER
-from estimator.predict import local
+from estimator.predict import local, retrieval
 from estimator.records import Accelerator, Architecture, Cluster
 
 NAIVE_SHARE = 0.4
 ROUNDS = 2
 LEAST_BUDGET_S = 10.0
 LEAST_TOKENS = 24  # of a job made smaller
+PROBE_EVERY_S = 4.0
 MOST_CALL_SHARE = 0.02  # of the budget, for one call of one piece of work
 
 Progress = Callable[[float, str, float], None]
@@ -221,12 +224,12 @@ def job_name(job: Job) -> str:
     return f"{job.phase} {job.arch.name} {shape} {job.dtype}"
 
 
-def predicted_s(job: Job, accelerator: Accelerator, drift: float = 0.0) -> tuple[float, float, float]:
-    """What the predictors say of a job on a measured machine: (time, low, high) [s]; drift since then widens it."""
+def predicted_s(job: Job, accelerator: Accelerator, since: float = 0.0) -> tuple[float, float, float]:
+    """What the predictors say of a job on a measured machine: (time, low, high) [s]; drift since then moves one end."""
     if accelerator.kind == "cpu":
         on = machine(accelerator.name)
         value = float(local.time_s(local.of_job(job), on))
-        down, up = local.interval(job.phase, job.dtype, on, drift)
+        down, up = local.interval(job.phase, job.dtype, on, since)
     else:
         value, down, up = _predicted_on_gpu(job, Cluster(accelerator, 1, 1))
     return value, value * math.exp(-down), value * math.exp(up)
@@ -277,7 +280,7 @@ def validate_local(
 
     Raises InvalidInput without a profile, MissingExtra without torch.
     """
-    from estimator.measure.clock import probe, torch_module
+    from estimator.measure.clock import torch_module
     from estimator.measure.profile import alone
 
     if not budget_s >= LEAST_BUDGET_S:
@@ -287,45 +290,51 @@ def validate_local(
     device = "cuda" if accelerator.kind == "gpu" else "cpu"
     halves = [dtype for dtype in accelerator.peak_flop_per_s if dtype in ("bf16", "fp16")]
     asked = list(jobs) if jobs is not None else cuda_jobs() if device == "cuda" else cpu_jobs(halves[:1])
-    index = profile(name).get("index") if jobs is None else None
+    index = measured_index(name) if jobs is None else None
     with alone():
-        probes = probe(device)
-        rounds, left_out = _rounds(asked, accelerator, device, budget_s * (0.85 if index else 1.0), progress)
-        indexes = _index_cases(index, progress) if index else []
-        probes += probe(device)
+        built = [_index_round(1, progress)] if index else []
+        rounds, left_out, probes = _rounds(asked, accelerator, device, budget_s * (0.85 if index else 1.0), progress)
+        built += [_index_round(2, progress)] if index else []
     before = profile(name)["drift"]
-    since = math.log(sum(probes) / len(probes) / median(before["probes_s"]))
-    cases = [_case(job, accelerator, seconds, since) for job, seconds in rounds.items() if seconds] + indexes
+    since = math.log(median(probes) / median(before["probes_s"]))
+    cases = [_case(job, accelerator, seconds, since) for job, seconds in rounds.items() if seconds]
+    if index and index.rates and index.spread:
+        cases += _index_cases(index.rates, index.spread, built, since)
     return LocalReport(tuple(cases), tuple(job_name(job) for job in left_out), float(before["log"]), since)
 
 
-def _case(job: Job, accelerator: Accelerator, seconds: Sequence[float], drift: float) -> LocalCase:
+def _case(job: Job, accelerator: Accelerator, seconds: Sequence[float], since: float) -> LocalCase:
     usual = next(iter(accelerator.peak_flop_per_s))
     family = job.phase if job.dtype == usual else f"{job.phase} {job.dtype}"
     return LocalCase(
-        job_name(job), family, *predicted_s(job, accelerator, drift), naive_s(job, accelerator), tuple(seconds)
+        job_name(job), family, *predicted_s(job, accelerator, since), naive_s(job, accelerator), tuple(seconds)
     )
 
 
 def _rounds(
     jobs: Sequence[Job], accelerator: Accelerator, device: str, budget_s: float, progress: Progress | None
-) -> tuple[dict[Job, list[float]], list[Job]]:
-    """Each job's time in each round [s], and jobs whose first call would take too long."""
+) -> tuple[dict[Job, list[float]], list[Job], list[float]]:
+    """Each job's time in each round [s], jobs whose first call would take too long, and probes between them [s]."""
+    from estimator.measure.clock import probe
+
     started = time.monotonic()
     most_s = MOST_CALL_SHARE * budget_s
     smaller = [smaller_job(job, accelerator, most_s if job.dtype == "fp32" else most_s / 4) for job in jobs]
     kept = list(dict.fromkeys(job for job in smaller if job))
     times: dict[Job, list[float]] = {job: [] for job in kept}
     visits = [job for _ in range(ROUNDS) for job in kept]
+    probes = [probe(device)]
     for index, job in enumerate(visits):
         left = budget_s - (time.monotonic() - started)
         if left <= 0:
             break
+        if time.monotonic() - started > PROBE_EVERY_S * len(probes):
+            probes.append(probe(device))
         if progress:
             progress(index / len(visits), job_name(job), left)
         times[job].append(_visit(job, device, left / (len(visits) - index)))
     lost = [job for job, small in zip(jobs, smaller, strict=True) if small is None]
-    return times, [*lost, *(job for job in kept if not times[job])]
+    return times, [*lost, *(job for job in kept if not times[job])], probes
 
 
 def smaller_job(job: Job, accelerator: Accelerator, most_s: float) -> Job | None:
@@ -359,22 +368,28 @@ INDEX_SETUPS = ((6_000, 256, 12, 96), (9_000, 192, 16, 80))  # vectors, dimensio
 INDEX_SEARCHES = ((48, 10), (128, 10))  # ef, k
 
 
-def _index_cases(found: dict[str, Any], progress: Progress | None) -> list[LocalCase]:
-    """Vector indexes built and searched, against the rates of the profile; CPU time of one core."""
-    from estimator.formulas.retrieval import SearchRates
+def _index_round(seed: int, progress: Progress | None) -> list[Any]:
+    """Vector indexes built and searched once; CPU time of one core."""
     from estimator.measure import index
 
-    rates, width = SearchRates(**found["rates"]), 1.2816 * found["log_sd"]
+    if progress:
+        progress(0.9 if seed > 1 else 0.0, "vector indexes", 0.0)
+    runs = index.measure("faiss", math.inf, INDEX_SETUPS, seed=seed)
+    return [run for run in runs if run.what == "build" or (run.what == "query" and (run.ef, run.k) in INDEX_SEARCHES)]
+
+
+def _index_cases(
+    rates: SearchRates, spread: Mapping[str, float], rounds: Sequence[Sequence[Any]], since: float
+) -> list[LocalCase]:
+    """What was built and searched in each round, against the rates of the profile."""
+    from estimator.measure import index
+
     cases = []
-    for setup in INDEX_SETUPS:
-        if progress:
-            progress(0.9, f"vector index of {setup[0]} x {setup[1]}", 0.0)
-        rounds = [index.measure("faiss", 0.0, [setup], seed=seed) for seed in range(1, ROUNDS + 1)]
-        for runs in zip(*rounds, strict=True):
-            run = runs[0]
-            if run.what == "build" or (run.what == "query" and (run.ef, run.k) in INDEX_SEARCHES):
-                value = float(index.graph_times([run]).predicted_s(rates)[0])
-                family, shape = f"index {run.what}", f"{run.vectors}x{run.dim} M {run.m} ef {run.ef}"
-                ends = value * math.exp(-width), value * math.exp(width)
-                cases.append(LocalCase(f"{family} {shape}", family, value, *ends, None, tuple(r.seconds for r in runs)))
+    for runs in zip(*rounds, strict=True):
+        run = runs[0]
+        value = float(index.graph_times([run]).predicted_s(rates)[0])
+        down, up = retrieval.measured_interval(run.what, spread, since)
+        family, shape = f"index {run.what}", f"{run.vectors}x{run.dim} M {run.m} ef {run.ef}"
+        ends = value * math.exp(-down), value * math.exp(up)
+        cases.append(LocalCase(f"{family} {shape}", family, value, *ends, None, tuple(r.seconds for r in runs)))
     return cases

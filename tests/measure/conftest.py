@@ -53,7 +53,7 @@ def content() -> dict[str, object]:
         "threads": 2,
         "budget_s": 60.0,
         "used_s": 55.0,
-        "drift": {"log": 0.02, "before_s": 1.0, "after_s": 1.02, "probes_s": [1.0, 1.02]},
+        "drift": {"log": 0.02, "down": 0.01, "up": 0.02, "before_s": 1.0, "after_s": 1.02, "probes_s": [1.0, 1.02]},
         "measurements": measurements(),
     }
 
@@ -65,7 +65,7 @@ def synthetic_profile():
     from estimator.fitting.machine import constants
 
     whole = content()
-    return whole | {"constants": constants(typical(whole["measurements"]), 0.02)}
+    return whole | {"constants": constants(typical(whole["measurements"]))}
 
 
 @pytest.fixture

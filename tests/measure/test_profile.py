@@ -51,7 +51,10 @@ def test_a_profile_of_the_future_says_to_update(local):
     content = json.loads(local.read_text()) | {"profile_version": PROFILE_VERSION + 1}
     local.write_text(json.dumps(content))
 
-    with pytest.raises(InvalidInput, match=r"version 2, this package reads version 1\. Update this package"):
+    with pytest.raises(
+        InvalidInput,
+        match=rf"version {PROFILE_VERSION + 1}, this package reads version {PROFILE_VERSION}\. Update this package",
+    ):
         read_profile(local)
 
 
