@@ -13,7 +13,8 @@ Source of the combination: JCGM 100:2008 (GUM) section 5.1.2 equation 10, in ln(
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -195,7 +196,23 @@ def given(
     >>> given("requests per month", 1e5, "1", low=5e4, high=2e5, factor="traffic").drivers()
     {'traffic': 1.0}
     """
-    column = np.full(len(design.moves), float(value))
+    of = _given_once if design is ONE_AT_A_TIME else _given
+    return of(name, float(value), unit, low, high, factor, design, basis, sources, note)
+
+
+def _given(
+    name: str,
+    value: float,
+    unit: str,
+    low: float | None,
+    high: float | None,
+    factor: str | None,
+    design: Design,
+    basis: Basis,
+    sources: tuple[Source, ...],
+    note: str,
+) -> Quantity:
+    column = np.full(len(design.moves), value)
     if factor is not None and low is not None and high is not None and value > 0:
         column = column * _displacement(design, factor, np.log(value / low) if low > 0 else 0.0, np.log(high / value))
     return Quantity(name, unit, column, design, basis, sources, note=note)
@@ -203,18 +220,12 @@ def given(
 
 def off(quantity: Quantity, factor: str, down: float, up: float) -> Quantity:
     """The same quantity, uncertain by exp(-down) to exp(+up) through `factor`: the error of a model, say."""
-    column = quantity.column * _displacement(quantity.design, factor, down, up)
-    return Quantity(
-        quantity.name,
-        quantity.unit,
-        column,
-        quantity.design,
-        quantity.basis,
-        quantity.sources,
-        quantity.formula,
-        quantity.inputs,
-        quantity.note,
-    )
+    of = _off_once if quantity.design is ONE_AT_A_TIME else _off
+    return of(quantity, factor, down, up)
+
+
+def _off(quantity: Quantity, factor: str, down: float, up: float) -> Quantity:
+    return replace(quantity, column=quantity.column * _displacement(quantity.design, factor, down, up))
 
 
 def _displacement(design: Design, factor: str, down: float, up: float) -> Floats:
@@ -242,9 +253,13 @@ def derive(
     >>> str(derive("cost", "USD", lambda hours, rate: hours * rate, hours=hours, rate=given("rate", 3.0, "USD/h")))
     '30 USD'
     """
-    return computed(
-        name, unit, formula(**{key: quantity.column for key, quantity in inputs.items()}), formula, **inputs
-    )
+    of = _derived_once if next(iter(inputs.values())).design is ONE_AT_A_TIME else _derived
+    return of(name, unit, formula, **inputs)
+
+
+def _derived(name: str, unit: str, formula: Callable[..., Any], /, **inputs: Quantity) -> Quantity:
+    result = formula(**{key: quantity.column for key, quantity in inputs.items()})
+    return computed(name, unit, result, formula, **inputs)
 
 
 def computed(name: str, unit: str, result: Any, formula: Callable[..., Any] | None, /, **inputs: Quantity) -> Quantity:
@@ -253,7 +268,7 @@ def computed(name: str, unit: str, result: Any, formula: Callable[..., Any] | No
     column = np.asarray(result, float)
     if column.ndim == 0:  # the same in every scenario
         column = np.full(len(design.moves), column)
-    basis = BASES[max(WEAKNESS[quantity.basis] for quantity in inputs.values())]
+    basis = BASES[max([WEAKNESS[quantity.basis] for quantity in inputs.values()])]
     return Quantity(name, unit, column, design, basis, (), formula, inputs)
 
 
@@ -262,6 +277,13 @@ def total(name: str, unit: str, parts: Mapping[str, Quantity], design: Design = 
     if not parts:
         return given(name, 0.0, unit, design=design, basis="analytic")
     return derive(name, unit, sum_of, **parts)
+
+
+# The same input is one Quantity, and so is what a formula makes of the same inputs: asked again with another price,
+# most of an answer is there already. Formulas are pure, so nothing here rests on facts that change. Random draws are
+# too large to keep.
+REMEMBERED = 8192
+_given_once, _off_once, _derived_once = (lru_cache(REMEMBERED)(of) for of in (_given, _off, _derived))
 
 
 def _factor_moves(column: Floats) -> Floats:

@@ -44,6 +44,7 @@ class Fact(NamedTuple):
         return BASES.get(self.source.kind, "published")
 
 
+@cached
 def fact(key: str) -> Fact:
     """The fact called `key`.
 

@@ -19,14 +19,23 @@ _overlay: list[Path] = []
 
 def cached(function: Callable[P, R]) -> Callable[P, R]:
     """Like `functools.cache`, forgotten when the facts change."""
-    remembered = functools.cache(function)
+    found: Callable[P, R] = _forgettable(functools.cache(function))
+    return found
+
+
+def recent(most: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Like `functools.lru_cache`, forgotten when the facts change: for whatever can be asked in endless ways."""
+
+    def remember(function: Callable[P, R]) -> Callable[P, R]:
+        found: Callable[P, R] = _forgettable(functools.lru_cache(most)(function))
+        return found
+
+    return remember
+
+
+def _forgettable(remembered: Any) -> Any:
     _caches.append(remembered.cache_clear)
-
-    @functools.wraps(function)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        return remembered(*args, **kwargs)  # type: ignore[arg-type]  # cache wants Hashable, callers pass text
-
-    return wrapper
+    return remembered
 
 
 def use_facts(folder: str | Path | None) -> None:

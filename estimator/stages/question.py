@@ -1,6 +1,7 @@
 """The question as every stage sees it: LLM, hardware, prices and scenario, each input a Quantity that exists once."""
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -80,10 +81,7 @@ class Question:
 
     def fact(self, name: str, value: float, unit: str, basis: Basis = "published", *sources: Source) -> Quantity:
         """A figure without spread, such as a property of the LLM or the accelerator."""
-        key = f"fact {name} {value}"
-        if key not in self._inputs:
-            self._inputs[key] = given(name, value, unit, design=self.design, basis=basis, sources=sources)
-        return self._inputs[key]
+        return given(name, value, unit, design=self.design, basis=basis, sources=sources)
 
     def seconds(self, name: str) -> Quantity:
         """An input stated in minutes, in seconds."""
@@ -168,7 +166,7 @@ class Question:
 
     def assumptions(self) -> tuple[Assumption, ...]:
         """The scenario inputs used so far, those the user gave first."""
-        used = [_assumption(name, self.scenario.amounts[name]) for name in self._inputs if not name.startswith("fact ")]
+        used = [_assumption(name, self.scenario.amounts[name]) for name in self._inputs]
         used += [Assumption(name, _word(one.value), one.why, one.given) for name, one in self._words.items()]
         return tuple(sorted(used, key=lambda item: not item.given))
 
@@ -179,6 +177,7 @@ def _word(value: str | bool) -> str:
     return value or "not set"
 
 
+@lru_cache(maxsize=1024)
 def _assumption(name: str, number: Amount) -> Assumption:
     spread = f" ({number.low:,g} to {number.high:,g})" if number.low is not None and number.high is not None else ""
     unit = "" if number.unit == "1" else f" {number.unit}"
