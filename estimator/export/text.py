@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 from estimator.quantities import Quantity
 
 HOUR, DAY = 3600.0, 86_400.0
@@ -26,11 +28,14 @@ SI_UNITS = ("B", "J", "FLOP", "Wh")
 def human(quantity: Quantity, spread: bool = True) -> str:
     """A figure with its 80 % range, such as `$32.5k (23.2k-46.9k)`; `unknown` when nobody knows.
 
-    >>> from estimator.quantities import given
+    >>> from estimator.quantities import derive, given
     >>> human(given("cost", 32_500, "USD", low=23_200, high=46_900, factor="traffic"))
     '$32.5k (23.2k-46.9k)'
     >>> human(given("time", 5400, "s")), human(given("memory", 54.7e9, "B")), human(given("tokens", 1500, "token"))
     ('1.5 h', '54.7 GB', '1.5k')
+    >>> load = given("load", 1.6, "1", low=0.8, high=2.6, factor="traffic")
+    >>> human(load), human(derive("replicas", "1", lambda load: np.ceil(load), load=load))
+    ('1.6 (0.8-2.6)', '2 (1-3)')
     >>> human(given("emissions", 8.2e9, "gCO2e", low=4.8e9, high=24.3e9, factor="traffic"))
     '8.2 ktCO2e (4.8-24.3)'
     """
@@ -41,10 +46,18 @@ def human(quantity: Quantity, spread: bool = True) -> str:
         return "$0" if unit == "USD" else "0"
     size, suffix = _scale(value, unit)
     text = f"{'$' if unit == 'USD' else ''}{digits(value / size)}{suffix}"
-    low, high = quantity.interval()
+    low, high = _ends(quantity)
     if not spread or math.isclose(low, high, rel_tol=5e-3):
         return text
     return f"{text} ({_end(low, unit, size)}-{_end(high, unit, size)})"
+
+
+def _ends(quantity: Quantity) -> tuple[float, float]:
+    """Ends of the range; of what comes in whole pieces (accelerators, replicas) whole ones, and at least one."""
+    low, high = quantity.interval()
+    if quantity.unit == "1" and quantity.value >= 1 and not np.any(quantity.column % 1):
+        return max(round(low), 1), round(high)
+    return low, high
 
 
 def _scale(value: float, unit: str) -> tuple[float, str]:
