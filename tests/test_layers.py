@@ -16,7 +16,7 @@ LAYERS = (
     ("predict",),
     ("stages",),
     ("validation",),
-    ("api", "search", "sweeping", "decide"),
+    ("api", "search", "sweeping", "sensitivity", "decide"),
     ("export",),
     ("cli",),
 )
@@ -28,6 +28,7 @@ LOOKS_UP = {
     ("fitting", "predict"),
     ("results", "export"),
     ("search", "export"),
+    ("sensitivity", "export"),
 }
 FILES = sorted(path for path in ROOT.rglob("*.py") if "_data" not in path.parts)
 

@@ -26,8 +26,12 @@ def compare(options: argparse.Namespace) -> None:
 def estimate(options: argparse.Namespace) -> None:
     """`estimator estimate STAGE`."""
     combined = options.stage in COMBINATIONS
+    if options.sensitivity is not None or options.figure:
+        from estimator.cli.swings import swings
+
+        return swings(options)
     answer = composed(options.stage, asked(options)) if combined else api.estimate(options.stage, **asked(options))
-    emit(options, in_currency(options, answer, _rendered_estimate))
+    return emit(options, in_currency(options, answer, _rendered_estimate))
 
 
 def validate(options: argparse.Namespace) -> None:
@@ -107,11 +111,10 @@ def asked(options: argparse.Namespace) -> dict[str, Any]:
 
 def price(options: argparse.Namespace) -> Price:
     """How accelerator time is paid, from the options."""
-    years = number(options.years, "--years")
     return Price(
         per_hour=number(options.price_per_hour, "--price-per-hour"),
         purchase=number(options.purchase_price, "--purchase-price"),
-        **({} if years is None else {"years": years}),
+        years=number(options.years, "--years"),
         electricity=number(options.electricity, "--electricity"),
         provider=options.provider,
         region=options.region,

@@ -13,6 +13,7 @@ TASKS = ("serve", "finetune", "pretrain")
 LARGEST = ("llm", "context", "batch", "users")
 PICTURES = ("spectrum", "volume", "money", "step", "pareto")
 FORMATS = ("table", "json", "csv", "markdown")
+ENDINGS = {".json": "json", ".csv": "csv", ".md": "markdown", ".markdown": "markdown", ".xlsx": "xlsx"}
 
 
 class Parser(argparse.ArgumentParser):
@@ -89,6 +90,7 @@ def _lazy(module: str, function: str) -> Callable[[argparse.Namespace], Any]:
     """A command's function, imported when it runs."""
 
     def run(arguments: argparse.Namespace) -> Any:
+        _settle_format(arguments)
         return getattr(import_module(f"estimator.cli.{module}"), function)(arguments)
 
     return run
@@ -116,6 +118,9 @@ def _estimate(commands: Any) -> None:
     stages = (*STAGES, *COMBINATIONS)
     sub.add_argument("stage", choices=stages, metavar="STAGE", help=", ".join(stages))
     _question(sub)
+    text = "what the answer turns on: each input alone at the ends of its range; all of them unless named"
+    sub.add_argument("--sensitivity", nargs="?", const="", metavar="A,B", help=text)
+    sub.add_argument("--figure", metavar="NAME", help="with --sensitivity: which answer (default total_usd)")
     _output(sub)
     _currency(sub)
 
@@ -142,7 +147,7 @@ def _layout(commands: Any) -> None:
     )
     sub.add_argument("--facts", metavar="DIR", help="overlay of your own accelerators, prices and LLMs")
     _prices(sub)
-    sub.add_argument("--format", choices=("table", "json"), default="table", help="table (default) or json")
+    _format(sub, ("table", "json"))
     sub.add_argument("--output", metavar="FILE", help="write there instead of to the screen")
 
 
@@ -197,7 +202,7 @@ def _validate(commands: Any) -> None:
     sub.add_argument(
         "--cases", metavar="FILE", nargs="+", default=[], help="case files (default: the published runs that ship)"
     )
-    sub.add_argument("--format", choices=("table", "json"), default="table", help="table (default) or json")
+    _format(sub, ("table", "json"))
     sub.add_argument("--output", metavar="FILE", help="write there instead of to the screen")
     sub.add_argument("--facts", metavar="DIR", help="overlay of your own accelerators, prices and LLMs")
 
@@ -240,8 +245,13 @@ def _export(commands: Any) -> None:
 def _sweep(commands: Any) -> None:
     example = "estimator sweep scenarios.csv -o answers.csv --model 7b --gpu a100"
     sub = _command(commands, "sweep", "scenarios as rows, answers as columns", _lazy("sweep", "sweep"), example)
-    sub.add_argument("file", metavar="FILE", help="scenarios: .csv, .parquet or .xlsx; columns are inputs by name")
-    sub.add_argument("-o", "--output", metavar="FILE", help="answers: .csv, .parquet or .xlsx")
+    text = "scenarios: .csv, .parquet or .xlsx; columns are inputs by name"
+    sub.add_argument("file", nargs="?", metavar="FILE", help=text)
+    text = "instead of a file, every combination of values: A,B,C or LOW..HIGH:STEPS; repeatable"
+    sub.add_argument("--vary", metavar="NAME=VALUES", action="append", default=[], help=text)
+    text = "answers: .csv, .parquet or .xlsx; those of --vary go to the screen without it"
+    sub.add_argument("-o", "--output", metavar="FILE", help=text)
+    sub.add_argument("--format", choices=FORMATS, help="with --vary: how answers look; by --output where not given")
     sub.add_argument("--stages", metavar="A,B", help="only these approaches: prompt, rag, finetune, pretrain")
     sub.add_argument("--figures", metavar="A,B", help="only these figures, such as total_usd,calendar_s")
     _question(sub)
@@ -282,9 +292,27 @@ def _prices(sub: argparse.ArgumentParser) -> None:
 
 def _output(sub: argparse.ArgumentParser) -> None:
     out = sub.add_argument_group("output")
-    out.add_argument("--format", choices=FORMATS, default="table", help="table (default), json, csv or markdown")
+    _format(out, FORMATS)
     out.add_argument("--output", metavar="FILE", help="write there instead of to the screen")
     out.add_argument("--explain", action="store_true", help="formula, inputs and sources of every figure")
+
+
+def _format(to: Any, formats: tuple[str, ...]) -> None:
+    text = f"{', '.join(formats)}; by the ending of --output where not given, else a table"
+    to.add_argument("--format", choices=formats, help=text)
+    to.set_defaults(formats=formats)
+
+
+def _settle_format(arguments: argparse.Namespace) -> None:
+    """The form of an answer that was not named: by the ending of the file it goes to, else a table."""
+    formats = getattr(arguments, "formats", None)
+    if formats is None or arguments.format is not None:
+        return
+    output = arguments.output or ""
+    arguments.format = next((style for ending, style in ENDINGS.items() if output.lower().endswith(ending)), "table")
+    if arguments.format not in formats:
+        other = " (`estimator export` writes workbooks)" if arguments.format == "xlsx" else ""
+        raise InvalidInput(f"this answer is written as {' or '.join(formats)}, not as {output!r} asks for{other}")
 
 
 def _currency(sub: argparse.ArgumentParser) -> None:

@@ -1,33 +1,115 @@
-"""`estimator sweep`: scenarios as rows, answers as columns."""
+"""`estimator sweep`: scenarios as rows, answers as columns; from a file, or every combination of some values."""
 
 import argparse
+import json
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
-from estimator.cli.answers import asked
-from estimator.errors import InvalidInput
-from estimator.export.sweep_files import sweep_file
+from estimator.cli.answers import asked, emit, scaled
+from estimator.errors import InvalidInput, clipped
+from estimator.export.sweep_files import KINDS, sweep_file, sweep_rows
+from estimator.results import SCHEMA_VERSION
+from estimator.sensitivity import grid
 from estimator.stages import STAGES
-from estimator.sweeping import FIGURES, Sweep
+from estimator.sweeping import FIGURES, Sweep, attached, columns_of
 
 BAR_SECONDS = 0.5
+MOST_STEPS = 10_000
+STYLES = {".json": "json", ".md": "markdown", ".markdown": "markdown", ".txt": "table"}
 
 
 def sweep(options: argparse.Namespace) -> None:
-    """Read, answer and write, with a progress line on stderr."""
-    if not options.output:
+    """Answer a file into another with a progress line on stderr, or a grid to the screen or into a file."""
+    if bool(options.file) == bool(options.vary):
+        raise InvalidInput("name a file of scenarios, or values with --vary NAME=A,B or NAME=LOW..HIGH:STEPS")
+    if options.file and not options.output:
         raise InvalidInput("name the file to write: `estimator sweep scenarios.csv -o answers.csv`")
     fixed = {name: value for name, value in asked(options).items() if value is not None}
     stages = _list(options.stages) or STAGES
-    run = Sweep(stages, _list(options.figures) or FIGURES, fixed)
-    done, bad = sweep_file(options.file, options.output, run, _bar())
+    if options.file:
+        run = Sweep(stages, _list(options.figures) or FIGURES, fixed)
+        return _told(options, sweep_file(options.file, options.output, run, _bar()))
+    values = _together([values_of(text) for text in options.vary])
+    return _grid(options, values, Sweep(stages, _list(options.figures) or ("total_usd",), fixed))
+
+
+def _told(options: argparse.Namespace, counts: tuple[int, int]) -> None:
+    done, bad = counts
     wrong = f"; {bad:,} have a reason in the column error" if bad else ""
     print(f"{options.output}: {done:,} scenarios{wrong}")
 
 
+def _grid(options: argparse.Namespace, values: dict[str, list[Any]], run: Sweep) -> None:
+    rows, ending = grid(values), Path(options.output or "").suffix.lower()
+    if ending in KINDS and options.format is None:
+        return _told(options, sweep_rows(rows, options.output, run, _bar()))
+    answered = attached(rows, run.answers(*columns_of(rows)))
+    return emit(options, _rendered(options.format or STYLES.get(ending, "table"), answered, list(values), run))
+
+
+def _rendered(style: str, rows: list[dict[str, Any]], varied: list[str], run: Sweep) -> str:
+    from estimator.export.rows import rows_csv
+    from estimator.export.swings import grid_text
+
+    if style == "csv":
+        return rows_csv([{name: "" if value is None else value for name, value in row.items()} for row in rows])
+    if style == "json":
+        plain = [{name: None if value != value else value for name, value in row.items()} for row in rows]
+        return json.dumps({"schema_version": SCHEMA_VERSION, "level": 0.8, "rows": plain}, indent=2, allow_nan=False)
+    return grid_text(rows, varied, run.stages, run.figures, "github" if style == "markdown" else "simple")
+
+
+def values_of(text: str) -> tuple[str, list[Any]]:
+    """`gpu=a100,h100`; `samples=1k,5k`; `requests_per_month=1e4..1e6:5`: 5 values, by ratio where ten times and more.
+
+    >>> values_of("output_tokens=100..300:3"), values_of("requests_per_month=10k..1m:3")
+    (('output_tokens', [100.0, 200.0, 300.0]), ('requests_per_month', [10000.0, 100000.0, 1000000.0]))
+    """
+    name, equals, listed = text.partition("=")
+    if not equals or not name.strip() or not listed.strip():
+        raise InvalidInput(f"--vary needs NAME=A,B,... or NAME=LOW..HIGH:STEPS, not {clipped(text)}")
+    name = name.strip().replace("-", "_")
+    if ".." in listed:
+        return name, _steps(text, *listed.partition("..")[::2])
+    return name, [_number(scaled(value)) for value in listed.split(",") if value.strip()]
+
+
+def _steps(text: str, low: str, rest: str) -> list[float]:
+    high, _, steps = rest.partition(":")
+    try:
+        first, last, count = float(scaled(low)), float(scaled(high)), int(scaled(steps or "5"))
+        if not (first < last < float("inf")) or not 2 <= count <= MOST_STEPS:
+            raise ValueError
+    except (TypeError, ValueError):
+        raise InvalidInput(
+            f"--vary needs NAME=LOW..HIGH:STEPS, LOW below HIGH, 2 steps or more: {clipped(text)}"
+        ) from None
+    if first > 0 and last / first >= 10:
+        inner = [float(f"{first * (last / first) ** (place / (count - 1)):.3g}") for place in range(1, count - 1)]
+    else:
+        inner = [first + (last - first) * place / (count - 1) for place in range(1, count - 1)]
+    return [first, *inner, last]
+
+
+def _number(value: Any) -> Any:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return value
+
+
+def _together(pairs: list[tuple[str, list[Any]]]) -> dict[str, list[Any]]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        raise InvalidInput("--vary names an input twice: give all its values at once, NAME=A,B,C")
+    return values
+
+
 def _list(text: str | None) -> tuple[str, ...]:
-    return tuple(filter(None, (text or "").split(",")))
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
 
 
 def _bar() -> Callable[[int], None] | None:

@@ -15,6 +15,7 @@ PIECE = 65_536  # rows in memory at a time
 CSV_BLOCK_BYTES = 8_000_000
 MOST_SHEET_ROWS = 100_000
 KINDS = (".csv", ".parquet", ".xlsx")
+Progress = Callable[[int], None]  # called with the rows done so far
 
 
 class Writer(Protocol):
@@ -27,26 +28,46 @@ class Writer(Protocol):
         """No more pieces."""
 
 
-def sweep_file(source: str, target: str, run: Sweep, progress: Callable[[int], None] | None = None) -> tuple[int, int]:
+def sweep_file(source: str, target: str, run: Sweep, progress: Progress | None = None) -> tuple[int, int]:
     """Answer every row of a file into another; returns how many rows there were, and how many could not be answered.
 
-    progress: called with the rows done so far. Raises InvalidInput in one line; then no file is written.
+    Raises InvalidInput in one line; then no file is written.
     """
-    kinds = [Path(name).suffix.lower() for name in (source, target)]
-    for name, kind in zip((source, target), kinds, strict=True):
-        if kind not in KINDS:
-            raise InvalidInput(f"{name!r}: a sweep reads and writes files that end in {', '.join(KINDS)}")
+    kind = _kind_of(source)
+    return _answered(lambda: _pieces(source, kind), source, target, run, progress)
+
+
+def sweep_rows(
+    rows: list[dict[str, Any]], target: str, run: Sweep, progress: Progress | None = None
+) -> tuple[int, int]:
+    """The same for rows at hand."""
+    pieces = (rows[start : start + PIECE] for start in range(0, len(rows), PIECE))
+    return _answered(lambda: pieces, "", target, run, progress)
+
+
+def _kind_of(name: str) -> str:
+    kind = Path(name).suffix.lower()
+    if kind not in KINDS:
+        raise InvalidInput(f"{name!r}: a sweep reads and writes files that end in {', '.join(KINDS)}")
+    return kind
+
+
+def _answered(
+    pieces: Callable[[], Iterator[Any]], source: str, target: str, run: Sweep, progress: Progress | None
+) -> tuple[int, int]:
+    kind = _kind_of(target)
     try:
         with tempfile.TemporaryDirectory(dir=Path(target).parent, prefix=f".{Path(target).name}.") as folder:
-            beside = Path(folder) / f"new{kinds[1]}"
-            counts = _run(_pieces(source, kinds[0]), WRITERS[kinds[1]](beside), run, progress)
+            beside = Path(folder) / f"new{kind}"
+            counts = _run(pieces(), WRITERS[kind](beside), run, progress)
             beside.replace(target)
     except OSError as error:
-        raise InvalidInput(f"cannot read {source!r} or write {target!r}: {error.strerror or error}") from None
+        what = f"read {source!r} or write {target!r}" if source else f"write {target!r}"
+        raise InvalidInput(f"cannot {what}: {error.strerror or error}") from None
     return counts
 
 
-def _run(pieces: Iterator[Any], writer: Writer, run: Sweep, progress: Callable[[int], None] | None) -> tuple[int, int]:
+def _run(pieces: Iterator[Any], writer: Writer, run: Sweep, progress: Progress | None) -> tuple[int, int]:
     done = bad = 0
     try:
         for piece in pieces:
@@ -197,11 +218,14 @@ def _safe(value: Any) -> Any:
 
 
 def _safe_table(table: Any) -> Any:
+    """Text harmless, and no answer an empty cell."""
     arrow = _arrow()
     import pyarrow.compute as compute
 
     for place, name in enumerate(table.column_names):
         column = table.column(place)
+        if arrow.types.is_floating(column.type) and compute.any(compute.is_nan(column)).as_py():
+            table = table.set_column(place, name, compute.if_else(compute.is_nan(column), None, column))
         if (
             column.type == arrow.string()
             and compute.any(compute.match_substring_regex(column, r"^[=+\-@\t\r]")).as_py()
