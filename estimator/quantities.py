@@ -257,16 +257,30 @@ def derive(
     return of(name, unit, formula, **inputs)
 
 
-def _derived(name: str, unit: str, formula: Callable[..., Any], /, **inputs: Quantity) -> Quantity:
-    result = formula(**{key: quantity.column for key, quantity in inputs.items()})
-    return computed(name, unit, result, formula, **inputs)
-
-
 def computed(name: str, unit: str, result: Any, formula: Callable[..., Any] | None, /, **inputs: Quantity) -> Quantity:
     """A figure whose column is known already: one of several that `formula` gives at once from `inputs`."""
+    if next(iter(inputs.values())).design is ONE_AT_A_TIME:
+        return _computed_once(name, unit, np.asarray(result, float).tobytes(), formula, **inputs)
+    return _result(name, unit, result, formula, inputs)
+
+
+def _computed(
+    name: str, unit: str, result: bytes, formula: Callable[..., Any] | None, /, **inputs: Quantity
+) -> Quantity:
+    return _result(name, unit, np.frombuffer(result), formula, inputs)
+
+
+def _derived(name: str, unit: str, formula: Callable[..., Any], /, **inputs: Quantity) -> Quantity:
+    result = formula(**{key: quantity.column for key, quantity in inputs.items()})
+    return _result(name, unit, result, formula, inputs)
+
+
+def _result(
+    name: str, unit: str, result: Any, formula: Callable[..., Any] | None, inputs: Mapping[str, Quantity]
+) -> Quantity:
     design = next(iter(inputs.values())).design
     column = np.asarray(result, float)
-    if column.ndim == 0:  # the same in every scenario
+    if column.size == 1:  # the same in every scenario
         column = np.full(len(design.moves), column)
     basis = BASES[max([WEAKNESS[quantity.basis] for quantity in inputs.values()])]
     return Quantity(name, unit, column, design, basis, (), formula, inputs)
@@ -283,7 +297,8 @@ def total(name: str, unit: str, parts: Mapping[str, Quantity], design: Design = 
 # most of an answer is there already. Formulas are pure, so nothing here rests on facts that change. Random draws are
 # too large to keep.
 REMEMBERED = 8192
-_given_once, _off_once, _derived_once = (lru_cache(REMEMBERED)(of) for of in (_given, _off, _derived))
+_given_once, _off_once = lru_cache(REMEMBERED)(_given), lru_cache(REMEMBERED)(_off)
+_derived_once, _computed_once = lru_cache(REMEMBERED)(_derived), lru_cache(REMEMBERED)(_computed)
 
 
 def _factor_moves(column: Floats) -> Floats:

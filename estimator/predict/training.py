@@ -7,19 +7,22 @@ import numpy as np
 
 from estimator.catalog.cases import fitted
 from estimator.catalog.frameworks import framework
+from estimator.errors import DoesNotFit
 from estimator.formulas.transformer import forward_flop, matmul_params
 from estimator.predict.training_layout import chosen, grid, smallest
 from estimator.predict.training_memory import MemorySplit, fits, peak_memory
-from estimator.predict.training_plan import Run, TrainingPlan, run
+from estimator.predict.training_plan import Run, TrainingPlan, run, taken
 from estimator.predict.training_time import StepTime, step_time
 from estimator.records import Architecture, Cluster
 
 __all__ = [
+    "Layouts",
     "MemorySplit",
     "TrainingPlan",
     "TrainingStep",
     "best_layout",
     "interval",
+    "layouts_of",
     "parameters",
     "regime",
     "training_step",
@@ -72,8 +75,18 @@ def training_step(
     """
     values = parameters() if values is None else values
     numbers = run(arch, cluster, plan)
+    return _step(arch, cluster, plan, numbers, peak_memory(numbers, values), values)
+
+
+def _step(
+    arch: Architecture,
+    cluster: Cluster,
+    plan: TrainingPlan,
+    numbers: Run,
+    memory: MemorySplit,
+    values: Mapping[str, float],
+) -> TrainingStep:
     time = _local_time(arch, cluster, plan, numbers) or step_time(numbers, values)
-    memory = peak_memory(numbers, values)
     total = time.total
     sequences = numbers.ga * numbers.mb * numbers.dp
     forward = forward_flop(arch, numbers.seq) * sequences
@@ -105,6 +118,45 @@ def _local_time(arch: Architecture, cluster: Cluster, plan: TrainingPlan, number
     return local.step_time(arch, plan, numbers, machine(cluster.accelerator.name))
 
 
+class Layouts(NamedTuple):
+    """All layouts of a plan, and what they keep in memory; times are computed for those that may be taken."""
+
+    arch: Architecture
+    cluster: Cluster
+    plan: TrainingPlan
+    numbers: Run
+    memory: MemorySplit
+    values: Mapping[str, float]
+
+    @property
+    def fits(self) -> Any:
+        """Whether each fits."""
+        return fits(self.memory, self.cluster.accelerator.memory_bytes, self.values)
+
+    def fastest(self, allowed: Any) -> tuple[TrainingPlan, TrainingStep]:
+        """The fastest of those that are allowed, at least one, and its step."""
+        kept = np.flatnonzero(allowed)
+        numbers, memory = taken(self.numbers, kept), taken(self.memory, kept)
+        step = _step(self.arch, self.cluster, self.plan, numbers, memory, self.values)
+        best = int(np.argmax(step.tokens_per_s_per_accelerator))
+        return chosen(self.plan, int(kept[best])), taken(step, best)
+
+    def smallest(self, used: Any) -> DoesNotFit:
+        """The error that says what the most frugal layout needs, of `used` bytes each."""
+        what = f"training {self.arch.name} ({self.plan.method})"
+        return smallest(self.plan, np.asarray(used), self.cluster.accelerator.memory_bytes, what)
+
+
+def layouts_of(
+    arch: Architecture, cluster: Cluster, plan: TrainingPlan, values: Mapping[str, float] | None = None
+) -> Layouts:
+    """All layouts that respect what the plan gives. Raises DoesNotFit when none divides accelerators and batch."""
+    values = parameters() if values is None else values
+    layouts = grid(arch, cluster, plan)
+    numbers = run(arch, cluster, layouts)
+    return Layouts(arch, cluster, layouts, numbers, peak_memory(numbers, values), values)
+
+
 def best_layout(
     arch: Architecture, cluster: Cluster, plan: TrainingPlan, values: Mapping[str, float] | None = None
 ) -> TrainingPlan:
@@ -112,13 +164,10 @@ def best_layout(
 
     All layouts are evaluated in one call. Raises DoesNotFit when none fits, saying what the most frugal needs.
     """
-    layouts = grid(arch, cluster, plan)
-    step = training_step(arch, cluster, layouts, values)
-    if not np.any(step.fits):
-        used = np.asarray(step.memory.total)
-        raise smallest(layouts, used, cluster.accelerator.memory_bytes, f"training {arch.name} ({plan.method})")
-    pace = np.where(step.fits, step.tokens_per_s_per_accelerator, 0.0)
-    return chosen(layouts, int(np.argmax(pace)))
+    layouts = layouts_of(arch, cluster, plan, values)
+    if not np.any(layouts.fits):
+        raise layouts.smallest(layouts.memory.total)
+    return layouts.fastest(layouts.fits)[0]
 
 
 def interval(quantity: str = "time", kind: str = "", seen: bool = True) -> tuple[float, float]:

@@ -205,6 +205,17 @@ def stack(runs: Sequence[Run]) -> Run:
     return Run(**{name: join([getattr(part, name) for part in runs]) for name in Run._fields})
 
 
+def taken(record: Any, which: Any) -> Any:
+    """Some of the layouts, or one, of a record whose fields are arrays of layouts; what is the same for all stays."""
+
+    def part(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return taken(value, which)
+        return value[which] if isinstance(value, np.ndarray) and value.ndim else value
+
+    return record._make(part(value) for value in record)
+
+
 PLAINEST = {"micro_batch": 1, "tp": 1, "pp": 1, "ep": 1, "zero": 0, "recompute": "none"}
 
 

@@ -1,12 +1,14 @@
 """The question as every stage sees it: LLM, hardware, prices and scenario, each input a Quantity that exists once."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from estimator.catalog.facts import fact
+from estimator.catalog.files import recent
 from estimator.catalog.prices import ApiPrice
 from estimator.catalog.retrieval import text_ratio
 from estimator.errors import DoesNotFit, InvalidInput
@@ -18,6 +20,7 @@ from estimator.quantities import ONE_AT_A_TIME, Design, Quantity, derive, given
 from estimator.records import Accelerator, Architecture, Basis, Cluster, Source
 from estimator.results import Assumption
 
+Predicted = TypeVar("Predicted")
 SCENARIO_SOURCE = Source("default scenario (estimator/presets/scenario.toml)", kind="assumed")
 
 
@@ -82,6 +85,13 @@ class Question:
     def fact(self, name: str, value: float, unit: str, basis: Basis = "published", *sources: Source) -> Quantity:
         """A figure without spread, such as a property of the LLM or the accelerator."""
         return given(name, value, unit, design=self.design, basis=basis, sources=sources)
+
+    def once(self, predict: Callable[..., Predicted], *args: Any) -> Predicted:
+        """What a predictor says to records and columns: the same as before, while the facts it knows are the same.
+
+        Where only prices or traffic are new, nothing is predicted anew. Of random draws nothing is kept: too large.
+        """
+        return _predicted(predict, *args) if self.design is ONE_AT_A_TIME else _predict(predict, *args)
 
     def seconds(self, name: str) -> Quantity:
         """An input stated in minutes, in seconds."""
@@ -169,6 +179,13 @@ class Question:
         used = [_assumption(name, self.scenario.amounts[name]) for name in self._inputs]
         used += [Assumption(name, _word(one.value), one.why, one.given) for name, one in self._words.items()]
         return tuple(sorted(used, key=lambda item: not item.given))
+
+
+def _predict(predict: Callable[..., Predicted], *args: Any) -> Predicted:
+    return predict(*(arg.column if isinstance(arg, Quantity) else arg for arg in args))
+
+
+_predicted = recent(1024)(_predict)
 
 
 def _word(value: str | bool) -> str:

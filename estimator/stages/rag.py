@@ -228,7 +228,7 @@ def _device(question: Question) -> Accelerator:
 def _embedding_on_own(question: Question, encoder: Architecture, device: Accelerator, base: KnowledgeBase) -> Embedding:
     plan, batch = _encoder_plan(), int(fact("embedding/batch").value)
     cluster, chunk = Cluster(device, 1, 1), question.amount("chunk_tokens")
-    rate = embedding_sequences_per_s(encoder, cluster, plan, chunk.column, batch)
+    rate = question.once(embedding_sequences_per_s, encoder, cluster, plan, chunk, batch)
     facts, asked = _device_facts(question, encoder, device), question.amount("prompt_tokens")
     down, up = error("embedding", encoder, device, plan.engine)
 
@@ -236,7 +236,7 @@ def _embedding_on_own(question: Question, encoder: Architecture, device: Acceler
         return off(computed(name, "s", column, formula, tokens=tokens, **facts), "embedding time", down, up)
 
     each = predicted("embedding of a chunk", 1 / rate, embedding_sequences_per_s, chunk)
-    query_s = prefill_s(encoder, cluster, plan, asked.column)
+    query_s = question.once(prefill_s, encoder, cluster, plan, asked)
     query = predicted("embedding of a question", query_s, prefill_s, asked)
     device_s = derive("embedding", "s", product, each=each, chunks=base.chunks)
     price = _price_of(question, device)
@@ -302,7 +302,7 @@ def _rerank(question: Question) -> Rerank:
     asked, chunk = question.amount("prompt_tokens"), question.amount("chunk_tokens")
     candidates = question.amount("rerank_candidates")
     plan = _encoder_plan()
-    column = rerank_s(encoder, Cluster(device, 1, 1), plan, asked.column, chunk.column, candidates.column)
+    column = question.once(rerank_s, encoder, Cluster(device, 1, 1), plan, asked, chunk, candidates)
     inputs = {"query": asked, "passage": chunk, "passages": candidates, **_device_facts(question, encoder, device)}
     down, up = error("embedding", encoder, device, plan.engine)
     time = off(computed("rerank", "s", column, rerank_s, **inputs), "embedding time", down, up)

@@ -2,17 +2,17 @@
 
 import math
 from dataclasses import replace
-from functools import lru_cache
 from typing import NamedTuple
 
 from estimator.catalog.engines import serving_fit
+from estimator.catalog.files import recent
 from estimator.errors import DoesNotFit
 from estimator.formulas import money, prompting
 from estimator.formulas.arithmetic import product, quotient
 from estimator.predict.serving import Serving, Traffic, interval, serving, smallest_fit
 from estimator.predict.serving_machine import ServingPlan
 from estimator.quantities import Floats, Quantity, computed, derive, off
-from estimator.records import Accelerator, Architecture
+from estimator.records import Accelerator, Architecture, Cluster
 from estimator.results import Line
 from estimator.stages.budget import monthly, monthly_line
 from estimator.stages.question import Question
@@ -85,29 +85,33 @@ def cached(question: Question, prefix: Quantity, least: Quantity | None = None) 
 
 def replica_plan(question: Question, context_tokens: float, adapters: int = 0) -> ServingPlan:
     """The smallest replica that holds the LLM and such a request; DoesNotFit when more were needed than given."""
-    precision = question.word("weight_precision")
+    precision, llm, device = question.word("weight_precision"), question.own_llm(), question.own_accelerator()
     plan = ServingPlan(weight_precision=precision, engine=question.word("engine"), adapters=adapters)
-    llm, device = question.own_llm(), question.own_accelerator()
-    count = _smallest(llm, device, plan, 2.0 ** math.ceil(math.log2(context_tokens)))
-    if question.count is not None and count > question.count:
+    found = _smallest(llm, device, plan, 2.0 ** math.ceil(math.log2(context_tokens)))
+    if question.count is not None and found.tp > question.count:
         raise DoesNotFit(
-            f"serving {llm.name} in {precision} needs {count} x {device.name}, {question.count} given: "
-            f"use --gpu {count}x{device.name} or fewer bits (--set weight_precision=int4)"
+            f"serving {llm.name} in {precision} needs {found.tp} x {device.name}, {question.count} given: "
+            f"use --gpu {found.tp}x{device.name} or fewer bits (--set weight_precision=int4)"
         )
-    return replace(plan, tp=count)
+    return found
 
 
-@lru_cache(maxsize=256)
-def _smallest(llm: Architecture, device: Accelerator, plan: ServingPlan, context_tokens: float) -> int:
-    return smallest_fit(llm, device, plan, context_tokens=context_tokens)
+@recent(256)
+def _smallest(llm: Architecture, device: Accelerator, plan: ServingPlan, context_tokens: float) -> ServingPlan:
+    return replace(plan, tp=smallest_fit(llm, device, plan, context_tokens=context_tokens))
+
+
+def _served(
+    llm: Architecture, cluster: Cluster, plan: ServingPlan, prompt: Floats, output: Floats, cached: Floats
+) -> Serving:
+    return serving(llm, cluster, plan, Traffic(prompt, output, cached))
 
 
 def on_own(question: Question, prompt: Quantity, output: Quantity, prefix: Quantity, adapters: int = 0) -> Service:
     """Serving on replicas of the accelerators at hand."""
     plan = replica_plan(question, prompt.high + output.high, adapters)
     lengths = {"prompt_tokens": prompt, "output_tokens": output, "cached_tokens": cached(question, prefix)}
-    traffic = Traffic(**{name: quantity.column for name, quantity in lengths.items()})
-    found = serving(question.own_llm(), question.cluster(plan.tp), plan, traffic)
+    found = question.once(_served, question.own_llm(), question.cluster(plan.tp), plan, *lengths.values())
     inputs = lengths | question.machine_facts()
 
     def predicted(name: str, unit: str, column: Floats, group: str) -> Quantity:

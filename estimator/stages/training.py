@@ -6,11 +6,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from estimator.catalog.cases import fitted
+from estimator.catalog.files import recent
 from estimator.errors import DoesNotFit
 from estimator.formulas import transformer
 from estimator.formulas.arithmetic import quotient
-from estimator.predict.training import TrainingPlan, TrainingStep, interval, regime, training_step
-from estimator.predict.training_layout import chosen, grid, smallest
+from estimator.predict.training import (
+    MemorySplit,
+    TrainingPlan,
+    TrainingStep,
+    interval,
+    layouts_of,
+    regime,
+    training_step,
+)
 from estimator.quantities import Quantity, computed, derive, off
 from estimator.records import Architecture, Cluster
 from estimator.stages.question import Question
@@ -62,9 +70,9 @@ class Copies(NamedTuple):
     trained: float = 1.0
     frozen: float = 0.0
 
-    def memory_bytes(self, llm: Architecture, cluster: Cluster, step: TrainingStep) -> Any:
-        """Peak memory of one accelerator with all of them [B], of each layout of the step."""
-        return self.trained * step.memory.total + self.frozen * 2 * transformer.params(llm) / cluster.count
+    def memory_bytes(self, llm: Architecture, cluster: Cluster, memory: MemorySplit) -> Any:
+        """Peak memory of one accelerator with all of them [B], of each layout of the split."""
+        return self.trained * memory.total + self.frozen * 2 * transformer.params(llm) / cluster.count
 
 
 ALONE = Copies()
@@ -72,12 +80,12 @@ ALONE = Copies()
 
 def set_up(question: Question, plan: TrainingPlan, count: int | None, copies: Copies = ALONE) -> Training:
     """The best layout on `count` accelerators, or on the fewest that hold it; DoesNotFit says what would."""
-    cluster, best = _fitted(question, plan, count, copies)
-    step = training_step(question.own_llm(), cluster, best)
+    llm, usual = question.own_llm(), Cluster(question.own_accelerator(), MOST_ACCELERATORS, question.per_node)
+    cluster, best, step = _fitted(llm, usual, plan, count, copies)
     # The allocator keeps freed blocks only while there is room for them: no peak is above the capacity.
-    held = min(float(copies.memory_bytes(question.own_llm(), cluster, step)), cluster.accelerator.memory_bytes)
+    held = min(float(copies.memory_bytes(llm, cluster, step.memory)), cluster.accelerator.memory_bytes)
     inputs = question.machine_facts()
-    kind, seen = regime(question.own_llm(), best), _seen(cluster)
+    kind, seen = regime(llm, best), _seen(cluster)
     time_down, time_up = interval("time", kind, seen)
     memory_down, memory_up = interval("memory", kind, seen)
     seconds = computed(
@@ -101,40 +109,45 @@ def _seen(cluster: Cluster) -> bool:
     return cluster.accelerator.name in fitted("training").get("seen", {}).get("accelerators", ())
 
 
-def _fitted(question: Question, plan: TrainingPlan, count: int | None, copies: Copies) -> tuple[Cluster, TrainingPlan]:
-    llm = question.own_llm()
+Fitted = tuple[Cluster, TrainingPlan, TrainingStep]
+
+
+@recent(1024)
+def _fitted(llm: Architecture, usual: Cluster, plan: TrainingPlan, count: int | None, copies: Copies) -> Fitted:
+    """The best layout on `count` of the usual accelerators, or on the fewest that hold it, and its step."""
     if count is None:
-        return _smallest(question, plan, copies)
-    cluster = question.cluster(count)
+        return _smallest(llm, usual, plan, copies)
     try:
-        return cluster, _layout(llm, cluster, plan, copies)
+        return _fastest(llm, _of(usual, count), plan, copies)
     except DoesNotFit as error:
-        raise DoesNotFit(f"{error} {_what_would(question, plan, copies)}") from None
+        raise DoesNotFit(f"{error} {_what_would(llm, usual, plan, copies)}") from None
 
 
-def _layout(llm: Architecture, cluster: Cluster, plan: TrainingPlan, copies: Copies) -> TrainingPlan:
+def _of(usual: Cluster, count: int) -> Cluster:
+    return Cluster(usual.accelerator, count, min(usual.per_node, count))
+
+
+def _fastest(llm: Architecture, cluster: Cluster, plan: TrainingPlan, copies: Copies) -> Fitted:
     """The fastest layout with room to spare, else the fastest that just fits."""
-    layouts, capacity = grid(llm, cluster, plan), cluster.accelerator.memory_bytes
-    step = training_step(llm, cluster, layouts)
-    held = copies.memory_bytes(llm, cluster, step)
+    layouts, capacity = layouts_of(llm, cluster, plan), cluster.accelerator.memory_bytes
+    held = np.asarray(copies.memory_bytes(llm, cluster, layouts.memory))
     roomy = held <= capacity  # with what the allocator keeps, which it gives back when there is no room
-    allowed = roomy if roomy.any() else step.fits & (copies == ALONE)
+    allowed = roomy if roomy.any() else layouts.fits & (copies == ALONE)
     if allowed.any():
-        return chosen(layouts, int(np.argmax(np.where(allowed, step.tokens_per_s_per_accelerator, 0.0))))
+        return cluster, *layouts.fastest(allowed)
     if copies == ALONE:
-        raise smallest(layouts, np.asarray(held), capacity, f"training {llm.name} ({plan.method})")
+        raise layouts.smallest(held)
     raise DoesNotFit(
         f"training {llm.name} with {copies.trained + copies.frozen:g} models beside each other needs at least "
         f"{held.min() / 2**30:,.0f} GiB of each {cluster.accelerator.name}, which has {capacity / 2**30:,.0f} GiB."
     )
 
 
-def _smallest(question: Question, plan: TrainingPlan, copies: Copies) -> tuple[Cluster, TrainingPlan]:
+def _smallest(llm: Architecture, usual: Cluster, plan: TrainingPlan, copies: Copies) -> Fitted:
     problem: DoesNotFit | None = None
     for count in _counts():
-        cluster = question.cluster(count)
         try:
-            return cluster, _layout(question.own_llm(), cluster, plan, copies)
+            return _fastest(llm, _of(usual, count), plan, copies)
         except DoesNotFit as error:
             problem = error
     raise DoesNotFit(f"{problem} Even {MOST_ACCELERATORS:,} of them do not hold it.")
@@ -147,9 +160,9 @@ def _counts() -> Iterator[int]:
         count *= 2
 
 
-def _what_would(question: Question, plan: TrainingPlan, copies: Copies) -> str:
+def _what_would(llm: Architecture, usual: Cluster, plan: TrainingPlan, copies: Copies) -> str:
     try:
-        cluster, _ = _smallest(question, plan, copies)
+        cluster, *_ = _smallest(llm, usual, plan, copies)
     except DoesNotFit:
         return "No number of them does."
     return f"The smallest that fits is {cluster.count} x {cluster.accelerator.name}."
