@@ -15,17 +15,17 @@ from numpy.typing import NDArray
 from estimator.api import compare
 from estimator.errors import EstimatorError, InvalidInput, UnknownName, clipped
 from estimator.plans import default_scenario
-from estimator.quantities import Floats, Quantity
+from estimator.quantities import FACTORS, Floats, Quantity
 from estimator.results import Blocked, Estimate
 from estimator.stages import STAGES
-from estimator.stages.live import Tree
+from estimator.stages.live import Moved, Node, Tree
 
 FIGURES = ("one_off_usd", "monthly_usd", "total_usd", "added_usd_per_1000_requests")
 QUESTION = ("model", "gpu", "api", "gpus")
 PRICE = "price_per_hour"
 LIMITS = {PRICE: (0.0, 1e6), "gpus": (1.0, 1e7)}
 PASSED_ON = ("id", "name", "note", "label", "scenario", "error")
-BLOCK = 512  # rows computed at once: a few arrays of scenarios x rows stay in the cache
+BLOCK = 2048  # rows computed at once: a few arrays of scenarios x rows stay in the cache
 MOST_GROUPS = 256  # estimates kept for rows to come
 
 Column = NDArray[Any]
@@ -194,27 +194,31 @@ def _fill(group: _Group, tree: Tree, varied: Mapping[str, Floats], rows: Rows, r
             there = _there(name, tree.live)
             if there is not None:
                 ends = [varied[end][rows] if (end := f"{name}{side}") in varied else None for side in ("_low", "_high")]
-                values[there] = _column(tree, tree.live[there], column[rows], *ends)
-    for place, column in zip(group.answered, tree.recomputed(values), strict=True):
-        low, high = _interval(column)
-        results[place, rows], results[place + 1, rows], results[place + 2, rows] = column[0], low, high
+                values[there] = _column(tree.nodes[tree.live[there]], column[rows], *ends)
+    for place, found in zip(group.answered, tree.recomputed(values), strict=True):
+        low, high = _interval(found.column)
+        results[place, rows], results[place + 1, rows], results[place + 2, rows] = found.column[0], low, high
 
 
-def _column(tree: Tree, node: int, value: Floats, low: Floats | None, high: Floats | None) -> Floats:
-    """An input in every scenario [scenarios, rows]: as the row gives it; where it does not, as it was."""
-    column = np.broadcast_to(value, (len(tree.scenarios), len(value))).copy()
-    bounds = tree.nodes[node].bounds
-    if bounds and bounds.factor and low is not None and high is not None:
-        place = 1 + tree.factors.index(bounds.factor)
+def _column(node: Node, value: Floats, low: Floats | None, high: Floats | None) -> Moved:
+    """An input as the rows give it, in the scenarios of its range; where they do not, as it was."""
+    column = Moved(0, value[None])
+    if node.bounds and node.bounds.factor and low is not None and high is not None:
         ranged = ~np.isnan(low) & ~np.isnan(high) & (value > 0)
-        column[place] = np.where(ranged & (low > 0), low, value)
-        column[place + len(tree.factors)] = np.where(ranged, high, value)
-    return np.where(np.isnan(value), tree.column(node), column)
+        ends = np.where(ranged & (low > 0), low, value), np.where(ranged, high, value)
+        column = Moved(1 << FACTORS.index(node.bounds.factor), np.array([value, *ends]))
+    given = ~np.isnan(value)
+    if given.all():
+        return column
+    factors = column.factors | node.was.factors
+    return Moved(factors, np.where(given, column.beside(factors), node.was.beside(factors)))
 
 
 def _interval(column: Floats) -> tuple[Floats, Floats]:
     """Ends of the 80 % interval of every row, as Quantity.interval has them."""
     expected = column[0]
+    if len(column) == 1:
+        return expected, expected
     with np.errstate(all="ignore"):
         in_log = column.min(axis=0) > 0
         moves = (
@@ -222,9 +226,9 @@ def _interval(column: Floats) -> tuple[Floats, Floats]:
             if in_log.all()
             else np.where(in_log, np.log(column[1:] / expected), column[1:] - expected)
         )
-        pairs = moves.reshape(2, len(moves) // 2, -1)
-        down = np.sqrt((np.minimum(pairs, 0).min(axis=0) ** 2).sum(axis=0))
-        up = np.sqrt((np.maximum(pairs, 0).max(axis=0) ** 2).sum(axis=0))
+        below, above = np.split(moves, 2)
+        down, up = np.minimum(np.minimum(below, above), 0), np.maximum(np.maximum(below, above), 0)
+        down, up = np.sqrt(np.einsum("fr,fr->r", down, down)), np.sqrt(np.einsum("fr,fr->r", up, up))
         low = np.where(in_log, expected * np.exp(-down), expected - down)
         high = np.where(in_log, expected * np.exp(up), expected + up)
     return low, high
@@ -268,8 +272,17 @@ def _check_names(columns: Columns) -> None:
 
 def _texts(column: Column) -> Column:
     """Words, None where there are none."""
-    shown = (f"{value:g}" if isinstance(value, float) else value for value in column.tolist())
-    return np.array([None if _missing(value) or value == "nan" else str(value) for value in shown], dtype=object)
+    values = column.tolist()
+    try:
+        known = {value: _text(value) for value in set(values)}
+    except TypeError:  # something that is no word, such as a list
+        return np.array([_text(value) for value in values], dtype=object)
+    return np.array([known[value] for value in values], dtype=object)
+
+
+def _text(value: Any) -> str | None:
+    text = f"{value:g}" if isinstance(value, float) else value
+    return None if _missing(text) or text == "nan" else str(text)
 
 
 def _missing(value: Any) -> bool:

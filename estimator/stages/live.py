@@ -6,9 +6,12 @@ for it needs no new prediction: a workbook or a sweep recomputes the formulas an
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import lru_cache, reduce
+from operator import or_
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from estimator.plans import Amount, default_scenario
 from estimator.pricing import USER_SOURCE
@@ -74,15 +77,67 @@ def model_error(figure: Quantity, result: Any) -> Floats | None:
     return np.where(np.isclose(ratio, 1.0, rtol=1e-12, atol=0), 1.0, ratio)
 
 
+class Moved(NamedTuple):
+    """A figure of one or many rows, in no more scenarios than those that move it.
+
+    factors: those that do, a bit for each by its place in FACTORS
+    column: as expected, then with each of them low, then with each of them high [1 + 2 factors, rows]
+    """
+
+    factors: int
+    column: Floats
+
+    def beside(self, factors: int) -> Floats:
+        """The column with further factors, which do not move it; one that nothing moves stays [1, rows]."""
+        if factors == self.factors or not self.factors:
+            return self.column
+        found: Floats = self.column[_places(self.factors, factors)]
+        return found
+
+
+@lru_cache(maxsize=4096)
+def _places(own: int, factors: int) -> NDArray[np.intp]:
+    """Where in a column moved by its own factors each scenario of more factors is found."""
+    bits = [bit for bit in range(len(FACTORS)) if factors >> bit & 1]
+    places = {bit: 1 + place for place, bit in enumerate(bit for bit in bits if own >> bit & 1)}
+    highs = [places[bit] + len(places) if bit in places else 0 for bit in bits]
+    return np.array([0, *(places.get(bit, 0) for bit in bits), *highs])
+
+
+def moved(column: Floats) -> Moved:
+    """The column of a Quantity, less the scenarios that do not move it [1 + 2 factors, 1]."""
+    differ = (column[1:] != column[0]).reshape(2, len(FACTORS)).any(axis=0) & ~np.isnan(column[0])
+    bits = np.flatnonzero(differ)
+    kept = np.concatenate([[0], 1 + bits, 1 + len(FACTORS) + bits])
+    return Moved(sum(1 << int(bit) for bit in bits), column[kept, None])
+
+
 @dataclass(slots=True, eq=False)
 class Node:
-    """One figure of a tree. name: of an input; parts: places of a formula's arguments; error: of a model, on top."""
+    """One figure of a tree. name: of an input; parts: places of a formula's arguments; error: of a model, on top.
+
+    was: the figure before any input changed
+    """
 
     figure: Quantity
+    was: Moved
     name: str = ""
     bounds: Amount | None = None
     parts: dict[str, int] = field(default_factory=dict)
-    error: Floats | None = None
+    error: Moved | None = None
+
+    def anew(self, columns: Mapping[int, Moved]) -> Moved:
+        """What the formula makes of its parts where they are among `columns`."""
+        if self.figure.formula is None:
+            return self.was
+        parts = {key: columns[part] for key, part in self.parts.items()}
+        factors = reduce(or_, (part.factors for part in parts.values()), self.error.factors if self.error else 0)
+        found = self.figure.formula(**{key: part.beside(factors) for key, part in parts.items()})
+        found = found * self.error.beside(factors) if self.error else found
+        scenarios = 1 + 2 * factors.bit_count()
+        if len(found) != scenarios:  # the formula has no use for what moves some of its parts
+            found = np.broadcast_to(found, (scenarios, found.shape[1]))
+        return Moved(factors, found)
 
 
 class Tree:
@@ -99,53 +154,34 @@ class Tree:
             for place, node in enumerate(self.nodes)
             if node.name and id(node.figure) not in self._fixed and node.name not in CHOOSING
         }
-        self.factors = self._moving()
-        places = np.array([FACTORS.index(name) for name in self.factors], dtype=int)
-        self.scenarios = np.concatenate([[0], 1 + places, 1 + len(FACTORS) + places])
-        self._released = self._last_uses()
+        self._steps: dict[frozenset[str], list[tuple[int, list[int]]]] = {}
 
-    def column(self, place: int) -> Floats:
-        """A figure as it was, in the scenarios that matter [scenarios, 1]."""
-        return self.nodes[place].figure.column[self.scenarios, None]
-
-    def recomputed(self, values: Mapping[str, Floats]) -> list[Any]:
-        """The figures of the tree with other inputs [scenarios, rows]; what does not change stays [scenarios, 1].
-
-        The scenarios are those of `scenarios`: as expected, each of `factors` low, each of them high.
-        """
-        columns: list[Any] = []
-        changed = [False] * len(self.nodes)
+    def recomputed(self, values: Mapping[str, Moved]) -> list[Moved]:
+        """The figures of the tree with other values of live inputs, many rows at once."""
+        columns = {place: node.was for place, node in enumerate(self.nodes)}
+        columns |= {self.live[name]: column for name, column in values.items()}
         with np.errstate(all="ignore"):
-            for place, node in enumerate(self.nodes):
-                changed[place] = node.name in values or any(changed[part] for part in node.parts.values())
-                if node.name in values:
-                    columns.append(values[node.name])
-                elif changed[place] and node.figure.formula is not None:
-                    found = node.figure.formula(**{key: columns[part] for key, part in node.parts.items()})
-                    columns.append(found if node.error is None else found * node.error[self.scenarios, None])
-                else:
-                    columns.append(self.column(place))
-                for spent in self._released[place]:
-                    columns[spent] = None
+            for place, spent in self._changed(frozenset(values)):
+                columns[place] = self.nodes[place].anew(columns)
+                for part in spent:
+                    del columns[part]
         return [columns[root] for root in self.roots]
 
-    def _moving(self) -> list[str]:
-        """The factors that move any figure, or would if a live input had a range."""
-        moved = np.zeros(2 * len(FACTORS), bool)
-        for node in self.nodes:
-            moved |= np.abs(node.figure.column[1:] - node.figure.column[0]) > 0
-        either = moved[: len(FACTORS)] | moved[len(FACTORS) :]
-        offered = {bounds.factor for place in self.live.values() if (bounds := self.nodes[place].bounds)}
-        return [name for name, moves in zip(FACTORS, either, strict=True) if moves or name in offered]
-
-    def _last_uses(self) -> list[list[int]]:
-        """For each figure those that nothing needs after it: their memory serves the next."""
-        last = {part: place for place, node in enumerate(self.nodes) for part in node.parts.values()}
-        released: list[list[int]] = [[] for _ in self.nodes]
-        for part, place in last.items():
-            if part not in self.roots:
-                released[place].append(part)
-        return released
+    def _changed(self, names: frozenset[str]) -> list[tuple[int, list[int]]]:
+        """Figures that change with these inputs, in order, each with those that nothing needs after it."""
+        if names not in self._steps:
+            changed = {self.live[name] for name in names}
+            steps = []
+            for place, node in enumerate(self.nodes):
+                if place not in changed and not changed.isdisjoint(node.parts.values()):
+                    changed.add(place)
+                    steps.append(place)
+            last = {part: place for place in steps for part in self.nodes[place].parts.values() if part in changed}
+            kept = set(self.roots)
+            self._steps[names] = [
+                (at, [part for part in last if last[part] == at and part not in kept]) for at in steps
+            ]
+        return self._steps[names]
 
     def _place(self, figure: Quantity) -> int:
         if id(figure) not in self._places:
@@ -156,9 +192,9 @@ class Tree:
 
     def _node(self, figure: Quantity) -> Node:
         if is_input(figure):
-            return Node(figure, *described(figure))
+            return Node(figure, moved(figure.column), *described(figure))
         if figure.formula is None or not figure.inputs:
-            return Node(figure)
+            return Node(figure, moved(figure.column))
         if is_predicted(figure):
             return self._physical(figure)
         parts = {key: self._place(part) for key, part in figure.inputs.items()}
@@ -166,10 +202,10 @@ class Tree:
             error = model_error(figure, figure.formula(**{key: part.column for key, part in figure.inputs.items()}))
         if error is None:
             return self._physical(figure)
-        return Node(figure, parts=parts, error=error if (error != 1).any() else None)
+        return Node(figure, moved(figure.column), parts=parts, error=moved(error) if (error != 1).any() else None)
 
     def _physical(self, figure: Quantity) -> Node:
         beneath = list(figure.walk())
         self._fixed |= {id(node) for node in beneath}
         self.fixed |= {described(node)[0] for node in beneath if is_input(node)}
-        return Node(figure)
+        return Node(figure, moved(figure.column))
