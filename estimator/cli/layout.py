@@ -1,41 +1,88 @@
 """`estimator layout`: from options to a search."""
 
 import argparse
+import re
 from typing import Any
 
 from estimator.catalog.files import use_facts
-from estimator.cli.answers import assignment, emit, number, price
+from estimator.cli.answers import assignment, emit, number, price, scaled
+from estimator.errors import InvalidInput, clipped
+from estimator.search import AXES, Search
 from estimator.search import layout as search
 
-NUMBERS = ("tokens", "deadline_days", "prompt_tokens", "output_tokens", "ttft_s", "tpot_s", "requests_per_s")
+NUMBERS = ("tokens", "prompt_tokens", "output_tokens", "ttft_s", "tpot_s", "requests_per_s")
+DAYS = {"h": 1 / 24, "d": 1.0, "w": 7.0, "mo": 30.44, "y": 365.25}
 
 
 def layout(options: argparse.Namespace) -> None:
     """Search and print."""
     if options.facts:
         use_facts(options.facts)
-    choices: dict[str, Any] = dict(_typed(*assignment(text)) for text in options.inputs)
+    choices: dict[str, Any] = dict(_typed(text) for text in options.inputs)
     for name in NUMBERS:
         value = number(getattr(options, name), f"--{name.replace('_', '-')}")
         if value is not None:
             choices[name] = value
-    if options.precisions:
-        choices["precisions"] = options.precisions.split(",")
+    if options.deadline:
+        choices["deadline_days"] = _days(options.deadline)
+    emit(options, _rendered(options, search(**_asked(options), **choices)))
+
+
+def _asked(options: argparse.Namespace) -> dict[str, Any]:
+    """What is not a matter of the task."""
     most = number(options.most, "--most")
-    found = search(
-        model=options.model,
-        gpu=options.gpu.split(","),
-        task=options.task,
-        price=price(options),
-        most=int(most) if most is not None else 1024,
-        **choices,
-    )
-    emit(options, found.to_json() if options.format == "json" else str(found))
+    if most is not None and most != most // 1:
+        raise InvalidInput(f"--most must be a whole number, not {clipped(options.most)}")
+    if options.task and options.word and options.task != options.word:
+        raise InvalidInput(f"{options.word} and --task {options.task} were asked for: say one")
+    if options.billing:
+        raise InvalidInput("--billing belongs to compare and estimate: a search prices the hours of whole accelerators")
+    if not options.model or not options.gpu:
+        raise InvalidInput("name an LLM and accelerators: estimator layout pretrain --model 7b --gpu a100,h100")
+    count = f"{options.gpus}x" if options.gpus else ""
+    return {
+        "model": options.model,
+        "gpu": [count + name.strip() for name in options.gpu.split(",") if name.strip()],
+        "task": options.task or options.word or "pretrain",
+        "price": price(options),
+        "most": None if most is None else int(min(most, 1e9)),
+        "precisions": options.precisions.split(",") if options.precisions else None,
+        "careful": options.careful,
+    }
 
 
-def _typed(name: str, value: Any) -> tuple[str, Any]:
-    """Numbers as numbers; words as they are."""
+def _rendered(options: argparse.Namespace, found: Search) -> str:
+    if options.format == "json":
+        return found.to_json()
+    if options.format == "csv":
+        return found.to_csv()
+    if options.format == "markdown":
+        from estimator.search.shown import search_text
+
+        return search_text(found, "github")
+    return str(found)
+
+
+def _days(text: str) -> float:
+    """Days of a deadline: 14, 14d, 2w, 36h."""
+    found = re.fullmatch(r"\s*(\d*\.?\d+)\s*(h|d|w|mo|y|days?|weeks?|hours?|months?)?\s*", text, re.IGNORECASE)
+    if not found or not float(found[1]):
+        raise InvalidInput(f"--deadline must be days, or a time such as 14d, 2w or 36h; not {clipped(text)}")
+    unit = (found[2] or "d").lower()
+    return float(found[1]) * DAYS[unit if unit in DAYS else "mo" if unit.startswith("mo") else unit[0]]
+
+
+def _typed(text: str) -> tuple[str, Any]:
+    """NAME=VALUE with numbers as numbers, words as they are; several values of an axis of the layout as a list."""
+    name, value = assignment(text)
+    name = name.replace("-", "_")
+    if name in AXES and "," in text:
+        return name, [_number_or_word(scaled(part)) for part in text.partition("=")[2].split(",")]
+    return name, _number_or_word(value)
+
+
+def _number_or_word(value: Any) -> Any:
     try:
-        return name, int(value) if float(value) == int(float(value)) else float(value)
+        return int(value) if float(value) == int(float(value)) else float(value)
     except (TypeError, ValueError, OverflowError):
-        return name, value
+        return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value

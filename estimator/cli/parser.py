@@ -126,28 +126,35 @@ def _estimate(commands: Any) -> None:
 
 
 def _layout(commands: Any) -> None:
-    example = "estimator layout --model 70b --gpu a100,h100 --tokens 100b --deadline-days 14"
+    example = "estimator layout pretrain --model 7b --gpu a100,h100 --tokens 100b --deadline 14d"
     sub = _command(commands, "layout", "the best layout, over all valid ones", _lazy("layout", "layout"), example)
-    sub.add_argument("--model", metavar="NAME", required=True, help="a size, a preset, or a path to a config.json")
+    sub.add_argument("word", metavar="TASK", nargs="?", help="pretrain (default), finetune or serve")
+    sub.add_argument("--task", metavar="TASK", help="the same")
+    sub.add_argument("--model", metavar="NAME", help="a size, a preset, or a path to a config.json")
+    sub.add_argument("--gpu", metavar="NAMES", help="one or more, comma-separated, with or without count")
+    sub.add_argument("--gpus", metavar="N", help="how many, when not in the name; all worth trying if not given")
     sub.add_argument(
-        "--gpu", metavar="NAMES", required=True, help="one or more, comma-separated, with or without count"
+        "--most", metavar="N", help="train: most accelerators to try (1024); serve: of a replica (4 nodes)"
     )
-    sub.add_argument("--task", metavar="TASK", default="train", help="train (default) or serve")
-    sub.add_argument("--most", metavar="N", help="accelerators to try when no count is given (default 1024)")
-    sub.add_argument("--tokens", metavar="N", help="train: tokens of the whole run")
-    sub.add_argument("--deadline-days", metavar="N", help="train: cheapest that meets it, instead of fastest")
-    sub.add_argument("--prompt-tokens", metavar="N", help="serve: of a request")
-    sub.add_argument("--output-tokens", metavar="N", help="serve: of a request")
-    sub.add_argument("--ttft-s", metavar="S", help="serve: time to first token at most")
-    sub.add_argument("--tpot-s", metavar="S", help="serve: time per output token at most")
-    sub.add_argument("--requests-per-s", metavar="N", help="serve: load of all replicas")
-    sub.add_argument("--precisions", metavar="NAMES", help="serve: weight formats to try, comma-separated")
+    sub.add_argument("--precisions", metavar="NAMES", help="number formats to try, comma-separated, such as bf16,fp8")
+    sub.add_argument("--careful", action="store_true", help="memory, deadline and targets hold at their ranges' ends")
     sub.add_argument(
         "--set", metavar="NAME=VALUE", action="append", default=[], dest="inputs", help="any field of the plan (tp=8)"
     )
+    train = sub.add_argument_group("to train")
+    train.add_argument("--tokens", metavar="N", help="of the whole run (default: compute-optimal, or the samples')")
+    train.add_argument(
+        "--deadline", "--deadline-days", metavar="TIME", help="cheapest that meets it (14d, 2w), not fastest"
+    )
+    serve = sub.add_argument_group("to serve")
+    serve.add_argument("--prompt-tokens", metavar="N", help="of a request")
+    serve.add_argument("--output-tokens", metavar="N", help="of a request")
+    serve.add_argument("--ttft-s", "--ttft", metavar="S", help="mean time to first token at most")
+    serve.add_argument("--tpot-s", "--tpot", metavar="S", help="mean time per output token at most")
+    serve.add_argument("--requests-per-s", metavar="N", help="load of all replicas")
     sub.add_argument("--facts", metavar="DIR", help="overlay of your own accelerators, prices and LLMs")
     _prices(sub)
-    _format(sub, ("table", "json"))
+    _format(sub, FORMATS)
     sub.add_argument("--output", metavar="FILE", help="write there instead of to the screen")
 
 

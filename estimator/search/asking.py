@@ -1,98 +1,168 @@
 """From names to a search: what `estimator layout` and `layout(...)` do."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
-from estimator.catalog.accelerators import accelerator
 from estimator.catalog.accelerators import cluster as named_cluster
 from estimator.catalog.facts import fact
 from estimator.catalog.models import architecture
-from estimator.errors import InvalidInput
-from estimator.formulas import money, scaling, transformer
+from estimator.errors import InvalidInput, UnknownName
+from estimator.formulas import money, reliability, scaling, transformer
 from estimator.plans import default_scenario
 from estimator.predict.serving_machine import ServingPlan
 from estimator.predict.training import TrainingPlan
 from estimator.pricing import Price, usd_per_hour
 from estimator.quantities import ONE_AT_A_TIME
-from estimator.records import Accelerator, Architecture, Cluster
+from estimator.records import Architecture, Cluster
+from estimator.search.grid import AXES, counts_for
 from estimator.search.result import Search
 from estimator.search.serving import Targets, best_serving
-from estimator.search.training import AXES, OFFLOAD, Offer, best_training, counts_for
+from estimator.search.training import OFFLOAD, Offer, best_training
 from estimator.stages.pretrain import batch_for
 
 OPEN = dict.fromkeys(AXES)  # every axis of the layout is searched unless given
+TASKS = ("pretrain", "finetune", "serve")
+ONLY = {  # inputs that belong to one kind of task
+    "train": ("tokens", "deadline_days", "offloads"),
+    "serve": ("prompt_tokens", "output_tokens", "ttft_s", "tpot_s", "requests_per_s", "utilisation"),
+}
+POSITIVE = {  # numbers that must be more than nothing, and at most so much
+    "tokens": 1e18,
+    "deadline_days": 1e6,
+    "seq_len": 1e9,
+    "global_batch": 1e9,
+    "prompt_tokens": 1e9,
+    "output_tokens": 1e9,
+    "ttft_s": math.inf,
+    "tpot_s": math.inf,
+    "requests_per_s": 1e9,
+    "utilisation": 1.0,
+}
+MOST_TRAINING = 1024
+NODES_A_REPLICA = 4
 
 
 def layout(
     *,
     model: str,
     gpu: str | Sequence[str],
-    task: str = "train",
+    task: str = "pretrain",
     price: Price | float | None = None,
-    most: int = 1024,
+    most: int | None = None,
+    precisions: Sequence[str] | None = None,
+    careful: bool = False,
     **choices: Any,
 ) -> Search:
     """The best layout for training or serving, over every valid one; the front of time, money and memory beside it.
 
     gpu: one or several names, each with its count (1024xa100) or without (then every count up to `most` is tried, to
-    train; to serve it bounds a replica)
-    task train: tokens, deadline_days, seq_len, global_batch, method, optimizer, ... (fields of TrainingPlan);
-    an axis of the layout that is given (tp=8) is not searched. The goal is time, or money when there is a deadline.
-    task serve: prompt_tokens, output_tokens, ttft_s, tpot_s, requests_per_s, precisions, ... (fields of ServingPlan)
+    train; to serve, replicas of up to `most`, four nodes unless given)
+    precisions: to try, such as ("bf16", "fp8"); careful: memory, deadline and targets hold at their ranges' ends
+    task pretrain (or train), finetune: tokens, deadline_days, seq_len, global_batch, method, optimizer, ... (fields of
+    TrainingPlan); an axis of the layout that is given (tp=8, or tp=[4, 8]) is searched no further. The goal is time, or
+    money when there is a deadline. Interruptions of long runs are counted in.
+    task serve: prompt_tokens, output_tokens, ttft_s, tpot_s, requests_per_s, utilisation, ... (fields of ServingPlan)
     Raises EstimatorError: UnknownName, InvalidInput, DoesNotFit.
 
     >>> found = layout(model="8b", gpu="8xh100", seq_len=4096, global_batch=256, tokens=1e9)
     >>> found.best.accelerators, found.evaluated > 100
     (8, True)
     """
+    task = "pretrain" if task == "train" else task
+    if task not in TASKS:
+        raise UnknownName("task", task, (*TASKS, "train"), f"Tasks are {', '.join(TASKS)}.")
+    if most is not None and most < 1:
+        raise InvalidInput(f"most must be at least 1, not {most}")
+    kind = "serve" if task == "serve" else "train"
+    _fitting(kind, task, choices)
     llm = architecture(model)
     names = [gpu] if isinstance(gpu, str) else list(gpu)
+    if not names:
+        raise InvalidInput("name accelerators, such as a100 or 8xh100")
     paid = price if isinstance(price, Price) else Price(price)
-    if task == "train":
-        offers = [offer for name in names for offer in _offers(name, paid, most)]
-        return _train(llm, offers, **choices)
-    if task == "serve":
-        return _serve(llm, [_replica(name, paid) for name in names], **choices)
-    raise InvalidInput(f"task must be train or serve, not {task!r}")
+    choices["careful"] = careful
+    if kind == "serve":
+        return _serve(llm, [_replica(name, paid, most) for name in names], precisions, **choices)
+    offers = [offer for name in names for offer in _offers(name, paid, most or MOST_TRAINING)]
+    if not offers:
+        raise InvalidInput(f"no number of accelerators up to {most} can be tried")
+    usual = _pretraining(llm, choices) if task == "pretrain" else _finetuning()
+    return _train(llm, offers, precisions, **usual | choices)
 
 
-def _price(device: Accelerator, price: Price) -> float:
-    return usd_per_hour(device, price, ONE_AT_A_TIME).value
+def _fitting(kind: str, task: str, choices: dict[str, Any]) -> None:
+    """Refuse what belongs to the other kind of task, and numbers that cannot be."""
+    other = ONLY["train" if kind == "serve" else "serve"]
+    for name, value in choices.items():
+        if name in other:
+            suited = "pretrain or finetune" if kind == "serve" else "serve"
+            raise InvalidInput(f"{name} belongs to the task {suited}, not to {task}")
+        if name in POSITIVE and (not isinstance(value, float | int) or not 0 < value <= POSITIVE[name]):
+            most = POSITIVE[name]
+            raise InvalidInput(f"{name} must be more than 0{f' and at most {most:g}' * (most < 1e9)}, not {value}")
+
+
+# --- what there is to choose from -------------------------------------------------------------------------------------
 
 
 def _offers(name: str, price: Price, most: int) -> list[Offer]:
     """The clusters a name stands for: one when it has a count, else every count worth trying."""
     found = named_cluster(name)
     if isinstance(found, Cluster):
-        return [Offer(found, _price(found.accelerator, price))]
-    per_node = found.per_node or 8
-    counts = counts_for(per_node, most)
-    return [Offer(Cluster(found, count, min(count, per_node)), _price(found, price)) for count in counts]
+        return [Offer(found, usd_per_hour(found.accelerator, price, ONE_AT_A_TIME), _goodput(found))]
+    hourly, per_node = usd_per_hour(found, price, ONE_AT_A_TIME), found.per_node or 8
+    clusters = [Cluster(found, count, min(count, per_node)) for count in counts_for(per_node, most)]
+    return [Offer(cluster, hourly, _goodput(cluster)) for cluster in clusters]
 
 
-def _replica(name: str, price: Price) -> Offer:
-    """The most accelerators a replica may use: as given, else a node."""
+def _goodput(cluster: Cluster) -> float:
+    """Share of a run's time that is lasting progress, as pre-training counts it [1]."""
+    usual = default_scenario()
+    between = reliability.time_between_interruptions_s(cluster.nodes, usual.amount("failures_per_1000_node_days").value)
+    write, restart = usual.amount("checkpoint_write_s").value, 60 * usual.amount("restart_minutes").value
+    every = reliability.checkpoint_interval_s(write, between)
+    return max(float(reliability.goodput(every, write, restart, between)), 0.05)
+
+
+def _replica(name: str, price: Price, most: int | None) -> Offer:
+    """The most accelerators a replica may use: as given, else some nodes."""
     found = named_cluster(name)
-    if isinstance(found, Accelerator):
-        found = Cluster(accelerator(found.name), found.per_node or 8, found.per_node or 8)
-    return Offer(found, _price(found.accelerator, price))
+    if not isinstance(found, Cluster):
+        per_node = found.per_node or 8
+        count = most or NODES_A_REPLICA * per_node
+        found = Cluster(found, count, min(count, per_node))
+    return Offer(found, usd_per_hour(found.accelerator, price, ONE_AT_A_TIME))
 
 
-def _train(
-    llm: Architecture,
-    offers: list[Offer],
-    tokens: float | None = None,
-    deadline_days: float | None = None,
-    offloads: Sequence[str] = OFFLOAD,
-    **plan: Any,
-) -> Search:
-    from estimator.api import checked_plan
+# --- the two searches with what is usual ------------------------------------------------------------------------------
 
-    seq_len = plan.get("seq_len", default_scenario().amount("pretrain_seq_len").value)
-    total = tokens or _optimal_tokens(llm)
-    usual = {"seq_len": seq_len, "global_batch": batch_for(6 * transformer.matmul_params(llm) * total, seq_len)}
-    asked = checked_plan(TrainingPlan, usual | OPEN | plan)
-    return best_training(llm, offers, asked, total, deadline_days, offloads)
+
+def _pretraining(llm: Architecture, choices: dict[str, Any]) -> dict[str, Any]:
+    usual = default_scenario()
+    seq_len = choices.get("seq_len", usual.amount("pretrain_seq_len").value)
+    tokens = choices.get("tokens") or _optimal_tokens(llm)
+    return {
+        "tokens": tokens,
+        "seq_len": seq_len,
+        "global_batch": batch_for(6 * transformer.matmul_params(llm) * tokens, seq_len),
+        "precision": usual.word("pretrain_precision"),
+        "optimizer": usual.word("pretrain_optimizer"),
+    }
+
+
+def _finetuning() -> dict[str, Any]:
+    usual = default_scenario()
+    amounts = (usual.amount(name).value for name in ("samples", "tokens_per_sample", "epochs"))
+    return {
+        "tokens": math.prod(amounts),
+        "seq_len": usual.amount("finetune_seq_len").value,
+        "global_batch": usual.amount("finetune_batch").value,
+        "precision": usual.word("finetune_precision"),
+        "optimizer": usual.word("optimizer"),
+        "method": usual.word("method"),
+        "lora_rank": usual.amount("lora_rank").value,
+    }
 
 
 def _optimal_tokens(llm: Architecture) -> float:
@@ -101,15 +171,34 @@ def _optimal_tokens(llm: Architecture) -> float:
     return float(scaling.optimal_tokens(transformer.params(llm), **law))
 
 
+def _train(
+    llm: Architecture,
+    offers: list[Offer],
+    precisions: Sequence[str] | None,
+    tokens: float,
+    deadline_days: float | None = None,
+    offloads: Sequence[str] = OFFLOAD,
+    careful: bool = False,
+    **plan: Any,
+) -> Search:
+    from estimator.api import checked_plan
+
+    asked = checked_plan(TrainingPlan, OPEN | plan)
+    offloads = (asked.cpu_offload,) if "cpu_offload" in plan else offloads
+    return best_training(llm, offers, asked, tokens, deadline_days, offloads, precisions, careful)
+
+
 def _serve(
     llm: Architecture,
     offers: list[Offer],
+    precisions: Sequence[str] | None,
     prompt_tokens: float | None = None,
     output_tokens: float | None = None,
     ttft_s: float = float("inf"),
     tpot_s: float = float("inf"),
     requests_per_s: float | None = None,
-    precisions: Sequence[str] | None = None,
+    utilisation: float | None = None,
+    careful: bool = False,
     **plan: Any,
 ) -> Search:
     from estimator.api import checked_plan
@@ -119,5 +208,6 @@ def _serve(
     output = usual.amount("output_tokens").value if output_tokens is None else output_tokens
     month, peak = usual.amount("requests_per_month").value, usual.amount("peak_to_mean").value
     load = money.peak_requests_per_s(month, peak) if requests_per_s is None else requests_per_s
-    targets = Targets(ttft_s, tpot_s, float(load))
+    use = usual.amount("target_utilisation").value if utilisation is None else utilisation
+    targets = Targets(ttft_s, tpot_s, float(load), use, careful)
     return best_serving(llm, offers, checked_plan(ServingPlan, plan), prompt, output, targets, precisions)

@@ -6,17 +6,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from tabulate import tabulate
 
 from estimator.export.text import digits
 from estimator.formulas import Floats
+
+SAME = 1e-6  # relative: below it two choices cost the same
 
 
 class Choice(NamedTuple):
     """One way to do it: on what, in which layout, and what comes of it.
 
-    figures: by name with the unit in it, such as step_s, usd, memory_bytes
-    parts: what the time is made of [s], by name
+    accelerators: of a run, or of one replica
+    figures: by name with the unit in it, such as run_s, usd, memory_bytes; NaN is unknown
+    ranges: 80 % intervals of figures
+    parts: what the time of a step is made of [s], by name
     """
 
     accelerator: str
@@ -24,17 +27,38 @@ class Choice(NamedTuple):
     layout: Mapping[str, Any]
     figures: Mapping[str, float]
     parts: Mapping[str, float]
+    ranges: Mapping[str, tuple[float, float]]
 
     def text(self) -> str:
         """The layout in a few words."""
-        shown = [f"{name} {value}" for name, value in self.layout.items() if value not in (1, 0, "", "none")]
-        return f"{self.accelerators} x {self.accelerator}: {', '.join(shown) or 'no parallelism'}"
+        several = self.layout.get("replicas", 1)
+        where = f"{self.accelerators} x {self.accelerator}"
+        words = [_word(name, value) for name, value in self.layout.items() if name != "replicas"]
+        return f"{f'{several} replicas of ' if several > 1 else ''}{where}: {', '.join(filter(None, words))}"
+
+
+WORDS = {
+    "zero": "ZeRO-{}",
+    "micro_batch": "micro-batch {}",
+    "recompute": "{} recompute",
+    "offload": "{} in host memory",
+    "precision": "{}",
+    "concurrency": "{} at once",
+}
+ALWAYS = ("tp", "dp", "micro_batch", "precision", "concurrency")
+
+
+def _word(name: str, value: Any) -> str:
+    """One choice of a layout; nothing for what is not used."""
+    unused = value in ("", "none") or (value == 0 if name == "zero" else value == 1)
+    return "" if unused and name not in ALWAYS else WORDS.get(name, f"{name} {{}}").format(value)
 
 
 class Search(NamedTuple):
     """All that was evaluated, reduced to what matters.
 
-    front: the choices that no other beats in every one of `criteria`, best first
+    front: the choices that no other beats in every one of `criteria`, best first, MOST_SHOWN at most
+    criteria: figures in which less is better, the goal first
     asked: what was assumed of the work, such as tokens and batch
     """
 
@@ -45,24 +69,35 @@ class Search(NamedTuple):
     fitting: int
     criteria: tuple[str, ...]
     asked: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
 
     def why(self) -> str:
-        """What the runner-up loses its time on."""
+        """What the runner-up loses by, and on what."""
         other = self.runner_up
         if other is None:
             return "no other layout fits"
-        slower = other.figures[self.criteria[0]] / self.best.figures[self.criteria[0]] - 1
-        worse = {name: other.parts[name] - self.best.parts[name] for name in self.best.parts}
-        if not worse or max(worse.values()) <= 0:
-            return f"the runner-up ({other.text()}) is {slower:.1%} behind in {self.criteria[0]}"
-        name = max(worse, key=lambda key: worse[key])
-        return (
-            f"the runner-up ({other.text()}) is {slower:.1%} behind in {self.criteria[0]}: "
-            f"{digits(1000 * worse[name])} ms more {name.removesuffix('_s').replace('_', ' ')}"
-        )
+        for name in self.criteria:
+            behind = other.figures[name] / self.best.figures[name] - 1
+            if behind > SAME:
+                same = "" if name == self.criteria[0] else f"as good in {self.criteria[0]}, but "
+                return f"the runner-up ({other.text()}) is {same}{_percent(behind)} behind in {name}{self._lost(other)}"
+        return f"the runner-up ({other.text()}) is as good"
+
+    def _lost(self, other: Choice) -> str:
+        """Where the other's accelerators spend more time, in parts of the best one's step."""
+        whole = sum(self.best.parts.values()) * self.best.accelerators
+        if not whole:
+            return ""
+        each, its = self.best.accelerators, other.accelerators
+        more = {name: (other.parts[name] * its - self.best.parts[name] * each) / whole for name in self.best.parts}
+        name = max(more, key=lambda key: more[key])
+        words = name.removesuffix("_s").replace("_", " ")
+        if more[name] <= SAME:
+            return ": an hour of its accelerators costs more"
+        return f": {words} takes {_percent(more[name])} of a step more"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
+        """Plain data; what is not known is None."""
         return {
             "schema_version": 1,
             "asked": dict(self.asked),
@@ -70,52 +105,50 @@ class Search(NamedTuple):
             "front": [_plain(choice) for choice in self.front],
             "runner_up": _plain(self.runner_up) if self.runner_up else None,
             "why": self.why(),
+            "criteria": list(self.criteria),
             "evaluated": self.evaluated,
             "fitting": self.fitting,
+            "notes": list(self.notes),
         }
 
     def to_json(self) -> str:
         """JSON text with `schema_version`; what is not known is null."""
         return json.dumps(self.to_dict(), indent=2, allow_nan=False)
 
+    def to_csv(self) -> str:
+        """The front, best first: one row a choice, every figure with the ends of its range."""
+        from estimator.search.shown import search_csv
+
+        return search_csv(self)
+
     def __str__(self) -> str:
-        names = [name for name in self.best.figures if any(np.isfinite(c.figures[name]) for c in self.front)]
-        rows = [[choice.text(), *(_shown(name, choice.figures[name]) for name in names)] for choice in self.front]
-        header = ["layout", *(name.replace("_", " ") for name in names)]
-        table = tabulate(rows, header, disable_numparse=True, maxcolwidths=[44, *[None] * len(names)])
-        return (
-            f"For {_listed(self.asked)}\n"
-            f"Best of {self.evaluated:,} layouts ({self.fitting:,} fit): {self.best.text()}\n"
-            f"Why not another: {self.why()}\n\nThe front of {', '.join(self.criteria)} (none is beaten in all)\n{table}"
-        )
+        from estimator.search.shown import search_text
+
+        return search_text(self)
 
 
-def _listed(asked: Mapping[str, Any]) -> str:
-    """What was assumed, in one line."""
-    shown = (
-        f"{name} {value:,.6g}" if isinstance(value, float | int) else f"{name} {value}" for name, value in asked.items()
-    )
-    return ", ".join(shown)
+def _percent(share: float) -> str:
+    return f"{digits(100 * share)} %"
 
 
 def _plain(choice: Choice) -> dict[str, Any]:
     figures = {name: value if np.isfinite(value) else None for name, value in choice.figures.items()}
-    return {**choice._asdict(), "layout": dict(choice.layout), "figures": figures, "parts": dict(choice.parts)}
-
-
-def _shown(name: str, value: float) -> str:
-    if not np.isfinite(value):
-        return "unknown"
-    return f"{digits(value / 1e9)} GB" if name.endswith("_bytes") else digits(value)
+    ranges = {
+        name: {"low": low, "high": high} for name, (low, high) in choice.ranges.items() if figures[name] is not None
+    }
+    plain = {**choice._asdict(), "text": choice.text(), "layout": dict(choice.layout), "parts": dict(choice.parts)}
+    return plain | {"figures": figures, "ranges": ranges}
 
 
 def front(criteria: Sequence[Floats]) -> NDArray[np.intp]:
     """Indices of the points no other beats in every criterion (all to be small), ordered by the first.
 
+    What is not known (NaN) is never less than anything.
+
     >>> front([np.array([1.0, 2.0, 3.0, 2.0]), np.array([3.0, 2.0, 1.0, 4.0])]).tolist()
     [0, 1, 2]
     """
-    points = np.nan_to_num(np.stack(criteria, axis=1), nan=0.0)
+    points = np.nan_to_num(np.stack(criteria, axis=1), nan=np.inf, posinf=np.inf)
     left = np.argsort(points.argsort(axis=0).sum(axis=1), kind="stable")  # likely winners first: each drops many
     place = 0
     while place < len(left):

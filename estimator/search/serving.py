@@ -3,28 +3,36 @@
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from estimator.catalog.engines import serving_fit
 from estimator.errors import DoesNotFit
-from estimator.formulas import Floats
-from estimator.predict.serving import Traffic, serving
+from estimator.formulas import queueing
+from estimator.predict.serving import Serving, Traffic, interval, serving
 from estimator.predict.serving_machine import ServingPlan
 from estimator.predict.training_layout import divisors
 from estimator.records import Architecture, Cluster
 from estimator.search.result import Choice, Search, front
-from estimator.search.training import Offer
+from estimator.search.training import MOST_SHOWN, Offer
 
 CONCURRENCY = np.unique(np.round(2.0 ** np.arange(0, 10.5, 0.5)))
+LATENCIES = ("ttft_s", "tpot_s")
 
 
 class Targets(NamedTuple):
-    """What must hold: latency [s] at most, and the load all replicas together carry [1/s]."""
+    """What must hold: mean latencies [s] at most, and the load all replicas together carry [1/s].
+
+    utilisation: of a replica's throughput that is planned for; the rest is headroom for arrivals in bursts [1]
+    careful: latencies hold at the upper ends of their ranges, throughput at the lower
+    """
 
     ttft_s: float = float("inf")
     tpot_s: float = float("inf")
     requests_per_s: float = 0.0
+    utilisation: float = 0.7
+    careful: bool = False
 
 
 def best_serving(
@@ -43,38 +51,46 @@ def best_serving(
     choices = [
         choice
         for offer in offers
-        for precision in precisions or (plan.weight_precision,)
-        for cut in cuts(llm, offer.cluster, replace(plan, weight_precision=precision))
+        for name in precisions or (plan.weight_precision,)
+        for cut in cuts(llm, offer.cluster, replace(plan, weight_precision=name))
         for choice in _filled(llm, offer, cut, prompt_tokens, output_tokens, targets)
     ]
-    allowed = [choice for choice in choices if choice.figures["ttft_s"] <= targets.ttft_s]
-    allowed = [choice for choice in allowed if choice.figures["tpot_s"] <= targets.tpot_s]
+    end = 1 if targets.careful else 0
+    allowed = [
+        choice
+        for choice in choices
+        if all((choice.figures[name], choice.ranges[name][1])[end] <= getattr(targets, name) for name in LATENCIES)
+    ]
     if not allowed:
-        raise DoesNotFit(_how_close(llm, choices, targets))
+        raise DoesNotFit(_how_close(llm, offers, choices, targets))
     columns = {name: np.array([choice.figures[name] for choice in allowed]) for name in allowed[0].figures}
-    first = "usd_per_hour" if np.isfinite(columns["usd_per_hour"]).all() else "accelerators"
-    order = np.lexsort((columns["tpot_s"], columns["accelerators"], columns[first]))
-    shown = front([columns[first], columns["tpot_s"], columns["ttft_s"]])
+    priced = bool(np.isfinite(columns["usd_per_hour"]).any())
+    criteria = ("usd_per_hour" if priced else "accelerators", "tpot_s", "ttft_s")
+    goal = np.nan_to_num(columns[criteria[0]], nan=np.inf, posinf=np.inf)
+    order = np.lexsort((columns["ttft_s"], columns["tpot_s"], columns["accelerators"], goal))
+    shown = front([columns[name] for name in criteria])
     return Search(
         best=allowed[order[0]],
-        front=tuple(allowed[index] for index in shown[:20]),
+        front=tuple(allowed[index] for index in shown[:MOST_SHOWN]),
         runner_up=allowed[order[1]] if len(order) > 1 else None,
         evaluated=len(choices),
         fitting=len(allowed),
-        criteria=(first, "tpot_s", "ttft_s"),
+        criteria=criteria,
         asked={"prompt_tokens": prompt_tokens, "output_tokens": output_tokens, **_given(targets)},
+        notes=() if priced else ("What it costs is unknown, not zero: give --price-per-hour.",),
     )
 
 
 def _given(targets: Targets) -> dict[str, float]:
     """The targets that were set."""
-    return {name: value for name, value in targets._asdict().items() if 0 < value < float("inf")}
+    numbers = {name: getattr(targets, name) for name in (*LATENCIES, "requests_per_s", "utilisation")}
+    return {name: value for name, value in numbers.items() if 0 < value < float("inf")}
 
 
 def cuts(llm: Architecture, cluster: Cluster, plan: ServingPlan) -> Iterator[ServingPlan]:
-    """Replicas of at most the cluster's accelerators: tensor groups within a node, pipelines, and experts spread."""
-    for tp, pp in itertools.product(divisors(cluster.count), repeat=2):
-        if tp * pp > cluster.count or tp > cluster.per_node or llm.heads % tp or llm.layers % pp:
+    """Replicas of at most the cluster's accelerators: tensor groups that fill a node, pipelines, and experts spread."""
+    for tp, pp in itertools.product(divisors(cluster.per_node), range(1, cluster.count + 1)):
+        if tp * pp > cluster.count or llm.heads % tp or llm.layers % pp:
             continue
         for ep in [1, tp] if llm.experts and llm.experts.experts % tp == 0 and tp > 1 else [1]:
             yield replace(plan, tp=tp, pp=pp, ep=ep)
@@ -89,37 +105,64 @@ def _filled(
     found = serving(llm, cluster, cut, Traffic(prompt, output, concurrency=CONCURRENCY))
     if not found.fits:
         return
+    seen = serving_fit()["seen"]
+    known = (device.name in seen["accelerators"], cut.engine in seen["engines"], llm.basis != "assumed")
+    widths = {name: interval(group, *known) for name, group in GROUPS.items()}
     held = np.broadcast_to(found.max_concurrency, CONCURRENCY.shape)
     for index in np.flatnonzero(held >= CONCURRENCY):
-        yield _choice(offer, cut, int(index), found, targets)
+        yield _choice(offer, cut, int(index), found, targets, widths)
 
 
-def _choice(offer: Offer, cut: ServingPlan, index: int, found: Any, targets: Targets) -> Choice:
-    def at(values: Floats) -> float:
-        return float(np.broadcast_to(values, CONCURRENCY.shape)[index])
+GROUPS = {"ttft_s": "ttft", "tpot_s": "tpot", "requests_per_s": "offline"}  # whose errors are whose
 
-    rate = at(found.requests_per_s)
-    replicas = max(int(np.ceil(targets.requests_per_s / rate)), 1)
-    accelerators = replicas * cut.tp * cut.pp
+
+def _choice(
+    offer: Offer,
+    cut: ServingPlan,
+    index: int,
+    found: Serving,
+    targets: Targets,
+    widths: dict[str, tuple[float, float]],
+) -> Choice:
+    at = {name: float(np.broadcast_to(getattr(found, name), CONCURRENCY.shape)[index]) for name in GROUPS}
+    down, up = widths["requests_per_s"]  # of the time between requests: a rate is off the other way
+    rate = at["requests_per_s"]
+    slow = rate * np.exp(-up)
+    replicas = int(queueing.servers_for(targets.requests_per_s, slow if targets.careful else rate, targets.utilisation))
+    accelerators, price = replicas * cut.tp * cut.pp, offer.usd_per_hour
     layout = {"tp": cut.tp, "pp": cut.pp, "ep": cut.ep, "precision": cut.weight_precision}
     layout |= {"concurrency": int(CONCURRENCY[index]), "replicas": replicas}
     figures = {
-        "usd_per_hour": accelerators * offer.usd_per_hour,
+        "usd_per_hour": accelerators * price.value,
         "accelerators": float(accelerators),
         "requests_per_s": rate * replicas,
-        "ttft_s": at(found.ttft_s),
-        "tpot_s": at(found.tpot_s),
-        "weights_bytes": float(found.weights_bytes),
+        "ttft_s": at["ttft_s"],
+        "tpot_s": at["tpot_s"],
+        "memory_bytes": found.weights_bytes + found.activations_bytes + found.reserve_bytes + _cache(found, index),
     }
-    parts = {"ttft_s": figures["ttft_s"], "tpot_s": figures["tpot_s"]}
-    return Choice(offer.cluster.accelerator.name, cut.tp * cut.pp, layout, figures, parts)
+    ranges = {name: (at[name] * np.exp(-widths[name][0]), at[name] * np.exp(widths[name][1])) for name in LATENCIES} | {
+        "requests_per_s": (slow * replicas, rate * np.exp(down) * replicas),
+        "usd_per_hour": (accelerators * price.low, accelerators * price.high) if price.known else (np.nan, np.nan),
+    }
+    parts: dict[str, float] = {}
+    return Choice(offer.cluster.accelerator.name, cut.tp * cut.pp, layout, figures, parts, ranges)
 
 
-def _how_close(llm: Architecture, choices: Sequence[Choice], targets: Targets) -> str:
+def _cache(found: Serving, index: int) -> float:
+    """KV cache of so many sequences on one accelerator [B]."""
+    most = float(np.max(found.max_concurrency))
+    return found.kv_bytes_available * min(float(CONCURRENCY[index]) / most, 1.0)
+
+
+def _how_close(llm: Architecture, offers: Sequence[Offer], choices: Sequence[Choice], targets: Targets) -> str:
+    largest = ", ".join(f"{offer.cluster.count} x {offer.cluster.accelerator.name}" for offer in offers[:3])
     if not choices:
-        return f"{llm.name} does not fit the accelerators given: use more of them per replica or fewer bits"
-    ttft, tpot = (min(choice.figures[name] for choice in choices) for name in ("ttft_s", "tpot_s"))
+        return (
+            f"{llm.name} does not fit a replica of {largest}: allow more of them (--most) or fewer bits (--precisions)"
+        )
+    ttft, tpot = (min(choice.figures[name] for choice in choices) for name in LATENCIES)
     return (
-        f"no cut of {llm.name} meets the targets; the best reach {ttft:.3g} s to the first token and "
-        f"{1000 * tpot:.3g} ms per output token (asked: {targets.ttft_s:g} s and {1000 * targets.tpot_s:g} ms)"
+        f"no cut of {llm.name} on {largest} meets the targets{' with their ranges' * targets.careful}; alone, the best "
+        f"reach {ttft:.3g} s to the first token and {1000 * tpot:.3g} ms per output token (asked: {targets.ttft_s:g} s "
+        f"and {1000 * targets.tpot_s:g} ms)"
     )

@@ -1,37 +1,53 @@
-"""Every valid training layout, evaluated by the same formulas in a few vectorised calls: nothing is guessed away."""
+"""The best training layout: the whole grid evaluated by the same formulas, in a few vectorised calls."""
 
-import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from estimator.catalog.cases import fitted
+from estimator.catalog.precisions import precision
 from estimator.errors import DoesNotFit
 from estimator.formulas import Floats
-from estimator.predict.training import TrainingPlan, training_step
-from estimator.predict.training_layout import CHUNKS, divisors, interleaves
-from estimator.records import Architecture, Cluster
+from estimator.formulas.arithmetic import product
+from estimator.predict.training import TrainingPlan, interval, regime, training_step
+from estimator.quantities import Quantity, derive, given, off
+from estimator.records import Accelerator, Architecture, Cluster
+from estimator.search.grid import valid_layouts
 from estimator.search.result import Choice, Search, front
 
 CHUNK = 20_000  # layouts evaluated at once: large enough to be fast, small enough for the cache
-AXES = ("tp", "pp", "vpp", "cp", "ep", "zero", "micro_batch", "recompute")
-RECOMPUTE = np.array(["none", "selective", "full"])
 OFFLOAD = ("", "optimizer", "activations")
-DAY = 86_400.0
+PARTS = ("compute_s", "exposed_communication_s", "bubble_s", "optimizer_s", "host_s")
+LAYOUT = ("tp", "pp", "vpp", "cp", "ep", "dp", "zero", "micro_batch", "recompute", "offload", "precision")
+MOST_SHOWN = 200  # of a front; longer ones hold hardly different choices
+DAY, HOUR = 86_400.0, 3600.0
 
 
 class Offer(NamedTuple):
-    """Accelerators that could be used, and what an hour of one costs (NaN when unknown) [USD/h]."""
+    """Accelerators that could be used.
+
+    usd_per_hour: of one, unknown when not given; goodput: share of the time that is lasting progress [1]
+    """
 
     cluster: Cluster
-    usd_per_hour: float = float("nan")
+    usd_per_hour: Quantity = given("accelerator per hour", float("nan"), "USD/h")
+    goodput: float = 1.0
+
+
+class Spread(NamedTuple):
+    """80 % half widths of ln(measured / predicted), down and up [1]."""
+
+    time: tuple[float, float]
+    memory: tuple[float, float]
 
 
 class Found(NamedTuple):
-    """Layouts of one offer that fit, as arrays."""
+    """Layouts of one offer that fit, as arrays; roomy: with what an allocator likes to keep besides."""
 
     offer: Offer
+    spread: Spread
     layout: dict[str, Any]
     figures: dict[str, Floats]
     parts: dict[str, Floats]
@@ -45,70 +61,74 @@ def best_training(
     tokens: float,
     deadline_days: float | None = None,
     offloads: Sequence[str] = OFFLOAD,
+    precisions: Sequence[str] | None = None,
+    careful: bool = False,
 ) -> Search:
     """The fastest layout, or with a deadline the cheapest that meets it, over all offers.
 
     Fields of the plan that are not None stay as they are. tokens: of the whole run [token]
+    precisions: to try, the plan's alone when not given; careful: memory and deadline hold at the ranges' upper ends too
+    Where some layouts of an offer leave room for what allocators keep, those that only just fit are left aside.
     Raises DoesNotFit when nothing fits or nothing meets the deadline, saying how close it came.
     """
-    found = [_evaluated(llm, offer, plan, tokens, offload) for offer in offers for offload in offloads]
+    found = [
+        _evaluated(llm, offer, replace(plan, cpu_offload=offload, precision=name), layouts, tokens, careful)
+        for offer, layouts in ((offer, valid_layouts(llm, offer.cluster, plan)) for offer in offers)
+        for name in _worthwhile(offer.cluster.accelerator, precisions or (plan.precision,))
+        for offload in offloads
+    ]
     evaluated = sum(part.evaluated for part in found)
-    found = [part for part in found if len(part.figures["run_s"])]
-    if not found:
-        raise DoesNotFit(f"none of {evaluated:,} layouts of {llm.name} fits: more or larger accelerators are needed")
-    time, usd, memory = (
-        np.concatenate([part.figures[name] for part in found]) for name in ("run_s", "usd", "memory_bytes")
-    )
-    allowed = np.ones(len(time), bool) if deadline_days is None else time <= deadline_days * DAY
+    fitting = sum(len(part.figures["run_s"]) for part in found)
+    if not fitting:
+        raise DoesNotFit(_nothing(llm, offers, plan, evaluated, careful))
+    pool = _Pool([part for part in _roomy(found) if len(part.figures["run_s"])])
+    time, usd, memory = (pool.figure(name) for name in ("run_s", "usd", "memory_bytes"))
+    latest = pool.upper_time() if careful else time
+    allowed = np.ones(len(time), bool) if deadline_days is None else latest <= deadline_days * DAY
     if not allowed.any():
-        raise DoesNotFit(f"no layout finishes in {deadline_days:g} days; the fastest takes {time.min() / DAY:.3g} days")
-    first = "run_s" if deadline_days is None or not np.isfinite(usd).any() else "usd"
-    goal = np.where(allowed, np.nan_to_num(usd if first == "usd" else time, nan=np.inf), np.inf)
-    order = np.lexsort((memory, time, goal))
+        fastest = pool.choice(int(np.argmin(latest)))
+        raise DoesNotFit(_late(fastest, float(latest.min()) / DAY, deadline_days or 0.0, careful))
+    money = deadline_days is not None and bool(np.isfinite(usd).any())
+    goals = (usd, time) if money else (time, usd)
+    keys = [np.where(allowed, np.nan_to_num(goal, nan=np.inf, posinf=np.inf), np.inf) for goal in goals]
+    order = np.lexsort((memory, *keys[::-1]))
     kept = np.flatnonzero(allowed)
-    criteria = [usd[kept], time[kept]] if first == "usd" else [time[kept], usd[kept]]
-    shown = kept[front([*criteria, memory[kept]])]
+    shown = kept[front([*(goal[kept] for goal in goals), memory[kept]])]
     return Search(
-        best=_choice(found, int(order[0])),
-        front=tuple(_choice(found, int(index)) for index in shown[:20]),
-        runner_up=_choice(found, int(order[1])) if len(order) > 1 and np.isfinite(goal[order[1]]) else None,
+        best=pool.choice(int(order[0])),
+        front=tuple(pool.choice(int(index)) for index in shown[:MOST_SHOWN]),
+        runner_up=pool.choice(int(order[1])) if len(order) > 1 and allowed[order[1]] else None,
         evaluated=evaluated,
-        fitting=len(time),
-        criteria=(first, "usd" if first == "run_s" else "run_s", "memory_bytes"),
+        fitting=fitting,
+        criteria=("usd", "run_s", "memory_bytes") if money else ("run_s", "usd", "memory_bytes"),
         asked=_asked(plan, tokens, deadline_days),
+        notes=_notes(usd, len(shown)),
     )
 
 
-def _asked(plan: TrainingPlan, tokens: float, deadline_days: float | None) -> dict[str, Any]:
-    named = ("seq_len", "global_batch", "method", "precision", "optimizer")
-    deadline = {} if deadline_days is None else {"deadline_days": deadline_days}
-    return {"tokens": tokens, **deadline, **{name: getattr(plan, name) for name in named}}
+def _worthwhile(device: Accelerator, precisions: Sequence[str]) -> Sequence[str]:
+    """Of several precisions those that the chip has units for; the others would only run as one of them."""
+    native = [
+        name for name in precisions if precision(name.lower().removeprefix("amp_")).compute in device.peak_flop_per_s
+    ]
+    return native if len(precisions) > 1 and native else precisions[:1]
 
 
-def _choice(found: Sequence[Found], index: int) -> Choice:
-    for part in found:
-        size = len(part.figures["run_s"])
-        if index < size:
-            layout = {name: _scalar(values[index]) for name, values in part.layout.items()}
-            figures = {name: float(values[index]) for name, values in part.figures.items()}
-            parts = {name: float(values[index]) for name, values in part.parts.items()}
-            cluster = part.offer.cluster
-            return Choice(cluster.accelerator.name, cluster.count, layout, figures, parts)
-        index -= size
-    raise IndexError(index)
-
-
-def _scalar(value: Any) -> Any:
-    return str(value) if isinstance(value, str) else int(value)
-
-
-def _evaluated(llm: Architecture, offer: Offer, plan: TrainingPlan, tokens: float, offload: str) -> Found:
-    layouts = valid_layouts(llm, offer.cluster, plan)
-    chunks = [_step(llm, offer, replace(plan, cpu_offload=offload), part, tokens) for part in _chunked(layouts)]
-    count = len(layouts["tp"])
+def _evaluated(
+    llm: Architecture, offer: Offer, plan: TrainingPlan, layouts: Mapping[str, Any], tokens: float, careful: bool
+) -> Found:
+    """All layouts of one offer, those kept that fit; to be careful, at the upper end of memory's range."""
+    spread = _spread(llm, offer.cluster, plan)
+    reserve = float(np.exp(spread.memory[1])) if careful else 1.0
+    chunks = [_step(llm, offer, replace(plan, **part), tokens, reserve, part) for part in _chunked(layouts)]
     joined = [_joined([chunk[place] for chunk in chunks]) for place in range(3)]
-    joined[0]["offload"] = np.full(len(joined[1]["run_s"]), offload, dtype=object)
-    return Found(offer, joined[0], joined[1], joined[2], count)
+    return Found(offer, spread, joined[0], joined[1], joined[2], len(layouts["tp"]))
+
+
+def _spread(llm: Architecture, cluster: Cluster, plan: TrainingPlan) -> Spread:
+    seen = cluster.accelerator.name in fitted("training").get("seen", {}).get("accelerators", ())
+    kind = regime(llm, plan)
+    return Spread(interval("time", kind, seen), interval("memory", kind, seen))
 
 
 def _joined(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -122,105 +142,135 @@ def _chunked(layouts: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _step(
-    llm: Architecture, offer: Offer, plan: TrainingPlan, layouts: Mapping[str, Any], tokens: float
+    llm: Architecture, offer: Offer, plan: TrainingPlan, tokens: float, reserve: float, at: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     """Layout, figures and time parts of those that fit."""
-    cluster = offer.cluster
-    step = training_step(llm, cluster, replace(plan, **layouts))
-    shape = np.shape(layouts["tp"])
-    fits = np.broadcast_to(step.fits, shape)
-    rate = np.broadcast_to(step.tokens_per_s_per_accelerator, shape) * cluster.count
-    run_s = tokens / rate
+    cluster, capacity = offer.cluster, offer.cluster.accelerator.memory_bytes
+    step = training_step(llm, cluster, plan)
+    shape = np.shape(at["tp"])
+    total = np.broadcast_to(step.memory.total, shape)
+    fits = np.broadcast_to(step.fits if reserve == 1.0 else total * reserve <= capacity, shape)
+    run_s = tokens / (step.tokens_per_s_per_accelerator * cluster.count * offer.goodput)
     figures = {
         "run_s": run_s,
-        "usd": run_s / 3600 * cluster.count * offer.usd_per_hour,
-        "memory_bytes": np.broadcast_to(step.memory.total, shape),
-        "step_s": np.broadcast_to(step.step_s, shape),
-        "mfu": np.broadcast_to(step.mfu, shape),
+        "usd": run_s / HOUR * cluster.count * offer.usd_per_hour.value,
+        "memory_bytes": np.minimum(total, capacity),  # an allocator keeps no more than there is
+        "step_s": step.step_s,
+        "mfu": step.mfu,
+        "roomy": total <= capacity,
     }
-    names = ("compute_s", "exposed_communication_s", "bubble_s", "optimizer_s", "host_s")
-    parts = {name: np.broadcast_to(getattr(step, name), shape) for name in names}
+    layout = dict(at) | {
+        "dp": cluster.count // (at["tp"] * at["pp"] * at["cp"]),
+        "offload": plan.cpu_offload,
+        "precision": plan.precision,
+    }
+    parts = {name: getattr(step, name) for name in PARTS}
+    kept = [{name: np.broadcast_to(v, shape)[fits] for name, v in one.items()} for one in (layout, figures, parts)]
+    return kept[0], kept[1], kept[2]
+
+
+def _roomy(found: Sequence[Found]) -> list[Found]:
+    """Of each cluster the layouts with room to spare, or all where none has any."""
+    with_room = {part.offer.cluster for part in found if part.figures["roomy"].any()}
+
+    def kept(part: Found) -> Found:
+        chosen = np.logical_or(part.figures["roomy"], part.offer.cluster not in with_room)
+        layout, figures, parts = (
+            {name: values[chosen] for name, values in one.items()} for one in (part.layout, part.figures, part.parts)
+        )
+        return part._replace(layout=layout, figures=figures, parts=parts)
+
+    return [kept(part) for part in found]
+
+
+class _Pool(NamedTuple):
+    """What was found on all offers, numbered through."""
+
+    found: Sequence[Found]
+
+    def figure(self, name: str) -> Floats:
+        """A figure of every layout."""
+        return np.concatenate([part.figures[name] for part in self.found])
+
+    def upper_time(self) -> Floats:
+        """Upper end of the run's range [s]."""
+        return np.concatenate([part.figures["run_s"] * np.exp(part.spread.time[1]) for part in self.found])
+
+    def choice(self, index: int) -> Choice:
+        """One of them in full."""
+        for part in self.found:
+            size = len(part.figures["run_s"])
+            if index < size:
+                return _choice(part, index)
+            index -= size
+        raise IndexError(index)
+
+
+def _choice(part: Found, index: int) -> Choice:
+    layout = {name: _scalar(part.layout[name][index]) for name in LAYOUT}
+    figures = {name: float(values[index]) for name, values in part.figures.items() if name != "roomy"}
+    parts = {name: float(values[index]) for name, values in part.parts.items()}
+    cluster = part.offer.cluster
+    return Choice(cluster.accelerator.name, cluster.count, layout, figures, parts, _ranges(part, figures))
+
+
+def _ranges(part: Found, figures: Mapping[str, float]) -> dict[str, tuple[float, float]]:
+    """80 % intervals: of time and memory by the errors of their models, of money by time's and the price's."""
+    run = off(given("run", figures["run_s"], "s", basis="analytic"), "training time", *part.spread.time)
+    count = given("accelerators", part.offer.cluster.count / HOUR, "1", basis="analytic")
+    usd = derive("cost", "USD", product, seconds=run, count=count, price=part.offer.usd_per_hour)
+    used = off(given("memory", figures["memory_bytes"], "B", basis="analytic"), "training memory", *part.spread.memory)
+    scale = figures["step_s"] / figures["run_s"]
+    low, high = run.interval()
+    return {
+        "run_s": (low, high),
+        "usd": usd.interval() if usd.known else (np.nan, np.nan),
+        "memory_bytes": used.interval(),
+        "step_s": (low * scale, high * scale),
+        "mfu": (figures["mfu"] * figures["run_s"] / high, figures["mfu"] * figures["run_s"] / low),
+    }
+
+
+def _scalar(value: Any) -> Any:
+    return str(value) if isinstance(value, str) else int(value)
+
+
+# --- what to say ------------------------------------------------------------------------------------------------------
+
+
+def _nothing(llm: Architecture, offers: Sequence[Offer], plan: TrainingPlan, evaluated: int, careful: bool) -> str:
+    if evaluated:
+        spare = " with its range to spare (--careful)" if careful else ""
+        return (
+            f"none of {evaluated:,} layouts of {llm.name} fits{spare}: use more or larger accelerators, "
+            "method lora or qlora, or shorter sequences"
+        )
+    counts = ", ".join(f"{offer.cluster.count} x {offer.cluster.accelerator.name}" for offer in offers[:3])
     return (
-        {name: values[fits] for name, values in layouts.items()},
-        {name: values[fits] for name, values in figures.items()},
-        {name: values[fits] for name, values in parts.items()},
+        f"no layout divides {counts} and a batch of {plan.global_batch} sequences: tp x pp x cp must divide the "
+        "accelerators, and the other accelerators times micro_batch the global_batch"
     )
 
 
-def valid_layouts(llm: Architecture, cluster: Cluster, plan: TrainingPlan) -> dict[str, Any]:
-    """All layouts of the grid that divide the accelerators, the layers, the sequence and the batch, as equal arrays."""
-    axes = {name: _axis(name, llm, cluster, plan) for name in AXES}
-    grid = np.meshgrid(*axes.values(), indexing="ij")
-    flat = dict(zip(AXES, (np.ravel(values) for values in grid), strict=True))
-    keep = _valid(llm, cluster, plan, flat)
-    return {name: values[keep] for name, values in flat.items()}
+def _late(fastest: Choice, days: float, deadline_days: float, careful: bool) -> str:
+    end = " at the upper end of its range" if careful else ""
+    return (
+        f"no layout finishes in {deadline_days:g} days{end}; the fastest takes {days:.3g} days "
+        f"({fastest.text()}): allow more accelerators (--most), or a later deadline"
+    )
 
 
-def _axis(name: str, llm: Architecture, cluster: Cluster, plan: TrainingPlan) -> Any:
-    """Values of one axis: as given, else all that could be valid."""
-    given = getattr(plan, name)
-    return np.atleast_1d(given) if given is not None else CHOICES[name](llm, cluster, plan)
+def _notes(usd: Floats, front_size: int) -> tuple[str, ...]:
+    notes = []
+    if not np.isfinite(usd).all():
+        which = "it costs" if np.isnan(usd).all() else "some of them cost"
+        notes.append(f"What {which} is unknown, not zero: give --price-per-hour.")
+    if front_size > MOST_SHOWN:
+        notes.append(f"The front has {front_size:,} layouts; the first {MOST_SHOWN} are kept.")
+    return tuple(notes)
 
 
-def _tensor(llm: Architecture, cluster: Cluster, _: TrainingPlan) -> Any:
-    width = max(cluster.per_node, 1)
-    return np.array([size for size in divisors(cluster.count) if size <= width and llm.heads % size == 0])
-
-
-def _pipeline(llm: Architecture, cluster: Cluster, _: TrainingPlan) -> Any:
-    return np.array([size for size in divisors(cluster.count) if size <= llm.layers])
-
-
-def _chunks(llm: Architecture, *_: Any) -> Any:
-    return np.array([size for size in CHUNKS if size <= llm.layers])
-
-
-def _context(_: Architecture, cluster: Cluster, plan: TrainingPlan) -> Any:
-    longest = int(np.max(plan.seq_len)) // 2048
-    return np.array([size for size in (1, 2, 4, 8, 16) if size <= max(longest, 1) and cluster.count % size == 0])
-
-
-def _expert(llm: Architecture, cluster: Cluster, _: TrainingPlan) -> Any:
-    if llm.experts is None:
-        return np.array([1])
-    return np.array([size for size in divisors(cluster.count) if llm.experts.experts % size == 0])
-
-
-def _micro_batch(_: Architecture, __: Cluster, plan: TrainingPlan) -> Any:
-    return 2 ** np.arange(max(int(np.log2(max(int(np.max(plan.global_batch)), 1))) + 1, 1))[:8]
-
-
-CHOICES: Mapping[str, Callable[[Architecture, Cluster, TrainingPlan], Any]] = {
-    "tp": _tensor,
-    "pp": _pipeline,
-    "vpp": _chunks,
-    "cp": _context,
-    "ep": _expert,
-    "zero": lambda *_: np.array([0, 1, 2, 3]),
-    "micro_batch": _micro_batch,
-    "recompute": lambda *_: RECOMPUTE,
-}
-
-
-def _valid(llm: Architecture, cluster: Cluster, plan: TrainingPlan, at: Mapping[str, Any]) -> Any:
-    per_replica = at["tp"] * at["pp"] * at["cp"]
-    keep = cluster.count % per_replica == 0
-    dp = np.maximum(cluster.count // per_replica, 1)
-    keep &= int(np.max(plan.global_batch)) % (dp * at["micro_batch"]) == 0
-    keep &= interleaves(llm, at["pp"], at["vpp"])
-    keep &= (at["zero"] < 2) | (at["pp"] == 1)  # sharded gradients and weights are gathered anew for every micro-batch
-    keep &= (at["zero"] == 0) | (dp * at["cp"] > 1)
-    if llm.experts is not None:
-        keep &= (dp * at["cp"] * at["tp"]) % at["ep"] == 0
-    return keep
-
-
-def counts_for(device_per_node: int, most: int) -> list[int]:
-    """Numbers of accelerators worth trying: within a node by doubling, then whole nodes by factors of 2 and 3.
-
-    >>> counts_for(8, 64)
-    [1, 2, 4, 8, 16, 24, 32, 48, 64]
-    """
-    inside = [2**power for power in range(device_per_node.bit_length()) if 2**power <= device_per_node]
-    nodes = {2**two * 3**three for two, three in itertools.product(range(20), range(2))}
-    return sorted({*inside, *(device_per_node * number for number in nodes)} & set(range(1, most + 1)))
+def _asked(plan: TrainingPlan, tokens: float, deadline_days: float | None) -> dict[str, Any]:
+    named = ("seq_len", "global_batch", "method", "optimizer")
+    deadline = {} if deadline_days is None else {"deadline_days": deadline_days}
+    return {"tokens": tokens, **deadline, **{name: getattr(plan, name) for name in named}}

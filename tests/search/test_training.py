@@ -7,88 +7,167 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from estimator import layout
+from estimator import estimate, layout
 from estimator.catalog.accelerators import accelerator
+from estimator.catalog.accelerators import cluster as accelerator_cluster
 from estimator.catalog.models import architecture
 from estimator.errors import DoesNotFit, EstimatorError
 from estimator.predict.training import TrainingPlan, training_step
+from estimator.pricing import Price, usd_per_hour
+from estimator.quantities import ONE_AT_A_TIME
 from estimator.records import Cluster
 from estimator.search.asking import OPEN
+from estimator.search.grid import AXES, valid_layouts
 from estimator.search.result import front
-from estimator.search.training import AXES, Offer, best_training, valid_layouts
+from estimator.search.training import Offer, best_training
 
-MODELS = ("llama-3.2-1b", "gpt2-xl", "llama-2-7b", "qwen2.5-0.5b", "qwen3-30b-a3b")
-GPUS = ("a100", "h100", "rtx-4090", "v100")
+MODELS = ("llama-3.2-1b", "gpt2-xl", "llama-2-7b", "qwen2.5-0.5b", "qwen3-30b-a3b", "mixtral-8x7b")
+GPUS = ("a100", "h100", "rtx-4090", "v100", "a100-40gb")
+OFFLOADS = ("", "optimizer", "activations", "params")
+TOKENS = 1e9
+LARGE = 40  # layouts; larger problems are left to the test with every axis open
 
 
 def problem(seed: int):
-    """A small random problem."""
+    """A small random problem: an LLM, accelerators, a plan with some axes given, formats and offloads to try."""
     draw = random.Random(seed)
+    count = draw.choice((1, 2, 4, 6, 8, 12, 16, 32))
     device = accelerator(draw.choice(GPUS))
-    count = draw.choice((1, 2, 4, 6, 8, 16))
-    cluster = Cluster(device, count, min(count, 8))
-    seq, batch = draw.choice((512, 2048, 4096)), draw.choice((8, 16, 48))
-    plan = TrainingPlan(seq_len=seq, global_batch=batch, method=draw.choice(("full", "lora")), **OPEN)
-    return architecture(draw.choice(MODELS)), cluster, plan
+    cluster = Cluster(device, count, min(count, draw.choice((4, 8))))
+    method = draw.choice(("full", "full", "lora"))
+    given = {
+        "tp": draw.choice((None, None, [1, 2], 1)),
+        "pp": draw.choice((None, [1, 2], [1, 4])),
+        "vpp": draw.choice((None, 1, [1, 2])),
+        "cp": draw.choice((None, 1, [1, 2])),
+        "ep": draw.choice((None, None, [1, 2])),
+        "zero": draw.choice((None, None, [0, 2], [0, 1, 3])),
+        "micro_batch": draw.choice((None, [1, 2], [4], 1)),
+        "recompute": draw.choice((None, ["none", "full"], "selective", "full")),
+    }
+    plan = TrainingPlan(
+        seq_len=draw.choice((512, 2048, 8192)), global_batch=draw.choice((8, 12, 16, 48)), method=method, **given
+    )
+    offloads = tuple(draw.sample(OFFLOADS, draw.choice((1, 1, 2))))
+    precisions = draw.choice((("bf16",), ("bf16", "fp8"), ("fp16",)))
+    llm = architecture(draw.choice(MODELS))
+    hourly = usd_per_hour(device, Price(2.5), ONE_AT_A_TIME)
+    return llm, Offer(cluster, hourly, draw.choice((1.0, 0.9))), plan, offloads, precisions
 
 
-def one_by_one(llm, cluster, plan, tokens):
-    """The fastest fitting layout, each tried alone, validity spelt out anew."""
-    axes = {
-        "tp": [
-            n
-            for n in range(1, min(cluster.per_node, cluster.count) + 1)
-            if cluster.count % n == 0 and llm.heads % n == 0
-        ],
-        "pp": [n for n in range(1, min(cluster.count, llm.layers) + 1) if cluster.count % n == 0],
+def axes(llm, cluster, plan):
+    """All that an axis may hold, spelt out anew."""
+    several = range(1, cluster.count + 1)
+    whole = [n for n in several if cluster.count % n == 0]
+    every = {
+        "tp": [n for n in whole if cluster.per_node % n == 0 and llm.heads % n == 0],
+        "pp": [n for n in whole if n <= llm.layers],
         "vpp": [n for n in (1, 2, 3, 4, 6, 7, 8, 12, 16) if n <= llm.layers],
-        "cp": [n for n in (1, 2, 4, 8, 16) if n <= max(plan.seq_len // 2048, 1) and cluster.count % n == 0],
-        "ep": [
-            n
-            for n in range(1, cluster.count + 1)
-            if cluster.count % n == 0 and llm.experts and llm.experts.experts % n == 0
-        ]
-        or [1],
+        "cp": [n for n in (1, 2, 4, 8, 16, 32, 64) if n in whole and (n == 1 or n * 2048 <= plan.seq_len)],
+        "ep": [n for n in whole if llm.experts and llm.experts.experts % n == 0] or [1],
         "zero": [0, 1, 2, 3],
-        "micro_batch": [2**n for n in range(8) if 2**n <= plan.global_batch],
+        "micro_batch": [n for n in (1, 2, 4, 8, 16, 32, 64, 128) if n <= plan.global_batch],
         "recompute": ["none", "selective", "full"],
     }
-    best, tried = None, 0
-    for values in itertools.product(*axes.values()):
-        at = dict(zip(axes, values, strict=True))
-        ranks = at["tp"] * at["pp"] * at["cp"]
-        if cluster.count % ranks:
-            continue
-        dp = cluster.count // ranks
-        if plan.global_batch % (dp * at["micro_batch"]) or (
-            at["vpp"] > 1
-            and (at["pp"] == 1 or -(-llm.layers // (at["pp"] * at["vpp"])) * at["vpp"] > -(-llm.layers // at["pp"]))
-        ):
-            continue
-        if (at["zero"] >= 2 and at["pp"] > 1) or (at["zero"] and dp * at["cp"] == 1):
-            continue
-        if llm.experts and (dp * at["cp"] * at["tp"]) % at["ep"]:
-            continue
+    given = {name: getattr(plan, name) for name in every if getattr(plan, name) is not None}
+    return every | {name: value if isinstance(value, list) else [value] for name, value in given.items()}
+
+
+def valid(llm, cluster, plan, tp, pp, vpp, cp, ep, zero, micro_batch, _):
+    """Whether a layout can be run, rule by rule."""
+    replica = tp * pp * cp
+    if cluster.count % replica:
+        return False
+    dp = cluster.count // replica
+    if plan.global_batch % (dp * micro_batch):
+        return False
+    rounds = plan.global_batch // (dp * micro_batch)
+    if vpp > 1:
+        chunked = -(-llm.layers // (pp * vpp)) * vpp
+        if pp == 1 or chunked > -(-llm.layers // pp) or rounds % pp:
+            return False
+    if plan.zero is None and ((zero >= 2 and pp > 1) or (zero and dp * cp == 1)):
+        return False
+    return not (llm.experts and (dp * cp * tp) % ep)
+
+
+def one_by_one(llm, offer, plan, offloads, precisions):
+    """(layouts tried, the fitting ones as (s, USD, bytes, room)), each computed alone."""
+    cluster, found, tried = offer.cluster, [], 0
+    listed = axes(llm, cluster, plan)
+    native = [name for name in precisions if name in cluster.accelerator.peak_flop_per_s] or precisions[:1]
+    layouts = [
+        dict(zip(listed, values, strict=True))
+        for values in itertools.product(*listed.values())
+        if valid(llm, cluster, plan, *values)
+    ]
+    for at, precision, offload in itertools.product(layouts, native if len(precisions) > 1 else precisions, offloads):
         tried += 1
-        step = training_step(llm, cluster, replace(plan, **at))
-        seconds = tokens / (float(step.tokens_per_s_per_accelerator) * cluster.count)
-        if bool(step.fits) and (best is None or seconds < best):
-            best = seconds
-    return best, tried
+        step = training_step(llm, cluster, replace(plan, **at, precision=precision, cpu_offload=offload))
+        if not step.fits:
+            continue
+        seconds = TOKENS / (float(step.tokens_per_s_per_accelerator) * cluster.count) / offer.goodput
+        capacity, used = cluster.accelerator.memory_bytes, float(step.memory.total)
+        usd = seconds / 3600 * cluster.count * 2.5
+        found.append((seconds, usd, min(used, capacity), used <= capacity))
+    roomy = [one for one in found if one[3]] or found
+    return tried, len(found), [one[:3] for one in roomy]
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_search_equals_trying_each_alone(seed):
-    llm, cluster, plan = problem(seed)
-    expected, tried = one_by_one(llm, cluster, plan, 1e9)
-
-    if expected is None:
+def same_as_one_by_one(llm, offer, plan, offloads, precisions):
+    """The search and the plain way: as many layouts, the same best, the same front; or neither finds one."""
+    tried, fitting, points = one_by_one(llm, offer, plan, offloads, precisions)
+    if not points:
         with pytest.raises(DoesNotFit):
-            best_training(llm, [Offer(cluster)], plan, 1e9, offloads=("",))
+            best_training(llm, [offer], plan, TOKENS, offloads=offloads, precisions=precisions)
         return
-    found = best_training(llm, [Offer(cluster)], plan, 1e9, offloads=("",))
-    assert found.evaluated == tried
-    assert found.best.figures["run_s"] == pytest.approx(expected, rel=1e-12)
+    found = best_training(llm, [offer], plan, TOKENS, offloads=offloads, precisions=precisions)
+    best = min(points)
+    assert (found.evaluated, found.fitting) == (tried, fitting)
+    assert found.best.figures["run_s"] == pytest.approx(best[0], rel=1e-12)
+    unbeaten = {
+        point
+        for point in points
+        if not any(other != point and all(map(float.__le__, other, point)) for other in points)
+    }
+    shown = [tuple(choice.figures[name] for name in ("run_s", "usd", "memory_bytes")) for choice in found.front]
+    for point in shown:  # equal to the last digits: arrays and single numbers are not summed alike
+        assert any(point == pytest.approx(one, rel=1e-9) for one in unbeaten)
+    for point in unbeaten:
+        assert any(all(a <= b * (1 + 1e-9) for a, b in zip(one, point, strict=True)) for one in shown)
+
+
+def size(seed: int) -> int:
+    """How many layouts a problem has."""
+    llm, offer, plan, offloads, precisions = problem(seed)
+    return len(valid_layouts(llm, offer.cluster, plan)["tp"]) * len(offloads) * len(precisions)
+
+
+SMALL = list(itertools.islice((seed for seed in itertools.count() if 0 < size(seed) <= LARGE), 200))
+
+
+@pytest.mark.parametrize("seeds", [SMALL[start : start + 20] for start in range(0, 200, 20)], ids=lambda s: f"{s[0]}-")
+def test_search_equals_trying_each_alone(seeds):
+    for seed in seeds:
+        same_as_one_by_one(*problem(seed))
+
+
+def test_the_random_problems_hold_every_kind():
+    problems = [problem(seed) for seed in SMALL]
+
+    assert len(problems) == 200
+    assert sum(bool(llm.experts) for llm, *_ in problems) > 20
+    assert sum(offer.cluster.count > offer.cluster.per_node for _, offer, *_ in problems) > 50
+    for name in AXES:
+        assert sum(getattr(plan, name) is None for _, _, plan, *_ in problems) > 20, name
+
+
+@pytest.mark.parametrize(("model", "count"), [("llama-2-7b", 8), ("qwen3-30b-a3b", 4)])
+def test_search_equals_trying_each_alone_with_every_axis_open(model, count):
+    offer = Offer(Cluster(accelerator("a100"), count, count), usd_per_hour(None, Price(2.5), ONE_AT_A_TIME))
+    plan = TrainingPlan(seq_len=4096, global_batch=8, **OPEN)
+
+    same_as_one_by_one(architecture(model), offer, plan, ("",), ("bf16",))
 
 
 def test_array_and_scalar_agree_to_the_last_digits():
@@ -120,12 +199,75 @@ def test_front_by_brute_force():
     assert {tuple(points[index]) for index in kept} == unbeaten
 
 
+def test_an_unknown_price_beats_no_known_one():
+    kept = front([np.array([1.0, 2.0, 3.0]), np.array([np.nan, 5.0, 6.0])])
+
+    assert kept.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(("gpu", "sizes"), [("24xa100", {1, 2, 4, 8}), ("12xgb200", {1, 2, 4, 12})])
+def test_tensor_groups_fill_nodes_or_linked_racks(gpu, sizes):
+    llm, cluster = architecture("gpt3-175b"), accelerator_cluster(gpu)
+    layouts = valid_layouts(llm, cluster, TrainingPlan(global_batch=48, **OPEN))
+
+    assert set(layouts["tp"].tolist()) <= sizes
+    assert 3 not in layouts["tp"]
+
+
 def test_a_deadline_buys_the_cheapest_that_meets_it():
     fast = layout(model="llama-3.2-1b", gpu="a100", most=32, tokens=2e10, global_batch=512)
     cheap = layout(model="llama-3.2-1b", gpu="a100", most=32, tokens=2e10, global_batch=512, deadline_days=5)
 
     assert cheap.best.figures["run_s"] <= 5 * 86_400
     assert cheap.best.figures["usd"] <= fast.best.figures["usd"] + 1e-9
+
+
+def test_the_cheapest_of_several_accelerators_is_as_cheap_as_the_cheapest_of_each():
+    asked = {"model": "llama-3.2-1b", "tokens": 2e10, "global_batch": 512, "deadline_days": 5, "most": 32}
+    each = [layout(gpu=gpu, **asked).best.figures["usd"] for gpu in ("a100", "h100")]
+    both = layout(gpu=["a100", "h100"], **asked)
+
+    assert both.best.figures["usd"] == pytest.approx(min(each))
+
+
+def test_being_careful_holds_at_the_far_ends():
+    asked = {"model": "7b", "gpu": "a100", "most": 64, "tokens": 5e10, "deadline_days": 14}
+    bold, careful = layout(**asked), layout(**asked, careful=True)
+
+    assert careful.best.ranges["run_s"][1] <= 14 * 86_400
+    assert careful.best.ranges["memory_bytes"][1] <= accelerator("a100").memory_bytes
+    assert careful.best.figures["usd"] >= bold.best.figures["usd"] - 1e-9
+
+
+def test_ranges_hold_the_figures_and_a_price_of_ones_own_adds_none():
+    listed = layout(model="7b", gpu="8xa100", tokens=1e9, global_batch=64)
+    own = layout(model="7b", gpu="8xa100", tokens=1e9, global_batch=64, price=2.0)
+    for found in (listed, own):
+        for name, (low, high) in found.best.ranges.items():
+            assert low < found.best.figures[name] < high, name
+    width = {name: np.log(np.divide(*own.best.ranges[name][::-1])) for name in ("run_s", "usd")}
+
+    assert width["usd"] == pytest.approx(width["run_s"])
+    assert np.log(np.divide(*listed.best.ranges["usd"][::-1])) > width["usd"]
+
+
+def test_more_formats_are_never_slower_and_what_a_chip_lacks_is_not_tried():
+    one = layout(model="7b", gpu="8xh100", tokens=1e9, global_batch=64)
+    both = layout(model="7b", gpu="8xh100", tokens=1e9, global_batch=64, precisions=("bf16", "fp8"))
+    old = layout(model="7b", gpu="8xa100", tokens=1e9, global_batch=64, precisions=("bf16", "fp8"))
+
+    assert both.best.figures["run_s"] <= one.best.figures["run_s"]
+    assert both.evaluated == 2 * one.evaluated
+    assert {choice.layout["precision"] for choice in old.front} == {"bf16"}
+
+
+def test_pre_training_and_the_search_agree_on_the_time():
+    """The search also tries offloading and sequences cut across ranks, so it is never slower."""
+    run = estimate("pretrain", model="7b", gpu="64xa100", training_tokens=1e11)
+    found = layout(model="7b", gpu="64xa100", tokens=1e11)
+
+    assert found.best.figures["run_s"] <= run.training_s.value * (1 + 1e-6)
+    assert found.best.figures["run_s"] > 0.9 * run.training_s.value
 
 
 def test_an_impossible_deadline_says_how_close():
@@ -140,14 +282,32 @@ def test_a_given_axis_is_not_searched():
     assert {choice.layout["recompute"] for choice in found.front} == {"full"}
 
 
+def test_fine_tuning_starts_from_the_scenarios_samples():
+    found = layout(model="8b", gpu="h100", task="finetune", most=8)
+
+    assert found.asked["tokens"] == 5_000 * 500 * 3
+    assert found.asked["method"] == "lora"
+
+
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "says"),
     [
-        {"model": "7b", "gpu": "8xa10x"},
-        {"model": "7b", "gpu": "8xa100", "tpp": 2},
-        {"model": "7b", "gpu": "a100", "task": "rest"},
+        ({"model": "7b", "gpu": "8xa10x"}, "a100"),
+        ({"model": "7b", "gpu": "8xa100", "tpp": 2}, "tp"),
+        ({"model": "7b", "gpu": "a100", "task": "rest"}, "pretrain, finetune, serve"),
+        ({"model": "7b", "gpu": "a100", "task": "pretrian"}, "pretrain"),
+        ({"model": "7b", "gpu": "8xa100", "tp": 3}, "must divide"),
+        ({"model": "7b", "gpu": "8xa100", "tp": 0}, "whole number"),
+        ({"model": "7b", "gpu": "8xa100", "tp": 2.5}, "whole number"),
+        ({"model": "7b", "gpu": "8xa100", "recompute": "some"}, "none, selective or full"),
+        ({"model": "7b", "gpu": "8xa100", "ttft_s": 1.0}, "task serve"),
+        ({"model": "7b", "gpu": "8xa100", "task": "serve", "tokens": 1e9}, "task pretrain"),
+        ({"model": "7b", "gpu": "8xa100", "tokens": -1.0}, "more than 0"),
+        ({"model": "7b", "gpu": "8xa100", "precisions": ["bf61"]}, "bf16"),
+        ({"model": "7b", "gpu": "a100", "most": 0}, "at least 1"),
+        ({"model": "405b", "gpu": "8xa100"}, "fits"),
     ],
 )
-def test_wrong_words_are_refused(arguments):
-    with pytest.raises(EstimatorError):
+def test_wrong_words_are_refused(arguments, says):
+    with pytest.raises(EstimatorError, match=says):
         layout(**arguments)

@@ -1,0 +1,114 @@
+"""Every valid training layout as equal arrays: what divides what, nothing guessed away.
+
+What the grid leaves out is said here, once: tensor groups that cross a node, sequences cut below 2,048 tokens, chunks
+that leave a stage more layers than it had, and sharded weights or gradients under pipelines. An axis that the plan
+gives (a number, or several) is taken as it stands.
+"""
+
+import itertools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from estimator.errors import InvalidInput
+from estimator.predict.training_layout import CHUNKS, divisors, interleaves
+from estimator.predict.training_plan import TrainingPlan
+from estimator.records import Architecture, Cluster
+
+AXES = ("tp", "pp", "vpp", "cp", "ep", "zero", "micro_batch", "recompute")
+RECOMPUTE = np.array(["none", "selective", "full"])
+LEAST_TOKENS = 2048  # of a sequence on one rank of a context-parallel group
+CONTEXT = (1, 2, 4, 8, 16, 32, 64)
+MICRO_BATCHES = tuple(2**power for power in range(8))
+
+
+def valid_layouts(llm: Architecture, cluster: Cluster, plan: TrainingPlan) -> dict[str, Any]:
+    """All layouts of the grid that divide the accelerators, the layers, the sequence and the batch, as equal arrays."""
+    grid = np.meshgrid(*(_axis(name, llm, cluster, plan) for name in AXES), indexing="ij")
+    flat = dict(zip(AXES, (np.ravel(values) for values in grid), strict=True))
+    keep = _valid(llm, cluster, plan, flat)
+    return {name: values[keep] for name, values in flat.items()}
+
+
+def _axis(name: str, llm: Architecture, cluster: Cluster, plan: TrainingPlan) -> Any:
+    """Values of one axis: as given, else all that could be valid."""
+    given = getattr(plan, name)
+    if given is None:
+        return CHOICES[name](llm, cluster, plan)
+    values = np.unique(np.atleast_1d(given))
+    if name != "recompute" and (
+        not np.issubdtype(values.dtype, np.number) or np.any(values != np.floor(values)) or values[0] < (name != "zero")
+    ):
+        raise InvalidInput(f"{name} must be a whole number from {int(name != 'zero')} up, or several; not {given}")
+    return values
+
+
+def _tensor(llm: Architecture, cluster: Cluster, _: TrainingPlan) -> Any:
+    """Groups that fill a node, or a rack whose accelerators are all linked, without a rest."""
+    device, sizes = cluster.accelerator, divisors(cluster.per_node)
+    if (device.domain or 1) > (device.per_node or 8):
+        sizes += [size for size in divisors(device.domain or 1) if size % cluster.per_node == 0]
+    return np.array([size for size in sorted({*sizes}) if cluster.count % size == 0 and llm.heads % size == 0])
+
+
+def _pipeline(llm: Architecture, cluster: Cluster, _: TrainingPlan) -> Any:
+    return np.array([size for size in divisors(cluster.count) if size <= llm.layers])
+
+
+def _chunks(llm: Architecture, *_: Any) -> Any:
+    return np.array([size for size in CHUNKS if size <= llm.layers])
+
+
+def _context(_: Architecture, cluster: Cluster, plan: TrainingPlan) -> Any:
+    most = max(int(np.max(plan.seq_len)) // LEAST_TOKENS, 1)
+    return np.array([size for size in CONTEXT if size <= most and cluster.count % size == 0])
+
+
+def _expert(llm: Architecture, cluster: Cluster, _: TrainingPlan) -> Any:
+    experts = llm.experts.experts if llm.experts else 1
+    return np.array([size for size in divisors(cluster.count) if experts % size == 0])
+
+
+def _micro_batch(_: Architecture, __: Cluster, plan: TrainingPlan) -> Any:
+    return np.array([size for size in MICRO_BATCHES if size <= max(int(np.max(plan.global_batch)), 1)])
+
+
+CHOICES: Mapping[str, Callable[[Architecture, Cluster, TrainingPlan], Any]] = {
+    "tp": _tensor,
+    "pp": _pipeline,
+    "vpp": _chunks,
+    "cp": _context,
+    "ep": _expert,
+    "zero": lambda *_: np.array([0, 1, 2, 3]),
+    "micro_batch": _micro_batch,
+    "recompute": lambda *_: RECOMPUTE,
+}
+
+
+def _valid(llm: Architecture, cluster: Cluster, plan: TrainingPlan, at: Mapping[str, Any]) -> Any:
+    per_replica = at["tp"] * at["pp"] * at["cp"]
+    keep = cluster.count % per_replica == 0
+    dp = np.maximum(cluster.count // per_replica, 1)
+    batch = int(np.max(plan.global_batch))
+    keep &= batch % (dp * at["micro_batch"]) == 0
+    keep &= interleaves(llm, at["pp"], at["vpp"])
+    # Interleaving takes micro-batches in groups of as many as there are stages (arXiv:2104.04473 section 2.2.2).
+    keep &= (at["vpp"] == 1) | (batch // (dp * at["micro_batch"]) % at["pp"] == 0)
+    if plan.zero is None:  # under pipelines, sharded gradients and weights would travel for every micro-batch
+        keep &= (at["zero"] < 2) | (at["pp"] == 1)
+        keep &= (at["zero"] == 0) | (dp * at["cp"] > 1)
+    if llm.experts is not None:
+        keep &= (dp * at["cp"] * at["tp"]) % at["ep"] == 0
+    return keep
+
+
+def counts_for(device_per_node: int, most: int) -> list[int]:
+    """Numbers of accelerators worth trying: within a node by doubling, then whole nodes by factors of 2 and 3.
+
+    >>> counts_for(8, 64)
+    [1, 2, 4, 8, 16, 24, 32, 48, 64]
+    """
+    inside = [2**power for power in range(device_per_node.bit_length()) if 2**power <= device_per_node]
+    nodes = {2**two * 3**three for two, three in itertools.product(range(20), range(2))}
+    return sorted({*inside, *(device_per_node * number for number in nodes)} & set(range(1, most + 1)))
