@@ -72,9 +72,8 @@ def model_error(figure: Quantity, result: Any) -> Floats | None:
     with np.errstate(all="ignore"):
         ratio = np.asarray(figure.column / result)
     ratio = np.where(np.isfinite(ratio), ratio, 1.0)
-    if not np.isclose(ratio[0], 1.0, rtol=1e-12, atol=0):
-        return None
-    return np.where(np.isclose(ratio, 1.0, rtol=1e-12, atol=0), 1.0, ratio)
+    as_given = np.abs(ratio - 1.0) <= 1e-12
+    return np.where(as_given, 1.0, ratio) if as_given[0] else None
 
 
 class Moved(NamedTuple):
@@ -106,10 +105,33 @@ def _places(own: int, factors: int) -> NDArray[np.intp]:
 
 def moved(column: Floats) -> Moved:
     """The column of a Quantity, less the scenarios that do not move it [1 + 2 factors, 1]."""
+    if (column == column[0]).all():
+        return Moved(0, column[:1, None])
     differ = (column[1:] != column[0]).reshape(2, len(FACTORS)).any(axis=0) & ~np.isnan(column[0])
     bits = np.flatnonzero(differ)
     kept = np.concatenate([[0], 1 + bits, 1 + len(FACTORS) + bits])
     return Moved(sum(1 << int(bit) for bit in bits), column[kept, None])
+
+
+class Reason(NamedTuple):
+    """How a figure came about: as it was; by its formula alone, with an error of a model on top; or in another way."""
+
+    was: Moved
+    by_formula: bool = False
+    error: Moved | None = None
+
+
+@lru_cache(maxsize=16_384)
+def reason(figure: Quantity) -> Reason:
+    """How a figure came about, worked out once for all trees it is in."""
+    was = moved(figure.column)
+    if figure.formula is None or not figure.inputs or is_predicted(figure):
+        return Reason(was)
+    with np.errstate(all="ignore"):
+        error = model_error(figure, figure.formula(**{key: part.column for key, part in figure.inputs.items()}))
+    if error is None:
+        return Reason(was)
+    return Reason(was, True, moved(error) if (error != 1).any() else None)
 
 
 @dataclass(slots=True, eq=False)
@@ -191,21 +213,12 @@ class Tree:
         return self._places[id(figure)]
 
     def _node(self, figure: Quantity) -> Node:
+        was, by_formula, error = reason(figure)
         if is_input(figure):
-            return Node(figure, moved(figure.column), *described(figure))
-        if figure.formula is None or not figure.inputs:
-            return Node(figure, moved(figure.column))
-        if is_predicted(figure):
-            return self._physical(figure)
-        parts = {key: self._place(part) for key, part in figure.inputs.items()}
-        with np.errstate(all="ignore"):
-            error = model_error(figure, figure.formula(**{key: part.column for key, part in figure.inputs.items()}))
-        if error is None:
-            return self._physical(figure)
-        return Node(figure, moved(figure.column), parts=parts, error=moved(error) if (error != 1).any() else None)
-
-    def _physical(self, figure: Quantity) -> Node:
-        beneath = list(figure.walk())
+            return Node(figure, was, *described(figure))
+        if by_formula:
+            return Node(figure, was, parts={key: self._place(part) for key, part in figure.inputs.items()}, error=error)
+        beneath = list(figure.walk())[1:]
         self._fixed |= {id(node) for node in beneath}
         self.fixed |= {described(node)[0] for node in beneath if is_input(node)}
-        return Node(figure, moved(figure.column))
+        return Node(figure, was)
