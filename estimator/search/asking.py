@@ -21,6 +21,7 @@ from estimator.search.serving import Targets, best_serving
 from estimator.search.training import OFFLOAD, Offer, best_training
 from estimator.stages.pretrain import batch_for
 
+OFFLOADED = ("", "optimizer", "activations", "params", "all")
 OPEN = dict.fromkeys(AXES)  # every axis of the layout is searched unless given
 TASKS = ("pretrain", "finetune", "serve")
 ONLY = {  # inputs that belong to one kind of task
@@ -184,8 +185,20 @@ def _train(
     from estimator.api import checked_plan
 
     asked = checked_plan(TrainingPlan, OPEN | plan)
-    offloads = (asked.cpu_offload,) if "cpu_offload" in plan else offloads
+    for name in ("seq_len", "global_batch"):
+        if getattr(asked, name) != int(getattr(asked, name)):
+            raise InvalidInput(f"{name} must be a whole number, not {getattr(asked, name)}")
+    offloads = _offloads(plan.get("cpu_offload", offloads))
     return best_training(llm, offers, asked, tokens, deadline_days, offloads, precisions, careful)
+
+
+def _offloads(words: str | Sequence[str]) -> list[str]:
+    """What may wait in host memory, as the plan names it; none and nothing are the same."""
+    listed = ["" if word in ("none", "") else word for word in ([words] if isinstance(words, str) else words)]
+    for word in listed:
+        if word not in OFFLOADED:
+            raise UnknownName("offload", word, OFFLOADED, f"Choices are none, {', '.join(OFFLOADED[1:])}.")
+    return listed
 
 
 def _serve(

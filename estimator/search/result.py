@@ -80,7 +80,8 @@ class Search(NamedTuple):
             behind = other.figures[name] / self.best.figures[name] - 1
             if behind > SAME:
                 same = "" if name == self.criteria[0] else f"as good in {self.criteria[0]}, but "
-                return f"the runner-up ({other.text()}) is {same}{_percent(behind)} behind in {name}{self._lost(other)}"
+                lost = self._lost(other) if name in ("run_s", "usd") else ""
+                return f"the runner-up ({other.text()}) is {same}{_percent(behind)} behind in {name}{lost}"
         return f"the runner-up ({other.text()}) is as good"
 
     def _lost(self, other: Choice) -> str:
@@ -121,6 +122,17 @@ class Search(NamedTuple):
 
         return search_csv(self)
 
+    def to_dataframe(self) -> Any:
+        """The front as a pandas DataFrame, one row a choice."""
+        from estimator.search.shown import search_frame
+
+        return search_frame(self)
+
+    def _repr_html_(self) -> str:
+        from estimator.search.shown import search_html
+
+        return search_html(self)
+
     def __str__(self) -> str:
         from estimator.search.shown import search_text
 
@@ -128,7 +140,7 @@ class Search(NamedTuple):
 
 
 def _percent(share: float) -> str:
-    return f"{digits(100 * share)} %"
+    return f"{digits(100 * share)} %" if share > 1e-3 else "under 0.1 %"
 
 
 def _plain(choice: Choice) -> dict[str, Any]:

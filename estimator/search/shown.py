@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
+from estimator.errors import MissingExtra
 from estimator.export.rows import rows_csv
 from estimator.export.text import digits, human
 from estimator.quantities import given
@@ -29,13 +30,6 @@ UNITS = {"usd": "USD", "usd_per_hour": "USD", "memory_bytes": "B"}
 
 def search_text(found: Search, style: str = "simple") -> str:
     """What was asked, the best, why the runner-up lost, and the front; `style` as tabulate names it."""
-    names = [name for name in found.best.figures if any(np.isfinite(choice.figures[name]) for choice in found.front)]
-    rows = [
-        [choice.text(), *(shown(choice, name, name in found.criteria) for name in names)]
-        for choice in found.front[:SHOWN]
-    ]
-    widths = None if style == "github" else [WIDE, *[None] * len(names)]
-    table = tabulate(rows, ["layout", *map(titled, names)], style, disable_numparse=True, maxcolwidths=widths)
     more = len(found.front) - SHOWN
     return "\n".join(
         [
@@ -47,9 +41,24 @@ def search_text(found: Search, style: str = "simple") -> str:
             f"None is beaten in all of {', '.join(map(titled, found.criteria))}; with 80 % ranges"
             + (f"; {more:,} more with --format csv or json" if more > 0 else ""),
             "",
-            table,
+            _table(found, style),
         ]
     )
+
+
+def search_html(found: Search) -> str:
+    """The front as a table of a notebook."""
+    return _table(found, "html")
+
+
+def _table(found: Search, style: str) -> str:
+    names = [name for name in found.best.figures if any(np.isfinite(choice.figures[name]) for choice in found.front)]
+    rows = [
+        [choice.text(), *(shown(choice, name, name in found.criteria) for name in names)]
+        for choice in found.front[:SHOWN]
+    ]
+    widths = [WIDE, *[None] * len(names)] if style == "simple" else None
+    return tabulate(rows, ["layout", *map(titled, names)], style, disable_numparse=True, maxcolwidths=widths)
 
 
 def titled(name: str) -> str:
@@ -78,6 +87,15 @@ def asked_text(found: Search) -> str:
 def search_csv(found: Search) -> str:
     """The front, best first, one row a choice."""
     return rows_csv(_row(choice) for choice in found.front)
+
+
+def search_frame(found: Search) -> Any:
+    """The front as a pandas DataFrame."""
+    try:
+        import pandas
+    except ImportError:
+        raise MissingExtra("pandas", "tables") from None
+    return pandas.DataFrame([_row(choice) for choice in found.front])
 
 
 def _row(choice: Choice) -> dict[str, Any]:

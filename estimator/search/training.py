@@ -102,16 +102,18 @@ def best_training(
         fitting=fitting,
         criteria=("usd", "run_s", "memory_bytes") if money else ("run_s", "usd", "memory_bytes"),
         asked=_asked(plan, tokens, deadline_days),
-        notes=_notes(usd, len(shown)),
+        notes=_notes(pool, usd, len(shown)),
     )
 
 
 def _worthwhile(device: Accelerator, precisions: Sequence[str]) -> Sequence[str]:
     """Of several precisions those that the chip has units for; the others would only run as one of them."""
-    native = [
-        name for name in precisions if precision(name.lower().removeprefix("amp_")).compute in device.peak_flop_per_s
-    ]
+    native = [name for name in precisions if _native(device, name)]
     return native if len(precisions) > 1 and native else precisions[:1]
+
+
+def _native(device: Accelerator, name: str) -> bool:
+    return precision(name.lower().removeprefix("amp_")).compute in device.peak_flop_per_s
 
 
 def _evaluated(
@@ -260,11 +262,14 @@ def _late(fastest: Choice, days: float, deadline_days: float, careful: bool) -> 
     )
 
 
-def _notes(usd: Floats, front_size: int) -> tuple[str, ...]:
+def _notes(pool: _Pool, usd: Floats, front_size: int) -> tuple[str, ...]:
     notes = []
     if not np.isfinite(usd).all():
         which = "it costs" if np.isnan(usd).all() else "some of them cost"
         notes.append(f"What {which} is unknown, not zero: give --price-per-hour.")
+    for device, name in {(part.offer.cluster.accelerator, str(part.layout["precision"][0])) for part in pool.found}:
+        if name not in ("bf16", "fp16") and not _native(device, name):
+            notes.append(f"{device.name} has no units for {name}: it would compute in a wider format.")
     if front_size > MOST_SHOWN:
         notes.append(f"The front has {front_size:,} layouts; the first {MOST_SHOWN} are kept.")
     return tuple(notes)
