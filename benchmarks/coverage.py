@@ -1,96 +1,140 @@
-"""Do the ranges hold? Nominal against actual coverage per group: python benchmarks/coverage.py > benchmarks/coverage.md
+"""Do the ranges hold? Nominal against actual coverage per group: python benchmarks/coverage.py
 
-Each published run is predicted with its own source left out of the fit. The interval it is judged by comes from the
-residuals of all *other* sources, so neither the prediction nor the range has seen the run's source. Where one source
-holds more than half of a group, one (LLM, accelerator) of it at a time is left out of the interval instead.
+Writes the tables of docs/accuracy.md from calibration/fitted/left_out_*.csv, which the fits write.
 """
 
 import csv
-import math
+import json
 import sys
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from tabulate import tabulate
 
-from estimator.catalog.cases import published
-from estimator.fitting.conformal import conformal_ends, units
-from estimator.validation import validate
+from estimator.catalog.files import rows
+from estimator.fitting.ranges import NORMAL, LeftOut, fit_ranges, judged
+from estimator.paths import data_folder
 
-LEVELS = (0.5, 0.8, 0.9)
-LEAST_ROWS = 40
-GROUPS = {
-    "tokens_per_s_per_gpu": "training time",
-    "step_time_s": "training time",
-    "tflops_per_gpu": "training time",
-    "mfu": "training time",
+LEAST_RUNS = 40
+COLUMNS = ("id", "metric", "group", "source", "cell", "error", "trust", "traits")
+
+
+def left_out_file(fit: str) -> Path:
+    """Where a fit (training, serving, retrieval) keeps the errors its ranges rest on."""
+    return data_folder("calibration") / "fitted" / f"left_out_{fit}.csv"
+
+
+def ranges_from(runs: Iterable[Mapping[str, Any]], fit: str) -> dict[str, Any]:
+    """Ranges that runs left out of a fit teach; the runs are written down, so that whoever doubts can judge them."""
+    written = [{**run, "error": f"{run['error']:.4f}", "traits": "; ".join(run["traits"])} for run in runs]
+    with left_out_file(fit).open("w", newline="", encoding="utf-8") as file:
+        lines = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        lines.writeheader()
+        lines.writerows(written)
+    return fit_ranges(LeftOut.of(written, trait_names(written)))
+
+
+def widened(errors: NDArray[np.float64], others: NDArray[np.float64]) -> float:
+    """By how much the others' errors are larger [1], never less than 1."""
+    return round(max(float(np.mean(np.abs(others)) / np.mean(np.abs(errors))), 1.0), 3)
+
+
+def trait_names(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Every trait that a run has."""
+    return sorted({trait for run in runs for trait in str(run["traits"]).split("; ")} - {""})
+
+
+# What a run's metric asks, whatever group its range comes from.
+QUESTIONS = {
+    **dict.fromkeys(("tokens_per_s_per_gpu", "step_time_s", "tflops_per_gpu", "mfu"), "training time"),
+    **dict.fromkeys(("gpu_hours", "days"), "whole training runs"),
     "peak_mem_gb": "training memory",
-    "decode_tokens_per_s_per_user": "single stream",
+    "decode_tokens_per_s_per_user": "decode, single stream",
     "prefill_tokens_per_s": "prefill",
-    "output_tokens_per_s_total": "throughput",
-    "output_tokens_per_s_per_gpu": "throughput",
-    "e2e_s": "end-to-end latency",
-    "ttft_ms": "TTFT under load",
+    **dict.fromkeys(("output_tokens_per_s_total", "output_tokens_per_s_per_gpu"), "throughput"),
+    "e2e_s": "latency of a whole batch",
+    "ttft_ms": "TTFT",
     "tpot_ms": "TPOT",
     "embeddings_per_s": "embedding",
     "build_s": "index build",
-    "qps": "index queries",
-    "latency_ms": "index queries",
+    **dict.fromkeys(("qps", "latency_ms"), "index queries"),
+    "memory_gb": "memory of a vector database",
 }
+FITS = ("training", "serving", "retrieval")
+START, END = "<!-- coverage -->", "<!-- end of coverage -->"
+REPORT = Path(__file__).parents[1] / "docs" / "accuracy.md"
 
 
-@dataclass(frozen=True)
-class Residual:
-    """ln(measured / predicted) of one run, and what it must not learn its interval from."""
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Coverage of the runs of one question. covered [1] and width (high / low) by level"""
 
-    source: str
-    cell: str
-    error: float
-
-
-def residuals() -> dict[str, list[Residual]]:
-    """Residuals of all published runs that were predicted, by group."""
-    found: dict[str, list[Residual]] = defaultdict(list)
-    for name in ("training", "inference", "retrieval"):
-        path = published(name)
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = {row["id"]: row for row in csv.DictReader(file)}
-        for case in validate([path]).cases:
-            row = rows[case.id]
-            value = case.predicted_loso or case.predicted
-            doubtful = row.get("quality") == "caution" or (row.get("flag") or "")
-            if case.metric in GROUPS and value and case.measured and not doubtful:
-                cell = f"{row.get('model') or row.get('n_vectors')}/{row.get('gpu') or row.get('dim')}"
-                found[GROUPS[case.metric]].append(Residual(case.source, cell, math.log(case.measured / value)))
-    return found
+    name: str
+    runs: int
+    sources: int
+    covered: Mapping[float, float]
+    width: Mapping[float, float]
 
 
-def coverage(group: Sequence[Residual], level: float) -> tuple[float, float]:
-    """Share of runs inside the interval that all other units teach, and the median width (high / low)."""
-    unit = np.array(units([item.source for item in group], [item.cell for item in group]))
-    errors = np.array([item.error for item in group])
-    inside, widths = [], []
-    for name in np.unique(unit):
-        judged, learnt = unit == name, unit != name
-        low, high = conformal_ends(errors[learnt].tolist(), unit[learnt].tolist(), level)
-        inside += ((low <= errors[judged]) & (errors[judged] <= high)).tolist()
-        widths += [math.exp(high - low)] * int(judged.sum())
-    return float(np.mean(inside)), float(np.median(widths))
+def coverage(fit: str) -> list[Line]:
+    """Every question a fit answers: how many runs lie in ranges learnt from all other sources, and how wide those are.
+
+    Runs whose row assumes a field teach the ranges with less weight and are not counted here.
+    """
+    written = rows(left_out_file(fit), COLUMNS)
+    runs = LeftOut.of(written, trait_names(written))
+    found = judged(runs)
+    asked = np.array([QUESTIONS.get(row["metric"], "") for row in written])
+    lines = []
+    for name in sorted(set(asked) - {""}):
+        mine = (asked == name) & (runs.trust == 1) & np.isfinite(found.width[0.8])
+        covered = {level: float(found.inside[level][mine].mean()) for level in NORMAL}
+        width = {level: float(np.median(found.width[level][mine])) for level in NORMAL}
+        sources = {row["source"] for row, counts in zip(written, mine, strict=True) if counts}
+        lines.append(Line(name, int(mine.sum()), len(sources), covered, width))
+    return lines
+
+
+def report() -> str:
+    """The tables, in Markdown."""
+    lines = [line for fit in FITS for line in coverage(fit)]
+    head = ["question", "runs", "sources", *(f"{level:.0%} range holds, width" for level in NORMAL)]
+    table = [
+        [line.name, line.runs, line.sources]
+        + [f"{line.covered[level]:.0%}, x{line.width[level]:.2f}" for level in NORMAL]
+        for line in lines
+    ]
+    few = [line.name for line in lines if line.runs < LEAST_RUNS]
+    traits = [
+        [trait, *(f"x{factors[trait]:.2f}" if trait in factors else "-" for factors in map(wider, FITS))]
+        for trait in sorted({trait for fit in FITS for trait in wider(fit)})
+    ]
+    return "\n\n".join(
+        [
+            tabulate(table, head, tablefmt="github"),
+            f"Fewer than {LEAST_RUNS} runs say little: {', '.join(few)}.",
+            "By how much a range is wider:",
+            tabulate(traits, ["what is known of a run", *FITS], tablefmt="github"),
+        ]
+    )
+
+
+def wider(fit: str) -> dict[str, float]:
+    """Factor of every trait in a fit."""
+    path = data_folder("calibration") / "fitted" / f"{fit}.json"
+    factors: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))["ranges"]["wider"]
+    return factors
 
 
 def main() -> int:
-    """Print the table."""
-    print("# Do the ranges hold?\n\nMade by `python benchmarks/coverage.py > benchmarks/coverage.md`.\n")
-    print((__doc__ or "").split("\n\n", 1)[1])
-    print("| group | runs | sources | " + " | ".join(f"{level:.0%}: covered, width" for level in LEVELS) + " |")
-    print("|---|---|---|" + "---|" * len(LEVELS))
-    for name, group in sorted(residuals().items()):
-        if len(group) < LEAST_ROWS:
-            continue
-        cells = [coverage(group, level) for level in LEVELS]
-        shown = " | ".join(f"{share:.0%}, x{width:.2f}" for share, width in cells)
-        print(f"| {name} | {len(group)} | {len({item.source for item in group})} | {shown} |")
+    """Write the tables into the page on accuracy."""
+    page = REPORT.read_text(encoding="utf-8")
+    before, rest = page.split(START)
+    REPORT.write_text(f"{before}{START}\n\n{report()}\n\n{END}{rest.split(END)[1]}", encoding="utf-8")
     return 0
 
 

@@ -15,13 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from coverage import ranges_from, widened
 from numpy.typing import NDArray
 
 from estimator.catalog.cases import published
 from estimator.catalog.engines import serving_inputs_hash, serving_priors
-from estimator.fitting.conformal import conformal_ends
+from estimator.fitting.ranges import new_to_others
 from estimator.fitting.robust import Prior, fit
+from estimator.formulas.transformer import params
 from estimator.paths import data_folder
+from estimator.predict.serving import hard
 from estimator.predict.serving_time import Constants
 from estimator.validation.inference import (
     GROUPS,
@@ -46,14 +49,14 @@ ROWS_THAT_COUNT = 20.0  # runs of one source are alike: more than this add littl
 SMALL_SOURCE = 5
 PHASES = ("prefill", "decode")
 ROUNDS_OF_A_FOLD = 5
-LEAST_WIDTH = 0.05  # of a range, in log
+SHAPE = ("params_b", "layers", "hidden", "heads", "kv_heads", "head_dim", "ffn", "vocab", "gated_mlp")
 
 
 class Fit:
     """The unflagged runs, counted once, and the constants to be found."""
 
     def __init__(self, rows: list[dict[str, str]]) -> None:
-        rows = [row for row in rows if not row["flag"]]
+        self.rows = rows = [row for row in rows if not row["flag"]]
         self.runs: list[Run] = [read_run(row) for row in rows]
         self.batch: Batch = counted(self.runs)
         self.measured = np.log(np.array([float(row["value"]) for row in rows]))
@@ -98,6 +101,14 @@ class Fit:
             folds |= {f"{SMALL} {source}": np.isin(self.sources, small) for source in small}
         return folds
 
+    def fold_names(self) -> list[str]:
+        """The fold that left each run out; the small sources' is one."""
+        names = [""] * len(self.runs)
+        for name, out in self.folds().items():
+            for index in np.flatnonzero(out):
+                names[index] = SMALL if name.startswith(SMALL) else name
+        return names
+
     def _dominates(self, source: str) -> bool:
         shares = [(self.sources[self.groups == group] == source).mean() for group in set(self.groups)]
         return max(shares) > 0.5
@@ -126,11 +137,40 @@ def labels(found: Fit, group: str) -> NDArray[np.str_]:
     return np.array([s if counts.get(s, 0) >= SMALL_SOURCE else "small sources" for s in found.sources])
 
 
-def interval(found: Fit, outside: Floats, group: str) -> dict[str, float]:
-    """Half widths that hold 80 % of left-out errors of times; sources count alike."""
-    inside = found.groups == group
-    low, high = conformal_ends(outside[inside].tolist(), labels(found, group)[inside].tolist())
-    return {"down": round(max(-low, LEAST_WIDTH), 3), "up": round(max(high, LEAST_WIDTH), 3)}
+def runs_left_out(found: Fit, outside: Floats) -> list[dict[str, Any]]:
+    """What the ranges rest on: ln(measured / predicted) of every run's time, fitted without its source, and traits."""
+    folds = found.fold_names()
+    unseen = {
+        "new accelerator": new_to_others([run.cluster.accelerator.name for run in found.runs], folds),
+        "new generation": new_to_others([run.cluster.accelerator.generation for run in found.runs], folds),
+        "new engine": new_to_others([run.load.plan.facts.family for run in found.runs], folds),
+        "new architecture": new_to_others([run.load.arch.name for run in found.runs], folds),
+    }
+    return [
+        {
+            "id": run.id,
+            "metric": run.metric,
+            "group": run.range_group,
+            "source": run.source,
+            "cell": f"{run.load.arch.name}/{run.cluster.accelerator.name}",
+            "error": outside[index],
+            "trust": 1.0,
+            "traits": [name for name, mask in unseen.items() if mask[index]]
+            + [*hard(run.load.arch, run.cluster.accelerator)],
+        }
+        for index, run in enumerate(found.runs)
+    ]
+
+
+def shape_left_out(found: Fit, outside: Floats, constants: Constants) -> Floats:
+    """Errors of dense decoders, and what they are where no more than the LLM's size is told: two rows."""
+    chosen = [i for i, run in enumerate(found.runs) if run.group != "embedding" and not run.load.arch.experts]
+    named = [found.rows[index] for index in chosen]
+    sizes = [f"an LLM of {params(found.runs[index].load.arch) / 1e9:.3g}b" for index in chosen]
+    untold = [{**row, **dict.fromkeys(SHAPE, ""), "model": size} for row, size in zip(named, sizes, strict=True)]
+    one, other = Fit(named), Fit(untold)
+    moved = other.time_errors(other.errors(constants)) - one.time_errors(one.errors(constants))
+    return np.stack([outside[chosen], outside[chosen] + moved])
 
 
 def report(found: Fit, inside: Floats, outside: Floats) -> list[dict[str, Any]]:
@@ -157,18 +197,20 @@ def report(found: Fit, inside: Floats, outside: Floats) -> list[dict[str, Any]]:
 def document(found: Fit, constants: Constants, errors: Floats, folds: dict[str, Constants]) -> dict[str, Any]:
     """What serving.json holds."""
     outside = found.time_errors(errors)
-    groups = {group: interval(found, outside, group) for group in GROUPS}
+    ranges = ranges_from(runs_left_out(found, outside), "serving")
+    ranges["wider"]["assumed shape"] = widened(*shape_left_out(found, outside, constants))
     return {
         "date": date.today().isoformat(),
         "inputs": serving_inputs_hash(),
         "method": "python benchmarks/fit_serving.py",
         "parameters": {n: {"value": significant(constants[n]), **prior} for n, prior in found.documented.items()},
         "engines": {name: significant(value) for name, value in constants.items() if "@" in name},
-        "intervals": groups,
+        "ranges": ranges,
         "seen": {
             "sources": sorted(set(found.sources.tolist())),
             "engines": list(found.batch.families),
             "accelerators": sorted({run.cluster.accelerator.name for run in found.runs}),
+            "generations": sorted({run.cluster.accelerator.generation for run in found.runs}),
             "architectures": sorted({run.load.arch.name for run in found.runs}),
         },
         "folds": {name: {key: significant(v) for key, v in fold.items()} for name, fold in folds.items()},
@@ -190,19 +232,13 @@ def markdown(rows: list[dict[str, Any]], found: Fit, errors: Floats, written: di
         "in a group together; of a source with over half of a group, one LLM on one accelerator at a time). Bias is",
         "the median of ln(predicted / measured), in the unit of the metric.",
         "",
-        "| group | sources | fitted | left out | 80 % range, times | runs inside it |",
-        "|---|---|---|---|---|---|",
+        "| group | sources | fitted | left out |",
+        "|---|---|---|---|",
     ]
-    times = found.time_errors(errors)
     for group in GROUPS:
         same = [row for row in rows if row["group"] == group]
-        span = written["intervals"][group]
-        inside = (times >= -span["down"]) & (times <= span["up"])
-        lines.append(
-            f"| {group} | {len(same)} | {np.mean([r['fitted'] for r in same]):.3f} | "
-            f"{np.mean([r['left_out'] for r in same]):.3f} | "
-            f"/{np.exp(span['down']):.2f} to x{np.exp(span['up']):.2f} | {inside[found.groups == group].mean():.0%} |"
-        )
+        fitted, left_out = (np.mean([row[name] for row in same]) for name in ("fitted", "left_out"))
+        lines.append(f"| {group} | {len(same)} | {fitted:.3f} | {left_out:.3f} |")
     lines += [
         "",
         "| group | source | runs | fitted | left out | bias | 90th percentile |",

@@ -3,7 +3,7 @@
     python benchmarks/fit_training.py
 
 Takes about a minute. Reads calibration/published/training.csv and calibration/fitted/training_priors.csv; writes
-calibration/fitted/training.json and benchmarks/accuracy_training.md.
+calibration/fitted/training.json, calibration/fitted/left_out_training.csv and benchmarks/accuracy_training.md.
 """
 
 import datetime
@@ -18,25 +18,26 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import accuracy_training
 import numpy as np
+from coverage import ranges_from, widened
 
 from estimator.catalog.cases import file_hash, priors, published, read_cases
 from estimator.catalog.files import use_facts
-from estimator.fitting.conformal import conformal_ends
+from estimator.catalog.frameworks import framework
+from estimator.fitting.ranges import new_to_others
 from estimator.fitting.robust import Prior, fit, folds, source_weights
-from estimator.predict.training import regime
+from estimator.formulas.transformer import params
+from estimator.predict.training import hard
 from estimator.predict.training_memory import peak_memory
 from estimator.predict.training_plan import Run, stack
 from estimator.predict.training_time import step_time
 from estimator.validation.report import quantity
-from estimator.validation.training import CaseRun, Yardstick, case_run
+from estimator.validation.training import CaseRun, Yardstick, case_run, sort_of
 
 ROOT = Path(__file__).parent.parent
 FITTED = ROOT / "calibration" / "fitted" / "training.json"
 CAUTION = 0.3  # weight of a run whose row assumes a field
 FRAMEWORK_SIGMA = 0.12  # spread of ln(time) between frameworks
-UNSEEN = 1.3  # how much wider a range is without measurements of the accelerator and the framework
-LEAST_WIDTH = 0.02  # no range is narrower, in ln
-FEWEST_RUNS = 15  # of a regime with a range of its own
+SHAPE = ("model", "layers", "hidden", "heads", "kv_heads", "head_dim", "ffn", "vocab", "gated_mlp", "tied_embeddings")
 OUTLIERS = {"hf-blog": "wall-clock with evaluation and checkpoints", "openllama": "chip count nominal"}
 
 
@@ -75,9 +76,14 @@ class Group:
         )
 
 
+def measuring(rows: Sequence[Mapping[str, str]], kind: str) -> list[Mapping[str, str]]:
+    """Rows of a case file that measure `kind` and are fitted to."""
+    return [row for row in rows if quantity(row["metric"]) == kind and row["source"] not in OUTLIERS]
+
+
 def group(rows: Sequence[Mapping[str, str]], kind: str, values: Mapping[str, float]) -> Group:
     """The runs of a case file that measure `kind`; what they leave open is chosen by `values`."""
-    rows = [row for row in rows if quantity(row["metric"]) == kind and row["source"] not in OUTLIERS]
+    rows = measuring(rows, kind)
     runs = [case_run({k: v for k, v in row.items() if k not in ("value", "notes")}, values) for row in rows]
     measured = np.array([float(row["value"]) for row in rows])
     quality = np.array([1.0 if row["quality"] == "ok" else CAUTION for row in rows])
@@ -141,25 +147,42 @@ def by_source(
     return values
 
 
-def spreads(data: Group, errors: np.ndarray) -> dict[str, list[float]]:
-    """80 % half widths of ln(measured / predicted) per regime, from left-out errors."""
-    weights = source_weights([run.source for run in data.runs], data.quality.tolist())
-    kinds = np.array([regime(run.arch, run.plan) for run in data.runs])
-    names = np.array([run.source for run in data.runs])
+def runs_left_out(data: Group, errors: np.ndarray) -> list[dict[str, Any]]:
+    """What the ranges rest on: ln(measured / predicted) of every run by a fit without its source, and its traits."""
+    unseen = {
+        "new accelerator": new_to_others([run.cluster.accelerator.name for run in data.runs], data.fold),
+        "new generation": new_to_others([run.cluster.accelerator.generation for run in data.runs], data.fold),
+        "new framework": new_to_others([framework(run.plan.framework).name for run in data.runs], data.fold),
+        "new architecture": new_to_others([run.arch.name for run in data.runs], data.fold),
+    }
+    return [
+        {
+            "id": run.id,
+            "metric": run.metric,
+            "group": data.quantity,
+            "source": run.source,
+            "cell": f"{run.arch.name}/{run.cluster.accelerator.name}",
+            "error": -errors[index],
+            "trust": float(data.quality[index]),
+            "traits": [name for name, mask in unseen.items() if mask[index]]
+            + [*hard(run.arch, run.cluster, run.plan), *sort_of(run)],
+        }
+        for index, run in enumerate(data.runs)
+    ]
 
-    def width(chosen: np.ndarray) -> list[float]:
-        low, high = conformal_ends((-errors[chosen]).tolist(), names[chosen].tolist(), weights=weights[chosen].tolist())
-        return [round(max(-low, LEAST_WIDTH), 3), round(max(high, LEAST_WIDTH), 3)]
 
-    ranges = {"pool": width(np.ones(len(errors), bool))}
-    for kind in sorted(set(kinds)):
-        sources = {run.source for run, k in zip(data.runs, kinds, strict=True) if k == kind}
-        if kind != "pool" and np.sum(kinds == kind) >= FEWEST_RUNS and len(sources) > 1:
-            # Few sources stand behind a regime, so its range is drawn half-way to that of all.
-            ranges[str(kind)] = [
-                round(float(np.sqrt(a * b)), 3) for a, b in zip(width(kinds == kind), ranges["pool"], strict=True)
-            ]
-    return ranges
+def shape_left_out(
+    rows: Sequence[Mapping[str, str]], data: Group, errors: np.ndarray, values: Mapping[str, float]
+) -> np.ndarray:
+    """Errors of dense LLMs, and what they are where no more than the LLM's size is told: two rows."""
+    dense = np.array([not run.arch.experts for run in data.runs])
+    named = [row for row, keep in zip(measuring(rows, data.quantity), dense, strict=True) if keep]
+    sizes = [f"{params(run.arch) / 1e9:.3g}" for run, keep in zip(data.runs, dense, strict=True) if keep]
+    untold = [{**row, **dict.fromkeys(SHAPE, ""), "params_b": size} for row, size in zip(named, sizes, strict=True)]
+    moved = group(untold, data.quantity, values).log_errors(values) - group(named, data.quantity, values).log_errors(
+        values
+    )
+    return np.stack([errors[dense], errors[dense] + moved])
 
 
 def residual_summary(data: Group, errors: np.ndarray) -> dict[str, float]:
@@ -185,6 +208,12 @@ def main() -> None:
     time, memory = group(rows, "time", values), group(rows, "memory", values)
     folded = {data.quantity: {k: rounded(v) for k, v in left_out(data).items()} for data in (time, memory)}
     held_out = {data.quantity: left_out_errors(data, folded[data.quantity]) for data in (time, memory)}
+    ranges = ranges_from(
+        [*runs_left_out(time, held_out["time"]), *runs_left_out(memory, held_out["memory"])], "training"
+    )
+    untold = [shape_left_out(rows, data, held_out[data.quantity], values) for data in (time, memory)]
+    ranges["wider"]["assumed shape"] = widened(*np.hstack(untold))
+    every = [*time.runs, *memory.runs]
     content = {
         "date": datetime.date.today().isoformat(),
         "data": {"file": "calibration/published/training.csv", "sha256": file_hash(published("training"))},
@@ -193,11 +222,12 @@ def main() -> None:
         "values": values,
         "folds": by_source(time, memory, folded, values),
         "seen": {
-            "accelerators": sorted({run.cluster.accelerator.name for run in [*time.runs, *memory.runs]}),
-            "frameworks": sorted({str(run.numbers.framework) for run in [*time.runs, *memory.runs]} - {""}),
+            "accelerators": sorted({run.cluster.accelerator.name for run in every}),
+            "generations": sorted({run.cluster.accelerator.generation for run in every}),
+            "architectures": sorted({run.arch.name for run in every}),
+            "frameworks": sorted({framework(run.plan.framework).name for run in every} - {""}),
         },
-        "intervals": {data.quantity: spreads(data, held_out[data.quantity]) for data in (time, memory)}
-        | {"unseen": UNSEEN},
+        "ranges": ranges,
         "residuals": {
             data.quantity: {
                 "in_sample": residual_summary(data, data.log_errors(values)),

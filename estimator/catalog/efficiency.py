@@ -104,6 +104,16 @@ def moe_efficiency(accelerator: Accelerator, dtype: str) -> GemmEfficiency:
     return _gemm(accelerator, dtype, found, found["compute_fraction"], found.evidence)
 
 
+def carried_over(accelerator: Accelerator) -> bool:
+    """Whether its products' constants come from a relative or a pool, not from kernels measured on it.
+
+    >>> from estimator.catalog.accelerators import accelerator
+    >>> carried_over(accelerator("a100")), carried_over(accelerator("rtx-4090"))
+    (False, True)
+    """
+    return gemm_efficiency(accelerator, "bf16").evidence.basis != "measured"
+
+
 def _native(accelerator: Accelerator, dtype: str) -> str:
     """The format the accelerator multiplies in: the next wider one where it has no units for `dtype`."""
     compute = MULTIPLIED_IN.get(dtype, dtype)

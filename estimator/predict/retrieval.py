@@ -16,6 +16,7 @@ from estimator.catalog.retrieval import (
     vendor_rules,
 )
 from estimator.errors import InvalidInput, UnknownName
+from estimator.fitting.ranges import half_widths, new
 from estimator.formulas import retrieval as formulas
 from estimator.formulas.corpus import vector_bytes
 from estimator.formulas.retrieval import SearchRates
@@ -373,24 +374,31 @@ def ef_for_recall(recall: ArrayLike) -> Floats:
 def interval(what: str, plan: IndexPlan, machine: Host | None = None) -> tuple[float, float]:
     """Factors from a prediction to the ends of its 80 % interval, from residuals of groups of runs left out.
 
-    what: memory, build or query. Wider for an index or engine that hardly anything was fitted to, and for an unknown
-    processor.
+    what: memory, build or query. Wider for an index or engine that hardly anything was fitted to, and for a processor
+    that was not measured.
     """
-    residuals = retrieval_fit()["interval"]
-    if what not in residuals:
+    if what not in ("memory", "build", "query"):
         raise InvalidInput(f"an interval is of memory, build or query, not {what!r}")
-    spread = residuals[what]["library" if group(plan) == "library" else "server"]
-    widen = 1.0
-    if what != "memory":
-        widen += _split(plan.index)[0] not in ("hnsw", "vamana")  # times of the others rest on few runs
-        if machine is not None and machine.rates is None:
-            widen += 0.5 * (machine.basis == "assumed") + 0.5 * (plan.engine not in ("weaviate", "faiss", "diskann"))
-    down, up = spread[0] * widen, spread[1] * widen
+    fit = retrieval_fit()
+    if what == "memory":
+        down, up = half_widths(fit["ranges"], what)
+    else:
+        down, up = half_widths(fit["ranges"], f"{what}, {group(plan)}", traits(what, plan))
+        if machine is not None and machine.basis == "assumed" and group(plan) == "server":
+            speed = fit["ranges"]["machine"]  # errors of libraries hold it: their machine was left out
+            down, up = float(np.hypot(down, speed)), float(np.hypot(up, speed))
     if what != "memory" and machine is not None and machine.spread and _split(plan.index)[0] == "hnsw":
         own = measured_interval(what, machine.spread)
         far = float(np.max(plan.n)) > FAR * machine.spread["vectors"]
-        down, up = (min(down, -own[0]), max(up, own[1])) if far else (-own[0], own[1])
-    return float(np.exp(down)), float(np.exp(up))
+        down, up = (max(down, own[0]), max(up, own[1])) if far else own
+    return float(np.exp(-down)), float(np.exp(up))
+
+
+def traits(what: str, plan: IndexPlan) -> tuple[str, ...]:
+    """What makes a time less sure: an engine that was not measured, and an index that the fit only looks at."""
+    fitted_to = ("hnsw",) if what == "build" else ("hnsw", "vamana")
+    other = ("other index",) * (_split(plan.index)[0] not in fitted_to)
+    return new(retrieval_fit()["seen"], engine=plan.engine) + other
 
 
 def measured_interval(what: str, spread: Mapping[str, float], since: float = 0.0) -> tuple[float, float]:

@@ -3,7 +3,7 @@
 Lengths, batches and rates may be arrays, which broadcast; the answer for an array is that for its elements.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import NamedTuple
@@ -11,9 +11,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from estimator.catalog.efficiency import carried_over
 from estimator.catalog.energy import power_fraction
-from estimator.catalog.engines import serving_fit
+from estimator.catalog.engines import engine, serving_fit
 from estimator.errors import DoesNotFit, InvalidInput
+from estimator.fitting.ranges import half_widths, new
 from estimator.formulas import queueing
 from estimator.formulas.serving import Pass, adapter_params, kv_slots
 from estimator.predict import serving_memory as memory
@@ -363,19 +365,37 @@ def rerank_s(
     return prefill_s(arch, cluster, plan, np.asarray(query_tokens, float) + passage_tokens, 0.0, passages)
 
 
-def interval(
-    group: str, known_accelerator: bool = True, known_engine: bool = True, known_architecture: bool = True
-) -> tuple[float, float]:
+def interval(group: str, traits: Collection[str] = ()) -> tuple[float, float]:
     """80 % half widths of log(time) below and above a prediction [1], from runs whose source was left out.
 
-    group: decode | prefill | offline | tpot | ttft | embedding; each thing not seen in the fit widens them.
+    group: decode | prefill | batch (latency of one batch) | offline | tpot | ttft | online | embedding
+    traits: see `traits`
     """
-    ranges = serving_fit()["intervals"]
-    if group not in ranges:
-        raise InvalidInput(f"group must be one of {', '.join(ranges)}, not {group!r}")
-    unseen = (not known_accelerator) + (not known_engine) + (not known_architecture)
-    factor = float(np.sqrt(1.0 + 0.25 * unseen))
-    return ranges[group]["down"] * factor, ranges[group]["up"] * factor
+    ranges = serving_fit()["ranges"]
+    if group not in ranges["groups"]:
+        raise InvalidInput(f"group must be one of {', '.join(ranges['groups'])}, not {group!r}")
+    return half_widths(ranges, group, traits)
+
+
+def traits(arch: Architecture, device: Accelerator, engine_name: str) -> tuple[str, ...]:
+    """What makes an answer less sure: what no measured run had, and what was hard wherever it was measured."""
+    unseen = new(
+        serving_fit()["seen"],
+        engine=engine(engine_name).family,
+        architecture=arch.name,
+        **{} if device.basis == "measured" else {"accelerator": device.name, "generation": device.generation},
+    )
+    told = ("assumed shape",) * (arch.basis == "assumed")
+    return unseen + told + hard(arch, device)
+
+
+def hard(arch: Architecture, device: Accelerator) -> tuple[str, ...]:
+    """Traits that made errors of measured runs larger, whatever else had been measured."""
+    found = {
+        "mixture of experts": bool(arch.experts),
+        "kernels carried over": carried_over(device),
+    }
+    return tuple(trait for trait, holds in found.items() if holds)
 
 
 def _power_w(device: Accelerator, active: ArrayLike) -> Floats:

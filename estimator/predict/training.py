@@ -1,13 +1,15 @@
 """A training step's time and memory, the layout that fits and is fastest, and how far off such answers are."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from estimator.catalog.cases import fitted
+from estimator.catalog.efficiency import carried_over
 from estimator.catalog.frameworks import framework
 from estimator.errors import DoesNotFit
+from estimator.fitting.ranges import half_widths, new
 from estimator.formulas.transformer import forward_flop, matmul_params
 from estimator.predict.training_layout import chosen, grid, smallest
 from estimator.predict.training_memory import MemorySplit, fits, peak_memory
@@ -21,12 +23,16 @@ __all__ = [
     "TrainingPlan",
     "TrainingStep",
     "best_layout",
+    "hard",
     "interval",
     "layouts_of",
     "parameters",
-    "regime",
     "training_step",
+    "traits",
 ]
+
+
+HUNDREDS = 512  # accelerators from which stragglers and congestion make published runs' errors larger
 
 
 class TrainingStep(NamedTuple):
@@ -170,23 +176,34 @@ def best_layout(
     return layouts.fastest(layouts.fits)[0]
 
 
-def interval(quantity: str = "time", kind: str = "", seen: bool = True) -> tuple[float, float]:
+def interval(quantity: str = "time", traits: Collection[str] = ()) -> tuple[float, float]:
     """80 % half widths of ln(measured / predicted), down and up, from runs whose source was left out of the fit [1].
 
-    quantity: time | memory; kind: see `regime`, the pool's when not given
-    seen: False for hardware or a framework that no measurement stands for: wider
+    quantity: time | memory; traits: see `traits`
     """
-    table = fitted("training").get("intervals", {})
-    ranges = table.get(quantity, {"pool": [0.35, 0.35]})
-    down, up = ranges.get(kind, ranges["pool"])
-    wider = 1.0 if seen else table.get("unseen", 1.3)
-    return down * wider, up * wider
+    return half_widths(fitted("training")["ranges"], quantity, traits)
 
 
-def regime(arch: Architecture, plan: TrainingPlan) -> str:
-    """Which spread of errors a plan has: moe | quantised | eager | pool."""
-    if arch.experts:
-        return "moe"
-    if plan.method == "qlora":
-        return "quantised"
-    return "eager" if framework(plan.framework).kernels == "eager" else "pool"
+def traits(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> tuple[str, ...]:
+    """What makes a run less sure to foretell: what no measured run had, and what was hard wherever it was measured."""
+    device = cluster.accelerator
+    unseen = new(
+        fitted("training")["seen"],
+        framework=framework(plan.framework).name,
+        architecture=arch.name,
+        **{} if device.basis == "measured" else {"accelerator": device.name, "generation": device.generation},
+    )
+    told = ("assumed shape",) * (arch.basis == "assumed")
+    return unseen + told + hard(arch, cluster, plan)
+
+
+def hard(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> tuple[str, ...]:
+    """Traits that made errors of measured runs larger, whatever else had been measured."""
+    found = {
+        "mixture of experts": bool(arch.experts),
+        "quantised weights": plan.method == "qlora",
+        "several nodes": cluster.nodes > 1,
+        "hundreds of accelerators": cluster.count >= HUNDREDS,
+        "kernels carried over": carried_over(cluster.accelerator),
+    }
+    return tuple(trait for trait, holds in found.items() if holds)

@@ -7,10 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from estimator.catalog.engines import serving_fit
 from estimator.errors import DoesNotFit
 from estimator.formulas import queueing
-from estimator.predict.serving import Serving, Traffic, interval, serving
+from estimator.predict.serving import Serving, Traffic, interval, serving, traits
 from estimator.predict.serving_machine import ServingPlan
 from estimator.predict.training_layout import divisors
 from estimator.records import Architecture, Cluster
@@ -105,9 +104,8 @@ def _filled(
     found = serving(llm, cluster, cut, Traffic(prompt, output, concurrency=CONCURRENCY))
     if not found.fits:
         return
-    seen = serving_fit()["seen"]
-    known = (device.name in seen["accelerators"], cut.engine in seen["engines"], llm.basis != "assumed")
-    widths = {name: interval(group, *known) for name, group in GROUPS.items()}
+    known = traits(llm, device, cut.engine)
+    widths = {name: interval(group, known) for name, group in GROUPS.items()}
     held = np.broadcast_to(found.max_concurrency, CONCURRENCY.shape)
     for index in np.flatnonzero(held >= CONCURRENCY):
         yield _choice(offer, cut, int(index), found, targets, widths)

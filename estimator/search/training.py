@@ -6,12 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from estimator.catalog.cases import fitted
 from estimator.catalog.precisions import precision
 from estimator.errors import DoesNotFit
 from estimator.formulas import Floats
 from estimator.formulas.arithmetic import product
-from estimator.predict.training import TrainingPlan, interval, regime, training_step
+from estimator.predict.training import TrainingPlan, interval, training_step, traits
 from estimator.quantities import Quantity, derive, given, off
 from estimator.records import Accelerator, Architecture, Cluster
 from estimator.search.grid import valid_layouts
@@ -128,9 +127,8 @@ def _evaluated(
 
 
 def _spread(llm: Architecture, cluster: Cluster, plan: TrainingPlan) -> Spread:
-    seen = cluster.accelerator.name in fitted("training").get("seen", {}).get("accelerators", ())
-    kind = regime(llm, plan)
-    return Spread(interval("time", kind, seen), interval("memory", kind, seen))
+    found = traits(llm, cluster, plan)
+    return Spread(interval("time", found), interval("memory", found))
 
 
 def _joined(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -4,12 +4,11 @@ import math
 from dataclasses import replace
 from typing import NamedTuple
 
-from estimator.catalog.engines import serving_fit
 from estimator.catalog.files import recent
 from estimator.errors import DoesNotFit
 from estimator.formulas import money, prompting
 from estimator.formulas.arithmetic import product, quotient
-from estimator.predict.serving import Serving, Traffic, interval, serving, smallest_fit
+from estimator.predict.serving import Serving, Traffic, interval, serving, smallest_fit, traits
 from estimator.predict.serving_machine import ServingPlan
 from estimator.quantities import Floats, Quantity, computed, derive, off
 from estimator.records import Accelerator, Architecture, Cluster
@@ -152,13 +151,7 @@ FACTOR_OF = {
 
 def error(group: str, llm: Architecture, device: Accelerator, engine: str) -> tuple[float, float]:
     """80 % half widths of a prediction in ln, wider for what no measured run stands for."""
-    seen = serving_fit()["seen"]
-    return interval(
-        group,
-        known_accelerator=device.name in seen["accelerators"],
-        known_engine=engine in seen["engines"],
-        known_architecture=llm.basis != "assumed",
-    )
+    return interval(group, traits(llm, device, engine))
 
 
 def _kv_bytes(question: Question, found: Serving, prompt: Quantity, output: Quantity) -> Quantity:

@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from estimator.catalog.cases import fitted
 from estimator.catalog.files import recent
 from estimator.errors import DoesNotFit
 from estimator.formulas import transformer
@@ -16,8 +15,8 @@ from estimator.predict.training import (
     TrainingStep,
     interval,
     layouts_of,
-    regime,
     training_step,
+    traits,
 )
 from estimator.quantities import Quantity, computed, derive, off
 from estimator.records import Architecture, Cluster
@@ -85,9 +84,9 @@ def set_up(question: Question, plan: TrainingPlan, count: int | None, copies: Co
     # The allocator keeps freed blocks only while there is room for them: no peak is above the capacity.
     held = min(float(copies.memory_bytes(llm, cluster, step.memory)), cluster.accelerator.memory_bytes)
     inputs = question.machine_facts()
-    kind, seen = regime(llm, best), _seen(cluster)
-    time_down, time_up = interval("time", kind, seen)
-    memory_down, memory_up = interval("memory", kind, seen)
+    found = traits(llm, cluster, best)
+    time_down, time_up = interval("time", found)
+    memory_down, memory_up = interval("memory", found)
     seconds = computed(
         "time per token", "s/token", 1 / float(step.tokens_per_s_per_accelerator), training_step, **inputs
     )
@@ -102,11 +101,6 @@ def set_up(question: Question, plan: TrainingPlan, count: int | None, copies: Co
         off(memory, "training memory", memory_down, memory_up),
         question.fact(f"accelerators for training ({plan.method})", cluster.count, "1", "analytic"),
     )
-
-
-def _seen(cluster: Cluster) -> bool:
-    """Whether the fit had runs on this accelerator; if not, ranges are wider."""
-    return cluster.accelerator.name in fitted("training").get("seen", {}).get("accelerators", ())
 
 
 Fitted = tuple[Cluster, TrainingPlan, TrainingStep]

@@ -16,7 +16,7 @@ from estimator.catalog.models import architecture
 from estimator.errors import EstimatorError, InvalidInput
 from estimator.formulas.serving import Pass
 from estimator.formulas.serving import stacked as stacked_passes
-from estimator.predict.serving import constants, interval, memory_split, sequence_bytes, slots_of
+from estimator.predict.serving import constants, interval, memory_split, sequence_bytes, slots_of, traits
 from estimator.predict.serving_load import STARTS, Load, Times, batch_prefill_s
 from estimator.predict.serving_machine import ServingPlan, machine
 from estimator.predict.serving_time import Constants, Machine, added_s, pass_s
@@ -68,6 +68,11 @@ class Run:
             alone = {"ttft": "prefill", "tpot": "decode"}
             return alone[self.task] if self.number <= 1 else self.task
         return "online" if self.task == "online" else "offline"
+
+    @property
+    def range_group(self) -> str:
+        """Which errors its range rests on: one batch from start to end is foretold better than a full engine."""
+        return "batch" if self.group == "offline" and self.kind == "batch" else self.group
 
     @property
     def active(self) -> float:
@@ -357,13 +362,7 @@ def _predictions(runs: list[Run]) -> list[CasePrediction]:
 
 
 def _prediction(run: Run, value: float, left_out: float | None) -> CasePrediction:
-    seen = serving_fit()["seen"]
-    down, up = interval(
-        run.group,
-        run.cluster.accelerator.name in seen["accelerators"],
-        run.load.plan.facts.family in seen["engines"],
-        run.load.arch.name in seen["architectures"],
-    )
+    down, up = interval(run.range_group, traits(run.load.arch, run.cluster.accelerator, run.load.plan.facts.family))
     if not is_time(run.metric):  # a longer time is a lower rate
         down, up = up, down
     low, high = value * np.exp(-down), value * np.exp(up)
@@ -379,7 +378,7 @@ def _prediction(run: Run, value: float, left_out: float | None) -> CasePredictio
         status="ok" if usable else "unsupported",
         reason=_remark(run) if usable else f"no inference metric is called {run.metric!r}",
         fits=run.fits,
-        fitted=run.source in seen["sources"],
+        fitted=run.source in serving_fit()["seen"]["sources"],
         predicted_loso=left_out,
     )
 

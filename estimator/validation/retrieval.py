@@ -191,7 +191,7 @@ def _predicted(row: Row) -> CasePrediction:
             raise InvalidInput(f"no retrieval metric is called {clipped(metric)}; known are {', '.join(METRICS)}")
         run = read_run(row)
         value = predict(run, metric)
-        left_out = _left_out(run, row.get("source", ""), metric)
+        honest = left_out(run, row.get("source", ""), metric)
     except EstimatorError as error:
         return replace(empty, reason=str(error))
     low, high = interval(METRICS[metric], run.plan, run.machine)
@@ -205,8 +205,8 @@ def _predicted(row: Row) -> CasePrediction:
         status="ok",
         reason=run.machine.note,
         fits=_fits(run),
-        fitted=left_out is not None,
-        predicted_loso=left_out,
+        fitted=honest is not None,
+        predicted_loso=honest,
     )
 
 
@@ -217,7 +217,7 @@ def _fits(run: Run) -> bool | None:
     return bool(process_memory_bytes(run.plan, run.machine) <= run.machine.memory_bytes)
 
 
-def _left_out(run: Run, source: str, metric: str) -> float | None:
+def left_out(run: Run, source: str, metric: str) -> float | None:
     """The prediction by constants fitted without this run; `None` if its source was not fitted to."""
     fit = retrieval_fit()
     if metric == "memory_gb":

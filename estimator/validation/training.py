@@ -20,7 +20,7 @@ from estimator.catalog.precisions import precision
 from estimator.errors import EstimatorError, InvalidInput, UnknownName
 from estimator.formulas import transformer
 from estimator.formulas.training import model_flop
-from estimator.predict.training import best_layout, interval, parameters, regime
+from estimator.predict.training import best_layout, interval, parameters, traits
 from estimator.predict.training_memory import MemorySplit, fits, peak_memory
 from estimator.predict.training_plan import Run, TrainingPlan, run, stack
 from estimator.predict.training_time import step_time
@@ -407,7 +407,7 @@ def fold_of(case: CaseRun) -> str:
 
 
 def _prediction(case: CaseRun, value: float, fits: bool, left_out: float | None) -> CasePrediction:
-    down, up = interval(quantity(case.metric), regime(case.arch, case.plan), _seen(case))
+    down, up = interval(quantity(case.metric), traits(case.arch, case.cluster, case.plan) + sort_of(case))
     if case.metric in RATES:
         down, up = up, down  # a longer time is a lower rate
     usable = math.isfinite(value) and value > 0
@@ -427,11 +427,9 @@ def _prediction(case: CaseRun, value: float, fits: bool, left_out: float | None)
     )
 
 
-def _seen(case: CaseRun) -> bool:
-    """Whether measurements stand behind this accelerator and framework."""
-    seen = fitted("training").get("seen", {})
-    known = framework(case.plan.framework).name in seen.get("frameworks", ()) and case.arch.basis != "assumed"
-    return known and case.cluster.accelerator.name in seen.get("accelerators", ())
+def sort_of(case: CaseRun) -> tuple[str, ...]:
+    """Traits of a published row: a whole run holds restarts and evaluation, and what a row leaves open is assumed."""
+    return ("whole run",) * case.whole_run + ("assumed settings",) * bool(case.assumed)
 
 
 def _refusal(row: Row, reason: str) -> CasePrediction:

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from estimator.fitting.conformal import conformal_ends
 from estimator.fitting.robust import Prior, fit, folds, source_weights
 
 
@@ -48,12 +47,3 @@ def test_small_sources_are_one_fold_and_a_dominant_one_is_split():
 
     assert set(found) == {"big/x/h100", "big/y/h100", "mid", "small"}
     assert found.count("small") == 3
-
-
-def test_conformal_range_covers_its_share():
-    """80 % of normal errors lie within the range of other normal errors."""
-    rng = np.random.default_rng(2)
-    low, high = conformal_ends(rng.normal(0, 0.2, 2000).tolist(), [str(n) for n in range(2000)])
-    fresh = rng.normal(0, 0.2, 2000)
-
-    assert np.mean((low < fresh) & (fresh < high)) == pytest.approx(0.8, abs=0.04)

@@ -17,6 +17,7 @@ from estimator.predict.serving import (
     prefill_s,
     rerank_s,
     serving,
+    traits,
 )
 
 DEVICES = ("a100", "h100", "rtx-4090", "mi300x", "apple-m2-ultra", "cpu-epyc-9554", "l4", "rx-7900-xtx")
@@ -145,11 +146,17 @@ def test_encoders_embed_and_rerank():
 
 
 def test_ranges_widen_for_what_was_not_seen():
-    for group in ("decode", "prefill", "offline", "tpot", "ttft", "online", "embedding"):
-        known, unknown = interval(group), interval(group, False, False)
+    dense, experts = architecture("llama-3.1-8b"), architecture("mixtral-8x7b")
+    known = traits(dense, accelerator("h100"), "vllm")
+    unknown = traits(experts, accelerator("mi300x"), "my-own-server")
 
-        assert 0 < known[0] < unknown[0]
-        assert 0 < known[1] < unknown[1]
+    assert known == ()
+    assert {"new engine", "new accelerator", "new generation", "mixture of experts"} <= set(unknown)
+    for group in ("decode", "prefill", "batch", "offline", "tpot", "ttft", "online", "embedding"):
+        narrow, wide = interval(group, known), interval(group, unknown)
+
+        assert 0 < narrow[0] < wide[0]
+        assert 0 < narrow[1] < wide[1]
 
 
 def test_two_loads_at_once_are_refused():
