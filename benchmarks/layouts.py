@@ -61,10 +61,15 @@ class Known(NamedTuple):
 
 def known_runs() -> Iterator[Known]:
     """Every run of layouts.csv, searched."""
-    rows = {row["id"]: row for row in csv.DictReader(published("training").open(encoding="utf-8"))}
-    for entry in csv.DictReader((HERE / "layouts.csv").open(encoding="utf-8")):
+    rows = {row["id"]: row for row in _read(published("training"))}
+    for entry in _read(HERE / "layouts.csv"):
         row = rows[entry["id"]] | ({"vpp": entry["vpp"]} if entry["vpp"] else {})
         yield known(row, entry["techniques"].split(), entry["why"])
+
+
+def _read(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def known(row: Mapping[str, str], techniques: list[str], why: str) -> Known:
@@ -123,11 +128,12 @@ over that of the best; rank: how many layouts that fit are at least as fast, of 
 
 """
 NOTES = """
-* Every run's own layout is within a tenth of the best of its time. Where a faster one exists it has more chunks a stage,
-  or smaller tensor groups, than the run.
-* Today's best of the 2021 layouts is a third or more faster for a reason: recomputing attention alone and sharding the
-  optimizer came a year later. Measured, the first alone was worth 1.29 to 1.32 (Table 5 of arXiv:2205.05198, whose runs
-  with and without it are above); sharded states then leave room for smaller tensor groups and more chunks.
+* Every run's own layout is within a tenth of the best of its time. Where a faster one exists it has more chunks a
+  stage, or smaller tensor groups, than the run.
+* Today's best of the 2021 layouts is a third or more faster for a reason: recomputing attention alone (with sequence
+  parallelism) and sharding the optimizer came a year later. Measured, the first was worth 1.29 to 1.32 times the speed
+  (Table 5 of arXiv:2205.05198, whose runs with and without it are above); sharded states then leave room for smaller
+  tensor groups and more chunks.
 * Llama 3 ran without recomputation in a memory that it is predicted to exceed: it freed values as soon as nothing would
   read them again (section 3.3.2 of arXiv:2407.21783), while the model counts what usual kernels keep. Its layout is
   timed all the same, and ranked among those that fit as predicted.

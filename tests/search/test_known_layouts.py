@@ -24,14 +24,12 @@ def runs(benchmark_layouts):
     return list(benchmark_layouts.known_runs())
 
 
-@pytest.mark.prediction
 def test_a_runs_own_layout_is_within_a_tenth_of_the_best_of_its_time(runs):
     assert len(runs) >= 18
     for known in runs:
         assert known.holds, f"{known.run.id}: {(known.then or known.now).ratio:.2f}"
 
 
-@pytest.mark.prediction
 def test_llama_3_holds_with_everything_of_today(runs):
     llama = [known for known in runs if known.run.arch.name == "llama-3.1-405b"]
 
