@@ -304,9 +304,8 @@ _derived_once, _computed_once = lru_cache(REMEMBERED)(_derived), lru_cache(REMEM
 def _factor_moves(column: Floats) -> Floats:
     """How far each factor's low and high end move the value [2, factors]: in ln, or in the unit itself around zero."""
     ends = column[1:].reshape(2, len(FACTORS))
-    if _in_log_space(column):
-        return np.log(ends / column[0])
-    return ends - column[0]
+    moves: Floats = np.log(ends / column[0]) if _in_log_space(column) else ends - column[0]
+    return moves
 
 
 def _in_log_space(column: Floats) -> bool:
@@ -322,7 +321,8 @@ def _half_widths(column: Floats) -> tuple[float, float]:
 
 def _factor_widths(column: Floats) -> Floats:
     moves = _factor_moves(column)
-    return (moves.max(axis=0, initial=0.0) - moves.min(axis=0, initial=0.0)) / 2
+    widths: Floats = (moves.max(axis=0, initial=0.0) - moves.min(axis=0, initial=0.0)) / 2
+    return widths
 
 
 def _normal_quantile(probability: float) -> float:

@@ -4,7 +4,7 @@ Nothing here is timed or measured. Symbols: `tokens` are new tokens of one seque
 `sequences` how many sequences share the pass. All counts are of the whole LLM; who shares them divides them.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,7 +18,7 @@ LOGIT_BYTES = 4.0  # logits are kept in 32 bits
 
 
 class Pass(NamedTuple):
-    """One forward pass, counted; fields are floats or arrays of one shape.
+    """One forward pass, counted; fields are floats or arrays that broadcast.
 
     rows: tokens that go through the weights together [token]
     dense_weights, expert_weights: layer weights read, expected number for experts [1]
@@ -84,16 +84,18 @@ def forward_pass(
     """
     new, cached, count = (np.asarray(value, float) for value in (tokens, context, sequences))
     rows = new * count
-    head = float(transformer.head_params(arch))
-    dense, expert = _dense_weights(arch), _expert_weights(arch)
+    layers: Any = float(arch.layers)
+    head: Any = float(transformer.head_params(arch))
+    dense: Any = _dense_weights(arch)
+    expert = _expert_weights(arch)
     moe = arch.experts
     copies = np.asarray(replicas, float)
     coverage = expert_coverage(moe.experts, moe.per_token, rows * copies) if moe else np.zeros_like(rows)
     visited = moe.per_token / moe.experts if moe else 0.0
-    numbers = np.broadcast_arrays(
+    return Pass(
         rows,
         count,
-        float(arch.layers),
+        layers,
         dense,
         2.0 * dense * rows,
         expert * coverage / copies,
@@ -108,7 +110,6 @@ def forward_pass(
         transformer.attended_pairs(arch, new, cached) / (arch.layers * np.maximum(new, 1e-9)),
         2.0 * arch.hidden * rows * arch.layers,
     )
-    return Pass(*(np.asarray(number, float) for number in numbers))
 
 
 def _expert_weights(arch: Architecture) -> float:

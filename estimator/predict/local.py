@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from estimator.catalog.local import Job, LocalMachine
+from estimator.catalog.local import Job, LocalMachine, machine
 from estimator.catalog.precisions import precision
 from estimator.formulas import transformer
 from estimator.formulas.roofline import attention_s, decode_attention_s, experts_visited, gemm_s, set_crowding
@@ -31,6 +31,7 @@ CALLS_PER_LAYER, CALLS_PER_PASS = 10.0, 20.0  # views, slices and modules around
 OCTAVES, LONE = 1.0, 0.5  # how far a measured product speaks for others; the weight of not knowing
 NORMAL_80 = 1.2816  # standard deviations from the middle to an end of an 80 % range
 BETWEEN_SESSIONS = 0.1  # spread of a machine's own speed from one session to the next, in ln; seen on virtual machines
+PHASES_OF = {"embedding": ("embed",), "offline": ("prefill", "decode")}
 UNMEASURED = {"log_sd": 0.25}  # of a phase without blocks
 PARTS = ("products", "attention", "vectors", "calls", "touch", "optimizer")
 BYTES = {"fp32": 4.0, "tf32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 1.0}
@@ -92,6 +93,19 @@ def interval(phase: str, dtype: str, on: LocalMachine, since: float = 0.0) -> tu
     """
     spread = on.constants["phases"].get(f"{on.format(dtype)} {phase}", UNMEASURED)["log_sd"]
     return ends(spread, on.drift, since)
+
+
+def answer_interval(group: str, arch: Architecture, name: str, dtype: str = "") -> tuple[float, float]:
+    """80 % half widths of ln(true / predicted) of an answer, down and up [1]: the widest of the phases it rests on.
+
+    group: train | lora | prefill | decode | embedding | offline; name: of the measured machine
+    dtype: format of products, every measured one when not given. No block has experts: with them, twice as wide
+    """
+    on = machine(name)
+    formats = [dtype] if dtype else sorted({key.split()[0] for key in on.constants["phases"]}) or ["fp32"]
+    every = [interval(phase, each, on) for phase in PHASES_OF.get(group, (group,)) for each in formats]
+    down, up = (max(ends) for ends in zip(*every, strict=True))
+    return (2.0 * down, 2.0 * up) if arch.experts else (down, up)
 
 
 def ends(spread: float, drift: tuple[float, float], since: float = 0.0) -> tuple[float, float]:
@@ -322,7 +336,7 @@ def step_time(arch: Architecture, plan: TrainingPlan, run: Run, on: LocalMachine
         arch,
         run.mb,
         run.seq,
-        dtype=precision(plan.precision.lower().removeprefix("amp_")).compute,
+        dtype=compute_format(plan),
         rank=run.rank if method == "lora" else 0,
         optimizer=next((kind for kind in ("fused", "foreach") if kind in plan.optimizer), "loop"),
         passes=run.ga,
@@ -338,6 +352,11 @@ def step_time(arch: Architecture, plan: TrainingPlan, run: Run, on: LocalMachine
         optimizer=parts["optimizer"] + nothing,
         host=parts["calls"] + parts["touch"],
     )
+
+
+def compute_format(plan: TrainingPlan) -> str:
+    """The format in which a plan multiplies."""
+    return precision(plan.precision.lower().removeprefix("amp_")).compute
 
 
 def pass_s(arch: Architecture, counted: Pass, compute: str, phase: str, on: LocalMachine) -> Floats:

@@ -183,11 +183,18 @@ def serving(
     held = memory_split(arch, cluster, plan)
     slots = slots_of(arch, plan, held, prompt + output)
     load = _load(arch, plan, prompt, output, traffic.cached_tokens)
-    capacity = times(load, cluster, slots).requests_per_s(slots)
+    active = _active(load, traffic, slots)
+    full, cost = _full_and_active(load, cluster, slots, active)
+    capacity = full.requests_per_s(slots)
     replicas = np.ones(np.shape(capacity))
     if traffic.requests_per_s is not None:
         replicas = queueing.servers_for(traffic.requests_per_s, capacity, target_utilisation)
-    active, ttft, tpot, p90, rate = _answer(load, cluster, traffic, slots, capacity, replicas)
+        active, *answer = _open(load, cluster, np.asarray(traffic.requests_per_s, float) / replicas, slots, capacity)
+    elif traffic.batch is not None:
+        answer = _static(load, cluster, active, cost)
+    else:
+        answer = _closed(traffic, active, cost)
+    ttft, tpot, p90, rate = answer
     power = _power_w(cluster.accelerator, active) * plan.layout.accelerators
     return Serving(
         ttft_s=ttft,
@@ -214,7 +221,28 @@ def serving(
     )
 
 
-Answer = tuple[Floats, Floats, Floats, Floats, Floats]  # active, TTFT, TPOT, its 90th percentile, requests per second
+Answer = list[Floats]  # TTFT, TPOT, its 90th percentile, requests per second
+
+
+def _active(load: Load, traffic: Traffic, slots: Floats) -> Floats:
+    """Slots in use: the batch; as many as there are clients; all of them until the arrivals are known to need fewer."""
+    if traffic.batch is not None:
+        return np.asarray(traffic.batch, float)
+    if traffic.requests_per_s is not None:
+        return slots
+    return np.minimum(_clients(traffic), slots if load.plan.facts.batching == "continuous" else 1.0)
+
+
+def _clients(traffic: Traffic) -> Floats:
+    return np.asarray(1.0 if traffic.concurrency is None else traffic.concurrency, float)
+
+
+def _full_and_active(load: Load, cluster: Cluster, slots: Floats, active: Floats) -> tuple[Times, Times]:
+    """What prompts and steps cost with all slots full, and with those in use; found in one call."""
+    both = np.stack(np.broadcast_arrays(slots, active, load.prompt, load.output, load.cached)[:2])
+    found = times(load, cluster, both)
+    full, cost = (Times(*(np.broadcast_to(field, both.shape)[place] for field in found)) for place in (0, 1))
+    return full, cost
 
 
 def times(load: Load, cluster: Cluster, active: ArrayLike) -> Times:
@@ -228,27 +256,14 @@ def times(load: Load, cluster: Cluster, active: ArrayLike) -> Times:
     return Times(together, added / work.sequences, step, load.output, load.stages(active), start)
 
 
-def _answer(
-    load: Load, cluster: Cluster, traffic: Traffic, slots: Floats, capacity: Floats, replicas: Floats
-) -> Answer:
-    if traffic.batch is not None:
-        return _static(load, cluster, np.asarray(traffic.batch, float))
-    if traffic.requests_per_s is not None:
-        return _open(load, cluster, np.asarray(traffic.requests_per_s, float) / replicas, slots, capacity)
-    return _closed(load, cluster, np.asarray(1.0 if traffic.concurrency is None else traffic.concurrency, float), slots)
-
-
-def _static(load: Load, cluster: Cluster, batch: Floats) -> Answer:
+def _static(load: Load, cluster: Cluster, batch: Floats, cost: Times) -> Answer:
     ttft = prefill_s(load.arch, cluster, load.plan, load.prompt, load.cached, batch)
-    tpot = times(load, cluster, batch).step_s
-    return batch, ttft, tpot, tpot, batch / (ttft + (load.output - 1.0) * tpot)
+    return [ttft, cost.step_s, cost.step_s, batch / (ttft + (load.output - 1.0) * cost.step_s)]
 
 
-def _closed(load: Load, cluster: Cluster, clients: Floats, slots: Floats) -> Answer:
-    active = np.minimum(clients, slots if load.plan.facts.batching == "continuous" else 1.0)
-    found, cost = constants(), times(load, cluster, active)
-    ttft = cost.closed_ttft_s(clients, active, found)
-    return active, ttft, cost.tpot_s(active), cost.tpot_s(active, P90_NORMAL), cost.requests_per_s(active)
+def _closed(traffic: Traffic, active: Floats, cost: Times) -> Answer:
+    ttft = cost.closed_ttft_s(_clients(traffic), active, constants())
+    return [ttft, cost.tpot_s(active), cost.tpot_s(active, P90_NORMAL), cost.requests_per_s(active)]
 
 
 def _open(load: Load, cluster: Cluster, rate: Floats, slots: Floats, capacity: Floats) -> Answer:
@@ -264,7 +279,7 @@ def _open(load: Load, cluster: Cluster, rate: Floats, slots: Floats, capacity: F
     wait = queueing.mg1_wait_s(np.minimum(rate, MOST_USE / prompt), prompt)
     wait = wait + queueing.mmc_wait_s(slots, rate, slots / capacity)
     ttft = cost.pass_s + found["first_token"] + wait
-    return high, ttft, cost.tpot_s(high), cost.tpot_s(high, P90_NORMAL), rate
+    return [high, ttft, cost.tpot_s(high), cost.tpot_s(high, P90_NORMAL), rate]
 
 
 class Memory(NamedTuple):

@@ -4,7 +4,7 @@ Floats or arrays throughout, so one call times a single step or every run of a c
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,6 +87,12 @@ class Machine(NamedTuple):
     host_bytes_per_s: Floats
 
 
+def either(flag: Floats, yes: Any, no: Any) -> Floats:
+    """`yes` where the flag is 1, `no` where it is 0; of plain numbers at the price of plain numbers."""
+    found: Floats = flag * yes + (1.0 - flag) * no
+    return found
+
+
 def stacked(machines: list[Machine]) -> Machine:
     """Machines as one whose fields are arrays of one entry each."""
     names = Machine._fields
@@ -130,15 +136,14 @@ def products_s(work: Pass, on: Machine, constants: Constants) -> Floats:
     """Matrix products: streaming the weights or multiplying, whichever takes longer [s]."""
     count = passes(work, on)
     layers = work.dense_weights + work.expert_weights
-    weights = layers * np.where(on.packed_always > 0, 2.0, on.weight_bytes) + work.head_weights * on.head_bytes
+    weights = layers * either(on.packed_always, 2.0, on.weight_bytes) + work.head_weights * on.head_bytes
     stream = count * weights / on.members * (byte_s(on, constants) + on.spilled / on.host_bytes_per_s)
     dense = work.dense_flop * on.dense_shape * padding(work.rows / count, on)
     expert = work.expert_flop * on.expert_shape * padding(work.expert_rows / count, on)
     head = work.head_flop * padding(work.sequences, on)
-    share = np.where(on.ggml > 0, constants["ggml_gemm"], constants["gemm"])
-    rate = np.where(
-        on.cpu > 0, np.minimum(on.gemm_flop_per_s, constants["cpu_matrix"] * on.vector_flop_per_s), on.gemm_flop_per_s
-    )
+    share = either(on.ggml, constants["ggml_gemm"], constants["gemm"])
+    rate = np.minimum(on.gemm_flop_per_s, constants["cpu_matrix"] * on.vector_flop_per_s)
+    rate = either(on.cpu, rate, on.gemm_flop_per_s)
     multiply = (dense + expert / constants["grouped"] + head) / on.members / (rate * share)
     widen = on.unpacks_simply * constants["unpack_flop"] * layers / on.members / on.vector_flop_per_s
     return soft_max(soft_max(stream, multiply, SHARPNESS), widen, SHARPNESS) + count * unpack_s(work, on)
@@ -152,8 +157,8 @@ def padding(rows: Floats, on: Machine) -> Floats:
 
 def byte_s(on: Machine, constants: Constants) -> Floats:
     """Time to stream one byte of weights [s/B]: memory bandwidth, or the loads that cores keep in flight."""
-    share = np.where(on.simple > 0, constants["simple_stream"], constants["stream"])
-    core = np.where(on.simple > 0, constants["simple_core"], constants["core"])
+    share = either(on.simple, constants["simple_stream"], constants["stream"])
+    core = either(on.simple, constants["simple_core"], constants["core"])
     return soft_max(1.0 / (share * on.bytes_per_s), 1.0 / (core * on.core_cycles_per_s), SHARPNESS)
 
 
@@ -161,7 +166,7 @@ def unpack_s(work: Pass, on: Machine) -> Floats:
     """Widening weights to 16 bits in memory before the products of a pass [s]: read packed, write wide, read wide."""
     weights = (work.dense_weights + work.expert_weights) / on.members
     rows = work.rows / passes(work, on)
-    many = np.where(on.packed_always > 0, 1.0, rows / (rows + UNPACK_ROWS))
+    many = either(on.packed_always, 1.0, rows / (rows + UNPACK_ROWS))
     return on.packed * many * weights * (on.weight_bytes + 4.0) / on.bytes_per_s
 
 
@@ -171,7 +176,7 @@ def attention_s(work: Pass, on: Machine, constants: Constants) -> Floats:
     Unfused attention writes and reads every score, and copies keys and values out to all query heads.
     """
     prompt = work.rows > work.sequences * DECODE_ROWS
-    share = np.where(on.ggml > 0, constants["ggml_kv"], 1.0)
+    share = either(on.ggml, constants["ggml_kv"], 1.0)
     read = work.kv_bytes / on.kv_members / (share * on.cache_bytes_per_s)
     read = read + (on.spilled > 0) * work.kv_bytes / on.kv_members / on.host_bytes_per_s
     slowed = (1.0 + on.attention_rows_half / work.rows) * (1.0 + on.attention_span_half / work.mean_span)
@@ -185,7 +190,7 @@ def attention_s(work: Pass, on: Machine, constants: Constants) -> Floats:
 
 def vectors_s(work: Pass, on: Machine, constants: Constants) -> Floats:
     """Norms, activations, residuals and logits: passes over vectors in memory [s]."""
-    count = np.where(on.unfused > 0, constants["unfused_passes"], constants["vector_passes"])
+    count = either(on.unfused, constants["unfused_passes"], constants["vector_passes"])
     vectors = count * work.stream_bytes * on.value_bytes / 2.0 * (0.5 + 0.5 / on.members)
     return (vectors + LOGIT_PASSES * work.logit_bytes / on.members) / on.bytes_per_s
 
@@ -204,7 +209,7 @@ def launched_s(device: Floats, work: Pass, on: Machine, constants: Constants) ->
     """A device time with what launching costs [s]: gaps in a graph, or the host when it is the slower one."""
     count = passes(work, on) * work.layers
     host = on.fused * constants["fused_layer"] + on.eager * constants["eager_layer"]
-    launch = np.where(on.native > 0, constants["native_launch"], constants["launch"])
+    launch = either(on.native, constants["native_launch"], constants["launch"])
     gaps = count * launch * on.layer_launch_s * aged(on, constants) * (1.0 - on.cpu)
     return np.maximum(device + gaps, count * host)
 

@@ -124,6 +124,16 @@ def _local_time(arch: Architecture, cluster: Cluster, plan: TrainingPlan, number
     return local.step_time(arch, plan, numbers, machine(cluster.accelerator.name))
 
 
+def time_interval(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> tuple[float, float]:
+    """80 % half widths of ln(true / predicted time) of a step, down and up [1]; a measured CPU has its own."""
+    if not cluster.accelerator.measured_cpu:
+        return interval("time", traits(arch, cluster, plan))
+    from estimator.predict import local  # loaded for these alone
+
+    phase = "train" if plan.method == "full" else "lora"
+    return local.answer_interval(phase, arch, cluster.accelerator.name, local.compute_format(plan))
+
+
 class Layouts(NamedTuple):
     """All layouts of a plan, and what they keep in memory; times are computed for those that may be taken."""
 
