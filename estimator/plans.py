@@ -124,7 +124,8 @@ def _number(name: str, bounds: Amount, raw: Any) -> float:
     try:
         value = TypeAdapter(float).validate_python(raw.replace("_", "") if isinstance(raw, str) else raw)
     except ValidationError:
-        raise InvalidInput(f"{name} must be a number, not {clipped(raw)}") from None
+        ends = "; a range has three ends: LOW..VALUE..HIGH" if ".." in str(raw) else ""
+        raise InvalidInput(f"{name} must be a number, not {clipped(raw)}{ends}") from None
     if not bounds.least <= value <= bounds.most:
         unit = "" if bounds.unit == "1" else f" {bounds.unit}"
         raise InvalidInput(f"{name} must be between {bounds.least:g} and {bounds.most:g}{unit}, not {value:g}")

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from estimator.catalog.energy import electricity_price, host_power_w, power_fraction, pue
+from estimator.catalog.energy import depreciation_years, electricity_price, host_power_w, power_fraction, pue
 from estimator.catalog.prices import hourly_prices
 from estimator.errors import InvalidInput
 from estimator.formulas import money
@@ -20,12 +20,13 @@ class Price:
     """How accelerator time is paid. Nothing given: on-demand list prices of all providers.
 
     per_hour: of one accelerator [USD/h]; purchase: of one that is owned [USD], written off over `years` [year], with
-    electricity [USD/kWh]; provider, region, commitment (on-demand, spot, ...): which list prices count
+    electricity [USD/kWh], both usual ones unless given; provider, region, commitment (on-demand, spot, ...): which list
+    prices count
     """
 
     per_hour: float | None = None
     purchase: float | None = None
-    years: float = 4.0
+    years: float | None = None
     electricity: float | None = None
     provider: str | None = None
     region: str | None = None
@@ -44,6 +45,8 @@ class Price:
             raise InvalidInput("the price (years) must be more than 0")
         if self.per_hour is not None and self.purchase is not None:
             raise InvalidInput("give a price per hour or a purchase price, not both")
+        if self.purchase is None and (self.years, self.electricity) != (None, None):
+            raise InvalidInput("years and electricity belong to an accelerator one owns: give its purchase price too")
 
 
 def usd_per_hour(device: Accelerator | None, price: Price, design: Design) -> Quantity:
@@ -80,14 +83,17 @@ def _owned(name: str, device: Accelerator, price: Price, purchase: float, design
     tariff, share, building = electricity_price(), power_fraction("serving"), pue()
     watts = ((device.tdp_w or np.nan) * share.value + host_power_w().value) * building.value
     rate = tariff.value if price.electricity is None else price.electricity
+    usual = depreciation_years()
+    years = usual.value if price.years is None else price.years
+    lasts = given("depreciation", years, "year", design=design, sources=(usual.source,) if price.years is None else ())
     found = derive(
         name,
         "USD/h",
         money.owned_usd_per_hour,
         purchase_usd=given("purchase price", purchase, "USD", design=design, sources=(USER_SOURCE,)),
-        years=given("depreciation", price.years, "year", design=design),
+        years=lasts,
         power_w=given("power at the socket", watts, "W", design=design, sources=(share.source, building.source)),
         usd_per_kwh=given("electricity", rate, "USD/kWh", design=design, sources=(tariff.source,)),
     )
     unknown = f"the rated power of {device.name} is not known: give --price-per-hour"
-    return replace(found, note=f"owned, written off over {price.years:g} years" if found.known else unknown)
+    return replace(found, note=f"owned, written off over {years:g} years" if found.known else unknown)

@@ -51,8 +51,10 @@ def read_cases(path: str | Path) -> list[Case]:
         text = Path(path).read_text(encoding="utf-8-sig")
         reader = csv.DictReader(text.splitlines(), restval="", strict=True)
         cases = [_stripped(row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InvalidInput(f"cannot read the case file {clipped(str(path))}: {error}") from error
+    except OSError as error:
+        raise InvalidInput(f"cannot read the case file {clipped(str(path))}: {error.strerror}") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InvalidInput(f"the case file {clipped(str(path))} is not CSV in UTF-8: {error}") from None
     _check_header(path, reader.fieldnames or ())
     return cases
 

@@ -34,6 +34,11 @@ def electricity_price() -> Fact:
     return fact("electricity_usd_per_kwh/default")
 
 
+def depreciation_years() -> Fact:
+    """Years over which an accelerator one owns is written off when none are given [year]."""
+    return fact("depreciation_years/default")
+
+
 def host_power_w() -> Fact:
     """Power of the rest of a node per accelerator [W]."""
     return fact("host_power_per_accelerator_w")

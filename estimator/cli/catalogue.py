@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import textwrap
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -38,15 +39,45 @@ def _rendered(style: str, rows: list[Row]) -> str:
         return json.dumps({"schema_version": 1, "rows": rows}, indent=2, ensure_ascii=False)
     if style == "csv":
         return rows_csv(rows)
-    shown = [{key: _short(value) for key, value in row.items()} for row in rows]
-    return tabulate(
-        shown, headers="keys", tablefmt="github" if style == "markdown" else "simple", disable_numparse=True
-    )
+    shown = [{key: _text(value) for key, value in row.items()} for row in rows]
+    if style == "markdown":
+        return tabulate(shown, headers="keys", tablefmt="github", disable_numparse=True)
+    return _on_screen(shown)
 
 
-def _short(value: Any) -> str:
-    text = "" if value is None else f"{value:,.4g}" if isinstance(value, float) else str(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+def _text(value: Any) -> str:
+    return "" if value is None else f"{value:,.4g}" if isinstance(value, float) else str(value)
+
+
+WIDTH, GAP = 120, 2  # characters; tabulate leaves as many again beside a heading
+MOST = {"unit": 14, "instance": 20, "region": 14}  # characters of such columns on the screen
+LEAST_SOURCE = 10
+
+
+def _on_screen(rows: list[dict[str, str]]) -> str:
+    """A table no wider than a screen; CSV and JSON have everything in full."""
+    names = [name for name in rows[0] if name not in ("section", "why", "source")]
+    heads = [name.replace("_per_", "\nper_") for name in names]
+    cells = [[_wrapped(row[name], MOST.get(name, WIDTH)) for name in names] for row in rows]
+    columns = zip(*cells, strict=True)
+    widths = [max(_width(head) + GAP, *map(_width, column)) for head, column in zip(heads, columns, strict=True)]
+    left = WIDTH - sum(widths) - GAP * len(widths)
+    if "why" in rows[0]:
+        heads.append("why")
+        cells = [[*line, _wrapped(row["why"], left)] for line, row in zip(cells, rows, strict=True)]
+    elif left >= LEAST_SOURCE:
+        heads.append("source")
+        sources = (textwrap.shorten(row["source"], left, placeholder="...") for row in rows)
+        cells = [[*line, source] for line, source in zip(cells, sources, strict=True)]
+    return tabulate(cells, heads, "simple", disable_numparse=True)
+
+
+def _width(text: str) -> int:
+    return max(map(len, text.split("\n")))
+
+
+def _wrapped(text: str, width: int) -> str:
+    return textwrap.fill(text, width, break_on_hyphens=False) if len(text) > width else text
 
 
 def _llms(_: argparse.Namespace) -> Iterator[Row]:

@@ -86,7 +86,8 @@ def replica_plan(question: Question, context_tokens: float, adapters: int = 0) -
     """The smallest replica that holds the LLM and such a request; DoesNotFit when more were needed than given."""
     precision, llm, device = question.word("weight_precision"), question.own_llm(), question.own_accelerator()
     plan = ServingPlan(weight_precision=precision, engine=question.word("engine"), adapters=adapters)
-    found = _smallest(llm, device, plan, 2.0 ** math.ceil(math.log2(context_tokens)))
+    rounded = 2.0 ** math.ceil(math.log2(context_tokens))  # so that few lengths are tried
+    found = _smallest(llm, device, plan, min(rounded, llm.max_context or rounded))
     if question.count is not None and found.tp > question.count:
         raise DoesNotFit(
             f"serving {llm.name} in {precision} needs {found.tp} x {device.name}, {question.count} given: "
@@ -150,7 +151,11 @@ FACTOR_OF = {
 
 
 def error(group: str, llm: Architecture, device: Accelerator, engine: str) -> tuple[float, float]:
-    """80 % half widths of a prediction in ln, wider for what no measured run stands for."""
+    """80 % half widths of a prediction in ln, wider for what no measured run stands for; a measured CPU has its own."""
+    if device.measured_cpu:
+        from estimator.predict import local  # loaded for these alone
+
+        return local.answer_interval(group, llm, device.name)
     return interval(group, traits(llm, device, engine))
 
 

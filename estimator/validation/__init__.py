@@ -5,6 +5,7 @@ from importlib import import_module
 from pathlib import Path
 
 from estimator.catalog.cases import Case, CaseKind, kind, published, read_cases
+from estimator.validation.metrics import as_asked, known_row
 from estimator.validation.report import CasePrediction, Report, with_measurement
 
 __all__ = ["CasePrediction", "Report", "validate"]
@@ -26,9 +27,13 @@ def _of_file(path: Path) -> list[CasePrediction]:
     rows = read_cases(path)
     if not rows:
         return []
-    predictor = import_module(f"estimator.validation.{kind(rows[0])}")
-    predictions: list[CasePrediction] = predictor.predict_cases([_configuration(row) for row in rows])
-    return [with_measurement(case, row.get("value", "")) for case, row in zip(predictions, rows, strict=True)]
+    of = kind(rows[0])
+    predictor = import_module(f"estimator.validation.{of}")
+    predictions: list[CasePrediction] = predictor.predict_cases([known_row(of, _configuration(row)) for row in rows])
+    return [
+        with_measurement(as_asked(of, row["metric"], case), row.get("value", ""))
+        for case, row in zip(predictions, rows, strict=True)
+    ]
 
 
 def _configuration(row: Case) -> Case:

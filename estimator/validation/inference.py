@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from estimator.catalog.accelerators import accelerator, cluster_of
 from estimator.catalog.engines import engine, serving_fit
 from estimator.catalog.models import architecture
-from estimator.errors import EstimatorError, InvalidInput
+from estimator.errors import EstimatorError, InvalidInput, UnknownName
 from estimator.formulas.serving import Pass
 from estimator.formulas.serving import stacked as stacked_passes
 from estimator.predict.serving import constants, interval, memory_split, sequence_bytes, slots_of, traits
@@ -39,6 +39,11 @@ TASK_OF_METRIC = {
     "embeddings_per_s": "embedding",
     "pairs_per_s": "rerank",
 }
+METRICS = (
+    *TASK_OF_METRIC,
+    *("e2e_s", "requests_per_s", "total_tokens_per_s", "decode_tokens_per_s_total"),
+    *("output_tokens_per_s_total", "output_tokens_per_s_per_gpu"),
+)
 GROUPS = ("decode", "prefill", "offline", "tpot", "ttft", "online", "embedding")
 
 
@@ -118,7 +123,7 @@ def _task(row: Row, metric: str) -> str:
         return "single_stream" if batch in ("", "1") else "offline_throughput"
     if "per_s" in metric:
         return "online" if batch.startswith("qps") else "offline_throughput"
-    raise InvalidInput(f"no inference metric is called {metric!r}; known are {', '.join(sorted(TASK_OF_METRIC))}, ...")
+    raise UnknownName("inference metric", metric, METRICS, f"Known are {', '.join(METRICS)}.")
 
 
 def _number(row: Row, column: str, missing: float) -> float:
@@ -376,7 +381,7 @@ def _prediction(run: Run, value: float, left_out: float | None) -> CasePredictio
         low=float(low) if usable else None,
         high=float(high) if usable else None,
         status="ok" if usable else "unsupported",
-        reason=_remark(run) if usable else f"no inference metric is called {run.metric!r}",
+        reason=_remark(run) if usable else str(UnknownName("inference metric", run.metric, METRICS)),
         fits=run.fits,
         fitted=run.source in serving_fit()["seen"]["sources"],
         predicted_loso=left_out,

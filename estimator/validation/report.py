@@ -68,10 +68,28 @@ class Report:
     def __str__(self) -> str:
         summary = self.summary()
         entries = [*summary["sources"], {"source": "all", "quantity": "", **summary["overall"]}]
-        return summary_table(entries) + "\n" + EXPLANATION
+        return "\n".join([summary_table(entries), EXPLANATION, *self.unsupported()])
+
+    def unsupported(self) -> list[str]:
+        """Why rows were not predicted, one line a reason, with how many and which."""
+        reasons: dict[str, list[str]] = {}
+        for case in self.cases:
+            if case.status != "ok":
+                reasons.setdefault(case.reason, []).append(case.id or "no id")
+        often = sorted(reasons.items(), key=lambda found: -len(found[1]))
+        said = [f"not predicted ({len(ids)}: {_first(ids)}): {reason}" for reason, ids in often[:MOST_REASONS]]
+        more = len(often) - MOST_REASONS
+        return said + ([f"and {more} further reasons; JSON has them all"] if more > 0 else [])
 
     def _repr_html_(self) -> str:
         return summary_table(self.summary()["sources"], "html")
+
+
+MOST_REASONS = 12  # in the table
+
+
+def _first(ids: Sequence[str], most: int = 3) -> str:
+    return ", ".join(ids[:most]) + (", ..." if len(ids) > most else "")
 
 
 EXPLANATION = (

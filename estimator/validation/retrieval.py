@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from estimator.catalog.retrieval import Host, default, host, retrieval_fit
-from estimator.errors import EstimatorError, InvalidInput, clipped
+from estimator.errors import EstimatorError, InvalidInput, UnknownName, clipped
 from estimator.formulas.retrieval import SearchRates
 from estimator.predict.retrieval import (
     LIBRARIES,
@@ -188,7 +188,7 @@ def _predicted(row: Row) -> CasePrediction:
     )
     try:
         if metric not in METRICS:
-            raise InvalidInput(f"no retrieval metric is called {clipped(metric)}; known are {', '.join(METRICS)}")
+            raise UnknownName("retrieval metric", metric, METRICS, f"Known are {', '.join(METRICS)}.")
         run = read_run(row)
         value = predict(run, metric)
         honest = left_out(run, row.get("source", ""), metric)

@@ -88,7 +88,7 @@ def case_run(row: Row, values: Mapping[str, float] | None = None) -> CaseRun:
     """
     metric = row.get("metric", "")
     if metric not in UNITS:
-        raise InvalidInput(f"no training metric is called {metric!r}; known are {', '.join(UNITS)}.")
+        raise UnknownName("training metric", metric, UNITS, f"Known are {', '.join(UNITS)}.")
     total_tokens = _number(row, "total_tokens_b", 0.0) * 1e9
     if metric in ("gpu_hours", "days") and not total_tokens:
         raise InvalidInput("total_tokens_b is missing: the length of a whole run needs its tokens.")

@@ -3,6 +3,7 @@
 import pytest
 
 from estimator import compare, estimate
+from estimator.formulas import money
 from estimator.errors import InvalidInput
 from estimator.pricing import Price
 
@@ -87,3 +88,96 @@ def test_an_unknown_price_says_which_filter_is_in_the_way() -> None:
     """There are prices of the accelerator, only none of this kind."""
     notes = compare(model="7b", gpu="h100", price=Price(provider="aws", commitment="spot")).notes
     assert "aws, spot" in notes[0]
+
+
+def test_energy_counts_all_accelerator_time() -> None:
+    """By hand: seconds of each line, times rated power, share drawn and building; retraining and a base kept on too."""
+    asked = {"model": "8b", "gpu": "h100", "grid": "FRA"}
+    answer = estimate("finetune", deployment="dedicated", retrainings_per_year=12, **asked)
+    drawn = {"training": 0.79, "serving": 0.78, "idle": 0.12}
+    works = {line.item: line.work for line in answer.lines if line.work}
+    by_hand = sum(700 * 1.58 * drawn[work.activity] * work.device_s.value for work in works.values())
+
+    assert {"training accelerators", "retraining", "base LLM beside", "evaluation runs"} <= set(works)
+    assert works["retraining"].device_s.value == pytest.approx(12 * works["training accelerators"].device_s.value / 4)
+    assert works["base LLM beside"].device_s.value == pytest.approx(12 * 730 * 3600)
+    assert answer.energy_j.value == pytest.approx(by_hand, rel=1e-6)
+    assert answer.co2e_g.value == pytest.approx(by_hand / 3.6e6 * 56.039, rel=1e-6)
+
+
+def test_energy_of_embedding_questions_and_corpus() -> None:
+    """Passages are found with an encoder, whose time draws power as well."""
+    answer = estimate("rag", model="8b", gpu="h100")
+    each = answer.details["query_embedding_s"].value
+    work = next(line.work for line in answer.lines if line.item == "query embedding and rerank")
+
+    assert work.device_s.value == pytest.approx(12 * 1e5 * each)
+    assert next(line.work for line in answer.lines if line.item == "embedding the corpus").device_s.known
+
+
+def test_an_embedding_device_is_paid_at_its_own_price() -> None:
+    """Another accelerator as listed, a processor by its cores; neither at the price of the LLM's accelerator."""
+    few = {"model": "8b", "gpu": "h100", "corpus_gb": 1, "price": 100.0}
+    for device, usd_per_hour in (("l4", None), ("cpu-xeon-8480", 56 * 0.05)):
+        answer = estimate("rag", embedding_accelerator=device, **few)
+        line = next(one for one in answer.lines if one.item == "embedding the corpus")
+        paid = line.usd.value / answer.details["embedding_s"].value * 3600
+        assert 0.1 < paid < 5
+        assert usd_per_hour is None or paid == pytest.approx(usd_per_hour)
+
+
+def test_autoscaled_replicas_follow_the_load() -> None:
+    """By hand: two always, the rest of the peak's for a quarter of the time; no more than around the clock."""
+    asked = {"model": "8b", "gpu": "h100", "price": 4.0, "requests_per_month": 2e8, "least_replicas": 2}
+    always, follows, used = (estimate("prompt", billing=how, **asked) for how in ("replicas", "autoscaled", "per-use"))
+    peak = always.details["replicas"].value
+    serving = sum(line.usd.value for line in follows.lines if line.item.startswith("serving"))
+
+    assert peak > 2
+    assert follows.details["replicas"].value == peak
+    assert serving == pytest.approx((2 + (peak - 2) / 4) * 730 * 4.0)
+    assert used.total_usd.value < follows.total_usd.value < always.total_usd.value
+    assert money.switched_on(peak, peak, 4.0) == peak
+
+
+def test_autoscaled_to_nothing_costs_what_is_used_and_its_headroom() -> None:
+    """With no floor and one replica in the busy hours, three quarters of its time are not paid."""
+    asked = {"model": "8b", "gpu": "h100", "price": 4.0, "requests_per_month": 1e4, "least_replicas": 0}
+    answer = estimate("prompt", billing="autoscaled", **asked)
+    serving = sum(line.usd.value for line in answer.lines if line.item.startswith("serving"))
+
+    assert serving == pytest.approx(730 / 4 * 4.0)
+
+
+def test_keyword_search_adds_an_index_and_runs_beside_the_vectors() -> None:
+    """By hand: a third of the text on disk; the slower of two searches."""
+    without, with_it = (estimate("rag", model="8b", gpu="h100", keyword_search=on) for on in (False, True))
+    more = with_it.details["index_disk_bytes"].value - without.details["index_disk_bytes"].value
+
+    assert more == pytest.approx(0.33 * with_it.data_bytes.value)
+    assert with_it.details["search_s"].value == pytest.approx(max(0.075, without.details["search_s"].value))
+    assert with_it.details["index_build_s"].value > without.details["index_build_s"].value
+
+
+def test_requests_that_may_not_fit_are_said() -> None:
+    """The expected request fits the window, the upper end of its range does not."""
+    asked = {"model": "llama-2-7b", "gpu": "a100", "instruction_tokens": (1000, 2000, 4000)}
+    tight, roomy = estimate("prompt", **asked), estimate("prompt", model="llama-2-7b", gpu="a100")
+
+    assert any("context window holds 4,096" in text for text in tight.warnings)
+    assert roomy.warnings == ()
+
+
+def test_a_window_that_is_no_power_of_two_is_used_to_its_end() -> None:
+    """33,000 tokens fit a window of 40,960."""
+    answer = estimate("prompt", model="qwen3-8b", gpu="h100", instruction_tokens=33_000, examples=0)
+
+    assert answer.extra_prompt_tokens.value == 33_000
+
+
+def test_sampling_runs_where_training_runs() -> None:
+    """Beside an API of unknown speed, completions are sampled on the accelerators at hand."""
+    asked = {"model": "8b", "gpu": "h100", "objective": "grpo", "samples": 1000}
+    alone, beside = estimate("finetune", **asked), estimate("finetune", api="openai:gpt-4o-mini", **asked)
+
+    assert beside.training_s.value == pytest.approx(alone.training_s.value)

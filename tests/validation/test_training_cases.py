@@ -125,7 +125,7 @@ def test_an_unknown_llm_is_taken_by_its_size():
     [
         ({"gpu": "a10x"}, "unknown accelerator"),
         ({"gpu": ""}, "gpu is missing"),
-        ({"metric": "loss"}, "no training metric"),
+        ({"metric": "loss"}, "unknown training metric"),
         ({"metric": "days"}, "total_tokens_b is missing"),
         ({"seq_len": "long"}, "seq_len must be a number"),
         ({"model": "secret"}, "give layers, hidden, heads"),
