@@ -30,16 +30,16 @@ def grid(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> TrainingPl
         "micro_batch": _given(plan.micro_batch, _micro_batches(plan)),
         "recompute": _given(plan.recompute, RECOMPUTE),
     }
-    names = list(choices)
-    arrays = [np.ravel(a) for a in np.meshgrid(*(np.asarray(choices[n]) for n in names), indexing="ij")]
-    layout = dict(zip(names, arrays, strict=True))
-    keep = _valid(arch, cluster, plan, layout)
+    values = {name: np.asarray(choice) for name, choice in choices.items()}
+    axes = dict(zip(values, np.ix_(*values.values()), strict=True))
+    keep = np.broadcast_to(_valid(arch, cluster, plan, axes), [len(each) for each in values.values()])
     if not np.any(keep):
         raise DoesNotFit(
             f"no layout divides {cluster.count} accelerators and a global batch of {plan.global_batch} sequences. "
             "Give a larger global batch, or fewer accelerators."
         )
-    return replace(plan, **{name: array[keep] for name, array in layout.items()})
+    places = dict(zip(values, np.nonzero(keep), strict=True))
+    return replace(plan, **{name: each[places[name]] for name, each in values.items()})
 
 
 def divisors(number: int) -> list[int]:
@@ -78,12 +78,13 @@ def _valid(arch: Architecture, cluster: Cluster, plan: TrainingPlan, layout: dic
     per_replica = layout["tp"] * layout["pp"] * plan.cp
     dp = cluster.count // per_replica
     keep = (cluster.count % per_replica == 0) & (dp * layout["micro_batch"] <= np.max(plan.global_batch))
-    keep &= interleaves(arch, layout["pp"], layout["vpp"]) if plan.vpp is None else True
+    if plan.vpp is None:
+        keep = keep & interleaves(arch, layout["pp"], layout["vpp"])
     if arch.experts:
-        keep &= (dp * plan.cp * layout["tp"]) % layout["ep"] == 0
+        keep = keep & ((dp * plan.cp * layout["tp"]) % layout["ep"] == 0)
     if plan.zero is None:
-        keep &= (layout["pp"] == 1) | (layout["zero"] < 3)
-        keep &= (layout["zero"] == 0) == (dp * plan.cp == 1)
+        keep = keep & ((layout["pp"] == 1) | (layout["zero"] < 3))
+        keep = keep & ((layout["zero"] == 0) == (dp * plan.cp == 1))
     return keep
 
 

@@ -89,15 +89,11 @@ def _gemm(run: Run, p: Parameters, m: Any, n: Any, k: Any, low: Any) -> Any:
     rates = run.rates
     factor = p["gemm"] * p["gemm_hopper"] ** rates.hopper * p["gemm_blackwell"] ** rates.blackwell
     factor = factor * p["gemm_volta"] ** rates.volta
-    high = 2.0 * (m + rates.m_half) * (n + rates.n_half) * (k + rates.k_half) / rates.flop_per_s
-    small = (
-        2.0
-        * (m + rates.low_m_half)
-        * (n + p["quantise"] * rates.low_n_half)
-        * (k + rates.low_k_half)
-        / rates.low_flop_per_s
-    )
-    work = np.where(low > 0, small / p["gemm_low"], high) / factor
+    work = 2.0 * (m + rates.m_half) * (n + rates.n_half) * (k + rates.k_half) / rates.flop_per_s
+    if np.any(low):
+        padded = (m + rates.low_m_half) * (n + p["quantise"] * rates.low_n_half) * (k + rates.low_k_half)
+        work = np.where(low > 0, 2.0 * padded / rates.low_flop_per_s / p["gemm_low"], work)
+    work = work / factor
     moved = 2.0 * (m * k + k * n + m * n) / rates.bandwidth
     return soft_max(work, moved, SHARPNESS)
 
@@ -118,6 +114,8 @@ def _layer_products(run: Run, p: Parameters) -> tuple[Any, Any]:
     ]
     forward = sum(share * _gemm(run, p, m, n, k, run.low) for share, n, k in shapes)
     weights = sum(share * _gemm(run, p, n, k, m, run.low) for share, n, k in shapes)
+    if not np.any(moe):
+        return forward, weights
     expert_forward, expert_weights = _experts(run, p)
     return forward + moe * expert_forward, weights + moe * expert_weights
 
@@ -152,13 +150,16 @@ def _attention(run: Run, p: Parameters) -> tuple[Any, Any]:
     recent_share = np.where(run.cudnn > 0, p["attention_tuned"], p["attention_flash2"])
     rate = rates.attention_flop_per_s * np.where(recent, recent_share, p["attention"])
     fused = run.attention_flop * share / rate * reached * _padding(run.head_dim, 32.0)
+    backward = 2.5 * fused / p["attention_backward"]
+    if np.all(run.fused_attention):
+        return fused, backward
     # Unfused products of heads that are not whole multiples of 8 run without tensor cores.
     aligned = np.where(run.head_dim % 8 == 0, 1.0, UNALIGNED)
     scores = run.score_flop * share / (rates.flop_per_s * p["gemm"] * 0.6) * aligned
     softmax = run.mb * run.heads / run.tp * run.seq**2 / run.cp * p["unfused"] / rates.bandwidth
     return (
         np.where(run.fused_attention > 0, fused, scores + 12.0 * softmax),
-        np.where(run.fused_attention > 0, 2.5 * fused / p["attention_backward"], 2.0 * scores + 16.0 * softmax),
+        np.where(run.fused_attention > 0, backward, 2.0 * scores + 16.0 * softmax),
     )
 
 
@@ -187,6 +188,8 @@ def _elementwise(run: Run, p: Parameters) -> Any:
 
 def _adapters(run: Run, p: Parameters) -> Any:
     """Adapters of one layer, forward: they read the layer's input, and read and add its output [s]."""
+    if not np.any(run.adapters):
+        return 0.0
     moved = run.tokens * 2.0 * (3.0 * run.adapter_width) / run.tp
     work = 2.0 * run.tokens * run.rank * run.adapter_width / run.tp / (0.3 * run.rates.flop_per_s)
     return run.adapters * p["adapters"] * (moved / run.rates.bandwidth + work)
@@ -194,6 +197,8 @@ def _adapters(run: Run, p: Parameters) -> Any:
 
 def _dequantisation(run: Run, p: Parameters) -> Any:
     """Unpacking one layer's quantised weights for one pass [s]."""
+    if not np.any(run.quantised):
+        return 0.0
     weights = (run.layer_params / run.tp + run.expert_params / run.expert_split) / run.layers
     cost = np.where(run.slow_quantised > 0, p["dequantise_slow"], p["dequantise"])
     return run.quantised * cost * weights * (2.0 * 2.0 + run.stored_bytes) / run.rates.bandwidth
@@ -241,7 +246,7 @@ def _ring_s(
 def _layer_messages(run: Run, p: Parameters) -> Any:
     """Exposed messages of one layer, forward and backward: tensor, expert and context parallel [s]."""
     hidden = run.tokens * run.hidden * run.compute_bytes
-    rings = 2.0 * (2.0 + run.full_recompute + 0.0)
+    rings = 2.0 * (2.0 + run.full_recompute)
     tensor = _ring_s(run, p, 2.0 * hidden, run.tp, 1.0, 0.0) * rings
     tensor = tensor * p["tensor_exposed"] * _overlapped(run, p)
     moe = run.moe_layers / run.layers
@@ -252,6 +257,8 @@ def _layer_messages(run: Run, p: Parameters) -> Any:
     across = np.where(run.ep > inside, np.minimum(run.per_token, run.ep / inside), 0.0)
     routed = hidden / run.tp * (run.per_token * share / link + across / (run.rates.network * p["network"]))
     experts = moe * routed * 4.0 * p["all_to_all"]
+    if not np.any(run.cp > 1):
+        return tensor + experts
     context = _ring_s(run, p, run.tokens * run.kv / run.tp * 2.0 * run.cp, run.cp, run.tp, 0.0) * 3.0
     attend, attend_back = _attention(run, p)
     return tensor + experts + _exposed(attend + attend_back, context, p["sync_exposed"])
