@@ -10,6 +10,7 @@ from estimator.formulas.retrieval import SearchRates, graph_build_s, graph_searc
 
 Floats = NDArray[np.float64]
 LINEAR = ("ef_power", "m_power", "size_power", "cached_share")  # the others are fitted as logarithms
+LEAST_SHARE = 0.05  # of a comparison in the cache: no machine's cache is so much faster
 NOISE = 0.2  # of one log time; how much a measurement weighs against a prior
 
 
@@ -76,6 +77,8 @@ def _vector(rates: SearchRates, names: Sequence[str]) -> Floats:
 
 def _rates(start: SearchRates, names: Sequence[str], values: Floats) -> SearchRates:
     changed = {n: float(v if n in LINEAR else np.exp(v)) for n, v in zip(names, values, strict=True)}
+    if "cached_share" in changed:
+        changed["cached_share"] = min(max(changed["cached_share"], LEAST_SHARE), 1.0)
     return replace(start, **changed)
 
 

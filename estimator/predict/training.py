@@ -27,6 +27,7 @@ __all__ = [
     "interval",
     "layouts_of",
     "parameters",
+    "time_interval",
     "training_step",
     "traits",
 ]

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from estimator.catalog.accelerators import accelerator as named_accelerator
 from estimator.catalog.facts import fact
 from estimator.catalog.models import architecture
 from estimator.catalog.prices import api_price
-from estimator.catalog.retrieval import host, measure_corpus
+from estimator.catalog.retrieval import Host, host, measure_corpus, measured_index
 from estimator.errors import DoesNotFit, InvalidInput
 from estimator.formulas import corpus, effort, money
 from estimator.formulas.arithmetic import product, quotient, sum_of
@@ -187,7 +188,7 @@ def _dim(question: Question) -> Quantity:
 def _index(question: Question, chunks: Quantity) -> tuple[Quantity, Quantity, Quantity, Quantity]:
     """Memory and disk [B], build and search time [s]."""
     cores = question.amount("index_cores")
-    plan, machine = index_plan(question, chunks.column), host(f"{cores.value:.0f} vCPU")
+    plan, machine = index_plan(question, chunks.column), _index_host(question, cores.value)
     inputs = {"vectors": chunks, "dim": _dim(question)}
     search = {"k": question.amount("top_k"), "ef": question.amount("index_ef")}
     machine_inputs = {**inputs, **search, "cores": cores}
@@ -202,6 +203,13 @@ def _index(question: Question, chunks: Quantity) -> tuple[Quantity, Quantity, Qu
         timed("index build", retrieval.build_s(plan, machine), "build"),
         timed("search", retrieval.query_s(plan, machine), "query"),
     )
+
+
+def _index_host(question: Question, cores: float) -> Host:
+    """Where the index lives: on so many cores of the machine at hand where that was measured, else of a server."""
+    device = question.accelerator
+    measured = measured_index(device.name) if device is not None and device.measured_cpu else None
+    return replace(measured, cores=cores) if measured else host(f"{cores:.0f} vCPU")
 
 
 def _all_copies(question: Question, index_bytes: Quantity) -> Quantity:

@@ -15,6 +15,7 @@ from estimator.predict.training import (
     TrainingStep,
     interval,
     layouts_of,
+    time_interval,
     training_step,
     traits,
 )
@@ -84,9 +85,8 @@ def set_up(question: Question, plan: TrainingPlan, count: int | None, copies: Co
     # The allocator keeps freed blocks only while there is room for them: no peak is above the capacity.
     held = min(float(copies.memory_bytes(llm, cluster, step.memory)), cluster.accelerator.memory_bytes)
     inputs = question.machine_facts()
-    found = traits(llm, cluster, best)
-    time_down, time_up = interval("time", found)
-    memory_down, memory_up = interval("memory", found)
+    time_down, time_up = time_interval(llm, cluster, best)
+    memory_down, memory_up = interval("memory", traits(llm, cluster, best))
     seconds = computed(
         "time per token", "s/token", 1 / float(step.tokens_per_s_per_accelerator), training_step, **inputs
     )
