@@ -92,6 +92,7 @@ class Quantity:
     formula: Callable[..., Any] | None = field(default=None, repr=False)
     inputs: Mapping[str, "Quantity"] = field(default_factory=dict, repr=False)
     note: str = ""
+    level: float = 0.8  # of outcomes, that low and high hold
 
     @property
     def value(self) -> float:
@@ -105,16 +106,16 @@ class Quantity:
 
     @property
     def low(self) -> float:
-        """Lower end of the 80 % interval."""
+        """Lower end of the interval that holds `level` of the outcomes."""
         return self.interval()[0]
 
     @property
     def high(self) -> float:
-        """Upper end of the 80 % interval."""
+        """Upper end of that interval."""
         return self.interval()[1]
 
-    def interval(self, level: float = 0.8) -> tuple[float, float]:
-        """Ends of the central interval that holds `level` of the outcomes.
+    def interval(self, level: float | None = None) -> tuple[float, float]:
+        """Ends of the central interval that holds `level` of the outcomes, its own level unless given.
 
         >>> price = given("price", 2.0, "USD/h", low=1.0, high=4.0, factor="accelerator price")
         >>> hours = given("time", 100.0, "h", low=50.0, high=200.0, factor="training time")
@@ -122,6 +123,7 @@ class Quantity:
         >>> [round(end) for end in cost.interval()]  # 200 times or divided by 2 to the power sqrt(2)
         [75, 533]
         """
+        level = self.level if level is None else level
         if self.design.sampled:
             tail = (1 - level) / 2
             low, high = np.quantile(self.column[1:], [tail, 1 - tail])
@@ -156,9 +158,9 @@ class Quantity:
         """Every source this figure rests on, each once."""
         return tuple(dict.fromkeys(source for node in self.walk() for source in node.sources))
 
-    def to_dict(self) -> dict[str, Any]:
-        """Value, unit, range and basis as plain data; unknown is None."""
-        low, high = self.interval()
+    def to_dict(self, level: float | None = None) -> dict[str, Any]:
+        """Value, unit, range and basis as plain data; unknown is None. level: of the range, its own unless given."""
+        low, high = self.interval(level)
         known = self.known
         return {
             "value": self.value if known else None,

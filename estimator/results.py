@@ -1,9 +1,10 @@
 """What comes back: an Estimate for one approach, a Comparison of several. Frozen; they explain and print themselves."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal, NamedTuple
 
+from estimator.errors import InvalidInput
 from estimator.quantities import Quantity
 from estimator.records import Accelerator, Source
 
@@ -133,13 +134,24 @@ class Estimate:
         """Which uncertain factors make the range of the total (its share of the spread), largest first."""
         return self.total_usd.drivers()
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data, ready for JSON."""
-        return {item.name: _plain(getattr(self, item.name)) for item in fields(self)} | {"status": "ok"}
+    @property
+    def level(self) -> float:
+        """The share of outcomes that every range holds."""
+        return self.total_usd.level
 
-    def to_json(self) -> str:
+    def at(self, level: float) -> "Estimate":
+        """The same with ranges that hold `level` of the outcomes, such as 0.9."""
+        return at_level(self, level)
+
+    def to_dict(self, level: float | None = None) -> dict[str, Any]:
+        """Plain data, ready for JSON; level: of its ranges, 0.8 unless given."""
+        answer = self if level is None else self.at(level)
+        plain = {item.name: _plain(getattr(answer, item.name)) for item in fields(self)}
+        return plain | {"level": answer.level, "status": "ok"}
+
+    def to_json(self, level: float | None = None) -> str:
         """JSON text with `schema_version`."""
-        return _json({"schema_version": SCHEMA_VERSION, **self.to_dict()})
+        return _json({"schema_version": SCHEMA_VERSION, **self.to_dict(level)})
 
     def __str__(self) -> str:
         from estimator.export.tables import estimate_table
@@ -178,27 +190,38 @@ class Comparison:
                 return answer
         raise KeyError(stage)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data, ready for JSON."""
+    @property
+    def level(self) -> float:
+        """The share of outcomes that every range holds."""
+        return next((answer.level for answer in self.estimates if isinstance(answer, Estimate)), 0.8)
+
+    def at(self, level: float) -> "Comparison":
+        """The same with ranges that hold `level` of the outcomes, such as 0.9."""
+        return at_level(self, level)
+
+    def to_dict(self, level: float | None = None) -> dict[str, Any]:
+        """Plain data, ready for JSON; level: of its ranges, 0.8 unless given."""
+        answer = self if level is None else self.at(level)
         return {
             "schema_version": SCHEMA_VERSION,
-            "llm": self.llm,
-            "hardware": self.hardware,
-            "baseline": _plain(self.baseline),
-            "stages": {answer.stage: answer.to_dict() for answer in self.estimates},
-            "assumptions": _plain(self.assumptions),
-            "notes": list(self.notes),
+            "level": answer.level,
+            "llm": answer.llm,
+            "hardware": answer.hardware,
+            "baseline": _plain(answer.baseline),
+            "stages": {one.stage: one.to_dict() for one in answer.estimates},
+            "assumptions": _plain(answer.assumptions),
+            "notes": list(answer.notes),
         }
 
-    def to_json(self) -> str:
+    def to_json(self, level: float | None = None) -> str:
         """JSON text with `schema_version`."""
-        return _json(self.to_dict())
+        return _json(self.to_dict(level))
 
-    def to_csv(self) -> str:
-        """One row per stage and figure: stage,figure,value,unit,low,high,basis."""
+    def to_csv(self, level: float | None = None) -> str:
+        """One row per stage and figure: stage,figure,value,unit,low,high,level,basis,note."""
         from estimator.export.rows import comparison_csv
 
-        return comparison_csv(self)
+        return comparison_csv(self if level is None else self.at(level))
 
     def to_dataframe(self) -> Any:
         """The rows of `to_csv` as a pandas DataFrame; MissingExtra without pandas."""
@@ -221,6 +244,41 @@ class Comparison:
         from estimator.export.tables import comparison_table
 
         return comparison_table(self, style="html")
+
+
+def changed(thing: Any, change: Callable[[Quantity], Quantity]) -> Any:
+    """A result with `change` made to every figure in it; anything else as it was."""
+    if isinstance(thing, Quantity):
+        return change(thing)
+    if isinstance(thing, tuple) and not hasattr(thing, "_fields"):
+        return tuple(changed(one, change) for one in thing)
+    if isinstance(thing, dict):
+        return {key: changed(value, change) for key, value in thing.items()}
+    if is_dataclass(thing) and not isinstance(thing, type):
+        again = {item.name: changed(getattr(thing, item.name), change) for item in fields(thing) if item.init}
+        return replace(thing, **again)
+    return thing
+
+
+def at_level(thing: Any, level: float) -> Any:
+    """A result whose ranges hold `level` of the outcomes, those of all inputs beneath too.
+
+    >>> from estimator import estimate
+    >>> answer = estimate("prompt", model="7b", gpu="a100")
+    >>> answer.at(0.95).total_usd.low < answer.total_usd.low, answer.to_dict(level=0.95)["level"]
+    (True, 0.95)
+    """
+    if not 0.1 <= level <= 0.99:
+        raise InvalidInput(f"a level is a share of outcomes from 0.1 to 0.99, such as 0.9, not {level:g}")
+    done: dict[int, Quantity] = {}  # a figure that enters twice stays one
+
+    def change(figure: Quantity) -> Quantity:
+        if id(figure) not in done:
+            parts = {name: change(part) for name, part in figure.inputs.items()}
+            done[id(figure)] = replace(figure, level=level, inputs=parts)
+        return done[id(figure)]
+
+    return changed(thing, change)
 
 
 def _plain(thing: Any) -> Any:

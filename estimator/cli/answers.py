@@ -14,7 +14,7 @@ from estimator.export.explain import estimate_reasons
 from estimator.export.files import write_whole
 from estimator.export.rows import estimate_rows, rows_csv
 from estimator.pricing import Price
-from estimator.results import Comparison, Estimate
+from estimator.results import Comparison, Estimate, at_level
 
 
 def compare(options: argparse.Namespace) -> None:
@@ -72,6 +72,8 @@ def _rendered_estimate(options: argparse.Namespace, answer: Estimate) -> str:
 
 def in_currency(options: argparse.Namespace, answer: Any, render: Callable[[argparse.Namespace, Any], str]) -> str:
     """The answer as text, its money in the currency that was asked for as well (data) or instead (tables)."""
+    if options.level:
+        answer = at_level(answer, level(options.level))
     if not options.currency:
         return render(options, answer)
     from estimator.export.currency import converted, csv_with, currency, json_with
@@ -120,6 +122,16 @@ def price(options: argparse.Namespace) -> Price:
         region=options.region,
         commitment=options.commitment,
     )
+
+
+def level(text: str) -> float:
+    """`0.9`, `90%` and `90` are the same level.
+
+    >>> level("90%"), level("0.9")
+    (0.9, 0.9)
+    """
+    share = number(text.strip().removesuffix("%").strip(), "--level") or 0.0
+    return share if share < 10 else share / 100
 
 
 def number(text: str | None, option: str) -> float | None:

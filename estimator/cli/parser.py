@@ -323,5 +323,7 @@ def _settle_format(arguments: argparse.Namespace) -> None:
 
 
 def _currency(sub: argparse.ArgumentParser) -> None:
+    text = "share of outcomes that every range holds: 0.8 (default), 0.9, 95%%, ..."
+    sub.add_argument("--level", metavar="SHARE", help=text)
     text = "money in this currency at your dated rate, such as EUR=0.92@2026-11-01 (data keep USD beside it)"
     sub.add_argument("--currency", metavar="CODE=RATE@DATE", help=text)

@@ -12,8 +12,8 @@ def swings(options: argparse.Namespace) -> None:
     """Print or write the tornado."""
     if options.stage not in STAGES:
         raise InvalidInput(f"--sensitivity goes with {', '.join(STAGES)}, not with a combination")
-    if options.currency or options.explain:
-        raise InvalidInput("--sensitivity goes without --currency and --explain")
+    if options.currency or options.explain or options.level:
+        raise InvalidInput("--sensitivity goes without --currency, --level and --explain")
     vary = tuple(name.strip().replace("-", "_") for name in (options.sensitivity or "").split(",") if name.strip())
     found = sensitivity(options.stage, figure=options.figure or "total_usd", vary=vary, **asked(options))
     if options.format == "markdown":

@@ -5,13 +5,14 @@ import datetime
 import io
 import json
 import re
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from estimator.errors import InvalidInput, clipped
 from estimator.formulas.arithmetic import product
 from estimator.quantities import Quantity, derive, given
 from estimator.records import Source
+from estimator.results import changed
 
 FORM = re.compile(r"([A-Za-z]{3})=([\d.]+)@(\d{4}-\d{2}-\d{2})")
 
@@ -57,16 +58,7 @@ def currency(text: str) -> Currency:
 
 def converted(thing: Any, to: Currency) -> Any:
     """A result with every money figure in the currency, and the rate among its inputs; anything else unchanged."""
-    if isinstance(thing, Quantity):
-        return _converted_quantity(thing, to)
-    if isinstance(thing, tuple) and not hasattr(thing, "_fields"):
-        return tuple(converted(one, to) for one in thing)
-    if isinstance(thing, dict):
-        return {key: converted(value, to) for key, value in thing.items()}
-    if is_dataclass(thing) and not isinstance(thing, type):
-        changed = {item.name: converted(getattr(thing, item.name), to) for item in fields(thing) if item.init}
-        return replace(thing, **changed)
-    return thing
+    return changed(thing, lambda figure: _converted_quantity(figure, to))
 
 
 def _converted_quantity(usd: Quantity, to: Currency) -> Quantity:
@@ -74,7 +66,8 @@ def _converted_quantity(usd: Quantity, to: Currency) -> Quantity:
         return usd
     source = Source(f"rate of {to.code} given by you", kind="given", date=to.date)
     rate = given(f"{to.code} per USD", to.per_usd, f"{to.code}/USD", design=usd.design, sources=(source,))
-    return derive(usd.name, usd.unit.replace("USD", to.code), product, usd=usd, rate=rate)
+    found = derive(usd.name, usd.unit.replace("USD", to.code), product, usd=usd, rate=rate)
+    return replace(found, level=usd.level)
 
 
 def json_with(text: str, to: Currency) -> str:

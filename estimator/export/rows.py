@@ -9,7 +9,7 @@ from estimator.errors import MissingExtra
 from estimator.quantities import Quantity
 from estimator.results import Blocked, Comparison, Estimate
 
-COLUMNS = ("stage", "figure", "value", "unit", "low", "high", "basis", "note")
+COLUMNS = ("stage", "figure", "value", "unit", "low", "high", "level", "basis", "note")
 
 
 def comparison_rows(comparison: Comparison) -> Iterator[dict[str, Any]]:
@@ -32,7 +32,13 @@ def _row(stage: str, name: str, figure: Quantity | None = None) -> dict[str, Any
         return dict.fromkeys(COLUMNS, "") | {"stage": stage, "figure": name}
     data = figure.to_dict()
     shown = {key: "" if data[key] is None else data[key] for key in ("value", "unit", "low", "high", "basis")}
-    return {"stage": stage, "figure": name, **shown, "note": figure.note if figure.known else figure.note or "unknown"}
+    shown["level"] = figure.level
+    return dict.fromkeys(COLUMNS, "") | {
+        "stage": stage,
+        "figure": name,
+        **shown,
+        "note": figure.note if figure.known else figure.note or "unknown",
+    }
 
 
 def rows_csv(rows: Iterable[dict[str, Any]]) -> str:

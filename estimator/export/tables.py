@@ -93,7 +93,12 @@ def _spread(row: list[list[str]], widths: list[int]) -> str:
 
 
 def _title(comparison: Comparison) -> str:
-    return _paragraph(f"{comparison.llm} on {comparison.hardware}. Figures: expected (80 % range).")
+    return _paragraph(f"{comparison.llm} on {comparison.hardware}. Figures: expected {range_words(comparison.level)}.")
+
+
+def range_words(level: float) -> str:
+    """What stands in brackets behind a figure, such as `(80 % range)`."""
+    return f"({100 * level:g} % range)"
 
 
 def _cell(answer: Estimate | Blocked, show: Callable[[Estimate], str], index: int) -> str:
@@ -146,7 +151,9 @@ def estimate_table(answer: Estimate) -> str:
     details = [[name.replace("_", " "), human(figure)] for name, figure in answer.details.items()]
     budget = [[line.phase, line.item, human(line.usd), human(line.horizon_usd)] for line in answer.lines]
     parts = [
-        _paragraph(f"{answer.title}: {answer.llm} on {answer.hardware}. Figures: expected (80 % range)."),
+        _paragraph(
+            f"{answer.title}: {answer.llm} on {answer.hardware}. Figures: expected {range_words(answer.level)}."
+        ),
         tabulate(rows, tablefmt="plain", disable_numparse=True),
         tabulate(details, tablefmt="plain", disable_numparse=True),
         tabulate(budget, ["phase", "item", "cost", "over the horizon"], tablefmt="simple", disable_numparse=True),

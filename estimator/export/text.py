@@ -26,7 +26,7 @@ SI_UNITS = ("B", "J", "FLOP", "Wh")
 
 
 def human(quantity: Quantity, spread: bool = True) -> str:
-    """A figure with its 80 % range, such as `$32.5k (23.2k-46.9k)`; `unknown` when nobody knows.
+    """A figure with its range, such as `$32.5k (23.2k-46.9k)`; `unknown` when nobody knows.
 
     >>> from estimator.quantities import derive, given
     >>> human(given("cost", 32_500, "USD", low=23_200, high=46_900, factor="traffic"))
