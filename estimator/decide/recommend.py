@@ -139,7 +139,7 @@ class Recommendation:
         """Plain data, ready for JSON."""
         return {
             "schema_version": SCHEMA_VERSION,
-            "level": next((option.estimate.level for option in self.options), 0.8),
+            "level": next((option.estimate.level for option in self.options if option.estimate), 0.8),
             "llm": self.llm,
             "hardware": self.hardware,
             "given": {name: value for name, value in self.given.items() if value != np.inf},
