@@ -38,8 +38,9 @@ def grid(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> TrainingPl
             f"no layout divides {cluster.count} accelerators and a global batch of {plan.global_batch} sequences. "
             "Give a larger global batch, or fewer accelerators."
         )
-    places = dict(zip(values, np.nonzero(keep), strict=True))
-    return replace(plan, **{name: each[places[name]] for name, each in values.items()})
+    valid = zip(values.items(), np.nonzero(keep), strict=True)
+    layouts: dict[str, Any] = {name: each[places] for (name, each), places in valid}
+    return replace(plan, **layouts)
 
 
 def divisors(number: int) -> list[int]:
