@@ -2,32 +2,50 @@
 
 import argparse
 import json
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+from estimator.catalog.files import use_facts
 from estimator.cli.answers import asked, emit, in_currency, number
+from estimator.decide.break_even import BreakEven
 from estimator.decide.inverse import Finding
 from estimator.decide.recommend import Recommendation
 from estimator.decide.recommend import recommend as recommended
 from estimator.errors import DoesNotFit, InvalidInput
 from estimator.export.explain import estimate_reasons
+from estimator.pricing import Price
+from estimator.quantities import Quantity
+from estimator.records import Cluster
+from estimator.results import Estimate
 
-TURNED = ("fit", "largest", "deadline", "budget", "replicas")
+TURNED = ("fit", "largest", "deadline", "budget", "replicas", "break_even")
 
 
 def recommend(options: argparse.Namespace) -> None:
     """Print what was asked for."""
     chosen = [name for name in TURNED if getattr(options, name)]
     if len(chosen) > 1:
-        raise InvalidInput(f"ask one question at a time: --{chosen[0]} or --{chosen[1]}")
-    if chosen:
+        first, second = (name.replace("_", "-") for name in chosen[:2])
+        raise InvalidInput(f"ask one question at a time: --{first} or --{second}")
+    if options.break_even == "owning":
+        emit(options, _shown(options, owning(options)))
+    elif chosen:
         emit(options, _shown(options, ANSWERS[chosen[0]](options, asked(options))))
     else:
         _recommended(options)
 
 
 def _recommended(options: argparse.Namespace) -> None:
-    emit(options, in_currency(options, recommended(**asked(options)), _rendered))
+    found = recommended(**asked(options))
+    if options.format == "csv" and options.currency:
+        from estimator.export.currency import currency
+        from estimator.export.decision import recommendation_csv
+
+        emit(options, recommendation_csv(found, currency(options.currency)))
+    else:
+        emit(options, in_currency(options, found, _rendered))
 
 
 def _rendered(options: argparse.Namespace, found: Recommendation) -> str:
@@ -44,13 +62,18 @@ def _rendered(options: argparse.Namespace, found: Recommendation) -> str:
 
 
 def _shown(options: argparse.Namespace, found: Finding) -> str:
-    from estimator.export.decision import finding_text
+    from estimator.export.currency import currency
+    from estimator.export.decision import finding_text, with_currency
     from estimator.export.rows import rows_csv
 
+    to = currency(options.currency) if options.currency else None
+    if to:
+        found = replace(found, rows=tuple(with_currency(row, to) for row in found.rows))
+    data = found.to_dict()
     if options.format == "json":
-        return json.dumps({"schema_version": 1, **found.to_dict()}, indent=2, allow_nan=False)
+        rate = {"currency": to.to_dict()} if to else {}
+        return json.dumps({"schema_version": 1, **rate, **data}, indent=2, allow_nan=False)
     if options.format == "csv":
-        data = found.to_dict()
         return rows_csv(data["rows"] or [{name: data[name] for name in ("question", "value", "unit", "boundary")}])
     return finding_text(found, "github" if options.format == "markdown" else "simple")
 
@@ -170,10 +193,133 @@ def _replicas(options: argparse.Namespace, given: dict[str, Any]) -> Finding:
     return Finding(f"replicas of {given['model']} on {given['gpu']} for {shown}", f"{count:,}", count, "1", boundary)
 
 
+def owning(options: argparse.Namespace) -> Finding:
+    """Hours of use after which a bought accelerator has cost less than a rented one, and what share of its years."""
+    from estimator.catalog.accelerators import cluster
+    from estimator.decide.break_even import owning as repaid
+    from estimator.decide.break_even import owning_share
+
+    purchase = number(options.purchase_price, "--purchase-price")
+    if purchase is None or options.gpu is None:
+        raise InvalidInput(
+            "owning against renting needs --gpu and --purchase-price (rent: --price-per-hour, or as listed)"
+        )
+    if options.facts:
+        use_facts(options.facts)
+    named = cluster(options.gpu)
+    device = named.accelerator if isinstance(named, Cluster) else named
+    rent = Price(
+        number(options.price_per_hour, "--price-per-hour"),
+        provider=options.provider,
+        region=options.region,
+        commitment=options.commitment,
+    )
+    owned = {name: number(getattr(options, name), f"--{name}") for name in ("years", "electricity")}
+    hours = repaid(device, purchase, rent, **owned)
+    share = owning_share(hours, owned["years"])
+    figures = {"hours of use that repay owning [h]": hours, "share of its years in use [1]": share}
+    return Finding(
+        f"owning a {device.title} for ${purchase:,.0f} against renting it",
+        f"repaid after {hours.value:,.0f} hours of use, {share.value:.0%} of its years"
+        if hours.known
+        else "never repaid",
+        hours.value if hours.known else None,
+        "h",
+        "more use than that and owning costs less; less use and renting does",
+        tuple({"what": what, **_spread(figure)} for what, figure in figures.items()),
+        absent="never",
+    )
+
+
+def _repaid(hours: Quantity, share: Quantity) -> str:
+    if not hours.known:
+        return "never repaid"
+    said = f"repaid after {hours.value:,.0f} hours of use, {share.value:.0%} of its years"
+    return said if share.value <= 1 else f"{said}: not in time"
+
+
+def _spread(figure: Quantity) -> dict[str, Any]:
+    """A figure and the ends of its range; nothing where it is unknown or never reached."""
+    if not figure.known:
+        return {"value": None, "low": None, "high": None}
+    low, high = figure.interval()
+    return {"value": figure.value, "low": max(low, 0.0), "high": high if math.isfinite(high) else None}
+
+
+def _break_even(options: argparse.Namespace, given: dict[str, Any]) -> Finding:
+    return (_by_volume if options.break_even == "volume" else _against_api)(given)
+
+
+def _by_volume(given: dict[str, Any]) -> Finding:
+    """From which volume which approach is cheaper, of every two that can be done."""
+    from estimator.api import compare
+    from estimator.decide.break_even import pairs
+
+    answers = [one for one in compare(**given).estimates if isinstance(one, Estimate) and one.total_usd.known]
+    if len(answers) < 2:
+        raise InvalidInput("fewer than two costs are known: give --price-per-hour")
+    found = pairs(answers)
+    rows = tuple({"cheaper": one.b, "than": one.a, **_volumes(one)} for one in found)
+    sound = [one for one in found if one.exists and one.cheaper_from.value > 1]
+    return Finding(
+        "from how many requests of the first month one approach costs less than another over the horizon",
+        "; ".join(str(one).rstrip(".") for one in sound) or "none: of every two the same is cheaper at any volume",
+        sound[0].cheaper_from.value if sound else None,
+        "1/month",
+        "at a crossing both cost the same; from 1 is at any volume",
+        rows,
+        absent="never",
+    )
+
+
+def _volumes(found: BreakEven) -> dict[str, Any]:
+    crossed = ", ".join(f"{volume:,.0f}" for volume in found.crossings[:4])
+    more = ", ..." if len(found.crossings) > 4 else ""
+    data = found.to_dict()["cheaper_from"] or {"value": None, "low": None, "high": None}
+    return {f"from{name}": data[key] for name, key in (("", "value"), (" low", "low"), (" high", "high"))} | {
+        "crossings": crossed + more
+    }
+
+
+def _against_api(given: dict[str, Any]) -> Finding:
+    """At which use of a replica, and from which volume, own accelerators cost less than an API."""
+    from estimator.api import estimate
+    from estimator.decide.break_even import break_even
+
+    if not (given["api"] and given["gpu"] and given["model"]):
+        raise InvalidInput("own accelerators against an API needs --api, and --model and --gpu for the own ones")
+    hosted, own = estimate("prompt", **given), estimate("prompt", **{**given, "api": None})
+    used, found = hosted.details["break_even_utilisation"], break_even(hosted, own)
+    rows = (
+        {"what": "use of a replica's capacity [1]", **_spread(used), "crossings": ""},
+        {"what": "requests of the first month [1/month]", **_renamed(_volumes(found))},
+    )
+    reached = used.known and used.value <= 1
+    said = (
+        f"own accelerators cost less above {used.value:.1%} use of a replica" if reached else "never, even fully used"
+    )
+    volume = f"from {found.cheaper_from.value:,.0f} requests a month" if found.exists else "at no volume"
+    return Finding(
+        f"{own.llm} on {own.hardware} against {hosted.llm}, with the prompt of prompt engineering",
+        f"{said}; whole replicas, people and all: {volume}",
+        used.value if reached else None,
+        "1",
+        "at that use an hour of accelerators costs what the API asks for the requests it answers",
+        rows,
+        absent="never",
+    )
+
+
+def _renamed(volumes: dict[str, Any]) -> dict[str, Any]:
+    ends = {"value": "from", "low": "from low", "high": "from high"}
+    return {key: volumes[name] for key, name in ends.items()} | {"crossings": volumes["crossings"]}
+
+
 ANSWERS: dict[str, Callable[[argparse.Namespace, dict[str, Any]], Finding]] = {
     "fit": _fit,
     "largest": _largest,
     "deadline": _deadline,
     "budget": _budget,
     "replicas": _replicas,
+    "break_even": _break_even,
 }

@@ -10,6 +10,7 @@ from estimator.errors import InvalidInput, nearest
 STAGES = ("prompt", "rag", "finetune", "pretrain")
 COMBINATIONS = ("prompt+rag", "finetune+rag", "distil", "corpus-in-prompt")
 TASKS = ("serve", "finetune", "pretrain")
+BREAK_EVENS = ("volume", "api", "owning")
 LARGEST = ("llm", "context", "batch", "users")
 PICTURES = ("spectrum", "volume", "money", "step", "pareto")
 FORMATS = ("table", "json", "csv", "markdown")
@@ -109,6 +110,7 @@ def _compare(commands: Any) -> None:
     sub = _command(commands, "compare", "the four approaches side by side", _lazy("answers", "compare"), example)
     _question(sub)
     _output(sub)
+    _level(sub)
     _currency(sub)
 
 
@@ -122,6 +124,7 @@ def _estimate(commands: Any) -> None:
     sub.add_argument("--sensitivity", nargs="?", const="", metavar="A,B", help=text)
     sub.add_argument("--figure", metavar="NAME", help="with --sensitivity: which answer (default total_usd)")
     _output(sub)
+    _level(sub)
     _currency(sub)
 
 
@@ -173,11 +176,14 @@ def _recommend(commands: Any) -> None:
     turned.add_argument("--deadline", metavar="DAYS", help="accelerators that pre-train --model in time")
     turned.add_argument("--budget", metavar="USD", help="what it buys: tokens, size of LLM, samples")
     turned.add_argument("--replicas", action="store_true", help="how many keep to --ttft and --tpot")
+    text = "volume (of approaches), api (own accelerators against --api), owning (--purchase-price against rent)"
+    turned.add_argument("--break-even", metavar="WHAT", choices=BREAK_EVENS, help=text)
     turned.add_argument("--task", metavar="TASK", choices=TASKS, default="serve", help="for --largest (default: serve)")
     turned.add_argument("--ttft", metavar="S", help="longest mean time to first token")
     turned.add_argument("--tpot", metavar="S", help="longest mean time per output token")
     turned.add_argument("--careful", action="store_true", help="--budget holds even at the upper end of the range")
     _output(sub)
+    _level(sub)
     _currency(sub)
 
 
@@ -247,6 +253,7 @@ def _export(commands: Any) -> None:
     sub.add_argument("--fields", metavar="A,B,C", help="columns of the CSV: item, approach, phase, expected, ...")
     sub.add_argument("--excel", action="store_true", help="CSV with byte-order mark, semicolons and decimal commas")
     _question(sub)
+    _currency(sub)
 
 
 def _sweep(commands: Any) -> None:
@@ -322,8 +329,11 @@ def _settle_format(arguments: argparse.Namespace) -> None:
         raise InvalidInput(f"this answer is written as {' or '.join(formats)}, not as {output!r} asks for{other}")
 
 
-def _currency(sub: argparse.ArgumentParser) -> None:
+def _level(sub: argparse.ArgumentParser) -> None:
     text = "share of outcomes that every range holds: 0.8 (default), 0.9, 95%%, ..."
     sub.add_argument("--level", metavar="SHARE", help=text)
+
+
+def _currency(sub: argparse.ArgumentParser) -> None:
     text = "money in this currency at your dated rate, such as EUR=0.92@2026-11-01 (data keep USD beside it)"
     sub.add_argument("--currency", metavar="CODE=RATE@DATE", help=text)

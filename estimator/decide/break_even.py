@@ -4,17 +4,18 @@ An estimate's budget lines say how its total depends on the volume: fixed lines,
 replicas. The curve of an estimate at its own volume is its total, to the last digit.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from estimator.catalog.energy import depreciation_years
 from estimator.errors import InvalidInput
 from estimator.formulas import money
-from estimator.formulas.break_even import Cost, cheaper_from, crossings, owning_hours
+from estimator.formulas.break_even import Cost, cheaper_from, crossings, owning_hours, owning_use
 from estimator.pricing import Price, usd_per_hour
-from estimator.quantities import ONE_AT_A_TIME, Design, Floats, Quantity, computed, given
+from estimator.quantities import ONE_AT_A_TIME, Design, Floats, Quantity, computed, derive, given
 from estimator.records import Accelerator
 from estimator.results import Estimate, Line
 
@@ -171,6 +172,16 @@ def break_even(a: Estimate, b: Estimate) -> BreakEven:
     )
 
 
+def pairs(answers: Sequence[Estimate]) -> tuple[BreakEven, ...]:
+    """Every two of some estimates: from which volume which is cheaper; where none is for good, that it never is."""
+    found = []
+    for place, a in enumerate(answers):
+        for b in answers[place + 1 :]:
+            one, other = break_even(a, b), break_even(b, a)
+            found.append(other if other.exists and not one.exists else one)
+    return tuple(found)
+
+
 def owning(device: Accelerator, purchase_usd: float, rent: Price | None = None, **owned: Any) -> Quantity:
     """Hours of use after which owning an accelerator beats renting it [h]; unknown where it never does.
 
@@ -183,6 +194,8 @@ def owning(device: Accelerator, purchase_usd: float, rent: Price | None = None, 
     """
     design: Design = ONE_AT_A_TIME
     renting = usd_per_hour(device, rent or Price(), design)
+    if not renting.known:
+        raise InvalidInput(f"what {device.title} rents for is unknown: give --price-per-hour")
     running = usd_per_hour(device, Price(purchase=0.0, **owned), design)
     paid = given("purchase price", purchase_usd, "USD", design=design)
     column = owning_hours(paid.column, renting.column, running.column)
@@ -195,3 +208,13 @@ def owning(device: Accelerator, purchase_usd: float, rent: Price | None = None, 
         rent_usd_per_hour=renting,
         running_usd_per_hour=running,
     )
+
+
+def owning_share(hours: Quantity, years: float | None = None) -> Quantity:
+    """The hours that repay owning as a share of all hours of its years [1]; above 1 it is not repaid in time.
+
+    years: over which it is written off [year]; the usual ones unless given
+    """
+    usual = depreciation_years()
+    lasts = given("depreciation", usual.value if years is None else years, "year", design=hours.design)
+    return derive("share of its years in use", "1", owning_use, hours=hours, years=lasts)

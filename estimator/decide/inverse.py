@@ -38,14 +38,18 @@ SMALLEST_LLM, LARGEST_LLM = 1000, 6400  # indices of round figures, in 10,000 pa
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Finding:
-    """An answer with its boundary in words, and the figures beside it, ready to print."""
+    """An answer with its boundary in words, and the figures beside it, ready to print.
+
+    value: None where there is none; absent: what an empty figure of a row means
+    """
 
     question: str
     answer: str
-    value: float
+    value: float | None
     unit: str
     boundary: str
     rows: tuple[Mapping[str, Any], ...] = field(default=())
+    absent: str = "unknown"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""

@@ -1,7 +1,8 @@
 """A recommendation as text: what, why, what else, what was ruled out, and what would change it."""
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 from tabulate import tabulate
@@ -9,6 +10,7 @@ from tabulate import tabulate
 from estimator.decide.inverse import Finding
 from estimator.decide.recommend import Change, Option, Reason, Recommendation
 from estimator.errors import MissingExtra
+from estimator.export.currency import Currency
 from estimator.export.rows import rows_csv
 from estimator.export.text import digits, human
 
@@ -119,9 +121,20 @@ def recommendation_markdown(found: Recommendation) -> str:
     return tabulate(body, header, tablefmt="github", disable_numparse=True)
 
 
-def recommendation_csv(found: Recommendation) -> str:
-    """One row per candidate: rank, figures and reasons."""
-    return rows_csv(_flat(rank, option) for rank, option in _ranked(found))
+def recommendation_csv(found: Recommendation, to: Currency | None = None) -> str:
+    """One row per candidate: rank, figures and reasons; money in a currency too where one is named."""
+    rows = (_flat(rank, option) for rank, option in _ranked(found))
+    return rows_csv(with_currency(row, to) if to else row for row in rows)
+
+
+def with_currency(row: Mapping[str, Any], to: Currency) -> dict[str, Any]:
+    """A row with every money figure in the currency beside it, under the same name."""
+    money = {
+        name.replace("usd", to.code.lower()): value * to.per_usd if isinstance(value, int | float) else value
+        for name, value in row.items()
+        if "usd" in name
+    }
+    return {**row, **money, "rate": to.per_usd, "rate_date": to.date} if money else dict(row)
 
 
 def _ranked(found: Recommendation) -> Iterator[tuple[int, Option]]:
@@ -147,18 +160,22 @@ def _why(option: Option) -> str:
 
 def finding_text(found: Finding, style: str = "simple") -> str:
     """An inverse answer: the answer, its boundary, and the figures beside it."""
-    head = f"{found.question[:1].upper()}{found.question[1:]}: {found.answer}.\n{found.boundary.capitalize()}."
+    head = f"{_sentence(f'{found.question}: {found.answer}')}\n{_sentence(found.boundary)}"
     if not found.rows:
         return head
     names = [name.replace("_", " ") for name in found.rows[0]]
-    body = [[_cell(value) for value in row.values()] for row in found.rows]
+    body = [[_cell(value, found.absent) for value in row.values()] for row in found.rows]
     return f"{head}\n\n{tabulate(body, names, tablefmt=style, disable_numparse=True)}"
 
 
-def _cell(value: object) -> str:
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _cell(value: object, absent: str) -> str:
     if isinstance(value, float):
         return digits(value) if abs(value) < 1e6 else f"{value:.3g}"
-    return "unknown" if value is None else str(value)
+    return absent if value is None else str(value)
 
 
 def recommendation_html(found: Recommendation) -> str:

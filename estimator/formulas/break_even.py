@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from estimator.formulas import Real
 
 Floats = NDArray[np.float64]
+HOURS_PER_YEAR = 8760.0
 EQUAL = 1e-12  # of their size: costs closer than that touch, they do not cross
 MOST_VOLUME = 1e18  # nobody asks more a month; crossings beyond it are none
 MOST_STEPS = 1_000_000  # with more whole replicas than this a step is below a millionth: the staircase is a line
@@ -151,3 +152,12 @@ def owning_hours(purchase_usd: Real, rent_usd_per_hour: Real, running_usd_per_ho
     saved = np.subtract(rent_usd_per_hour, running_usd_per_hour, dtype=float)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(saved > 0, purchase_usd / saved, np.nan)
+
+
+def owning_use(hours: Real, years: Real) -> Real:
+    """Hours of use as a share of all hours of some years [1].
+
+    >>> owning_use(17_520, 4)
+    0.5
+    """
+    return hours / (years * HOURS_PER_YEAR)

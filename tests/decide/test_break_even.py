@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from estimator import estimate
 from estimator.catalog.accelerators import accelerator
-from estimator.decide.break_even import break_even, curve, owning
+from estimator.decide.break_even import break_even, curve, owning, owning_share, pairs
 from estimator.errors import InvalidInput
 from estimator.formulas.break_even import Cost, affine_crossing, cheaper_from, crossings, last_possible
 from estimator.pricing import Price
@@ -175,3 +175,40 @@ def test_own_against_api_by_utilisation_by_hand():
 def test_nothing_asked_has_no_volume():
     with pytest.raises(InvalidInput, match="requests_per_month"):
         curve(estimate("prompt", model="7b", gpu="a100", requests_per_month=0))
+
+
+def test_autoscaled_replicas_have_a_curve_too():
+    """The floor is always on, the rest of the peak's replicas for a share of the time, as the estimate has it."""
+    asked = {"model": "8b", "gpu": "h100", "billing": "autoscaled", "growth_per_month": 0.05, "contingency": 0.1}
+    for least in (0, 1, 3):
+        found = curve(estimate("prompt", **asked, least_replicas=least))
+        for row, (cost, volume) in enumerate(zip(found.costs, found.requests.column, strict=True)):
+            assert float(cost.at(volume)) == pytest.approx(found.total.column[row], rel=1e-9)
+        for volume in (1.0, 4e6, 2.5e8):
+            again = estimate("prompt", **asked, least_replicas=least, requests_per_month=volume)
+            assert float(found.at(volume)) == pytest.approx(again.total_usd.value, rel=1e-9)
+
+
+def test_every_two_approaches_once():
+    answers = [estimate(stage, **OWN) for stage in ("prompt", "rag", "finetune")]
+    found = pairs(answers)
+
+    assert {frozenset((one.a, one.b)) for one in found} == {
+        frozenset((a.title, b.title)) for a in answers for b in answers if a is not b
+    }
+    for one in found:  # the direction with an answer, where there is one
+        a, b = (next(x for x in answers if x.title == title) for title in (one.a, one.b))
+        assert one.exists or not break_even(b, a).exists
+
+
+def test_share_of_its_years_that_repays_owning():
+    """17,520 hours are half of four years."""
+    hours = owning(accelerator("a100"), 17_520, Price(per_hour=1.0), electricity=0.0)
+
+    assert owning_share(hours, 4).value == pytest.approx(0.5)
+    assert owning_share(hours).value == pytest.approx(0.5)
+
+
+def test_rent_that_nobody_lists_must_be_given():
+    with pytest.raises(InvalidInput, match="price-per-hour"):
+        owning(accelerator("rtx-4090"), 2000)

@@ -20,6 +20,9 @@ QUESTIONS = {
     "deadline": ["--deadline", "30", *ASK, "--set", "training_tokens=1e11"],
     "budget": ["--budget", "300000", *ASK],
     "replicas": ["--replicas", *ASK, "--ttft", "0.5"],
+    "approaches by volume": ["--break-even", "volume", *ASK],
+    "own against api": ["--break-even", "api", *ASK, "--api", "openai:gpt-4o-mini"],
+    "owning": ["--break-even", "owning", "--gpu", "a100", "--purchase-price", "15k"],
 }
 
 
@@ -68,6 +71,11 @@ def test_tables_fit_the_screen(style, capsys):
         ["--deadline", "0", *ASK],
         ["--deadline", "soon", *ASK],
         ["--budget", "5", "--fit", "serve", *ASK],
+        ["--break-even", "volume", "--fit", "serve", *ASK],
+        ["--break-even", "api", *ASK],
+        ["--break-even", "owning", *ASK],
+        ["--break-even", "owning", "--gpu", "rtx-4090", "--purchase-price", "2k"],
+        ["--break-even", "volume", "--model", "8b", "--gpu", "rtx-4090"],
         ["--replicas", *ASK],
         ["--replicas", *ASK, "--ttft", "0.0001"],
         [*ASK, "--set", "skils=app"],
@@ -106,3 +114,30 @@ def test_pictures_refuse_other_endings(tmp_path, capsys):
     pytest.importorskip("matplotlib")
     assert main(["plot", "spectrum", *ASK, "--output", str(tmp_path / "picture.bmp")]) == 2
     assert "svg" in capsys.readouterr().err
+
+
+def test_owning_by_hand(capsys):
+    """8,000 USD at 2 USD an hour less what running costs: 0.12 USD a kWh for the accelerator's and its host's power."""
+    ask = ["--break-even", "owning", "--gpu", "a100", "--purchase-price", "8000", "--price-per-hour", "2"]
+    assert main(["recommend", *ask, "--years", "3", "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    running = (400 * 0.78 + 300) * 1.58 / 1000 * 0.12
+
+    assert found["value"] == pytest.approx(8000 / (2 - running))
+    assert found["rows"][1]["value"] == pytest.approx(8000 / (2 - running) / (3 * 8760))
+
+
+def test_never_is_said_and_is_null(capsys):
+    ask = ["--break-even", "owning", "--gpu", "a100", "--purchase-price", "8000", "--price-per-hour", "0.01"]
+    assert main(["recommend", *ask, "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["value"] is None
+    assert main(["recommend", *ask]) == 0
+    assert "never" in capsys.readouterr().out
+
+
+def test_findings_in_another_currency(capsys):
+    ask = ["recommend", "--fit", "serve", "--model", "70b", "--gpu", "a100", "--currency", "EUR=0.5@2026-11-01"]
+    assert main([*ask, "--format", "json"]) == 0
+    row = json.loads(capsys.readouterr().out)["rows"][0]
+
+    assert row["eur_per_hour"] == pytest.approx(row["usd_per_hour"] / 2)

@@ -60,6 +60,16 @@ def test_commands_take_it(command, capsys):
     assert "EUR (" in shown
 
 
+def test_a_recommendation_as_csv_has_both(capsys):
+    assert main(["recommend", *ASK, "--format", "csv", "--currency", EUR]) == 0
+
+    rows = [row for row in csv.DictReader(io.StringIO(capsys.readouterr().out)) if row["total_usd"]]
+    assert len(rows) > 3
+    for row in rows:
+        assert float(row["total_eur_high"]) == pytest.approx(0.92 * float(row["total_usd_high"]))
+        assert row["rate_date"] == "2026-11-01"
+
+
 @pytest.mark.parametrize(
     "text", ["EUR", "EUR=0.92", "EUR=x@2026-11-01", "EUR=0.92@2026-13-01", "EUR=0@2026-11-01", "="]
 )
