@@ -229,11 +229,17 @@ class Comparison:
 
         return comparison_frame(self)
 
-    def to_excel(self, path: str, command: str = "") -> None:
-        """A workbook with live formulas; command: how to make it again, for its notes. Needs the extra `excel`."""
+    def to_excel(self, path: str, command: str = "", currency: str = "") -> None:
+        """A workbook with live formulas. Needs the extra `excel`.
+
+        command: how to make it again, for its notes; currency: of its money, at a dated rate that stays an input, such
+        as EUR=0.92@2026-11-01
+        """
+        from estimator.export.currency import converted
+        from estimator.export.currency import currency as named
         from estimator.export.workbook import write_workbook
 
-        write_workbook(self, path, command)
+        write_workbook(converted(self, named(currency)) if currency else self, path, command)
 
     def __str__(self) -> str:
         from estimator.export.tables import comparison_table

@@ -9,11 +9,12 @@ from estimator.cli.answers import asked
 from estimator.errors import InvalidInput
 from estimator.export.budget import budget_csv
 from estimator.export.files import write_whole
+from estimator.results import Comparison
 
 # Options that the command to export again repeats.
 REPEATED = (
     *("model", "gpu", "gpus", "api", "scenario", "facts", "price_per_hour", "purchase_price", "years"),
-    *("electricity", "provider", "region", "commitment", "billing"),
+    *("electricity", "provider", "region", "commitment", "billing", "currency"),
 )
 
 
@@ -27,17 +28,27 @@ def export(options: argparse.Namespace) -> None:
         _into(options)
     elif style == "csv":
         fields = tuple(filter(None, (options.fields or "").split(",")))
-        write_whole(target, budget_csv(api.compare(**asked(options)), fields, options.excel))
+        write_whole(target, budget_csv(_compared(options), fields, options.excel))
     elif style == "xlsx":
-        api.compare(**asked(options)).to_excel(target, command=_again(options))
+        _compared(options).to_excel(target, command=_again(options))
     else:
         raise InvalidInput(f"cannot write {target!r}: name a file that ends in .xlsx or .csv")
+
+
+def _compared(options: argparse.Namespace) -> Comparison:
+    comparison = api.compare(**asked(options))
+    if not options.currency:
+        return comparison
+    from estimator.export.currency import converted, currency
+
+    found: Comparison = converted(comparison, currency(options.currency))
+    return found
 
 
 def _into(options: argparse.Namespace) -> None:
     from estimator.export.workbook.package import add_to_workbook
 
-    comparison = api.compare(**asked(options))
+    comparison = _compared(options)
     backup = add_to_workbook(comparison, options.into, options.sheet, options.replace, _again(options))
     print(f"{options.into}: sheets {options.sheet!r} written; the workbook as it was: {backup}")
 

@@ -33,6 +33,8 @@ COLUMNS = (
     "PricingUnit",
     "ListUnitPrice",
     "BillingCurrency",
+    "x_RatePerUsd",
+    "x_RateDate",
     "x_CostLow",
     "ListCost",
     "x_CostHigh",
@@ -69,14 +71,28 @@ ALIASES = {
 
 def scale(line: Line) -> tuple[float, str]:
     """Divisor that brings the quantity into its price's unit, and that unit."""
-    divisor, unit = PRICED_IN.get(line.unit_price.unit, (1.0, line.quantity.unit))
+    price_unit = line.unit_price.unit.replace(code(line), "USD")
+    divisor, unit = PRICED_IN.get(price_unit, (1.0, line.quantity.unit))
     if line.quantity.unit in SMALL_UNITS:
         return divisor, unit
-    return 1.0, "Hours" if line.unit_price.unit == "USD/h" else line.quantity.unit.replace("1", "", 1) or "Units"
+    return 1.0, "Hours" if price_unit == "USD/h" else line.quantity.unit.replace("1", "", 1) or "Units"
+
+
+def code(line: Line) -> str:
+    """The currency of a line's money."""
+    return line.usd.unit.partition("/")[0]
+
+
+def rate(line: Line) -> Quantity | None:
+    """How much of the currency a dollar is; None where money is in dollars."""
+    return line.usd.inputs["rate"] if code(line) != "USD" else None
 
 
 def words(answer: Estimate, line: Line) -> dict[str, str]:
     """The columns of a line that are text."""
+    price, exchange = line.unit_price, rate(line)
+    if exchange is not None:
+        price = price.inputs.get("usd", price)
     recurring = "Usage-Based" if line.cost_type == "variable" else "Recurring"
     return {
         "x_Approach": answer.title,
@@ -86,11 +102,12 @@ def words(answer: Estimate, line: Line) -> dict[str, str]:
         "x_CostType": line.cost_type,
         "x_Driver": line.driver,
         "PricingUnit": scale(line)[1],
-        "BillingCurrency": "USD",
+        "BillingCurrency": code(line),
+        "x_RateDate": "" if exchange is None else exchange.sources[0].date,
         "x_Period": "once" if line.phase == "one-off" else "month 1",
         "x_Basis": line.usd.basis,
-        "x_Source": "; ".join(source.title for source in line.unit_price.citations()),
-        "x_AsOf": max((source.date for source in line.unit_price.citations()), default=""),
+        "x_Source": "; ".join(source.title for source in price.citations()),
+        "x_AsOf": max((source.date for source in price.citations()), default=""),
     }
 
 
@@ -104,7 +121,9 @@ def rows(comparison: Comparison) -> Iterator[dict[str, Any]]:
 def _row(answer: Estimate, line: Line) -> dict[str, Any]:
     low, high = line.usd.interval()
     horizon_low, horizon_high = line.horizon_usd.interval()
+    exchange = rate(line)
     numbers = {
+        "x_RatePerUsd": 1.0 if exchange is None else exchange.value,
         "PricingQuantity": line.quantity.value / scale(line)[0],
         "ListUnitPrice": line.unit_price.value,
         "x_CostLow": low,

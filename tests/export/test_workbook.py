@@ -13,6 +13,7 @@ from engine import SOFFICE, patched, recalculated, values, with_wrong_caches
 from estimator import compare
 from estimator.api import STAGES
 from estimator.catalog.accelerators import accelerator_names
+from estimator.export.currency import converted, currency
 from estimator.export.workbook.report import FIGURES, NAMED
 from estimator.export.workbook.steps import Steps
 from estimator.results import Blocked
@@ -76,6 +77,28 @@ def test_a_spreadsheet_program_computes_every_cell_anew(book, tmp_path):
         for number, (row, found) in enumerate(zip(rows, computed[sheet], strict=False), 1):
             same = [pytest.approx(cell, rel=1e-9, abs=1e-12) if isinstance(cell, float) else cell for cell in row]
             assert list(found)[: len(same)] == same, f"{sheet} row {number}"
+
+
+@needs_engine
+def test_money_in_another_currency_follows_the_rate_in_its_cell(tmp_path):
+    """Exported in euros; then the rate is changed in the file, and the program's answer is Python's for that rate."""
+    question, path = {**QUESTION, "stages": ("prompt", "finetune"), "contingency": 0.1}, tmp_path / "euro.xlsx"
+    compare(**question).to_excel(str(path), currency="EUR=0.92@2026-11-01")
+    sheet, address = names(path)["est_in_rate_eur_per_usd"]
+    changed = patched(path, tmp_path / "changed.xlsx", sheet, {address: 0.85})
+
+    (computed,) = recalculated([changed], tmp_path)
+
+    euros = converted(compare(**question), currency("EUR=0.85@2026-11-01"))
+    assert_agree(computed, euros)
+    assert computed["Monthly"][3][9] == pytest.approx(euros["prompt"].total_usd.value, rel=1e-9)
+    rows = [dict(zip(computed["Budget lines"][0], row, strict=True)) for row in computed["Budget lines"][1:]]
+    assert {(row["BillingCurrency"], row["x_RatePerUsd"], row["x_RateDate"]) for row in rows} == {
+        ("EUR", 0.85, "2026-11-01")
+    }
+    for row in rows:
+        if isinstance(row["ListUnitPrice"], float) and row["ListCost"]:
+            assert row["PricingQuantity"] * row["ListUnitPrice"] == pytest.approx(row["ListCost"], rel=1e-9)
 
 
 def live_inputs(comparison):

@@ -76,6 +76,11 @@ class Book:
         """The approaches that can be done."""
         return [answer for answer in self.comparison.estimates if isinstance(answer, Estimate)]
 
+    @property
+    def currency(self) -> str:
+        """The currency of all money in the workbook but prices that are inputs."""
+        return next((answer.total_usd.unit for answer in self.estimates), "USD")
+
     def title(self, sheet: str) -> str:
         """A sheet's name in this workbook."""
         return f"{self.label} {sheet}".strip()

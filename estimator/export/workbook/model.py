@@ -284,7 +284,7 @@ class Monthly:
         self.book = book
         self.totals: dict[str, Expr] = {}
         self.cumulative: dict[str, tuple[str, np.ndarray]] = {}
-        book.text("Monthly", 0, 0, "Month by month, as expected [USD]", "title")
+        book.text("Monthly", 0, 0, f"Month by month, as expected [{book.currency}]", "title")
         book.text("Monthly", 1, 0, "One-off costs fall in month 1. Months beyond the horizon are 0.", "subtitle")
         for column, words in enumerate(("Month", "In horizon", "Growth")):
             book.text("Monthly", FIRST_MONTH - 1, column, words, "head")

@@ -38,7 +38,7 @@ FIGURES: tuple[tuple[str, str, str, float], ...] = (
 NAMED = ("one_off_usd", "monthly_usd", "total_usd", "added_usd_per_1000_requests")
 GLANCE = ("Approach", "", "One-off", "Recurring", "Total", "Low", "High", "Month 1", "Weeks", "People, h")
 CHART_ROWS = 16
-CHART_TITLE = "Total over the horizon [USD]: one-off (light) and recurring (dark), with its 80 % range"
+CHART_TITLE = "Total over the horizon [{}]: one-off (light) and recurring (dark), with its 80 % range"
 
 
 def summary(book: Book, ranges: Ranges, inputs: Inputs) -> None:
@@ -54,7 +54,11 @@ def summary(book: Book, ranges: Ranges, inputs: Inputs) -> None:
     comparison = book.comparison
     book.text("Summary", 0, 0, "What customising the LLM would need and cost", "title")
     book.text(
-        "Summary", 1, 0, f"{comparison.llm} on {comparison.hardware}. Costs in USD; ranges hold 80 %.", "subtitle"
+        "Summary",
+        1,
+        0,
+        f"{comparison.llm} on {comparison.hardware}. Costs in {book.currency}; ranges hold 80 %.",
+        "subtitle",
     )
     months = Expr(f'"Over "&{inputs.horizon.text}&" months"', f"Over {inputs.horizon.value:g} months")
     book.formula("Summary", 2, 0, months, "section")
@@ -134,7 +138,7 @@ def _chart(book: Book, end: int) -> None:
         )
     # Unseen, and there so that the axis reaches the ends of the whiskers.
     chart.add_series({"values": area(11), "fill": {"none": True}, "border": {"none": True}})
-    chart.set_title({"name": CHART_TITLE, "name_font": {"size": 11}})
+    chart.set_title({"name": CHART_TITLE.format(book.currency), "name_font": {"size": 11}})
     chart.set_y_axis({"reverse": True, "major_tick_mark": "none"})
     chart.set_x_axis(
         {
@@ -162,7 +166,7 @@ def _figures(book: Book, ranges: Ranges, row: int) -> None:
     for offset, (label, unit, name, size) in enumerate(FIGURES):
         at = row + 2 + offset
         book.text("Summary", at, 0, label)
-        book.text("Summary", at, 1, unit, "grey")
+        book.text("Summary", at, 1, unit.replace("USD", book.currency), "grey")
         for index, answer in enumerate(book.estimates):
             _figure(book, ranges, answer, (name, size, None if unit else 100.0), at, 2 + 3 * index)
 
@@ -180,7 +184,7 @@ def _figure(
         )
         suffix = ("_low", "", "_high")[offset]
         if name in NAMED:
-            book.define(f"{answer.stage}_{name}{suffix}", cell)
+            book.define(f"{answer.stage}_{name}{suffix}".replace("usd", book.currency), cell)
 
 
 def break_even(book: Book, ranges: Ranges, monthly: Monthly, inputs: Inputs) -> None:
@@ -192,15 +196,15 @@ def break_even(book: Book, ranges: Ranges, monthly: Monthly, inputs: Inputs) -> 
     heads = (
         "Approach A",
         "Approach B",
-        "One-off, A less B [USD]",
-        "Month 1, A less B [USD]",
-        "Horizon, A less B [USD]",
+        "One-off, A less B [{}]",
+        "Month 1, A less B [{}]",
+        "Horizon, A less B [{}]",
         "Months A is dearer in total",
         "A pays off in month",
-        "Each 1,000 requests, A less B [USD]",
+        "Each 1,000 requests, A less B [{}]",
         "Requests after which A pays off",
     )
-    book.heads("Break-even", 2, heads)
+    book.heads("Break-even", 2, [words.format(book.currency) for words in heads])
     row = 3
     for a, b in combinations(book.estimates, 2):
         if a.one_off_usd.value < b.one_off_usd.value:
@@ -285,8 +289,9 @@ def budget_lines(book: Book, ranges: Ranges) -> None:
 def _live(book: Book, ranges: Ranges, answer: Estimate, line: Any) -> dict[str, Any]:
     low, expected, high = ranges.of(answer.title, line.usd)
     horizon_low, horizon, horizon_high = ranges.of(answer.title, line.horizon_usd)
-    share = budget.reserve(answer)
+    share, exchange = budget.reserve(answer), budget.rate(line)
     return {
+        "x_RatePerUsd": book.expected(exchange) if exchange else expr(1.0),
         "PricingQuantity": book.expected(line.quantity) / budget.scale(line)[0],
         "ListUnitPrice": book.expected(line.unit_price),
         "x_CostLow": low,

@@ -114,7 +114,7 @@ class Steps:
         number = len(self.steps)
         step = Step(figure, kind, Expr(f"«{number}»", figure.column), formula)
         if kind == "input":
-            step.key, step.bounds = described(figure)
+            step.key, step.bounds = _rate(figure) if _is_rate(figure) else described(figure)
         self.steps.append(step)
         return number
 
@@ -165,7 +165,17 @@ def _kind(figure: Quantity) -> Kind:
         return "physical"
     if figure.formula is not None and figure.inputs:
         return "formula"
-    return "input" if is_input(figure) else "fact"
+    return "input" if is_input(figure) or _is_rate(figure) else "fact"
+
+
+def _is_rate(figure: Quantity) -> bool:
+    """Whether the figure is what a dollar is worth in the workbook's currency."""
+    return figure.unit.endswith("/USD") and not figure.inputs
+
+
+def _rate(figure: Quantity) -> tuple[str, Amount]:
+    why = "what the figures of this workbook are converted at; prices and pay above stay in dollars"
+    return f"rate_{figure.unit.partition('/')[0]}_per_usd", Amount(figure.value, figure.unit, 1e-6, 1e9, why)
 
 
 def _identity(figure: Quantity, kind: Kind, parts: dict[str, int]) -> Any:
