@@ -1,6 +1,7 @@
-"""What only a GPU has: launches from a graph against one by one, copies to and from the host, clocks under load.
+"""What mostly GPUs have: launches from a graph against one by one, copies, clocks under load; weights in 8 and 4 bits.
 
-Not yet run on hardware: written against the documentation of torch.cuda, import-safe without a GPU.
+Not yet run on a GPU: written against the documentation of torch.cuda, import-safe without one. The layers in 8 and
+4 bits also run on CPUs, where they are tested.
 """
 
 import time
@@ -13,6 +14,9 @@ from estimator.measure.clock import seconds_of, torch_module, wall_seconds
 LAUNCHES = 200
 TRANSFER_BYTES = 256_000_000
 SUSTAINED_S = 3.0
+QUANTISED = ("fp8", "int4")
+FP8_MOST = 448.0  # largest number of the format e4m3fn
+GROUP, TILES = 64, 8  # weights that share a scale; how the kernel for 4 bits lays weights out
 
 
 def extras() -> dict[str, Any]:
@@ -80,3 +84,56 @@ def clocks(torch: Any) -> dict[str, float]:
         wall_seconds(product, "cuda")
     sustained = seconds_of(product, "cuda", 0.2)
     return {"burst_flop_per_s": 2.0 * size**3 / burst, "sustained_flop_per_s": 2.0 * size**3 / sustained}
+
+
+def quantise(torch: Any, layers: Any, dtype: str) -> None:
+    """Put layers in 8 bits (fp8, activations too) or 4 bits (int4, weights alone) in place of linear ones."""
+    kind = {"fp8": _eight_bits, "int4": _four_bits}[dtype]
+    for module in list(layers.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, torch.nn.Linear):
+                setattr(module, name, kind(torch, child))
+
+
+def _eight_bits(torch: Any, linear: Any) -> Any:
+    """A linear layer whose products are in 8 bits, one scale for the weights and one for each batch of activations."""
+
+    def scaled(x: Any) -> tuple[Any, Any]:
+        scale = x.abs().amax().float() / FP8_MOST + 1e-12
+        return (x / scale).to(torch.float8_e4m3fn), scale
+
+    class EightBits(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight, self.scale = scaled(linear.weight.detach())
+
+        def forward(self, x: Any) -> Any:
+            rows, scale = scaled(x.reshape(-1, x.shape[-1]))
+            made = {"scale_a": scale, "scale_b": self.scale, "out_dtype": torch.bfloat16}
+            return torch._scaled_mm(rows, self.weight.t(), **made).view(*x.shape[:-1], -1)
+
+    return EightBits()
+
+
+def _four_bits(torch: Any, linear: Any) -> Any:
+    """A linear layer whose weights are kept in 4 bits, a scale and a zero for each 64 of a row."""
+    weight = linear.weight.detach().float()
+    groups = weight.view(weight.shape[0], -1, GROUP)
+    low = groups.amin(-1, keepdim=True)
+    scale = (groups.amax(-1, keepdim=True) - low).clamp(min=1e-6) / 15
+    values = ((groups - low) / scale).round().clamp(0, 15).to(torch.int32).view_as(weight)
+    # The kernel reads (value - 8) scale + zero.
+    scales = torch.cat((scale, low + 8 * scale), -1).transpose(0, 1).contiguous().to(torch.bfloat16)
+    on_cpu = weight.device.type == "cpu"
+    if on_cpu:
+        packed = torch.ops.aten._convert_weight_to_int4pack_for_cpu(values, TILES)
+    else:
+        pairs = (values[:, ::2] << 4 | values[:, 1::2]).to(torch.uint8)
+        packed = torch.ops.aten._convert_weight_to_int4pack(pairs, TILES)
+    product = torch.ops.aten._weight_int4pack_mm_for_cpu if on_cpu else torch.ops.aten._weight_int4pack_mm
+
+    class FourBits(torch.nn.Module):  # type: ignore[misc]
+        def forward(self, x: Any) -> Any:
+            return product(x.reshape(-1, x.shape[-1]), packed, GROUP, scales).view(*x.shape[:-1], -1)
+
+    return FourBits()

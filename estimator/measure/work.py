@@ -8,6 +8,7 @@ from typing import Any
 
 from estimator.catalog.local import Job
 from estimator.measure.clock import torch_module
+from estimator.measure.cuda import QUANTISED, quantise
 from estimator.records import Architecture
 
 Step = Callable[[], Any]
@@ -28,7 +29,8 @@ def step_of(job: Job, device: str = "cpu") -> Step:
 def torch_dtype(name: str) -> Any:
     """The torch type a number format is called."""
     torch = torch_module()
-    return {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
+    formats = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    return formats.get(name, torch.bfloat16)  # beside weights in 8 or 4 bits
 
 
 def network(arch: Architecture) -> Any:
@@ -141,8 +143,17 @@ class _Cache:
 
 
 def _network(torch: Any, job: Job, device: str) -> Any:
-    with torch.device(device):
-        return network(job.arch).to(torch_dtype(job.dtype))
+    """The module of a job, made in its own format: a wider one may not fit."""
+    usual = torch.get_default_dtype()
+    torch.set_default_dtype(torch_dtype(job.dtype))
+    try:
+        with torch.device(device):
+            made = network(job.arch)
+    finally:
+        torch.set_default_dtype(usual)
+    if job.dtype in QUANTISED:
+        quantise(torch, made.layers, job.dtype)
+    return made
 
 
 def _ids(torch: Any, job: Job, device: str, tokens: int) -> Any:

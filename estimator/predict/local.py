@@ -34,7 +34,7 @@ BETWEEN_SESSIONS = 0.1  # spread of a machine's own speed from one session to th
 PHASES_OF = {"embedding": ("embed",), "offline": ("prefill", "decode")}
 UNMEASURED = {"log_sd": 0.25}  # of a phase without blocks
 PARTS = ("products", "attention", "vectors", "calls", "touch", "optimizer")
-BYTES = {"fp32": 4.0, "tf32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 1.0}
+BYTES = {"fp32": 4.0, "tf32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "int4": 0.5}
 
 
 class Work(NamedTuple):

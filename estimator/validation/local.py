@@ -29,6 +29,7 @@ ROUNDS = 2
 LEAST_BUDGET_S = 10.0
 LEAST_TOKENS = 24  # of a job made smaller
 PROBE_EVERY_S = 4.0
+BUSY = 0.3  # drift since the machine was measured, in ln, that is worth a word
 MOST_CALL_SHARE = 0.02  # of the budget, for one call of one piece of work
 
 Progress = Callable[[float, str, float], None]
@@ -80,6 +81,7 @@ class LocalReport:
     left_out: tuple[str, ...]
     drift: float
     since: float = 0.0
+    skipped: tuple[str, ...] = ()
 
     def summary(self) -> list[dict[str, Any]]:
         """Errors by family and over all."""
@@ -100,6 +102,7 @@ class LocalReport:
             "schema_version": 1,
             "cases": cases,
             "left_out": self.left_out,
+            "skipped": self.skipped,
             "drift": self.drift,
             "drift_since": self.since,
             "summary": self.summary(),
@@ -126,7 +129,13 @@ class LocalReport:
             "error = ln(predicted / measured); repeat = |ln| between two rounds of the same work; naive = 6 N D at "
             f"40 % of the highest measured rate. Drift of the probe: {drifts}; predictions are not corrected by it."
         ]
-        return notes + ([f"Left out, too slow for the budget: {', '.join(self.left_out)}."] if self.left_out else [])
+        if self.since > BUSY:
+            notes.append(
+                "The machine is far slower now than when it was measured: other work is running, or it is throttled. "
+                "Repeat this at rest; the errors above say more of that work than of the predictions."
+            )
+        notes += [f"Left out, too slow for the budget: {', '.join(self.left_out)}."] if self.left_out else []
+        return notes + ([f"Skipped: {'; '.join(self.skipped)}."] if self.skipped else [])
 
 
 def _case_table(cases: Sequence[LocalCase], style: str) -> str:
@@ -186,6 +195,10 @@ ENCODERS = (
     Architecture("encoder", 6, 384, 12, 12, 32, 1536, 30522, **ENCODER),
     Architecture("wide-encoder", 4, 768, 12, 12, 64, 3072, 30522, **ENCODER),
 )
+LEAST_CAPABILITY = {"bf16": (8, 0), "fp8": (8, 9), "int4": (8, 0)}  # of CUDA, for kernels in a format
+# While an LLM in 16 bits is set up: its weights, and in training their gradients and both moments.
+BYTES_HELD = {"train": 9.0, "lora": 2.2, "prefill": 2.2, "decode": 2.2}  # per parameter
+WORKSPACE_BYTES = 6e9  # activations and caches of these jobs, and the CUDA context
 CUDA_NAMES = ("llama-3.2-1b", "llama-3.2-3b", "llama-3.1-8b")
 
 
@@ -203,19 +216,35 @@ def cpu_jobs(halves: Sequence[str]) -> list[Job]:
     return jobs
 
 
-def cuda_jobs() -> list[Job]:
-    """The work that a GPU is judged by: LLMs of 1B to 8B in bf16; full training where its states fit 80 GB."""
+def cuda_jobs(memory_bytes: float, capability: str = "9.0") -> tuple[list[Job], list[str]]:
+    """The work that a GPU is judged by, LLMs of 1B to 8B in bf16, fp8 and int4; and what cannot run there, with why.
+
+    memory_bytes: of the GPU [B]; capability: as CUDA numbers what a GPU can do
+    """
     from estimator.catalog.models import architecture
 
     jobs = []
     for name in CUDA_NAMES:
         arch = architecture(name)
-        small = transformer.params(arch) < 4e9
-        jobs += [Job("train", arch, batch, tokens, "bf16") for batch, tokens in ((4, 512), (1, 2048)) if small]
+        jobs += [Job("train", arch, batch, tokens, "bf16") for batch, tokens in ((4, 512), (1, 2048))]
         jobs += [Job("lora", arch, 1, 2048, "bf16", 16)]
-        jobs += [Job("prefill", arch, 1, tokens, "bf16") for tokens in (512, 4096)]
-        jobs += [Job("decode", arch, batch, 2048, "bf16") for batch in (1, 16)]
-    return jobs
+        for dtype in ("bf16", "fp8", "int4"):
+            jobs += [Job("prefill", arch, 1, tokens, dtype) for tokens in (512, 4096)]
+            jobs += [Job("decode", arch, batch, 2048, dtype) for batch in (1, 16)]
+    reasons = {job: _hindrance(job, memory_bytes, capability) for job in jobs}
+    skipped = [f"{job_name(job)}: {reason}" for job, reason in reasons.items() if reason]
+    return [job for job in jobs if not reasons[job]], skipped
+
+
+def _hindrance(job: Job, memory_bytes: float, capability: str) -> str:
+    """Why a GPU cannot do a job; empty when it can."""
+    number = tuple(int(part) for part in capability.split("."))
+    if number < LEAST_CAPABILITY.get(job.dtype, (0, 0)):
+        return f"compute capability {capability} has no kernels for {job.dtype}"
+    needed = BYTES_HELD[job.phase] * float(transformer.params(job.arch)) + WORKSPACE_BYTES
+    if needed > memory_bytes:
+        return f"needs about {needed / 1e9:.0f} GB, the GPU has {memory_bytes / 1e9:.0f}"
+    return ""
 
 
 def job_name(job: Job) -> str:
@@ -289,7 +318,13 @@ def validate_local(
     torch_module().set_num_threads(1 if name.endswith(ONE_THREAD) else profile(name)["threads"])
     device = "cuda" if accelerator.kind == "gpu" else "cpu"
     halves = [dtype for dtype in accelerator.peak_flop_per_s if dtype in ("bf16", "fp16")]
-    asked = list(jobs) if jobs is not None else cuda_jobs() if device == "cuda" else cpu_jobs(halves[:1])
+    asked: list[Job] = list(jobs or ())
+    skipped: list[str] = []
+    if jobs is None and device == "cuda":
+        about = profile(name)["machine"]
+        asked, skipped = cuda_jobs(about["memory_bytes"], about.get("capability", "9.0"))
+    elif jobs is None:
+        asked = cpu_jobs(halves[:1])
     index = measured_index(name) if jobs is None else None
     with alone():
         built = [_index_round(1, progress)] if index else []
@@ -300,7 +335,8 @@ def validate_local(
     cases = [_case(job, accelerator, seconds, since) for job, seconds in rounds.items() if seconds]
     if index and index.rates and index.spread:
         cases += _index_cases(index.rates, index.spread, built, since)
-    return LocalReport(tuple(cases), tuple(job_name(job) for job in left_out), float(before["log"]), since)
+    slow = tuple(job_name(job) for job in left_out)
+    return LocalReport(tuple(cases), slow, float(before["log"]), since, tuple(skipped))
 
 
 def _case(job: Job, accelerator: Accelerator, seconds: Sequence[float], since: float) -> LocalCase:
@@ -318,8 +354,8 @@ def _rounds(
     from estimator.measure.clock import probe
 
     started = time.monotonic()
-    most_s = MOST_CALL_SHARE * budget_s
-    smaller = [smaller_job(job, accelerator, most_s if job.dtype == "fp32" else most_s / 4) for job in jobs]
+    most_s, usual = MOST_CALL_SHARE * budget_s, next(iter(accelerator.peak_flop_per_s))
+    smaller = [smaller_job(job, accelerator, most_s if job.dtype == usual else most_s / 4) for job in jobs]
     kept = list(dict.fromkeys(job for job in smaller if job))
     times: dict[Job, list[float]] = {job: [] for job in kept}
     visits = [job for _ in range(ROUNDS) for job in kept]
@@ -352,7 +388,7 @@ def smaller_job(job: Job, accelerator: Accelerator, most_s: float) -> Job | None
 
 def _visit(job: Job, device: str, share_s: float) -> float:
     """Set up, one call to warm up, then calls while the share of the budget lasts: their median [s]."""
-    from estimator.measure.clock import wall_seconds
+    from estimator.measure.clock import torch_module, wall_seconds
     from estimator.measure.work import step_of
 
     end = time.monotonic() + share_s
@@ -361,6 +397,9 @@ def _visit(job: Job, device: str, share_s: float) -> float:
     seconds = [wall_seconds(step, device)]
     while time.monotonic() + seconds[-1] < end and len(seconds) < 50:
         seconds.append(wall_seconds(step, device))
+    del step
+    if device == "cuda":
+        torch_module().cuda.empty_cache()  # the next piece of work is another size
     return median(seconds)
 
 

@@ -117,3 +117,32 @@ def test_an_interrupted_run_leaves_no_profile_and_is_continued(tmp_path):
     found = read_profile(folder / "local.json")["measurements"]
     assert all(found[name][: len(samples)] == samples for name, samples in kept.items())
     assert not list(folder.glob("*.partial.json"))
+
+
+@pytest.mark.parametrize(("dtype", "most"), [("fp8", 0.08), ("int4", 0.2)])
+def test_layers_in_fewer_bits_nearly_give_what_the_linear_ones_give(dtype, most):
+    from estimator.measure.cuda import quantise
+
+    torch.manual_seed(0)
+    layers = torch.nn.Sequential(torch.nn.Sequential(torch.nn.Linear(256, 128, bias=False)))
+    whole = layers[0][0].to(torch.bfloat16)
+    x = torch.randn(2, 5, 256, dtype=torch.bfloat16)
+    expected = whole(x)
+
+    quantise(torch, layers, dtype)
+    found = layers(x)
+
+    assert not isinstance(layers[0][0], torch.nn.Linear)
+    assert found.shape == expected.shape
+    assert (found - expected).float().norm() < most * expected.float().norm()
+
+
+@pytest.mark.parametrize("phase", ["prefill", "decode"])
+@pytest.mark.parametrize("dtype", ["fp8", "int4"])
+def test_real_work_runs_in_fewer_bits(phase, dtype):
+    wide = Architecture("wide", 2, 128, 2, 1, 64, 256, 100)
+    before = torch.get_default_dtype()
+
+    step_of(Job(phase, wide, 2, 16, dtype))()
+
+    assert torch.get_default_dtype() == before
