@@ -5,12 +5,13 @@ Each function returns a matplotlib Figure; `save` writes SVG or PNG by the file'
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from estimator.decide.break_even import Curve, break_even, curve
+from estimator.decide.break_even import BreakEven, Curve, curve, pairs
 from estimator.errors import InvalidInput, MissingExtra
 from estimator.export.text import digits, human
 from estimator.quantities import Quantity
@@ -104,32 +105,43 @@ def _measured(answer: Estimate) -> str:
 def _effect(text: str) -> str:
     key, _, rest = text.split(" [")[0].partition(": ")
     where = ", ".join(part.replace("_", " ") for part in key.split("/")[1:])
-    said = f"Quality measured elsewhere ({where}): {rest}"
-    return said if len(said) <= 100 else said[:97] + "..."
+    short = rest if len(rest) <= 45 else f"{rest.partition(';')[0].rstrip(')')})"
+    return f"Quality measured elsewhere ({where}): {short}"
 
 
 def cost_over_volume(answers: Sequence[Estimate], most: float | None = None) -> Any:
     """Total over the horizon against requests a month, with ranges and the volumes at which the order changes."""
+    answers = _told_apart(answers)
     curves = [curve(answer) for answer in answers]
     centre = curves[0].requests.value
     volumes = np.geomspace(centre / 100, most or centre * 1000, 400)
     figure, axes = _figure()
-    titles = [one.title for one in curves]
     for index, one in enumerate(curves):
         low, high = _band(one, volumes)
-        label = one.title if titles.count(one.title) == 1 else f"{one.title}, {answers[index].hardware}"
         colour = COLOURS[index % len(COLOURS)]
         axes.fill_between(volumes, low, high, color=colour, alpha=0.12, linewidth=0)
-        axes.plot(volumes, one.at(volumes), color=colour, linestyle=DASHES[index % len(DASHES)], label=label)
-    _mark_crossings(axes, answers, volumes)
+        axes.plot(volumes, one.at(volumes), color=colour, linestyle=DASHES[index % len(DASHES)], label=one.title)
+    said = _mark_crossings(axes, answers, volumes)
     axes.axvline(centre, color="grey", linewidth=1, linestyle=":")
     axes.annotate(" asked", (centre, 0.02), xycoords=("data", "axes fraction"), color="grey", fontsize=9)
     axes.set(xscale="log", yscale="log", xlabel="Requests in the first month", ylabel="Total over the horizon [USD]")
-    axes.set_title("Cost over volume (band: 80 % range; ringed: the cheaper one changes)", loc="left")
+    axes.set_title("Cost over volume (band: 80 % range; numbered: the cheaper one changes for good)", loc="left")
+    if said:
+        figure.supxlabel("\n".join(said), x=0.02, ha="left", fontsize=9)
     axes.xaxis.set_major_formatter(_short)
     axes.yaxis.set_major_formatter(lambda value, place: f"${_short(value, place)}")
     axes.legend(frameon=False)
     return figure
+
+
+def _told_apart(answers: Sequence[Estimate]) -> list[Estimate]:
+    """The same approach twice is told apart by where it is served."""
+    titles = [one.title for one in answers]
+    where = [one.hardware.partition(", training")[0] for one in answers]
+    return [
+        one if titles.count(one.title) == 1 else replace(one, title=f"{one.title} ({place})")
+        for one, place in zip(answers, where, strict=True)
+    ]
 
 
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), "-")
@@ -144,29 +156,35 @@ def _short(value: float, _place: Any = None) -> str:
 
 def _band(one: Curve, volumes: Any) -> tuple[Any, Any]:
     """80 % ends at every volume: the moves of all scenarios in log space, as a quantity combines them."""
-    from dataclasses import replace
-
     totals = np.stack([cost.at(volumes) for cost in one.costs])
     ends = [replace(one.total, column=column).interval() for column in totals.T]
     return np.array([low for low, _ in ends]), np.array([high for _, high in ends])
 
 
-def _mark_crossings(axes: Any, answers: Sequence[Estimate], volumes: Any) -> None:
-    """A ring where the cheaper of two changes for good, a bar for its 80 % range, and both as numbers."""
-    for i, a in enumerate(answers):
-        for b in answers[i + 1 :]:
-            for one, other in ((a, b), (b, a)):
-                found = break_even(one, other)
-                if found.exists and volumes[0] < found.cheaper_from.value < volumes[-1]:
-                    _mark(axes, found.cheaper_from, float(curve(other).at(found.cheaper_from.value)), volumes[-1])
+def _mark_crossings(axes: Any, answers: Sequence[Estimate], volumes: Any) -> list[str]:
+    """A number where the cheaper of two changes for good, a bar for its 80 % range; what each number says."""
+    said: list[str] = []
+    for found in sorted(pairs(answers), key=lambda one: one.cheaper_from.value):
+        if found.exists and volumes[0] < found.cheaper_from.value < volumes[-1]:
+            other = next(answer for answer in answers if answer.title == found.b)
+            _mark(axes, found.cheaper_from, float(curve(other).at(found.cheaper_from.value)), volumes, len(said) + 1)
+            said.append(f"{len(said) + 1}: {_from_where(found)}")
+    return said
 
 
-def _mark(axes: Any, volume: Quantity, height: float, last: float) -> None:
+def _from_where(found: BreakEven) -> str:
+    low, high = found.cheaper_from.interval()
+    spread = f"{_short(max(low, 1.0))} to {_short(high) if np.isfinite(high) else 'never'}"
+    return f"{found.b} is cheaper than {found.a} from {_short(found.cheaper_from.value)} requests a month ({spread})"
+
+
+def _mark(axes: Any, volume: Quantity, height: float, volumes: Any, number: int) -> None:
     low, high = volume.interval()
-    axes.plot(volume.value, height, "o", mfc="none", mec="black", markersize=11)
-    axes.plot([low, min(high, last)], [height, height], color="black", linewidth=1, marker="|")
-    text = f"{_short(volume.value)} ({_short(low)}-{_short(high) if np.isfinite(high) else 'never'})"
-    axes.annotate(text, (volume.value, height), (8, -16), textcoords="offset points", fontsize=9)
+    ends = [max(low, volumes[0]), min(high, volumes[-1])]
+    axes.plot(ends, [height, height], color="black", linewidth=1, marker="|", zorder=4)
+    axes.plot(volume.value, height, "o", mfc="white", mec="black", markersize=14, zorder=5)
+    place = {"ha": "center", "va": "center", "fontsize": 9, "zorder": 6}
+    axes.annotate(str(number), (volume.value, height), **place)
 
 
 def where_it_goes(answer: Estimate) -> Any:
@@ -214,7 +232,7 @@ def time_and_memory(title: str, step: Any, capacity_bytes: float) -> Any:
     _stack(left, {name: float(value) for name, value in times.items()}, "s", "Time of a step")
     parts = {name: float(getattr(step.memory, name)) / 1e9 for name in step.memory._fields}
     _stack(right, parts, "GB", "Peak memory of one accelerator", capacity_bytes / 1e9)
-    figure.suptitle(title, x=0.01, ha="left")
+    figure.suptitle(title.replace(": ", "\n", 1), x=0.01, ha="left")
     return figure
 
 
@@ -244,9 +262,7 @@ def pareto(found: Sequence[tuple[str, Estimate]], what: str) -> Any:
     axes.plot([x for x, _, _ in best], [y for _, y, _ in best], "o-", color=COLOURS[1], markersize=8, label=label)
     rest = [point for point in points if point not in best]
     axes.plot([x for x, _, _ in rest], [y for _, y, _ in rest], "x", color="grey", markersize=7, label="others")
-    for place, (hours, usd, name) in enumerate(points):
-        weight, shift = ("bold", 6) if (hours, usd, name) in best else ("normal", 5 - 15 * (place % 2))
-        axes.annotate(name, (hours, usd), (7, shift), textcoords="offset points", fontsize=8.5, weight=weight)
+    _named(axes, points, best)
     axes.set(xscale="log", yscale="log", xlabel="Time of one run [h]", ylabel="Accelerators for all attempts [USD]")
     axes.margins(x=0.15, y=0.12)
     for axis, sign in ((axes.xaxis, ""), (axes.yaxis, "$")):
@@ -257,6 +273,19 @@ def pareto(found: Sequence[tuple[str, Estimate]], what: str) -> Any:
     axes.set_title(f"Time against money: {what}", loc="left")
     axes.legend(frameon=False)
     return figure
+
+
+def _named(axes: Any, points: Sequence[tuple[float, float, str]], best: Sequence[Any]) -> None:
+    """Each accelerator by name at its fastest point, its counts at all of them."""
+    seen: set[str] = set()
+    for hours, usd, name in points:
+        count, _, device = name.partition(" x ")
+        weight = "bold" if (hours, usd, name) in best else "normal"
+        beside = {"textcoords": "offset points", "fontsize": 8.5, "weight": weight}
+        axes.annotate(f"{count} x", (hours, usd), (0, 8), ha="center", **beside)
+        if device not in seen:
+            seen.add(device)
+            axes.annotate(device, (hours, usd), (-10, -3), ha="right", **beside)
 
 
 def _training_usd(answer: Estimate) -> float:
