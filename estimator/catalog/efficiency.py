@@ -199,6 +199,7 @@ def collective_efficiency(accelerator: Accelerator) -> CollectiveEfficiency:
     links = _transfer()["links"]
     link = accelerator.link_bytes_per_s or accelerator.pcie_bytes_per_s or links["default_bytes_per_s"]
     line_rate = accelerator.network_bytes_per_s or links["default_network_bytes_per_s"]
+    measured = accelerator.basis == "measured" and accelerator.network_bytes_per_s is not None
     reduced = _find("collectives", accelerator, "all-reduce")
     pooled = Evidence("assumed", _spread("pool", "collectives"), "pool of all links")
     return CollectiveEfficiency(
@@ -208,7 +209,7 @@ def collective_efficiency(accelerator: Accelerator) -> CollectiveEfficiency:
         all_to_all=_rate(accelerator, link, "all-to-all"),
         custom_all_reduce=_rate(accelerator, link, "custom-all-reduce"),
         domain=accelerator.domain or accelerator.per_node or 1,
-        network_bytes_per_s=links["network_fraction"] * line_rate,
+        network_bytes_per_s=line_rate if measured else links["network_fraction"] * line_rate,
         network_hop_s=links["network_hop_s"],
         evidence=reduced.evidence if reduced else pooled,
     )

@@ -199,6 +199,7 @@ def local_accelerator(name: str = LOCAL) -> Accelerator:
         sms=about.get("sms"),
         link="PCIe" if about["kind"] == "gpu" else "",
         link_bytes_per_s=links.get("bytes_per_s"),
+        network_bytes_per_s=content.get("network", {}).get("bytes_per_s"),
         pcie_bytes_per_s=content.get("transfers", {}).get("pinned_bytes_per_s"),
         per_node=about.get("devices", 1),
         domain=about.get("devices", 1),

@@ -2,8 +2,10 @@
 
 On one machine `collectives()` starts the processes itself. On several, start this module with torchrun on each:
 
-    torchrun --nnodes 2 --nproc-per-node 8 --rdzv-endpoint HOST:29500 \\
-        -m estimator.measure.collectives --output links.json
+    torchrun --nnodes 2 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint HOST:29500 \\
+        -m estimator.measure.collectives --output links.json --keep
+
+With --keep the first machine's profile takes the rate as that of its network.
 """
 
 import argparse
@@ -12,16 +14,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
 
+from estimator.catalog.local import LOCAL, profile, user_data_folder
 from estimator.errors import InvalidInput
 from estimator.measure.clock import torch_module, wall_seconds
-from estimator.measure.profile import write_whole
+from estimator.measure.profile import write_profile, write_whole
 
 SIZES = (1_000, 30_000, 1_000_000, 16_000_000)
 LARGE_SIZES = (128_000_000, 1_000_000_000)  # on GPUs
@@ -99,11 +102,18 @@ def alpha_beta(points: Sequence[Sequence[float]], ranks: int, passes: float) -> 
     return {"launch_s": float(f"{max(alpha, 0.0):.4g}"), "bytes_per_s": float(f"{rate:.4g}")}
 
 
+def keep_network(found: Mapping[str, Any]) -> None:
+    """Put rates between machines into this machine's profile. Raises InvalidInput where it has none."""
+    content = {name: value for name, value in profile().items() if name not in ("checksum", "profile_version")}
+    write_profile(content | {"network": dict(found)}, user_data_folder() / f"{LOCAL}.json")
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """One rank, started by torchrun; the first writes what was found."""
     options = argparse.ArgumentParser(prog="estimator.measure.collectives")
     options.add_argument("--output", required=True)
-    output = options.parse_args(argv).output
+    options.add_argument("--keep", action="store_true", help="as the network of this machine's profile")
+    given = options.parse_args(argv)
     torch = torch_module()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.distributed.init_process_group("nccl" if device == "cuda" else "gloo")
@@ -116,7 +126,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             name: alpha_beta(points, ranks, 2.0 if name == "all-reduce" else 1.0) for name, points in found.items()
         }
         whole = {"ranks": ranks, "device": device, "measured_at": time.strftime("%Y-%m-%d"), **rates["all-reduce"]}
-        write_whole(Path(output), json.dumps(whole | {"rates": rates, "timings": found}, indent=1))
+        write_whole(Path(given.output), json.dumps(whole | {"rates": rates, "timings": found}, indent=1))
+        if given.keep:
+            keep_network(whole)
     torch.distributed.destroy_process_group()
 
 
