@@ -4,11 +4,13 @@ A combination serves one kind of request that carries all overheads at once: tha
 other figure is the stages' own.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from estimator import api
+from estimator.catalog.prices import ApiPrice, api_price
 from estimator.errors import InvalidInput, UnknownName
 from estimator.formulas import effort, money
 from estimator.formulas.arithmetic import difference, product, sum_of
@@ -17,6 +19,8 @@ from estimator.quantities import ONE_AT_A_TIME, Design, Quantity, derive, total
 from estimator.results import Estimate, Line
 from estimator.stages.answer import Answer, Overhead, answer, described, llm_text, per_request
 from estimator.stages.budget import evaluation_runs, one_off, worked
+from estimator.stages.finetune import served
+from estimator.stages.hosted import tuned_price
 from estimator.stages.question import Question
 from estimator.stages.service import Service, bare, serve
 
@@ -43,7 +47,8 @@ def combine(
 ) -> Estimate:
     """What a combination needs and costs: prompt+rag, finetune+rag, distil or corpus-in-prompt.
 
-    Arguments as for `estimate`. distil trains the input `student` on the LLM's answers and serves the student.
+    Arguments as for `estimate`. distil trains the input `student` on the LLM's answers and serves the student, on the
+    accelerators at hand or, where it is named as provider:model, by its provider.
 
     >>> both = combine("prompt+rag", model="7b", gpu="a100")
     >>> both.extra_prompt_tokens.value  # 1,500 of instructions and examples, 2,200 of passages and how to use them
@@ -127,8 +132,6 @@ def _tuned(question: Question) -> Question:
     """The question at the provider's price for the fine-tuned LLM, where it lists one."""
     if question.api is None:
         return question
-    from estimator.stages.hosted import tuned_price
-
     return replace(question, api=tuned_price(question.api))
 
 
@@ -155,7 +158,7 @@ def _training(parts: Sequence[Estimate]) -> dict[str, Any]:
         "data_bytes": _sum("data", "B", [part.data_bytes for part in parts]),
     }
     for part in parts:
-        if part.accelerators.value:
+        if part.accelerators.value or not part.training_s.known:  # a managed service's time is unknown, not none
             names = ("accelerators", "layout", "training_s", "peak_memory_bytes")
             found |= {name: getattr(part, name) for name in names}
     return found
@@ -181,15 +184,37 @@ def _corpus_in_prompt(asked: dict[str, Any]) -> Estimate:
 def _distil(asked: dict[str, Any]) -> Estimate:
     """The student's fine-tuning on answers that the LLM writes and people check a share of, against the bare LLM."""
     teacher = _question(asked)
-    if asked.get("gpu") is None:
-        raise InvalidInput("distil trains and serves a smaller LLM on your own accelerators: name one with --gpu")
+    student = _student(asked, teacher)
+    tuned, service, baseline = api.answered("finetune", student), served(student), bare(teacher)
+    found = _student_answer(student, tuned, service, _labels(student, baseline))
+    return _against(found, service, baseline, teacher)
+
+
+def _student(asked: dict[str, Any], teacher: Question) -> Question:
+    """The question of the smaller LLM: an open one on the accelerators at hand, or one that its provider trains."""
     name = teacher.scenario.word("student")
+    if ":" in name:
+        student = _question({**asked, "model": None, "gpu": None, "gpus": None, "api": name})
+        if _output_usd(tuned_price(api_price(name))) >= _output_usd(teacher.api):
+            raise InvalidInput(
+                f"the student {name} must cost less than {llm_text(teacher)}: set student to a smaller LLM"
+            )
+        return student
+    if asked.get("gpu") is None:
+        raise InvalidInput(
+            f"the student {name} is trained and served on accelerators: name some with --gpu, or set student to a "
+            "smaller LLM behind an API (provider:model)"
+        )
     student = _question({**asked, "model": name, "api": None})
     if teacher.llm is not None and student.params().value >= teacher.params().value:
         raise InvalidInput(f"the student {name} must be smaller than {teacher.llm.name}: set student to a smaller LLM")
-    tuned, service, baseline = api.answered("finetune", student), bare(student), bare(teacher)
-    found = _student_answer(student, tuned, service, _labels(student, baseline))
-    return _against(found, service, baseline, teacher)
+    return student
+
+
+def _output_usd(price: ApiPrice | None) -> float:
+    """Price of a million output tokens [USD]; NaN, which is neither dearer nor cheaper, where there is none."""
+    found = price.output_usd_per_mtok if price else None
+    return math.nan if found is None else found
 
 
 def _labels(student: Question, teacher: Service) -> list[Line]:

@@ -148,7 +148,7 @@ def _completions(question: Question) -> Quantity:
     )
 
 
-def _served(question: Question) -> Service:
+def served(question: Question) -> Service:
     """What was trained here is served here, unmerged adapters slowing every step; what an API trained, by the API."""
     if question.api is not None and question.accelerator is None:
         return _tuned_api(question, question.api, bare(question))
@@ -227,7 +227,7 @@ def _answer(
     wall: Quantity,
     training: Training | None,
 ) -> Estimate:
-    service = _served(question)
+    service = served(question)
     hours, labelling = _hours(question)
     machine_s = wall if wall.known else question.zero("training", "s")
     lines = [

@@ -72,6 +72,26 @@ def test_distilling_replaces_labelling_by_answers_and_checks():
     )
 
 
+def test_distilling_behind_an_api_by_hand():
+    """gpt-4o answers 5,000 samples; gpt-4o-mini learns 7.5M tokens four times and serves at its fine-tuned price."""
+    taught = combine("distil", api="openai:gpt-4o", student="openai:gpt-4o-mini", managed_usd_per_mtok=3.0)
+    cost = {one.item: one.usd.value for one in taught.lines}
+
+    assert cost["the larger LLM's answers"] == pytest.approx(5000 * (300 * 2.5 + 250 * 10) / 1e6 * 1.02)
+    assert cost["managed fine-tuning"] == pytest.approx(4 * 7.5 * 3.0)
+    assert cost["API output tokens"] == pytest.approx(1e5 * 1.02 * 250 * 1.2 / 1e6)
+    saved = ((300 * 2.5 + 250 * 10) - (300 * 0.3 + 250 * 1.2)) / 1e6 * 1.02
+    assert taught.added_usd_per_1000_requests.value == pytest.approx(-1000 * saved)
+    assert not taught.training_s.known
+
+
+def test_an_api_teaches_an_open_student_on_own_accelerators():
+    taught = combine("distil", api="openai:gpt-4o", gpu="h100")
+
+    assert taught.accelerators.value >= 1
+    assert taught.llm == "llama-3.2-1b taught by openai:gpt-4o"
+
+
 def test_the_whole_corpus_is_in_the_prompt():
     rag, whole = estimate("rag", **OWN), combine("corpus-in-prompt", **OWN)
 
@@ -101,3 +121,7 @@ def test_wrong_combinations_are_refused():
         combine("rag+prompt", **OWN)
     with pytest.raises(InvalidInput, match="smaller"):
         combine("distil", model="llama-3.2-1b", gpu="h100", student="8b")
+    with pytest.raises(InvalidInput, match="provider:model"):
+        combine("distil", api="openai:gpt-4o")
+    with pytest.raises(InvalidInput, match="cost less"):
+        combine("distil", api="openai:gpt-4o-mini", student="openai:gpt-4o")

@@ -264,3 +264,24 @@ def test_too_small_a_budget_says_so():
 def test_unknown_task_is_refused():
     with pytest.raises(UnknownName, match="serve"):
         inverse.smallest_set("serving", model="8b", gpu="a100")
+
+
+@QUICK
+@given(st.sampled_from(["8b", "llama-3.2-1b"]), st.sampled_from(["a100", "l40s", "h100"]), st.integers(100, 8000))
+def test_largest_serving_batch_is_held_and_one_more_is_not(model, gpu, prompt):
+    found = inverse.largest_batch("serve", model=model, gpu=f"1x{gpu}", prompt_tokens=prompt)
+    llm = architecture(model)
+    split = memory_split(llm, Cluster(accelerator(gpu), 1, 1), ServingPlan(tp=1))
+    each = float(transformer.kv_bytes(llm, prompt + 250, 2.0))
+
+    assert found * each <= split.kv_available < (found + 1) * each
+
+
+@pytest.mark.parametrize("task", ["serve", "finetune"])
+def test_sets_are_those_of_each_accelerator(task):
+    gpus = ("a100", "h100", "l40s")
+    found = inverse.accelerator_sets(task, model="8b", gpus=gpus)
+
+    assert {one.accelerator: one.count for one in found} == {
+        accelerator(gpu).name: inverse.smallest_set(task, model="8b", gpu=gpu).count for gpu in gpus
+    }

@@ -115,6 +115,37 @@ def test_each_criterion_flips_the_answer_it_is_the_reason_for(found, name, value
     assert (name,) in single
 
 
+# What else must be asked for a criterion to decide anything, where it does not by itself.
+BESIDE = {
+    "task": {"citations": True},
+    "labelled_examples": {"strict_style": True},
+    "time_limit_days": {"citations": True},
+    "budget_upfront_usd": {"strict_style": True},
+    "budget_monthly_usd": {"citations": True},
+    "ttft_limit_s": {"citations": True},
+    "usd_per_1000_limit": {"citations": True},
+    "skills": {"strict_style": True},
+    "tunable": {"strict_style": True},
+    "domain_tokens": {"base_llm": "none"},
+    "combine": {"failure_mode": "both"},
+}
+
+
+@pytest.mark.parametrize("name", sorted(STRICT))
+def test_every_criterion_decides_somewhere_and_says_so(found, name):
+    """Some strict answer to it changes what comes first, and only then is it named as what would change it back."""
+    rest, served_by = BESIDE.get(name, {}), "api" if name == "data_stays" else "own"
+    without = first(found, served_by, **rest)
+    decided = []
+    for value in STRICT[name]:
+        now = answer(found, served_by, **rest, **{name: value})
+        changed = (now.best.approach if now.best else None) != without
+        assert changed == any(change.criteria == (name,) for change in now.changes), value
+        decided.append(changed)
+
+    assert any(decided), f"{name} decides nothing here"
+
+
 def test_data_that_must_stay_rules_out_an_api(found):
     assert first(found, "api", data_stays=True) is None
     assert first(found, "api") == "prompt"
