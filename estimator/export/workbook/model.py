@@ -11,7 +11,8 @@ from estimator.formulas import money
 from estimator.quantities import FACTORS, Quantity
 from estimator.results import Estimate, Line
 
-INPUT_COLUMNS = ("Input", "Unit", "Value", "Low (80 %)", "High (80 %)", "Moves", "Name", "Source", "As of", "Comment")
+INPUT_COLUMNS = ("Input", "Unit", "Value", "Low (80 %)", "High (80 %)", "Comment", "Source", "As of", "Moves", "Name")
+INPUT_WIDTHS = (32, 12, 12, 12, 12, 64, 44, 11, 18, 32)
 VALUE, LOW, HIGH = 2, 3, 4
 WHOLE = ("horizon_months",)
 
@@ -24,13 +25,8 @@ class Inputs:
         self.cells: dict[int, int] = {}  # row of an input, by step
         self.horizon = Expr("", 0.0)
         sheet = book.sheets["Inputs"]
-        sheet.set_column(0, 0, 34)
-        sheet.set_column(1, 1, 14)
-        sheet.set_column(VALUE, HIGH, 13)
-        sheet.set_column(5, 6, 20)
-        sheet.set_column(7, 7, 44)
-        sheet.set_column(8, 8, 11)
-        sheet.set_column(9, 9, 70)
+        for column, width in enumerate(INPUT_WIDTHS):
+            sheet.set_column(column, column, width)
         sheet.freeze_panes(2, 1)
         book.text("Inputs", 0, 0, "Inputs", "title")
         book.heads("Inputs", 1, INPUT_COLUMNS)
@@ -52,6 +48,7 @@ class Inputs:
     def _input(self, number: int, step: Step) -> None:
         book, row, style = self.book, self.row, "live" if step.live else "fixed"
         ends = given_ends(step)
+        style += "_large" if step.live and abs(ends["value"]) >= 1000 else ""
         self.cells[number] = row
         book.text("Inputs", row, 0, step.node.name)
         book.text("Inputs", row, 1, shown_unit(step.node.unit), "grey")
@@ -63,7 +60,7 @@ class Inputs:
                 book.number("Inputs", row, column, ends[end], style)
         cites = "; ".join(dict.fromkeys(source.title for source in step.node.sources))
         dates = [source.date for source in step.node.sources if source.date]
-        notes = (step.factor, step.key, cites, max(dates, default=""), step.node.note)
+        notes = (step.node.note, cites, max(dates, default=""), step.factor, step.key)
         for offset, words in enumerate(notes):
             book.text("Inputs", row, 5 + offset, words, "grey")
         self._check(row, step)
@@ -287,7 +284,7 @@ class Monthly:
         book.text("Monthly", 0, 0, f"Month by month, as expected [{book.currency}]", "title")
         book.text("Monthly", 1, 0, "One-off costs fall in month 1. Months beyond the horizon are 0.", "subtitle")
         for column, words in enumerate(("Month", "In horizon", "Growth")):
-            book.text("Monthly", FIRST_MONTH - 1, column, words, "head")
+            book.text("Monthly", FIRST_MONTH - 1, column, words, "head_right")
         book.sheets["Monthly"].freeze_panes(FIRST_MONTH, 3)
         book.sheets["Monthly"].set_column(3, 3 + 8 * len(book.estimates), 12)
         growth = next((s for _, s in book.steps.of_kind("input") if s.key == "growth_per_month"), None)
@@ -312,7 +309,7 @@ class Monthly:
         book = self.book
         book.text("Monthly", 2, first, answer.title, "section")
         for offset, words in enumerate(MONTH_HEADS):
-            book.text("Monthly", FIRST_MONTH - 1, first + offset, words, "head")
+            book.text("Monthly", FIRST_MONTH - 1, first + offset, words, "head_right")
         parts = _Parts(book, answer)
         rows = [self._row(first, index, parts) for index in range(MONTHS)]
         for offset in range(1, 7):
@@ -390,7 +387,7 @@ class _Parts:
         followed = on.inputs["replicas"]
         if followed.formula is money.switched_on:
             floor = {name: self.book.expected(followed.inputs[name]) for name in ("least_replicas", "peak_to_mean")}
-            replicas = expr(money.switched_on(replicas, **floor))  # type: ignore[arg-type]
+            replicas = expr(money.switched_on(replicas, **floor))
         accelerators = self.book.expected(on.inputs["accelerators"])
         busy = self.book.expected(self.idle_line.quantity.inputs["busy_s"]) * growth
         idle_s = called("MAX", np.maximum, replicas * accelerators * money.SECONDS_PER_MONTH - busy, 0.0)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from estimator.export import budget
+from estimator.export.rows import harmless
 from estimator.export.workbook.book import Book
 from estimator.export.workbook.formula_text import Expr, expr
 from estimator.export.workbook.model import Inputs, Monthly, Ranges
@@ -38,6 +39,7 @@ FIGURES: tuple[tuple[str, str, str, float], ...] = (
 NAMED = ("one_off_usd", "monthly_usd", "total_usd", "added_usd_per_1000_requests")
 GLANCE = ("Approach", "", "One-off", "Recurring", "Total", "Low", "High", "Month 1", "Weeks", "People, h")
 CHART_ROWS = 16
+WIDEST = 14.0  # characters of a column, so that four approaches fit a screen
 CHART_TITLE = "Total over the horizon [{}]: one-off (light) and recurring (dark), with its 80 % range"
 
 
@@ -46,7 +48,7 @@ def summary(book: Book, ranges: Ranges, inputs: Inputs) -> None:
     sheet = book.sheets["Summary"]
     sheet.set_column(0, 0, 27)
     sheet.set_column(1, 1, 9)
-    sheet.set_column(2, 2 + 3 * len(book.estimates), 9.3)
+    sheet.set_column(2, 1 + max(3 * len(book.estimates), len(GLANCE)), _width(book))
     sheet.hide_gridlines(2)
     book.constants.setdefault(SECONDS_PER_WEEK, "SECONDS_PER_WEEK")
     book.constants.setdefault(JOULES_PER_MWH, "JOULES_PER_MWH")
@@ -69,6 +71,12 @@ def summary(book: Book, ranges: Ranges, inputs: Inputs) -> None:
     sheet.activate()
 
 
+def _width(book: Book) -> float:
+    """Of a column of money, with room for another digit; what outgrows it later is shown smaller."""
+    ends = [answer.total_usd.high for answer in book.estimates if answer.total_usd.known]
+    return min(max(9.3, len(f"{max(ends, default=0.0):,.0f}") + 1.3), WIDEST)
+
+
 def _glance(book: Book, ranges: Ranges) -> int:
     """Costs at a glance, an approach a row; returns the row after the last."""
     book.heads("Summary", 3, (*GLANCE, "down by", "up by"), "head_right")
@@ -78,11 +86,18 @@ def _glance(book: Book, ranges: Ranges) -> int:
     for answer in book.comparison.estimates:
         book.text("Summary", row, 0, answer.title, "plain")
         if isinstance(answer, Blocked):
-            book.text("Summary", row, 2, f"cannot run: {answer.reason}", "grey")
+            _across(book, row, f"cannot run: {answer.reason}")
         else:
             _glance_row(book, ranges, answer, row)
         row += 1
     return row
+
+
+def _across(book: Book, row: int, words: str) -> None:
+    """Words over the columns of figures, on as many lines as they need."""
+    sheet, last = book.sheets["Summary"], len(GLANCE) + 1
+    sheet.merge_range(row, 2, row, last, harmless(words), book.style("grey_wrap"))
+    sheet.set_row(row, 13.5 * max(1, -(-len(words) // int((last - 1) * _width(book) * 1.1))))
 
 
 def _glance_row(book: Book, ranges: Ranges, answer: Estimate, row: int) -> None:
@@ -270,7 +285,9 @@ def _room(book: Book, row: int) -> None:
 def budget_lines(book: Book, ranges: Ranges) -> None:
     """Flat rows, live, ready for a pivot table."""
     sheet = book.sheets["Budget lines"]
-    sheet.set_column(0, len(budget.COLUMNS), 16)
+    wide = {"ChargeDescription": 34, "x_Driver": 24, "x_Source": 48}
+    for column, name in enumerate(budget.COLUMNS):
+        sheet.set_column(column, column, wide.get(name, max(11, len(name) + 2)))
     sheet.freeze_panes(1, 2)
     book.heads("Budget lines", 0, budget.COLUMNS)
     row = 0
