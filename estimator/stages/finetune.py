@@ -55,9 +55,14 @@ def _own(question: Question, tokens: Quantity) -> Estimate:
     all_s = derive("all attempts on accelerators", "s", product, once=once, attempts=question.amount("attempts"))
     wall = derive("training time", "s", quotient, dividend=once, divisor=training.accelerators)
     price = question.usd_per_hour
+    start_s = question.seconds("finetune_startup_minutes")
+    starting = derive("start of one run", "s", product, start=start_s, accelerators=training.accelerators)
+    started = derive("start of all attempts", "s", product, once=starting, attempts=question.amount("attempts"))
+    again = derive("one run with its start", "s", sum_of, run=once, start=starting)
     lines = [
         one_off("training accelerators", "attempts", all_s, price, money.machine_usd, "training"),
-        _retraining(question, once, price),
+        one_off("starting runs", "attempts", started, price, money.machine_usd, "idle"),
+        _retraining(question, again, price),
     ]
     return _answer(question, tokens, lines, all_s, wall, training)
 
@@ -94,8 +99,8 @@ def _run(question: Question, training: Training, tokens: Quantity) -> tuple[Quan
     work = _work_ratio(question, objective)
     if objective == "dpo":
         return derive("one run", "s", product, supervised=training.device_s(tokens), work=work), nothing
-    sampled = _sampled_tokens(question)
-    learning = derive("learning", "s", product, supervised=training.device_s(sampled), work=work)
+    supervised = training.device_s(_learnt_tokens(question))
+    learning = derive("learning", "s", product, supervised=supervised, work=work)
     return learning, _generation(question)
 
 
@@ -117,10 +122,11 @@ def _trainable_share(question: Question) -> Quantity:
     return question.fact("trainable share", 1.0 if full else 0.0, "1", "analytic")
 
 
-def _sampled_tokens(question: Question) -> Quantity:
-    """Tokens sampled and learnt from."""
-    length = question.amount("completion_tokens")
-    return derive("sampled tokens", "token", product, completions=_completions(question), length=length)
+def _learnt_tokens(question: Question) -> Quantity:
+    """Tokens of all completions with their prompts, which are read again with each."""
+    lengths = {"prompt": question.amount("tokens_per_sample"), "completion": question.amount("completion_tokens")}
+    each = derive("prompt and completion", "token", sum_of, **lengths)
+    return derive("learnt tokens", "token", product, completions=_completions(question), length=each)
 
 
 def _generation(question: Question) -> Quantity:
@@ -238,7 +244,10 @@ def _answer(
         *_kept_beside(question),
         upkeep(question, "finetune_upkeep_hours_per_month"),
     ]
-    attempts_s = derive("all attempts", "s", product, once=machine_s, attempts=question.amount("attempts"))
+    once_s = machine_s
+    if training is not None:
+        once_s = derive("one run", "s", sum_of, run=machine_s, start=question.seconds("finetune_startup_minutes"))
+    attempts_s = derive("all attempts", "s", product, once=once_s, attempts=question.amount("attempts"))
     working = total("people's hours", "h", {"engineers": hours, "annotators": labelling})
     return answer(
         question,
@@ -333,7 +342,7 @@ def _flop(question: Question, tokens: Quantity) -> Quantity:
     )
     if objective == "sft":
         return derive("work", "FLOP", product, per_token=per_token, tokens=tokens, attempts=question.amount("attempts"))
-    learnt = tokens if objective == "dpo" else _sampled_tokens(question)
+    learnt = tokens if objective == "dpo" else _learnt_tokens(question)
     ratio = _work_ratio(question, objective)
     learning = derive("learning", "FLOP", product, per_token=per_token, tokens=learnt, work=ratio)
     once = learning if objective == "dpo" else total("one run", "FLOP", _with_sampling(question, learning, weights))

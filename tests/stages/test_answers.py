@@ -3,8 +3,8 @@
 import pytest
 
 from estimator import compare, estimate
-from estimator.formulas import money
 from estimator.errors import InvalidInput
+from estimator.formulas import money
 from estimator.pricing import Price
 
 
@@ -23,7 +23,7 @@ def test_peak_memory_is_within_the_accelerator(method: str) -> None:
 
 
 def test_work_of_learning_from_rewards_counts_sampled_tokens() -> None:
-    """GRPO samples and learns from generations x completion_tokens of every prompt."""
+    """GRPO learns from generations x completions of every prompt, each read with its prompt."""
     inputs = {"model": "8b", "gpu": "a100", "samples": 1000, "epochs": 1, "tokens_per_sample": 500}
     supervised = estimate("finetune", **inputs).flop.value
     few, many = (
@@ -32,6 +32,27 @@ def test_work_of_learning_from_rewards_counts_sampled_tokens() -> None:
     )
     assert many == pytest.approx(2 * few)
     assert few > 4 * supervised
+
+
+def test_work_of_grpo_by_hand() -> None:
+    """8B LoRA: (4 N learning x 1.5 with a reference) on 1,500 tokens, 2 N sampling, of 1,000 x 4 completions."""
+    inputs = {"model": "8b", "gpu": "a100", "samples": 1000, "epochs": 1, "attempts": 1, "tokens_per_sample": 500}
+    answer = estimate("finetune", objective="grpo", generations=4, completion_tokens=1000, **inputs)
+    weights = 7.5e9  # that multiply: all but the embedding of 0.53e9
+    learning, sampling = 4 * weights * 1.5 * 1500 * 4000, 2 * weights * 1500 * 4000
+
+    assert answer.flop.value == pytest.approx(learning + sampling, rel=0.02)
+
+
+def test_starting_runs_is_paid_and_is_no_training() -> None:
+    """Four attempts of five minutes on every accelerator."""
+    answer = estimate("finetune", model="70b", gpu="8xh100", price=3.0)
+    line = next(one for one in answer.lines if one.item == "starting runs")
+
+    assert line.usd.value == pytest.approx(4 * 5 / 60 * 8 * 3.0)
+    assert estimate(
+        "finetune", model="70b", gpu="8xh100", finetune_startup_minutes=0
+    ).training_s.value == pytest.approx(answer.training_s.value)
 
 
 def test_energy_behind_an_api_is_unknown_beside_own_accelerators_too() -> None:
@@ -99,7 +120,8 @@ def test_energy_counts_all_accelerator_time() -> None:
     by_hand = sum(700 * 1.58 * drawn[work.activity] * work.device_s.value for work in works.values())
 
     assert {"training accelerators", "retraining", "base LLM beside", "evaluation runs"} <= set(works)
-    assert works["retraining"].device_s.value == pytest.approx(12 * works["training accelerators"].device_s.value / 4)
+    runs = sum(works[item].device_s.value for item in ("training accelerators", "starting runs"))
+    assert works["retraining"].device_s.value == pytest.approx(12 * runs / 4)  # four attempts, twelve retrainings
     assert works["base LLM beside"].device_s.value == pytest.approx(12 * 730 * 3600)
     assert answer.energy_j.value == pytest.approx(by_hand, rel=1e-6)
     assert answer.co2e_g.value == pytest.approx(by_hand / 3.6e6 * 56.039, rel=1e-6)
