@@ -190,7 +190,7 @@ def per_request(question: Question, overhead: Overhead) -> dict[str, Any]:
             "USD",
             product,
             usd=usd,
-            requests=question.fact("1,000", 1000.0, "1", "analytic"),
+            requests=question.counted("1,000", 1000.0, "1", "by definition"),
         ),
         "added_memory_bytes": added("added memory of a request", "B", service.kv_bytes, baseline.kv_bytes),
     }

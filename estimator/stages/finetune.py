@@ -76,9 +76,13 @@ def _retraining(question: Question, once: Quantity, price: Quantity) -> Line:
 
 def _training_tokens(question: Question) -> Quantity:
     sequences = 1.0 if question.word("objective") == "sft" else 2.0  # chosen and rejected
-    pairs = question.fact("answers per sample", sequences, "1", "analytic")
+    pairs = question.counted(
+        "answers per sample", sequences, "1", "by the objective: one, or a chosen and a rejected one"
+    )
     if question.word("objective") in ("grpo", "ppo"):
-        pairs = question.fact("answers per sample", 1.0, "1", "analytic")
+        pairs = question.counted(
+            "answers per sample", 1.0, "1", "by the objective: one, or a chosen and a rejected one"
+        )
     return derive(
         "training tokens",
         "token",
@@ -119,7 +123,12 @@ def _work_ratio(question: Question, objective: str) -> Quantity:
 
 def _trainable_share(question: Question) -> Quantity:
     full = question.word("method") == "full"
-    return question.fact("trainable share", 1.0 if full else 0.0, "1", "analytic")
+    return question.counted(
+        "trainable share",
+        1.0 if full else 0.0,
+        "1",
+        "1 when all weights are trained; 0 for adapters, whose own work is next to nothing",
+    )
 
 
 def _learnt_tokens(question: Question) -> Quantity:
@@ -288,7 +297,9 @@ def _details(question: Question, training: Training | None, service: Service) ->
     if training:
         found["training_tokens_per_s_per_accelerator"] = training.tokens_per_s
         if question.word("method") == "full":  # frozen weights do less than the 6N that MFU counts
-            found["mfu"] = question.fact("MFU", float(training.step.mfu), "1", "analytic")
+            found["mfu"] = question.counted(
+                "MFU", float(training.step.mfu), "1", "the predicted step against the peak, by model FLOP"
+            )
     return found
 
 
@@ -323,7 +334,7 @@ def _kept_beside(question: Question) -> list[Line]:
     """Replicas of the base LLM that a dedicated deployment leaves running for everything else."""
     if question.word("deployment") != "dedicated" or question.api is not None:
         return []
-    one, each = question.fact("one replica", 1.0, "1", "analytic"), bare(question).accelerators
+    one, each = question.counted("one replica", 1.0, "1", "by definition"), bare(question).accelerators
     always = derive("base LLM kept on", "s/month", money.always_on_s, replicas=one, accelerators=each)
     price = question.usd_per_hour
     return [monthly(question, "base LLM beside", "fixed", "replicas", always, price, money.machine_usd, "idle")]

@@ -63,7 +63,9 @@ def estimate(question: Question) -> Estimate:
                 "raw_data_bytes": raw,
                 "checkpoint_bytes": _checkpoint(question),
                 "training_tokens_per_s_per_accelerator": training.tokens_per_s,
-                "mfu": question.fact("MFU", float(training.step.mfu), "1", "analytic"),
+                "mfu": question.counted(
+                    "MFU", float(training.step.mfu), "1", "the predicted step against the peak, by model FLOP"
+                ),
             },
         ),
     )
@@ -161,7 +163,9 @@ def _goodput(question: Question, training: Training) -> Quantity:
         "time between interruptions",
         "s",
         reliability.time_between_interruptions_s,
-        nodes=question.fact(f"nodes ({training.cluster.count})", training.cluster.nodes, "1", "analytic"),
+        nodes=question.counted(
+            f"nodes ({training.cluster.count})", training.cluster.nodes, "1", "accelerators over those of one machine"
+        ),
         failures_per_1000_node_days=question.amount("failures_per_1000_node_days"),
     )
     write = question.amount("checkpoint_write_s")
@@ -241,7 +245,12 @@ def _sequences(question: Question, tokens: Quantity) -> Quantity:
 
 def _flop(question: Question, training: Training, tokens: Quantity) -> Quantity:
     seq = float(training.plan.seq_len)
-    each = question.fact("work per token", float(model_flop(question.own_llm(), seq)) / seq, "FLOP/token", "analytic")
+    each = question.counted(
+        "work per token",
+        float(model_flop(question.own_llm(), seq)) / seq,
+        "FLOP/token",
+        "6 for each weight a token meets, and attention, from the shape of the LLM",
+    )
     return derive("work", "FLOP", product, per_token=each, tokens=tokens)
 
 

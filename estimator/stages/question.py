@@ -95,7 +95,7 @@ class Question:
 
     def seconds(self, name: str) -> Quantity:
         """An input stated in minutes, in seconds."""
-        minute = self.fact("minute", 60.0, "s/min", "analytic")
+        minute = self.counted("minute", 60.0, "s/min", "by definition")
         return derive(
             name.replace("minutes", "time").replace("_", " "), "s", product, minutes=self.amount(name), minute=minute
         )
@@ -117,7 +117,11 @@ class Question:
 
     def zero(self, name: str, unit: str) -> Quantity:
         """A figure that does not arise in this approach."""
-        return given(name, 0.0, unit, design=self.design, basis="analytic")
+        return self.counted(name, 0.0, unit, "nothing of it in this approach")
+
+    def counted(self, name: str, value: float, unit: str, why: str) -> Quantity:
+        """A number that is exact: by definition, or because it was chosen or counted; why: which."""
+        return given(name, value, unit, design=self.design, basis="analytic", note=why)
 
     def unknown(self, name: str, unit: str, note: str) -> Quantity:
         """A figure nobody can tell; everything computed from it is unknown too."""

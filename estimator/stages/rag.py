@@ -143,7 +143,7 @@ def corpus_size(question: Question) -> tuple[Quantity, Quantity]:
         words, each = question.amount("corpus_words"), question.tokens_per_word()
         tokens = derive("corpus", "token", corpus.tokens_from_words, words=words, tokens_per_word=each)
     else:
-        gigabyte = question.fact("bytes of a GB", 1e9, "B/GB", "analytic")
+        gigabyte = question.counted("bytes of a GB", 1e9, "B/GB", "by definition")
         text = derive("text", "B", product, gb=question.amount("corpus_gb"), gigabyte=gigabyte)
         return text, derive("corpus", "token", corpus.tokens_from_bytes, text_bytes=text, bytes_per_token=per_token)
     return derive("text", "B", product, tokens=tokens, bytes_per_token=per_token), tokens
@@ -350,13 +350,13 @@ def _all_in_prompt(question: Question, base: KnowledgeBase) -> dict[str, Quantit
         service = None
     if service is None:
         return {}
-    thousand = question.fact("1,000", 1000.0, "1", "analytic")
+    thousand = question.counted("1,000", 1000.0, "1", "by definition")
     per_1000 = derive("all in the prompt", "USD", product, each=service.usd_per_request, requests=thousand)
     return {"all_in_prompt_usd_per_1000_requests": per_1000, "all_in_prompt_ttft_s": service.ttft_s}
 
 
 def _hours(question: Question) -> Quantity:
-    one = question.fact("one round", 0.0, "1", "analytic")
+    one = question.counted("one round", 0.0, "1", "no round of model-driven search")
     return derive(
         "people's hours",
         "h",
@@ -371,7 +371,7 @@ def _hours(question: Question) -> Quantity:
 
 def _corpus_lines(question: Question, base: KnowledgeBase, embedding: Embedding) -> list[Line]:
     """Embedding and indexing the corpus, once and for what changes."""
-    once, changed = question.fact("whole corpus", 1.0, "1", "analytic"), question.amount("refresh_per_month")
+    once, changed = question.counted("whole corpus", 1.0, "1", "by definition"), question.amount("refresh_per_month")
     core_s = derive("index build on cores", "s", product, wall=base.build_s, cores=question.amount("index_cores"))
     lines = [
         one_off("embedding the corpus", "corpus", once, embedding.usd),
@@ -408,5 +408,5 @@ def _flop(question: Question, base: KnowledgeBase) -> Quantity:
         return question.unknown("work", "FLOP", "the embedding API's size is not published")
     encoder = architecture(name)
     weights = question.fact("weights of the encoder", matmul_params(encoder), "1", encoder.basis, *encoder.sources)
-    two = question.fact("FLOP per weight and token", 2.0, "FLOP", "analytic")
+    two = question.counted("FLOP per weight and token", 2.0, "FLOP", "one multiplication and one addition")
     return derive("work", "FLOP", product, two=two, weights=weights, tokens=base.embedded_tokens)

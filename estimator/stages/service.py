@@ -78,7 +78,8 @@ def cached(question: Question, prefix: Quantity, least: Quantity | None = None) 
         prompting.cached_tokens,
         fixed_prefix_tokens=prefix,
         cache_hit_rate=question.amount("cache_hit_rate"),
-        least_tokens=least or question.fact("shortest cached prefix", 0.0, "token", "analytic"),
+        least_tokens=least
+        or question.counted("shortest cached prefix", 0.0, "token", "nothing is too short to be cached"),
     )
 
 
@@ -119,9 +120,14 @@ def on_own(question: Question, prompt: Quantity, output: Quantity, prefix: Quant
         return off(computed(name, unit, column, serving, **inputs), FACTOR_OF[group], down, up)
 
     apart = predicted("time between requests at capacity", "s", 1 / found.capacity_requests_per_s, "offline")
-    one = question.fact("one request", 1.0, "1", "analytic")
+    one = question.counted("one request", 1.0, "1", "by definition")
     capacity = derive("replica capacity", "1/s", quotient, dividend=one, divisor=apart)
-    accelerators = question.fact("accelerators per replica", plan.tp, "1", "analytic")
+    accelerators = question.counted(
+        "accelerators per replica",
+        plan.tp,
+        "1",
+        "the layout that was chosen: the fewest that hold the LLM and its KV cache",
+    )
     busy = _busy(question, capacity, accelerators)
     sent = sent_requests(question)
     replicas = _replicas(question, sent, capacity)
@@ -160,7 +166,12 @@ def error(group: str, llm: Architecture, device: Accelerator, engine: str) -> tu
 
 
 def _kv_bytes(question: Question, found: Serving, prompt: Quantity, output: Quantity) -> Quantity:
-    per_token = question.fact("KV cache of a token", found.kv_bytes_per_token, "B/token", "analytic")
+    per_token = question.counted(
+        "KV cache of a token",
+        found.kv_bytes_per_token,
+        "B/token",
+        "layers x KV heads x head dimension x bytes of keys and values, from the shape of the LLM",
+    )
     return derive("KV cache of a request", "B", kv_of_request, per_token=per_token, prompt=prompt, output=output)
 
 
@@ -185,7 +196,7 @@ def _busy(question: Question, capacity: Quantity, accelerators: Quantity) -> Qua
     usable = derive(
         "usable capacity", "1/s", product, capacity=capacity, utilisation=question.amount("target_utilisation")
     )
-    once = question.fact("one request", 1.0, "1", "analytic")
+    once = question.counted("one request", 1.0, "1", "by definition")
     sent = derive("times sent", "1", money.sent_requests, requests_per_month=once, retries=question.amount("retries"))
     return derive(
         "device time of a request",

@@ -18,7 +18,7 @@ def store_line(question: Question, index_bytes: Quantity, vectors: Quantity, dim
     if name == SELF_HOSTED:
         price = question.amount("memory_usd_per_gb_month")
         return monthly(question, "vector index in memory", "fixed", "index", index_bytes, price, money.storage_usd)
-    month = question.fact("one month", 1.0, "1/month", "analytic")
+    month = question.counted("one month", 1.0, "1/month", "by definition")
     usd = _managed(question, name, index_bytes, vectors, dim)
     return monthly(question, f"managed vector store ({name})", "fixed", "index and queries", month, usd)
 

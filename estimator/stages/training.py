@@ -91,7 +91,7 @@ def set_up(question: Question, plan: TrainingPlan, count: int | None, copies: Co
         "time per token", "s/token", 1 / float(step.tokens_per_s_per_accelerator), training_step, **inputs
     )
     seconds = off(seconds, "training time", time_down, time_up)
-    one = question.fact("one token", 1.0, "token", "analytic")
+    one = question.counted("one token", 1.0, "token", "by definition")
     memory = computed("peak training memory", "B", held, training_step, **inputs)
     return Training(
         best,
@@ -99,7 +99,12 @@ def set_up(question: Question, plan: TrainingPlan, count: int | None, copies: Co
         step,
         derive("training rate of an accelerator", "token/s", quotient, dividend=one, divisor=seconds),
         off(memory, "training memory", memory_down, memory_up),
-        question.fact(f"accelerators for training ({plan.method})", cluster.count, "1", "analytic"),
+        question.counted(
+            f"accelerators for training ({plan.method})",
+            cluster.count,
+            "1",
+            "as asked, else the fewest that hold it; pre-training: as many as the deadline needs",
+        ),
     )
 
 

@@ -51,4 +51,4 @@ def _requests(question: Question) -> Quantity:
 
 
 def _times(question: Question, name: str, each: Quantity, many: float) -> Quantity:
-    return derive(name, "USD", product, each=each, many=question.fact(f"{many:,.0f}", many, "1", "analytic"))
+    return derive(name, "USD", product, each=each, many=question.counted(f"{many:,.0f}", many, "1", "by definition"))
