@@ -31,7 +31,7 @@ def test_explain_names_formula_and_source(capsys):
     assert main(["estimate", "finetune", *ASK, "--explain"]) == 0
     shown = capsys.readouterr().out
 
-    assert "machine_usd(" in shown
+    assert "machine_usd: " in shown
     assert "Source" in shown
     assert "What makes the range" in shown
 

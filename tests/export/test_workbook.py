@@ -1,5 +1,7 @@
 """A workbook computes what Python computes: as written, and after a reader has changed live inputs."""
 
+import contextlib
+import io
 import math
 import random
 import re
@@ -130,9 +132,9 @@ def cells_of(step, ends, where):
     return cells | ({f"D{row}": ends[0], f"E{row}": ends[2]} if step.factor else {})
 
 
-def asked_with(changes):
+def asked_with(changes, question=QUESTION):
     """The question to Python with the same inputs."""
-    asked = dict(QUESTION)
+    asked = dict(question)
     for step, ends in changes:
         if step.key.startswith("price_"):
             asked["price"] = ends[1]
@@ -250,23 +252,29 @@ def test_months_add_up_to_the_total(tmp_path):
 
 
 def test_a_second_engine_agrees_after_a_change_of_every_live_input(tmp_path):
-    """The library `formulas` computes workbooks in Python, by its own reading of the format; slow, so one approach."""
-    formulas_library = pytest.importorskip("formulas", reason="the library `formulas` is not installed (it is slow)")
-    question, draw = {**QUESTION, "stages": ("finetune",)}, random.Random(4)
-    path = tmp_path / "one.xlsx"
+    """The library `formulas` computes workbooks in Python, by its own reading of the format.
+
+    It is slow, so the smallest workbook here; `benchmarks/second_engine.py` does all approaches.
+    """
+    second_engine = pytest.importorskip("formulas", reason="the library `formulas` is not installed")
+    question, draw = {"api": "openai:gpt-4o-mini", "stages": ("prompt",)}, random.Random(4)
+    path, changed = tmp_path / "one.xlsx", tmp_path / "changed.xlsx"
     compare(**question).to_excel(str(path))
-    steps = live_inputs(compare(**question))
-    changes, cells = [(step, change(step, draw)) for step in steps], {}
-    for step, ends in changes:
-        cells |= cells_of(step, ends, names(path))
-    patched(path, tmp_path / "changed.xlsx", "Inputs", cells)
+    where, changes, cells = names(path), [], {}
+    for step in live_inputs(compare(**question)):
+        if not step.key.startswith("price_"):  # prices of an API have no argument in Python
+            changes.append((step, change(step, draw)))
+            cells |= cells_of(step, changes[-1][1], where)
+    patched(path, changed, "Inputs", cells)
 
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):  # its progress bar
         warnings.simplefilter("ignore")
-        solution = formulas_library.ExcelModel().loads(str(tmp_path / "changed.xlsx")).finish().calculate()
+        solution = second_engine.ExcelModel().loads(str(changed)).finish().calculate()
 
-    comparison = compare(**asked_with(changes), stages=("finetune",))
+    answer = compare(**{**asked_with(changes, {}), **question})["prompt"]
     for name in NAMED:
-        sheet, address = names(path)[f"est_finetune_{name}"]
-        found = solution[f"'[changed.xlsx]{sheet.upper()}'!{address}"].value[0, 0]
-        assert float(found) == pytest.approx(getattr(comparison["finetune"], name).value, rel=1e-9), name
+        figure = getattr(answer, name)
+        for suffix, expected in (("_low", figure.low), ("", figure.value), ("_high", figure.high)):
+            sheet, address = where[f"est_prompt_{name}{suffix}"]
+            found = solution[f"'[changed.xlsx]{sheet.upper()}'!{address}"].value[0, 0]
+            assert float(found) == pytest.approx(expected, rel=1e-9), name
