@@ -140,7 +140,7 @@ def growth_sum(growth_per_month: Real, months: Real) -> Real:
     """
     g, n = growth_per_month, months
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(g * g < 1e-18, n, ((1 + g) ** n - 1) / np.where(g * g < 1e-18, 1, g))
+        return np.where(np.abs(g) < 1e-9, n, ((1 + g) ** n - 1) / np.where(np.abs(g) < 1e-9, 1, g))
 
 
 def replica_months(
