@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from estimator.catalog.files import cached, folders, number, rows, source_of, table
+from estimator.catalog.files import cached, folders, number, recent, rows, source_of, table
 from estimator.catalog.prices.hourly import quantile
 from estimator.errors import InvalidInput, MissingExtra, UnknownName, clipped
 from estimator.formulas.corpus import tokens_from_bytes
@@ -280,6 +280,7 @@ def text_kinds() -> tuple[str, ...]:
     return tuple(dict.fromkeys(row["text_kind"] for row in _text_rows()))
 
 
+@recent(256)
 def text_ratio(text_kind: str = "english prose", tokenizer: str = "") -> TextRatio:
     """Counted ratios of a tokenizer; for one that was not counted, the median of those that were.
 

@@ -158,12 +158,12 @@ def _counted(question: Question) -> tuple[Quantity, Quantity]:
     return text, question.fact("corpus", found.tokens, "token", "measured" if found.counted else "assumed", source)
 
 
-def index_plan(question: Question, vectors: Floats) -> IndexPlan:
-    """The index the scenario describes, over so many vectors."""
+def index_plan(question: Question) -> IndexPlan:
+    """The index the scenario describes, still empty."""
     store = question.word("vector_store")
     managed = store if store in retrieval.SERVERS else "server"
     return IndexPlan(
-        vectors,
+        0.0,
         _dim(question).value,
         index=question.word("index"),
         dtype=question.word("vector_dtype"),
@@ -188,7 +188,8 @@ def _dim(question: Question) -> Quantity:
 def _index(question: Question, chunks: Quantity) -> tuple[Quantity, Quantity, Quantity, Quantity]:
     """Memory and disk [B], build and search time [s]."""
     cores = question.amount("index_cores")
-    plan, machine = index_plan(question, chunks.column), _index_host(question, cores.value)
+    plan, machine = index_plan(question), _index_host(question, cores.value)
+    memory_bytes, disk_bytes, build_s, query_s = question.once(_indexed, plan, machine, chunks)
     inputs = {"vectors": chunks, "dim": _dim(question)}
     search = {"k": question.amount("top_k"), "ef": question.amount("index_ef")}
     machine_inputs = {**inputs, **search, "cores": cores}
@@ -198,11 +199,17 @@ def _index(question: Question, chunks: Quantity) -> tuple[Quantity, Quantity, Qu
         return off(computed(name, "s", column, retrieval.query_s, **machine_inputs), "retrieval time", down, up)
 
     return (
-        computed("index in memory", "B", retrieval.index_memory_bytes(plan), retrieval.index_memory_bytes, **inputs),
-        computed("index on disk", "B", retrieval.index_disk_bytes(plan), retrieval.index_disk_bytes, **inputs),
-        timed("index build", retrieval.build_s(plan, machine), "build"),
-        timed("search", retrieval.query_s(plan, machine), "query"),
+        computed("index in memory", "B", memory_bytes, retrieval.index_memory_bytes, **inputs),
+        computed("index on disk", "B", disk_bytes, retrieval.index_disk_bytes, **inputs),
+        timed("index build", build_s, "build"),
+        timed("search", query_s, "query"),
     )
+
+
+def _indexed(empty: IndexPlan, machine: Host, vectors: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+    plan = replace(empty, vectors=vectors)
+    sizes = retrieval.index_memory_bytes(plan), retrieval.index_disk_bytes(plan)
+    return *sizes, retrieval.build_s(plan, machine), retrieval.query_s(plan, machine)
 
 
 def _index_host(question: Question, cores: float) -> Host:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from estimator.catalog.accelerators import accelerator, accelerator_names
-from estimator.catalog.files import cached, folders, number, rows, source_of
+from estimator.catalog.files import cached, folders, number, recent, rows, source_of
 from estimator.errors import InvalidInput, UnknownName, clipped
 from estimator.records import Accelerator, Source
 
@@ -51,6 +51,7 @@ class PriceRange(NamedTuple):
         return ((today or datetime.date.today()) - _date(self.newest)).days
 
 
+@recent(256)
 def hourly_prices(
     device: Accelerator | str, provider: str | None = None, region: str | None = None, commitment: str | None = None
 ) -> PriceRange | None:
