@@ -29,11 +29,10 @@ def estimate(question: Question) -> Estimate:
     wall = derive("training time", "s", quotient, dividend=training.wall_s(tokens), divisor=progress)
     final_s = derive("final run on accelerators", "s", quotient, dividend=training.device_s(tokens), divisor=progress)
     all_s = derive("with experiments", "s", money.with_share, amount=final_s, share=question.amount("experiment_share"))
-    raw = _raw_bytes(question, tokens)
     hours = question.amount("pretrain_setup_hours")
     lines = [
         _compute(question, all_s),
-        _curation(question, raw),
+        _curation(question, _raw_bytes(question, tokens)),
         people(question, "data, training and evaluation", hours),
         *_storage(question, tokens),
         *service.lines,
@@ -57,18 +56,20 @@ def estimate(question: Question) -> Estimate:
             training_s=wall,
             peak_memory_bytes=training.peak_memory_bytes,
             warnings=_late(question, wall) + training.warnings(),
-            details={
-                "expected_loss": _loss(question, tokens),
-                "goodput": progress,
-                "raw_data_bytes": raw,
-                "checkpoint_bytes": _checkpoint(question),
-                "training_tokens_per_s_per_accelerator": training.tokens_per_s,
-                "mfu": question.counted(
-                    "MFU", float(training.step.mfu), "1", "the predicted step against the peak, by model FLOP"
-                ),
-            },
+            details={**_details(question, training, tokens), "goodput": progress},
         ),
     )
+
+
+def _details(question: Question, training: Training, tokens: Quantity) -> dict[str, Quantity]:
+    why = "the predicted step against the peak, by model FLOP"
+    return {
+        "expected_loss": _loss(question, tokens),
+        "raw_data_bytes": _raw_bytes(question, tokens),
+        "checkpoint_bytes": _checkpoint(question),
+        "training_tokens_per_s_per_accelerator": training.tokens_per_s,
+        "mfu": question.counted("MFU", float(training.step.mfu), "1", why),
+    }
 
 
 def training_tokens(question: Question) -> Quantity:
