@@ -1,20 +1,21 @@
 """Every way to cut a replica and fill it: parallelism, precision and concurrency, under latency targets."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from estimator.errors import DoesNotFit
 from estimator.formulas import queueing
-from estimator.predict.serving import Serving, Traffic, interval, serving, traits
+from estimator.predict.serving import Serving, Traffic, serving
 from estimator.predict.serving_machine import ServingPlan
 from estimator.predict.training_layout import divisors
-from estimator.records import Architecture, Cluster
+from estimator.records import Accelerator, Architecture, Cluster
 from estimator.search.result import Choice, Search, front
 from estimator.search.training import MOST_SHOWN, Offer
+from estimator.stages.service import error
 
 CONCURRENCY = np.unique(np.round(2.0 ** np.arange(0, 10.5, 0.5)))
 LATENCIES = ("ttft_s", "tpot_s")
@@ -95,6 +96,9 @@ def cuts(llm: Architecture, cluster: Cluster, plan: ServingPlan) -> Iterator[Ser
             yield replace(plan, tp=tp, pp=pp, ep=ep)
 
 
+GROUPS = {"ttft_s": "ttft", "tpot_s": "tpot", "requests_per_s": "offline"}  # whose errors are whose
+
+
 def _filled(
     llm: Architecture, offer: Offer, cut: ServingPlan, prompt: float, output: float, targets: Targets
 ) -> Iterator[Choice]:
@@ -104,52 +108,69 @@ def _filled(
     found = serving(llm, cluster, cut, Traffic(prompt, output, concurrency=CONCURRENCY))
     if not found.fits:
         return
-    known = traits(llm, device, cut.engine)
-    widths = {name: interval(group, known) for name, group in GROUPS.items()}
-    held = np.broadcast_to(found.max_concurrency, CONCURRENCY.shape)
-    for index in np.flatnonzero(held >= CONCURRENCY):
-        yield _choice(offer, cut, int(index), found, targets, widths)
+    layout = {"tp": cut.tp, "pp": cut.pp, "ep": cut.ep, "precision": cut.weight_precision}
+    figures = _figures(found, targets, _widths(llm, cut, device))
+    price, ends = offer.usd_per_hour.value, offer.usd_per_hour.interval() if offer.usd_per_hour.known else NOWHERE
+    for clients, replicas, *row in zip(CONCURRENCY.tolist(), *figures, strict=True):
+        if clients <= row[-1]:
+            filled = layout | {"concurrency": int(clients), "replicas": int(replicas)}
+            yield _choice(device.name, size, filled, row, price, ends)
 
 
-GROUPS = {"ttft_s": "ttft", "tpot_s": "tpot", "requests_per_s": "offline"}  # whose errors are whose
+NOWHERE = (float("nan"), float("nan"))
+Widths = Mapping[str, tuple[float, float]]
+
+
+def _widths(llm: Architecture, cut: ServingPlan, device: Accelerator) -> Widths:
+    """80 % half widths of the figures in ln."""
+    return {name: error(group, llm, device, cut.engine) for name, group in GROUPS.items()}
+
+
+def _figures(found: Serving, targets: Targets, widths: Widths) -> list[list[float]]:
+    """Columns over the concurrencies: replicas, memory, each of GROUPS with its low and high end, and the places."""
+    shape = CONCURRENCY.shape
+    ttft, tpot, rate, places = (
+        np.broadcast_to(values, shape)
+        for values in (found.ttft_s, found.tpot_s, found.requests_per_s, found.max_concurrency)
+    )
+    later, sooner = (np.exp(end) for end in widths["requests_per_s"][::-1])  # of the time between requests
+    each = rate / later if targets.careful else rate
+    replicas = queueing.servers_for(targets.requests_per_s, each, targets.utilisation)
+    held = found.weights_bytes + found.activations_bytes + found.reserve_bytes
+    memory = held + found.kv_bytes_available * np.minimum(CONCURRENCY / places, 1.0)
+    columns = [replicas, memory]
+    for name, times in (("ttft_s", ttft), ("tpot_s", tpot)):
+        down, up = widths[name]
+        columns += [times, times * np.exp(-down), times * np.exp(up)]
+    columns += [rate * replicas, rate / later * replicas, rate * sooner * replicas, places]
+    return [np.broadcast_to(column, shape).tolist() for column in columns]
 
 
 def _choice(
-    offer: Offer,
-    cut: ServingPlan,
-    index: int,
-    found: Serving,
-    targets: Targets,
-    widths: dict[str, tuple[float, float]],
+    device: str,
+    size: int,
+    layout: Mapping[str, Any],
+    row: Sequence[float],
+    price: float,
+    ends: tuple[float, float],
 ) -> Choice:
-    at = {name: float(np.broadcast_to(getattr(found, name), CONCURRENCY.shape)[index]) for name in GROUPS}
-    down, up = widths["requests_per_s"]  # of the time between requests: a rate is off the other way
-    rate = at["requests_per_s"]
-    slow = rate * np.exp(-up)
-    replicas = int(queueing.servers_for(targets.requests_per_s, slow if targets.careful else rate, targets.utilisation))
-    accelerators, price = replicas * cut.tp * cut.pp, offer.usd_per_hour
-    layout = {"tp": cut.tp, "pp": cut.pp, "ep": cut.ep, "precision": cut.weight_precision}
-    layout |= {"concurrency": int(CONCURRENCY[index]), "replicas": replicas}
+    memory, ttft, ttft_low, ttft_high, tpot, tpot_low, tpot_high, rate, rate_low, rate_high, _ = row
+    accelerators = float(layout["replicas"] * size)
     figures = {
-        "usd_per_hour": accelerators * price.value,
-        "accelerators": float(accelerators),
-        "requests_per_s": rate * replicas,
-        "ttft_s": at["ttft_s"],
-        "tpot_s": at["tpot_s"],
-        "memory_bytes": found.weights_bytes + found.activations_bytes + found.reserve_bytes + _cache(found, index),
+        "usd_per_hour": accelerators * price,
+        "accelerators": accelerators,
+        "requests_per_s": rate,
+        "ttft_s": ttft,
+        "tpot_s": tpot,
+        "memory_bytes": memory,
     }
-    ranges = {name: (at[name] * np.exp(-widths[name][0]), at[name] * np.exp(widths[name][1])) for name in LATENCIES} | {
-        "requests_per_s": (slow * replicas, rate * np.exp(down) * replicas),
-        "usd_per_hour": (accelerators * price.low, accelerators * price.high) if price.known else (np.nan, np.nan),
+    ranges = {
+        "ttft_s": (ttft_low, ttft_high),
+        "tpot_s": (tpot_low, tpot_high),
+        "requests_per_s": (rate_low, rate_high),
+        "usd_per_hour": (accelerators * ends[0], accelerators * ends[1]),
     }
-    parts: dict[str, float] = {}
-    return Choice(offer.cluster.accelerator.name, cut.tp * cut.pp, layout, figures, parts, ranges)
-
-
-def _cache(found: Serving, index: int) -> float:
-    """KV cache of so many sequences on one accelerator [B]."""
-    most = float(np.max(found.max_concurrency))
-    return found.kv_bytes_available * min(float(CONCURRENCY[index]) / most, 1.0)
+    return Choice(device, size, layout, figures, {}, ranges)
 
 
 def _how_close(llm: Architecture, offers: Sequence[Offer], choices: Sequence[Choice], targets: Targets) -> str:
