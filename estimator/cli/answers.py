@@ -7,7 +7,7 @@ from typing import Any
 
 from estimator import api
 from estimator.catalog.files import use_facts
-from estimator.decide.combine import COMBINATIONS, composed
+from estimator.decide.combine import COMBINATIONS, combine
 from estimator.errors import InvalidInput, clipped
 from estimator.export import tables
 from estimator.export.explain import estimate_reasons
@@ -25,12 +25,12 @@ def compare(options: argparse.Namespace) -> None:
 
 def estimate(options: argparse.Namespace) -> None:
     """`estimator estimate STAGE`."""
-    combined = options.stage in COMBINATIONS
+    of = combine if options.stage in COMBINATIONS else api.estimate
     if options.sensitivity is not None or options.figure:
         from estimator.cli.swings import swings
 
         return swings(options)
-    answer = composed(options.stage, asked(options)) if combined else api.estimate(options.stage, **asked(options))
+    answer = of(options.stage, **asked(options))
     return emit(options, in_currency(options, answer, _rendered_estimate))
 
 

@@ -14,8 +14,7 @@ from estimator.catalog.prices import ApiPrice, api_price
 from estimator.errors import InvalidInput, UnknownName
 from estimator.formulas import effort, money
 from estimator.formulas.arithmetic import difference, product, sum_of
-from estimator.pricing import Price
-from estimator.quantities import ONE_AT_A_TIME, Design, Quantity, derive, total
+from estimator.quantities import ONE_AT_A_TIME, Quantity, derive, total
 from estimator.results import Estimate, Line
 from estimator.stages.answer import Answer, Overhead, answer, described, llm_text, per_request
 from estimator.stages.budget import evaluation_runs, one_off, worked
@@ -33,18 +32,7 @@ ADDED_LATER = ("regression runs", "contingency")  # by the answer itself, for wh
 RETRIEVAL = "query embedding and rerank"
 
 
-def combine(
-    name: str,
-    *,
-    model: str | None = None,
-    gpu: str | None = None,
-    api: str | None = None,
-    gpus: int | None = None,
-    price: Price | float | None = None,
-    scenario_file: str | None = None,
-    design: Design = ONE_AT_A_TIME,
-    **inputs: Any,
-) -> Estimate:
+def combine(name: str, /, **asked: Any) -> Estimate:
     """What a combination needs and costs: prompt+rag, finetune+rag, distil or corpus-in-prompt.
 
     Arguments as for `estimate`. distil trains the input `student` on the LLM's answers and serves the student, on the
@@ -54,12 +42,6 @@ def combine(
     >>> both.extra_prompt_tokens.value  # 1,500 of instructions and examples, 2,200 of passages and how to use them
     3700.0
     """
-    asked = {"model": model, "gpu": gpu, "api": api, "gpus": gpus, "price": price, "scenario_file": scenario_file}
-    return composed(name, {**asked, "design": design, **inputs})
-
-
-def composed(name: str, asked: dict[str, Any]) -> Estimate:
-    """The same from the arguments of `estimate` as one mapping."""
     if name not in COMBINATIONS:
         raise UnknownName("combination", name, COMBINATIONS, f"Combinations are {', '.join(COMBINATIONS)}.")
     if name == "distil":

@@ -12,7 +12,7 @@ import numpy as np
 
 from estimator import api
 from estimator.decide.break_even import BreakEven, break_even
-from estimator.decide.combine import COMBINATIONS, composed
+from estimator.decide.combine import COMBINATIONS, combine
 from estimator.decide.rules import Rule, Value, candidates, criteria, rules
 from estimator.errors import DoesNotFit, InvalidInput, UnknownName
 from estimator.formulas.arithmetic import difference
@@ -214,7 +214,7 @@ def _estimates(asked: dict[str, Any]) -> dict[str, Estimate | str]:
 
 def _estimate(name: str, asked: dict[str, Any]) -> Estimate | str:
     try:
-        return composed(name, asked) if name in COMBINATIONS else api.estimate(name, **asked)
+        return combine(name, **asked) if name in COMBINATIONS else api.estimate(name, **asked)
     except DoesNotFit as error:
         return str(error)
     except InvalidInput as error:

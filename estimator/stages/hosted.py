@@ -6,7 +6,7 @@ from estimator.formulas import money, prompting
 from estimator.quantities import Quantity, derive
 from estimator.stages.budget import monthly
 from estimator.stages.question import Question
-from estimator.stages.service import Service, cached, on_own, sent_requests
+from estimator.stages.service import Service, cached, of_prefix, on_own, sent_requests
 
 SPEED = "an API's speed is the provider's to tell"
 
@@ -63,7 +63,7 @@ def input_price(question: Question, api: ApiPrice, prompt: Quantity, prefix: Qua
         usd_per_mtok=_tiered(question, api, "input", prompt),
         cache_read_usd_per_mtok=_cache_price(question, api, "read", prompt),
         cache_write_usd_per_mtok=_cache_price(question, api, "write", prompt),
-        written_tokens=_written(question, prefix, least),
+        written_tokens=of_prefix(question, "tokens written to the cache", prompting.written_tokens, prefix, least),
     )
 
 
@@ -72,19 +72,6 @@ def _shortest_cached(question: Question, api: ApiPrice) -> Quantity:
     if found is None:
         return question.counted("shortest cached prefix", 0.0, "token", "nothing is too short to be cached")
     return question.fact("shortest cached prefix", found.value, "token", "published", found.source)
-
-
-def _written(question: Question, prefix: Quantity, least: Quantity) -> Quantity:
-    if not question.flag("prefix_cache") or prefix.value == 0:
-        return question.zero("tokens written to the cache", "token")
-    return derive(
-        "tokens written to the cache",
-        "token",
-        prompting.written_tokens,
-        fixed_prefix_tokens=prefix,
-        cache_hit_rate=question.amount("cache_hit_rate"),
-        least_tokens=least,
-    )
 
 
 def _list_price(question: Question, api: ApiPrice, name: str, value: float | None) -> Quantity:

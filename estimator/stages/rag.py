@@ -54,6 +54,14 @@ class Embedding(NamedTuple):
     device: Accelerator | None = None
 
 
+class Rerank(NamedTuple):
+    """The second-stage ranking of one request: time and money; nothing when there is none."""
+
+    query_s: Quantity
+    query_usd: Quantity
+    device: Accelerator | None = None
+
+
 def estimate(question: Question) -> Estimate:
     """What retrieval needs and costs."""
     base = _knowledge_base(question)
@@ -90,19 +98,25 @@ def estimate(question: Question) -> Estimate:
             data_samples=base.chunks,
             data_bytes=base.text_bytes,
             details={
-                "chunks": base.chunks,
-                "index_memory_bytes": base.index_bytes,
-                "index_disk_bytes": base.disk_bytes,
-                "embedding_s": embedding.wall_s,
-                "index_build_s": base.build_s,
-                "query_embedding_s": embedding.query_s,
-                "search_s": base.search_s,
-                "rerank_s": rerank.query_s,
+                **_details(base, embedding, rerank),
                 "replicas": service.replicas,
                 **_all_in_prompt(question, base),
             },
         ),
     )
+
+
+def _details(base: KnowledgeBase, embedding: Embedding, rerank: Rerank) -> dict[str, Quantity]:
+    return {
+        "chunks": base.chunks,
+        "index_memory_bytes": base.index_bytes,
+        "index_disk_bytes": base.disk_bytes,
+        "embedding_s": embedding.wall_s,
+        "index_build_s": base.build_s,
+        "query_embedding_s": embedding.query_s,
+        "search_s": base.search_s,
+        "rerank_s": rerank.query_s,
+    }
 
 
 def _knowledge_base(question: Question) -> KnowledgeBase:
@@ -301,14 +315,6 @@ def _embedding_by_api(question: Question, name: str, base: KnowledgeBase) -> Emb
     )
 
 
-class Rerank(NamedTuple):
-    """The second-stage ranking of one request: time and money; nothing when there is none."""
-
-    query_s: Quantity
-    query_usd: Quantity
-    device: Accelerator | None = None
-
-
 def _rerank(question: Question) -> Rerank:
     name = question.word("rerank_model")
     if name == "none":
@@ -386,6 +392,8 @@ def _corpus_lines(question: Question, base: KnowledgeBase, embedding: Embedding)
     ]
     if embedding.device is not None:
         lines = [worked(line, "serving_large_batch", embedding.wall_s, embedding.device) for line in lines]
+    if question.word("vector_store") != SELF_HOSTED:
+        return lines  # a managed store builds its index itself
     built = one_off("building the index", "corpus", core_s, question.amount("cpu_usd_per_core_hour"), money.machine_usd)
     return [lines[0], built, *lines[1:]]
 
@@ -402,9 +410,12 @@ def _query_line(question: Question, embedding: Embedding, rerank: Rerank, usd: Q
 
 
 def _disk_line(question: Question, base: KnowledgeBase) -> Line:
-    held = derive("text and index on disk", "B", sum_of, text=base.text_bytes, index=base.disk_bytes)
-    price = question.amount("storage_usd_per_gb_month")
-    return monthly(question, "text and index on disk", "fixed", "corpus", held, price, money.storage_usd)
+    """The text, and the index where it is one's own: a managed store bills its index itself."""
+    price, item, held = question.amount("storage_usd_per_gb_month"), "text on disk", base.text_bytes
+    if question.word("vector_store") == SELF_HOSTED:
+        item = "text and index on disk"
+        held = derive(item, "B", sum_of, text=base.text_bytes, index=base.disk_bytes)
+    return monthly(question, item, "fixed", "corpus", held, price, money.storage_usd)
 
 
 def _flop(question: Question, base: KnowledgeBase) -> Quantity:

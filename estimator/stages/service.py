@@ -1,8 +1,9 @@
 """What answering requests takes: latency, throughput, replicas and money, on own accelerators or behind an API."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from estimator.catalog.files import recent
 from estimator.errors import DoesNotFit
@@ -69,13 +70,20 @@ def serve(
 
 
 def cached(question: Question, prefix: Quantity, least: Quantity | None = None) -> Quantity:
-    """Tokens of the prefix that a request finds cached, on average; none where the scenario has no cache."""
+    """Tokens of the prefix that a request finds cached, on average."""
+    return of_prefix(question, "cached tokens", prompting.cached_tokens, prefix, least)
+
+
+def of_prefix(
+    question: Question, name: str, formula: Callable[..., Any], prefix: Quantity, least: Quantity | None
+) -> Quantity:
+    """Tokens of the prefix that hit or miss the cache; none where the scenario has no cache."""
     if not question.flag("prefix_cache") or prefix.value == 0:
-        return question.zero("cached tokens", "token")
+        return question.zero(name, "token")
     return derive(
-        "cached tokens",
+        name,
         "token",
-        prompting.cached_tokens,
+        formula,
         fixed_prefix_tokens=prefix,
         cache_hit_rate=question.amount("cache_hit_rate"),
         least_tokens=least

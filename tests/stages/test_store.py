@@ -85,3 +85,14 @@ def test_every_replica_of_the_index_is_held_in_memory():
     one, three = (line(estimate("rag", index_replicas=n, **ASK), "vector index in memory").usd.value for n in (1, 3))
 
     assert three == pytest.approx(3 * one)
+
+
+def test_a_managed_store_bills_its_index_itself():
+    """Only the text lies on one's own disk, and no machine of one's own builds an index."""
+    from estimator import estimate
+
+    answer = estimate("rag", api="openai:gpt-4o-mini", vector_store="pinecone")
+    lines = {line.item: line for line in answer.lines}
+
+    assert "building the index" not in lines
+    assert lines["text on disk"].usd.value == pytest.approx(answer.data_bytes.value / 1e9 * 0.08)
