@@ -89,8 +89,6 @@ def test_every_replica_of_the_index_is_held_in_memory():
 
 def test_a_managed_store_bills_its_index_itself():
     """Only the text lies on one's own disk, and no machine of one's own builds an index."""
-    from estimator import estimate
-
     answer = estimate("rag", api="openai:gpt-4o-mini", vector_store="pinecone")
     lines = {line.item: line for line in answer.lines}
 
