@@ -86,6 +86,7 @@ class Sweep:
 
     def answers(self, columns: Columns, count: int) -> dict[str, Column]:
         """The answers' columns for some rows."""
+        columns = {name: column for name, column in columns.items() if name not in self.names()}  # of an earlier run
         _check_names(columns)
         texts = {name: _texts(column) for name, column in columns.items() if _kind(name) == "choice"}
         numbers, errors = _numbers(columns, count)
