@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ from estimator.errors import InvalidInput, MissingExtra, UnknownName, clipped
 from estimator.formulas.corpus import tokens_from_bytes
 from estimator.formulas.retrieval import SearchRates
 from estimator.paths import data_folder, presets
+from estimator.quantities import Z80
 from estimator.records import Basis, Source
 
 RULE_COLUMNS = ("engine", "encoding", "index", "factor", "bytes_per_dim", "bytes_per_m", "bytes_fixed")
@@ -27,8 +27,7 @@ class Host:
     speed: of one core searching graphs, against the machine the constants are stated for [1]
     family: kind of machine, `default` when it is not recognised
     rates: constants measured on it; `None` takes the fitted ones at its speed
-    spread: standard deviation of the log errors those leave (build, query); 80 % half widths of the machine's drift
-        (down, up); vectors of the largest index measured [1]
+    spread: how far off those are
     """
 
     name: str
@@ -40,7 +39,21 @@ class Host:
     rates: SearchRates | None = None
     basis: Basis = "published"
     note: str = ""
-    spread: Mapping[str, float] | None = None
+    spread: "HostSpread | None" = None
+
+
+class HostSpread(NamedTuple):
+    """How far off the constants of a measured machine are.
+
+    build, query: standard deviation of the log errors of indexes left out of the fit [1]
+    down, up: 80 % half widths of the machine's drift, in ln [1]; vectors: of the largest index that was measured [1]
+    """
+
+    build: float
+    query: float
+    down: float
+    up: float
+    vectors: float
 
 
 class VendorRule(NamedTuple):
@@ -172,8 +185,8 @@ def measured_index(name: str = "local") -> Host | None:
     bandwidth = cores * rates.scan_bytes_per_s
     memory = content["machine"]["memory_bytes"]
     largest = float(max(run["vectors"] for run in found["runs"]))
-    drift = {end: max(found["noise"], content["drift"][end]) for end in ("down", "up")}
-    spread = {**found["log_sd"], **drift, "vectors": largest}
+    drift = {end: max(Z80 * found["noise"], content["drift"][end]) for end in ("down", "up")}
+    spread = HostSpread(**found["log_sd"], **drift, vectors=largest)
     return Host(name, cores, bandwidth, memory, family="measured", rates=rates, basis="measured", spread=spread)
 
 

@@ -17,7 +17,8 @@ from estimator.fitting.robust import Prior, fit
 from estimator.formulas import roofline
 from estimator.formulas.roofline import AttentionEfficiency, DecodeAttentionEfficiency, GemmEfficiency
 from estimator.measure.cases import Case, job_of
-from estimator.predict.local import BYTES, LARGE_ELEMENTS, NORMAL_80, PARTS, of_job, parts_s
+from estimator.predict.local import BYTES, LARGE_ELEMENTS, PARTS, of_job, parts_s
+from estimator.quantities import Z80
 
 Floats = NDArray[np.float64]
 Times = Mapping[Case, float]
@@ -277,7 +278,7 @@ def with_spreads(phases: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
     >>> found = with_spreads({"fp32 train": {"left_out": [0.1, -0.1, 0.1, -0.1]}, "bf16 train": {"left_out": [0.4]}})
     >>> [entry["log_sd"] for entry in found.values()]
-    [0.141, 0.312]
+    [0.126, 0.312]
     """
     shared = _drawn([e for entry in phases.values() for e in entry["left_out"]], PRIOR_SD)
     return {
@@ -293,4 +294,4 @@ def _drawn(errors: Sequence[float], towards: float) -> float:
 
 def _holding(errors: Sequence[float]) -> float:
     """Standard deviation whose 80 % range holds 80 % of the errors [1]."""
-    return float(np.quantile(np.abs(errors), 0.8)) / NORMAL_80 if len(errors) else 0.0
+    return float(np.quantile(np.abs(errors), 0.8)) / Z80 if len(errors) else 0.0

@@ -4,6 +4,7 @@ Weights come from a pool larger than the cache, a different part on every call; 
 in real work.
 """
 
+import mmap
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -205,10 +206,18 @@ def _optimizer(torch: Any, case: Case, device: str) -> Task:
     return step
 
 
+def _fresh(torch: Any, count: int, device: str) -> Any:
+    """Memory that the system hands out now and takes back afterwards; what an allocator has kept says nothing."""
+    if device == "cuda":
+        return torch.empty(count, device=device)
+    private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
+    return torch.frombuffer(mmap.mmap(-1, 4 * count, **private), dtype=torch.float32)
+
+
 def _memory(torch: Any, case: Case, device: str) -> Task:
     count = max(case["bytes"] // 4, 1)
     if case.variant == "touch":
-        return lambda: torch.empty(count, device=device).fill_(1.0)
+        return lambda: _fresh(torch, count, device).fill_(1.0)
     a, b, c = (torch.ones(count, device=device) for _ in range(3))
     if case.variant == "copy":
         return lambda: a.copy_(b)

@@ -19,6 +19,7 @@ from estimator.formulas.serving import Pass
 from estimator.formulas.training import adapter_params, linear_shapes
 from estimator.predict.training_plan import Run, TrainingPlan
 from estimator.predict.training_time import StepTime
+from estimator.quantities import Z80
 from estimator.records import Architecture
 
 Floats = NDArray[np.float64]
@@ -26,11 +27,11 @@ Parts = dict[str, Any]
 
 FEW_ROWS = 12.0  # rows up to which a product is a handful of matrix-vector products
 LARGE_ELEMENTS = 2**23  # of a 4-byte tensor that an allocator gives back when it is freed: 32 MiB in the GNU C library
+UNSURE_OCTAVES = 3.0  # of sizes below, of which some are kept
 KEPT_BYTES = 64e6  # memory that an allocator keeps for reuse instead of giving it back
 CALLS_PER_LAYER, CALLS_PER_PASS = 10.0, 20.0  # views, slices and modules around the operators of a layer, of a pass
 OCTAVES, LONE = 1.0, 0.5  # how far a measured product speaks for others; the weight of not knowing
-NORMAL_80 = 1.2816  # standard deviations from the middle to an end of an 80 % range
-BETWEEN_SESSIONS = 0.1  # spread of a machine's own speed from one session to the next, in ln; seen on virtual machines
+BETWEEN_SESSIONS = 0.15  # spread of a machine's own speed from one session to the next, in ln; seen on virtual machines
 PHASES_OF = {"embedding": ("embed",), "offline": ("prefill", "decode")}
 UNMEASURED = {"log_sd": 0.25}  # of a phase without blocks
 PARTS = ("products", "attention", "vectors", "calls", "touch", "optimizer")
@@ -112,9 +113,9 @@ def ends(spread: float, drift: tuple[float, float], since: float = 0.0) -> tuple
     """80 % half widths, down and up, of errors of a standard deviation beside a drift whose own half widths are known.
 
     >>> [round(end, 2) for end in ends(0.1, (0.0, 0.5))]
-    [0.18, 0.52]
+    [0.23, 0.52]
     """
-    own, steady = NORMAL_80 * spread, NORMAL_80 * BETWEEN_SESSIONS
+    own, steady = Z80 * spread, Z80 * BETWEEN_SESSIONS
     down, up = (math.hypot(own, max(end, steady)) for end in drift)
     return max(down, own - since), max(up, own + since)
 
@@ -306,11 +307,15 @@ def trained_params(work: Work) -> Floats:
 
 
 def large_params(work: Work) -> Floats:
-    """Those of them that lie in matrices too large for an allocator to keep: embeddings and output projection [1]."""
+    """Those of them in matrices that an allocator does not keep: embeddings and output projection [1].
+
+    Between sizes always kept and never kept it depends on what else was freed: the share grows with the octave.
+    """
     arch = work.arch
-    table = arch.vocab * arch.hidden * (np.asarray(work.rank) == 0)
+    table = arch.vocab * arch.hidden
     tables = 2.0 if arch.kind == "decoder" and not arch.tied_embeddings else 1.0
-    return np.where(table > LARGE_ELEMENTS, tables * table, 0.0)
+    fresh = np.clip(1.0 + np.log2(table / LARGE_ELEMENTS) / UNSURE_OCTAVES, 0.0, 1.0)
+    return np.where(np.asarray(work.rank) > 0, 0.0, tables * table * fresh)
 
 
 def _optimizer_s(work: Work, on: LocalMachine) -> Floats:

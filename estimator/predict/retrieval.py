@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from estimator.catalog.retrieval import (
     Host,
+    HostSpread,
     VendorRule,
     bits_per_dim,
     default,
@@ -389,7 +390,7 @@ def interval(what: str, plan: IndexPlan, machine: Host | None = None) -> tuple[f
             down, up = float(np.hypot(down, speed)), float(np.hypot(up, speed))
     if what != "memory" and machine is not None and machine.spread and _split(plan.index)[0] == "hnsw":
         own = measured_interval(what, machine.spread)
-        far = float(np.max(plan.n)) > FAR * machine.spread["vectors"]
+        far = float(np.max(plan.n)) > FAR * machine.spread.vectors
         down, up = (max(down, own[0]), max(up, own[1])) if far else own
     return float(np.exp(-down)), float(np.exp(up))
 
@@ -401,12 +402,12 @@ def traits(what: str, plan: IndexPlan) -> tuple[str, ...]:
     return new(retrieval_fit()["seen"], engine=plan.engine) + other
 
 
-def measured_interval(what: str, spread: Mapping[str, float], since: float = 0.0) -> tuple[float, float]:
+def measured_interval(what: str, spread: HostSpread, since: float = 0.0) -> tuple[float, float]:
     """80 % half widths of ln(measured / predicted) on a measured machine, down and up [1].
 
-    what: build or query; spread: of the errors of indexes left out of the fit, and of the machine's drift
+    what: build or query
     since: drift from the measurement to now, where it is known, as ln of times; it moves one end only
     """
     from estimator.predict.local import ends  # loaded for these alone
 
-    return ends(spread[what], (spread["down"], spread["up"]), since)
+    return ends(getattr(spread, what), (spread.down, spread.up), since)

@@ -8,7 +8,7 @@ product reached (2 N D forward; a decode step by its bytes over the copying rate
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 from tabulate import tabulate
 
 from estimator.catalog.local import LOCAL, ONE_THREAD, Job, local_accelerator, machine, profile
-from estimator.catalog.retrieval import measured_index
+from estimator.catalog.retrieval import HostSpread, measured_index
 from estimator.errors import InvalidInput
 from estimator.formulas import transformer
 from estimator.formulas.retrieval import SearchRates
@@ -26,7 +26,7 @@ from estimator.records import Accelerator, Architecture, Cluster
 
 NAIVE_SHARE = 0.4
 ROUNDS = 2
-LEAST_BUDGET_S = 10.0
+LEAST_BUDGET_S, LEAST_INDEX_BUDGET_S = 10.0, 40.0  # in all; from which vector indexes are built as well
 LEAST_TOKENS = 24  # of a job made smaller
 PROBE_EVERY_S = 4.0
 BUSY = 0.3  # drift since the machine was measured, in ln, that is worth a word
@@ -325,7 +325,7 @@ def validate_local(
         asked, skipped = cuda_jobs(about["memory_bytes"], about.get("capability", "9.0"))
     elif jobs is None:
         asked = cpu_jobs(halves[:1])
-    index = measured_index(name) if jobs is None else None
+    index = measured_index(name) if jobs is None and budget_s >= LEAST_INDEX_BUDGET_S else None
     with alone():
         built = [_index_round(1, progress)] if index else []
         rounds, left_out, probes = _rounds(asked, accelerator, device, budget_s * (0.85 if index else 1.0), progress)
@@ -418,7 +418,7 @@ def _index_round(seed: int, progress: Progress | None) -> list[Any]:
 
 
 def _index_cases(
-    rates: SearchRates, spread: Mapping[str, float], rounds: Sequence[Sequence[Any]], since: float
+    rates: SearchRates, spread: HostSpread, rounds: Sequence[Sequence[Any]], since: float
 ) -> list[LocalCase]:
     """What was built and searched in each round, against the rates of the profile."""
     from estimator.measure import index
