@@ -211,7 +211,7 @@ def _block(phase: str, dtype: str, threads: int, i: int, most_flop: float) -> Ca
         "heads": hidden // width,
         "kv_heads": hidden // width // (1 + (i // 2) % 2 * (hidden // width % 2 == 0)),
         "ffn": spread(i, 3, (2 * hidden, 4 * hidden), 64),
-        "vocab": spread(i, 5, (1000, 64000), 8),
+        "vocab": spread(i, 5, (1000, 64000 if phase in ("train", "lora") else 16000), 8),
         "batch": spread(i, 3, (1, 16 if phase == "decode" else 6)),
         "tokens": spread(i, 7, (32, 1024 if phase == "decode" else 512), 8),
     }

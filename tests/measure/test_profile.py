@@ -160,3 +160,62 @@ def test_a_shared_profile_answers_to_its_own_name(local, tmp_path, monkeypatch):
 
     assert (found.name, found.basis) == ("lab-machine", "measured")
     assert found.peak_flop_per_s == accelerator("local").peak_flop_per_s
+
+
+SLOW_WRITE = """
+import os, sys, time
+from pathlib import Path
+from estimator.measure import profile
+real = os.fsync
+def stuck(handle):
+    print("writing", flush=True)
+    time.sleep(60)
+os.fsync = stuck
+profile.write_profile({"new": 1}, Path(sys.argv[1]))
+"""
+
+
+def test_a_kill_while_writing_leaves_the_old_profile(local):
+    before = local.read_text()
+    writer = subprocess.Popen([sys.executable, "-c", SLOW_WRITE, str(local)], stdout=subprocess.PIPE)
+    try:
+        assert writer.stdout.readline().strip() == b"writing"
+    finally:
+        writer.kill()
+        writer.communicate()
+
+    assert local.read_text() == before
+    assert read_profile(local)
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda text: text[:1000], lambda text: text.replace('"threads": 2', '"threads": 3')]
+)
+def test_the_command_says_in_one_line_what_is_wrong_with_a_profile(local, damage, capsys):
+    from estimator.cli.main import main
+
+    local.write_text(damage(local.read_text()))
+    use_facts_again()
+
+    assert main(["compare", "--model", "7b", "--gpu", "local"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "local.json" in error
+    assert "estimator calibrate" in error
+
+
+def test_an_older_profile_says_to_measure_again(local):
+    content = json.loads(local.read_text()) | {"profile_version": PROFILE_VERSION - 1}
+    local.write_text(json.dumps(content))
+
+    with pytest.raises(InvalidInput, match="Run `estimator calibrate` to measure this machine"):
+        read_profile(local)
+
+
+def test_a_folder_that_cannot_be_written_to_is_one_line(local, synthetic_profile):
+    blocked = local.parent / "file"
+    blocked.write_text("not a folder")
+
+    with pytest.raises(InvalidInput, match=r"cannot write the profile to .*Give --output FILE") as error:
+        write_profile(synthetic_profile, blocked / "profile.json")
+    assert "\n" not in str(error.value)
