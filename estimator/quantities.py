@@ -128,7 +128,7 @@ class Quantity:
             tail = (1 - level) / 2
             low, high = np.quantile(self.column[1:], [tail, 1 - tail])
             return float(low), float(high)
-        down, up = _half_widths(self.column)
+        down, up = _half_widths(self)
         stretch = _normal_quantile(0.5 + level / 2) / Z80
         if _in_log_space(self.column):
             return self.value * float(np.exp(-stretch * down)), self.value * float(np.exp(stretch * up))
@@ -314,8 +314,9 @@ def _in_log_space(column: Floats) -> bool:
     return bool(column.min() > 0)
 
 
-def _half_widths(column: Floats) -> tuple[float, float]:
-    moves = _factor_moves(column)
+@lru_cache(REMEMBERED)
+def _half_widths(figure: Quantity) -> tuple[float, float]:
+    moves = _factor_moves(figure.column)
     down = np.minimum(moves, 0).min(axis=0)
     up = np.maximum(moves, 0).max(axis=0)
     return float(np.sqrt((down**2).sum())), float(np.sqrt((up**2).sum()))
