@@ -4,6 +4,9 @@
 Nothing here asserts a time.
 """
 
+import itertools
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -14,6 +17,7 @@ from estimator.catalog.accelerators import cluster
 from estimator.catalog.models import architecture
 from estimator.predict.training import TrainingPlan, training_step
 from estimator.quantities import Design
+from estimator.sweeping import Sweep
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +50,33 @@ def test_one_estimate(timed):
 
 def test_full_comparison(timed):
     timed(lambda: compare(model="7b", gpu="a100"))
+
+
+def test_comparison_of_other_traffic(timed):
+    """All predictions are known: only money is new."""
+    requests = itertools.count(1000)
+    timed(lambda: compare(model="7b", gpu="a100", requests_per_month=next(requests)))
+
+
+def test_comparison_of_other_physics(timed):
+    """Other lengths every time: nothing is known but the LLM and the accelerator."""
+    tokens = itertools.count(500)
+    timed(lambda: compare(model="7b", gpu="a100", prompt_tokens=next(tokens), finetune_seq_len=next(tokens)))
+
+
+@pytest.mark.parametrize("code", ["import estimator.api", "from estimator.cli import main; main(%s)"])
+def test_cold(timed, code):
+    """A fresh process: importing, and a first comparison."""
+    python = [sys.executable, "-c", code.replace("%s", "['compare', '--model', '7b', '--gpu', 'a100']")]
+    timed(lambda: subprocess.run(python, check=True, capture_output=True))
+
+
+def test_sweep_rate(timed):
+    """Traffic and effort of every row its own."""
+    draw, rows = np.random.default_rng(0), 50_000
+    columns = {"requests_per_month": 10 ** draw.uniform(3, 7, rows), "samples": draw.uniform(100, 50_000, rows)}
+    run = Sweep(inputs={"model": "7b", "gpu": "a100"})
+    timed(lambda: run.answers(columns, rows), rows=rows)
 
 
 def test_comparison_with_10000_draws(timed):
