@@ -4,6 +4,7 @@ CPU time of whole processes (user + system, best of several): what importing and
 cannot do without, and how long warm calls take.
 """
 
+import itertools
 import json
 import os
 import sys
@@ -39,7 +40,7 @@ def warm_s(call: str, seconds: float = 1.0) -> float:
     """CPU seconds of a warm call, mean over about `seconds`."""
     from estimator import compare, estimate
 
-    names = {"compare": compare, "estimate": estimate}
+    names = {"compare": compare, "estimate": estimate, "other": itertools.count(1000)}
     run = compile(call, "call", "eval")
     eval(run, names)
     count, start = 0, time.process_time()
@@ -59,8 +60,18 @@ def main() -> int:
         ("import over numpy and pydantic [s]", python("from estimator import estimate") - base, 0.05),
         ("--help over bare Python [s]", python(helped) - bare, 0.10),
         ("cold compare over that import [1]", python(f"from estimator.cli import main; main({ask})") / base, 1.6),
-        ("warm estimate [s]", warm_s("estimate('finetune', model='7b', gpu='a100')"), 0.002),
-        ("warm compare [s]", warm_s("compare(model='7b', gpu='a100')"), 0.010),
+        ("warm estimate, asked again [s]", warm_s("estimate('finetune', model='7b', gpu='a100')"), 0.002),
+        ("warm compare, asked again [s]", warm_s("compare(model='7b', gpu='a100')"), 0.010),
+        (
+            "warm compare, other traffic [s]",
+            warm_s("compare(model='7b', gpu='a100', requests_per_month=next(other))"),
+            0.010,
+        ),
+        (
+            "warm compare, other physics [s]",
+            warm_s("compare(model='7b', gpu='a100', prompt_tokens=next(other))"),
+            0.010,
+        ),
     ]
     for name, value, limit in rows:
         print(f"{name:40s} {value:8.4f}   limit {limit:g}   {'ok' if value <= limit else 'MISSED'}")
