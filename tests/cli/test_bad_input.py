@@ -68,7 +68,7 @@ CASES = {
         ["estimate", "prompt", "--model", "llama-2-7b", "--gpu", "a100", "--set", "examples=100"],
         "fewer or shorter",
     ),
-    "no case file": (["validate", "--cases", "/nonexistent.csv"], "nonexistent"),
+    "case file that is nowhere": (["validate", "--cases", "/nonexistent.csv"], "nonexistent"),
     "unknown catalogue": (["catalog", "gpus"], "accelerators"),
     "nothing matches": (["catalog", "models", "zzzz"], "nothing"),
 }

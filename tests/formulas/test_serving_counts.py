@@ -125,4 +125,6 @@ def test_arrays_are_scalars_side_by_side():
     for index in range(2):
         alone = forward_pass(MIXTRAL, tokens[index], context[index], batch[index])
         for name in together._fields:
-            assert np.broadcast_to(getattr(together, name), 2)[index] == pytest.approx(float(getattr(alone, name)), rel=1e-12)
+            assert np.broadcast_to(getattr(together, name), 2)[index] == pytest.approx(
+                float(getattr(alone, name)), rel=1e-12
+            )
