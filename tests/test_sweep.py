@@ -265,3 +265,76 @@ def test_the_same_call_runs_on_a_cluster():
         found = parts.map_partitions(sweep, model="7b", stages=("prompt",)).compute()
 
     assert list(found["prompt_total_usd_high"]) == pytest.approx(list(expected["prompt_total_usd_high"]))
+
+
+def answered(folder, name, *words):
+    """What the command writes as CSV for a file."""
+    out = folder / "out.csv"
+    asked = ["--model", "7b", "--gpu", "a100", "--stages", "finetune", "--figures", "total_usd", *words]
+    assert main(["sweep", str(folder / name), "-o", str(out), *asked]) == 0
+    return list(csv.DictReader(out.read_text(encoding="utf-8").splitlines()))
+
+
+@pytest.mark.parametrize("arrow", [True, False])
+def test_semicolons_decimal_commas_and_a_byte_order_mark_are_read(tmp_path, monkeypatch, arrow):
+    from estimator.export import sweep_files
+
+    monkeypatch.setattr(sweep_files, "_has_arrow", lambda: arrow)
+    text = "gpu;samples;growth_per_month;note\na100;1000;0,05;1,5 hours\nh10;2000;0,1;\n"
+    (tmp_path / "in.csv").write_text(text, encoding="utf-8-sig")
+
+    good, bad = answered(tmp_path, "in.csv")
+
+    expected = compare(**QUESTION, samples=1000, growth_per_month=0.05)["finetune"].total_usd.value
+    assert float(good["finetune_total_usd"]) == pytest.approx(expected, rel=1e-9)
+    assert good["note"] == "1,5 hours"
+    assert bad["finetune_total_usd"] == ""
+    assert "h100" in bad["error"]
+
+
+def test_sheets_with_gaps_and_mixed_cells_are_read_by_their_headings(tmp_path):
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    rows = [
+        ["gpu", None, "samples", "note"],
+        ["a100", "aside", 1000, "=1+1"],
+        [None] * 4,
+        ["a100", 7, "many", None],
+        ["a100", None, 3000, "-x"],
+    ]
+    for row in rows:
+        book.active.append(row)
+    book.save(tmp_path / "in.xlsx")
+
+    found = answered(tmp_path, "in.xlsx")
+
+    assert [bool(row["error"]) for row in found] == [False, True, False]
+    assert [row["samples"] for row in found] == ["1000", "many", "3000"]
+    assert [row["note"] for row in found][1:] == ["", "'-x"]
+    assert answered(tmp_path, "out.csv")[2]["finetune_total_usd"] == found[2]["finetune_total_usd"]  # and again
+
+
+def test_parquet_of_many_types_is_read_and_odd_ones_pass_or_are_refused_in_one_line(tmp_path, capsys):
+    from decimal import Decimal
+
+    import pyarrow.parquet as parquet
+
+    table = pyarrow.table(
+        {
+            "gpu": pyarrow.array(["a100", "h100"]).dictionary_encode(),
+            "samples": pyarrow.array([1000, None], pyarrow.int32()),
+            "growth_per_month": [Decimal("0.05"), None],
+            "prefix_cache": [True, None],
+        }
+    )
+    parquet.write_table(table, tmp_path / "in.parquet")
+    parquet.write_table(table.append_column("x_list", [[[1], [2, 3]]]), tmp_path / "odd.parquet")
+
+    first, second = answered(tmp_path, "in.parquet")
+    assert not first["error"]
+    assert not second["error"]
+    for ending, status in (("parquet", 0), ("xlsx", 0), ("csv", 2)):
+        words = ["sweep", str(tmp_path / "odd.parquet"), "-o", str(tmp_path / f"odd.{ending}"), "--stages", "finetune"]
+        assert main([*words, "--model", "7b"]) == status, ending
+    assert "Traceback" not in capsys.readouterr().err
+    assert not (tmp_path / "odd.csv").exists()

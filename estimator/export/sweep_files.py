@@ -1,6 +1,7 @@
 """Sweeps from file to file, a piece at a time: CSV, Parquet and .xlsx; the file written is whole or not there."""
 
 import csv
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -11,9 +12,11 @@ from estimator.errors import InvalidInput, MissingExtra
 from estimator.export.rows import harmless
 from estimator.sweeping import Sweep, attached, columns_of
 
+PLAIN = (str, int, float, bool)
 PIECE = 65_536  # rows in memory at a time
 CSV_BLOCK_BYTES = 8_000_000
 MOST_SHEET_ROWS = 100_000
+COMMA = (r"[-+]?\d+", r"\d+(?:[eE][-+]?\d+)?")  # before and after a decimal comma
 KINDS = (".csv", ".parquet", ".xlsx")
 Progress = Callable[[int], None]  # called with the rows done so far
 
@@ -64,6 +67,10 @@ def _answered(
     except OSError as error:
         what = f"read {source!r} or write {target!r}" if source else f"write {target!r}"
         raise InvalidInput(f"cannot {what}: {error.strerror or error}") from None
+    except Exception as error:
+        if not type(error).__module__.startswith("pyarrow"):
+            raise
+        raise InvalidInput(f"cannot write {target!r}: {_line(error)}") from None
     return counts
 
 
@@ -118,25 +125,40 @@ def _csv_pieces(source: str) -> Iterator[Any]:
     arrow = _arrow()
     from pyarrow import csv as arrow_csv
 
-    names = _header(source)
+    names, sign = _header(source)
     convert = arrow_csv.ConvertOptions(column_types=dict.fromkeys(names, arrow.string()), strings_can_be_null=False)
     try:
         with arrow_csv.open_csv(
             source,
             read_options=arrow_csv.ReadOptions(block_size=CSV_BLOCK_BYTES),
-            parse_options=arrow_csv.ParseOptions(newlines_in_values=True),
+            parse_options=arrow_csv.ParseOptions(newlines_in_values=True, delimiter=sign),
             convert_options=convert,
         ) as file:
             for batch in file:
-                yield arrow.Table.from_batches([batch])
+                table = arrow.Table.from_batches([batch])
+                yield table if sign == "," else _with_points(table)
     except arrow.ArrowInvalid as error:
         raise InvalidInput(f"{source!r} is no CSV file: {_line(error)}") from None
 
 
-def _header(source: str) -> list[str]:
+def _with_points(table: Any) -> Any:
+    """Decimal commas as points, as a file with semicolons has them."""
+    import pyarrow.compute as compute
+
+    for place, name in enumerate(table.column_names):
+        pointed = compute.replace_substring_regex(table.column(place), f"^({COMMA[0]}),({COMMA[1]})$", r"\1.\2")
+        table = table.set_column(place, name, pointed)
+    return table
+
+
+def _header(source: str) -> tuple[list[str], str]:
+    """The names in the first line, and what separates them: a comma, or a semicolon where there is no comma."""
     try:
         with Path(source).open(encoding="utf-8-sig", newline="") as file:
-            names = next(csv.reader(file), [])
+            first = file.readline()
+            file.seek(0)
+            sign = ";" if ";" in first and "," not in first else ","
+            names = next(csv.reader(file, delimiter=sign), [])
     except (UnicodeDecodeError, csv.Error) as error:
         raise InvalidInput(f"{source!r} is no CSV file in UTF-8: {_line(error)}") from None
     if not names:
@@ -144,17 +166,21 @@ def _header(source: str) -> list[str]:
     doubled = {name for name in names if names.count(name) > 1}
     if doubled:
         raise InvalidInput(f"{source!r} has two columns {sorted(doubled)[0]!r}")
-    return names
+    return names, sign
 
 
 def _plain_csv_pieces(source: str) -> Iterator[list[dict[str, Any]]]:
-    names = _header(source)
+    names, sign = _header(source)
     with Path(source).open(encoding="utf-8-sig", newline="") as file:
-        reader = islice(csv.reader(file), 1, None)
+        reader = islice(csv.reader(file, delimiter=sign), 1, None)
         while lines := list(islice(reader, PIECE)):
             if any(len(line) != len(names) for line in lines if line):
                 raise InvalidInput(f"{source!r} has lines with more or fewer cells than its first line")
-            yield [dict(zip(names, line, strict=True)) for line in lines if line]
+            yield [dict(zip(names, map(_pointed if sign == ";" else str, line), strict=True)) for line in lines if line]
+
+
+def _pointed(cell: str) -> str:
+    return re.sub(f"^({COMMA[0]}),({COMMA[1]})$", r"\1.\2", cell)
 
 
 def _sheet_pieces(source: str) -> Iterator[list[dict[str, Any]]]:
@@ -172,13 +198,21 @@ def _sheet_pieces(source: str) -> Iterator[list[dict[str, Any]]]:
         raise InvalidInput(f"{source!r} is no .xlsx file: {_line(error)}") from None
     try:
         lines = book.worksheets[0].iter_rows(values_only=True)
-        names = [str(name) for name in next(lines, ()) if name is not None]
-        rows = [dict(zip(names, line, strict=False)) for line in islice(lines, MOST_SHEET_ROWS + 1) if any(line)]
+        heads = next(lines, ())
+        places = {str(name).strip(): place for place, name in enumerate(heads) if name is not None}
+        if len(places) < sum(name is not None for name in heads):
+            raise InvalidInput(f"{source!r} has two columns of the same name")
+        full = (line for line in lines if any(cell is not None for cell in line))
+        rows = [
+            {name: line[place] if place < len(line) else None for name, place in places.items()}
+            for line in islice(full, MOST_SHEET_ROWS + 1)
+        ]
     finally:
         book.close()
     if len(rows) > MOST_SHEET_ROWS:
         raise InvalidInput(_too_long())
-    yield rows
+    if rows:
+        yield rows
 
 
 def _too_long() -> str:
@@ -198,7 +232,19 @@ def _line(error: BaseException) -> str:
 
 
 def _as_arrow(piece: Any) -> Any:
-    return _arrow().Table.from_pylist(piece) if isinstance(piece, list) else piece
+    if not isinstance(piece, list):
+        return piece
+    names = dict.fromkeys(name for row in piece for name in row)
+    return _arrow().table({name: _arrow_column([row.get(name) for row in piece]) for name in names})
+
+
+def _arrow_column(values: list[Any]) -> Any:
+    """Values of one kind as they are, of several as text."""
+    arrow = _arrow()
+    try:
+        return arrow.array(values)
+    except (arrow.ArrowInvalid, arrow.ArrowTypeError):
+        return arrow.array([None if value is None else str(value) for value in values], arrow.string())
 
 
 def _as_rows(piece: Any) -> list[dict[str, Any]]:
@@ -308,7 +354,7 @@ class _Sheet:
                 raise InvalidInput(_too_long())
             for place, value in enumerate(row.values()):
                 if value is not None and value == value:
-                    self.sheet.write(self.row, place, _safe(value))
+                    self.sheet.write(self.row, place, _safe(value if isinstance(value, PLAIN) else str(value)))
 
     def close(self) -> None:
         self.book.close()
