@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tabulate import tabulate
 
 from estimator.catalog.files import rows
-from estimator.fitting.ranges import NORMAL, LeftOut, fit_ranges, judged
+from estimator.fitting.ranges import LEVELS, LeftOut, fit_ranges, judged
 from estimator.paths import data_folder
 
 LEAST_RUNS = 40
@@ -92,8 +92,8 @@ def coverage(fit: str) -> list[Line]:
     lines = []
     for name in sorted(set(asked) - {""}):
         mine = (asked == name) & (runs.trust == 1) & np.isfinite(found.width[0.8])
-        covered = {level: float(found.inside[level][mine].mean()) for level in NORMAL}
-        width = {level: float(np.median(found.width[level][mine])) for level in NORMAL}
+        covered = {level: float(found.inside[level][mine].mean()) for level in LEVELS}
+        width = {level: float(np.median(found.width[level][mine])) for level in LEVELS}
         sources = {row["source"] for row, counts in zip(written, mine, strict=True) if counts}
         lines.append(Line(name, int(mine.sum()), len(sources), covered, width))
     return lines
@@ -102,10 +102,10 @@ def coverage(fit: str) -> list[Line]:
 def report() -> str:
     """The tables, in Markdown."""
     lines = [line for fit in FITS for line in coverage(fit)]
-    head = ["question", "runs", "sources", *(f"{level:.0%} range holds, width" for level in NORMAL)]
+    head = ["question", "runs", "sources", *(f"{level:.0%} range holds, width" for level in LEVELS)]
     table = [
         [line.name, line.runs, line.sources]
-        + [f"{line.covered[level]:.0%}, x{line.width[level]:.2f}" for level in NORMAL]
+        + [f"{line.covered[level]:.0%}, x{line.width[level]:.2f}" for level in LEVELS]
         for line in lines
     ]
     few = [line.name for line in lines if line.runs < LEAST_RUNS]

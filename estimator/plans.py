@@ -132,15 +132,6 @@ def _number(name: str, bounds: Amount, raw: Any) -> float:
     return value
 
 
-def _read_number(name: str, raw: Any) -> float:
-    from pydantic import TypeAdapter, ValidationError
-
-    try:
-        return TypeAdapter(float).validate_python(raw.replace("_", "") if isinstance(raw, str) else raw)
-    except ValidationError:
-        raise InvalidInput(f"{name} must be a number, not {clipped(raw)}") from None
-
-
 def _changed_choice(name: str, default: Choice, raw: Any) -> Choice:
     if isinstance(raw, Mapping):
         raw = raw.get("value")

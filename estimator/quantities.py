@@ -129,7 +129,7 @@ class Quantity:
             low, high = np.quantile(self.column[1:], [tail, 1 - tail])
             return float(low), float(high)
         down, up = _half_widths(self)
-        stretch = _normal_quantile(0.5 + level / 2) / Z80
+        stretch = reach(level)
         if _in_log_space(self.column):
             return self.value * float(np.exp(-stretch * down)), self.value * float(np.exp(stretch * up))
         return self.value - stretch * down, self.value + stretch * up
@@ -328,9 +328,14 @@ def _factor_widths(column: Floats) -> Floats:
     return widths
 
 
-def _normal_quantile(probability: float) -> float:
-    if probability == 0.9:
-        return Z80
+def reach(level: float) -> float:
+    """How far a range that holds `level` of normal errors reaches, over one that holds 80 % [1].
+
+    >>> reach(0.8), round(reach(0.9), 3)
+    (1.0, 1.283)
+    """
+    if level == 0.8:
+        return 1.0
     from statistics import NormalDist  # slow to import, and 80 % is what is nearly always asked
 
-    return NormalDist().inv_cdf(probability)
+    return NormalDist().inv_cdf(0.5 + level / 2) / Z80

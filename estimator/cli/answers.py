@@ -25,11 +25,11 @@ def compare(options: argparse.Namespace) -> None:
 
 def estimate(options: argparse.Namespace) -> None:
     """`estimator estimate STAGE`."""
-    of = combine if options.stage in COMBINATIONS else api.estimate
     if options.sensitivity is not None or options.figure:
         from estimator.cli.swings import swings
 
         return swings(options)
+    of = combine if options.stage in COMBINATIONS else api.estimate
     answer = of(options.stage, **asked(options))
     return emit(options, in_currency(options, answer, _rendered_estimate))
 

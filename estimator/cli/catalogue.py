@@ -15,6 +15,7 @@ from estimator.catalog.prices import api_names, api_price, price_rows
 from estimator.cli.answers import emit
 from estimator.errors import InvalidInput
 from estimator.export.rows import rows_csv
+from estimator.export.tables import WIDTH
 from estimator.formulas import transformer
 from estimator.plans import default_scenario
 from estimator.records import Source
@@ -49,7 +50,7 @@ def _text(value: Any) -> str:
     return "" if value is None else f"{value:,.4g}" if isinstance(value, float) else str(value)
 
 
-WIDTH, GAP = 120, 2  # characters; tabulate leaves as many again beside a heading
+GAP = 2  # characters between columns; tabulate leaves as many again beside a heading
 MOST = {"unit": 14, "instance": 20, "region": 14}  # characters of such columns on the screen
 LEAST_SOURCE = 10
 

@@ -231,13 +231,6 @@ def owning(options: argparse.Namespace) -> Finding:
     )
 
 
-def _repaid(hours: Quantity, share: Quantity) -> str:
-    if not hours.known:
-        return "never repaid"
-    said = f"repaid after {hours.value:,.0f} hours of use, {share.value:.0%} of its years"
-    return said if share.value <= 1 else f"{said}: not in time"
-
-
 def _spread(figure: Quantity) -> dict[str, Any]:
     """A figure and the ends of its range; nothing where it is unknown or never reached."""
     if not figure.known:
@@ -259,7 +252,7 @@ def _by_volume(given: dict[str, Any]) -> Finding:
     if len(answers) < 2:
         raise InvalidInput("fewer than two costs are known: give --price-per-hour")
     found = pairs(answers)
-    rows = tuple({"cheaper": one.b, "than": one.a, **_volumes(one)} for one in found)
+    rows = tuple({"cheaper": one.b, "than": one.a, **_volumes(one, "from", "from low", "from high")} for one in found)
     sound = [one for one in found if one.exists and one.cheaper_from.value > 1]
     return Finding(
         "from how many requests of the first month one approach costs less than another over the horizon",
@@ -272,13 +265,13 @@ def _by_volume(given: dict[str, Any]) -> Finding:
     )
 
 
-def _volumes(found: BreakEven) -> dict[str, Any]:
+def _volumes(found: BreakEven, *names: str) -> dict[str, Any]:
+    """From which volume on, low and high end, under three names; and where the two cost the same."""
+    data = found.to_dict()["cheaper_from"] or {}
     crossed = ", ".join(f"{volume:,.0f}" for volume in found.crossings[:4])
     more = ", ..." if len(found.crossings) > 4 else ""
-    data = found.to_dict()["cheaper_from"] or {"value": None, "low": None, "high": None}
-    return {f"from{name}": data[key] for name, key in (("", "value"), (" low", "low"), (" high", "high"))} | {
-        "crossings": crossed + more
-    }
+    ends = zip(names, ("value", "low", "high"), strict=True)
+    return {name: data.get(key) for name, key in ends} | {"crossings": crossed + more}
 
 
 def _against_api(given: dict[str, Any]) -> Finding:
@@ -292,7 +285,7 @@ def _against_api(given: dict[str, Any]) -> Finding:
     used, found = hosted.details["break_even_utilisation"], break_even(hosted, own)
     rows = (
         {"what": "use of a replica's capacity [1]", **_spread(used), "crossings": ""},
-        {"what": "requests of the first month [1/month]", **_renamed(_volumes(found))},
+        {"what": "requests of the first month [1/month]", **_volumes(found, "value", "low", "high")},
     )
     reached = used.known and used.value <= 1
     said = (
@@ -308,11 +301,6 @@ def _against_api(given: dict[str, Any]) -> Finding:
         rows,
         absent="never",
     )
-
-
-def _renamed(volumes: dict[str, Any]) -> dict[str, Any]:
-    ends = {"value": "from", "low": "from low", "high": "from high"}
-    return {key: volumes[name] for key, name in ends.items()} | {"crossings": volumes["crossings"]}
 
 
 ANSWERS: dict[str, Callable[[argparse.Namespace, dict[str, Any]], Finding]] = {

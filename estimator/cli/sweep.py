@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from estimator.cli.answers import asked, emit, scaled
+from estimator.cli.parser import ENDINGS
 from estimator.errors import InvalidInput, clipped
 from estimator.export.sweep_files import KINDS, sweep_file, sweep_rows
 from estimator.results import SCHEMA_VERSION
@@ -18,7 +19,6 @@ from estimator.sweeping import FIGURES, Sweep, attached, columns_of
 
 BAR_SECONDS = 0.5
 MOST_STEPS = 10_000
-STYLES = {".json": "json", ".md": "markdown", ".markdown": "markdown", ".txt": "table"}
 
 
 def sweep(options: argparse.Namespace) -> None:
@@ -47,7 +47,7 @@ def _grid(options: argparse.Namespace, values: dict[str, list[Any]], run: Sweep)
     if ending in KINDS and options.format is None:
         return _told(options, sweep_rows(rows, options.output, run, _bar()))
     answered = attached(rows, run.answers(*columns_of(rows)))
-    return emit(options, _rendered(options.format or STYLES.get(ending, "table"), answered, list(values), run))
+    return emit(options, _rendered(options.format or ENDINGS.get(ending, "table"), answered, list(values), run))
 
 
 def _rendered(style: str, rows: list[dict[str, Any]], varied: list[str], run: Sweep) -> str:

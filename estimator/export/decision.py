@@ -12,9 +12,9 @@ from estimator.decide.recommend import Change, Option, Reason, Recommendation
 from estimator.errors import MissingExtra
 from estimator.export.currency import Currency
 from estimator.export.rows import rows_csv
+from estimator.export.tables import WIDTH
 from estimator.export.text import digits, human
 
-WIDTH = 120
 HEADER = ["", "", "One-off", "Monthly", "Over the horizon", "First result", "Per 1,000"]
 
 

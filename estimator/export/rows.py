@@ -68,8 +68,13 @@ def comparison_csv(comparison: Comparison) -> str:
 
 def comparison_frame(comparison: Comparison) -> Any:
     """The comparison as a pandas DataFrame."""
+    return rows_frame(comparison_rows(comparison))
+
+
+def rows_frame(rows: Iterable[dict[str, Any]]) -> Any:
+    """Rows as a pandas DataFrame; MissingExtra without pandas."""
     try:
         import pandas
     except ImportError:
         raise MissingExtra("pandas", "tables") from None
-    return pandas.DataFrame(list(comparison_rows(comparison)), columns=list(COLUMNS))
+    return pandas.DataFrame(list(rows))

@@ -16,7 +16,7 @@ PLAIN = (str, int, float, bool)
 PIECE = 65_536  # rows in memory at a time
 CSV_BLOCK_BYTES = 8_000_000
 MOST_SHEET_ROWS = 100_000
-COMMA = (r"[-+]?\d+", r"\d+(?:[eE][-+]?\d+)?")  # before and after a decimal comma
+DECIMAL_COMMA = r"^([-+]?\d+),(\d+(?:[eE][-+]?\d+)?)$"
 KINDS = (".csv", ".parquet", ".xlsx")
 Progress = Callable[[int], None]  # called with the rows done so far
 
@@ -146,7 +146,7 @@ def _with_points(table: Any) -> Any:
     import pyarrow.compute as compute
 
     for place, name in enumerate(table.column_names):
-        pointed = compute.replace_substring_regex(table.column(place), f"^({COMMA[0]}),({COMMA[1]})$", r"\1.\2")
+        pointed = compute.replace_substring_regex(table.column(place), DECIMAL_COMMA, r"\1.\2")
         table = table.set_column(place, name, pointed)
     return table
 
@@ -180,7 +180,7 @@ def _plain_csv_pieces(source: str) -> Iterator[list[dict[str, Any]]]:
 
 
 def _pointed(cell: str) -> str:
-    return re.sub(f"^({COMMA[0]}),({COMMA[1]})$", r"\1.\2", cell)
+    return re.sub(DECIMAL_COMMA, r"\1.\2", cell)
 
 
 def _sheet_pieces(source: str) -> Iterator[list[dict[str, Any]]]:

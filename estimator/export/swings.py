@@ -24,9 +24,8 @@ def tornado_text(found: Sensitivity) -> str:
     body = [[*_cells(found, swing), _bar(swing, found.expected, min(ends), max(ends))] for swing in moving]
     lines = [head, "One input at a time, at the low and the high end of its 80 % range:", ""]
     lines.append(_columns([["input", "low", "high", "at low", "at high", ""], *body]))
-    still = [swing.name for swing in found.swings if swing not in moving]
-    words = ["(...) is no input: the range has it for the error of a prediction or for a price."]
-    words = words if any(swing.low is None for swing in moving) else []
+    unnamed = any(swing.low is None for swing in moving)
+    words = ["(...) is no input: the range has it for the error of a prediction or for a price."] if unnamed else []
     still = [swing.name for swing in found.swings if swing not in moving]
     words += [f"No effect: {', '.join(still)}."] if still else []
     words += [f"{swing.name}: {swing.note}" for swing in moving if swing.note]

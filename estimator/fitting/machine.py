@@ -3,7 +3,6 @@
 Every constant has a prior, so that a short run gives a usable machine; residuals stay beside the constants.
 """
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from statistics import median
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from estimator.catalog.local import LocalMachine
-from estimator.fitting.robust import Prior, fit
+from estimator.fitting.robust import Prior, fit, shrunk_sd
 from estimator.formulas import roofline
 from estimator.formulas.roofline import AttentionEfficiency, DecodeAttentionEfficiency, GemmEfficiency
 from estimator.measure.cases import Case, job_of
@@ -289,7 +288,7 @@ def with_spreads(phases: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 def _drawn(errors: Sequence[float], towards: float) -> float:
     """Root mean square of errors, outliers held, and of so many more believed to be `towards` [1]."""
-    return math.sqrt((len(errors) * _spread(errors) ** 2 + PRIOR_COUNT * towards**2) / (len(errors) + PRIOR_COUNT))
+    return shrunk_sd(_spread(errors), len(errors), towards, PRIOR_COUNT)
 
 
 def _holding(errors: Sequence[float]) -> float:

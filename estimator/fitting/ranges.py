@@ -19,6 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from estimator.quantities import reach
+from estimator.records import Accelerator, Architecture
+
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Words = NDArray[np.str_]
@@ -28,8 +31,7 @@ FEWEST_UNITS = 5.0  # that can say which side errs
 TRAIT_SD = 0.5  # of ln(factor) of a trait, before the data
 LEAST = 0.05  # half width below which no range goes, in ln
 STEPS = 50
-# Half widths of a standard normal: a range of 80 % is carried to other levels as quantities do it.
-NORMAL = {0.5: 0.6745, 0.8: 1.2816, 0.9: 1.6449}
+LEVELS = (0.5, 0.8, 0.9)  # at which ranges are judged
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,17 @@ def new(seen: Mapping[str, Collection[str]], **names: str) -> tuple[str, ...]:
     ('new engine',)
     """
     return tuple(f"new {kind}" for kind, name in names.items() if name not in seen.get(f"{kind}s", ()))
+
+
+def untold(
+    seen: Mapping[str, Collection[str]], arch: Architecture, device: Accelerator, **names: str
+) -> tuple[str, ...]:
+    """Traits of a run by what no measured run had: names, LLM and accelerator; and of an LLM whose shape is assumed.
+
+    An accelerator that was measured itself is not new, whatever the fit has seen.
+    """
+    chip = {} if device.basis == "measured" else {"accelerator": device.name, "generation": device.generation}
+    return new(seen, **names, architecture=arch.name, **chip) + ("assumed shape",) * (arch.basis == "assumed")
 
 
 def fit_ranges(runs: LeftOut, level: float = 0.8) -> dict[str, Any]:
@@ -221,7 +234,7 @@ def judged(runs: LeftOut, level: float = 0.8) -> Judged:
         found = [ranges["groups"].get(group, {"down": np.nan, "up": np.nan}) for group in runs.groups[out]]
         ends[:, out] = factor * np.array([[end["down"], end["up"]] for end in found]).T
     inside, width = {}, {}
-    for other, normal in NORMAL.items():
-        down, up = ends * normal / NORMAL[level]
+    for other in LEVELS:  # a range is carried to other levels as quantities do it
+        down, up = ends * reach(other) / reach(level)
         inside[other], width[other] = (-down <= runs.errors) & (runs.errors <= up), np.exp(down + up)
     return Judged(inside, width)

@@ -1,5 +1,6 @@
 """Robust least squares on log errors with priors, weighted by source, and the same with each source left out."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,15 @@ class Prior:
     name: str
     value: float
     sigma_ln: float
+
+
+def shrunk_sd(own_sd: float, count: float, believed_sd: float, weight: float) -> float:
+    """Standard deviation of `count` errors and of `weight` more that are believed to spread so far.
+
+    >>> shrunk_sd(0.0, 3, 0.2, 1)
+    0.1
+    """
+    return math.sqrt((count * own_sd**2 + weight * believed_sd**2) / (count + weight))
 
 
 def fit(

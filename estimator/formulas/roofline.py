@@ -143,10 +143,8 @@ def gemm_s(
     return efficiency.launch_s + efficiency.depth_s * k + soft_max(work, moved, efficiency.sharpness)
 
 
-WAY_BYTES, LINE_BYTES = (
-    4096,
-    64,
-)  # of a first-level cache: a way is no larger than a page, so that lookup needs no address
+# Of a first-level cache: a way is no larger than a page, so that lookup needs no address.
+WAY_BYTES, LINE_BYTES = 4096, 64
 
 
 def set_crowding(depth: ArrayLike, width: ArrayLike, value_bytes: float) -> Floats:

@@ -7,7 +7,6 @@ as embeddings have; recall is not judged.
 """
 
 import json
-import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from estimator.catalog.retrieval import Host, fitted_rates, local_host_path
 from estimator.errors import InvalidInput, MissingExtra
 from estimator.fitting.retrieval import GraphTimes, fit_rates, left_out_errors
+from estimator.fitting.robust import shrunk_sd
 from estimator.formulas.retrieval import SearchRates, graph_build_s, graph_search_s
 
 Vectors = NDArray[np.float32]
@@ -258,8 +258,8 @@ def spread(runs: Sequence[IndexRun], believed: float = 0.15, count: float = 3.0)
         return {"build": 2 * believed, "query": 2 * believed}
     errors, _ = left_out_errors(graph_times(graph), indexes, fit_times)
     number = len(set(indexes))
-    own = {what: float(np.mean(errors[[r.what == what for r in graph]] ** 2)) for what in ("build", "query")}
-    return {w: round(math.sqrt((number * e + count * believed**2) / (number + count)), 3) for w, e in own.items()}
+    own = {what: float(np.sqrt(np.mean(errors[[r.what == what for r in graph]] ** 2))) for what in ("build", "query")}
+    return {what: round(shrunk_sd(sd, number, believed, count), 3) for what, sd in own.items()}
 
 
 def graph_times(runs: Iterable[IndexRun]) -> GraphTimes:

@@ -15,7 +15,7 @@ from estimator.catalog.efficiency import carried_over
 from estimator.catalog.energy import power_fraction
 from estimator.catalog.engines import engine, serving_fit
 from estimator.errors import DoesNotFit, InvalidInput
-from estimator.fitting.ranges import half_widths, new
+from estimator.fitting.ranges import half_widths, untold
 from estimator.formulas import queueing
 from estimator.formulas.serving import Pass, adapter_params, kv_slots
 from estimator.predict import serving_memory as memory
@@ -394,14 +394,8 @@ def interval(group: str, traits: Collection[str] = ()) -> tuple[float, float]:
 
 def traits(arch: Architecture, device: Accelerator, engine_name: str) -> tuple[str, ...]:
     """What makes an answer less sure: what no measured run had, and what was hard wherever it was measured."""
-    unseen = new(
-        serving_fit()["seen"],
-        engine=engine(engine_name).family,
-        architecture=arch.name,
-        **{} if device.basis == "measured" else {"accelerator": device.name, "generation": device.generation},
-    )
-    told = ("assumed shape",) * (arch.basis == "assumed")
-    return unseen + told + hard(arch, device)
+    family = engine(engine_name).family
+    return untold(serving_fit()["seen"], arch, device, engine=family) + hard(arch, device)
 
 
 def hard(arch: Architecture, device: Accelerator) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from estimator.catalog.cases import fitted
 from estimator.catalog.efficiency import carried_over
 from estimator.catalog.frameworks import framework
 from estimator.errors import DoesNotFit
-from estimator.fitting.ranges import half_widths, new
+from estimator.fitting.ranges import half_widths, untold
 from estimator.formulas.transformer import forward_flop, matmul_params
 from estimator.predict.training_layout import chosen, grid, smallest
 from estimator.predict.training_memory import MemorySplit, fits, peak_memory
@@ -197,15 +197,8 @@ def interval(quantity: str = "time", traits: Collection[str] = ()) -> tuple[floa
 
 def traits(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> tuple[str, ...]:
     """What makes a run less sure to foretell: what no measured run had, and what was hard wherever it was measured."""
-    device = cluster.accelerator
-    unseen = new(
-        fitted("training")["seen"],
-        framework=framework(plan.framework).name,
-        architecture=arch.name,
-        **{} if device.basis == "measured" else {"accelerator": device.name, "generation": device.generation},
-    )
-    told = ("assumed shape",) * (arch.basis == "assumed")
-    return unseen + told + hard(arch, cluster, plan)
+    name = framework(plan.framework).name
+    return untold(fitted("training")["seen"], arch, cluster.accelerator, framework=name) + hard(arch, cluster, plan)
 
 
 def hard(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> tuple[str, ...]:

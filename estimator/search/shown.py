@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
-from estimator.errors import MissingExtra
-from estimator.export.rows import rows_csv
+from estimator.export.rows import rows_csv, rows_frame
 from estimator.export.text import digits, human
 from estimator.quantities import given
 from estimator.search.result import Choice, Search
@@ -91,11 +90,7 @@ def search_csv(found: Search) -> str:
 
 def search_frame(found: Search) -> Any:
     """The front as a pandas DataFrame."""
-    try:
-        import pandas
-    except ImportError:
-        raise MissingExtra("pandas", "tables") from None
-    return pandas.DataFrame([_row(choice) for choice in found.front])
+    return rows_frame(_row(choice) for choice in found.front)
 
 
 def _row(choice: Choice) -> dict[str, Any]:

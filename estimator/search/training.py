@@ -10,7 +10,7 @@ from estimator.catalog.precisions import precision
 from estimator.errors import DoesNotFit
 from estimator.formulas import Floats
 from estimator.formulas.arithmetic import product
-from estimator.predict.training import TrainingPlan, interval, training_step, traits
+from estimator.predict.training import TrainingPlan, interval, time_interval, training_step, traits
 from estimator.quantities import Quantity, derive, given, off
 from estimator.records import Accelerator, Architecture, Cluster
 from estimator.search.grid import valid_layouts
@@ -127,8 +127,7 @@ def _evaluated(
 
 
 def _spread(llm: Architecture, cluster: Cluster, plan: TrainingPlan) -> Spread:
-    found = traits(llm, cluster, plan)
-    return Spread(interval("time", found), interval("memory", found))
+    return Spread(time_interval(llm, cluster, plan), interval("memory", traits(llm, cluster, plan)))
 
 
 def _joined(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """From a stage's findings to an Estimate: overhead against the bare LLM, totals, energy, and the words around them."""
 
-import math
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, NamedTuple
@@ -10,13 +9,13 @@ from estimator.catalog.facts import fact
 from estimator.formulas import effort, energy
 from estimator.formulas.arithmetic import difference, product
 from estimator.paths import presets, toml
-from estimator.quantities import Quantity, derive, off, total
+from estimator.quantities import Quantity, derive, total
 from estimator.records import Accelerator
 from estimator.results import Estimate, Line, Work
 from estimator.stages.budget import regression_runs, summed, with_contingency
 from estimator.stages.question import Question
 from estimator.stages.service import Service
-from estimator.stages.unit_costs import unit_costs
+from estimator.stages.unit_costs import times, unit_costs
 
 
 class Overhead(NamedTuple):
@@ -185,13 +184,7 @@ def per_request(question: Question, overhead: Overhead) -> dict[str, Any]:
         "extra_prompt_tokens": added("extra prompt tokens", "token", service.prompt_tokens, baseline.prompt_tokens),
         "added_ttft_s": ttft,
         "added_tpot_s": added("added time per output token", "s", service.tpot_s, baseline.tpot_s),
-        "added_usd_per_1000_requests": derive(
-            "added cost of 1,000 requests",
-            "USD",
-            product,
-            usd=usd,
-            requests=question.counted("1,000", 1000.0, "1", "by definition"),
-        ),
+        "added_usd_per_1000_requests": times(question, "added cost of 1,000 requests", usd, 1e3),
         "added_memory_bytes": added("added memory of a request", "B", service.kv_bytes, baseline.kv_bytes),
     }
 
@@ -222,26 +215,26 @@ def _power(question: Question, lines: list[Line]) -> dict[str, Any]:
 
 def _energy_of(question: Question, works: list[Work]) -> dict[str, Quantity]:
     """Energy of each kind of work on each kind of device [J]."""
-    found: dict[str, Quantity] = {}
-    for activity, device in dict.fromkeys((work.activity, work.device or question.own_accelerator()) for work in works):
-        alike = [w for w in works if (w.activity, w.device or question.own_accelerator()) == (activity, device)]
-        device_s = total(f"{activity} on accelerators", "s", {f"work_{i}": w.device_s for i, w in enumerate(alike)})
-        found[f"{activity}_{len(found)}"] = _facility(question, device, activity, device_s)
-    return found
+    alike: dict[tuple[str, Accelerator], dict[str, Quantity]] = {}
+    for work in works:
+        parts = alike.setdefault((work.activity, work.device or question.own_accelerator()), {})
+        parts[f"work_{len(parts)}"] = work.device_s
+    return {
+        f"{activity}_{place}": _facility(question, device, activity, total(f"{activity} on accelerators", "s", parts))
+        for place, ((activity, device), parts) in enumerate(alike.items())
+    }
 
 
 def _facility(question: Question, device: Accelerator, activity: str, device_s: Quantity) -> Quantity:
     if device.tdp_w is None:
         return question.unknown("energy", "J", f"the rated power of {device.name} is not known")
-    drawn = power_fraction(activity)
-    share = question.fact(f"share of rated power, {activity}", drawn.value, "1", "published", drawn.source)
-    down, up = math.log(drawn.value / drawn.low), math.log(drawn.high / drawn.value)
+    share = question.ranged(f"share of rated power, {activity}", power_fraction(activity), "1", "power")
     return derive(
         f"energy, {activity}",
         "J",
         energy.facility_energy_j,
         accelerator_s=device_s,
         tdp_w=question.fact(f"rated power of {device.name}", device.tdp_w, "W", device.basis, *device.sources),
-        power_fraction=off(share, "power", down, up),
+        power_fraction=share,
         pue=question.pue,
     )

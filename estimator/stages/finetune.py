@@ -75,21 +75,15 @@ def _retraining(question: Question, once: Quantity, price: Quantity) -> Line:
 
 
 def _training_tokens(question: Question) -> Quantity:
-    sequences = 1.0 if question.word("objective") == "sft" else 2.0  # chosen and rejected
-    pairs = question.counted(
-        "answers per sample", sequences, "1", "by the objective: one, or a chosen and a rejected one"
-    )
-    if question.word("objective") in ("grpo", "ppo"):
-        pairs = question.counted(
-            "answers per sample", 1.0, "1", "by the objective: one, or a chosen and a rejected one"
-        )
+    many = 1.0 if question.word("objective") in ("sft", "grpo", "ppo") else 2.0
+    answers = question.counted("answers per sample", many, "1", "by the objective: one, or a chosen and a rejected one")
     return derive(
         "training tokens",
         "token",
         product,
         samples=question.amount("samples"),
         tokens_per_sample=question.amount("tokens_per_sample"),
-        answers=pairs,
+        answers=answers,
         epochs=question.amount("epochs"),
     )
 

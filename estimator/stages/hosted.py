@@ -67,10 +67,10 @@ def input_price(question: Question, api: ApiPrice, prompt: Quantity, prefix: Qua
     )
 
 
-def _shortest_cached(question: Question, api: ApiPrice) -> Quantity:
+def _shortest_cached(question: Question, api: ApiPrice) -> Quantity | None:
     found = facts("cache_min_tokens").get(api.provider)
     if found is None:
-        return question.counted("shortest cached prefix", 0.0, "token", "nothing is too short to be cached")
+        return None
     return question.fact("shortest cached prefix", found.value, "token", "published", found.source)
 
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from estimator.catalog.facts import fact
+from estimator.catalog.facts import Fact, fact
 from estimator.catalog.files import recent
 from estimator.catalog.prices import ApiPrice
 from estimator.catalog.retrieval import text_ratio
@@ -104,6 +104,20 @@ class Question:
         """A published figure of the fact tables, by its key."""
         found = fact(key)
         return self.fact(key, found.value, found.unit, "published", found.source)
+
+    def ranged(self, name: str, found: Fact, unit: str, factor: str) -> Quantity:
+        """A published figure that `factor` moves over the range it was published with."""
+        return given(
+            name,
+            found.value,
+            unit,
+            low=found.low,
+            high=found.high,
+            factor=factor,
+            design=self.design,
+            basis="published",
+            sources=(found.source,),
+        )
 
     def bytes_per_token(self) -> Quantity:
         """UTF-8 bytes of a token in the scenario's kind of text, as counted [B/token]."""

@@ -1,6 +1,5 @@
 """RAG: a knowledge base is embedded and indexed once, then refreshed; requests pay for retrieval and longer prompts."""
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -26,6 +25,7 @@ from estimator.stages.budget import evaluation_runs, monthly, one_off, people, u
 from estimator.stages.question import Question
 from estimator.stages.service import Service, bare, error, serve
 from estimator.stages.store import SELF_HOSTED, store_line
+from estimator.stages.unit_costs import times
 
 
 class KnowledgeBase(NamedTuple):
@@ -135,10 +135,9 @@ def _with_keywords(question: Question, base: KnowledgeBase) -> KnowledgeBase:
     words = derive("words", "word", quotient, dividend=base.tokens, divisor=question.tokens_per_word())
     rate, cores = question.setting("lexical/words_per_s"), question.amount("index_cores")
     built = derive("keyword index build", "s", corpus.keyword_index_s, words=words, words_per_s=rate, cores=cores)
-    share, found = question.setting("lexical/index_share"), fact("lexical/query_s")
+    share = question.setting("lexical/index_share")
     held = derive("keyword index", "B", product, text=base.text_bytes, share=share)
-    down, up = math.log(found.value / found.low), math.log(found.high / found.value)
-    searched = off(question.setting("lexical/query_s"), "retrieval time", down, up)
+    searched = question.ranged("lexical/query_s", fact("lexical/query_s"), "s", "retrieval time")
     return base._replace(
         disk_bytes=derive("indexes on disk", "B", sum_of, vectors=base.disk_bytes, keywords=held),
         build_s=derive("index build", "s", sum_of, vectors=base.build_s, keywords=built),
@@ -363,8 +362,7 @@ def _all_in_prompt(question: Question, base: KnowledgeBase) -> dict[str, Quantit
         service = None
     if service is None:
         return {}
-    thousand = question.counted("1,000", 1000.0, "1", "by definition")
-    per_1000 = derive("all in the prompt", "USD", product, each=service.usd_per_request, requests=thousand)
+    per_1000 = times(question, "all in the prompt", service.usd_per_request, 1e3)
     return {"all_in_prompt_usd_per_1000_requests": per_1000, "all_in_prompt_ttft_s": service.ttft_s}
 
 

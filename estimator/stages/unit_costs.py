@@ -24,8 +24,8 @@ def unit_costs(question: Question, service: Service, lines: list[Line]) -> dict[
         "fixed_usd": fixed,
         "variable_usd": variable,
         "all_in_usd_per_request": request,
-        "all_in_usd_per_1000_requests": _times(question, "all-in cost of 1,000 requests", request, 1e3),
-        "all_in_usd_per_mtok": _times(question, "all-in cost of a million tokens", token, 1e6),
+        "all_in_usd_per_1000_requests": times(question, "all-in cost of 1,000 requests", request, 1e3),
+        "all_in_usd_per_mtok": times(question, "all-in cost of a million tokens", token, 1e6),
         "all_in_usd_per_user_month": derive(
             "all-in cost of a user and month", "USD", product, usd_per_request=request, requests=each
         ),
@@ -50,5 +50,6 @@ def _requests(question: Question) -> Quantity:
     )
 
 
-def _times(question: Question, name: str, each: Quantity, many: float) -> Quantity:
+def times(question: Question, name: str, each: Quantity, many: float) -> Quantity:
+    """What so many cost at so much each [USD]."""
     return derive(name, "USD", product, each=each, many=question.counted(f"{many:,.0f}", many, "1", "by definition"))
