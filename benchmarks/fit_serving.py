@@ -286,13 +286,13 @@ def main() -> None:
     constants = found.solve(np.ones(len(found.runs), bool))
     inside = found.errors(constants)
     errors, folds = (inside, {}) if quick else found.left_out(constants)
-    written = document(found, constants, errors, folds)
     rows = report(found, inside, errors)
     for group in GROUPS:
         same = [row for row in rows if row["group"] == group]
         fitted, left_out = (np.mean([row[name] for row in same]) for name in ("fitted", "left_out"))
         print(f"{group:10} fitted {fitted:.3f}  left out {left_out:.3f}")
     if not quick:
+        written = document(found, constants, errors, folds)
         target = data_folder("calibration") / "fitted" / "serving.json"
         target.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
         table = Path(__file__).with_name("accuracy_serving.md")
