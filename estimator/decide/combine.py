@@ -167,6 +167,7 @@ def _distil(asked: dict[str, Any]) -> Estimate:
     """The student's fine-tuning on answers that the LLM writes and people check a share of, against the bare LLM."""
     teacher = _question(asked)
     student = _student(asked, teacher)
+    student.word("student")  # among its assumptions
     tuned, service, baseline = api.answered("finetune", student), served(student), bare(teacher)
     found = _student_answer(student, tuned, service, _labels(student, baseline))
     return _against(found, service, baseline, teacher)

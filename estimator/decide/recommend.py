@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from estimator import api
-from estimator.decide.break_even import BreakEven, break_even
+from estimator.decide.break_even import BreakEven, break_even, leaves
 from estimator.decide.combine import COMBINATIONS, combine
 from estimator.decide.rules import Rule, Value, candidates, criteria, rules
 from estimator.errors import DoesNotFit, InvalidInput, UnknownName
@@ -27,7 +27,10 @@ SECONDS_PER_DAY = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why a candidate stands where it stands. asks: the criterion that would have to change, `instead` how."""
+    """Why a candidate stands where it stands. asks: the criterion or input that would have to change, `instead` how.
+
+    last: that it comes after all others
+    """
 
     rule: str
     text: str
@@ -35,6 +38,7 @@ class Reason:
     instead: str
     sources: tuple[str, ...]
     need: str = ""
+    last: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -64,6 +68,11 @@ class Option:
     def stands(self) -> bool:
         """Whether nothing rules it out and no need is left open."""
         return not self.out and not self.unmet
+
+    @property
+    def last_resort(self) -> bool:
+        """Whether it is recommended only when nothing else stands."""
+        return any(reason.last for reason in self.notes)
 
     @property
     def obstacles(self) -> tuple[Reason, ...]:
@@ -189,7 +198,8 @@ def recommend(
     """
     hardware = {"model": model, "gpu": gpu, "api": api, "gpus": gpus, "price": price, "scenario_file": scenario_file}
     goals, asked = _sorted_out(inputs)
-    return decide(_estimates(hardware | asked), goals, served_by="api" if api else "own")
+    found = _estimates(hardware | asked, float(goals["labelled_examples"]))
+    return decide(found, goals, served_by="api" if api else "own")
 
 
 def _sorted_out(inputs: Mapping[str, Any]) -> tuple[dict[str, Value], dict[str, Any]]:
@@ -207,9 +217,14 @@ def _sorted_out(inputs: Mapping[str, Any]) -> tuple[dict[str, Value], dict[str, 
 Found = Mapping[str, Estimate | str]
 
 
-def _estimates(asked: dict[str, Any]) -> dict[str, Estimate | str]:
-    """Every candidate's estimate, or why it cannot be done."""
-    return {name: _estimate(name, asked) for name in candidates()}
+TRAINED_ON_LABELS = ("finetune", "finetune+rag")
+
+
+def _estimates(asked: dict[str, Any], labelled: float = np.inf) -> dict[str, Estimate | str]:
+    """Every candidate's estimate, or why it cannot be done. labelled: examples there are to train on, at most."""
+    usual = default_scenario().amount("samples").value
+    fewer = {"samples": max(labelled, 1.0)} if labelled < usual and not asked.get("scenario_file") else {}
+    return {name: _estimate(name, {**(fewer if name in TRAINED_ON_LABELS else {}), **asked}) for name in candidates()}
 
 
 def _estimate(name: str, asked: dict[str, Any]) -> Estimate | str:
@@ -250,7 +265,7 @@ def _option(name: str, answer: Estimate | str, goals: Mapping[str, Value], serve
         holds = rule.holds(context)
         place = _place_of(rule, name, holds)
         if place:
-            found[place].append(_reason(rule, unknown=holds is None))
+            found[place].append(_reason(rule, "" if holds is None else rule.compared(context), holds is None))
     return Option(name, title, answer, *(tuple(reasons) for reasons in found.values()))
 
 
@@ -262,34 +277,44 @@ def _place_of(rule: Rule, name: str, holds: bool | None) -> str:
         return "notes" if rule.effect == "out" else ""
     if rule.effect == "needs":
         return "met" if name in rule.candidates else "unmet"
-    return rule.effect
+    return "notes" if rule.effect == "last" else rule.effect
 
 
-def _reason(rule: Rule, unknown: bool) -> Reason:
+def _reason(rule: Rule, compared: str, unknown: bool) -> Reason:
     text = f"cannot be checked, a figure is unknown: whether {rule.because}" if unknown else rule.because
-    return Reason(rule.id, text, rule.asks, rule.instead, rule.sources(), rule.need)
+    said = f"{text} ({compared})" if compared else text
+    return Reason(rule.id, said, rule.asks, rule.instead, rule.sources(), rule.need, rule.effect == "last")
 
 
 def figures(answer: Estimate) -> dict[str, Value]:
     """The figures of an estimate that rules may name; NaN where unknown."""
     details, words = answer.details, {one.name: one.shown for one in answer.assumptions}
     requests = details["requests_per_month"].value if "requests_per_month" in details else 0.0
+    month, months = answer.monthly_usd, leaves(answer.total_usd)["horizon months"].value
+    mean = (answer.total_usd.value - answer.one_off_usd.value) / months  # above the first month's as traffic grows
+    grown = max(mean / month.value, 1.0) if month.value else 1.0
     return {
-        **{name: getattr(answer, name).value for name in ("one_off_usd", "monthly_usd")},
+        "one_off_usd": answer.one_off_usd.value,
         "one_off_usd_high": answer.one_off_usd.high if answer.one_off_usd.known else np.nan,
+        "monthly_usd": month.value * grown,
+        "monthly_usd_high": month.high * grown if month.known else np.nan,
         "calendar_days": answer.calendar_s.value / SECONDS_PER_DAY,
+        "calendar_days_high": answer.calendar_s.high / SECONDS_PER_DAY if answer.calendar_s.known else np.nan,
         "ttft_s": details["ttft_s"].value,
         "usd_per_1000_requests": 1000 * answer.monthly_usd.value / requests if requests else np.nan,
         "corpus_tokens": answer.extra_prompt_tokens.value if answer.stage == "corpus-in-prompt" else 0.0,
         "training_tokens": answer.data_tokens.value,
         "embedded_by": "api" if ":" in words.get("embedding_model", "") else "own",
+        "student_named": any(one.name == "student" and one.given for one in answer.assumptions),
+        "continued": words.get("continued", "false"),
     }
 
 
-def _place(option: Option) -> tuple[int, int, float, int]:
-    """Those that stand first, by cost; then those with fewest obstacles; unknown costs by how demanding they are."""
+def _place(option: Option) -> tuple[bool, int, bool, float, int]:
+    """Those that stand first, by cost, a last resort last; then fewest obstacles; unknown costs by demand."""
     total = option.estimate.total_usd.value if option.estimate and option.estimate.total_usd.known else np.inf
-    return (0 if option.stands else 1, len(option.obstacles), total, candidates().index(option.approach))
+    order = candidates().index(option.approach)
+    return not option.stands, len(option.obstacles), option.last_resort, total, order
 
 
 def _changes(best: Option | None, options: list[Option]) -> tuple[Change, ...]:

@@ -84,6 +84,19 @@ class Condition:
             return False  # no limit was given, so nothing can be beyond it
         return None if unknown else ORDER[self.op](left, right)
 
+    def compared(self, context: Mapping[str, Value]) -> str:
+        """Both sides of a comparison in the criterion's unit; nothing where words are compared."""
+        if self.op not in ORDER:
+            return ""
+        units = [criteria()[name].unit for name in (self.name, self.value) if name in criteria()]
+        left, right = (_figure(_resolved(name, context)) for name in (self.name, self.value))
+        return f"{left} against {right} {''.join(units).removeprefix('1')}".strip()
+
+
+def _figure(value: Value) -> str:
+    number = float(value)
+    return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.3g}"
+
 
 def _word(value: Value) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
@@ -101,7 +114,10 @@ def _resolved(name: str, context: Mapping[str, Value]) -> Value:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule. effect: needs, out or notes; candidates: those that meet the need, are ruled out, or are spoken of."""
+    """One rule. effect: needs, out, notes or last; candidates: those that meet the need or that the effect falls on.
+
+    asks: the criterion, or input, whose change would undo the rule; nothing when only figures decide
+    """
 
     id: str
     criterion: str
@@ -112,12 +128,7 @@ class Rule:
     because: str
     instead: str
     publishers: tuple[str, ...]
-
-    @property
-    def asks(self) -> str:
-        """The criterion of `[criteria]` whose change would undo the rule; nothing when only figures decide."""
-        names = [word for condition in self.when for word in (condition.name, condition.value) if word in criteria()]
-        return names[0] if names else ""
+    asks: str
 
     def holds(self, context: Mapping[str, Value]) -> bool | None:
         """Whether all conditions hold; None when that hangs on an unknown figure."""
@@ -125,6 +136,10 @@ class Rule:
         if False in found:
             return False
         return None if None in found else True
+
+    def compared(self, context: Mapping[str, Value]) -> str:
+        """The figures that decide, such as `3,767 against 500 USD`; nothing where words do."""
+        return ", ".join(filter(None, (condition.compared(context) for condition in self.when)))
 
     def sources(self) -> tuple[str, ...]:
         """Who says so: what was read where."""
@@ -174,22 +189,25 @@ def candidates() -> tuple[str, ...]:
 def rules() -> tuple[Rule, ...]:
     """All rules, in the order of the file.
 
-    >>> {rule.effect for rule in rules()} == {"needs", "out", "notes"}
+    >>> {rule.effect for rule in rules()} == {"needs", "out", "notes", "last"}
     True
     """
     return tuple(_rule(entry) for entry in _file()["rule"])
 
 
 def _rule(entry: dict[str, Any]) -> Rule:
-    effect = next(name for name in ("needs", "out", "notes") if name in entry)
+    effect = next(name for name in ("needs", "out", "notes", "last") if name in entry)
+    when = tuple(Condition(*text.split(maxsplit=2)) for text in entry["when"])
+    named = [word for condition in when for word in (condition.name, condition.value) if word in criteria()]
     return Rule(
         entry["id"],
         entry["criterion"],
-        tuple(Condition(*text.split(maxsplit=2)) for text in entry["when"]),
+        when,
         effect,
         tuple(entry["met_by"] if effect == "needs" else entry[effect]),
         entry["needs"] if effect == "needs" else "",
         entry["because"],
         entry["instead"],
         tuple(entry["from"]),
+        entry.get("asks", named[0] if named else ""),
     )

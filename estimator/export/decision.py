@@ -15,7 +15,7 @@ from estimator.export.rows import rows_csv
 from estimator.export.tables import WIDTH
 from estimator.export.text import digits, human
 
-HEADER = ["", "", "One-off", "Monthly", "Over the horizon", "First result", "Per 1,000"]
+HEADER = ["", "", "One-off", "First month", "Over the horizon", "First result", "Adds per 1,000"]
 
 
 def recommendation_text(found: Recommendation) -> str:
@@ -30,7 +30,8 @@ def _head(found: Recommendation) -> str:
     if found.best is None:
         lines = [f"Nothing meets every need and constraint for {where}. Given: {given}."]
         return "\n".join(_filled(line) for line in lines)
-    lines = [f"Recommended for {where}: {found.best.title}. Given: {given}."]
+    what = "The last resort, and all that stands," if found.best.last_resort else "Recommended"
+    lines = [f"{what} for {where}: {found.best.title}. Given: {given}."]
     lines += [f"- because {reason.text} [{reason.asks}]" for reason in found.best.met]
     if not found.best.met:
         lines.append(f"- because {_place(found.best)}, and no need was named that asks for more")
@@ -77,7 +78,7 @@ def _sections(found: Recommendation) -> Iterator[str]:
     yield _section("Leaves a need open", [_against(option, option.unmet) for option in open_needs])
     yield _section("Ruled out", [_against(option, option.obstacles) for option in found.options if option.out])
     yield _section("What would change the answer", [_change(change) for change in found.changes])
-    yield _section("By volume", [str(one) for one in found.break_evens])
+    yield _section("By volume, costs alone", [str(one) for one in found.break_evens])
 
 
 def _section(title: str, lines: list[str]) -> str:

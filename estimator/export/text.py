@@ -38,6 +38,9 @@ def human(quantity: Quantity, spread: bool = True) -> str:
     ('1.6 (0.8-2.6)', '2 (1-3)')
     >>> human(given("emissions", 8.2e9, "gCO2e", low=4.8e9, high=24.3e9, factor="traffic"))
     '8.2 ktCO2e (4.8-24.3)'
+    >>> cost = given("cost", 2.0, "USD", low=1.0, high=4.0, factor="traffic")
+    >>> human(derive("saved", "USD", lambda cost: -cost, cost=cost))
+    '-$2 (-4 to -1)'
     """
     if not quantity.known:
         return "unknown"
@@ -45,11 +48,13 @@ def human(quantity: Quantity, spread: bool = True) -> str:
     if value == 0:
         return "$0" if unit == "USD" else "0"
     size, suffix = _scale(value, unit)
-    text = f"{'$' if unit == 'USD' else ''}{digits(value / size)}{suffix}"
+    sign = "-" if value < 0 else ""
+    text = f"{sign}{'$' if unit == 'USD' else ''}{digits(abs(value) / size)}{suffix}"
     low, high = _ends(quantity)
     if not spread or math.isclose(low, high, rel_tol=5e-3):
         return text
-    return f"{text} ({_end(low, unit, size)}-{_end(high, unit, size)})"
+    between = " to " if low < 0 else "-"
+    return f"{text} ({_end(low, unit, size)}{between}{_end(high, unit, size)})"
 
 
 def _ends(quantity: Quantity) -> tuple[float, float]:

@@ -134,12 +134,12 @@ def test_there_is_none_where_there_is_none():
 
 def test_own_against_api_by_volume():
     api = estimate("prompt", api="openai:gpt-4o-mini")
-    own = estimate("prompt", model="8b", gpu="h100")
+    own = estimate("prompt", model="8b", gpu="h100", price=2.0)
     found = break_even(api, own)
     for volume in found.crossings[:6]:
         before, after = (
             estimate("prompt", api="openai:gpt-4o-mini", requests_per_month=v).total_usd.value
-            - estimate("prompt", model="8b", gpu="h100", requests_per_month=v).total_usd.value
+            - estimate("prompt", model="8b", gpu="h100", price=2.0, requests_per_month=v).total_usd.value
             for v in (volume * (1 - 1e-6), volume * (1 + 1e-6))
         )
         assert before * after < 0

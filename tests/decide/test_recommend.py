@@ -17,7 +17,13 @@ from estimator.paths import presets
 from estimator.results import Estimate
 
 # A question where every candidate can run: a small corpus, a long context, a student below the LLM.
-ASKED = {"model": "8b", "gpu": "h100", "corpus_gb": 0.0003, "requests_per_month": 20_000}
+ASKED = {
+    "model": "8b",
+    "gpu": "h100",
+    "corpus_gb": 0.0003,
+    "requests_per_month": 20_000,
+    "student": "llama-3.2-1b",
+}
 NEUTRAL = {name: one.value for name, one in criteria().items()}
 STRICT = {
     "failure_mode": ["knowledge", "behaviour", "both"],
@@ -68,7 +74,7 @@ def test_every_published_criterion_has_a_rule_and_every_question_is_used():
         published = {row["criterion"] for row in csv.DictReader(file)}
 
     assert published == {rule.criterion for rule in rules()}
-    assert {rule.asks for rule in rules()} - {""} == set(criteria()) == set(STRICT)
+    assert {rule.asks for rule in rules()} - {"", "student"} == set(criteria()) == set(STRICT)
 
 
 def test_every_rule_has_a_source_and_names_real_candidates():
@@ -76,24 +82,25 @@ def test_every_rule_has_a_source_and_names_real_candidates():
         assert rule.sources(), rule.id
         assert set(rule.candidates) <= set(candidates()), rule.id
         words = {word for condition in rule.when for word in (condition.name, condition.value)}
-        assert len(words & set(criteria())) <= 1, f"{rule.id} must hang on one criterion"
-        assert rule.effect == "notes" or rule.instead, rule.id
+        decides = rule.effect in ("needs", "out")
+        assert len(words & set(criteria())) <= 1 or not decides, f"{rule.id} must hang on one criterion"
+        assert rule.instead or not decides, rule.id
     assert len({rule.id for rule in rules()}) == len(rules())
 
 
 # (criterion, what it is, the rest of the question, answer with it, answer without it)
 FLIPS = [
-    ("failure_mode", "behaviour", {}, "distil", "prompt"),
+    ("failure_mode", "behaviour", {}, "finetune", "prompt"),
     ("failure_mode", "both", {}, "finetune+rag", "prompt"),
     ("knowledge_changes", "daily", {}, "corpus-in-prompt", "prompt"),
     ("citations", True, {}, "rag", "prompt"),
-    ("strict_style", True, {}, "distil", "prompt"),
+    ("strict_style", True, {}, "finetune", "prompt"),
     ("task", "whole-documents", {"citations": True}, None, "rag"),
-    ("labelled_examples", 10.0, {"strict_style": True}, None, "distil"),
+    ("labelled_examples", 10.0, {"strict_style": True}, None, "finetune"),
     ("skills", "none", {"citations": True}, None, "rag"),
-    ("skills", "app", {"failure_mode": "behaviour"}, None, "distil"),
+    ("skills", "app", {"failure_mode": "behaviour"}, None, "finetune"),
     ("skills", "ml", {"base_llm": "none"}, None, "pretrain"),
-    ("tunable", False, {"failure_mode": "behaviour"}, None, "distil"),
+    ("tunable", False, {"failure_mode": "behaviour"}, None, "finetune"),
     ("base_llm", "none", {}, "pretrain", "prompt"),
     ("domain_tokens", 1e9, {"base_llm": "none"}, None, "pretrain"),
     ("own_weights", True, {}, "pretrain", "prompt"),
@@ -144,6 +151,69 @@ def test_every_criterion_decides_somewhere_and_says_so(found, name):
         decided.append(changed)
 
     assert any(decided), f"{name} decides nothing here"
+
+
+def test_a_smaller_llm_is_recommended_only_where_one_is_named():
+    """The LLM that was asked for is not swapped for a smaller one unasked, however much that would save."""
+    asked = {"model": "70b", "gpu": "h100"}
+    unasked, asked_for = recommend(**asked), recommend(**asked, student="llama-3.2-3b")
+
+    assert unasked.best.approach == "prompt"
+    assert ("student",) in {change.criteria for change in unasked.changes}
+    assert asked_for.best.approach == "distil"
+    assert "student" in {one.name for one in asked_for.best.estimate.assumptions if one.given}
+
+
+def test_a_student_does_not_unlearn_what_its_teacher_does_wrong(found):
+    for goals in ({"failure_mode": "behaviour"}, {"strict_style": True}):
+        assert "distil" not in {option.approach for option in answer(found, **goals).options if option.stands}
+
+
+def test_pre_training_is_called_the_last_resort_while_an_llm_fits(found):
+    """Documents may not be embedded elsewhere, and knowledge is missing: no reason to spend millions."""
+    asked = {"model": "70b", "gpu": "h100", "data_stays": True, "failure_mode": "knowledge"}
+    now = recommend(**asked, embedding_model="openai:text-embedding-3-small")
+
+    assert now.best.last_resort
+    assert "Recommended" not in str(now)
+    assert ("data_stays",) in {change.criteria for change in now.changes}
+    for goals in ({"base_llm": "none"}, {"own_weights": True}):
+        assert not answer(found, **goals).best.last_resort
+
+
+def test_a_last_resort_comes_after_what_costs_more():
+    huge = recommend(model="7b", gpu="a100", corpus_gb=1e6, failure_mode="knowledge")
+    standing = [option for option in huge.options if option.stands]
+
+    assert standing[-1].approach == "pretrain"
+    assert standing[-1].estimate.total_usd.value < standing[0].estimate.total_usd.value
+
+
+def test_reasons_hold_the_figures_they_rest_on(found):
+    total = found["prompt"].one_off_usd.value
+    option = next(one for one in answer(found, budget_upfront_usd=1000.0).options if one.approach == "prompt")
+
+    assert f"({total:,.0f} against 1,000 USD)" in option.out[0].text
+
+
+def test_a_monthly_budget_counts_the_growth_of_the_traffic():
+    asked = {"model": "7b", "gpu": "a100", "requests_per_month": 2e6}
+    limit = 1.1 * recommend(**asked).best.estimate.monthly_usd.value
+
+    assert recommend(**asked, budget_monthly_usd=limit).best.approach == "prompt"
+    assert recommend(**asked, budget_monthly_usd=limit, growth_per_month=0.3).best is None
+
+
+def test_fine_tuning_is_priced_on_the_examples_there_are():
+    asked = {"model": "7b", "gpu": "a100", "labelled_examples": 200}
+    few, given_too = (
+        {option.approach: option.estimate for option in recommend(**asked, **more).options}
+        for more in ({}, {"samples": 300})
+    )
+
+    assert few["finetune"].data_samples.value == 200.0
+    assert few["distil"].data_samples.value == 5000.0
+    assert given_too["finetune"].data_samples.value == 300.0
 
 
 def test_data_that_must_stay_rules_out_an_api(found):
