@@ -76,7 +76,7 @@ def flat(row: Case) -> float:
     sequences = run.numbers.tokens_per_step / run.numbers.seq
     peak = run.numbers.rates.low_peak if run.numbers.low else run.numbers.rates.peak
     seconds = model_flop(run.arch, run.plan.seq_len, sequences) / (0.4 * peak * run.cluster.count)
-    return float(Yardstick.of([run]).shown(seconds, 1.0)[0])
+    return float(Yardstick.of([run]).shown(seconds)[0])
 
 
 def _sections(runs: Sequence[Measured], share: float) -> Iterable[str]:

@@ -59,7 +59,7 @@ class Group:
             return np.log(self.yardstick.reading(peak_memory(self.numbers, values)) / 1e9 / self.measured)
         seconds = step_time(self.numbers, values).total
         direction = np.where(self.yardstick.rate, -1.0, 1.0)
-        return direction * np.log(self.yardstick.shown(seconds, values["whole_run"]) / self.measured)
+        return direction * np.log(self.yardstick.shown(seconds) / self.measured)
 
     def part(self, keep: np.ndarray) -> "Group":
         """The runs that `keep` marks."""

@@ -150,6 +150,12 @@ class Layouts(NamedTuple):
         """Whether each fits."""
         return fits(self.memory, self.cluster.accelerator.memory_bytes, self.values)
 
+    @property
+    def allowed(self) -> Any:
+        """Those that leave room for what the allocator keeps; where none does, those that just fit."""
+        roomy = self.memory.total <= self.cluster.accelerator.memory_bytes
+        return roomy if np.any(roomy) else self.fits
+
     def fastest(self, allowed: Any) -> tuple[TrainingPlan, TrainingStep]:
         """The fastest of those that are allowed, at least one, and its step."""
         kept = np.flatnonzero(allowed)
@@ -177,14 +183,15 @@ def layouts_of(
 def best_layout(
     arch: Architecture, cluster: Cluster, plan: TrainingPlan, values: Mapping[str, float] | None = None
 ) -> TrainingPlan:
-    """The plan with tp, pp, ep, zero, micro_batch and recompute filled in where they are None: fits, then fastest.
+    """The plan with tp, pp, vpp, ep, zero, micro_batch and recompute filled in where they are None.
 
+    Of the layouts with room to spare the fastest; where there is none, of those that just fit.
     All layouts are evaluated in one call. Raises DoesNotFit when none fits, saying what the most frugal needs.
     """
     layouts = layouts_of(arch, cluster, plan, values)
-    if not np.any(layouts.fits):
+    if not np.any(layouts.allowed):
         raise layouts.smallest(layouts.memory.total)
-    return layouts.fastest(layouts.fits)[0]
+    return layouts.fastest(layouts.allowed)[0]
 
 
 def interval(quantity: str = "time", traits: Collection[str] = ()) -> tuple[float, float]:

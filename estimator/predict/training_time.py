@@ -276,28 +276,34 @@ def _local_params(run: Run) -> tuple[Any, Any]:
     return dense, run.expert_params / (run.pp * run.expert_split)
 
 
+def _scatters(run: Run) -> Any:
+    """Whether ZeRO-2 leaves each rank its part of the gradients after every micro-batch; under pipelines at the end."""
+    return (run.zero == 2) & (run.pp == 1)
+
+
 def _gathers(run: Run, p: Parameters) -> Any:
-    """Weights gathered and gradients scattered for each micro-batch under ZeRO-3 [s]; under pipelines once a step."""
+    """Weights gathered (ZeRO-3) and gradients scattered for each micro-batch [s]; under pipelines once a step."""
     dense, experts = _local_params(run)
-    trained = 1 - run.adapters
+    sharded = run.zero >= 3
     stored = np.where(run.quantised > 0, run.stored_bytes, 2.0)
-    passes = 2.0 * stored + trained * np.minimum(run.gradient_bytes, 4.0)
-    stride = run.tp
-    share = np.where(run.tensor_gathers > 0, p["network_tensors"], 1.0)
-    ring = _ring_s(run, p, passes * dense, run.shard, stride, 3.0 * run.layers, share)
-    ring = ring + _ring_s(run, p, passes * experts, run.expert_shards, run.expert_split, 3.0 * run.layers, share)
+    passes = 2.0 * stored * sharded + (1 - run.adapters) * np.minimum(run.gradient_bytes, 4.0)
+    messages = (1.0 + 2.0 * sharded) * run.layers
+    share = np.where((run.tensor_gathers > 0) & sharded, p["network_tensors"], 1.0)
+    ring = _ring_s(run, p, passes * dense, run.shard, run.tp, messages, share)
+    ring = ring + _ring_s(run, p, passes * experts, run.expert_shards, run.expert_split, messages, share)
     host = run.rates.pcie * p["pcie_host"]
     copies = run.offload_params * 2.0 * stored * (dense + experts) / run.shard / host
     saved = run.offload_activations * 2.0 * _kept_bytes(run) / host
     per_micro_batch = np.where(run.pp > 1, 1.0 / run.ga, 1.0)
-    return np.where(run.zero >= 3, (ring + copies) * per_micro_batch, 0.0) + saved
+    return np.where(sharded | _scatters(run), (ring + copies) * per_micro_batch, 0.0) + saved
 
 
 def _sync(run: Run, p: Parameters) -> Any:
     """Gradients and updated weights among replicas, once a step [s]."""
     dense, experts = _local_params(run)
     trained = np.where(run.adapters > 0, run.rank * run.adapter_width * run.layers / run.pp / run.tp, dense)
-    per_param = np.minimum(run.gradient_bytes, 4.0) + np.where(run.zero > 0, run.compute_bytes, run.gradient_bytes)
+    scattered = np.where(_scatters(run) & (run.adapters == 0), 0.0, np.minimum(run.gradient_bytes, 4.0))
+    per_param = scattered + np.where(run.zero > 0, run.compute_bytes, run.gradient_bytes)
     replicas = run.dp * run.cp
     ring = _ring_s(run, p, per_param * trained, replicas, run.tp, 2.0 * run.layers / run.pp)
     across = np.maximum(replicas * run.tp / run.expert_split, 1.0)

@@ -8,8 +8,9 @@ from estimator.catalog.accelerators import cluster as named_cluster
 from estimator.catalog.facts import fact
 from estimator.catalog.models import architecture
 from estimator.errors import InvalidInput, UnknownName
-from estimator.formulas import money, reliability, scaling, transformer
+from estimator.formulas import money, scaling, transformer
 from estimator.plans import default_scenario
+from estimator.predict.reliability import usual_goodput
 from estimator.predict.serving_machine import ServingPlan
 from estimator.predict.training import TrainingPlan
 from estimator.pricing import Price, usd_per_hour
@@ -111,19 +112,10 @@ def _offers(name: str, price: Price, most: int) -> list[Offer]:
     """The clusters a name stands for: one when it has a count, else every count worth trying."""
     found = named_cluster(name)
     if isinstance(found, Cluster):
-        return [Offer(found, usd_per_hour(found.accelerator, price, ONE_AT_A_TIME), _goodput(found))]
+        return [Offer(found, usd_per_hour(found.accelerator, price, ONE_AT_A_TIME), usual_goodput(found))]
     hourly, per_node = usd_per_hour(found, price, ONE_AT_A_TIME), found.per_node or 8
     clusters = [Cluster(found, count, min(count, per_node)) for count in counts_for(per_node, most)]
-    return [Offer(cluster, hourly, _goodput(cluster)) for cluster in clusters]
-
-
-def _goodput(cluster: Cluster) -> float:
-    """Share of a run's time that is lasting progress, as pre-training counts it [1]."""
-    usual = default_scenario()
-    between = reliability.time_between_interruptions_s(cluster.nodes, usual.amount("failures_per_1000_node_days").value)
-    write, restart = usual.amount("checkpoint_write_s").value, 60 * usual.amount("restart_minutes").value
-    every = reliability.checkpoint_interval_s(write, between)
-    return max(float(reliability.goodput(every, write, restart, between)), 0.05)
+    return [Offer(cluster, hourly, usual_goodput(cluster)) for cluster in clusters]
 
 
 def _replica(name: str, price: Price, most: int | None) -> Offer:

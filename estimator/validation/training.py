@@ -20,6 +20,7 @@ from estimator.catalog.precisions import precision
 from estimator.errors import EstimatorError, InvalidInput, UnknownName
 from estimator.formulas import transformer
 from estimator.formulas.training import model_flop
+from estimator.predict.reliability import usual_goodput
 from estimator.predict.training import best_layout, interval, parameters, traits
 from estimator.predict.training_memory import MemorySplit, fits, peak_memory
 from estimator.predict.training_plan import Run, TrainingPlan, run, stack
@@ -236,7 +237,7 @@ def _plan(row: Row, cluster: Cluster) -> TrainingPlan:
         global_batch=_whole(row, "global_batch_seqs"),
         tp=tp,
         pp=pp,
-        vpp=_whole(row, "vpp") or 1,
+        vpp=_whole(row, "vpp") or (1 if pp else None),
         cp=_whole(row, "cp") or 1,
         ep=_whole(row, "ep") or (None if row.get("n_experts") else 1),
         zero=zero,
@@ -277,7 +278,7 @@ def _settled(
     arch: Architecture, cluster: Cluster, plan: TrainingPlan, values: Mapping[str, float] | None
 ) -> tuple[TrainingPlan, tuple[str, ...]]:
     """The plan with choices for what is open, and those choices in words."""
-    names = ("micro_batch", "tp", "pp", "ep", "zero", "recompute", "global_batch")
+    names = ("micro_batch", "tp", "pp", "vpp", "ep", "zero", "recompute", "global_batch")
     open_names = [name for name in names if getattr(plan, name) is None]
     if not open_names:
         return plan, ()
@@ -301,7 +302,7 @@ def _chosen(
         return best_layout(arch, cluster, choice, values)
     except EstimatorError:  # it ran, whatever memory says
         least = "selective" if light else "full"
-        frugal = {"micro_batch": 1, "tp": 1, "pp": 1, "ep": 1, "zero": 3, "recompute": least}
+        frugal = {"micro_batch": 1, "tp": 1, "pp": 1, "vpp": 1, "ep": 1, "zero": 3, "recompute": least}
         return replace(plan, **{k: v for k, v in frugal.items() if getattr(plan, k) is None})  # type: ignore[arg-type]
 
 
@@ -314,7 +315,7 @@ def predicted(runs: Sequence[CaseRun], values: Mapping[str, float]) -> tuple[lis
         return [], []
     numbers, yardstick = stack([each.numbers for each in runs]), Yardstick.of(runs)
     seconds, memory = step_time(numbers, values).total, peak_memory(numbers, values)
-    answers = np.where(yardstick.memory, yardstick.reading(memory) / 1e9, yardstick.shown(seconds, values["whole_run"]))
+    answers = np.where(yardstick.memory, yardstick.reading(memory) / 1e9, yardstick.shown(seconds))
     # A run that does not say what it recomputed may have recomputed all it had to.
     unsaid = np.array([any(text.startswith("recompute") for text in each.assumed) for each in runs])
     frugal = numbers._replace(full_recompute=np.where(unsaid, 1.0, numbers.full_recompute))
@@ -327,7 +328,7 @@ class Yardstick:
 
     scale: Any
     rate: Any
-    whole_run: Any
+    goodput: Any
     memory: Any
     allocated: Any
 
@@ -338,7 +339,7 @@ class Yardstick:
         return cls(
             scale=np.array([metric_scale(each) for each in runs]),
             rate=np.isin(metric, RATES),
-            whole_run=np.array([each.whole_run for each in runs]),
+            goodput=np.array([usual_goodput(each.cluster) if each.whole_run else 1.0 for each in runs]),
             memory=metric == "peak_mem_gb",
             allocated=np.array([framework(each.plan.framework).reads_allocated for each in runs]),
         )
@@ -347,9 +348,9 @@ class Yardstick:
         """Peak memory as each run's framework reads it [B]."""
         return memory.total - np.where(self.allocated, memory.reserve, 0.0)
 
-    def shown(self, seconds: Any, whole_run: float) -> Any:
-        """Step times [s] in each run's metric; a whole run takes `whole_run` times its steps."""
-        seconds = seconds * np.where(self.whole_run, whole_run, 1.0)
+    def shown(self, seconds: Any) -> Any:
+        """Step times [s] in each run's metric; a whole run takes longer than its steps, as it is interrupted."""
+        seconds = seconds / self.goodput
         return np.where(self.rate, self.scale / seconds, self.scale * seconds)
 
 
