@@ -275,7 +275,7 @@ def at_level(thing: Any, level: float) -> Any:
     (True, 0.95)
     """
     if not 0.1 <= level <= 0.99:
-        raise InvalidInput(f"a level is a share of outcomes from 0.1 to 0.99, such as 0.9, not {level:g}")
+        raise InvalidInput(f"a level is a share of outcomes from 10 % to 99 %, such as 0.9, not {100 * level:g} %")
     done: dict[int, Quantity] = {}  # a figure that enters twice stays one
 
     def change(figure: Quantity) -> Quantity:

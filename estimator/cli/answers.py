@@ -1,18 +1,19 @@
-"""compare, estimate and validate: from options to the library's calls, and its results to the screen or a file."""
+"""compare and estimate: from options to the library's calls, and its results to the screen or a file."""
 
 import argparse
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from estimator import api
 from estimator.catalog.files import use_facts
 from estimator.decide.combine import COMBINATIONS, combine
-from estimator.errors import InvalidInput, clipped
+from estimator.errors import InvalidInput, UnknownName, clipped
 from estimator.export import tables
 from estimator.export.explain import estimate_reasons
 from estimator.export.files import write_whole
 from estimator.export.rows import estimate_rows, rows_csv
+from estimator.plans import default_scenario
 from estimator.pricing import Price
 from estimator.results import Comparison, Estimate, at_level
 
@@ -32,21 +33,6 @@ def estimate(options: argparse.Namespace) -> None:
     of = combine if options.stage in COMBINATIONS else api.estimate
     answer = of(options.stage, **asked(options))
     return emit(options, in_currency(options, answer, _rendered_estimate))
-
-
-def validate(options: argparse.Namespace) -> None:
-    """`estimator validate`."""
-    from estimator.validation import validate as run
-
-    if options.local:
-        from estimator.cli.calibrate import validate_local
-
-        validate_local(options)
-        return
-    if options.facts:
-        use_facts(options.facts)
-    report = run(options.cases)
-    emit(options, report.to_json() if options.format == "json" else str(report))
 
 
 def _rendered_comparison(options: argparse.Namespace, comparison: Comparison) -> str:
@@ -93,17 +79,21 @@ def emit(options: argparse.Namespace, text: str) -> None:
         print(whole, end="")
 
 
-def asked(options: argparse.Namespace) -> dict[str, Any]:
-    """The library's arguments for the options that say what is asked."""
+def asked(options: argparse.Namespace, criteria: Iterable[str] = ()) -> dict[str, Any]:
+    """The library's arguments for the options that say what is asked. criteria: what --set takes beside inputs."""
     if options.facts:
         use_facts(options.facts)
     inputs = dict(assignment(text) for text in options.inputs)
+    known, what = (*default_scenario().names(), *criteria), "criterion or input" if criteria else "input"
+    for name in inputs:  # the library's own arguments have options of their own
+        if name.replace("-", "_").rpartition(".")[2] not in known:
+            raise UnknownName(what, name, known, "`estimator catalog inputs` lists the inputs.")
     if options.billing:
         inputs["billing"] = options.billing
     return {
         "model": options.model,
         "gpu": options.gpu,
-        "gpus": _whole(options.gpus, "--gpus"),
+        "gpus": whole(options.gpus, "--gpus"),
         "api": options.api,
         "price": price(options),
         "scenario_file": options.scenario,
@@ -131,7 +121,27 @@ def level(text: str) -> float:
     (0.9, 0.9)
     """
     share = number(text.strip().removesuffix("%").strip(), "--level") or 0.0
-    return share if share < 10 else share / 100
+    return share if share < 1 else share / 100
+
+
+HOUR_S, DAY_S = 3600.0, 86_400.0
+TIMES = {"s": 1.0, "sec": 1.0, "second": 1.0, "m": 60.0, "min": 60.0, "minute": 60.0, "h": HOUR_S, "hour": HOUR_S}
+TIMES |= {"d": DAY_S, "day": DAY_S, "w": 7 * DAY_S, "week": 7 * DAY_S}
+TIMES |= {"mo": 30.44 * DAY_S, "month": 30.44 * DAY_S, "y": 365.25 * DAY_S, "year": 365.25 * DAY_S}
+
+
+def seconds(text: str, option: str, unit: str) -> float:
+    """A time such as 90s, 2m, 36h, 14d, 2 weeks, 3mo or 1y [s]; unit: of a bare number.
+
+    >>> seconds("2m", "--budget", "s"), seconds("2w", "--deadline", "d") == seconds("14", "--deadline", "d")
+    (120.0, True)
+    """
+    found = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*([a-z]*)\s*", str(text).lower())
+    word = (found[2] or unit) if found else ""
+    each = TIMES.get(word, TIMES.get(word.removesuffix("s")))
+    if not found or not each or not float(found[1]):
+        raise InvalidInput(f"{option} must be a time such as 90s, 5min, 36h, 14d or 2w, not {clipped(text)}")
+    return float(found[1]) * each
 
 
 def number(text: str | None, option: str) -> float | None:
@@ -147,7 +157,8 @@ def number(text: str | None, option: str) -> float | None:
     return value
 
 
-def _whole(text: str | None, option: str) -> int | None:
+def whole(text: str | None, option: str) -> int | None:
+    """A whole number given to an option."""
     value = number(text, option)
     if value is not None and (abs(value) > 1e9 or value != int(value)):
         raise InvalidInput(f"{option} must be a whole number, not {clipped(text)}")

@@ -1,18 +1,16 @@
-"""`estimator calibrate` and `estimator validate --local`: measuring with a progress bar on stderr."""
+"""`estimator calibrate` and `estimator validate`: measuring with a progress bar on stderr, and judging predictions."""
 
 import argparse
-import re
 import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
-from estimator.cli.answers import emit
-from estimator.errors import InvalidInput, clipped
+from estimator.catalog.files import use_facts
+from estimator.cli.answers import emit, seconds
 
 Progress = Callable[[float, str, float], None]
 BAR, LINE = 24, 100
-UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
 def calibrate(options: argparse.Namespace) -> None:
@@ -21,7 +19,9 @@ def calibrate(options: argparse.Namespace) -> None:
 
     progress = progress_bar()
     try:
-        found = measure(options.device, seconds(options.budget), options.output, options.suite, progress)
+        found = measure(
+            options.device, seconds(options.budget, "--budget", "s"), options.output, options.suite, progress
+        )
     except KeyboardInterrupt:
         print("\nestimator: interrupted; run it again within the hour to go on from here", file=sys.stderr)
         raise
@@ -30,13 +30,24 @@ def calibrate(options: argparse.Namespace) -> None:
     print("\n".join(summary(found)))
 
 
-def validate_local(options: argparse.Namespace) -> None:
-    """`estimator validate --local`."""
+def validate(options: argparse.Namespace) -> None:
+    """`estimator validate`."""
+    from estimator.validation import validate as run
+
+    if options.local:
+        return _validate_local(options)
+    if options.facts:
+        use_facts(options.facts)
+    report = run(options.cases)
+    return emit(options, report.to_json() if options.format == "json" else str(report))
+
+
+def _validate_local(options: argparse.Namespace) -> None:
     from estimator.catalog.local import profile
     from estimator.validation.local import validate_local as run
 
     try:
-        report = run(seconds(options.budget), progress_bar())
+        report = run(seconds(options.budget, "--budget", "s"), progress_bar())
     finally:
         _end()
     if options.format == "json":
@@ -72,18 +83,6 @@ def summary(found: dict[str, Any]) -> list[str]:
 
 
 BUSY, ODD = 0.15, 1.3  # drift, and factors of a phase, that are worth a word
-
-
-def seconds(text: str) -> float:
-    """`60s`, `2m`, `90` as seconds.
-
-    >>> seconds("2m"), seconds("90")
-    (120.0, 90.0)
-    """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*(s|m|min|h|)\s*", str(text))
-    if not found:
-        raise InvalidInput(f"--budget must be a time such as 60s or 2m, not {clipped(text)}")
-    return float(found[1]) * UNITS[found[2]]
 
 
 def progress_bar() -> Progress:

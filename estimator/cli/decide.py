@@ -8,18 +8,29 @@ from dataclasses import replace
 from typing import Any
 
 from estimator.catalog.files import use_facts
-from estimator.cli.answers import asked, emit, in_currency, number
+from estimator.cli.answers import DAY_S, asked, emit, in_currency, number, seconds, whole
 from estimator.decide.break_even import BreakEven
 from estimator.decide.inverse import Finding
 from estimator.decide.recommend import Recommendation
 from estimator.decide.recommend import recommend as recommended
+from estimator.decide.rules import criteria
 from estimator.errors import DoesNotFit, InvalidInput
 from estimator.export.explain import estimate_reasons
+from estimator.export.text import digits, short
 from estimator.pricing import Price
 from estimator.quantities import Quantity
 from estimator.records import Cluster
 from estimator.results import Estimate
 
+WORK = {"serve": "to serve", "finetune": "to fine-tune", "pretrain": "to pre-train"}
+# Options that say more about some questions, and those questions.
+BELONGS = {
+    "task": ("largest",),
+    "users": ("largest",),
+    "ttft": ("replicas", "largest"),
+    "tpot": ("replicas", "largest"),
+    "careful": ("budget",),
+}
 TURNED = ("fit", "largest", "deadline", "budget", "replicas", "break_even")
 
 
@@ -29,6 +40,10 @@ def recommend(options: argparse.Namespace) -> None:
     if len(chosen) > 1:
         first, second = (name.replace("_", "-") for name in chosen[:2])
         raise InvalidInput(f"ask one question at a time: --{first} or --{second}")
+    for name, questions in BELONGS.items():
+        if getattr(options, name) and not set(questions) & set(chosen):
+            as_criterion = f"; as a criterion: --set {name}_limit_s=0.5" if name == "ttft" else ""
+            raise InvalidInput(f"--{name} belongs to --{' and --'.join(questions)}{as_criterion}")
     if options.break_even == "owning":
         emit(options, _shown(options, owning(options)))
     elif chosen:
@@ -38,7 +53,7 @@ def recommend(options: argparse.Namespace) -> None:
 
 
 def _recommended(options: argparse.Namespace) -> None:
-    found = recommended(**asked(options))
+    found = recommended(**asked(options, criteria()))
     if options.format == "csv" and options.currency:
         from estimator.export.currency import currency
         from estimator.export.decision import recommendation_csv
@@ -99,11 +114,12 @@ def _fit(options: argparse.Namespace, given: dict[str, Any]) -> Finding:
         raise DoesNotFit(f"no accelerator of the catalogue holds it: {options.fit} of {given['model']}")
     best = sets[0]
     return Finding(
-        f"smallest sets for {options.fit} of {given['model']}, cheapest per hour first",
+        f"smallest sets {WORK[options.fit]} {given['model']}, cheapest per hour first",
         f"{best.count} x {best.accelerator}",
         best.count,
         "1",
-        "each set holds it; one accelerator (or node, or doubling) less does not",
+        "each set holds it; one accelerator (or node, or doubling) less does not. More of them may cost less for what "
+        f"they do: `estimator layout {options.fit}` searches that",
         tuple(one.to_dict() for one in sets),
     )
 
@@ -111,23 +127,38 @@ def _fit(options: argparse.Namespace, given: dict[str, Any]) -> Finding:
 def _largest(options: argparse.Namespace, given: dict[str, Any]) -> Finding:
     from estimator.decide import inverse
 
-    task, what = options.task, options.largest
+    task, what = options.task or "serve", options.largest
     if what == "llm":
         name = inverse.largest_llm(task, **_machine(given, "model", "price"))
         size = inverse.parameters(name)
         return Finding(
-            f"largest LLM for {task} on {given['gpu']}", name, size, "1", "no larger one of the catalogue fits"
+            f"largest LLM {WORK[task]} on {given['gpu']}", name, size, "1", "no larger one of the catalogue fits"
         )
+    if what == "users" and task != "serve":
+        raise InvalidInput(f"users are served: leave out --task {task}")
     machine = _machine(given, "price")
-    if what == "context":
-        value, unit = inverse.largest_context(task, **machine), "token"
-    elif what == "batch":
-        value, unit = inverse.largest_batch(task, **machine), "1"
-    else:
-        value, unit = inverse.most_users(**machine, **_limits(options)), "1"
-    where = f"{given['model']} on {given['gpu']}"
-    boundary = "fits and keeps to the limits; one more does not" if value else "not even one does"
-    return Finding(f"largest {what} for {task} of {where}", f"{value:,}", value, unit, boundary)
+    users = whole(options.users, "--users")
+    if users is not None and (users < 1 or (what, task) != ("context", "serve")):
+        raise InvalidInput("--users is how many are served at once, 1 or more, and belongs to --largest context")
+    ask: dict[str, Callable[[], int]] = {
+        "context": lambda: inverse.largest_context(task, users=users or 1, **machine),
+        "batch": lambda: inverse.largest_batch(task, **machine),
+        "users": lambda: inverse.most_users(**machine, **_limits(options)),
+    }
+    value, counted = ask[what](), COUNTED[what, task == "serve"]
+    boundary = "it fits and keeps to the limits; one more does not" if value else "not even one does"
+    where = f"{WORK[task]} {given['model']} on {given['gpu']}"
+    unit = "token" if what == "context" else "1"
+    return Finding(f"largest {what} {where}", f"{value:,} {counted}", value, unit, boundary)
+
+
+COUNTED = {  # by what is asked and whether it is to serve
+    ("context", True): "tokens, prompt and answer together, no more than the LLM's own",
+    ("context", False): "tokens a sequence, in steps of 128, no more than the LLM's own",
+    ("batch", True): "requests of the scenario's length at once",
+    ("batch", False): "sequences in the micro-batch of one data-parallel rank",
+    ("users", True): "who wait for an answer at the same time",
+}
 
 
 def _limits(options: argparse.Namespace) -> dict[str, Any]:
@@ -138,8 +169,11 @@ def _limits(options: argparse.Namespace) -> dict[str, Any]:
 def _deadline(options: argparse.Namespace, given: dict[str, Any]) -> Finding:
     from estimator.decide.inverse import accelerators_for_deadline, pretraining_days
 
-    days, machine = number(options.deadline, "--deadline"), _machine(given, "gpus", "price")
-    count = accelerators_for_deadline(days or 0.0, **machine)
+    days = seconds(options.deadline, "--deadline", "d") / DAY_S
+    if given["gpus"] is not None:
+        raise InvalidInput("how many is the answer: leave out --gpus")
+    machine = _machine(given, "gpus", "price")
+    count = accelerators_for_deadline(days, **machine)
     took = pretraining_days(count, **machine)
     return Finding(
         f"accelerators that pre-train {given['model']} in {days:g} days",
@@ -151,26 +185,32 @@ def _deadline(options: argparse.Namespace, given: dict[str, Any]) -> Finding:
 
 
 def _budget(options: argparse.Namespace, given: dict[str, Any]) -> Finding:
+    """What it buys of each; behind an API, which trains no LLM from nothing, samples alone."""
     from estimator.decide import inverse
 
-    usd, careful = number(options.budget, "--budget") or 0.0, options.careful
-    machine = _machine(given, "model") if given["model"] is None else _machine(given)
+    usd, hosted = number(options.budget, "--budget") or 0.0, given["api"] is not None and given["gpu"] is None
+    spent = {"usd": usd, "careful": options.careful}
+    machine = given if hosted else _machine(given, *([] if given["model"] else ["model"]))
     without = {name: value for name, value in machine.items() if name != "model"}
-    questions: dict[str, Callable[[], float]] = {
-        "parameters, compute-optimal": lambda: inverse.llm_for_budget(usd, careful=careful, **without)
-    }
-    if given["model"]:
-        questions["tokens to pre-train on"] = lambda: inverse.tokens_for_budget(usd, careful=careful, **machine)
-        questions["samples to fine-tune on"] = lambda: inverse.samples_for_budget(usd, careful=careful, **machine)
+    questions: dict[str, Callable[[], float]] = {}
+    if not hosted:
+        questions["parameters, compute-optimal"] = lambda: inverse.llm_for_budget(**spent, **without)
+    if given["model"] and not hosted:
+        questions["tokens to pre-train on"] = lambda: inverse.tokens_for_budget(**spent, **machine)
+    if given["model"] or hosted:
+        questions["samples to fine-tune on"] = lambda: inverse.samples_for_budget(**spent, **machine)
     rows = [{"what": what, **_bought(ask)} for what, ask in questions.items()]
-    first = next((row for row in rows if row["most"] is not None), rows[0])
+    bought = [row for row in rows if row["most"] is not None]
     return Finding(
-        f"what ${usd:,.0f} buys on {given['gpu']}, people and data included",
-        f"{first['what']}: {first['most']:.3g}" if first["most"] is not None else str(first["note"]),
-        first["most"] or 0.0,
+        f"what ${usd:,.0f} buys on {given['api'] if hosted else given['gpu']}, people and data included",
+        "; or ".join(f"{short(row['most'])} {row['what']}" for row in bought) or "none of these",
+        bought[0]["most"] if bought else None,
         "1",
-        "one step of the third digit more costs more than that",
+        "each takes all of it; one step of the third digit more costs more, or is not done by deadline_days"
+        if bought
+        else "the notes say why",
         tuple(rows),
+        absent="none",
     )
 
 
@@ -189,7 +229,11 @@ def _replicas(options: argparse.Namespace, given: dict[str, Any]) -> Finding:
         raise InvalidInput("say what is fast enough: --ttft 0.5, --tpot 0.03 (seconds)")
     count = replicas_for_latency(**_machine(given, "price"), **limits)
     shown = ", ".join(f"{name.removesuffix('_s')} {value:g} s" for name, value in limits.items())
-    boundary = "they keep to it in the busy hour; one less does not" if count > 1 else "one is enough"
+    boundary = (
+        f"{'they keep to it in the busy hour; one less does not' if count > 1 else 'one is enough'}. Each is "
+        f"{given['gpus'] or 'the fewest accelerators that hold the LLM'}, not the cheapest: `estimator layout serve` "
+        "searches that"
+    )
     return Finding(f"replicas of {given['model']} on {given['gpu']} for {shown}", f"{count:,}", count, "1", boundary)
 
 
@@ -217,18 +261,33 @@ def owning(options: argparse.Namespace) -> Finding:
     owned = {name: number(getattr(options, name), f"--{name}") for name in ("years", "electricity")}
     hours = repaid(device, purchase, rent, **owned)
     share = owning_share(hours, owned["years"])
+    in_time = share.known and share.value <= 1
     figures = {"hours of use that repay owning [h]": hours, "share of its years in use [1]": share}
     return Finding(
-        f"owning a {device.title} for ${purchase:,.0f} against renting it",
-        f"repaid after {hours.value:,.0f} hours of use, {share.value:.0%} of its years"
-        if hours.known
-        else "never repaid",
-        hours.value if hours.known else None,
+        f"owning one {device.title} for ${purchase:,.0f} against renting it",
+        _repaid(hours, share),
+        hours.value if in_time else None,
         "h",
-        "more use than that and owning costs less; less use and renting does",
+        "more use than that and owning costs less; less use and renting does" if in_time else "renting costs less",
         tuple({"what": what, **_spread(figure)} for what, figure in figures.items()),
         absent="never",
     )
+
+
+def _repaid(hours: Quantity, share: Quantity) -> str:
+    """When owning is repaid; or that it is not within the years it is written off over, or never."""
+    if not hours.known:
+        return "never repaid: its electricity alone costs as much as renting"
+    lasts = share.inputs["years"].value
+    years = f"{lasts:g} year{'' if lasts == 1 else 's'}"
+    if share.value > 1:
+        return f"not repaid in time: it takes {hours.value:,.0f} hours of use, {share.value:.3g} times its {years}"
+    late = "; not in time at the upper end of the range" if share.high > 1 else ""
+    return f"repaid after {hours.value:,.0f} hours of use, {_percent(share)} of its {years}{late}"
+
+
+def _percent(share: Quantity) -> str:
+    return f"{digits(100 * share.value)} %"
 
 
 def _spread(figure: Quantity) -> dict[str, Any]:
@@ -277,30 +336,39 @@ def _volumes(found: BreakEven, *names: str) -> dict[str, Any]:
 def _against_api(given: dict[str, Any]) -> Finding:
     """At which use of a replica, and from which volume, own accelerators cost less than an API."""
     from estimator.api import estimate
-    from estimator.decide.break_even import break_even
+    from estimator.decide.break_even import break_even, most_used
 
     if not (given["api"] and given["gpu"] and given["model"]):
         raise InvalidInput("own accelerators against an API needs --api, and --model and --gpu for the own ones")
     hosted, own = estimate("prompt", **given), estimate("prompt", **{**given, "api": None})
-    used, found = hosted.details["break_even_utilisation"], break_even(hosted, own)
+    used, most, found = hosted.details["break_even_utilisation"], most_used(own), break_even(hosted, own)
     rows = (
-        {"what": "use of a replica's capacity [1]", **_spread(used), "crossings": ""},
+        {"what": "use of a replica's capacity from which it pays [1]", **_spread(used), "crossings": ""},
+        {"what": "use of what is paid, with this peak and headroom [1]", **_spread(most), "crossings": ""},
         {"what": "requests of the first month [1/month]", **_volumes(found, "value", "low", "high")},
     )
-    reached = used.known and used.value <= 1
-    said = (
-        f"own accelerators cost less above {used.value:.1%} use of a replica" if reached else "never, even fully used"
-    )
-    volume = f"from {found.cheaper_from.value:,.0f} requests a month" if found.exists else "at no volume"
+    said = "own accelerators never cost less, not even fully used"
+    if used.value <= 1:
+        reached = f"this traffic reaches {_percent(most)} at most"
+        said = f"own accelerators cost less above {_percent(used)} use of a replica, and {reached}"
+    volume = _from(found) if found.exists else "at no volume"
     return Finding(
         f"{own.llm} on {own.hardware} against {hosted.llm}, with the prompt of prompt engineering",
         f"{said}; whole replicas, people and all: {volume}",
-        used.value if reached else None,
+        used.value if used.value <= 1 else None,
         "1",
         "at that use an hour of accelerators costs what the API asks for the requests it answers",
         rows,
         absent="never",
     )
+
+
+def _from(found: BreakEven) -> str:
+    if found.cheaper_from.value <= 1:
+        return "at any volume"
+    first = next((volume for volume in found.crossings if volume < found.cheaper_from.value), None)
+    now_and_then = f" (just before further replicas, from {first:,.0f} on)" if first else ""
+    return f"for good from {found.cheaper_from.value:,.0f} requests a month{now_and_then}"
 
 
 ANSWERS: dict[str, Callable[[argparse.Namespace, dict[str, Any]], Finding]] = {

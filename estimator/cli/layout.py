@@ -1,17 +1,15 @@
 """`estimator layout`: from options to a search."""
 
 import argparse
-import re
 from typing import Any
 
 from estimator.catalog.files import use_facts
-from estimator.cli.answers import assignment, emit, number, price, scaled
+from estimator.cli.answers import DAY_S, assignment, emit, number, price, scaled, seconds
 from estimator.errors import InvalidInput, clipped
 from estimator.search import AXES, Search
 from estimator.search import layout as search
 
 NUMBERS = ("tokens", "prompt_tokens", "output_tokens", "ttft_s", "tpot_s", "requests_per_s")
-DAYS = {"h": 1 / 24, "d": 1.0, "w": 7.0, "mo": 30.44, "y": 365.25}
 
 
 def layout(options: argparse.Namespace) -> None:
@@ -24,8 +22,11 @@ def layout(options: argparse.Namespace) -> None:
         if value is not None:
             choices[name] = value
     if options.deadline:
-        choices["deadline_days"] = _days(options.deadline)
-    emit(options, _rendered(options, search(**_asked(options), **choices)))
+        choices["deadline_days"] = seconds(options.deadline, "--deadline", "d") / DAY_S
+    asked = _asked(options)
+    if clash := sorted(set(choices) & set(asked)):
+        raise InvalidInput(f"{clash[0]} has an option of its own: --{clash[0].replace('_', '-')}, not --set")
+    emit(options, _rendered(options, search(**asked, **choices)))
 
 
 def _asked(options: argparse.Namespace) -> dict[str, Any]:
@@ -61,15 +62,6 @@ def _rendered(options: argparse.Namespace, found: Search) -> str:
 
         return search_text(found, "github")
     return str(found)
-
-
-def _days(text: str) -> float:
-    """Days of a deadline: 14, 14d, 2w, 36h."""
-    found = re.fullmatch(r"\s*(\d*\.?\d+)\s*(h|d|w|mo|y|days?|weeks?|hours?|months?)?\s*", text, re.IGNORECASE)
-    if not found or not float(found[1]):
-        raise InvalidInput(f"--deadline must be days, or a time such as 14d, 2w or 36h; not {clipped(text)}")
-    unit = (found[2] or "d").lower()
-    return float(found[1]) * DAYS[unit if unit in DAYS else "mo" if unit.startswith("mo") else unit[0]]
 
 
 def _typed(text: str) -> tuple[str, Any]:

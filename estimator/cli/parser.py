@@ -173,12 +173,13 @@ def _recommend(commands: Any) -> None:
     turned.add_argument(
         "--largest", metavar="WHAT", choices=LARGEST, help="that fits --gpu: llm, context, batch or users"
     )
-    turned.add_argument("--deadline", metavar="DAYS", help="accelerators that pre-train --model in time")
+    turned.add_argument("--deadline", metavar="TIME", help="accelerators that pre-train --model in time (30, 14d, 2w)")
     turned.add_argument("--budget", metavar="USD", help="what it buys: tokens, size of LLM, samples")
     turned.add_argument("--replicas", action="store_true", help="how many keep to --ttft and --tpot")
     text = "volume (of approaches), api (own accelerators against --api), owning (--purchase-price against rent)"
     turned.add_argument("--break-even", metavar="WHAT", choices=BREAK_EVENS, help=text)
-    turned.add_argument("--task", metavar="TASK", choices=TASKS, default="serve", help="for --largest (default: serve)")
+    turned.add_argument("--task", metavar="TASK", choices=TASKS, help="for --largest (default: serve)")
+    turned.add_argument("--users", metavar="N", help="for --largest context: of each of so many at once (default: 1)")
     turned.add_argument("--ttft", metavar="S", help="longest mean time to first token")
     turned.add_argument("--tpot", metavar="S", help="longest mean time per output token")
     turned.add_argument("--careful", action="store_true", help="--budget holds even at the upper end of the range")
@@ -209,7 +210,7 @@ def _plot(commands: Any) -> None:
 
 def _validate(commands: Any) -> None:
     example = "estimator validate --cases my_runs.csv"
-    sub = _command(commands, "validate", "predict measured runs and compare", _lazy("answers", "validate"), example)
+    sub = _command(commands, "validate", "predict measured runs and compare", _lazy("calibrate", "validate"), example)
     sub.add_argument("--local", action="store_true", help="run real work on this machine instead; needs a profile")
     sub.add_argument("--budget", metavar="TIME", default="120s", help="with --local: time it may take (default 120s)")
     sub.add_argument(

@@ -144,6 +144,26 @@ def _replicas(idle: Line, requests: Quantity, share: Floats) -> dict[str, Floats
     }
 
 
+def most_used(answer: Estimate) -> Quantity:
+    """The share of paid replicas that requests can use at all, however many there are [1]: 1 where seconds are paid.
+
+    Replicas are sized for the peak, with headroom; those that stay on wait in the hours of less load.
+
+    >>> from estimator import estimate
+    >>> own = {"model": "8b", "gpu": "h100", "requests_per_month": 1e6}
+    >>> found = [most_used(estimate("prompt", billing=how, **own)) for how in ("replicas", "autoscaled", "per-use")]
+    >>> [round(one.value, 3) for one in found]
+    [0.175, 0.7, 1.0]
+    """
+    idle = next((line for line in answer.lines if line.item == IDLE), None)
+    if idle is None:
+        return given("use of what is paid", 1.0, "1", design=answer.total_usd.design, basis="analytic")
+    load = {name: leaves(idle.usd)[name.replace("_", " ")] for name in ("target_utilisation", "peak_to_mean")}
+    if idle.quantity.inputs["always_on_s"].inputs["replicas"].formula is money.switched_on:
+        return load["target_utilisation"]  # only the headroom is idle, however high the peak
+    return derive("use of what is paid", "1", money.mean_use, **load)
+
+
 def break_even(a: Estimate, b: Estimate) -> BreakEven:
     """From which volume b costs less over the horizon than a: fine-tuning against few-shot prompts, own against API.
 

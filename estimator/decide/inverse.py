@@ -13,9 +13,10 @@ import numpy as np
 from estimator import api
 from estimator.catalog.accelerators import accelerator, accelerator_names
 from estimator.catalog.models import architecture, architecture_names
-from estimator.decide.search import first_that, last_that, round_figure
+from estimator.decide.search import first_that, last_figure, last_that, round_figure
 from estimator.errors import DoesNotFit, EstimatorError, InvalidInput, UnknownName
 from estimator.formulas import money, transformer
+from estimator.plans import default_scenario
 from estimator.predict.serving import Serving, Traffic, memory_split, serving, slots_of, smallest_fit
 from estimator.predict.serving_machine import ServingPlan
 from estimator.predict.training import TrainingPlan, best_layout, training_step
@@ -25,13 +26,14 @@ from estimator.quantities import ONE_AT_A_TIME, Quantity
 from estimator.records import Accelerator, Architecture, Cluster
 from estimator.stages import finetune, pretrain
 from estimator.stages.question import Question
-from estimator.stages.training import MOST_ACCELERATORS, layout_text
+from estimator.stages.training import layout_text, most_accelerators
 
 TASKS = ("serve", "finetune", "pretrain")
 MOST_MICRO_BATCH = 1024
 MOST_REPLICAS = 1_000_000
 MOST_SEQ_LEN = 1_048_576
 SEQ_LEN_STEP = 128
+MOST_USD = 1e12
 SECONDS_PER_DAY = 86_400.0
 SMALLEST_LLM, LARGEST_LLM = 1000, 6400  # indices of round figures, in 10,000 parameters: 20 million to 20 trillion
 
@@ -96,7 +98,7 @@ def counts(per_node: int) -> Iterator[int]:
     [1, 2, 3, 4, 8, 12, 16]
     """
     yield from range(1, per_node + 1)
-    yield from range(2 * per_node, MOST_ACCELERATORS + 1, per_node)
+    yield from range(2 * per_node, most_accelerators() + 1, per_node)
 
 
 def training_plan(question: Question, task: str) -> TrainingPlan:
@@ -128,8 +130,10 @@ def smallest_set(
         cluster = question.cluster(count)
         chosen = held_by(llm, cluster, plan)
         if chosen is not None:
-            peak = float(training_step(llm, cluster, chosen).memory.total)
-            return _set(question, count, layout_text(chosen, cluster), peak)
+            held = float(
+                training_step(llm, cluster, chosen).memory.total
+            )  # freed blocks are kept only where there is room
+            return _set(question, count, layout_text(chosen, cluster), min(held, device.memory_bytes))
     raise DoesNotFit(f"{task} of {llm.name} fits no number of {device.title}: use LoRA, QLoRA or a larger accelerator")
 
 
@@ -346,6 +350,8 @@ def accelerators_for_deadline(days: float, *, model: str, gpu: str, **inputs: An
     if not 0 < days < 1e5:
         raise InvalidInput(f"the deadline must be between 0 and 100,000 days, not {days:g}")
     question = _question("pretrain", model, gpu, None, inputs)
+    if question.count is not None:
+        raise InvalidInput(f"how many is the answer: name {question.own_accelerator().name} without a number")
     sizes = [size for size in deadline_sizes(question.per_node) if size * days < 1e9]
 
     def in_time(count: int) -> bool:
@@ -374,7 +380,7 @@ def deadline_sizes(per_node: int) -> list[int]:
     [1, 2, 4, 8, 16, 24, 32, 40, 48, 56, 64, 72]
     """
     small = [2**i for i in range(per_node.bit_length()) if 2**i < per_node]
-    nodes = [n for n in range(1, MOST_ACCELERATORS // per_node + 1) if n % (1 << max(n.bit_length() - 4, 0)) == 0]
+    nodes = [n for n in range(1, most_accelerators() // per_node + 1) if n % (1 << max(n.bit_length() - 4, 0)) == 0]
     return small + [n * per_node for n in nodes]
 
 
@@ -395,14 +401,22 @@ def samples_for_budget(
 
 
 def _most(usd: float, stage: str, name: str, asked: dict[str, Any], careful: bool) -> float:
+    _check(usd)
+
     def affordable(index: int) -> bool:
         return _cost(stage, {**asked, name: round_figure(index)}, careful) <= usd
 
-    found = last_that(affordable, most=12_000, least=0)
+    found = last_that(affordable, most=last_figure(default_scenario().amounts[name].most), least=0)
     if found is None:
         least = _cost(stage, {**asked, name: round_figure(0)}, careful)
-        raise DoesNotFit(f"${usd:,.0f} is too little: even {round_figure(0):.0f} {name} cost ${least:,.0f}")
+        few = f"{round_figure(0):.0f} {name.replace('_', ' ')}"
+        raise DoesNotFit(f"${usd:,.0f} is too little: even {few} cost ${least:,.0f}, people included")
     return round_figure(found)
+
+
+def _check(usd: float) -> None:
+    if not 0 < usd <= MOST_USD:
+        raise InvalidInput(f"the budget must be more than 0 and at most {MOST_USD:,.0f} USD, not {usd:,g}")
 
 
 def _cost(stage: str, asked: dict[str, Any], careful: bool) -> float:
@@ -418,6 +432,8 @@ def _cost(stage: str, asked: dict[str, Any], careful: bool) -> float:
 
 def llm_for_budget(usd: float, *, gpu: str, careful: bool = False, **inputs: Any) -> float:
     """Parameters (three digits) of the largest LLM whose compute-optimal pre-training costs no more than `usd` once."""
+
+    _check(usd)
 
     def affordable(index: int) -> bool:
         asked = {"model": f"{round_figure(index) * 1e4 / 1e9:.10g}b", "gpu": gpu, **inputs}

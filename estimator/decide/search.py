@@ -1,5 +1,6 @@
 """Where a yes turns into a no: the boundary of a question asked of whole numbers or of round figures."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -43,3 +44,13 @@ def round_figure(index: int) -> float:
     """
     power, digits = divmod(index, FIGURES)
     return float((100 + digits) * 10**power)
+
+
+def last_figure(most: float) -> int:
+    """The index of the last round figure that is no more than `most`.
+
+    >>> last_figure(1000), last_figure(1009), last_figure(1010), round_figure(last_figure(1e12))
+    (900, 900, 901, 1000000000000.0)
+    """
+    power = math.floor(math.log10(most)) - 2
+    return FIGURES * power + int(most // 10**power) - 100

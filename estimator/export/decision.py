@@ -13,7 +13,7 @@ from estimator.errors import MissingExtra
 from estimator.export.currency import Currency
 from estimator.export.rows import rows_csv
 from estimator.export.tables import WIDTH
-from estimator.export.text import digits, human
+from estimator.export.text import digits, human, short
 
 HEADER = ["", "", "One-off", "First month", "Over the horizon", "First result", "Adds per 1,000"]
 
@@ -101,7 +101,8 @@ def _change(change: Change) -> str:
     else:
         low, high = sorted(abs(end) for end in change.saves_usd.interval())
         spread = f" ({low:,.0f} to {high:,.0f})" if change.saves_usd.low * change.saves_usd.high > 0 else ""
-        money = f", ${abs(value):,.0f}{spread} {'less' if value > 0 else 'more'} over the horizon"
+        amount = f"{abs(value):,.0f} {change.saves_usd.unit}"
+        money = f", {amount}{spread} {'less' if value > 0 else 'more'} over the horizon"
     return f"If {said}: {change.title}{money} [{', '.join(change.criteria)}]"
 
 
@@ -117,7 +118,7 @@ def _filled(text: str) -> str:
 
 def recommendation_markdown(found: Recommendation) -> str:
     """The ranking as a Markdown table with the reasons in its last column."""
-    header = ["rank", "approach", "one-off", "monthly", "over the horizon", "first result", "per 1,000 requests", "why"]
+    header = ["rank", "approach", *(name.lower() for name in HEADER[2:]), "why"]
     body = [[*(_row(rank, o) if o.estimate else ["-", o.title, *[""] * 5]), _why(o)] for rank, o in _ranked(found)]
     return tabulate(body, header, tablefmt="github", disable_numparse=True)
 
@@ -175,7 +176,7 @@ def _sentence(text: str) -> str:
 
 def _cell(value: object, absent: str) -> str:
     if isinstance(value, float):
-        return digits(value) if abs(value) < 1e6 else f"{value:.3g}"
+        return digits(value) if abs(value) < 1e6 else short(value)
     return absent if value is None else str(value)
 
 

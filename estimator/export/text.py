@@ -92,6 +92,16 @@ def _end(value: float, unit: str, size: float) -> str:
     return digits(value / own) + suffix.removesuffix(f" {unit}").replace(" ", "")
 
 
+def short(value: float) -> str:
+    """A number of anything in three digits, such as 30.1B.
+
+    >>> short(3.01e10), short(1_500), short(0.25), short(-2e6)
+    ('30.1B', '1.5k', '0.25', '-2M')
+    """
+    size, suffix = _fitting(value, PREFIXES)
+    return digits(value / size) + suffix
+
+
 def digits(value: float) -> str:
     """Three significant digits without an exponent where that is readable.
 

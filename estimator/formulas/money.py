@@ -105,6 +105,15 @@ def switched_on(replicas: Real, least_replicas: Real, peak_to_mean: Real) -> Rea
     return least_replicas + (replicas - least_replicas) / peak_to_mean
 
 
+def mean_use(target_utilisation: Real, peak_to_mean: Real) -> Real:
+    """Share of their capacity that replicas for the peak, always on, work at most, averaged over time [1].
+
+    >>> round(mean_use(0.7, 4.0), 3)
+    0.175
+    """
+    return target_utilisation / peak_to_mean
+
+
 def busy_s(requests: Real, capacity_requests_per_s: Real, accelerators: Real) -> Real:
     """Device-seconds that requests keep a replica's accelerators busy at its full throughput [s].
 

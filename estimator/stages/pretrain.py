@@ -14,7 +14,7 @@ from estimator.stages.answer import Answer, Overhead, answer, calendar
 from estimator.stages.budget import monthly, one_off, people, upkeep
 from estimator.stages.question import Question
 from estimator.stages.service import bare, own_llm
-from estimator.stages.training import MOST_ACCELERATORS, Training, set_up
+from estimator.stages.training import Training, most_accelerators, set_up
 
 LAW = "chinchilla_besiroglu"
 SECONDS_PER_DAY = 86_400.0
@@ -132,7 +132,7 @@ def _sized(question: Question, tokens: Quantity) -> Training:
         needed = tokens.value / (training.tokens_per_s.value * deadline_s * max(progress, 0.05))
         if needed <= training.cluster.count:
             break
-        if needed > MOST_ACCELERATORS:
+        if needed > most_accelerators():
             raise DoesNotFit(
                 f"pre-training in time would need {needed:,.0f} accelerators: set deadline_days higher, or "
                 "batch_tokens, which is what keeps many of them busy"

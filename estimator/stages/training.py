@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from estimator.catalog.facts import fact
 from estimator.catalog.files import recent
 from estimator.errors import DoesNotFit
 from estimator.formulas import transformer
@@ -23,7 +24,10 @@ from estimator.quantities import Quantity, computed, derive, off
 from estimator.records import Architecture, Cluster
 from estimator.stages.question import Question
 
-MOST_ACCELERATORS = 65_536
+
+def most_accelerators() -> int:
+    """The largest cluster that is looked for [1]."""
+    return int(fact("largest_cluster").value)
 
 
 class Training(NamedTuple):
@@ -80,7 +84,7 @@ ALONE = Copies()
 
 def set_up(question: Question, plan: TrainingPlan, count: int | None, copies: Copies = ALONE) -> Training:
     """The best layout on `count` accelerators, or on the fewest that hold it; DoesNotFit says what would."""
-    llm, usual = question.own_llm(), Cluster(question.own_accelerator(), MOST_ACCELERATORS, question.per_node)
+    llm, usual = question.own_llm(), Cluster(question.own_accelerator(), most_accelerators(), question.per_node)
     cluster, best, step = _fitted(llm, usual, plan, count, copies)
     # The allocator keeps freed blocks only while there is room for them: no peak is above the capacity.
     held = min(float(copies.memory_bytes(llm, cluster, step.memory)), cluster.accelerator.memory_bytes)
@@ -149,12 +153,12 @@ def _smallest(llm: Architecture, usual: Cluster, plan: TrainingPlan, copies: Cop
             return _fastest(llm, _of(usual, count), plan, copies)
         except DoesNotFit as error:
             problem = error
-    raise DoesNotFit(f"{problem} Even {MOST_ACCELERATORS:,} of them do not hold it.")
+    raise DoesNotFit(f"{problem} Even {most_accelerators():,} of them do not hold it.")
 
 
 def _counts() -> Iterator[int]:
     count = 1
-    while count <= MOST_ACCELERATORS:
+    while count <= most_accelerators():
         yield count
         count *= 2
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from estimator.cli import main
-from estimator.cli.layout import _days
+from estimator.cli.answers import seconds
 
 TRAIN = ["layout", "pretrain", "--model", "1b", "--gpu", "8xa100", "--tokens", "1b", "--set", "global_batch=64"]
 SERVE = ["layout", "serve", "--model", "8b", "--gpu", "2xh100", "--requests-per-s", "5"]
@@ -75,7 +75,7 @@ def test_the_file_that_is_named(tmp_path, capsys):
     ("text", "days"), [("14", 14), ("14d", 14), ("2w", 14), ("36h", 1.5), ("3 days", 3), ("1mo", 30.44)]
 )
 def test_days(text, days):
-    assert _days(text) == pytest.approx(days)
+    assert seconds(text, "--deadline", "d") / 86_400 == pytest.approx(days)
 
 
 MISTAKES = {

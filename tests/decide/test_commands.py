@@ -6,8 +6,11 @@ import json
 
 import pytest
 
+from estimator import estimate
 from estimator.cli import main
+from estimator.decide.break_even import IDLE, IN_USE
 from estimator.decide.combine import COMBINATIONS
+from estimator.decide.inverse import largest_context
 
 ASK = ["--model", "8b", "--gpu", "a100"]
 QUESTIONS = {
@@ -70,6 +73,17 @@ def test_tables_fit_the_screen(style, capsys):
         ["--largest", "context", "--gpu", "a100"],
         ["--deadline", "0", *ASK],
         ["--deadline", "soon", *ASK],
+        ["--deadline", "30", "--model", "8b", "--gpu", "8xa100"],
+        ["--deadline", "30", *ASK, "--gpus", "8"],
+        ["--budget", "-5", *ASK],
+        ["--budget", "inf", *ASK],
+        ["--largest", "users", *ASK, "--task", "finetune"],
+        ["--largest", "batch", *ASK, "--users", "3"],
+        ["--largest", "context", *ASK, "--set", "users=64"],
+        ["--budget", "5", *ASK, "--set", "careful=1"],
+        [*ASK, "--set", "price=2"],
+        [*ASK, "--ttft", "0.5"],
+        [*ASK, "--task", "finetune"],
         ["--budget", "5", "--fit", "serve", *ASK],
         ["--break-even", "volume", "--fit", "serve", *ASK],
         ["--break-even", "api", *ASK],
@@ -133,6 +147,88 @@ def test_never_is_said_and_is_null(capsys):
     assert json.loads(capsys.readouterr().out)["value"] is None
     assert main(["recommend", *ask]) == 0
     assert "never" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("purchase", "said"), [("15000", "repaid after"), ("300000", "not repaid in time"), ("100000", "at the upper end")]
+)
+def test_owning_is_repaid_only_within_its_years(purchase, said, capsys):
+    """At list prices of about 2 to 6 USD an hour, 4 years of 8,760 hours."""
+    ask = ["--break-even", "owning", "--gpu", "h100", "--purchase-price", purchase]
+    assert main(["recommend", *ask, "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    share = found["rows"][1]
+
+    assert said in found["answer"]
+    assert (found["value"] is None) == (share["value"] > 1)
+    assert ("upper end" in found["answer"]) == (share["value"] <= 1 < share["high"])
+
+
+def test_what_a_budget_buys_is_said_at_once(capsys):
+    assert main(["recommend", "--budget", "500k", *ASK]) == 0
+    first = capsys.readouterr().out.splitlines()[0]
+
+    assert all(what in first for what in ("parameters", "tokens to pre-train on", "samples to fine-tune on"))
+    assert "e+" not in first
+
+
+def test_a_budget_behind_an_api_buys_samples(capsys):
+    assert main(["recommend", "--budget", "10k", "--api", "openai:gpt-4o-mini", "--format", "json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["rows"]
+    cost = [
+        estimate("finetune", api="openai:gpt-4o-mini", samples=samples).one_off_usd.value
+        for samples in (row["most"], row["most"] + 10)
+    ]
+
+    assert cost[0] <= 10_000 < cost[1]
+
+
+def test_a_budget_that_buys_nothing_has_no_value(capsys):
+    assert main(["recommend", "--budget", "10", *ASK, "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+
+    assert found["value"] is None
+    assert all(row["most"] is None and row["note"] for row in found["rows"])
+
+
+def test_own_against_an_api_says_how_much_of_a_replica_the_traffic_can_use(capsys):
+    """At a peak of 4 times the mean and 30 % headroom 17.5 % of what is paid is used, however many replicas."""
+    ask = ["recommend", "--break-even", "api", *ASK, "--api", "openai:gpt-4o-mini", "--price-per-hour", "1"]
+    assert main([*ask, "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    own = estimate("prompt", model="8b", gpu="a100", requests_per_month=1e9)
+    in_use, idle = (next(one for one in own.lines if one.item == item).usd.value for item in (IN_USE, IDLE))
+
+    assert found["rows"][1]["value"] == pytest.approx(0.175)
+    assert in_use / (in_use + idle) == pytest.approx(0.175, rel=0.01)
+    assert "17.5 %" in found["answer"]
+
+
+def test_context_of_so_many_users(capsys):
+    ask = ["recommend", "--largest", "context", "--model", "8b", "--gpu", "1xa100", "--format", "json"]
+    found = []
+    for users in ("1", "64"):
+        assert main([*ask, "--users", users]) == 0
+        found.append(json.loads(capsys.readouterr().out)["value"])
+
+    assert found[1] == largest_context("serve", model="8b", gpu="1xa100", users=64) < found[0]
+
+
+def test_a_deadline_is_a_time(capsys):
+    ask = ["recommend", "--deadline", "2w", *ASK, "--set", "training_tokens=1e11", "--format", "json"]
+    assert main(ask) == 0
+    weeks = json.loads(capsys.readouterr().out)
+    assert main(["14" if word == "2w" else word for word in ask]) == 0
+
+    assert json.loads(capsys.readouterr().out) == weeks
+
+
+def test_money_of_a_recommendation_is_in_the_currency_it_says(capsys):
+    assert main(["recommend", *QUESTIONS["recommendation"], "--currency", "JPY=150@2026-11-01"]) == 0
+    shown = capsys.readouterr().out.partition("Sources of the rules")[0]
+
+    assert "JPY (" in shown.partition("What would change the answer")[2]
+    assert "$" not in shown
 
 
 def test_findings_in_another_currency(capsys):

@@ -286,3 +286,9 @@ def test_sets_are_those_of_each_accelerator(task):
     assert {one.accelerator: one.count for one in found} == {
         accelerator(gpu).name: inverse.smallest_set(task, model="8b", gpu=gpu).count for gpu in gpus
     }
+
+
+def test_a_set_needs_no_more_than_it_has():
+    """Pre-training of a 7B on two: memory that the allocator would like to keep is given back."""
+    for found in inverse.accelerator_sets("pretrain", model="7b", gpus=("a100", "h100")):
+        assert found.memory_bytes <= accelerator(found.accelerator).memory_bytes
