@@ -12,6 +12,7 @@ from estimator.errors import EstimatorError, InvalidInput
 from estimator.export import pictures
 from estimator.quantities import ONE_AT_A_TIME
 from estimator.results import Estimate
+from estimator.stages.answer import approaches
 
 TIMES = (1, 2, 4, 8)  # of the smallest set, in the picture of time against money
 
@@ -72,7 +73,7 @@ def _pareto(options: argparse.Namespace, given: dict[str, Any]) -> Any:
             answer = _tried(task, gpu=f"{count}x{held.accelerator}", **rest)
             if answer is not None:
                 found.append((f"{count} x {accelerator(held.accelerator).name}", answer))
-    return pictures.pareto(found, f"{task} of {given['model']}")
+    return pictures.pareto(found, f"{approaches()[task]['title'].lower()} of {given['model']}")
 
 
 def _tried(task: str, **given: Any) -> Estimate | None:

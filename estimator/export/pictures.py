@@ -13,7 +13,7 @@ import numpy as np
 
 from estimator.decide.break_even import BreakEven, Curve, curve, pairs
 from estimator.errors import InvalidInput, MissingExtra
-from estimator.export.text import digits, human
+from estimator.export.text import digits, human, short
 from estimator.quantities import Quantity
 from estimator.results import Comparison, Estimate
 
@@ -104,9 +104,11 @@ def _measured(answer: Estimate) -> str:
 
 def _effect(text: str) -> str:
     key, _, rest = text.split(" [")[0].partition(": ")
-    where = ", ".join(part.replace("_", " ") for part in key.split("/")[1:])
-    short = rest if len(rest) <= 45 else f"{rest.partition(';')[0].rstrip(')')})"
-    return f"Quality measured elsewhere ({where}): {short}"
+    kind, *parts = key.split("/")
+    where = ", ".join(part.replace("_", " ") for part in parts)
+    brief = rest if len(rest) <= 45 else f"{rest.partition(';')[0].rstrip(')')})"
+    gain = "+" if kind == "gain_pp" and not brief.startswith("-") else ""
+    return f"Measured elsewhere ({where}): {gain}{brief.replace('percentage point ', 'percentage points ')}"
 
 
 def cost_over_volume(answers: Sequence[Estimate], most: float | None = None) -> Any:
@@ -124,12 +126,13 @@ def cost_over_volume(answers: Sequence[Estimate], most: float | None = None) -> 
     said = _mark_crossings(axes, answers, volumes)
     axes.axvline(centre, color="grey", linewidth=1, linestyle=":")
     axes.annotate(" asked", (centre, 0.02), xycoords=("data", "axes fraction"), color="grey", fontsize=9)
-    axes.set(xscale="log", yscale="log", xlabel="Requests in the first month", ylabel="Total over the horizon [USD]")
+    months = curves[0].expected.months
+    axes.set(xscale="log", yscale="log", xlabel="Requests in the first month", ylabel=f"Total of {months} months [USD]")
     axes.set_title("Cost over volume (band: 80 % range; numbered: the cheaper one changes for good)", loc="left")
     if said:
         figure.supxlabel("\n".join(said), x=0.02, ha="left", fontsize=9)
-    axes.xaxis.set_major_formatter(_short)
-    axes.yaxis.set_major_formatter(lambda value, place: f"${_short(value, place)}")
+    axes.xaxis.set_major_formatter(_ticks())
+    axes.yaxis.set_major_formatter(_ticks("$"))
     axes.legend(frameon=False)
     return figure
 
@@ -147,18 +150,19 @@ def _told_apart(answers: Sequence[Estimate]) -> list[Estimate]:
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), "-")
 
 
-def _short(value: float, _place: Any = None) -> str:
-    for size, suffix in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if value >= size:
-            return f"{value / size:.3g}{suffix}"
-    return f"{value:.3g}"
+def _ticks(sign: str = "") -> Any:
+    return lambda value, _place=None: f"{sign}{short(value)}"
 
 
 def _band(one: Curve, volumes: Any) -> tuple[Any, Any]:
-    """80 % ends at every volume: the moves of all scenarios in log space, as a quantity combines them."""
+    """80 % ends at every volume: the moves of all scenarios in log space, as a quantity combines them.
+
+    No scenario gets cheaper with volume, so no end of the range may, though whole replicas move scenarios by jumps.
+    """
     totals = np.stack([cost.at(volumes) for cost in one.costs])
     ends = [replace(one.total, column=column).interval() for column in totals.T]
-    return np.array([low for low, _ in ends]), np.array([high for _, high in ends])
+    low, high = np.array(ends).T
+    return np.maximum.accumulate(low), np.minimum.accumulate(high[::-1])[::-1]
 
 
 def _mark_crossings(axes: Any, answers: Sequence[Estimate], volumes: Any) -> list[str]:
@@ -174,14 +178,16 @@ def _mark_crossings(axes: Any, answers: Sequence[Estimate], volumes: Any) -> lis
 
 def _from_where(found: BreakEven) -> str:
     low, high = found.cheaper_from.interval()
-    spread = f"{_short(max(low, 1.0))} to {_short(high) if np.isfinite(high) else 'never'}"
-    return f"{found.b} is cheaper than {found.a} from {_short(found.cheaper_from.value)} requests a month ({spread})"
+    spread = f"{short(max(low, 1.0))} to {short(high) if np.isfinite(high) else 'never'}"
+    return f"{found.b} is cheaper than {found.a} from {short(found.cheaper_from.value)} requests a month ({spread})"
 
 
 def _mark(axes: Any, volume: Quantity, height: float, volumes: Any, number: int) -> None:
     low, high = volume.interval()
-    ends = [max(low, volumes[0]), min(high, volumes[-1])]
-    axes.plot(ends, [height, height], color="black", linewidth=1, marker="|", zorder=4)
+    axes.plot([max(low, volumes[0]), min(high, volumes[-1])], [height, height], color="black", linewidth=1, zorder=4)
+    for end, inside, beyond in ((low, low >= volumes[0], "<"), (high, high <= volumes[-1], ">")):
+        at = end if inside else volumes[0] if beyond == "<" else volumes[-1]
+        axes.plot(at, height, "|" if inside else beyond, color="black", markersize=6, zorder=4)
     axes.plot(volume.value, height, "o", mfc="white", mec="black", markersize=14, zorder=5)
     place = {"ha": "center", "va": "center", "fontsize": 9, "zorder": 6}
     axes.annotate(str(number), (volume.value, height), **place)
@@ -200,11 +206,12 @@ def where_it_goes(answer: Estimate) -> Any:
         hatch = "//" if line.phase == "monthly" else ""
         axes.barh(place, value, color=phases[line.phase], hatch=hatch, edgecolor="white")
         axes.plot([low, high], [place, place], color="black", linewidth=1.2)
-        axes.annotate(_plain(f"  {human(line.horizon_usd, spread=False)}"), (high, place), va="center", fontsize=9)
+        text = _plain(f"  {human(line.horizon_usd, spread=False)}")
+        axes.annotate(text, (max(value, high), place), va="center", fontsize=9)
     axes.set_yticks(range(len(shown)), [line.item for line in shown])
     axes.set_xlim(0, max(line.horizon_usd.high for line in shown) * 1.15)
-    axes.xaxis.set_major_formatter(lambda value, place: f"${_short(value, place)}")
-    axes.set_xlabel(f"Over the horizon [USD] (line: 80 % range; smaller lines together: {digits(small)})")
+    axes.xaxis.set_major_formatter(_ticks("$"))
+    axes.set_xlabel(_plain(f"Over the horizon [USD] (line: 80 % range; smaller lines together: ${short(small)})"))
     axes.set_title(_plain(f"Where the money goes: {answer.title}, {human(answer.total_usd)}"), loc="left")
     handles = [_patch(colour, "//" if phase == "monthly" else "", phase) for phase, colour in phases.items()]
     axes.legend(handles=handles, frameon=False, loc="lower right")
@@ -251,45 +258,62 @@ def _stack(axes: Any, parts: Mapping[str, float], unit: str, title: str, limit: 
 
 
 def pareto(found: Sequence[tuple[str, Estimate]], what: str) -> Any:
-    """Time against money of the same work on named accelerators; the line joins those nothing beats in both."""
-    points = sorted((answer.training_s.value / 3600, _training_usd(answer), name) for name, answer in found)
+    """Time against money of the same work on named accelerators; the line joins those nothing beats in both.
+
+    found: each by its accelerators, such as `8 x a100`
+    """
+    points = sorted((answer.training_s.value, _training_usd(answer), name) for name, answer in found)
     points = [point for point in points if np.isfinite(point[1])]
     if not points:
         raise InvalidInput("no accelerator has a known price: give --price-per-hour")
+    size, unit = next((one for one in RUN_UNITS if points[len(points) // 2][0] >= one[0]), RUN_UNITS[-1])
+    points = [(seconds / size, usd, name) for seconds, usd, name in points]
     best = [one for one in points if not any(o[0] <= one[0] and o[1] <= one[1] and o != one for o in points)]
     figure, axes = _figure(9.5, 5.8)
     label = "nothing is both faster and cheaper"
-    axes.plot([x for x, _, _ in best], [y for _, y, _ in best], "o-", color=COLOURS[1], markersize=8, label=label)
-    rest = [point for point in points if point not in best]
-    axes.plot([x for x, _, _ in rest], [y for _, y, _ in rest], "x", color="grey", markersize=7, label="others")
-    _named(axes, points, best)
-    axes.set(xscale="log", yscale="log", xlabel="Time of one run [h]", ylabel="Accelerators for all attempts [USD]")
-    axes.margins(x=0.15, y=0.12)
+    axes.plot([x for x, _, _ in best], [y for _, y, _ in best], color="black", linewidth=1, label=label, zorder=2)
+    _devices(axes, points, best)
+    axes.set(xscale="log", yscale="log", xlabel=f"Time of one run [{unit}]")
+    axes.set_ylabel("Accelerators for all attempts, starts included [USD]")
+    axes.margins(x=0.1, y=0.12)
     for axis, sign in ((axes.xaxis, ""), (axes.yaxis, "$")):
-        axis.set_major_formatter(lambda value, _, sign=sign: f"{sign}{_short(value)}")
-        axis.set_minor_formatter(
-            lambda value, _, sign=sign: f"{sign}{_short(value)}" if f"{value:.0e}"[0] in "25" else ""
-        )
-    axes.set_title(f"Time against money: {what}", loc="left")
-    axes.legend(frameon=False)
+        _log_ticks(axis, sign)
+    axes.set_title(f"Time against money: {what} (numbers: how many accelerators)", loc="left")
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 
 
-def _named(axes: Any, points: Sequence[tuple[float, float, str]], best: Sequence[Any]) -> None:
-    """Each accelerator by name at its fastest point, its counts at all of them."""
-    seen: set[str] = set()
-    for hours, usd, name in points:
-        count, _, device = name.partition(" x ")
-        weight = "bold" if (hours, usd, name) in best else "normal"
-        beside = {"textcoords": "offset points", "fontsize": 8.5, "weight": weight}
-        axes.annotate(f"{count} x", (hours, usd), (0, 8), ha="center", **beside)
-        if device not in seen:
-            seen.add(device)
-            axes.annotate(device, (hours, usd), (-10, -3), ha="right", **beside)
+RUN_UNITS = ((2 * DAY, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
+
+
+def _devices(axes: Any, points: Sequence[tuple[float, float, str]], best: Sequence[Any]) -> None:
+    """Each accelerator in its colour and marker, its count above every point; filled where nothing beats it."""
+    devices = list(dict.fromkeys(name.partition(" x ")[2] for _, _, name in points))
+    for place, device in enumerate(devices):
+        own = [point for point in points if point[2].partition(" x ")[2] == device]
+        look = {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)], "linestyle": "none"}
+        axes.plot([x for x, _, _ in own], [y for _, y, _ in own], fillstyle="none", markersize=8, label=device, **look)
+        ahead = [point for point in own if point in best]
+        axes.plot([x for x, _, _ in ahead], [y for _, y, _ in ahead], markersize=8, **look)
+        for x, y, name in own:
+            axes.annotate(
+                name.partition(" x ")[0], (x, y), (0, 7), textcoords="offset points", ha="center", fontsize=8.5
+            )
+
+
+def _log_ticks(axis: Any, sign: str) -> None:
+    """Labels that a reader can find the figures by, however little of a power of ten the axis spans."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    low, high = axis.get_view_interval()
+    steps = (1.0, 2.0, 5.0) if high / low > 8 else (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
+    axis.set_major_locator(LogLocator(subs=steps))
+    axis.set_major_formatter(_ticks(sign))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _training_usd(answer: Estimate) -> float:
-    return next(line.usd.value for line in answer.lines if line.item == "training accelerators")
+    return sum(line.usd.value for line in answer.lines if line.item in ("training accelerators", "starting runs"))
 
 
 def estimates_of(comparison: Comparison) -> list[Estimate]:
