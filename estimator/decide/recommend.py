@@ -124,6 +124,16 @@ class Recommendation:
         return self.options[0] if self.options and self.options[0].stands else None
 
     @property
+    def simpler(self) -> tuple[tuple[Option, Quantity], ...]:
+        """Less demanding candidates that stand and, within the ranges, may cost no more; and how much more they do."""
+        if self.best is None or not self.best.estimate or not self.best.estimate.total_usd.known:
+            return ()
+        order, total = candidates().index, self.best.estimate.total_usd
+        less = [one for one in self.options[1:] if one.stands and order(one.approach) < order(self.best.approach)]
+        found = ((one, _saved(one.estimate.total_usd, total)) for one in less if one.estimate)
+        return tuple((one, more) for one, more in found if more.known and more.low < 0)
+
+    @property
     def break_evens(self) -> tuple[BreakEven, ...]:
         """From which volume each other candidate that stands becomes cheaper than the recommended one."""
         best = self.best.estimate if self.best else None
@@ -154,6 +164,7 @@ class Recommendation:
             "given": {name: value for name, value in self.given.items() if value != np.inf},
             "recommended": self.best.approach if self.best else None,
             "plan": list(self.plan),
+            "simpler": [{"approach": one.approach, "costs_more_usd": more.to_dict()} for one, more in self.simpler],
             "options": [option.to_dict() for option in self.options],
             "changes": [change.to_dict() for change in self.changes],
             "break_evens": [found.to_dict() for found in self.break_evens],
@@ -339,5 +350,9 @@ def _change(best: Option | None, option: Option) -> Change | None:
     asked = tuple(dict.fromkeys(reason.asks for reason in option.obstacles))
     instead = tuple(dict.fromkeys(reason.instead for reason in option.obstacles))
     now = best.estimate.total_usd if best and best.estimate else option.estimate.total_usd
-    saves = derive("saved over the horizon", "USD", difference, with_it=now, without=option.estimate.total_usd)
-    return Change(asked, instead, option.approach, option.title, saves)
+    return Change(asked, instead, option.approach, option.title, _saved(now, option.estimate.total_usd))
+
+
+def _saved(total: Quantity, instead: Quantity) -> Quantity:
+    """What the second total saves over the horizon."""
+    return derive("saved over the horizon", total.unit, difference, with_it=total, without=instead)

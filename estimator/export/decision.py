@@ -14,6 +14,7 @@ from estimator.export.currency import Currency
 from estimator.export.rows import rows_csv
 from estimator.export.tables import WIDTH
 from estimator.export.text import digits, human, short
+from estimator.quantities import Quantity
 
 HEADER = ["", "", "One-off", "First month", "Over the horizon", "First result", "Adds per 1,000"]
 
@@ -36,8 +37,17 @@ def _head(found: Recommendation) -> str:
     if not found.best.met:
         lines.append(f"- because {_place(found.best)}, and no need was named that asks for more")
     lines += [f"- mind: {reason.text}" for reason in found.best.notes]
+    lines += [
+        f"- mind: {option.title} is simpler and may cost no more: {_amount(more, more.value)} ({more.low:,.0f} to "
+        f"{more.high:,.0f}) more over the horizon"
+        for option, more in found.simpler
+    ]
     lines += ["Plan:", *(f"{number}. {step}" for number, step in enumerate(found.plan, 1))]
     return "\n".join(_filled(line) for line in lines)
+
+
+def _amount(money: Quantity, value: float) -> str:
+    return f"{value:,.0f} {money.unit}"
 
 
 def _place(best: Option) -> str:
@@ -49,7 +59,7 @@ def _place(best: Option) -> str:
 def _shown(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:,g}" if isinstance(value, float) else str(value)
+    return f"{value:,.12g}" if isinstance(value, float) else str(value)
 
 
 def _table(found: Recommendation) -> str:
@@ -101,8 +111,7 @@ def _change(change: Change) -> str:
     else:
         low, high = sorted(abs(end) for end in change.saves_usd.interval())
         spread = f" ({low:,.0f} to {high:,.0f})" if change.saves_usd.low * change.saves_usd.high > 0 else ""
-        amount = f"{abs(value):,.0f} {change.saves_usd.unit}"
-        money = f", {amount}{spread} {'less' if value > 0 else 'more'} over the horizon"
+        money = f", {_amount(change.saves_usd, abs(value))}{spread} {'less' if value > 0 else 'more'} over the horizon"
     return f"If {said}: {change.title}{money} [{', '.join(change.criteria)}]"
 
 

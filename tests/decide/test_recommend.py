@@ -164,6 +164,17 @@ def test_a_smaller_llm_is_recommended_only_where_one_is_named():
     assert "student" in {one.name for one in asked_for.best.estimate.assumptions if one.given}
 
 
+def test_a_simpler_way_that_may_cost_no_more_is_named():
+    """A student saves 2 % of what a prompt costs: not worth it without a word on the ranges."""
+    near = recommend(api="openai:gpt-4o", student="openai:gpt-4o-mini")
+    (option, more), *_ = near.simpler
+
+    assert (near.best.approach, option.approach) == ("distil", "prompt")
+    assert more.low < 0 < more.value == option.estimate.total_usd.value - near.best.estimate.total_usd.value
+    assert "Prompt engineering is simpler" in str(near)
+    assert recommend(model="7b", gpu="a100").simpler == ()
+
+
 def test_a_student_does_not_unlearn_what_its_teacher_does_wrong(found):
     for goals in ({"failure_mode": "behaviour"}, {"strict_style": True}):
         assert "distil" not in {option.approach for option in answer(found, **goals).options if option.stands}
