@@ -19,6 +19,7 @@ class Framework(NamedTuple):
     counts_recompute, counts_causal: how it reports FLOP: recomputation added, causal attention halved
     reads_allocated: whether its reported peak leaves out what the allocator keeps and the context
     overlap: whether messages run beside products by default
+    interleaves: whether pipelines run in several chunks a stage unless told otherwise; of an unnamed one, where it pays
     light_selective: whether selective recomputation redoes attention and passes over memory only, not products
     tensor_gathers: whether sharded weights are gathered one tensor at a time, from Python
     chunked_loss: whether logits are turned into the loss piece by piece, never all held in fp32
@@ -35,6 +36,7 @@ class Framework(NamedTuple):
     counts_causal: bool = False
     reads_allocated: bool = False
     overlap: bool = False
+    interleaves: bool = True
     light_selective: bool = True
     tensor_gathers: bool = False
     chunked_loss: bool = False
@@ -68,6 +70,7 @@ def _read(row: dict[str, str]) -> Framework:
         counts_causal=row["attention_counted"] == "causal",
         reads_allocated=row["memory_reading"] == "allocated",
         overlap=row["overlap"] == "1",
+        interleaves=row["interleaves"] == "1",
         light_selective=row["selective"] == "attention",
         chunked_loss=row["loss"] == "chunked",
         tensor_gathers=row["gathers"] == "tensors",

@@ -11,6 +11,7 @@ import numpy as np
 
 from estimator.formulas import parallelism
 from estimator.formulas.roofline import soft_max
+from estimator.formulas.serving import expert_coverage
 from estimator.predict.training_plan import Run
 
 Parameters = Mapping[str, float]
@@ -253,10 +254,11 @@ def _layer_messages(run: Run, p: Parameters) -> Any:
     inside = np.minimum(run.ep, run.rates.domain)
     link = run.rates.link * p["link"]
     share = (run.ep - 1) / run.ep
-    # A token that visits several experts of one node crosses the network once.
-    across = np.where(run.ep > inside, np.minimum(run.per_token, run.ep / inside), 0.0)
+    # A token that visits several experts of one node crosses the network once, and not to its own.
+    nodes = run.ep / inside
+    across = (nodes - 1) * expert_coverage(nodes, 1.0, run.per_token)
     routed = hidden / run.tp * (run.per_token * share / link + across / (run.rates.network * p["network"]))
-    experts = moe * routed * 4.0 * p["all_to_all"]
+    experts = moe * routed * 4.0 * p["all_to_all"] * _overlapped(run, p)
     if not np.any(run.cp > 1):
         return tensor + experts
     context = _ring_s(run, p, run.tokens * run.kv / run.tp * 2.0 * run.cp, run.cp, run.tp, 0.0) * 3.0

@@ -21,7 +21,7 @@ from estimator.errors import EstimatorError, InvalidInput, UnknownName
 from estimator.formulas import transformer
 from estimator.formulas.training import model_flop
 from estimator.predict.reliability import usual_goodput
-from estimator.predict.training import best_layout, interval, parameters, traits
+from estimator.predict.training import interval, layouts_of, parameters, traits
 from estimator.predict.training_memory import MemorySplit, fits, peak_memory
 from estimator.predict.training_plan import Run, TrainingPlan, run, stack
 from estimator.predict.training_time import step_time
@@ -42,6 +42,7 @@ UNITS = {
 RATES = ("tokens_per_s_per_gpu", "tflops_per_gpu", "mfu")
 SIZE = re.compile(r"(?<![\d.])\d+(?:\.\d+)?[bm](?![a-z0-9])")
 DEFAULT_SEQ_LEN = 2048
+ROOM = 1.1  # memory over that of the most frugal layout, which a run took that seems not to fit
 MICRO_BATCHES = 4  # per replica and pipeline stage, where the global batch is not stated
 REPLICA_TOKENS = 32_768  # per replica and pipeline stage, where the micro-batch is not stated either
 
@@ -226,7 +227,7 @@ def _zero(text: str) -> int | None:
 def _plan(row: Row, cluster: Cluster) -> TrainingPlan:
     """The plan with None for what the row does not say."""
     sharding = row.get("sharding", "").lower()
-    zero = _zero(sharding)
+    zero, habits = _zero(sharding), framework(row.get("framework", ""))
     tp, pp = _whole(row, "tp"), _whole(row, "pp")
     if zero == 3 or pp or tp:
         tp, pp = tp or 1, pp or 1
@@ -237,7 +238,7 @@ def _plan(row: Row, cluster: Cluster) -> TrainingPlan:
         global_batch=_whole(row, "global_batch_seqs"),
         tp=tp,
         pp=pp,
-        vpp=_whole(row, "vpp") or (1 if pp else None),
+        vpp=_whole(row, "vpp") or (None if pp is None or (pp > 1 and habits.interleaves) else 1),
         cp=_whole(row, "cp") or 1,
         ep=_whole(row, "ep") or (None if row.get("n_experts") else 1),
         zero=zero,
@@ -299,11 +300,12 @@ def _chosen(
     if plan.recompute is None and light:  # recipes of these frameworks redo what little they must
         choice = replace(plan, recompute=np.array(["none", "selective"]))
     try:
-        return best_layout(arch, cluster, choice, values)
-    except EstimatorError:  # it ran, whatever memory says
-        least = "selective" if light else "full"
-        frugal = {"micro_batch": 1, "tp": 1, "pp": 1, "vpp": 1, "ep": 1, "zero": 3, "recompute": least}
+        layouts = layouts_of(arch, cluster, choice, values)
+    except EstimatorError:  # it ran, whatever divides what
+        frugal = {"micro_batch": 1, "tp": 1, "pp": 1, "vpp": 1, "ep": 1, "zero": 3, "recompute": "full"}
         return replace(plan, **{k: v for k, v in frugal.items() if getattr(plan, k) is None})  # type: ignore[arg-type]
+    used, allowed = layouts.memory.total, layouts.allowed  # it ran, whatever memory says
+    return layouts.fastest(allowed if np.any(allowed) else used <= ROOM * np.min(used))[0]
 
 
 # --- from times to metrics -------------------------------------------------------------------------------------------
