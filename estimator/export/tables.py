@@ -148,7 +148,7 @@ def estimate_table(answer: Estimate) -> str:
     from tabulate import tabulate
 
     rows = [[label, show(answer)] for label, show in ROWS]
-    details = [[name.replace("_", " "), human(figure)] for name, figure in answer.details.items()]
+    details = [[_detail(name), human(figure)] for name, figure in answer.details.items()]
     budget = [[line.phase, line.item, human(line.usd), human(line.horizon_usd)] for line in answer.lines]
     parts = [
         _paragraph(
@@ -162,6 +162,16 @@ def estimate_table(answer: Estimate) -> str:
         "\n".join(assumption_lines(answer.assumptions)),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _detail(name: str) -> str:
+    """A detail's name in words; money is in the currency its figure says, a time in the unit.
+
+    >>> _detail("all_in_usd_per_request"), _detail("checkpoint_interval_s"), _detail("training_tokens_per_s")
+    ('all in cost per request', 'checkpoint interval', 'training tokens per s')
+    """
+    words = name.replace("_usd", "_cost").split("_")
+    return " ".join(words[:-1] if words[-1] == "s" and words[-2] != "per" else words)
 
 
 def estimate_markdown(answer: Estimate) -> str:

@@ -32,8 +32,8 @@ def checkpoint_interval_s(write_s: Real, between_interruptions_s: Real) -> Real:
     return np.sqrt(2 * write_s * between_interruptions_s)
 
 
-def goodput(interval_s: Real, write_s: Real, restart_s: Real, between_interruptions_s: Real) -> Real:
-    """Share of wall-clock time that is lasting progress [1]; 0 when the job cannot get ahead.
+def goodput(interval_s: Real, write_s: Real, restart_s: Real, between_interruptions_s: Real, least: Real = 0.0) -> Real:
+    """Share of wall-clock time that is lasting progress [1]; `least` when the job cannot get ahead.
 
     An interruption costs the restart and, on average, half an interval of lost work; every interval a blocking write.
     Source: arXiv:2410.21680 equation 1 (expected ETTR), w_cp the write, u0 the restart.
@@ -43,7 +43,7 @@ def goodput(interval_s: Real, write_s: Real, restart_s: Real, between_interrupti
     """
     interval, between = interval_s, between_interruptions_s
     lost = (restart_s + interval / 2) / between
-    return np.maximum(1 - lost, 0) / (1 + write_s / interval)
+    return np.maximum((1 - lost) / (1 + write_s / interval), least)
 
 
 def checkpoint_bytes(params: Real, bytes_per_param: Real) -> Real:

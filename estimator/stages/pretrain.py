@@ -7,6 +7,7 @@ from estimator.errors import DoesNotFit
 from estimator.formulas import corpus, money, reliability, scaling
 from estimator.formulas.arithmetic import product, quotient
 from estimator.formulas.training import model_flop
+from estimator.predict.reliability import LEAST
 from estimator.predict.training import TrainingPlan
 from estimator.quantities import Quantity, derive, off
 from estimator.results import Estimate, Line
@@ -26,6 +27,8 @@ def estimate(question: Question) -> Estimate:
     training = _sized(question, tokens)
     service = own_llm(question)
     progress = _goodput(question, training)
+    if progress.value <= LEAST:
+        raise DoesNotFit(_never_done(training, progress))
     wall = derive("training time", "s", quotient, dividend=training.wall_s(tokens), divisor=progress)
     final_s = derive("final run on accelerators", "s", quotient, dividend=training.device_s(tokens), divisor=progress)
     all_s = derive("with experiments", "s", money.with_share, amount=final_s, share=question.amount("experiment_share"))
@@ -56,7 +59,7 @@ def estimate(question: Question) -> Estimate:
             training_s=wall,
             peak_memory_bytes=training.peak_memory_bytes,
             warnings=_late(question, wall) + training.warnings(),
-            details={**_details(question, training, tokens), "goodput": progress},
+            details={**_details(question, training, tokens), **_reliability(progress, wall)},
         ),
     )
 
@@ -129,7 +132,7 @@ def _sized(question: Question, tokens: Quantity) -> Training:
     deadline_s = question.amount("deadline_days").value * SECONDS_PER_DAY
     for _ in range(4):
         progress = _goodput(question, training).value
-        needed = tokens.value / (training.tokens_per_s.value * deadline_s * max(progress, 0.05))
+        needed = tokens.value / (training.tokens_per_s.value * deadline_s * progress)
         if needed <= training.cluster.count:
             break
         if needed > most_accelerators():
@@ -181,7 +184,28 @@ def _goodput(question: Question, training: Training) -> Quantity:
         write_s=write,
         restart_s=question.seconds("restart_minutes"),
         between_interruptions_s=between,
+        least=question.counted(
+            "least goodput", LEAST, "1", "a run that hardly gets ahead takes very long, not forever"
+        ),
     )
+
+
+def _never_done(training: Training, progress: Quantity) -> str:
+    between, restart = (progress.inputs[name].value / 60 for name in ("between_interruptions_s", "restart_s"))
+    return (
+        f"the run never ends: {training.cluster.nodes:,} nodes are interrupted every {between:.3g} min, a restart takes "
+        f"{restart:.3g}: name fewer accelerators, or set restart_minutes or failures_per_1000_node_days lower"
+    )
+
+
+def _reliability(progress: Quantity, wall: Quantity) -> dict[str, Quantity]:
+    """What to expect of a long run: its interruptions, how often to write a checkpoint, what is left as progress."""
+    between = progress.inputs["between_interruptions_s"]
+    return {
+        "interruptions": derive("interruptions", "1", quotient, dividend=wall, divisor=between),
+        "checkpoint_interval_s": progress.inputs["interval_s"],
+        "goodput": progress,
+    }
 
 
 def _unique(question: Question, tokens: Quantity) -> Quantity:

@@ -1,9 +1,11 @@
 """What the stages say where something is unknown, conflicting, or larger than one accelerator."""
 
+import math
+
 import pytest
 
 from estimator import compare, estimate
-from estimator.errors import InvalidInput
+from estimator.errors import DoesNotFit, InvalidInput
 from estimator.formulas import money
 from estimator.pricing import Price
 
@@ -82,6 +84,24 @@ def test_a_missed_deadline_is_said() -> None:
     in_time = estimate("pretrain", model="8b", gpu="h100", training_tokens=1e10)
     assert "deadline_days" in late.warnings[0]
     assert not any("deadline_days" in warning for warning in in_time.warnings)
+
+
+def test_a_long_run_says_its_interruptions_and_checkpoints() -> None:
+    """One node of 8, 4 failures a day, 20 s to write: a checkpoint every sqrt(2 x 20 x 21,600) s."""
+    run = estimate("pretrain", model="8b", gpu="8xh100", failures_per_1000_node_days=4000)
+    assert run.details["checkpoint_interval_s"].value == pytest.approx(math.sqrt(2 * 20 * 21_600))
+    assert run.details["interruptions"].value == pytest.approx(run.training_s.value / 21_600)
+
+
+def test_a_run_that_never_gets_ahead_is_refused() -> None:
+    """Interrupted every 86 s, restarted in 10 minutes; where only an end of the range is so bad, it is finite."""
+    asked = {"model": "8b", "gpu": "8xh100"}
+    with pytest.raises(DoesNotFit, match="never ends"):
+        estimate("pretrain", failures_per_1000_node_days=1e6, **asked)
+    hard = estimate("pretrain", failures_per_1000_node_days=8e4, **asked)
+    assert hard.training_s.known
+    assert hard.training_s.value < hard.training_s.high < math.inf
+    assert str(hard)
 
 
 def test_a_price_of_training_another_llm_is_said_to_be_one() -> None:
