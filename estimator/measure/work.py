@@ -35,94 +35,10 @@ def torch_dtype(name: str) -> Any:
 
 def network(arch: Architecture) -> Any:
     """The LLM as a module that maps token ids [batch, tokens] to logits, or to states for an encoder."""
-    torch = torch_module()
-    nn, functional = torch.nn, torch.nn.functional
-    wide, narrow = arch.heads * arch.head_dim, arch.kv_heads * arch.head_dim
-    decoder = arch.kind == "decoder"
+    torch_module()
+    from estimator.measure.network import Network
 
-    def norm() -> Any:
-        return nn.LayerNorm(arch.hidden) if arch.norm_bias else nn.RMSNorm(arch.hidden, eps=1e-5)
-
-    class Attention(nn.Module):  # type: ignore[misc, name-defined]
-        def __init__(self) -> None:
-            super().__init__()
-            self.q = nn.Linear(arch.hidden, wide, bias=arch.qkv_bias)
-            self.k = nn.Linear(arch.hidden, narrow, bias=arch.qkv_bias)
-            self.v = nn.Linear(arch.hidden, narrow, bias=arch.qkv_bias)
-            self.o = nn.Linear(wide, arch.hidden, bias=arch.out_bias)
-
-        def forward(self, x: Any, rotary: Any, cache: Any) -> Any:
-            batch, tokens, _ = x.shape
-            q, k, v = (
-                layer(x).view(batch, tokens, -1, arch.head_dim).transpose(1, 2) for layer in (self.q, self.k, self.v)
-            )
-            if rotary is not None:
-                q, k = _rotated(torch, q, *rotary), _rotated(torch, k, *rotary)
-            if cache is not None:
-                k, v = cache(k, v)
-            causal = decoder and tokens > 1
-            gqa = arch.kv_heads != arch.heads
-            y = functional.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=gqa)
-            return self.o(y.transpose(1, 2).reshape(batch, tokens, wide))
-
-    class FeedForward(nn.Module):  # type: ignore[misc, name-defined]
-        def __init__(self) -> None:
-            super().__init__()
-            self.gate = nn.Linear(arch.hidden, arch.ffn, bias=arch.mlp_bias) if arch.gated_mlp else None
-            self.up = nn.Linear(arch.hidden, arch.ffn, bias=arch.mlp_bias)
-            self.down = nn.Linear(arch.ffn, arch.hidden, bias=arch.mlp_bias)
-
-        def forward(self, x: Any) -> Any:
-            if self.gate is None:
-                return self.down(functional.gelu(self.up(x)))
-            return self.down(functional.silu(self.gate(x)) * self.up(x))
-
-    class Layer(nn.Module):  # type: ignore[misc, name-defined]
-        def __init__(self) -> None:
-            super().__init__()
-            self.attention, self.feed_forward = Attention(), FeedForward()
-            self.before, self.between = norm(), norm()
-
-        def forward(self, x: Any, rotary: Any, cache: Any) -> Any:
-            x = x + self.attention(self.before(x), rotary, cache)
-            return x + self.feed_forward(self.between(x))
-
-    class Network(nn.Module):  # type: ignore[misc, name-defined]
-        def __init__(self) -> None:
-            super().__init__()
-            self.embedding = nn.Embedding(arch.vocab, arch.hidden)
-            self.positions = nn.Embedding(arch.learned_positions, arch.hidden) if arch.learned_positions else None
-            self.layers = nn.ModuleList(Layer() for _ in range(arch.layers))
-            self.norm = norm()
-            self.head = nn.Linear(arch.hidden, arch.vocab, bias=False) if decoder else None
-            if self.head is not None and arch.tied_embeddings:
-                self.head.weight = self.embedding.weight
-
-        def forward(self, ids: Any, caches: Any = None, start: int = 0, last_only: bool = False) -> Any:
-            x = self.embedding(ids)
-            places = torch.arange(start, start + ids.shape[1], device=ids.device)
-            rotary = None
-            if self.positions is not None:
-                x = x + self.positions(places)
-            else:
-                rotary = _angles(torch, places, arch.head_dim, x.dtype)
-            for index, layer in enumerate(self.layers):
-                x = layer(x, rotary, None if caches is None else caches[index])
-            x = self.norm(x[:, -1:] if last_only else x)
-            return x if self.head is None else self.head(x)
-
-    return Network()
-
-
-def _angles(torch: Any, places: Any, width: int, dtype: Any) -> tuple[Any, Any]:
-    inverse = 10000.0 ** (-torch.arange(0, width, 2, device=places.device).float() / width)
-    angle = torch.outer(places.float(), inverse).repeat(1, 2)
-    return angle.cos().to(dtype), angle.sin().to(dtype)
-
-
-def _rotated(torch: Any, x: Any, cos: Any, sin: Any) -> Any:
-    first, second = x.chunk(2, dim=-1)
-    return x * cos + torch.cat((-second, first), dim=-1) * sin
+    return Network(arch)
 
 
 class _Cache:
