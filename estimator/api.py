@@ -207,6 +207,11 @@ def _notes(question: Question) -> tuple[str, ...]:
         )
     elif question.accelerator:
         notes.append(f"{question.usd_per_hour.name}: {question.usd_per_hour} ({question.usd_per_hour.note})")
+    if question.accelerator and question.api is None:
+        notes.append(
+            "Replicas are the fewest accelerators that hold the LLM, not the cheapest for a request: "
+            "`estimator layout serve` searches those."
+        )
     if question.accelerator and question.accelerator.basis == "assumed":
         notes.append(f"Figures of {question.accelerator.title} are recalled, not read: ranges may be wider than shown.")
     return tuple(notes)

@@ -193,8 +193,8 @@ def _goodput(question: Question, training: Training) -> Quantity:
 def _never_done(training: Training, progress: Quantity) -> str:
     between, restart = (progress.inputs[name].value / 60 for name in ("between_interruptions_s", "restart_s"))
     return (
-        f"the run never ends: {training.cluster.nodes:,} nodes are interrupted every {between:.3g} min, a restart takes "
-        f"{restart:.3g}: name fewer accelerators, or set restart_minutes or failures_per_1000_node_days lower"
+        f"the run never ends: {training.cluster.nodes:,} nodes are interrupted every {between:.3g} min and take "
+        f"{restart:.3g} to restart: fewer accelerators, or set restart_minutes or failures_per_1000_node_days lower"
     )
 
 
