@@ -40,6 +40,8 @@ def recommend(options: argparse.Namespace) -> None:
     if len(chosen) > 1:
         first, second = (name.replace("_", "-") for name in chosen[:2])
         raise InvalidInput(f"ask one question at a time: --{first} or --{second}")
+    if chosen and (options.level or options.explain):
+        raise InvalidInput("--level and --explain belong to the recommendation, not to a question turned round")
     for name, questions in BELONGS.items():
         if getattr(options, name) and not set(questions) & set(chosen):
             as_criterion = f"; as a criterion: --set {name}_limit_s=0.5" if name == "ttft" else ""

@@ -5,7 +5,7 @@ replicas. The curve of an estimate at its own volume is its total, to the last d
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -73,7 +73,8 @@ class BreakEven:
         if value <= 1:
             return f"{self.b} is cheaper than {self.a} at any volume."
         spread = f"{max(low, 0):,.0f} to {'never' if np.isinf(high) else f'{high:,.0f}'}"
-        return f"{self.b} is cheaper than {self.a} from {value:,.0f} requests a month (80 %: {spread})."
+        held = f"{100 * self.cheaper_from.level:g} %"
+        return f"{self.b} is cheaper than {self.a} from {value:,.0f} requests a month ({held}: {spread})."
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; a range that reaches to never has no high end."""
@@ -186,7 +187,7 @@ def break_even(a: Estimate, b: Estimate) -> BreakEven:
         a.title,
         b.title,
         tuple(crossings(first.expected, second.expected)),
-        computed(name, "1/month", found, cheaper_from, a=first.total, b=second.total),
+        replace(computed(name, "1/month", found, cheaper_from, a=first.total, b=second.total), level=first.total.level),
         volume,
         b.title if second.at(volume) < first.at(volume) else a.title,
     )

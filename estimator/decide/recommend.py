@@ -5,7 +5,7 @@ is ranked by its total cost over the horizon. No score: each place has its reaso
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -355,4 +355,5 @@ def _change(best: Option | None, option: Option) -> Change | None:
 
 def _saved(total: Quantity, instead: Quantity) -> Quantity:
     """What the second total saves over the horizon."""
-    return derive("saved over the horizon", total.unit, difference, with_it=total, without=instead)
+    found = derive("saved over the horizon", total.unit, difference, with_it=total, without=instead)
+    return replace(found, level=total.level)

@@ -83,6 +83,8 @@ def test_tables_fit_the_screen(style, capsys):
         ["--budget", "5", *ASK, "--set", "careful=1"],
         [*ASK, "--set", "price=2"],
         [*ASK, "--ttft", "0.5"],
+        ["--break-even", "volume", *ASK, "--level", "95%"],
+        ["--fit", "serve", *ASK, "--explain"],
         [*ASK, "--task", "finetune"],
         ["--budget", "5", "--fit", "serve", *ASK],
         ["--break-even", "volume", "--fit", "serve", *ASK],

@@ -14,7 +14,7 @@ from estimator.decide.recommend import _estimates, decide
 from estimator.decide.rules import candidates, criteria, rules
 from estimator.errors import InvalidInput, UnknownName
 from estimator.paths import presets
-from estimator.results import Estimate
+from estimator.results import Estimate, at_level
 
 # A question where every candidate can run: a small corpus, a long context, a student below the LLM.
 ASKED = {
@@ -173,6 +173,16 @@ def test_a_simpler_way_that_may_cost_no_more_is_named():
     assert more.low < 0 < more.value == option.estimate.total_usd.value - near.best.estimate.total_usd.value
     assert "Prompt engineering is simpler" in str(near)
     assert recommend(model="7b", gpu="a100").simpler == ()
+
+
+def test_every_range_of_a_recommendation_is_at_the_level_asked_for():
+    now = recommend(api="openai:gpt-4o", student="openai:gpt-4o-mini")
+    wide = at_level(now, 0.95)
+
+    assert wide.simpler[0][1].low < now.simpler[0][1].low
+    for narrow, wider in zip(now.break_evens, wide.break_evens, strict=True):
+        assert not narrow.exists or narrow.cheaper_from.low >= wider.cheaper_from.low
+        assert "80 %" not in str(wider)
 
 
 def test_a_student_does_not_unlearn_what_its_teacher_does_wrong(found):
