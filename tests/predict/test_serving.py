@@ -117,6 +117,81 @@ def test_more_requests_never_need_fewer_replicas(llm):
     assert (np.diff(found.replicas) >= 0).all()
 
 
+@pytest.mark.prediction
+def test_clients_do_not_wait_for_cache_nobody_uses_yet():
+    llm, pair = architecture("llama-3.1-70b"), cluster_of(accelerator("h100"), 2)
+    plan = ServingPlan("fp8", engine="vllm", tp=2)
+
+    found = serving(llm, pair, plan, Traffic(1024, 8192, concurrency=32))
+
+    assert float(found.concurrency) == 32
+    assert 0.5 < float(found.ttft_s) / 0.289 < 2, "InferenceX, Llama 3.1 70B FP8, vLLM, 2 x H100: 0.289 s"
+
+
+def test_whole_lengths_are_reserved_by_engines_that_never_evict():
+    llm, pair, traffic = architecture("llama-3.1-70b"), cluster_of(accelerator("h100"), 2), Traffic(1024, 8192)
+    reserving, preempting = (
+        serving(llm, pair, ServingPlan("fp8", engine=engine, tp=2, memory_fraction=0.9), traffic)
+        for engine in ("tensorrt-llm", "vllm")
+    )
+
+    more = float(preempting.max_concurrency / reserving.max_concurrency)
+    assert 1.6 < more < (1024 + 8192) / (1024 + 4096) * 1.15  # activations of smaller chunks leave a little more
+    assert float(preempting.capacity_requests_per_s) < more * float(reserving.capacity_requests_per_s)
+
+
+@pytest.mark.prediction
+@pytest.mark.parametrize(
+    ("llm", "count", "prompt", "output", "tokens_per_s"),
+    [
+        ("llama-2-70b", 2, 2048, 128, 647.7),
+        ("llama-2-70b", 4, 2048, 128, 1298.9),
+        ("llama-2-70b", 4, 128, 2048, 11596.6),
+        ("mixtral-8x7b", 2, 2048, 128, 2545.5),
+    ],
+)
+def test_grace_hoppers_of_a_node_are_joined_by_nvlink(llm, count, prompt, output, tokens_per_s):
+    plan = ServingPlan("fp8", "fp8", engine="tensorrt-llm", tp=count)
+
+    found = serving(architecture(llm), cluster_of(accelerator("gh200"), count), plan, Traffic(prompt, output))
+
+    assert 0.7 < float(found.capacity_requests_per_s) * output / tokens_per_s < 1.4, "TensorRT-LLM 0.11 perf-overview"
+
+
+@pytest.mark.prediction
+@pytest.mark.parametrize(
+    ("count", "prompt", "output", "tokens_per_s"),
+    [
+        (2, 2048, 128, 3785),
+        (4, 2048, 128, 4311),
+        (8, 2048, 128, 4798),
+        (2, 1000, 1000, 16431),
+        (4, 1000, 1000, 24046),
+        (8, 1000, 1000, 31785),
+    ],
+)
+def test_attention_replicas_send_tokens_to_experts_over_pcie(count, prompt, output, tokens_per_s):
+    """Experts over all accelerators and attention in parallel on each (`--ep`, `enable_attention_dp`)."""
+    plan = ServingPlan("fp4", "fp8", engine="tensorrt-llm", ep=count)
+    cluster = cluster_of(accelerator("rtx-pro-6000"), count)
+
+    found = serving(architecture("qwen3-30b-a3b"), cluster, plan, Traffic(prompt, output, concurrency=2000))
+
+    assert 0.65 < float(found.output_tokens_per_s) / tokens_per_s < 1.4, "TensorRT-LLM 1.0 perf-overview, RTX 6000 Pro"
+
+
+@pytest.mark.parametrize("traffic", [Traffic(4000, 1), Traffic(100, 400)])
+def test_attention_replicas_read_prompts_side_by_side(traffic):
+    llm, device = architecture("qwen3-30b-a3b"), accelerator("h200")
+    one, eight = (
+        serving(llm, cluster_of(device, count), ServingPlan("fp8", engine="tensorrt-llm", ep=count), traffic)
+        for count in (1, 8)
+    )
+
+    gain = float(eight.capacity_requests_per_s / one.capacity_requests_per_s)
+    assert 3 < gain < 8  # eight times the arithmetic and the sequences, less what the experts' tokens cost
+
+
 def test_unmerged_adapters_cost_and_merged_ones_do_not():
     arch, cluster = architecture("llama-3.1-8b"), cluster_of(accelerator("a100"), 1)
     merged, one, many = (

@@ -116,6 +116,14 @@ def test_what_is_unknown_is_predicted_with_a_wider_range():
     assert unknown.high / unknown.low > known.high / known.low
 
 
+def test_an_answer_that_hangs_on_a_few_sequences_has_a_wide_range():
+    row = BASE | {"metric": "output_tokens_per_s_total", "model": "llama-3.1-70b", "batch_or_concurrency": "max"}
+    tight, roomy = predict_cases([row, row | {"n_gpus": "4", "tp": "4"}])
+
+    assert tight.fits
+    assert tight.high / tight.low > 4 > 2.5 > roomy.high / roomy.low
+
+
 def test_an_llm_known_by_its_size_alone_is_predicted_and_says_so():
     (case,) = predict_cases([BASE | {"metric": "tpot_ms", "model": "somebody-13b-chat"}])
 
