@@ -13,7 +13,11 @@ from estimator.paths import presets, toml
 
 
 class Amount(NamedTuple):
-    """A numeric input: value, the ends of its 80 % range, what it may be, and why it is what it is."""
+    """A numeric input: value, the ends of its 80 % range, what it may be, and why it is what it is.
+
+    factor: what moves it between low and high; without one its range is in no figure
+    whole: whether it comes in whole numbers alone
+    """
 
     value: float
     unit: str
@@ -24,6 +28,7 @@ class Amount(NamedTuple):
     high: float | None = None
     factor: str = ""
     given: bool = False
+    whole: bool = False
 
 
 class Choice(NamedTuple):
@@ -129,6 +134,8 @@ def _number(name: str, bounds: Amount, raw: Any) -> float:
     if not bounds.least <= value <= bounds.most:
         unit = "" if bounds.unit == "1" else f" {bounds.unit}"
         raise InvalidInput(f"{name} must be between {bounds.least:g} and {bounds.most:g}{unit}, not {value:g}")
+    if bounds.whole and value % 1:
+        raise InvalidInput(f"{name} must be a whole number, not {value:g}")
     return value
 
 

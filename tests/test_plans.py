@@ -83,6 +83,14 @@ def test_a_wrong_name_is_refused(name):
         scenario(**{name: 3})
 
 
+@pytest.mark.parametrize("name", ["horizon_months", "least_replicas"])
+def test_what_comes_in_whole_numbers_is_refused_in_parts(name: str) -> None:
+    """A month and a half of whole replicas was priced as one month of them."""
+    with pytest.raises(InvalidInput, match="whole number"):
+        scenario(**{name: 1.5})
+    assert scenario(**{name: 2.0}).amount(name).value == 2
+
+
 def test_a_section_may_stand_before_the_name():
     assert scenario(**{"finetune.samples": 7}).amount("samples").value == 7
 

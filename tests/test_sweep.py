@@ -73,7 +73,7 @@ def test_inputs_of_every_name_change_what_compare_changes():
     rows, draw = [], np.random.default_rng(1)
     for name, entry in default_scenario().amounts.items():
         value = min(max((entry.value or 1.0) * float(draw.uniform(0.7, 1.4)), entry.least), entry.most)
-        rows.append({name: float(round(value)) if value > 20 or name == "horizon_months" else value})
+        rows.append({name: float(round(value)) if value > 20 or entry.whole else value})
 
     for row, answer in zip(rows, sweep(rows, **QUESTION, figures=("total_usd", "calendar_s")), strict=True):
         comparison = compare(**QUESTION, **row)

@@ -5,6 +5,7 @@ other figure is the stages' own.
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -119,12 +120,17 @@ def _tuned(question: Question) -> Question:
 
 def _work(parts: Iterable[Estimate], service: Service) -> list[Line]:
     """All lines but serving and reserve; evaluation runs at the price of the request that is now served."""
-    lines = [line for part in parts for line in part.lines if line.item not in (*SERVING, *ADDED_LATER)]
-    return [
+    named = [(part.title, line) for part in parts for line in part.lines if line.item not in (*SERVING, *ADDED_LATER)]
+    often = Counter(line.item for _, line in named)
+    lines = [
         evaluation_runs(line.quantity, service.usd_per_request, service.busy_s)
         if line.item == "evaluation runs"
         else line
-        for line in lines
+        for _, line in named
+    ]
+    return [
+        replace(line, item=f"{line.item}, {title}") if often[line.item] > 1 else line
+        for (title, _), line in zip(named, lines, strict=True)
     ]
 
 

@@ -149,19 +149,27 @@ def estimate_table(answer: Estimate) -> str:
 
     rows = [[label, show(answer)] for label, show in ROWS]
     details = [[_detail(name), human(figure)] for name, figure in answer.details.items()]
-    budget = [[line.phase, line.item, human(line.usd), human(line.horizon_usd)] for line in answer.lines]
     parts = [
         _paragraph(
             f"{answer.title}: {answer.llm} on {answer.hardware}. Figures: expected {range_words(answer.level)}."
         ),
         tabulate(rows, tablefmt="plain", disable_numparse=True),
         tabulate(details, tablefmt="plain", disable_numparse=True),
-        tabulate(budget, ["phase", "item", "cost", "over the horizon"], tablefmt="simple", disable_numparse=True),
+        tabulate(_budget(answer), BUDGET, tablefmt="simple", disable_numparse=True),
         "\n".join(_words(answer)),
         "\n".join(_paragraph(f"- {item}") for item in answer.evidence),
         "\n".join(assumption_lines(answer.assumptions)),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+BUDGET = ["phase", "item", "cost", "over the horizon"]
+
+
+def _budget(answer: Estimate) -> list[list[str]]:
+    """The budget lines, what is paid once before what is paid every month."""
+    lines = sorted(answer.lines, key=lambda line: line.phase != "one-off")
+    return [[line.phase, line.item, human(line.usd), human(line.horizon_usd)] for line in lines]
 
 
 def _detail(name: str) -> str:
@@ -179,7 +187,6 @@ def estimate_markdown(answer: Estimate) -> str:
     from tabulate import tabulate
 
     rows = [[label, show(answer)] for label, show in ROWS]
-    budget = [[line.phase, line.item, human(line.usd), human(line.horizon_usd)] for line in answer.lines]
     figures = tabulate(rows, ["figure", answer.title], tablefmt="github", disable_numparse=True)
-    lines = tabulate(budget, ["phase", "item", "cost", "over the horizon"], tablefmt="github", disable_numparse=True)
+    lines = tabulate(_budget(answer), BUDGET, tablefmt="github", disable_numparse=True)
     return f"{figures}\n\n{lines}"

@@ -87,7 +87,7 @@ def answer(question: Question, found: Answer) -> Estimate:
             **unit_costs(question, service, lines),
         },
         assumptions=question.assumptions(),
-        warnings=(*found.warnings, *_long_requests(question, service)),
+        warnings=(*found.warnings, *_long_requests(question, service), *_ranges_left_out(question)),
     )
 
 
@@ -121,6 +121,18 @@ def _long_requests(question: Question, service: Service) -> tuple[str, ...]:
     return (
         f"Requests may not fit: the range reaches {longest:,.0f} tokens, the context window holds {limit:,.0f}. "
         "Shorten the prompt, or take an LLM with a longer context.",
+    )
+
+
+def _ranges_left_out(question: Question) -> tuple[str, ...]:
+    """That a range was given to an input which takes one value."""
+    amounts = question.scenario.amounts
+    names = [name for name, one in amounts.items() if one.given and one.low is not None and not one.factor]
+    if not names:
+        return ()
+    return (
+        f"The range of {', '.join(names)} is in no figure here: taken is the value between its ends. "
+        f"`estimator estimate ... --sensitivity {','.join(names)}` shows what it does.",
     )
 
 

@@ -1,5 +1,6 @@
 """What one request, a million tokens or a user comes to once everything is counted, and how much of it is fixed."""
 
+from estimator.errors import InvalidInput
 from estimator.formulas import money
 from estimator.formulas.arithmetic import product, quotient, sum_of
 from estimator.quantities import Quantity, derive, total
@@ -45,9 +46,15 @@ def _requests(question: Question) -> Quantity:
         growth_per_month=question.amount("growth_per_month"),
         months=question.amount("horizon_months"),
     )
-    return derive(
+    found = derive(
         "requests over the horizon", "1", product, requests=question.amount("requests_per_month"), months=months
     )
+    bounds = question.scenario.amounts
+    if found.value > bounds["requests_per_month"].most * bounds["horizon_months"].most:
+        raise InvalidInput(
+            f"the traffic would grow to {found.value:.3g} requests: set growth_per_month or horizon_months lower"
+        )
+    return found
 
 
 def times(question: Question, name: str, each: Quantity, many: float) -> Quantity:

@@ -14,7 +14,12 @@ API = {"api": "openai:gpt-4o-mini", "corpus_gb": 0.0003}
 
 def work(answer):
     """Lines that are neither serving nor evaluation, whose price is that of a request, nor the reserve."""
-    return [one for one in answer.lines if one.item not in (*SERVING, *ADDED_LATER, "evaluation runs")]
+    return [one for one in answer.lines if one.item not in (*SERVING, *ADDED_LATER) and not judged(one)]
+
+
+def judged(line):
+    """Whether a line is evaluation runs, of whatever part."""
+    return line.item.startswith("evaluation runs")
 
 
 @pytest.mark.parametrize("asked", [OWN, API], ids=["own", "api"])
@@ -29,7 +34,14 @@ def test_work_is_the_sum_of_the_parts(name, asked):
     assert both.extra_prompt_tokens.value == pytest.approx(sum(part.extra_prompt_tokens.value for part in parts))
     assert both.total_usd.value == pytest.approx(sum(one.horizon_usd.value for one in both.lines))
     calls = sum(one.quantity.value for part in parts for one in part.lines if one.item == "evaluation runs")
-    assert sum(one.quantity.value for one in both.lines if one.item == "evaluation runs") == pytest.approx(calls)
+    assert sum(one.quantity.value for one in both.lines if judged(one)) == pytest.approx(calls)
+
+
+def test_lines_of_both_parts_are_told_apart():
+    lines = [(one.phase, one.item) for one in combine("prompt+rag", **OWN).lines]
+
+    assert len(set(lines)) == len(lines)
+    assert {("monthly", "upkeep, Prompt engineering"), ("monthly", "upkeep, RAG")} <= set(lines)
 
 
 def test_one_service_carries_all_overheads_by_hand():

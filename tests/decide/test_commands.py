@@ -42,6 +42,15 @@ def test_every_question_in_every_format(question, style, capsys):
         assert len({len(row) for row in csv.reader(io.StringIO(shown.out))}) == 1
 
 
+def test_what_is_paid_once_stands_before_what_is_paid_every_month(capsys):
+    assert main(["estimate", "prompt+rag", *ASK]) == 0
+    phases = [
+        line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith(("one-off", "monthly"))
+    ]
+
+    assert phases == sorted(phases, reverse=True)
+
+
 @pytest.mark.parametrize("name", COMBINATIONS)
 def test_combinations_are_estimated_by_name(name, capsys):
     assert main(["estimate", name, *ASK, "--set", "corpus_gb=0.0003", "--format", "json"]) == 0

@@ -118,7 +118,7 @@ def change(step, draw):
     }.get(step.key, lambda: (value or 0.5) * draw.uniform(0.4, 4))()
     if step.key in ("attempts", "peak_to_mean"):
         new += 1
-    new = min(max(new, step.bounds.least), step.bounds.most)
+    new = min(max(round(new) if step.bounds.whole else new, step.bounds.least), step.bounds.most)
     if step.factor and not step.key.startswith("price_"):
         least, most = step.bounds.least, step.bounds.most
         return max(new * draw.uniform(0.3, 1), least), new, min(new * draw.uniform(1, 3), most)

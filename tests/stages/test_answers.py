@@ -104,6 +104,19 @@ def test_a_run_that_never_gets_ahead_is_refused() -> None:
     assert str(hard)
 
 
+def test_a_range_that_is_in_no_figure_is_said() -> None:
+    """Growth takes one value: its range moves nothing, and must not look as if it did."""
+    ranged = estimate("prompt", model="7b", gpu="a100", growth_per_month=(0.0, 0.05, 0.1))
+    assert "growth_per_month" in ranged.warnings[0]
+    assert estimate("prompt", model="7b", gpu="a100", samples=(1, 2, 3), growth_per_month=0.05).warnings == ()
+
+
+def test_traffic_that_nobody_has_is_refused() -> None:
+    """Tripled every month for five years."""
+    with pytest.raises(InvalidInput, match="growth_per_month"):
+        estimate("prompt", model="7b", gpu="a100", growth_per_month=2, horizon_months=60)
+
+
 def test_a_price_of_training_another_llm_is_said_to_be_one() -> None:
     """Where a provider lists no price for tuning its LLM, what others ask is a stand-in."""
     assert estimate("finetune", api="openai:gpt-4o-mini").warnings == ()

@@ -14,7 +14,6 @@ from estimator.results import Estimate, Line
 INPUT_COLUMNS = ("Input", "Unit", "Value", "Low (80 %)", "High (80 %)", "Comment", "Source", "As of", "Moves", "Name")
 INPUT_WIDTHS = (32, 12, 12, 12, 12, 64, 44, 11, 18, 32)
 VALUE, LOW, HIGH = 2, 3, 4
-WHOLE = ("horizon_months",)
 
 
 class Inputs:
@@ -80,7 +79,7 @@ class Inputs:
             sheet.data_validation(row, VALUE, row, HIGH if step.factor else VALUE, rule)
             return
         least, most = step.bounds.least, step.bounds.most
-        kind = "integer" if step.key in WHOLE else "decimal"
+        kind = "integer" if step.bounds.whole else "decimal"
         bounds = {"validate": kind, "criteria": "between", "minimum": least, "maximum": most}
         message = {"error_title": step.key[:32], "error_message": f"From {least:g} to {most:g} {step.node.unit}"}
         sheet.data_validation(row, VALUE, row, VALUE, {**bounds, **message})
