@@ -201,6 +201,11 @@ def _baseline_figures(service: Service) -> dict[str, Quantity]:
 
 def _notes(question: Question) -> tuple[str, ...]:
     notes = []
+    if question.api is not None and question.trains_here:
+        notes.append(
+            f"Fine-tuning and pre-training are of {question.own_llm().name}, trained and served on "
+            f"{question.own_accelerator().title}; what they add is against the bare {question.api.name}."
+        )
     if question.accelerator and not question.usd_per_hour.known:
         notes.append(
             f"What an hour of {question.accelerator.title} costs is unknown, not zero: {question.usd_per_hour.note}."

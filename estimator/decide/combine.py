@@ -31,6 +31,7 @@ SERVING = (
 )
 ADDED_LATER = ("regression runs", "contingency")  # by the answer itself, for whatever is served in the end
 RETRIEVAL = "query embedding and rerank"
+OF_ONE_REQUEST = "break_even_utilisation"  # of a part's own requests, which nobody sends
 
 
 def combine(name: str, /, **asked: Any) -> Estimate:
@@ -62,12 +63,14 @@ def _question(asked: dict[str, Any]) -> Question:
 
 def _together(question: Question, name: str, parts: Sequence[Estimate]) -> Estimate:
     """One answer with the work of all parts and one service for requests that carry all their overheads."""
-    baseline, service = bare(question), _service(question, parts)
+    baseline, trained = bare(question), "finetune" in {part.stage for part in parts}
+    home = question.at_home() if trained and question.trains_here else question
+    service = _service(home, parts)
     retrieval = {part.stage: part.details for part in parts}.get("rag", {})
     times = {key: retrieval[key] for key in ("query_embedding_s", "search_s", "rerank_s") if key in retrieval}
     usd = next((line.unit_price for part in parts for line in part.lines if line.item == RETRIEVAL), None)
     return answer(
-        question,
+        home,
         Answer(
             name,
             lines=[*_work(parts, service), *service.lines, *_beside(parts)],
@@ -78,7 +81,7 @@ def _together(question: Question, name: str, parts: Sequence[Estimate]) -> Estim
             overhead=Overhead(service, baseline, total("retrieval", "s", times) if times else None, usd),
             **_training(parts),
             details={
-                **{key: value for part in parts for key, value in part.details.items()},
+                **{key: value for part in parts for key, value in part.details.items() if key != OF_ONE_REQUEST},
                 "replicas": service.replicas,
             },
             warnings=tuple(warning for part in parts for warning in part.warnings),

@@ -19,7 +19,7 @@ from estimator.formulas.arithmetic import difference
 from estimator.plans import default_scenario
 from estimator.pricing import Price
 from estimator.quantities import Quantity, derive
-from estimator.results import SCHEMA_VERSION, Assumption, Estimate
+from estimator.results import SCHEMA_VERSION, Assumption, Estimate, Line
 from estimator.stages.answer import approaches
 
 SECONDS_PER_DAY = 86_400.0
@@ -210,7 +210,7 @@ def recommend(
     hardware = {"model": model, "gpu": gpu, "api": api, "gpus": gpus, "price": price, "scenario_file": scenario_file}
     goals, asked = _sorted_out(inputs)
     found = _estimates(hardware | asked, float(goals["labelled_examples"]))
-    return decide(found, goals, served_by="api" if api else "own")
+    return decide(found, goals)
 
 
 def _sorted_out(inputs: Mapping[str, Any]) -> tuple[dict[str, Value], dict[str, Any]]:
@@ -249,8 +249,11 @@ def _estimate(name: str, asked: dict[str, Any]) -> Estimate | str:
         return str(error)
 
 
-def decide(found: Found, goals: Mapping[str, Value], served_by: str) -> Recommendation:
-    """The recommendation for estimates that are there already. Raises InvalidInput when there is none at all."""
+def decide(found: Found, goals: Mapping[str, Value], served_by: str = "") -> Recommendation:
+    """The recommendation for estimates that are there already. Raises InvalidInput when there is none at all.
+
+    served_by: api or own, where that is not for the estimates to say
+    """
     options = sorted((_option(name, found[name], goals, served_by) for name in found), key=_place)
     first = next((answer for answer in found.values() if isinstance(answer, Estimate)), None)
     if first is None:
@@ -270,7 +273,7 @@ def _option(name: str, answer: Estimate | str, goals: Mapping[str, Value], serve
     title = approaches()[name]["title"]
     if isinstance(answer, str):
         return Option(name, title, None, (), (), (Reason("cannot run", answer, "", "", ()),), ())
-    context = {**goals, **figures(answer), "served_by": served_by}
+    context = {**goals, **figures(answer), **({"served_by": served_by} if served_by else {})}
     found: dict[str, list[Reason]] = {"met": [], "unmet": [], "out": [], "notes": []}
     for rule in rules():
         holds = rule.holds(context)
@@ -315,10 +318,18 @@ def figures(answer: Estimate) -> dict[str, Value]:
         "usd_per_1000_requests": 1000 * answer.monthly_usd.value / requests if requests else np.nan,
         "corpus_tokens": answer.extra_prompt_tokens.value if answer.stage == "corpus-in-prompt" else 0.0,
         "training_tokens": answer.data_tokens.value,
+        "served_by": "api" if any(map(_answered_elsewhere, answer.lines)) else "own",
         "embedded_by": "api" if ":" in words.get("embedding_model", "") else "own",
         "student_named": any(one.name == "student" and one.given for one in answer.assumptions),
         "continued": words.get("continued", "false"),
     }
+
+
+def _answered_elsewhere(line: Line) -> bool:
+    """Whether a line pays for answers that keep no accelerator of one's own busy."""
+    work = line.work
+    at_no_time = work is not None and work.activity == "serving" and work.device_s.value == 0 < line.quantity.value
+    return line.item.startswith("API ") or at_no_time
 
 
 def _place(option: Option) -> tuple[bool, int, bool, float, int]:

@@ -32,7 +32,9 @@ def _head(found: Recommendation) -> str:
         lines = [f"Nothing meets every need and constraint for {where}. Given: {given}."]
         return "\n".join(_filled(line) for line in lines)
     what = "The last resort, and all that stands," if found.best.last_resort else "Recommended"
-    lines = [f"{what} for {where}: {found.best.title}. Given: {given}."]
+    of = found.best.estimate
+    whose = f" of {of.llm} on {of.hardware}" if of and (of.llm, of.hardware) != (found.llm, found.hardware) else ""
+    lines = [f"{what} for {where}: {found.best.title}{whose}. Given: {given}."]
     lines += [f"- because {reason.text} [{reason.asks}]" for reason in found.best.met]
     if not found.best.met:
         lines.append(f"- because {_place(found.best)}, and no need was named that asks for more")

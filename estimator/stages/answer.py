@@ -154,7 +154,9 @@ def hardware_text(question: Question) -> str:
     if device is None:
         return where
     own = f"{question.count} x {device.title}" if question.count else device.title
-    return f"{where}, training on {own}" if where else own
+    if where:
+        return f"{where}, training on {own}" if question.trains_here else where
+    return own
 
 
 def llm_text(question: Question) -> str:

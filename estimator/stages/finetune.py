@@ -19,7 +19,7 @@ from estimator.stages.training import ALONE, Copies, Training, set_up
 def estimate(question: Question) -> Estimate:
     """What a fine-tuned LLM needs and costs."""
     tokens = _training_tokens(question)
-    return _managed(question, tokens) if question.accelerator is None else _own(question, tokens)
+    return _own(question, tokens) if question.trains_here else _managed(question, tokens)
 
 
 def _copies(question: Question) -> Copies:
@@ -159,7 +159,7 @@ def _completions(question: Question) -> Quantity:
 
 def served(question: Question) -> Service:
     """What was trained here is served here, unmerged adapters slowing every step; what an API trained, by the API."""
-    if question.api is not None and question.accelerator is None:
+    if question.api is not None and not question.trains_here:
         return _tuned_api(question, question.api, bare(question))
     apart = question.word("deployment") == "unmerged" and question.word("method") != "full"
     return own_llm(question, adapters=int(apart))
@@ -253,7 +253,7 @@ def _answer(
     attempts_s = derive("all attempts", "s", product, once=once_s, attempts=question.amount("attempts"))
     working = total("people's hours", "h", {"engineers": hours, "annotators": labelling})
     return answer(
-        question,
+        question.at_home() if training else question,
         Answer(
             "finetune",
             lines=lines,

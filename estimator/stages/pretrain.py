@@ -42,7 +42,7 @@ def estimate(question: Question) -> Estimate:
         upkeep(question, "pretrain_upkeep_hours_per_month"),
     ]
     return answer(
-        question,
+        question.at_home(),
         Answer(
             "pretrain",
             lines=lines,

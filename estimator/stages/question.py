@@ -1,7 +1,7 @@
 """The question as every stage sees it: LLM, hardware, prices and scenario, each input a Quantity that exists once."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -152,6 +152,15 @@ class Question:
         if self.accelerator is None:
             raise InvalidInput("this needs an accelerator: name one with --gpu, such as a100")
         return self.accelerator
+
+    @property
+    def trains_here(self) -> bool:
+        """Whether an LLM of known shape and accelerators are at hand: that is trained then, whatever API is asked."""
+        return self.llm is not None and self.accelerator is not None
+
+    def at_home(self) -> "Question":
+        """The same of the LLM on the accelerators at hand, for what is trained and served there beside an API."""
+        return replace(self, api=None) if self.api is not None else self
 
     def cluster(self, count: int) -> Cluster:
         """`count` of the accelerators at hand."""

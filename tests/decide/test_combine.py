@@ -37,6 +37,27 @@ def test_work_is_the_sum_of_the_parts(name, asked):
     assert sum(one.quantity.value for one in both.lines if judged(one)) == pytest.approx(calls)
 
 
+@pytest.mark.parametrize("name", ["finetune+rag", "finetune", "pretrain"])
+def test_what_is_trained_at_home_is_served_at_home(name):
+    """Beside an API the LLM on own accelerators is trained: it is named, served there, and draws power there."""
+    asked = {**OWN, "api": "openai:gpt-4o-mini"}
+    beside, alone = ((combine if "+" in name else estimate)(name, **given) for given in (asked, OWN))
+
+    assert (beside.llm, beside.hardware) == (alone.llm, alone.hardware)
+    assert not [one.item for one in beside.lines if one.item.startswith("API")]
+    assert beside.monthly_usd.value == pytest.approx(alone.monthly_usd.value)
+    assert beside.energy_j.value == pytest.approx(alone.energy_j.value)
+    assert "break_even_utilisation" not in beside.details
+
+
+def test_an_api_trains_where_no_llm_is_at_hand():
+    """An accelerator alone, to embed with, trains nothing."""
+    managed = estimate("finetune", api="openai:gpt-4o-mini", gpu="h100")
+
+    assert "managed fine-tuning" in {one.item for one in managed.lines}
+    assert managed.hardware == "openai API"
+
+
 def test_lines_of_both_parts_are_told_apart():
     lines = [(one.phase, one.item) for one in combine("prompt+rag", **OWN).lines]
 

@@ -243,6 +243,16 @@ def test_data_that_must_stay_rules_out_an_api(found):
     assert first(found, "own", data_stays=True) == "prompt"
 
 
+def test_what_is_trained_at_home_keeps_requests_at_home():
+    asked = {"api": "openai:gpt-4o-mini", "model": "8b", "gpu": "h100", "student": "llama-3.2-1b"}
+    now = recommend(**asked, data_stays=True)
+    out = {one.approach for one in now.options if "data-stays" in {reason.rule for reason in one.out}}
+
+    assert {"prompt", "rag", "prompt+rag", "distil"} <= out  # an API teaches the student
+    assert not out & {"finetune", "finetune+rag", "pretrain"}
+    assert "Fine-tuning of llama-3.1-8b on NVIDIA H100" in " ".join(str(now).split())
+
+
 def test_documents_that_must_stay_rule_out_an_embedding_api():
     asked = {"model": "7b", "gpu": "a100", "citations": True, "data_stays": True}
 
