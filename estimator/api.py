@@ -14,6 +14,7 @@ import numpy as np
 from estimator.catalog import energy
 from estimator.catalog.accelerators import cluster as named_cluster
 from estimator.catalog.accelerators import cluster_of
+from estimator.catalog.frameworks import named_framework
 from estimator.catalog.models import architecture
 from estimator.catalog.prices import api_price
 from estimator.errors import DoesNotFit, InvalidInput, UnknownName
@@ -23,6 +24,8 @@ from estimator.quantities import ONE_AT_A_TIME, Design, Quantity, given, total
 from estimator.records import Accelerator, Cluster
 from estimator.results import Blocked, Comparison, Estimate
 from estimator.stages import STAGES
+
+OPEN = ("micro_batch", "tp", "pp", "vpp", "ep", "zero", "recompute")  # what a training plan may leave open
 
 if TYPE_CHECKING:
     from estimator.predict.serving import Serving
@@ -237,8 +240,9 @@ def training_step(*, model: str, gpu: str, gpus: int | None = None, **plan: Any)
     from estimator.predict.training import training_step as predicted
 
     asked = checked_plan(TrainingPlan, plan)
+    named_framework(asked.framework)
     llm, cluster = architecture(model), _cluster(gpu, gpus)
-    open_fields = any(getattr(asked, name) is None for name in ("micro_batch", "tp", "pp", "zero", "recompute"))
+    open_fields = any(getattr(asked, name) is None for name in OPEN)
     return predicted(llm, cluster, best_layout(llm, cluster, asked) if open_fields else asked)
 
 

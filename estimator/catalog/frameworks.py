@@ -3,6 +3,7 @@
 from typing import Literal, NamedTuple
 
 from estimator.catalog.files import cached, preset_files, rows
+from estimator.errors import UnknownName
 
 Kernels = Literal["compiled", "fused", "eager"]
 States = Literal["megatron", "megatron-bf16", "deepspeed", "mixed", "amp", "pure", "pure-master", "pure-lora"]
@@ -19,6 +20,7 @@ class Framework(NamedTuple):
     counts_recompute, counts_causal: how it reports FLOP: recomputation added, causal attention halved
     reads_allocated: whether its reported peak leaves out what the allocator keeps and the context
     overlap: whether messages run beside products by default
+    model_parallel: whether it splits layers (tensor parallelism) or the stack of them (pipelines), not data alone
     interleaves: whether pipelines run in several chunks a stage unless told otherwise; of an unnamed one, where it pays
     light_selective: whether selective recomputation redoes attention and passes over memory only, not products
     tensor_gathers: whether sharded weights are gathered one tensor at a time, from Python
@@ -36,10 +38,12 @@ class Framework(NamedTuple):
     counts_causal: bool = False
     reads_allocated: bool = False
     overlap: bool = False
+    model_parallel: bool = True
     interleaves: bool = True
     light_selective: bool = True
     tensor_gathers: bool = False
     chunked_loss: bool = False
+    source: str = ""
     known: bool = False
 
 
@@ -51,11 +55,29 @@ def framework(name: str) -> Framework:
     ('eager', False)
     """
     spelled = name.strip().lower()
-    for path in preset_files("frameworks.csv"):
-        for row in rows(path):
-            if row["match"] in spelled:
-                return _read(row)
-    return Framework(name="")
+    found = next((row for row in _rows() if row["match"] in spelled), None)
+    return _read(found) if found else Framework(name="")
+
+
+def framework_names() -> list[str]:
+    """All frameworks whose habits are known; a name that holds one of them is read as the first it holds."""
+    return [row["match"] for row in _rows()]
+
+
+def named_framework(name: str) -> str:
+    """The name, of a framework whose habits are known, or empty for none in particular. Raises UnknownName.
+
+    >>> named_framework("HF Trainer"), named_framework("")
+    ('HF Trainer', '')
+    """
+    if name and not framework(name).known:
+        listed = "`estimator catalog frameworks` lists them all."
+        raise UnknownName("training framework", name, framework_names(), listed)
+    return name
+
+
+def _rows() -> list[dict[str, str]]:
+    return [row for path in preset_files("frameworks.csv") for row in rows(path)]
 
 
 def _read(row: dict[str, str]) -> Framework:
@@ -70,9 +92,11 @@ def _read(row: dict[str, str]) -> Framework:
         counts_causal=row["attention_counted"] == "causal",
         reads_allocated=row["memory_reading"] == "allocated",
         overlap=row["overlap"] == "1",
+        model_parallel=row["model_parallel"] == "1",
         interleaves=row["interleaves"] == "1",
         light_selective=row["selective"] == "attention",
         chunked_loss=row["loss"] == "chunked",
         tensor_gathers=row["gathers"] == "tensors",
+        source=row["source"],
         known=True,
     )

@@ -10,6 +10,7 @@ from tabulate import tabulate
 
 from estimator.catalog.accelerators import accelerator, accelerator_names
 from estimator.catalog.files import use_facts
+from estimator.catalog.frameworks import framework, framework_names
 from estimator.catalog.models import architecture, architecture_names
 from estimator.catalog.prices import api_names, api_price, price_rows
 from estimator.cli.answers import emit
@@ -157,6 +158,17 @@ def _inputs(_: argparse.Namespace) -> Iterator[Row]:
         }
 
 
+def _frameworks(_: argparse.Namespace) -> Iterator[Row]:
+    for habits in map(framework, framework_names()):
+        yield {
+            "name": habits.name,
+            "kernels": habits.kernels,
+            "states": habits.states,
+            "splits": "layers, stages, data" if habits.model_parallel else "data",
+            "source": habits.source,
+        }
+
+
 def _cited(sources: tuple[Source, ...]) -> str:
     return "; ".join(map(str, sources))
 
@@ -167,4 +179,5 @@ KINDS: dict[str, Callable[[argparse.Namespace], Iterator[Row]]] = {
     "prices": _prices,
     "apis": _apis,
     "inputs": _inputs,
+    "frameworks": _frameworks,
 }

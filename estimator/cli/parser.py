@@ -226,11 +226,11 @@ def _catalog(commands: Any) -> None:
     sub = _command(
         commands,
         "catalog",
-        "what is known: models, accelerators, prices, inputs",
+        "what is known: models, accelerators, prices, inputs, frameworks",
         _lazy("catalogue", "catalog"),
         example,
     )
-    kinds = ("models", "accelerators", "prices", "apis", "inputs")
+    kinds = ("models", "accelerators", "prices", "apis", "inputs", "frameworks")
     sub.add_argument("kind", choices=kinds, metavar="KIND", help=", ".join(kinds))
     sub.add_argument("name", nargs="?", default="", help="only names that contain this")
     sub.add_argument("--gpu", metavar="NAME", help="prices of this accelerator")

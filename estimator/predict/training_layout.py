@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from estimator.catalog.frameworks import framework
 from estimator.errors import DoesNotFit
 from estimator.formulas.parallelism import stage_layers
 from estimator.predict.training_plan import TrainingPlan
@@ -22,8 +23,8 @@ def grid(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> TrainingPl
     Raises DoesNotFit when no layout divides the accelerators and the batch.
     """
     choices = {
-        "tp": _given(plan.tp, _tensor_parallel(arch, cluster)),
-        "pp": _given(plan.pp, [p for p in divisors(cluster.count) if p <= min(arch.layers, 128)]),
+        "tp": _given(plan.tp, _tensor_parallel(arch, cluster, plan)),
+        "pp": _given(plan.pp, _pipelines(arch, cluster, plan)),
         "vpp": _given(plan.vpp, [v for v in CHUNKS if v <= arch.layers]),
         "ep": _given(plan.ep, _expert_parallel(arch, cluster)),
         "zero": _given(plan.zero, [0, 1, 3]),
@@ -57,9 +58,14 @@ def _given(value: Any, otherwise: Any) -> Any:
     return otherwise if value is None else sorted(set(np.ravel(value).tolist()))
 
 
-def _tensor_parallel(arch: Architecture, cluster: Cluster) -> list[int]:
-    inside = max(cluster.per_node, 1)
+def _tensor_parallel(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> list[int]:
+    inside = max(cluster.per_node, 1) if framework(plan.framework).model_parallel else 1
     return [t for t in divisors(cluster.count) if t <= min(inside, 16) and arch.heads % t == 0]
+
+
+def _pipelines(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> list[int]:
+    most = min(arch.layers, 128) if framework(plan.framework).model_parallel else 1
+    return [p for p in divisors(cluster.count) if p <= most]
 
 
 def _expert_parallel(arch: Architecture, cluster: Cluster) -> list[int]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from estimator.catalog.accelerators import cluster as named_cluster
 from estimator.catalog.facts import fact
+from estimator.catalog.frameworks import named_framework
 from estimator.catalog.models import architecture
 from estimator.errors import InvalidInput, UnknownName
 from estimator.formulas import money, scaling, transformer
@@ -141,6 +142,7 @@ def _pretraining(llm: Architecture, choices: dict[str, Any]) -> dict[str, Any]:
         "global_batch": batch_for(6 * transformer.matmul_params(llm) * tokens, seq_len),
         "precision": usual.word("pretrain_precision"),
         "optimizer": usual.word("pretrain_optimizer"),
+        "framework": usual.word("pretrain_framework"),
     }
 
 
@@ -155,6 +157,7 @@ def _finetuning() -> dict[str, Any]:
         "optimizer": usual.word("optimizer"),
         "method": usual.word("method"),
         "lora_rank": usual.amount("lora_rank").value,
+        "framework": usual.word("finetune_framework"),
     }
 
 
@@ -177,6 +180,7 @@ def _train(
     from estimator.api import checked_plan
 
     asked = checked_plan(TrainingPlan, OPEN | plan)
+    named_framework(asked.framework)
     for name in ("seq_len", "global_batch"):
         if getattr(asked, name) != int(getattr(asked, name)):
             raise InvalidInput(f"{name} must be a whole number, not {getattr(asked, name)}")

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from estimator.catalog.frameworks import framework
 from estimator.errors import InvalidInput
 from estimator.predict.training_layout import CHUNKS, divisors, interleaves
 from estimator.predict.training_plan import TrainingPlan
@@ -44,16 +45,19 @@ def _axis(name: str, llm: Architecture, cluster: Cluster, plan: TrainingPlan) ->
     return values
 
 
-def _tensor(llm: Architecture, cluster: Cluster, _: TrainingPlan) -> Any:
+def _tensor(llm: Architecture, cluster: Cluster, plan: TrainingPlan) -> Any:
     """Groups that fill a node, or a rack whose accelerators are all linked, without a rest."""
+    if not framework(plan.framework).model_parallel:
+        return np.array([1])
     device, sizes = cluster.accelerator, divisors(cluster.per_node)
     if (device.domain or 1) > (device.per_node or 8):
         sizes += [size for size in divisors(device.domain or 1) if size % cluster.per_node == 0]
     return np.array([size for size in sorted({*sizes}) if cluster.count % size == 0 and llm.heads % size == 0])
 
 
-def _pipeline(llm: Architecture, cluster: Cluster, _: TrainingPlan) -> Any:
-    return np.array([size for size in divisors(cluster.count) if size <= llm.layers])
+def _pipeline(llm: Architecture, cluster: Cluster, plan: TrainingPlan) -> Any:
+    most = llm.layers if framework(plan.framework).model_parallel else 1
+    return np.array([size for size in divisors(cluster.count) if size <= most])
 
 
 def _chunks(llm: Architecture, *_: Any) -> Any:

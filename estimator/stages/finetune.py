@@ -1,6 +1,7 @@
 """Fine-tuning: full, LoRA or QLoRA, supervised or from preferences and rewards; served merged, unmerged or apart."""
 
 from estimator.catalog.facts import fact
+from estimator.catalog.frameworks import named_framework
 from estimator.catalog.prices import ApiPrice, fine_tuning_price
 from estimator.formulas import alignment, effort, money
 from estimator.formulas.arithmetic import product, quotient, sum_of
@@ -45,6 +46,7 @@ def training_plan(question: Question) -> TrainingPlan:
         method=question.word("method"),
         lora_rank=question.amount("lora_rank").value,
         optimizer=question.word("optimizer"),
+        framework=named_framework(question.word("finetune_framework")),
     )
 
 

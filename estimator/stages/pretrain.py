@@ -3,6 +3,7 @@
 import math
 
 from estimator.catalog.facts import fact
+from estimator.catalog.frameworks import named_framework
 from estimator.errors import DoesNotFit
 from estimator.formulas import corpus, money, reliability, scaling
 from estimator.formulas.arithmetic import product, quotient
@@ -105,6 +106,7 @@ def training_plan(question: Question) -> TrainingPlan:
         precision=question.word("pretrain_precision"),
         method="full",
         optimizer=question.word("pretrain_optimizer"),
+        framework=named_framework(question.word("pretrain_framework")),
     )
 
 

@@ -5,7 +5,8 @@ from typing import get_args
 import pytest
 
 from estimator.catalog.files import preset_files, rows
-from estimator.catalog.frameworks import Kernels, States, framework
+from estimator.catalog.frameworks import Kernels, States, framework, named_framework
+from estimator.errors import UnknownName
 from estimator.formulas.memory import MIXED_PRECISION
 
 ROWS = rows(preset_files("frameworks.csv")[0])
@@ -21,6 +22,7 @@ def test_words_are_known(row):
     assert row["optimizer_step"] in ("fused", "foreach")
     assert row["flop_convention"] in ("model", "hardware")
     assert row["attention_counted"] in ("causal", "full")
+    assert {row[name] for name in ("model_parallel", "interleaves", "overlap", "sequence_parallel")} <= {"0", "1"}
     assert row["source"]
 
 
@@ -44,3 +46,9 @@ def test_names_as_people_write_them(name, match):
     """Case and additions do not matter; an unknown name is not taken for a known one."""
     assert framework(name).name == match
     assert framework(name).known == bool(match)
+
+
+def test_a_name_nobody_knows_is_refused_where_a_user_gives_it():
+    with pytest.raises(UnknownName, match="'torchtitan'"):
+        named_framework("torchtitn")
+    assert named_framework("") == ""

@@ -73,6 +73,10 @@ CASES = {
     ),
     "case file that is nowhere": (["validate", "--cases", "/nonexistent.csv"], "nonexistent"),
     "unknown catalogue": (["catalog", "gpus"], "accelerators"),
+    "unknown framework": (
+        ["estimate", "finetune", "--model", "8b", "--gpu", "h100", "--set", "finetune_framework=megatrn"],
+        "'megatron'",
+    ),
     "nothing matches": (["catalog", "models", "zzzz"], "nothing"),
 }
 

@@ -285,6 +285,12 @@ def test_a_given_axis_is_not_searched():
     assert {choice.layout["recompute"] for choice in found.front} == {"full"}
 
 
+def test_a_framework_that_only_splits_data_is_searched_so():
+    found = layout(model="8b", gpu="16xh100", global_batch=128, framework="olmo", tokens=1e9)
+
+    assert {(choice.layout["tp"], choice.layout["pp"]) for choice in found.front} == {(1, 1)}
+
+
 def test_fine_tuning_starts_from_the_scenarios_samples():
     found = layout(model="8b", gpu="h100", task="finetune", most=8)
 
@@ -300,6 +306,7 @@ def test_fine_tuning_starts_from_the_scenarios_samples():
         ({"model": "7b", "gpu": "a100", "task": "rest"}, "pretrain, finetune, serve"),
         ({"model": "7b", "gpu": "a100", "task": "pretrian"}, "pretrain"),
         ({"model": "7b", "gpu": "8xa100", "tp": 3}, "must divide"),
+        ({"model": "7b", "gpu": "8xa100", "framework": "own loop"}, "catalog frameworks"),
         ({"model": "7b", "gpu": "8xa100", "tp": 0}, "whole number"),
         ({"model": "7b", "gpu": "8xa100", "tp": 2.5}, "whole number"),
         ({"model": "7b", "gpu": "8xa100", "recompute": "some"}, "none, selective or full"),

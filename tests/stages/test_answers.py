@@ -5,7 +5,7 @@ import math
 import pytest
 
 from estimator import compare, estimate
-from estimator.errors import DoesNotFit, InvalidInput
+from estimator.errors import DoesNotFit, InvalidInput, UnknownName
 from estimator.formulas import money
 from estimator.pricing import Price
 
@@ -241,3 +241,16 @@ def test_sampling_runs_where_training_runs() -> None:
     alone, beside = estimate("finetune", **asked), estimate("finetune", api="openai:gpt-4o-mini", **asked)
 
     assert beside.training_s.value == pytest.approx(alone.training_s.value)
+
+
+def test_a_framework_that_only_splits_data_gets_no_other_layout():
+    """70B adapters on a node: trainers of the Hub shard weights, Megatron also splits layers."""
+    usual = {"model": "70b", "gpu": "8xh100", "method": "lora"}
+    hub = estimate("finetune", finetune_framework="hf trainer", **usual)
+    split = estimate("finetune", finetune_framework="megatron-core", **usual)
+
+    assert hub.layout.startswith("dp 8, ZeRO-3")
+    assert "tp " in split.layout
+    assert hub.training_s.value > split.training_s.value
+    with pytest.raises(UnknownName, match="catalog frameworks"):
+        estimate("pretrain", model="7b", gpu="8xh100", pretrain_framework="unknown loop")
