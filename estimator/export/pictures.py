@@ -138,13 +138,12 @@ def cost_over_volume(answers: Sequence[Estimate], most: float | None = None) -> 
 
 
 def _told_apart(answers: Sequence[Estimate]) -> list[Estimate]:
-    """The same approach twice is told apart by where it is served."""
-    titles = [one.title for one in answers]
-    where = [one.hardware.partition(", training")[0] for one in answers]
-    return [
-        one if titles.count(one.title) == 1 else replace(one, title=f"{one.title} ({place})")
-        for one, place in zip(answers, where, strict=True)
-    ]
+    """Each approach with where it is served, if that is not the same for all."""
+    served = [one.hardware.partition(", training")[0] for one in answers]
+    if len(set(served)) == 1:
+        return list(answers)
+    places = [place if place.endswith(" API") else one.accelerator for one, place in zip(answers, served, strict=True)]
+    return [replace(one, title=f"{one.title} ({place})") for one, place in zip(answers, places, strict=True)]
 
 
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), "-")
@@ -167,13 +166,19 @@ def _band(one: Curve, volumes: Any) -> tuple[Any, Any]:
 
 def _mark_crossings(axes: Any, answers: Sequence[Estimate], volumes: Any) -> list[str]:
     """A number where the cheaper of two changes for good, a bar for its 80 % range; what each number says."""
-    said: list[str] = []
-    for found in sorted(pairs(answers), key=lambda one: one.cheaper_from.value):
-        if found.exists and volumes[0] < found.cheaper_from.value < volumes[-1]:
-            other = next(answer for answer in answers if answer.title == found.b)
-            _mark(axes, found.cheaper_from, float(curve(other).at(found.cheaper_from.value)), volumes, len(said) + 1)
-            said.append(f"{len(said) + 1}: {_from_where(found)}")
-    return said
+    drawn = [one for one in pairs(answers) if one.exists and volumes[0] < one.cheaper_from.value < volumes[-1]]
+    drawn.sort(key=lambda one: one.cheaper_from.value)
+    at = [one.cheaper_from.value for one in drawn]
+    for number, found in enumerate(drawn, 1):
+        other = next(answer for answer in answers if answer.title == found.b)
+        close = sum(found.cheaper_from.value < CLOSE * before for before in at[: number - 1])
+        height, lift = float(curve(other).at(found.cheaper_from.value)), LIFTS[close % len(LIFTS)]
+        _mark(axes, found.cheaper_from, height, volumes, (str(number), lift))
+    return [f"{number}: {_from_where(found)}" for number, found in enumerate(drawn, 1)]
+
+
+CLOSE = 1.6  # times apart at which two numbers would touch
+LIFTS = (14, -14, 34, -34)  # of a number above its crossing [point], where others are close
 
 
 def _from_where(found: BreakEven) -> str:
@@ -182,15 +187,17 @@ def _from_where(found: BreakEven) -> str:
     return f"{found.b} is cheaper than {found.a} from {short(found.cheaper_from.value)} requests a month ({spread})"
 
 
-def _mark(axes: Any, volume: Quantity, height: float, volumes: Any, number: int) -> None:
+def _mark(axes: Any, volume: Quantity, height: float, volumes: Any, label: tuple[str, float]) -> None:
     low, high = volume.interval()
     axes.plot([max(low, volumes[0]), min(high, volumes[-1])], [height, height], color="black", linewidth=1, zorder=4)
     for end, inside, beyond in ((low, low >= volumes[0], "<"), (high, high <= volumes[-1], ">")):
         at = end if inside else volumes[0] if beyond == "<" else volumes[-1]
         axes.plot(at, height, "|" if inside else beyond, color="black", markersize=6, zorder=4)
-    axes.plot(volume.value, height, "o", mfc="white", mec="black", markersize=14, zorder=5)
-    place = {"ha": "center", "va": "center", "fontsize": 9, "zorder": 6}
-    axes.annotate(str(number), (volume.value, height), **place)
+    axes.plot(volume.value, height, "o", color="black", markersize=5, zorder=5)
+    number, lift = label
+    ring = {"boxstyle": "circle,pad=0.25", "facecolor": "white", "edgecolor": "black"}
+    place = {"ha": "center", "va": "center", "fontsize": 9, "zorder": 6, "bbox": ring}
+    axes.annotate(number, (volume.value, height), (0, lift), textcoords="offset points", **place)
 
 
 def where_it_goes(answer: Estimate) -> Any:

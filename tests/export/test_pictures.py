@@ -46,3 +46,22 @@ def test_gains_have_their_sign():
     assert pictures._effect("gain_pp/rag/mmlu: 6.8 percentage point (mean) [a paper]") == (
         "Measured elsewhere (rag, mmlu): +6.8 percentage points (mean)"
     )
+
+
+def test_numbers_of_crossings_do_not_cover_each_other():
+    asked = {"api": "openai:gpt-4o-mini", "model": "8b", "gpu": "h100", "price": 2.0}
+    answers = [estimate(stage, **asked) for stage in ("prompt", "rag", "finetune")]
+    figure = pictures.cost_over_volume([*answers, estimate("prompt", **{**asked, "api": None})])
+    figure.canvas.draw()
+    numbers = [text for text in figure.axes[0].texts if text.get_text().isdigit()]
+    boxes = [text.get_window_extent() for text in numbers]
+
+    assert len(numbers) > 3
+    assert not any(one.overlaps(other) for place, one in enumerate(boxes) for other in boxes[place + 1 :])
+
+
+def test_an_approach_says_where_it_is_served_if_not_all_are_at_one_place():
+    asked = {"api": "openai:gpt-4o-mini", "model": "8b", "gpu": "h100", "price": 2.0}
+    titles = [one.title for one in pictures._told_apart([estimate(stage, **asked) for stage in ("rag", "finetune")])]
+
+    assert titles == ["RAG (openai API)", "Fine-tuning (h100-sxm)"]
