@@ -22,7 +22,8 @@ POWERS = (1e24, 1e21, 1e18, 1e15, 1e12, 1e9, 1e6, 1e3, 1.0)
 SI_PREFIXES = tuple(zip(POWERS, ("Y", "Z", "E", "P", "T", "G", "M", "k", ""), strict=True))
 PREFIXES = tuple(zip(POWERS[3:], ("P", "T", "B", "M", "k", ""), strict=True))  # money and counts: a billion is B
 EMISSIONS = ((1e9, " ktCO2e"), (1e6, " tCO2e"), (1e3, " kgCO2e"))
-SI_UNITS = ("B", "J", "FLOP", "Wh")
+SI_UNITS = ("B", "FLOP", "Wh", "J")
+WATT_HOURS = tuple((3600.0 * size, f" {prefix}Wh") for size, prefix in SI_PREFIXES)  # energy as it is billed
 
 
 def human(quantity: Quantity, spread: bool = True) -> str:
@@ -33,6 +34,8 @@ def human(quantity: Quantity, spread: bool = True) -> str:
     '$32.5k (23.2k-46.9k)'
     >>> human(given("time", 5400, "s")), human(given("memory", 54.7e9, "B")), human(given("tokens", 1500, "token"))
     ('1.5 h', '54.7 GB', '1.5k')
+    >>> human(given("energy", 2.45e9, "J", low=1.15e9, high=5.75e9, factor="power"))
+    '681 kWh (319-1.6MWh)'
     >>> load = given("load", 1.6, "1", low=0.8, high=2.6, factor="traffic")
     >>> human(load), human(derive("replicas", "1", lambda load: np.ceil(load), load=load))
     ('1.6 (0.8-2.6)', '2 (1-3)')
@@ -72,6 +75,8 @@ def _scale(value: float, unit: str) -> tuple[float, str]:
         return size, f" {name}"
     if unit == "gCO2e":
         return _fitting(value, EMISSIONS)
+    if unit == "J":
+        return _fitting(value, WATT_HOURS)
     if unit in SI_UNITS:
         size, name = _fitting(value, SI_PREFIXES)
         return size, f" {name}{unit}"
