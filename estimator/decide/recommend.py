@@ -143,16 +143,18 @@ class Recommendation:
         return tuple(break_even(best, other) for other in others if other.total_usd.known)
 
     @property
-    def plan(self) -> tuple[str, ...]:
-        """The way there, one step a line: a prompt first, as the baseline that everything later has to beat."""
+    def steps(self) -> tuple[tuple[Option, str], ...]:
+        """The way there: a prompt first, then what is recommended, a combination part by part from the simplest on."""
         if self.best is None:
             return ()
-        steps = [f"{self.best.title}: {approaches()[self.best.approach]['best_for']}."]
-        if self.best.approach != "prompt":
-            steps.insert(
-                0, "A good prompt and an evaluation set first: the baseline that everything later has to beat."
-            )
-        return tuple(steps)
+        parts = {"prompt", *self.best.approach.split("+")}
+        by_name = {one.approach: one for one in self.options if one.approach in parts}
+        return tuple((by_name[name], _step(name, self.best.approach)) for name in candidates() if name in parts)
+
+    @property
+    def plan(self) -> tuple[str, ...]:
+        """The steps in words, one a line."""
+        return tuple(words for _, words in self.steps)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, ready for JSON."""
@@ -362,6 +364,12 @@ def _change(best: Option | None, option: Option) -> Change | None:
     instead = tuple(dict.fromkeys(reason.instead for reason in option.obstacles))
     now = best.estimate.total_usd if best and best.estimate else option.estimate.total_usd
     return Change(asked, instead, option.approach, option.title, _saved(now, option.estimate.total_usd))
+
+
+def _step(name: str, best: str) -> str:
+    if name == "prompt" and best != "prompt":
+        return "A good prompt and an evaluation set first: the baseline that everything later has to beat."
+    return f"{approaches()[name]['title']}: {approaches()[name]['best_for']}."
 
 
 def _saved(total: Quantity, instead: Quantity) -> Quantity:

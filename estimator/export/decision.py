@@ -44,12 +44,21 @@ def _head(found: Recommendation) -> str:
         f"{more.high:,.0f}) more over the horizon"
         for option, more in found.simpler
     ]
-    lines += ["Plan:", *(f"{number}. {step}" for number, step in enumerate(found.plan, 1))]
+    lines += ["Plan:", *(f"{number}. {_step(found.best, *step)}" for number, step in enumerate(found.steps, 1))]
     return "\n".join(_filled(line) for line in lines)
 
 
 def _amount(money: Quantity, value: float) -> str:
     return f"{value:,.0f} {money.unit}"
+
+
+def _step(best: Option, option: Option, words: str) -> str:
+    """A step of the plan with what it takes by itself, and whether that is part of the answer's figures."""
+    if option.estimate is None:
+        return words
+    once, until = (human(figure, spread=False) for figure in (option.estimate.one_off_usd, option.estimate.calendar_s))
+    beside = "" if option.approach in best.approach.split("+") else f", on top of what {best.title} takes"
+    return f"{words} By itself {once} once, {until} to a first result{beside}."
 
 
 def _place(best: Option) -> str:

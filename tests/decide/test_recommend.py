@@ -331,6 +331,15 @@ def test_unknown_costs_are_said_not_guessed():
     assert now.break_evens == ()
 
 
+def test_a_plan_goes_from_the_simplest_part_to_the_last(found):
+    now = answer(found, failure_mode="both")
+
+    assert [option.approach for option, _ in now.steps] == ["prompt", "rag", "finetune"]
+    assert [option.approach for option, _ in answer(found).steps] == ["prompt"]
+    assert now.to_dict()["plan"][1].startswith("RAG: ")
+    assert str(now).count("By itself") == 3
+
+
 def test_text_and_json_say_the_same(found):
     now = answer(found, citations=True)
     data = json.loads(now.to_json())
