@@ -60,15 +60,12 @@ def zero_bytes(
     """
     params, stage = np.asarray(params, float), np.asarray(stage)
     share = 1.0 / np.asarray(shards, float)
-
-    def held(bytes_per_param: float, from_stage: int) -> Floats:
-        return params * bytes_per_param * np.where(stage >= from_stage, share, 1.0)
-
+    weights, gradients, optimizer = (np.where(stage >= first, share, 1.0) for first in (3, 2, 1))
     return (
-        held(per_param.weights, 3),
-        held(per_param.gradients, 2),
-        held(per_param.master, 1),
-        held(per_param.moments, 1),
+        params * per_param.weights * weights,
+        params * per_param.gradients * gradients,
+        params * per_param.master * optimizer,
+        params * per_param.moments * optimizer,
     )
 
 

@@ -1,6 +1,8 @@
 """Layouts of a training run: all that divide the accelerators, as one grid of arrays."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -22,25 +24,25 @@ def grid(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> TrainingPl
 
     Raises DoesNotFit when no layout divides the accelerators and the batch.
     """
+    most = int(np.max(plan.global_batch))
     choices = {
-        "tp": _given(plan.tp, _tensor_parallel(arch, cluster, plan)),
-        "pp": _given(plan.pp, _pipelines(arch, cluster, plan)),
-        "vpp": _given(plan.vpp, [v for v in CHUNKS if v <= arch.layers]),
-        "ep": _given(plan.ep, _expert_parallel(arch, cluster)),
-        "zero": _given(plan.zero, [0, 1, 3]),
-        "micro_batch": _given(plan.micro_batch, _micro_batches(plan)),
-        "recompute": _given(plan.recompute, RECOMPUTE),
+        "tp": _tensor_parallel(arch, cluster, plan),
+        "pp": _pipelines(arch, cluster, plan),
+        "vpp": [v for v in CHUNKS if v <= arch.layers],
+        "ep": _expert_parallel(arch, cluster),
+        "zero": [0, 1, 3],
+        "micro_batch": _micro_batches(plan, most),
+        "recompute": RECOMPUTE,
     }
-    values = {name: np.asarray(choice) for name, choice in choices.items()}
-    axes = dict(zip(values, np.ix_(*values.values()), strict=True))
-    keep = np.broadcast_to(_valid(arch, cluster, plan, axes), [len(each) for each in values.values()])
-    if not np.any(keep):
+    given = {name: value for name in choices if (value := getattr(plan, name)) is not None}
+    choices |= {name: sorted(set(np.ravel(value).tolist())) for name, value in given.items()}
+    axes = tuple((name, tuple(choice)) for name, choice in choices.items())
+    layouts = _valid(axes, tuple(given), cluster.count, float(plan.cp), most, arch.layers, arch.experts is not None)
+    if not layouts["tp"].size:
         raise DoesNotFit(
             f"no layout divides {cluster.count} accelerators and a global batch of {plan.global_batch} sequences. "
             "Give a larger global batch, or fewer accelerators."
         )
-    valid = zip(values.items(), np.nonzero(keep), strict=True)
-    layouts: dict[str, Any] = {name: each[places] for (name, each), places in valid}
     return replace(plan, **layouts)
 
 
@@ -52,10 +54,6 @@ def divisors(number: int) -> list[int]:
     """
     small = [d for d in range(1, int(number**0.5) + 1) if number % d == 0]
     return sorted({*small, *(number // d for d in small)})
-
-
-def _given(value: Any, otherwise: Any) -> Any:
-    return otherwise if value is None else sorted(set(np.ravel(value).tolist()))
 
 
 def _tensor_parallel(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> list[int]:
@@ -74,30 +72,41 @@ def _expert_parallel(arch: Architecture, cluster: Cluster) -> list[int]:
     return [e for e in divisors(cluster.count) if arch.experts.experts % e == 0 and e <= 64]
 
 
-def _micro_batches(plan: TrainingPlan) -> list[int]:
-    most = min(MOST_MICRO_BATCH, int(np.max(plan.global_batch)))
+def _micro_batches(plan: TrainingPlan, global_batch: int) -> list[int]:
     longest = max(LONGEST_MICRO_BATCH_TOKENS // int(np.max(plan.seq_len)), 1)
-    return [2**i for i in range(8) if 2**i <= min(most, longest)] or [1]
+    return [2**i for i in range(8) if 2**i <= min(MOST_MICRO_BATCH, global_batch, longest)] or [1]
 
 
-def _valid(arch: Architecture, cluster: Cluster, plan: TrainingPlan, layout: dict[str, Any]) -> Any:
+@lru_cache(maxsize=256)
+def _valid(
+    axes: tuple[tuple[str, tuple[Any, ...]], ...],
+    given: tuple[str, ...],
+    count: int,
+    cp: float,
+    global_batch: int,
+    layers: int,
+    experts: bool,
+) -> Mapping[str, Any]:
     """Layouts that divide the accelerators and give every replica work; sharding weights under pipelines is not one."""
-    per_replica = layout["tp"] * layout["pp"] * plan.cp
-    dp = cluster.count // per_replica
-    keep = (cluster.count % per_replica == 0) & (dp * layout["micro_batch"] <= np.max(plan.global_batch))
-    if plan.vpp is None:
-        keep = keep & interleaves(arch, layout["pp"], layout["vpp"])
-    if arch.experts:
-        keep = keep & ((dp * plan.cp * layout["tp"]) % layout["ep"] == 0)
-    if plan.zero is None:
-        keep = keep & ((layout["pp"] == 1) | (layout["zero"] < 3))
-        keep = keep & ((layout["zero"] == 0) == (dp * plan.cp == 1))
-    return keep
+    values = {name: np.asarray(choice) for name, choice in axes}
+    at = dict(zip(values, np.ix_(*values.values()), strict=True))
+    per_replica = at["tp"] * at["pp"] * cp
+    dp = count // per_replica
+    keep = (count % per_replica == 0) & (dp * at["micro_batch"] <= global_batch)
+    if experts:
+        keep = keep & ((dp * cp * at["tp"]) % at["ep"] == 0)
+    if "vpp" not in given:
+        keep = keep & interleaves(layers, at["pp"], at["vpp"])
+    if "zero" not in given:
+        keep = keep & ((at["pp"] == 1) | (at["zero"] < 3))
+        keep = keep & ((at["zero"] == 0) == (dp * cp == 1))
+    places = np.nonzero(np.broadcast_to(keep, [len(each) for each in values.values()]))
+    return {name: each[place] for (name, each), place in zip(values.items(), places, strict=True)}
 
 
-def interleaves(arch: Architecture, pp: Any, vpp: Any) -> Any:
+def interleaves(layers: int, pp: Any, vpp: Any) -> Any:
     """Whether so many chunks a stage leave no stage more layers than it had: others only wait longer."""
-    whole = stage_layers(arch.layers, pp) >= stage_layers(arch.layers, pp, vpp)
+    whole = stage_layers(layers, pp) >= stage_layers(layers, pp, vpp)
     return (np.asarray(vpp) == 1) | ((np.asarray(pp) > 1) & whole)
 
 

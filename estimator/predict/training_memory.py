@@ -11,7 +11,7 @@ import numpy as np
 
 from estimator.formulas import memory, parallelism
 from estimator.formulas.roofline import soft_max
-from estimator.predict.training_plan import Run
+from estimator.predict.training_plan import Run, anywhere, either
 
 Parameters = Mapping[str, float]
 SHARPNESS = 4.0  # the two moments overlap a little: allocator blocks of one cannot all serve the other
@@ -39,10 +39,11 @@ class MemorySplit(NamedTuple):
 def peak_memory(run: Run, p: Parameters) -> MemorySplit:
     """Peak of the fullest rank [B]: the first pipeline stage, which holds most micro-batches."""
     weights, gradients, master, moments, shard_params = _states(run)
-    activations, gathers = _activations(run, p), _gathers(run, p)
-    logits = _logits(run, p, activations)
+    flight = parallelism.layers_in_flight(run.layers, run.pp, run.vpp, run.ga)
+    activations, gathers = _activations(run, p, flight), _gathers(run, p)
+    logits = _logits(run, p, flight, activations)
     # fp32 masters need fp32 gradients, which 16-bit ones become at the step.
-    copied = np.where((run.master_bytes > 0) & (run.gradient_bytes < 4), 4.0, 0.0)
+    copied = either((run.master_bytes > 0) & (run.gradient_bytes < 4), 4.0, 0.0)
     step = run.temporaries * (p["step_temporaries"] + copied) * shard_params
     passing = activations + logits + gathers
     larger_step = soft_max(step, passing, SHARPNESS) - passing
@@ -59,8 +60,8 @@ def fits(split: MemorySplit, capacity: Any, p: Parameters) -> Any:
 
 def _stage_params(run: Run) -> tuple[Any, Any, Any]:
     """Parameters of the first stage: (blocks, experts, embeddings) [1]."""
-    share = parallelism.stage_layers(run.layers, run.pp, run.vpp) / run.layers
-    embeddings = np.where(run.pp > 1, run.vocab * run.hidden, run.embed_params)
+    share = run.stage_layers / run.layers
+    embeddings = either(run.pp > 1, run.vocab * run.hidden, run.embed_params)
     return run.layer_params * share / run.tp, run.expert_params * share / run.expert_split, embeddings / run.tp
 
 
@@ -74,49 +75,51 @@ def _states(run: Run) -> tuple[Any, Any, Any, Any, Any]:
     blocks, experts, embeddings = _stage_params(run)
     frozen = run.adapters > 0
     adapters = run.rank * run.adapter_width * run.layers / (run.pp * run.tp)
-    base_bytes = memory.StateBytes(run.weight_bytes, run.gradient_bytes, run.master_bytes, run.moment_bytes)
     whole = _kept_whole(run)
+    base_bytes = memory.StateBytes(run.weight_bytes, run.gradient_bytes, run.master_bytes, run.moment_bytes)
 
-    def split(params: Any, shards: Any) -> tuple[Any, Any, Any, Any]:
+    def split(params: Any, shards: Any) -> tuple[Any, ...]:
         weights, gradients, master, moments = memory.zero_bytes(params, base_bytes, run.zero, shards)
-        extra = np.where(whole, params * run.compute_bytes, 0.0)
-        extra_gradients = np.where(whole, params * run.gradient_bytes * (1 - 1 / shards), 0.0)
-        return weights + extra, gradients + extra_gradients, master, moments
+        if anywhere(whole):
+            weights = weights + np.where(whole, params * run.compute_bytes, 0.0)
+            gradients = gradients + np.where(whole, params * run.gradient_bytes * (1 - 1 / shards), 0.0)
+        return weights, gradients, master, moments
 
-    full = [
-        a + b for a, b in zip(split(blocks + embeddings, run.shard), split(experts, run.expert_shards), strict=True)
-    ]
+    states = split(either(frozen, adapters, blocks + embeddings), run.shard)
+    trained_experts = either(frozen, 0.0, experts)
+    if anywhere(trained_experts):
+        apart = split(trained_experts, run.expert_shards)
+        states = tuple(a + b for a, b in zip(states, apart, strict=True))
     kept = np.where((run.zero >= 3) & ~whole, run.shard, 1.0)
     frozen_bytes = (run.stored_bytes * (blocks + experts) + 2.0 * embeddings) / kept
-    trained = split(adapters, run.shard)
-    off = 1 - run.offload_optimizer
-    weights = np.where(frozen, frozen_bytes * (1 - run.offload_params) + trained[0], full[0] * (1 - run.offload_params))
+    resident = 1 - run.offload_params
+    weights = either(frozen, frozen_bytes * resident + states[0], states[0] * resident)
     # An optimizer in host memory takes the gradients there as they come (arXiv:2101.06840 section 4).
-    gradients, master, moments = (np.where(frozen, trained[i], full[i]) * off for i in (1, 2, 3))
-    stepped = np.where(frozen, adapters, blocks + experts + embeddings)
+    gradients, master, moments = (held * (1 - run.offload_optimizer) for held in states[1:])
+    stepped = either(frozen, adapters, blocks + experts + embeddings)
     stepped = stepped / np.where(run.zero >= 1, run.shard, 1.0)
     return weights, gradients, master, moments, stepped
 
 
-def _activations(run: Run, p: Parameters) -> Any:
+def _activations(run: Run, p: Parameters, flight: Any) -> Any:
     """Saved for the backward pass by all layers the first stage has in flight [B]."""
     moe = run.moe_layers / run.layers
     ffn = (1 - moe) * run.ffn + moe * (run.per_token + run.shared) * run.moe_ffn
-    trained = np.where(run.adapters > 0, run.trained_inputs, 1.0)
+    trained = either(run.adapters > 0, run.trained_inputs, 1.0)
     whole, split = memory.saved_values(run.hidden, run.q, run.kv, ffn, run.gated, weight_gradients=trained)
     routed = moe * run.per_token * run.hidden * 2.0
     value = run.compute_bytes
-    whole = whole / np.where(run.sequence_parallel > 0, run.tp, 1.0)
-    scores = np.where(run.fused_attention > 0, 0.0, 2.5 * run.heads * run.seq / run.cp)
+    replicated = either(run.sequence_parallel > 0, run.tp, 1.0)
+    whole = whole / replicated
+    scores = either(run.fused_attention > 0, 0.0, 2.5 * run.heads * run.seq / run.cp)
     # Written out in PyTorch, RMS norms, rotations and gates keep intermediate steps; LayerNorm and GELU are one kernel.
-    kind = np.where(run.eager * run.gated > 0, p["saved_eager"], p["saved"])
+    kind = either(run.eager * run.gated > 0, p["saved_eager"], p["saved"])
     dropout = run.adapters * p["adapter_saved"] * run.adapter_width * 0.5
     per_layer = run.tokens * value * (kind * (whole + (split + routed) / run.tp) + (scores + dropout) / run.tp)
-    inputs = run.tokens * value * run.hidden / np.where(run.sequence_parallel > 0, run.tp, 1.0)
-    flight = parallelism.layers_in_flight(run.layers, run.pp, run.vpp, run.ga)
-    selective = np.where(
+    inputs = run.tokens * value * run.hidden / replicated
+    selective = either(
         run.fused_attention > 0,
-        np.where(run.light_selective > 0, p["selective_kept_light"], p["selective_kept"]) * per_layer,
+        either(run.light_selective > 0, p["selective_kept_light"], p["selective_kept"]) * per_layer,
         per_layer - run.tokens * value * scores / run.tp,
     )
     inputs = inputs * (1 - run.offload_activations)
@@ -127,26 +130,30 @@ def _activations(run: Run, p: Parameters) -> Any:
     )
 
 
-def _logits(run: Run, p: Parameters, activations: Any) -> Any:
+def _logits(run: Run, p: Parameters, flight: Any, activations: Any) -> Any:
     """Logits, their fp32 copy and gradient on the stage that has them [B].
 
     Of a pipeline, what the last stage has of them beyond the activations that only the first still holds.
     """
     # In chunks only their 16-bit values and gradients stay; in fp32 there is no second copy but all is wider.
-    per_logit = np.where(run.chunked_loss > 0, 4.0, p["logit_bytes"] * np.where(run.compute_bytes > 2, 1.2, 1.0))
+    per_logit = either(run.chunked_loss > 0, 4.0, p["logit_bytes"] * either(run.compute_bytes > 2, 1.2, 1.0))
     logits = run.head * run.tokens * run.vocab / run.tp * per_logit
-    held = parallelism.layers_in_flight(run.layers, run.pp, run.vpp, run.ga)
-    last = np.minimum(parallelism.stage_layers(run.layers, run.pp, run.vpp) / held, 1.0)
-    return np.where(run.pp > 1, np.maximum(logits - activations * (1 - last), 0.0), logits)
+    several = run.pp > 1
+    if not anywhere(several):
+        return logits
+    last = np.minimum(run.stage_layers / flight, 1.0)
+    return either(several, np.maximum(logits - activations * (1 - last), 0.0), logits)
 
 
 def _gathers(run: Run, p: Parameters) -> Any:
     """Two gathered layers, their gradients, an unpacked 4-bit layer; or the embeddings if they are more [B]."""
     layer = (run.layer_params / run.tp + run.expert_params / run.expert_split) / run.layers
-    packed = np.where(run.quantised > 0, run.stored_bytes, run.compute_bytes)
+    packed = either(run.quantised > 0, run.stored_bytes, run.compute_bytes)
     unpacked = run.quantised * layer * (run.compute_bytes - packed)
+    sharded = (run.zero >= 3) & (~_kept_whole(run) | (run.offload_params > 0))
+    if not anywhere(sharded):
+        return unpacked
     gradients = (1 - run.adapters) * run.gradient_bytes
     embeddings = run.embed_params / run.tp * (run.compute_bytes + 0.5 * gradients)
     gathered = np.maximum(layer * (2.0 * packed + gradients) * p["gathered"] + unpacked, embeddings * p["gathered"])
-    sharded = (run.zero >= 3) & (~_kept_whole(run) | (run.offload_params > 0))
-    return np.where(sharded, gathered, unpacked)
+    return either(sharded, gathered, unpacked)

@@ -140,6 +140,11 @@ class Run(NamedTuple):
     per_node: Any
     full_recompute: Any
     selective: Any
+    # what follows from the layout
+    tokens: Any  # of one micro-batch on one rank [token]
+    stage_layers: Any  # of the fullest pipeline stage
+    expert_split: Any  # ranks that one layer's experts are spread over: by experts, or each by tensor parallelism
+    expert_shards: Any  # ranks that share the states of the same experts
     # precision and method
     low: Any
     fused_attention: Any
@@ -172,24 +177,21 @@ class Run(NamedTuple):
     chunked_loss: Any
 
     @property
-    def tokens(self) -> Any:
-        """Tokens of one micro-batch on one rank [token]."""
-        return self.mb * self.seq / self.cp
-
-    @property
-    def expert_split(self) -> Any:
-        """Ranks that one layer's experts are spread over [1]: by experts, or each by tensor parallelism."""
-        return np.maximum(self.ep, self.tp)
-
-    @property
-    def expert_shards(self) -> Any:
-        """Ranks that share the states of the same experts [1]."""
-        return np.maximum(self.shard * self.tp / self.expert_split, 1.0)
-
-    @property
     def tokens_per_step(self) -> Any:
         """Tokens all ranks train on in a step [token]."""
         return self.ga * self.mb * self.dp * self.seq
+
+
+def either(flag: Any, yes: Any, no: Any) -> Any:
+    """`yes` where the flag holds, `no` where it does not; a flag of all layouts is no array, and picks one of them."""
+    if isinstance(flag, np.ndarray):
+        return np.where(flag, yes, no)
+    return yes if flag else no
+
+
+def anywhere(flag: Any) -> bool:
+    """Whether the flag holds for any layout."""
+    return bool(flag.any() if isinstance(flag, np.ndarray) else flag)
 
 
 def stack(runs: Sequence[Run]) -> Run:
@@ -257,7 +259,7 @@ def _check(cluster: Cluster, plan: TrainingPlan) -> None:
             f"the {cluster.count} accelerators there are. Give more of them or a smaller tp, pp or cp."
         )
     for name in ("seq_len", "micro_batch", "global_batch", "tp", "pp", "vpp", "cp", "ep"):
-        if not np.all(np.asarray(getattr(plan, name), float) >= 1):
+        if not (np.asarray(getattr(plan, name), float) >= 1).all():
             raise InvalidInput(f"{name} must be at least 1, not {getattr(plan, name)}.")
     if plan.method not in ("full", "lora", "qlora"):
         raise InvalidInput(f"method must be full, lora or qlora, not {plan.method!r}.")
@@ -304,26 +306,34 @@ def _layout(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> dict[st
     dp = parallelism.data_parallel(cluster.count, tp, pp, cp)
     mb = np.asarray(plan.micro_batch, float)
     recompute = np.asarray(plan.recompute)
-    unknown = ~np.isin(recompute, ("none", "selective", "full"))
-    if np.any(unknown):
+    full, selective = recompute == "full", recompute == "selective"
+    if not (full | selective | (recompute == "none")).all():
         raise InvalidInput(f"recompute must be none, selective or full, not {plan.recompute!r}.")
     vpp = np.where(pp > 1, np.asarray(plan.vpp, float), 1.0)
+    ep = np.asarray(plan.ep, float) if arch.experts else np.ones_like(tp)
+    seq = np.asarray(plan.seq_len, float)
+    shard = dp * cp if plan.shard is None else np.minimum(np.asarray(plan.shard, float), dp * cp)
+    split = np.maximum(ep, tp)
     return {
-        "seq": np.asarray(plan.seq_len, float),
+        "seq": seq,
         "mb": mb,
         "tp": tp,
         "pp": pp,
         "vpp": vpp,
         "cp": cp,
-        "ep": np.asarray(plan.ep, float) if arch.experts else np.ones_like(tp),
+        "ep": ep,
         "dp": dp,
         "ga": parallelism.micro_batches(plan.global_batch, mb, dp),
         "zero": np.asarray(plan.zero, float),
-        "shard": dp * cp if plan.shard is None else np.minimum(np.asarray(plan.shard, float), dp * cp),
+        "shard": shard,
         "count": float(cluster.count),
         "per_node": float(cluster.per_node),
-        "full_recompute": (recompute == "full").astype(float),
-        "selective": (recompute == "selective").astype(float),
+        "full_recompute": full.astype(float),
+        "selective": selective.astype(float),
+        "tokens": mb * seq / cp,
+        "stage_layers": parallelism.stage_layers(arch.layers, pp, vpp),
+        "expert_split": split,
+        "expert_shards": np.maximum(shard * tp / split, 1.0),
     }
 
 

@@ -4,7 +4,7 @@ Every function takes a `Run` (numbers or arrays) and the fitted parameters, and 
 layer on one rank is the unit; the schedule (micro-batches, pipeline, overlap) comes last.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from estimator.formulas import parallelism
 from estimator.formulas.roofline import soft_max
 from estimator.formulas.serving import expert_coverage
-from estimator.predict.training_plan import Run
+from estimator.predict.training_plan import Run, anywhere, either
 
 Parameters = Mapping[str, float]
 SHARPNESS = 4.0
@@ -38,7 +38,7 @@ class StepTime(NamedTuple):
 
 def step_time(run: Run, p: Parameters) -> StepTime:
     """One optimizer step [s]."""
-    layers = parallelism.stage_layers(run.layers, run.pp, run.vpp)
+    layers = run.stage_layers
     forward, backward = _layer_passes(run, p)
     head = _head(run, p)
     # The stage with the head may hold fewer layers, as many as the even share of the others leaves over.
@@ -91,16 +91,28 @@ def _gemm(run: Run, p: Parameters, m: Any, n: Any, k: Any, low: Any) -> Any:
     factor = p["gemm"] * p["gemm_hopper"] ** rates.hopper * p["gemm_blackwell"] ** rates.blackwell
     factor = factor * p["gemm_volta"] ** rates.volta
     work = 2.0 * (m + rates.m_half) * (n + rates.n_half) * (k + rates.k_half) / rates.flop_per_s
-    if np.any(low):
+    if anywhere(low):
         padded = (m + rates.low_m_half) * (n + p["quantise"] * rates.low_n_half) * (k + rates.low_k_half)
-        work = np.where(low > 0, 2.0 * padded / rates.low_flop_per_s / p["gemm_low"], work)
+        work = either(low > 0, 2.0 * padded / rates.low_flop_per_s / p["gemm_low"], work)
     work = work / factor
     moved = 2.0 * (m * k + k * n + m * n) / rates.bandwidth
     return soft_max(work, moved, SHARPNESS)
 
 
-def _layer_products(run: Run, p: Parameters) -> tuple[Any, Any]:
-    """Linear layers of a block, averaged over dense and expert layers: (forward, weight gradients) [s].
+def _products(run: Run, p: Parameters, shapes: Sequence[tuple[Any, Any, Any]], low: Any) -> Any:
+    """Products (m, n, k), and those of their weights' gradients (n, k, m), all in one call [2, shapes, ...] [s]."""
+    m, n, k = zip(*shapes, strict=True)
+    sizes = m + n + k + m
+    rows = np.empty((len(sizes), *np.broadcast(*sizes).shape))
+    for row, size in enumerate(sizes):
+        rows[row] = size
+    count = len(shapes)
+    time = _gemm(run, p, rows[: 2 * count], rows[count : 3 * count], rows[2 * count :], low)
+    return time.reshape(2, count, *time.shape[1:])
+
+
+def _layer_products(run: Run, p: Parameters) -> Any:
+    """Linear layers of a block, averaged over dense and expert layers: forward and weight gradients [2, ...] [s].
 
     The gradient of the inputs takes as long as the forward pass.
     """
@@ -108,35 +120,29 @@ def _layer_products(run: Run, p: Parameters) -> tuple[Any, Any]:
     moe = run.moe_layers / run.layers
     up = (1 + run.gated) * run.ffn / tp
     shapes = [
-        (1.0, (run.q + run.kv_projection) / tp, h),
-        (1.0, h, run.out / tp),
-        (1 - moe, up, h),
-        (1 - moe, h, run.ffn / tp),
+        (m, (run.q + run.kv_projection) / tp, h),
+        (m, h, run.out / tp),
+        (m, up, h),
+        (m, h, run.ffn / tp),
     ]
-    forward = sum(share * _gemm(run, p, m, n, k, run.low) for share, n, k in shapes)
-    weights = sum(share * _gemm(run, p, n, k, m, run.low) for share, n, k in shapes)
-    if not np.any(moe):
-        return forward, weights
-    expert_forward, expert_weights = _experts(run, p)
-    return forward + moe * expert_forward, weights + moe * expert_weights
+    times = _products(run, p, shapes, run.low)
+    if not anywhere(moe):
+        return times.sum(axis=1)
+    times[:, 2:] *= 1 - moe
+    return times.sum(axis=1) + moe * _experts(run, p)
 
 
-def _experts(run: Run, p: Parameters) -> tuple[Any, Any]:
-    """Routed and shared experts of one layer: (forward, weight gradients) [s]."""
+def _experts(run: Run, p: Parameters) -> Any:
+    """Routed and shared experts of one layer: forward and weight gradients [2, ...] [s]."""
     m, h, ffn = run.tokens, run.hidden, np.maximum(run.moe_ffn, 1.0)
     held = np.maximum(run.experts, 1.0) / run.expert_split
     rows = m / run.tp * run.per_token * run.expert_split / np.maximum(run.experts, 1.0)
     up = (1 + run.gated) * ffn
     shared = run.shared * ffn / run.tp
-
-    def both(order: Any) -> Any:
-        routed = held * (order(rows, up, h) + order(rows, h, ffn)) * p["grouped"]
-        return routed + (order(m, (1 + run.gated) * shared, h) + order(m, h, shared)) * (run.shared > 0)
-
-    return (
-        both(lambda rows, n, k: _gemm(run, p, rows, n, k, run.low)),
-        both(lambda rows, n, k: _gemm(run, p, n, k, rows, run.low)),
-    )
+    shapes = [(rows, up, h), (rows, h, ffn), (m, (1 + run.gated) * shared, h), (m, h, shared)]
+    times = _products(run, p, shapes, run.low)
+    routed = held * times[:, :2].sum(axis=1) * p["grouped"]
+    return routed + times[:, 2:].sum(axis=1) * (run.shared > 0)
 
 
 def _attention(run: Run, p: Parameters) -> tuple[Any, Any]:
@@ -148,11 +154,11 @@ def _attention(run: Run, p: Parameters) -> tuple[Any, Any]:
     reached = (1 + rates.attention_rows_half / rows) * (1 + rates.attention_span_half / span)
     reached = reached * (1 + rates.attention_head_dim_half / run.head_dim)
     recent = rates.hopper + rates.blackwell > 0
-    recent_share = np.where(run.cudnn > 0, p["attention_tuned"], p["attention_flash2"])
-    rate = rates.attention_flop_per_s * np.where(recent, recent_share, p["attention"])
+    recent_share = either(run.cudnn > 0, p["attention_tuned"], p["attention_flash2"])
+    rate = rates.attention_flop_per_s * either(recent, recent_share, p["attention"])
     fused = run.attention_flop * share / rate * reached * _padding(run.head_dim, 32.0)
     backward = 2.5 * fused / p["attention_backward"]
-    if np.all(run.fused_attention):
+    if not anywhere(run.fused_attention == 0):
         return fused, backward
     # Unfused products of heads that are not whole multiples of 8 run without tensor cores.
     aligned = np.where(run.head_dim % 8 == 0, 1.0, UNALIGNED)
@@ -173,23 +179,23 @@ def _kept_bytes(run: Run) -> Any:
     """Activations of one micro-batch that wait for the backward pass, per rank [B]."""
     inputs = run.hidden
     everything = 8 * run.hidden + 2 * run.q + run.kv + (2 + 2 * run.gated) * run.ffn
-    width = np.where(run.full_recompute > 0, inputs, everything)
+    width = either(run.full_recompute > 0, inputs, everything)
     return run.tokens * width * run.compute_bytes * run.layers / (run.pp * run.tp)
 
 
 def _elementwise(run: Run, p: Parameters) -> Any:
     """Norms, residuals, rotary embedding and activation of one layer, forward [s]."""
     moe = run.moe_layers / run.layers
-    norms = 10.0 * run.hidden / np.where(run.sequence_parallel > 0, run.tp, 1.0)
+    norms = 10.0 * run.hidden / either(run.sequence_parallel > 0, run.tp, 1.0)
     ffn = (1 - moe) * run.ffn + moe * (run.per_token + run.shared) * run.moe_ffn
     split = (2.0 * run.q + run.kv + (2 + run.gated) * ffn + moe * 4.0 * run.per_token * run.hidden) / run.tp
-    kind = np.where(run.eager > 0, p["elementwise_eager"], np.where(run.compiled > 0, p["elementwise_compiled"], 1.0))
+    kind = either(run.eager > 0, p["elementwise_eager"], either(run.compiled > 0, p["elementwise_compiled"], 1.0))
     return run.tokens * run.compute_bytes * (norms + split) * kind * p["elementwise"] / run.rates.bandwidth
 
 
 def _adapters(run: Run, p: Parameters) -> Any:
     """Adapters of one layer, forward: they read the layer's input, and read and add its output [s]."""
-    if not np.any(run.adapters):
+    if not anywhere(run.adapters):
         return 0.0
     moved = run.tokens * 2.0 * (3.0 * run.adapter_width) / run.tp
     work = 2.0 * run.tokens * run.rank * run.adapter_width / run.tp / (0.3 * run.rates.flop_per_s)
@@ -198,10 +204,10 @@ def _adapters(run: Run, p: Parameters) -> Any:
 
 def _dequantisation(run: Run, p: Parameters) -> Any:
     """Unpacking one layer's quantised weights for one pass [s]."""
-    if not np.any(run.quantised):
+    if not anywhere(run.quantised):
         return 0.0
     weights = (run.layer_params / run.tp + run.expert_params / run.expert_split) / run.layers
-    cost = np.where(run.slow_quantised > 0, p["dequantise_slow"], p["dequantise"])
+    cost = either(run.slow_quantised > 0, p["dequantise_slow"], p["dequantise"])
     return run.quantised * cost * weights * (2.0 * 2.0 + run.stored_bytes) / run.rates.bandwidth
 
 
@@ -213,7 +219,7 @@ def _layer_passes(run: Run, p: Parameters) -> tuple[Any, Any]:
     forward = products + attend + small + adapters + unpack
     backward = products + weights * (1 - run.adapters) + attend_back + 1.5 * small + 2 * adapters + unpack
     light = (run.light_selective > 0) | (run.fused_attention == 0)
-    selective = np.where(light, attend + small * run.fused_attention, p["selective"] * forward)
+    selective = either(light, attend + small * run.fused_attention, p["selective"] * forward)
     again = run.full_recompute * forward + run.selective * selective
     return forward, backward + again
 
@@ -221,9 +227,9 @@ def _layer_passes(run: Run, p: Parameters) -> tuple[Any, Any]:
 def _head(run: Run, p: Parameters) -> Any:
     """Output projection, loss and its gradient on the stage that has them [s]."""
     vocab = run.vocab / run.tp
-    products = 2 * _gemm(run, p, run.tokens, vocab, run.hidden, 0.0)
-    products = products + (1 - run.adapters) * _gemm(run, p, vocab, run.hidden, run.tokens, 0.0)
-    fused = np.where(run.compiled > 0, p["loss_compiled"], 1.0)
+    forward, weights = _products(run, p, [(run.tokens, vocab, run.hidden)], 0.0)[:, 0]
+    products = 2 * forward + (1 - run.adapters) * weights
+    fused = either(run.compiled > 0, p["loss_compiled"], 1.0)
     loss = run.tokens * vocab * 24.0 * fused * p["loss"] / run.rates.bandwidth
     return run.head * (products + loss)
 
@@ -235,13 +241,15 @@ def _ring_s(
     run: Run, p: Parameters, sent: Any, group: Any, stride: Any, messages: Any, network_share: Any = 1.0
 ) -> Any:
     """All-gather or reduce-scatter of `sent` bytes in `messages` pieces over a ring [s]."""
-    rates = run.rates
-    link = np.where(rates.link <= rates.pcie * 1.01, rates.pcie * p["pcie"], rates.link * p["link"])
+    rates, several = run.rates, group > 1
+    if not anywhere(several):
+        return 0.0
+    link = either(rates.link <= rates.pcie * 1.01, rates.pcie * p["pcie"], rates.link * p["link"])
     network = rates.network * p["network"] * network_share
     per_s = parallelism.group_bytes_per_s(group, stride, rates.domain, link, network)
     nodes = np.maximum(group * stride / rates.domain, 1.0)
     hops = (nodes - 1) * p["hop_s"]
-    return np.where(group > 1, sent * parallelism.ring_share(group) / per_s + messages * hops, 0.0)
+    return either(several, sent * parallelism.ring_share(group) / per_s + messages * hops, 0.0)
 
 
 def _layer_messages(run: Run, p: Parameters) -> Any:
@@ -250,26 +258,36 @@ def _layer_messages(run: Run, p: Parameters) -> Any:
     rings = 2.0 * (2.0 + run.full_recompute)
     tensor = _ring_s(run, p, 2.0 * hidden, run.tp, 1.0, 0.0) * rings
     tensor = tensor * p["tensor_exposed"] * _overlapped(run, p)
+    inside = tensor + _expert_messages(run, p, hidden / run.tp)
+    if not anywhere(run.cp > 1):
+        return inside
+    context = _ring_s(run, p, run.tokens * run.kv / run.tp * 2.0 * run.cp, run.cp, run.tp, 0.0) * 3.0
+    attend, attend_back = _attention(run, p)
+    return inside + _exposed(attend + attend_back, context, p["sync_exposed"])
+
+
+def _expert_messages(run: Run, p: Parameters, hidden: Any) -> Any:
+    """Tokens on their way to the experts of one layer and back, forward and backward [s]."""
     moe = run.moe_layers / run.layers
+    if not anywhere(moe):
+        return 0.0
     inside = np.minimum(run.ep, run.rates.domain)
     link = run.rates.link * p["link"]
     share = (run.ep - 1) / run.ep
     # A token that visits several experts of one node crosses the network once, and not to its own.
     nodes = run.ep / inside
     across = (nodes - 1) * expert_coverage(nodes, 1.0, run.per_token)
-    routed = hidden / run.tp * (run.per_token * share / link + across / (run.rates.network * p["network"]))
-    experts = moe * routed * 4.0 * p["all_to_all"] * _overlapped(run, p)
-    if not np.any(run.cp > 1):
-        return tensor + experts
-    context = _ring_s(run, p, run.tokens * run.kv / run.tp * 2.0 * run.cp, run.cp, run.tp, 0.0) * 3.0
-    attend, attend_back = _attention(run, p)
-    return tensor + experts + _exposed(attend + attend_back, context, p["sync_exposed"])
+    routed = hidden * (run.per_token * share / link + across / (run.rates.network * p["network"]))
+    return moe * routed * 4.0 * p["all_to_all"] * _overlapped(run, p)
 
 
 def _pipeline_messages(run: Run, p: Parameters) -> Any:
     """Activations and gradients to the neighbouring stage, per micro-batch [s]; mostly hidden."""
+    several = run.pp > 1
+    if not anywhere(several):
+        return 0.0
     sent = run.tokens * run.hidden * 2.0 / run.tp * 2.0 * run.vpp
-    return np.where(run.pp > 1, sent / (run.rates.network * p["network"]) * p["sync_exposed"], 0.0)
+    return either(several, sent / (run.rates.network * p["network"]) * p["sync_exposed"], 0.0)
 
 
 def _local_params(run: Run) -> tuple[Any, Any]:
@@ -285,19 +303,22 @@ def _scatters(run: Run) -> Any:
 
 def _gathers(run: Run, p: Parameters) -> Any:
     """Weights gathered (ZeRO-3) and gradients scattered for each micro-batch [s]; under pipelines once a step."""
-    dense, experts = _local_params(run)
+    host = run.rates.pcie * p["pcie_host"]
+    saved = run.offload_activations * 2.0 * _kept_bytes(run) / host if anywhere(run.offload_activations) else 0.0
     sharded = run.zero >= 3
-    stored = np.where(run.quantised > 0, run.stored_bytes, 2.0)
+    each_time = sharded | _scatters(run)
+    if not anywhere(each_time):
+        return saved
+    dense, experts = _local_params(run)
+    stored = either(run.quantised > 0, run.stored_bytes, 2.0)
     passes = 2.0 * stored * sharded + (1 - run.adapters) * np.minimum(run.gradient_bytes, 4.0)
     messages = (1.0 + 2.0 * sharded) * run.layers
-    share = np.where((run.tensor_gathers > 0) & sharded, p["network_tensors"], 1.0)
+    share = either((run.tensor_gathers > 0) & sharded, p["network_tensors"], 1.0)
     ring = _ring_s(run, p, passes * dense, run.shard, run.tp, messages, share)
     ring = ring + _ring_s(run, p, passes * experts, run.expert_shards, run.expert_split, messages, share)
-    host = run.rates.pcie * p["pcie_host"]
     copies = run.offload_params * 2.0 * stored * (dense + experts) / run.shard / host
-    saved = run.offload_activations * 2.0 * _kept_bytes(run) / host
-    per_micro_batch = np.where(run.pp > 1, 1.0 / run.ga, 1.0)
-    return np.where(sharded | _scatters(run), (ring + copies) * per_micro_batch, 0.0) + saved
+    per_micro_batch = either(run.pp > 1, 1.0 / run.ga, 1.0)
+    return either(each_time, (ring + copies) * per_micro_batch, 0.0) + saved
 
 
 def _sync(run: Run, p: Parameters) -> Any:
@@ -322,8 +343,8 @@ def _sync(run: Run, p: Parameters) -> Any:
 def _optimizer(run: Run, p: Parameters) -> Any:
     """Reading and writing weights, gradients and moments, and the norm of the gradients [s]."""
     dense, experts = _local_params(run)
-    trained = np.where(run.adapters > 0, run.rank * run.adapter_width * run.layers / run.pp / run.tp, dense + experts)
-    shards = np.where(run.zero > 0, run.shard, 1.0)
+    trained = either(run.adapters > 0, run.rank * run.adapter_width * run.layers / run.pp / run.tp, dense + experts)
+    shards = either(run.zero > 0, run.shard, 1.0)
     states = run.weight_bytes + run.gradient_bytes + run.master_bytes + run.moment_bytes
     device = trained / shards * 2.0 * states / run.rates.bandwidth
     there = 4.0 / (run.rates.pcie * p["pcie_host"]) + 28.0 / HOST_BYTES_PER_S
@@ -332,6 +353,6 @@ def _optimizer(run: Run, p: Parameters) -> Any:
 
 def _host_floor(run: Run, p: Parameters, layers: Any) -> Any:
     """Time the host needs to launch one micro-batch [s]: forward, recomputation, and twice as much going back."""
-    per_pass = np.where(run.eager > 0, p["host_eager_s"], p["host_s"]) * p["host_adapters"] ** run.adapters
-    per_pass = np.where((run.tensor_gathers > 0) & (run.zero >= 3), p["host_tensors_s"] + per_pass, per_pass)
+    per_pass = either(run.eager > 0, p["host_eager_s"], p["host_s"]) * p["host_adapters"] ** run.adapters
+    per_pass = either((run.tensor_gathers > 0) & (run.zero >= 3), p["host_tensors_s"] + per_pass, per_pass)
     return layers * (3.0 + run.full_recompute) * per_pass

@@ -96,7 +96,7 @@ def _valid(llm: Architecture, cluster: Cluster, plan: TrainingPlan, at: Mapping[
     dp = np.maximum(cluster.count // per_replica, 1)
     batch = int(np.max(plan.global_batch))
     keep &= batch % (dp * at["micro_batch"]) == 0
-    keep &= interleaves(llm, at["pp"], at["vpp"])
+    keep &= interleaves(llm.layers, at["pp"], at["vpp"])
     # Interleaving takes micro-batches in groups of as many as there are stages (arXiv:2104.04473 section 2.2.2).
     keep &= (at["vpp"] == 1) | (batch // (dp * at["micro_batch"]) % at["pp"] == 0)
     if plan.zero is None:  # under pipelines, sharded gradients and weights would travel for every micro-batch
