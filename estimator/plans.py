@@ -124,11 +124,9 @@ def _changed_amount(name: str, default: Amount, raw: Any) -> Amount:
 
 def _number(name: str, bounds: Amount, raw: Any) -> float:
     """A number within its bounds, as pydantic reads numbers (from text too)."""
-    from pydantic import TypeAdapter, ValidationError
-
     try:
-        value = TypeAdapter(float).validate_python(raw.replace("_", "") if isinstance(raw, str) else raw)
-    except ValidationError:
+        value: float = _reader(float).validate_python(raw.replace("_", "") if isinstance(raw, str) else raw)
+    except ValueError:
         ends = "; a range has three ends: LOW..VALUE..HIGH" if ".." in str(raw) else ""
         raise InvalidInput(f"{name} must be a number, not {clipped(raw)}{ends}") from None
     if not bounds.least <= value <= bounds.most:
@@ -137,6 +135,14 @@ def _number(name: str, bounds: Amount, raw: Any) -> float:
     if bounds.whole and value % 1:
         raise InvalidInput(f"{name} must be a whole number, not {value:g}")
     return value
+
+
+@cache
+def _reader(kind: type) -> Any:
+    """What reads a value of that kind, with pydantic's ValueError for what is none; loaded when one is given."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
 
 
 def _changed_choice(name: str, default: Choice, raw: Any) -> Choice:
@@ -154,11 +160,9 @@ def _changed_choice(name: str, default: Choice, raw: Any) -> Choice:
 
 
 def _yes_or_no(name: str, raw: Any) -> bool:
-    from pydantic import TypeAdapter, ValidationError
-
     try:
-        return TypeAdapter(bool).validate_python(raw)
-    except ValidationError:
+        return bool(_reader(bool).validate_python(raw))
+    except ValueError:
         raise InvalidInput(f"{name} must be true or false, not {clipped(raw)}") from None
 
 

@@ -1,5 +1,7 @@
 """The four operations by name, so that a step of a calculation can say which it is."""
 
+from functools import reduce
+from operator import add, mul
 from typing import Any
 
 from estimator.formulas import Real
@@ -11,9 +13,7 @@ def product(**factors: Any) -> Real:
     >>> product(price=2.0, hours=3.0)
     6.0
     """
-    result: Real = 1.0
-    for factor in factors.values():
-        result = result * factor
+    result: Real = reduce(mul, factors.values())
     return result
 
 
@@ -32,9 +32,7 @@ def sum_of(**parts: Any) -> Real:
     >>> sum_of(compute=2.0, people=3.0)
     5.0
     """
-    result: Real = 0.0
-    for part in parts.values():
-        result = result + part
+    result: Real = reduce(add, parts.values())
     return result
 
 

@@ -14,7 +14,7 @@ from estimator.catalog.retrieval import text_ratio
 from estimator.errors import DoesNotFit, InvalidInput
 from estimator.formulas import transformer
 from estimator.formulas.arithmetic import product
-from estimator.plans import Amount, Choice, Scenario
+from estimator.plans import Amount, Scenario
 from estimator.pricing import USER_SOURCE
 from estimator.quantities import ONE_AT_A_TIME, Design, Quantity, derive, given
 from estimator.records import Accelerator, Architecture, Basis, Cluster, Source
@@ -44,7 +44,8 @@ class Question:
     design: Design = ONE_AT_A_TIME
     bare: Any = None  # the bare LLM's service, once computed
     _inputs: dict[str, Quantity] = field(default_factory=dict)
-    _words: dict[str, Choice] = field(default_factory=dict)
+    _amounts: dict[str, Assumption] = field(default_factory=dict)
+    _words: dict[str, Assumption] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Own accelerators draw power somewhere: where is assumed from the start."""
@@ -54,13 +55,18 @@ class Question:
 
     def word(self, name: str) -> str:
         """An input of the scenario that is a word, by name."""
-        self._words[name] = self.scenario.choices[name]
+        self._chosen(name)
         return self.scenario.word(name)
 
     def flag(self, name: str) -> bool:
         """An input of the scenario that is on or off, by name."""
-        self._words[name] = self.scenario.choices[name]
+        self._chosen(name)
         return self.scenario.flag(name)
+
+    def _chosen(self, name: str) -> None:
+        if name not in self._words:
+            one = self.scenario.choices[name]
+            self._words[name] = Assumption(name, _word(one.value), one.why, one.given)
 
     def amount(self, name: str) -> Quantity:
         """A numeric input of the scenario, by name."""
@@ -70,6 +76,7 @@ class Question:
 
     def _read(self, name: str) -> Quantity:
         number = self.scenario.amount(name)
+        self._amounts[name] = _assumption(name, number)
         return given(
             name.replace("_", " "),
             number.value,
@@ -203,9 +210,8 @@ class Question:
 
     def assumptions(self) -> tuple[Assumption, ...]:
         """The scenario inputs used so far, those the user gave first."""
-        used = [_assumption(name, self.scenario.amounts[name]) for name in self._inputs]
-        used += [Assumption(name, _word(one.value), one.why, one.given) for name, one in self._words.items()]
-        return tuple(sorted(used, key=lambda item: not item.given))
+        used = [*self._amounts.values(), *self._words.values()]
+        return (*(one for one in used if one.given), *(one for one in used if not one.given))
 
 
 def _predict(predict: Callable[..., Predicted], *args: Any) -> Predicted:
