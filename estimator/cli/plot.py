@@ -23,7 +23,11 @@ def plot(options: argparse.Namespace) -> None:
 
 
 def _spectrum(_: argparse.Namespace, given: dict[str, Any]) -> Any:
-    return pictures.spectrum(pictures.estimates_of(api.compare(**given)))
+    asked = api.compare(**given)
+    answers = [one for one in asked.estimates if isinstance(one, Estimate) and one.calendar_s.known]
+    if not answers:
+        raise InvalidInput(f"no approach can be done: {getattr(asked.estimates[0], 'reason', 'its time is unknown')}")
+    return pictures.spectrum(answers)
 
 
 def _volume(_: argparse.Namespace, given: dict[str, Any]) -> Any:
@@ -41,6 +45,8 @@ def _money(options: argparse.Namespace, given: dict[str, Any]) -> Any:
     answer = api.estimate(options.stage, **given)
     if not answer.total_usd.known:
         raise InvalidInput("the cost is unknown: give --price-per-hour")
+    if answer.total_usd.value == 0:
+        raise InvalidInput("nothing costs anything here: every price is 0")
     return pictures.where_it_goes(answer)
 
 
@@ -48,7 +54,7 @@ def _step(options: argparse.Namespace, given: dict[str, Any]) -> Any:
     """The training step of fine-tuning or pre-training in its best layout."""
     from estimator.predict.training import training_step
 
-    task = "pretrain" if options.stage == "pretrain" else "finetune"
+    task = _trained(options)
     inputs = {name: value for name, value in given.items() if name not in NAMES}
     question = api.ask(**{name: given[name] for name in NAMES}, design=ONE_AT_A_TIME, inputs=inputs)
     answer = api.estimate(task, **given)
@@ -63,7 +69,7 @@ def _step(options: argparse.Namespace, given: dict[str, Any]) -> Any:
 
 def _pareto(options: argparse.Namespace, given: dict[str, Any]) -> Any:
     """The smallest set of each accelerator, and 2, 4 and 8 times it."""
-    task = "pretrain" if options.stage == "pretrain" else "finetune"
+    task = _trained(options)
     names = tuple(given["gpu"].split(",")) if given["gpu"] else ()
     rest = {name: value for name, value in given.items() if name not in ("gpu", "gpus", "api", "scenario_file")}
     found = []
@@ -73,7 +79,15 @@ def _pareto(options: argparse.Namespace, given: dict[str, Any]) -> Any:
             answer = _tried(task, gpu=f"{count}x{held.accelerator}", **rest)
             if answer is not None:
                 found.append((f"{count} x {accelerator(held.accelerator).name}", answer))
+    if not found:
+        raise InvalidInput(f"none of the sets does the {task} of {given['model']}: name others with --gpu")
     return pictures.pareto(found, f"{approaches()[task]['title'].lower()} of {given['model']}")
+
+
+def _trained(options: argparse.Namespace) -> str:
+    if options.stage not in ("finetune", "pretrain"):
+        raise InvalidInput(f"{options.picture} is of something trained: --stage finetune or pretrain")
+    return str(options.stage)
 
 
 def _tried(task: str, **given: Any) -> Estimate | None:

@@ -20,7 +20,7 @@ from estimator.results import Comparison, Estimate
 # M. Okabe, K. Ito, "Color Universal Design", 2008.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "h")
-DAY, WEEK = 86_400.0, 7 * 86_400.0
+HOUR, DAY, WEEK = 3600.0, 86_400.0, 7 * 86_400.0
 # Tick marks of a calendar axis [s].
 CALENDAR = {DAY: "1 day", WEEK: "1 week", 4 * WEEK: "4 weeks", 13 * WEEK: "a quarter", 52 * WEEK: "1 year"}
 DEMANDS = ("low", "medium", "medium to high", "high", "very high")  # as the published comparison orders them
@@ -69,10 +69,10 @@ def spectrum(answers: Sequence[Estimate]) -> Any:
     figure, axes = _figure(11.0, 1.6 + 1.15 * len(answers))
     ordered = sorted(answers, key=lambda answer: DEMANDS.index(answer.complexity))
     for height, answer in enumerate(ordered):
-        low, high = answer.calendar_s.interval()
+        low, value, high = (max(figure, HOUR) for figure in _ends(answer.calendar_s))
         colour = COLOURS[height % len(COLOURS)]
         axes.plot([low, high], [height, height], color=colour, linewidth=7, alpha=0.35, solid_capstyle="round")
-        axes.plot(answer.calendar_s.value, height, MARKERS[height % len(MARKERS)], color=colour, markersize=12)
+        axes.plot(value, height, MARKERS[height % len(MARKERS)], color=colour, markersize=12)
         beside = {"xy": (low, height), "textcoords": "offset points", "in_layout": False}
         text = f"{answer.title}: {human(answer.one_off_usd)} once, {human(answer.monthly_usd, spread=False)} a month"
         axes.annotate(_plain(text), xytext=(-4, 12), fontsize=10, weight="bold", color=colour, **beside)
@@ -80,14 +80,18 @@ def spectrum(answers: Sequence[Estimate]) -> Any:
     axes.set_xscale("log")
     axes.set_xticks(list(CALENDAR), list(CALENDAR.values()))
     axes.minorticks_off()
-    ends = [end for answer in answers for end in answer.calendar_s.interval()]
-    axes.set_xlim(min(*ends, DAY) * 0.8, max(ends) * 60)
+    ends = [end for answer in answers for end in _ends(answer.calendar_s)]
+    axes.set_xlim(max(min(*ends, DAY), HOUR) * 0.8, max(*ends, DAY) * 60)
     axes.set_ylim(-0.75, len(ordered) - 0.35)
     axes.set_yticks(range(len(ordered)), [answer.complexity.replace(" to ", "\nto ") for answer in ordered])
     axes.set_xlabel("Time to the first result (bar: 80 % range)", loc="left")
     axes.set_ylabel("Complexity and organisational\nmaturity it asks for")
     axes.set_title(f"Ways to customise {answers[0].llm}: time, money and what was measured elsewhere", loc="left")
     return figure
+
+
+def _ends(figure: Quantity) -> tuple[float, float, float]:
+    return figure.low, figure.value, figure.high
 
 
 def _plain(text: str) -> str:
@@ -270,9 +274,9 @@ def pareto(found: Sequence[tuple[str, Estimate]], what: str) -> Any:
     found: each by its accelerators, such as `8 x a100`
     """
     points = sorted((answer.training_s.value, _training_usd(answer), name) for name, answer in found)
-    points = [point for point in points if np.isfinite(point[1])]
+    points = [point for point in points if 0 < point[1] < np.inf]
     if not points:
-        raise InvalidInput("no accelerator has a known price: give --price-per-hour")
+        raise InvalidInput("no accelerator has a known price above 0: give --price-per-hour")
     size, unit = next((one for one in RUN_UNITS if points[len(points) // 2][0] >= one[0]), RUN_UNITS[-1])
     points = [(seconds / size, usd, name) for seconds, usd, name in points]
     best = [one for one in points if not any(o[0] <= one[0] and o[1] <= one[1] and o != one for o in points)]
@@ -290,7 +294,7 @@ def pareto(found: Sequence[tuple[str, Estimate]], what: str) -> Any:
     return figure
 
 
-RUN_UNITS = ((2 * DAY, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
+RUN_UNITS = ((2 * DAY, "d"), (HOUR, "h"), (60.0, "min"), (1.0, "s"))
 
 
 def _devices(axes: Any, points: Sequence[tuple[float, float, str]], best: Sequence[Any]) -> None:

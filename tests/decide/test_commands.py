@@ -135,6 +135,37 @@ def test_picture_of_time_against_money(tmp_path):
     assert target.stat().st_size > 5000
 
 
+FREE = [f"--set={name}=0" for name in ("rate_usd_per_hour", "label_rate_usd_per_hour", "storage_usd_per_gb_month")]
+IDLE_PEOPLE = [f"--set={name}=0" for name in ("prompt_setup_hours", "hours_per_iteration", "evaluation_samples")]
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        ["spectrum", "--model", "405b", "--gpu", "1xrtx-3070"],
+        ["money", *ASK, "--stage", "prompt", "--price-per-hour", "0", *FREE],
+        ["pareto", *ASK, "--price-per-hour", "0"],
+        ["pareto", *ASK, "--stage", "rag"],
+        ["step", *ASK, "--stage", "prompt"],
+    ],
+    ids=lambda ask: " ".join(ask)[:40],
+)
+def test_what_cannot_be_drawn_is_said_in_one_line(ask, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    assert main(["plot", *ask, "--output", str(tmp_path / "picture.png")]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("more", [["--gpu", "rtx-4090"], ["--gpu", "a100", *IDLE_PEOPLE]], ids=["no price", "no time"])
+def test_a_spectrum_needs_neither_prices_nor_hours(more, tmp_path):
+    pytest.importorskip("matplotlib")
+    target = tmp_path / "picture.svg"
+    assert main(["plot", "spectrum", "--model", "8b", *more, "--output", str(target)]) == 0
+    assert "Prompt engineering" in target.read_text(encoding="utf-8")
+
+
 def test_pictures_refuse_other_endings(tmp_path, capsys):
     pytest.importorskip("matplotlib")
     assert main(["plot", "spectrum", *ASK, "--output", str(tmp_path / "picture.bmp")]) == 2
