@@ -17,12 +17,12 @@ from estimator.formulas import effort, money
 from estimator.formulas.arithmetic import difference, product, sum_of
 from estimator.quantities import ONE_AT_A_TIME, Quantity, derive, total
 from estimator.results import Estimate, Line
-from estimator.stages.answer import Answer, Overhead, answer, described, llm_text, per_request
+from estimator.stages.answer import Answer, Overhead, answer, bare, described, llm_text, per_request, serve
 from estimator.stages.budget import evaluation_runs, one_off, worked
 from estimator.stages.finetune import served
 from estimator.stages.hosted import tuned_price
 from estimator.stages.question import Question
-from estimator.stages.service import Service, bare, serve
+from estimator.stages.service import Service
 
 COMBINATIONS = ("prompt+rag", "finetune+rag", "distil", "corpus-in-prompt")
 SERVING = (

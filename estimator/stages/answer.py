@@ -1,4 +1,4 @@
-"""From a stage's findings to an Estimate: overhead against the bare LLM, totals, energy, and the words around them."""
+"""Who answers requests, and from a stage's findings to an Estimate: overhead, totals, energy, the words around them."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -13,9 +13,38 @@ from estimator.quantities import Quantity, derive, total
 from estimator.records import Accelerator
 from estimator.results import Estimate, Line, Work
 from estimator.stages.budget import regression_runs, summed, with_contingency
+from estimator.stages.hosted import behind_api
 from estimator.stages.question import Question
-from estimator.stages.service import Service
+from estimator.stages.service import Service, on_own
 from estimator.stages.unit_costs import times, unit_costs
+
+
+def bare(question: Question) -> Service:
+    """The bare LLM answering the same question: what every approach is measured against."""
+    if question.bare is None:
+        prompt, output = question.amount("prompt_tokens"), question.amount("output_tokens")
+        question.check_context(prompt, output, "shorten the question or the answer")
+        question.bare = serve(question, prompt, output)
+    found: Service = question.bare
+    return found
+
+
+def own_llm(question: Question, adapters: int = 0) -> Service:
+    """The bare LLM, or one trained from it, on the accelerators at hand, whatever serves the baseline."""
+    if question.api is None and not adapters:
+        return bare(question)
+    nothing = question.zero("fixed prefix", "token")
+    return on_own(question, question.amount("prompt_tokens"), question.amount("output_tokens"), nothing, adapters)
+
+
+def serve(
+    question: Question, prompt: Quantity, output: Quantity, prefix: Quantity | None = None, adapters: int = 0
+) -> Service:
+    """The service for requests of these lengths, whose first `prefix` tokens are the same every time."""
+    fixed = question.zero("fixed prefix", "token") if prefix is None else prefix
+    if question.api is None:
+        return on_own(question, prompt, output, fixed, adapters)
+    return behind_api(question, question.api, prompt, output, fixed)
 
 
 class Overhead(NamedTuple):

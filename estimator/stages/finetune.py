@@ -9,11 +9,11 @@ from estimator.formulas.transformer import request_flop
 from estimator.predict.training import TrainingPlan
 from estimator.quantities import Quantity, derive, given, total
 from estimator.results import Estimate, Line
-from estimator.stages.answer import Answer, Overhead, answer, calendar
+from estimator.stages.answer import Answer, Overhead, answer, bare, calendar, own_llm
 from estimator.stages.budget import evaluation_runs, monthly, one_off, people, upkeep
 from estimator.stages.hosted import behind_api, tuned_price
 from estimator.stages.question import Question
-from estimator.stages.service import Service, bare, on_own, own_llm
+from estimator.stages.service import Service, on_own
 from estimator.stages.training import ALONE, Copies, Training, set_up
 
 

@@ -12,10 +12,9 @@ from estimator.predict.reliability import LEAST
 from estimator.predict.training import TrainingPlan
 from estimator.quantities import Quantity, derive, off
 from estimator.results import Estimate, Line
-from estimator.stages.answer import Answer, Overhead, answer, calendar
+from estimator.stages.answer import Answer, Overhead, answer, bare, calendar, own_llm
 from estimator.stages.budget import monthly, one_off, people, upkeep
 from estimator.stages.question import Question
-from estimator.stages.service import bare, own_llm
 from estimator.stages.training import Training, most_accelerators, set_up
 
 LAW = "chinchilla_besiroglu"

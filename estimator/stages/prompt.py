@@ -5,10 +5,10 @@ from estimator.formulas.arithmetic import product, sum_of
 from estimator.formulas.transformer import request_flop
 from estimator.quantities import Quantity, derive
 from estimator.results import Estimate
-from estimator.stages.answer import Answer, Overhead, answer, calendar
+from estimator.stages.answer import Answer, Overhead, answer, bare, calendar, serve
 from estimator.stages.budget import evaluation_runs, people, upkeep
 from estimator.stages.question import Question
-from estimator.stages.service import Service, bare, serve
+from estimator.stages.service import Service
 
 
 def estimate(question: Question) -> Estimate:

@@ -20,10 +20,10 @@ from estimator.pricing import Price, usd_per_hour
 from estimator.quantities import Floats, Quantity, computed, derive, off, total
 from estimator.records import Accelerator, Architecture, Cluster, Source
 from estimator.results import Estimate, Line
-from estimator.stages.answer import Answer, Overhead, answer, calendar
+from estimator.stages.answer import Answer, Overhead, answer, bare, calendar, serve
 from estimator.stages.budget import evaluation_runs, monthly, one_off, people, upkeep, worked
 from estimator.stages.question import Question
-from estimator.stages.service import Service, bare, error, serve
+from estimator.stages.service import Service, error
 from estimator.stages.store import SELF_HOSTED, store_line
 from estimator.stages.unit_costs import times
 

@@ -1,4 +1,4 @@
-"""What answering requests takes: latency, throughput, replicas and money, on own accelerators or behind an API."""
+"""What answering requests takes on own accelerators: latency, throughput, replicas and money."""
 
 import math
 from collections.abc import Callable
@@ -37,36 +37,6 @@ class Service(NamedTuple):
     accelerators: Quantity
     lines: tuple[Line, ...]
     break_even_utilisation: Quantity | None = None
-
-
-def bare(question: Question) -> Service:
-    """The bare LLM answering the same question: what every approach is measured against."""
-    if question.bare is None:
-        prompt, output = question.amount("prompt_tokens"), question.amount("output_tokens")
-        question.check_context(prompt, output, "shorten the question or the answer")
-        question.bare = serve(question, prompt, output)
-    found: Service = question.bare
-    return found
-
-
-def own_llm(question: Question, adapters: int = 0) -> Service:
-    """The bare LLM, or one trained from it, on the accelerators at hand, whatever serves the baseline."""
-    if question.api is None and not adapters:
-        return bare(question)
-    nothing = question.zero("fixed prefix", "token")
-    return on_own(question, question.amount("prompt_tokens"), question.amount("output_tokens"), nothing, adapters)
-
-
-def serve(
-    question: Question, prompt: Quantity, output: Quantity, prefix: Quantity | None = None, adapters: int = 0
-) -> Service:
-    """The service for requests of these lengths, whose first `prefix` tokens are the same every time."""
-    fixed = question.zero("fixed prefix", "token") if prefix is None else prefix
-    if question.api is None:
-        return on_own(question, prompt, output, fixed, adapters)
-    from estimator.stages.hosted import behind_api
-
-    return behind_api(question, question.api, prompt, output, fixed)
 
 
 def cached(question: Question, prefix: Quantity, least: Quantity | None = None) -> Quantity:
