@@ -49,7 +49,7 @@ ROWS: tuple[tuple[str, Callable[[Estimate], str]], ...] = (
     ("- time per output token", lambda a: human(a.added_tpot_s)),
     ("- cost of 1,000 requests", lambda a: human(a.added_usd_per_1000_requests)),
     ("Accelerators to serve", lambda a: human(a.serving_accelerators)),
-    ("Monthly cost", lambda a: human(a.monthly_usd)),
+    ("Monthly cost, month 1", lambda a: human(a.monthly_usd)),
     ("Total over the horizon", lambda a: human(a.total_usd)),
     ("- energy", lambda a: human(a.energy_j)),
     ("- emissions", lambda a: human(a.co2e_g)),
