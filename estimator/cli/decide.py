@@ -353,7 +353,8 @@ def _against_api(given: dict[str, Any]) -> Finding:
     if used.value <= 1:
         reached = f"this traffic reaches {_percent(most)} at most"
         said = f"own accelerators cost less above {_percent(used)} use of a replica, and {reached}"
-    volume = _from(found) if found.exists else "at no volume"
+    doubt = " by the expected figures, but perhaps within their ranges" if used.low < most.value else ""
+    volume = _from(found) if found.exists else f"at no volume{doubt}"
     return Finding(
         f"{own.llm} on {own.hardware} against {hosted.llm}, with the prompt of prompt engineering",
         f"{said}; whole replicas, people and all: {volume}",

@@ -67,6 +67,13 @@ def main_choices():
     return parser.COMBINATIONS
 
 
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_sentences_fit_the_screen(question, capsys):
+    main(["recommend", *QUESTIONS[question]])
+
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 132
+
+
 @pytest.mark.parametrize("style", ["table", "markdown"])
 def test_tables_fit_the_screen(style, capsys):
     main(["recommend", *QUESTIONS["recommendation"], "--format", style])
@@ -208,7 +215,7 @@ def test_owning_is_repaid_only_within_its_years(purchase, said, capsys):
 
 def test_what_a_budget_buys_is_said_at_once(capsys):
     assert main(["recommend", "--budget", "500k", *ASK]) == 0
-    first = capsys.readouterr().out.splitlines()[0]
+    first = " ".join(capsys.readouterr().out.partition("\n\n")[0].split())
 
     assert all(what in first for what in ("parameters", "tokens to pre-train on", "samples to fine-tune on"))
     assert "e+" not in first
