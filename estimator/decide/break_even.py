@@ -217,7 +217,8 @@ def owning(device: Accelerator, purchase_usd: float, rent: Price | None = None, 
     renting = usd_per_hour(device, rent or Price(), design)
     if not renting.known:
         raise InvalidInput(f"what {device.title} rents for is unknown: give --price-per-hour")
-    running = usd_per_hour(device, Price(purchase=0.0, **owned), design)
+    bought = Price(purchase=purchase_usd, **owned)
+    running = usd_per_hour(device, replace(bought, purchase=0.0), design)
     paid = given("purchase price", purchase_usd, "USD", design=design)
     column = owning_hours(paid.column, renting.column, running.column)
     return computed(

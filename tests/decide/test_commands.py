@@ -106,6 +106,8 @@ def test_tables_fit_the_screen(style, capsys):
         ["--break-even", "volume", "--fit", "serve", *ASK],
         ["--break-even", "api", *ASK],
         ["--break-even", "owning", *ASK],
+        ["--break-even", "owning", *ASK, "--purchase-price", "-5"],
+        ["--break-even", "owning", *ASK, "--purchase-price", "inf"],
         ["--break-even", "owning", "--gpu", "rtx-4090", "--purchase-price", "2k"],
         ["--break-even", "volume", "--model", "8b", "--gpu", "rtx-4090"],
         ["--replicas", *ASK],
