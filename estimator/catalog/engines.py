@@ -18,6 +18,7 @@ class Engine(NamedTuple):
     all_reduce: whether short messages have a kernel of their own
     preempts: whether it admits requests by cache in use and preempts them when there is no more; else it reserves
         whole lengths
+    windowed: whether layers with a sliding window keep the cache of that window alone, or of the whole sequence
     memory_fraction: share of the accelerator's memory it lets itself use [1]
     prefill_chunk: most tokens of one forward pass of a prompt [token]; max_sequences: most in one step [1]
     family: the listed engine it is, the key of its fitted factor; known: whether it is listed
@@ -37,6 +38,7 @@ class Engine(NamedTuple):
     accumulates: Literal["fp32", "fp16"]
     year: int
     preempts: bool = False
+    windowed: bool = True
     layer_split: bool = False
     offloads: bool = False
     known: bool = True

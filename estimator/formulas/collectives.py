@@ -4,7 +4,7 @@ Traffic per rank is NCCL's (nccl-tests doc/PERFORMANCE.md, "bus bandwidth"): 2(n
 (n-1)/n for all-gather, reduce-scatter and all-to-all. Floats or arrays in, seconds out.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -48,7 +48,7 @@ class CollectiveEfficiency(NamedTuple):
     evidence: Evidence = UNKNOWN
 
 
-def all_reduce_traffic(message_bytes: ArrayLike, ranks: ArrayLike, local: float = 0.0) -> Floats:
+def all_reduce_traffic(message_bytes: ArrayLike, ranks: ArrayLike, local: ArrayLike = 0.0) -> Floats:
     """Bytes each rank sends in an all-reduce [B]: 2(n-1)/n of the message, plus its own share `local` times.
 
     >>> float(all_reduce_traffic(8e9, 8))
@@ -57,14 +57,14 @@ def all_reduce_traffic(message_bytes: ArrayLike, ranks: ArrayLike, local: float 
     return 2.0 * one_way_traffic(message_bytes, ranks, local)
 
 
-def one_way_traffic(message_bytes: ArrayLike, ranks: ArrayLike, local: float = 0.0) -> Floats:
+def one_way_traffic(message_bytes: ArrayLike, ranks: ArrayLike, local: ArrayLike = 0.0) -> Floats:
     """Bytes each rank sends in an all-gather, reduce-scatter or all-to-all of a whole message [B]: (n-1)/n of it.
 
     >>> float(one_way_traffic(8e9, 8))
     7000000000.0
     """
     ranks = np.asarray(ranks, float)
-    return np.asarray(np.asarray(message_bytes, float) * (ranks - 1.0 + local) / ranks)
+    return np.asarray(np.asarray(message_bytes, float) * (ranks - 1.0 + np.asarray(local, float)) / ranks)
 
 
 def collective_s(traffic_bytes: ArrayLike, ranks: ArrayLike, rate: CollectiveRate) -> Floats:
@@ -78,8 +78,16 @@ def collective_s(traffic_bytes: ArrayLike, ranks: ArrayLike, rate: CollectiveRat
     10.0
     """
     latency = rate.launch_s + rate.hop_s * (np.asarray(ranks, float) - 1.0)
-    moving = np.asarray(traffic_bytes, float) / rate.bytes_per_s
-    return latency + moving + rate.ramp * np.sqrt(latency * moving)
+    return in_pieces_s(latency, np.asarray(traffic_bytes, float) / rate.bytes_per_s, rate.ramp)
+
+
+def in_pieces_s(latency_s: Any, moving_s: Floats, ramp: Any) -> Floats:
+    """Latency and traffic of a message that is cut into pieces, which overlap as far as `ramp` lets them [s].
+
+    >>> float(in_pieces_s(1.0, np.array(4.0), 2.0))
+    9.0
+    """
+    return np.asarray(latency_s + moving_s + ramp * np.sqrt(latency_s * moving_s))
 
 
 def all_reduce_s(

@@ -201,15 +201,3 @@ def adapter_params(arch: Architecture, rank: ArrayLike) -> Floats:
     feed_forward = (3 if arch.gated_mlp else 2) * (arch.hidden + arch.ffn)
     dense_layers = arch.layers - arch.moe_layers
     return np.asarray(np.asarray(rank, float) * (arch.layers * attention + dense_layers * feed_forward))
-
-
-def ring_all_reduce_bytes(message_bytes: ArrayLike, members: ArrayLike) -> Floats:
-    """Bytes each member sends in an all-reduce [B]: 2 (n-1)/n of the message.
-
-    Source: Patarasuk and Yuan, J. Parallel Distrib. Comput. 69 (2009) section 3.
-
-    >>> float(ring_all_reduce_bytes(1e6, 4))
-    1500000.0
-    """
-    count = np.asarray(members, float)
-    return np.asarray(2.0 * (count - 1.0) / count * np.asarray(message_bytes, float))

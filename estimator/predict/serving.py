@@ -366,7 +366,8 @@ def capacity_doubt(
 
 def sequence_bytes(arch: Architecture, plan: ServingPlan, tokens: ArrayLike) -> Floats:
     """Cache of one sequence on the accelerators that hold it [B]; attention replicas share out the sequences."""
-    held = memory.kv_sequence_bytes(arch, tokens, plan.cache, plan.layout)
+    kept = arch if plan.facts.windowed or arch.sliding_window is None else replace(arch, sliding_window=None)
+    held = memory.kv_sequence_bytes(kept, tokens, plan.cache, plan.layout)
     return np.asarray(held / plan.layout.attention_replicas)
 
 

@@ -127,8 +127,12 @@ def machine(arch: Architecture, cluster: Cluster, plan: ServingPlan) -> Machine:
         kv_members(arch, plan.tp),
         message_s(short, plan.tp),
         short.bytes_per_s,
+        short.ramp,
+        short.local,
         message_s(long, plan.tp),
         long.bytes_per_s,
+        long.ramp,
+        long.local,
         plan.layout.attention_replicas,
         arch.moe_layers / arch.layers,
         message_s(there, plan.ep) + message_s(back, plan.ep),
@@ -250,6 +254,8 @@ def reaching(rate: CollectiveRate, cluster: Cluster, members: int) -> Collective
         rate.launch_s + found.network_hop_s * cluster.nodes,
         rate.hop_s,
         min(rate.bytes_per_s, found.network_bytes_per_s * cluster.per_node),
+        rate.ramp,
+        rate.local,
     )
 
 

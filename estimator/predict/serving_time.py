@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from estimator.formulas.collectives import all_reduce_traffic, in_pieces_s
 from estimator.formulas.roofline import soft_max
-from estimator.formulas.serving import Pass, ring_all_reduce_bytes
+from estimator.formulas.serving import Pass
 
 Floats = NDArray[np.float64]
 Constants = Mapping[str, float]
@@ -36,8 +37,8 @@ class Machine(NamedTuple):
     unpacks_simply: 1 when vector units widen them inside small products
     weight_bytes, value_bytes, head_bytes: storage of one weight, activation, weight of the head [B]
     members, kv_members: accelerators of the tensor group; those that share the KV cache [1]
-    message_s, link_bytes_per_s: latency [s] and rate [B/s] of an all-reduce by the kernel for short messages;
-    long_message_s, long_link_bytes_per_s: by the library's
+    message_s, link_bytes_per_s, link_ramp, link_local: an all-reduce by the kernel for short messages, its latency [s],
+    rate [B/s], ramp and local share [1] (see `collectives.CollectiveRate`); long_...: by the library's
     replicas: copies of the attention layers, which share out the experts; moe_share: of the layers that have some [1]
     exchange_message_s: latency of sending tokens to their experts and back [s]; gather_bytes_per_s,
     scatter_bytes_per_s: rates of either way [B/s]; token_bytes: storage of one value on its way there [B]
@@ -71,8 +72,12 @@ class Machine(NamedTuple):
     kv_members: Floats
     message_s: Floats
     link_bytes_per_s: Floats
+    link_ramp: Floats
+    link_local: Floats
     long_message_s: Floats
     long_link_bytes_per_s: Floats
+    long_link_ramp: Floats
+    long_link_local: Floats
     replicas: Floats
     moe_share: Floats
     exchange_message_s: Floats
@@ -211,13 +216,14 @@ def messages_s(work: Pass, on: Machine, constants: Constants) -> Floats:
 
     Two per layer, after attention and feed-forward; experts that attention replicas share out need but the first.
     """
-    each = 2.0 - on.moe_share * (on.replicas > 1)
-    messages = each * work.layers
-    sent = ring_all_reduce_bytes(each * work.stream_bytes, on.members) / constants["link"]
-    short = messages * on.message_s + sent / on.link_bytes_per_s
-    long = messages * on.long_message_s + sent / on.long_link_bytes_per_s
-    skew = messages * constants["skew"] * aged(on, constants)
-    return np.where(on.members > 1, np.minimum(short, long) + skew, 0.0)
+    messages = (2.0 - on.moe_share * (on.replicas > 1)) * work.layers
+    size = work.stream_bytes / work.layers / constants["link"]
+    short = all_reduce_traffic(size, on.members, on.link_local) / on.link_bytes_per_s
+    long = all_reduce_traffic(size, on.members, on.long_link_local) / on.long_link_bytes_per_s
+    short = in_pieces_s(on.message_s, short, on.link_ramp)
+    long = in_pieces_s(on.long_message_s, long, on.long_link_ramp)
+    skew = constants["skew"] * aged(on, constants)
+    return np.where(on.members > 1, messages * (np.minimum(short, long) + skew), 0.0)
 
 
 def exchange_s(work: Pass, on: Machine, constants: Constants) -> Floats:
@@ -227,7 +233,7 @@ def exchange_s(work: Pass, on: Machine, constants: Constants) -> Floats:
     Source: TensorRT-LLM documentation, attention data parallelism; vLLM documentation, expert parallel deployment
     (`allgather_reducescatter`, the default).
     """
-    moved = work.stream_bytes * (on.replicas - 1.0) / constants["link"]
+    moved = work.stream_bytes * (on.replicas - 1.0)
     there, back = on.token_bytes / 2.0 / on.gather_bytes_per_s, 1.0 / on.scatter_bytes_per_s
     waiting = work.layers * (on.exchange_message_s + 2.0 * constants["skew"] * aged(on, constants))
     return on.moe_share * (moved * (there + back) + waiting * (on.replicas > 1))

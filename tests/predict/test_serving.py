@@ -180,6 +180,26 @@ def test_attention_replicas_send_tokens_to_experts_over_pcie(count, prompt, outp
     assert 0.65 < float(found.output_tokens_per_s) / tokens_per_s < 1.4, "TensorRT-LLM 1.0 perf-overview, RTX 6000 Pro"
 
 
+@pytest.mark.prediction
+@pytest.mark.parametrize(
+    ("llm", "device", "cache", "output", "tokens_per_s"),
+    [
+        ("gpt-oss-20b", "gb200", "fp8", 8192, 38100),
+        ("gpt-oss-20b", "gb200", "fp8", 32768, 16463),
+        ("gpt-oss-20b", "h200", "bf16", 8192, 12743),
+        ("gpt-oss-120b", "gb200", "fp8", 32768, 5556),
+        ("gpt-oss-120b", "h200", "bf16", 8192, 3543),
+    ],
+)
+def test_windowed_layers_that_keep_all_their_cache_leave_room_for_fewer_sequences(
+    llm, device, cache, output, tokens_per_s
+):
+    plan = ServingPlan("mxfp4", cache, "mxfp8/bf16", engine="tensorrt-llm")
+    found = serving(architecture(llm), cluster_of(accelerator(device), 1), plan, Traffic(1024, output))
+
+    assert 0.75 < float(found.capacity_requests_per_s) * output / tokens_per_s < 1.35, "TensorRT-LLM 1.2 perf-overview"
+
+
 @pytest.mark.parametrize("traffic", [Traffic(4000, 1), Traffic(100, 400)])
 def test_attention_replicas_read_prompts_side_by_side(traffic):
     llm, device = architecture("qwen3-30b-a3b"), accelerator("h200")
