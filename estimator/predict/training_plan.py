@@ -253,7 +253,7 @@ def run(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> Run:
 
 def _check(cluster: Cluster, plan: TrainingPlan) -> None:
     dp = parallelism.data_parallel(cluster.count, plan.tp, plan.pp, plan.cp)
-    if np.any(dp < 1):
+    if anywhere(dp < 1):
         raise InvalidInput(
             f"tp x pp x cp = {int(np.max(np.asarray(plan.tp) * plan.pp * np.asarray(plan.cp)))} needs more than "
             f"the {cluster.count} accelerators there are. Give more of them or a smaller tp, pp or cp."

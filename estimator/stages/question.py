@@ -77,17 +77,8 @@ class Question:
     def _read(self, name: str) -> Quantity:
         number = self.scenario.amount(name)
         self._amounts[name] = _assumption(name, number)
-        return given(
-            name.replace("_", " "),
-            number.value,
-            number.unit,
-            low=number.low,
-            high=number.high,
-            factor=number.factor or None,
-            design=self.design,
-            sources=(USER_SOURCE if number.given else SCENARIO_SOURCE,),
-            note=number.why,
-        )
+        read = _figure_once if self.design is ONE_AT_A_TIME else _figure
+        return read(name, number, self.design)
 
     def fact(self, name: str, value: float, unit: str, basis: Basis = "published", *sources: Source) -> Quantity:
         """A figure without spread, such as a property of the LLM or the accelerator."""
@@ -219,6 +210,23 @@ def _predict(predict: Callable[..., Predicted], *args: Any) -> Predicted:
 
 
 _predicted = recent(1024)(_predict)
+
+
+def _figure(name: str, number: Amount, design: Design) -> Quantity:
+    return given(
+        name.replace("_", " "),
+        number.value,
+        number.unit,
+        low=number.low,
+        high=number.high,
+        factor=number.factor or None,
+        design=design,
+        sources=(USER_SOURCE if number.given else SCENARIO_SOURCE,),
+        note=number.why,
+    )
+
+
+_figure_once = lru_cache(1024)(_figure)
 
 
 def _word(value: str | bool) -> str:
