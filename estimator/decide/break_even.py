@@ -18,8 +18,8 @@ from estimator.pricing import Price, usd_per_hour
 from estimator.quantities import ONE_AT_A_TIME, Design, Floats, Quantity, computed, derive, given
 from estimator.records import Accelerator
 from estimator.results import Estimate, Line
-
-IN_USE, IDLE, RESERVE = "serving accelerators, in use", "serving accelerators, idle", "contingency"
+from estimator.stages.budget import RESERVE
+from estimator.stages.service import IDLE, IN_USE
 
 
 @dataclass(frozen=True, slots=True, eq=False)

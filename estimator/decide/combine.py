@@ -18,18 +18,18 @@ from estimator.formulas.arithmetic import difference, product, sum_of
 from estimator.quantities import ONE_AT_A_TIME, Quantity, derive, total
 from estimator.results import Estimate, Line
 from estimator.stages.answer import Answer, Overhead, answer, bare, described, llm_text, per_request, serve
-from estimator.stages.budget import evaluation_runs, one_off, worked
+from estimator.stages.budget import RESERVE, evaluation_runs, one_off, worked
 from estimator.stages.finetune import served
 from estimator.stages.hosted import tuned_price
 from estimator.stages.question import Question
-from estimator.stages.service import Service
+from estimator.stages.service import IDLE, IN_USE, Service
 
 COMBINATIONS = ("prompt+rag", "finetune+rag", "distil", "corpus-in-prompt")
 SERVING = (
-    *("serving accelerators, in use", "serving accelerators, idle"),
+    *(IN_USE, IDLE),
     *("API input tokens", "API output tokens", "base LLM beside"),
 )
-ADDED_LATER = ("regression runs", "contingency")  # by the answer itself, for whatever is served in the end
+ADDED_LATER = ("regression runs", RESERVE)  # by the answer itself, for whatever is served in the end
 RETRIEVAL = "query embedding and rerank"
 OF_ONE_REQUEST = "break_even_utilisation"  # of a part's own requests, which nobody sends
 

@@ -11,6 +11,8 @@ from estimator.records import Accelerator
 from estimator.results import CostType, Line, Phase, Work
 from estimator.stages.question import Question
 
+RESERVE = "contingency"
+
 
 def one_off(
     item: str,
@@ -131,7 +133,7 @@ def _reserve(question: Question, lines: list[Line], phase: Phase) -> Line:
     horizon = total(f"{phase} lines, horizon", "USD", {f"line_{i}": line.horizon_usd for i, line in enumerate(chosen)})
     usd = derive("contingency", base.unit, product, usd=base, share=share)
     horizon_usd = derive("contingency, horizon", "USD", product, usd=horizon, share=share)
-    return Line("contingency", phase, "fixed", "share of the lines above", base, share, usd, horizon, horizon_usd)
+    return Line(RESERVE, phase, "fixed", "share of the lines above", base, share, usd, horizon, horizon_usd)
 
 
 def summed(question: Question, name: str, lines: list[Line]) -> Quantity:

@@ -17,6 +17,8 @@ from estimator.results import Line
 from estimator.stages.budget import monthly, monthly_line
 from estimator.stages.question import Question
 
+IN_USE, IDLE = "serving accelerators, in use", "serving accelerators, idle"
+
 
 class Service(NamedTuple):
     """Serving one kind of request.
@@ -224,7 +226,7 @@ def _own_lines(
     )
     used = monthly(
         question,
-        "serving accelerators, in use",
+        IN_USE,
         "variable",
         "requests",
         busy,
@@ -258,8 +260,8 @@ def _idle(
     idle = derive("serving, idle", "s/month", money.idle_s, always_on_s=on, busy_s=used.quantity)
     always = derive("switched on, horizon", "s", money.always_on_s, replicas=replica_months, accelerators=accelerators)
     horizon = derive("idle, horizon", "s", money.idle_s, always_on_s=always, busy_s=used.horizon_quantity)
-    item, price = "serving accelerators, idle", question.usd_per_hour
-    return monthly_line(item, "fixed", "replicas", idle, horizon, price, money.machine_usd, "idle")
+    price = question.usd_per_hour
+    return monthly_line(IDLE, "fixed", "replicas", idle, horizon, price, money.machine_usd, "idle")
 
 
 def _switched_on(question: Question, name: str, peak: Quantity, least: Quantity) -> Quantity:

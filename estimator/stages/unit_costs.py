@@ -2,16 +2,20 @@
 
 from estimator.errors import InvalidInput
 from estimator.formulas import money
-from estimator.formulas.arithmetic import product, quotient, sum_of
+from estimator.formulas.arithmetic import difference, product, quotient, sum_of
 from estimator.quantities import Quantity, derive, total
-from estimator.results import CostType, Line
+from estimator.results import Line
+from estimator.stages.budget import RESERVE
 from estimator.stages.question import Question
-from estimator.stages.service import Service
+from estimator.stages.service import IDLE, IN_USE, Service
 
 
 def unit_costs(question: Question, service: Service, lines: list[Line]) -> dict[str, Quantity]:
-    """All-in figures over the horizon: one-off, serving and people divided by what was served."""
-    fixed, variable = (_of_type(question, lines, kind) for kind in ("fixed", "variable"))
+    """All-in figures over the horizon: one-off, serving and people divided by what was served.
+
+    fixed is what is due if nothing is asked, replicas that stay on included; variable is what the traffic adds.
+    """
+    fixed, variable = _split(question, service, lines)
     everything = derive("total over the horizon", "USD", sum_of, fixed=fixed, variable=variable)
     served = _requests(question)
     if served.value == 0:
@@ -33,9 +37,33 @@ def unit_costs(question: Question, service: Service, lines: list[Line]) -> dict[
     }
 
 
-def _of_type(question: Question, lines: list[Line], cost_type: CostType) -> Quantity:
-    chosen = {f"line_{i}": line.horizon_usd for i, line in enumerate(lines) if line.cost_type == cost_type}
-    return total(f"{cost_type} cost over the horizon", "USD", chosen, question.design)
+def _split(question: Question, service: Service, lines: list[Line]) -> tuple[Quantity, Quantity]:
+    """What is due if nothing is asked, and what the traffic adds, each with its share of the reserve.
+
+    Of replicas that wait for requests, those that stay on whatever is asked are due, and the others added.
+    """
+    idle = [line for line in lines if line.item == IDLE]
+    kept = [line for line in lines if line.item not in (RESERVE, IDLE, *([IN_USE] if idle else []))]
+    fixed, variable = (
+        {f"line_{i}": line.horizon_usd for i, line in enumerate(kept) if line.cost_type == kind}
+        for kind in ("fixed", "variable")
+    )
+    for line in idle:
+        always = line.horizon_quantity.inputs["always_on_s"]
+        least, months = question.amount("least_replicas"), question.amount("horizon_months")
+        floor = derive("least replica months", "month", product, least_replicas=least, months=months)
+        on = derive("least replicas on", "s", money.always_on_s, replicas=floor, accelerators=service.accelerators)
+        more = derive("further replicas on", "s", difference, with_it=always, without=on)
+        price = line.unit_price
+        fixed["replicas"] = derive("least replicas", "USD", money.machine_usd, machine_s=on, usd_per_hour=price)
+        variable["replicas"] = derive("further replicas", "USD", money.machine_usd, machine_s=more, usd_per_hour=price)
+    return _with_reserve(question, "fixed", fixed), _with_reserve(question, "variable", variable)
+
+
+def _with_reserve(question: Question, name: str, parts: dict[str, Quantity]) -> Quantity:
+    amount = total(f"{name} lines", "USD", parts, question.design)
+    share = question.amount("contingency")
+    return derive(f"{name} cost over the horizon", "USD", money.with_share, amount=amount, share=share)
 
 
 def _requests(question: Question) -> Quantity:

@@ -212,3 +212,17 @@ def test_share_of_its_years_that_repays_owning():
 def test_rent_that_nobody_lists_must_be_given():
     with pytest.raises(InvalidInput, match="price-per-hour"):
         owning(accelerator("rtx-4090"), 2000)
+
+
+@pytest.mark.parametrize("billing", ["replicas", "autoscaled", "per-use"])
+@pytest.mark.parametrize("more", [{}, {"contingency": 0.2, "least_replicas": 2, "growth_per_month": 0.1}])
+def test_fixed_is_what_is_due_if_nothing_is_asked(billing, more):
+    """The curve at no volume at all; with one replica that carries all there is nothing variable in it."""
+    answer = estimate("rag", model="7b", gpu="a100", billing=billing, requests_per_month=2e7, **more)
+    parts = answer.details["fixed_usd"].value, answer.details["variable_usd"].value
+
+    assert parts[0] == pytest.approx(float(curve(answer).at(0.0)))
+    assert sum(parts) == pytest.approx(answer.total_usd.value)
+    assert parts[1] > 0
+    small = estimate("prompt", model="7b", gpu="a100", requests_per_month=10)
+    assert small.details["variable_usd"].value == pytest.approx(0, abs=1e-9)
