@@ -99,6 +99,8 @@ def _machine(given: dict[str, Any], *leave_out: str) -> dict[str, Any]:
     """The arguments of the questions turned round: no API, no scenario file, nothing that was not given."""
     if given["scenario_file"]:
         raise InvalidInput("give inputs with --set here, not with --scenario")
+    if given["api"]:
+        raise InvalidInput("this is asked of accelerators, and an API has none to show: leave out --api")
     if given["gpu"] is None and "gpu" not in leave_out:
         raise InvalidInput("name an accelerator (--gpu a100, or 8xa100 for so many)")
     if given["model"] is None and "model" not in leave_out:

@@ -92,6 +92,7 @@ def test_tables_fit_the_screen(style, capsys):
         ["--deadline", "30", "--model", "8b", "--gpu", "8xa100"],
         ["--deadline", "30", *ASK, "--gpus", "8"],
         ["--budget", "-5", *ASK],
+        ["--fit", "serve", *ASK, "--api", "openai:gpt-4o"],
         ["--budget", "inf", *ASK],
         ["--largest", "users", *ASK, "--task", "finetune"],
         ["--largest", "batch", *ASK, "--users", "3"],
