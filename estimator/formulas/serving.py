@@ -92,6 +92,7 @@ def forward_pass(
     copies = np.asarray(replicas, float)
     coverage = expert_coverage(moe.experts, moe.per_token, rows * copies) if moe else np.zeros_like(rows)
     visited = moe.per_token / moe.experts if moe else 0.0
+    pairs = transformer.attended_pairs(arch, new, cached)
     return Pass(
         rows,
         count,
@@ -104,10 +105,10 @@ def forward_pass(
         head,
         2.0 * head * count,
         LOGIT_BYTES * arch.vocab * count * (head > 0),
-        count * transformer.attention_flop(arch, new, cached),
+        count * (transformer.pair_flop(arch) * pairs),
         count * transformer.kv_bytes(arch, new + cached, kv_value_bytes),
-        count * arch.heads * transformer.attended_pairs(arch, new, cached),
-        transformer.attended_pairs(arch, new, cached) / (arch.layers * np.maximum(new, 1e-9)),
+        count * arch.heads * pairs,
+        pairs / (arch.layers * np.maximum(new, 1e-9)),
         2.0 * arch.hidden * rows * arch.layers,
     )
 

@@ -157,17 +157,19 @@ def _windowed_pairs(new: Floats, cached: Floats, window: float) -> Floats:
 
 
 def attention_flop(arch: Architecture, new_tokens: ArrayLike, cached_tokens: ArrayLike = 0.0) -> Floats:
-    """Work of the score and value products of one sequence, forward [FLOP]: 4 per pair and unit of head width.
+    """Work of the score and value products of one sequence, forward [FLOP].
 
     Source: arXiv:2307.08691 section 4.1 (4 s^2 d heads, halved when causal).
     """
+    return pair_flop(arch) * attended_pairs(arch, new_tokens, cached_tokens)
+
+
+def pair_flop(arch: Architecture) -> float:
+    """Work of a score and a value for one query-key pair, all heads [FLOP]: 4 per unit of head width."""
     if arch.latent:
-        per_pair = (
-            2.0 * arch.heads * (arch.latent.qk_nope_head_dim + arch.latent.qk_rope_head_dim + arch.latent.v_head_dim)
-        )
-    else:
-        per_pair = 4.0 * arch.heads * arch.head_dim
-    return per_pair * attended_pairs(arch, new_tokens, cached_tokens)
+        width = arch.latent.qk_nope_head_dim + arch.latent.qk_rope_head_dim + arch.latent.v_head_dim
+        return 2.0 * arch.heads * width
+    return 4.0 * arch.heads * arch.head_dim
 
 
 def forward_flop(

@@ -3,7 +3,7 @@
 Lengths, batches and rates may be arrays, which broadcast; the answer for an array is that for its elements.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import NamedTuple
@@ -21,11 +21,10 @@ from estimator.formulas.serving import Pass, adapter_params, held_tokens, kv_slo
 from estimator.predict import serving_memory as memory
 from estimator.predict.serving_load import MOST_USE, STARTS, Load, Times, batch_prefill_s
 from estimator.predict.serving_machine import ServingPlan, machine
-from estimator.predict.serving_time import Constants, Machine, added_s, pass_s
+from estimator.predict.serving_time import Constants, Machine, alone_s, device_s, mixed_s, pass_s
 from estimator.records import Accelerator, Architecture, Cluster
 
 Floats = NDArray[np.float64]
-Timing = Callable[[Pass, Machine, Constants], Floats]
 
 HALVINGS = 20  # of the range in which the number of active sequences is looked for
 SMALL_BATCH, LARGE_BATCH = 8.0, 128.0  # what the shares of the rated power were measured at [1]
@@ -141,7 +140,7 @@ def _load(arch: Architecture, plan: ServingPlan, prompt: ArrayLike, output: Arra
     return Load(arch, plan, *(np.asarray(value, float) for value in (prompt, output, cached)))
 
 
-def _timed(work: Pass, load: Load, cluster: Cluster, phase: str, timing: Timing = pass_s) -> Floats:
+def _timed(work: Pass, load: Load, cluster: Cluster, phase: str) -> Floats:
     if cluster.accelerator.measured_cpu:
         from estimator.catalog.local import machine as local_machine  # loaded for these alone
         from estimator.predict import local
@@ -149,8 +148,22 @@ def _timed(work: Pass, load: Load, cluster: Cluster, phase: str, timing: Timing 
         return local.pass_s(load.arch, work, load.plan.weights.compute, phase, local_machine(cluster.accelerator.name))
     found = constants()
     on = machine(load.arch, cluster, load.plan)
-    own = found.get(f"{phase}@{load.plan.facts.family}", 1.0)
-    return own * timing(work, on, found) + _adapters_s(load.arch, load.plan, work, on, found)
+    return _own(load.plan, phase) * pass_s(work, on, found) + _adapters_s(load.arch, load.plan, work, on, found)
+
+
+def _own(plan: ServingPlan, phase: str) -> float:
+    """Factor of the plan's engine in a phase [1]."""
+    return constants().get(f"{phase}@{plan.facts.family}", 1.0)
+
+
+def _prompts_s(work: Pass, load: Load, cluster: Cluster) -> tuple[Floats, Floats]:
+    """A pass of prompts by itself, and what it adds to a step it is mixed into where the engine does that [s]."""
+    if cluster.accelerator.measured_cpu or load.plan.facts.scheduling != "mixed":
+        together = _timed(work, load, cluster, "prefill")
+        return together, together
+    found, on, own = constants(), machine(load.arch, cluster, load.plan), _own(load.plan, "prefill")
+    device, adapters = device_s(work, on, found), _adapters_s(load.arch, load.plan, work, on, found)
+    return own * alone_s(device, work, on, found) + adapters, own * mixed_s(device, work, on, found) + adapters
 
 
 def _adapters_s(arch: Architecture, plan: ServingPlan, work: Pass, on: Machine, found: Constants) -> Floats:
@@ -256,10 +269,8 @@ def _full_and_active(
 def times(load: Load, cluster: Cluster, active: ArrayLike, short: ArrayLike = False) -> Times:
     """What prompts and steps cost with `active` slots kept full; short: where others wait for want of cache."""
     work = load.shared_pass(active)
-    together = _timed(work, load, cluster, "prefill")
+    together, added = _prompts_s(work, load, cluster)
     step = _timed(load.step_pass(active), load, cluster, "decode") / load.plan.draft_accepted_tokens
-    mixed = load.plan.facts.scheduling == "mixed"
-    added = _timed(work, load, cluster, "prefill", added_s) if mixed else together
     start = np.minimum(constants()[STARTS[load.plan.facts.scheduling]], 1.0)
     return Times(together, added / work.sequences * load.passes(short), step, load.output, load.stages(active), start)
 

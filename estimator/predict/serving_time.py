@@ -4,14 +4,16 @@ Floats or arrays throughout, so one call times a single step or every run of a c
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from estimator.formulas import Real
 from estimator.formulas.collectives import all_reduce_traffic, in_pieces_s
 from estimator.formulas.roofline import soft_max
 from estimator.formulas.serving import Pass
+from estimator.predict.flags import anywhere, either
 
 Floats = NDArray[np.float64]
 Constants = Mapping[str, float]
@@ -101,12 +103,6 @@ class Machine(NamedTuple):
     host_bytes_per_s: Floats
 
 
-def either(flag: Floats, yes: Any, no: Any) -> Floats:
-    """`yes` where the flag is 1, `no` where it is 0; of plain numbers at the price of plain numbers."""
-    found: Floats = flag * yes + (1.0 - flag) * no
-    return found
-
-
 def stacked(machines: list[Machine]) -> Machine:
     """Machines as one whose fields are arrays of one entry each."""
     names = Machine._fields
@@ -114,16 +110,26 @@ def stacked(machines: list[Machine]) -> Machine:
 
 
 def pass_s(work: Pass, on: Machine, constants: Constants) -> Floats:
-    """Time of a forward pass, everything included [s]; encoders and bare C++ loops have no scheduler."""
-    whole = launched_s(device_s(work, on, constants), work, on, constants) * pipelined(work, on, constants)
+    """Time of a forward pass, everything included [s]."""
+    return alone_s(device_s(work, on, constants), work, on, constants)
+
+
+def alone_s(device: Floats, work: Pass, on: Machine, constants: Constants) -> Floats:
+    """A pass by itself, of so much `device` time [s]; encoders and bare C++ loops have no scheduler."""
+    whole = launched_s(device, work, on, constants) * pipelined(work, on, constants)
     host = constants["step"] * (1.0 - on.native) + constants["sequence"] * work.sequences
     return whole + host * aged(on, constants) * (work.head_weights > 0)
 
 
 def added_s(work: Pass, on: Machine, constants: Constants) -> Floats:
     """What a pass of prompts adds to a step it is mixed into [s]: launches and scheduling are paid already."""
+    return mixed_s(device_s(work, on, constants), work, on, constants)
+
+
+def mixed_s(device: Floats, work: Pass, on: Machine, constants: Constants) -> Floats:
+    """What a pass of so much `device` time adds to a step [s]."""
     host = constants["sequence"] * work.sequences * aged(on, constants)
-    return device_s(work, on, constants) * pipelined(work, on, constants) + host
+    return device * pipelined(work, on, constants) + host
 
 
 def aged(on: Machine, constants: Constants) -> Floats:
@@ -161,8 +167,11 @@ def products_s(work: Pass, on: Machine, constants: Constants) -> Floats:
     rate = either(on.cpu, rate, on.gemm_flop_per_s)
     fullest = 1.0 + (constants["uneven"] - 1.0) * (on.replicas > 1)
     multiply = (dense + expert * fullest / constants["grouped"] + head) / on.members / (rate * share)
-    widen = on.unpacks_simply * constants["unpack_flop"] * layers / on.members / on.vector_flop_per_s
-    return soft_max(soft_max(stream, multiply, SHARPNESS), widen, SHARPNESS) + count * unpack_s(work, on)
+    time = soft_max(stream, multiply, SHARPNESS)
+    if anywhere(on.unpacks_simply):
+        widen = on.unpacks_simply * constants["unpack_flop"] * layers / on.members / on.vector_flop_per_s
+        time = soft_max(time, widen, SHARPNESS)
+    return time + count * unpack_s(work, on)
 
 
 def padding(rows: Floats, on: Machine) -> Floats:
@@ -178,8 +187,10 @@ def byte_s(on: Machine, constants: Constants) -> Floats:
     return soft_max(1.0 / (share * on.bytes_per_s), 1.0 / (core * on.core_cycles_per_s), SHARPNESS)
 
 
-def unpack_s(work: Pass, on: Machine) -> Floats:
+def unpack_s(work: Pass, on: Machine) -> Real:
     """Widening weights to 16 bits in memory before the products of a pass [s]: read packed, write wide, read wide."""
+    if not anywhere(on.packed):
+        return 0.0
     weights = (work.dense_weights + work.expert_weights) / on.members
     rows = work.rows / passes(work, on)
     many = either(on.packed_always, 1.0, rows / (rows + UNPACK_ROWS))
@@ -198,10 +209,13 @@ def attention_s(work: Pass, on: Machine, constants: Constants) -> Floats:
     slowed = (1.0 + on.attention_rows_half / work.rows) * (1.0 + on.attention_span_half / work.mean_span)
     rate = np.where(prompt, on.attention_flop_per_s / slowed, on.cache_flop_per_s)
     multiply = work.attention_flop / on.members / (constants["attention"] * rate)
+    time = soft_max(read, multiply, SHARPNESS)
+    if not anywhere(on.unfused):
+        return time
     torch = on.unfused * (1.0 - on.ggml)
     unfused = on.unfused * SCORE_BYTES * work.scores / on.members
     copied = torch * COPIES * on.heads_per_kv * work.kv_bytes / on.kv_members
-    return soft_max(read, multiply, SHARPNESS) + (unfused + copied) / on.bytes_per_s
+    return time + (unfused + copied) / on.bytes_per_s
 
 
 def vectors_s(work: Pass, on: Machine, constants: Constants) -> Floats:
@@ -211,11 +225,13 @@ def vectors_s(work: Pass, on: Machine, constants: Constants) -> Floats:
     return (vectors + LOGIT_PASSES * work.logit_bytes / on.members) / on.bytes_per_s
 
 
-def messages_s(work: Pass, on: Machine, constants: Constants) -> Floats:
+def messages_s(work: Pass, on: Machine, constants: Constants) -> Real:
     """All-reduces of the residual stream [s], with the skew of those who wait for the last.
 
     Two per layer, after attention and feed-forward; experts that attention replicas share out need but the first.
     """
+    if not anywhere(on.members > 1):
+        return 0.0
     messages = (2.0 - on.moe_share * (on.replicas > 1)) * work.layers
     size = work.stream_bytes / work.layers / constants["link"]
     short = all_reduce_traffic(size, on.members, on.link_local) / on.link_bytes_per_s
@@ -223,16 +239,18 @@ def messages_s(work: Pass, on: Machine, constants: Constants) -> Floats:
     short = in_pieces_s(on.message_s, short, on.link_ramp)
     long = in_pieces_s(on.long_message_s, long, on.long_link_ramp)
     skew = constants["skew"] * aged(on, constants)
-    return np.where(on.members > 1, messages * (np.minimum(short, long) + skew), 0.0)
+    return either(on.members > 1, messages * (np.minimum(short, long) + skew), 0.0)
 
 
-def exchange_s(work: Pass, on: Machine, constants: Constants) -> Floats:
+def exchange_s(work: Pass, on: Machine, constants: Constants) -> Real:
     """Tokens of all attention replicas to their experts and back, in each layer that has some [s].
 
     An all-gather of what the products take in and a reduce-scatter of 16-bit sums, as engines do it inside a node.
     Source: TensorRT-LLM documentation, attention data parallelism; vLLM documentation, expert parallel deployment
     (`allgather_reducescatter`, the default).
     """
+    if not anywhere(on.replicas > 1):
+        return 0.0
     moved = work.stream_bytes * (on.replicas - 1.0)
     there, back = on.token_bytes / 2.0 / on.gather_bytes_per_s, 1.0 / on.scatter_bytes_per_s
     waiting = work.layers * (on.exchange_message_s + 2.0 * constants["skew"] * aged(on, constants))
@@ -248,11 +266,13 @@ def launched_s(device: Floats, work: Pass, on: Machine, constants: Constants) ->
     return np.maximum(device + gaps, count * host)
 
 
-def pipelined(work: Pass, on: Machine, constants: Constants) -> Floats:
+def pipelined(work: Pass, on: Machine, constants: Constants) -> Real:
     """Time of a prompt over accelerators that hold layers in turn, against one after the other [1].
 
     Chunks overlap: c chunks over s stages take (c + s - 1) / (c s) at best, of which a share is reached.
     """
+    if not anywhere(on.stages > 1):
+        return 1.0
     count = np.floor(passes(work, on))
     best = (count + on.stages - 1.0) / (count * on.stages)
     return 1.0 - constants["pipeline"] * (1.0 - best)

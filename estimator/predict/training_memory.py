@@ -11,7 +11,8 @@ import numpy as np
 
 from estimator.formulas import memory, parallelism
 from estimator.formulas.roofline import soft_max
-from estimator.predict.training_plan import Run, anywhere, either
+from estimator.predict.flags import anywhere, either
+from estimator.predict.training_plan import Run
 
 Parameters = Mapping[str, float]
 SHARPNESS = 4.0  # the two moments overlap a little: allocator blocks of one cannot all serve the other

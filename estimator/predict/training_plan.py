@@ -23,6 +23,7 @@ from estimator.errors import InvalidInput
 from estimator.formulas import parallelism, transformer
 from estimator.formulas.memory import FULL_PRECISION, MIXED_PRECISION, StateBytes
 from estimator.formulas.training import adapter_width, targeted_linears
+from estimator.predict.flags import anywhere
 from estimator.records import Architecture, Cluster
 
 Floats = NDArray[np.float64]
@@ -180,18 +181,6 @@ class Run(NamedTuple):
     def tokens_per_step(self) -> Any:
         """Tokens all ranks train on in a step [token]."""
         return self.ga * self.mb * self.dp * self.seq
-
-
-def either(flag: Any, yes: Any, no: Any) -> Any:
-    """`yes` where the flag holds, `no` where it does not; a flag of all layouts is no array, and picks one of them."""
-    if isinstance(flag, np.ndarray):
-        return np.where(flag, yes, no)
-    return yes if flag else no
-
-
-def anywhere(flag: Any) -> bool:
-    """Whether the flag holds for any layout."""
-    return bool(flag.any() if isinstance(flag, np.ndarray) else flag)
 
 
 def stack(runs: Sequence[Run]) -> Run:

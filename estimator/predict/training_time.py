@@ -12,7 +12,8 @@ import numpy as np
 from estimator.formulas import parallelism
 from estimator.formulas.roofline import soft_max
 from estimator.formulas.serving import expert_coverage
-from estimator.predict.training_plan import Run, anywhere, either
+from estimator.predict.flags import anywhere, either
+from estimator.predict.training_plan import Run
 
 Parameters = Mapping[str, float]
 SHARPNESS = 4.0
