@@ -91,14 +91,15 @@ def _states(run: Run) -> tuple[Any, Any, Any, Any, Any]:
     if anywhere(trained_experts):
         apart = split(trained_experts, run.expert_shards)
         states = tuple(a + b for a, b in zip(states, apart, strict=True))
-    kept = np.where((run.zero >= 3) & ~whole, run.shard, 1.0)
-    frozen_bytes = (run.stored_bytes * (blocks + experts) + 2.0 * embeddings) / kept
+    gathered = (run.zero >= 3) & ~whole
+    of_experts = run.stored_bytes * experts / np.where(gathered, run.expert_shards, 1.0)
+    frozen_bytes = (run.stored_bytes * blocks + 2.0 * embeddings) / np.where(gathered, run.shard, 1.0) + of_experts
     resident = 1 - run.offload_params
     weights = either(frozen, frozen_bytes * resident + states[0], states[0] * resident)
     # An optimizer in host memory takes the gradients there as they come (arXiv:2101.06840 section 4).
     gradients, master, moments = (held * (1 - run.offload_optimizer) for held in states[1:])
-    stepped = either(frozen, adapters, blocks + experts + embeddings)
-    stepped = stepped / np.where(run.zero >= 1, run.shard, 1.0)
+    stepped = either(frozen, adapters, blocks + embeddings) / np.where(run.zero >= 1, run.shard, 1.0)
+    stepped = stepped + trained_experts / np.where(run.zero >= 1, run.expert_shards, 1.0)
     return weights, gradients, master, moments, stepped
 
 

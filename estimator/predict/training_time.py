@@ -344,12 +344,13 @@ def _sync(run: Run, p: Parameters) -> Any:
 def _optimizer(run: Run, p: Parameters) -> Any:
     """Reading and writing weights, gradients and moments, and the norm of the gradients [s]."""
     dense, experts = _local_params(run)
-    trained = either(run.adapters > 0, run.rank * run.adapter_width * run.layers / run.pp / run.tp, dense + experts)
-    shards = either(run.zero > 0, run.shard, 1.0)
+    trained = either(run.adapters > 0, run.rank * run.adapter_width * run.layers / run.pp / run.tp, dense)
+    stepped = trained / either(run.zero > 0, run.shard, 1.0)
+    stepped = stepped + (1 - run.adapters) * experts / either(run.zero > 0, run.expert_shards, 1.0)
     states = run.weight_bytes + run.gradient_bytes + run.master_bytes + run.moment_bytes
-    device = trained / shards * 2.0 * states / run.rates.bandwidth
+    device = stepped * 2.0 * states / run.rates.bandwidth
     there = 4.0 / (run.rates.pcie * p["pcie_host"]) + 28.0 / HOST_BYTES_PER_S
-    return p["optimizer"] * device + run.offload_optimizer * trained / shards * there
+    return p["optimizer"] * device + run.offload_optimizer * stepped * there
 
 
 def _host_floor(run: Run, p: Parameters, layers: Any) -> Any:

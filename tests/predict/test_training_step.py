@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from estimator.catalog.accelerators import cluster
 from estimator.catalog.models import architecture
 from estimator.errors import DoesNotFit, InvalidInput
-from estimator.predict.training import TrainingPlan, best_layout, interval, training_step, traits
+from estimator.formulas.transformer import params
+from estimator.predict.training import TrainingPlan, best_layout, interval, layouts_of, training_step, traits
 
 LLAMA = architecture("llama-3.1-8b")
 GPT3 = architecture("gpt3-175b")
@@ -240,3 +241,17 @@ def test_ranges_are_wider_for_what_is_hard_to_foretell():
     for quantity in ("time", "memory"):
         narrow, wide = interval(quantity, easy), interval(quantity, hard)
         assert all(0 < a < b for a, b in zip(narrow, wide, strict=True))
+
+
+@pytest.mark.parametrize("method", ["full", "lora", "qlora"])
+@pytest.mark.parametrize("llm", ["deepseek-v3", "mixtral-8x7b", "8b"])
+def test_all_ranks_together_hold_the_whole_llm(llm, method):
+    """However weights and experts are spread, no parameter is stored on less than one rank; moments likewise."""
+    machines, arch = cluster("64xh100"), architecture(llm)
+    plan = TrainingPlan(seq_len=1024, global_batch=64, method=method, tp=None, pp=None, zero=[0, 1, 2, 3], ep=None)
+    found = layouts_of(arch, machines, plan)
+    least = params(arch) * (0.5 if method == "qlora" else 2.0)
+
+    assert np.all(np.broadcast_to(found.memory.weights, found.fits.shape) * machines.count >= 0.999 * least)
+    if method == "full":
+        assert np.all(found.memory.optimizer * machines.count >= 0.999 * 8 * params(arch))
