@@ -124,13 +124,13 @@ class Times(NamedTuple):
     def closed_ttft_s(self, clients: ArrayLike, active: ArrayLike, constants: Constants) -> Floats:
         """Time to the first token in a closed loop [s].
 
-        Its own prompt, half of the step in progress, prompts ahead (a share of requests starts together; the others
-        queue as M/D/1), and for clients without a slot the wait for one.
+        What client, tokeniser and HTTP take; its own prompt; beside others half of the step in progress and prompts
+        ahead (a share of requests starts together; the rest queue as M/D/1); without a slot the wait for one.
         """
         active = np.asarray(active, float)
         rate, prompt = self.requests_per_s(active), self.prompt_s / self.stages
         together = self.together * (active - 1.0) / 2.0 * prompt
         queued = queueing.mg1_wait_s(np.minimum(rate, MOST_USE / prompt), prompt)
-        loaded = constants["first_token"] + self.step_s / 2.0 + together + queued
+        ahead = np.where(active > 1.0, self.step_s / 2.0 + together + queued, 0.0)
         queued_for_slot = (np.asarray(clients, float) - active) / rate
-        return np.asarray(self.pass_s + np.where(active > 1.0, loaded, 0.0) + queued_for_slot)
+        return np.asarray(constants["first_token"] + self.pass_s + ahead + queued_for_slot)

@@ -151,7 +151,7 @@ def _number(row: Row, column: str, missing: float) -> float:
 
 
 def _load(row: Row, task: str) -> tuple[str, float]:
-    """What the column batch_or_concurrency means in this task."""
+    """What the column batch_or_concurrency means in this task; a lone prompt for one token is a pass, not a server."""
     text = row.get("batch_or_concurrency", "").lower()
     digits = text.removeprefix("qps")
     offline = task not in ("single_stream", "decode", "prefill", "embedding", "rerank", "ttft", "tpot", "online")
@@ -163,7 +163,8 @@ def _load(row: Row, task: str) -> tuple[str, float]:
         raise InvalidInput(f"batch_or_concurrency must be a number, 'max' or 'qpsN', not {text!r}") from None
     if text.startswith("qps"):
         return "rate", number
-    return ("clients" if task in ("ttft", "tpot", "online") else "batch"), max(number, 1.0)
+    a_pass = number <= 1.0 and _number(row, "output_len", ASSUMED_TOKENS) <= 1.0
+    return ("clients" if task in ("ttft", "tpot", "online") and not a_pass else "batch"), max(number, 1.0)
 
 
 def _plan(row: Row) -> ServingPlan:

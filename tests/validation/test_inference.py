@@ -116,6 +116,23 @@ def test_what_is_unknown_is_predicted_with_a_wider_range():
     assert unknown.high / unknown.low > known.high / known.low
 
 
+YI_6B = {
+    "model": "yi-6b-chat", "layers": "32", "hidden": "4096", "heads": "32", "kv_heads": "4", "head_dim": "128",
+    "ffn": "11008", "vocab": "64000", "weight_precision": "bf16", "gpu": "rtx-4090", "input_len": "543",
+    "metric": "ttft_ms", "batch_or_concurrency": "1",
+}  # fmt: skip
+
+
+@pytest.mark.prediction
+@pytest.mark.parametrize(("engine", "measured"), [("vllm", 95.43), ("tgi", 82.72), ("lmdeploy", 76.81)])
+def test_a_lone_client_waits_for_the_server_around_the_engine(engine, measured):
+    row = BASE | YI_6B | {"engine": engine}
+    served, alone = predict_cases([row | {"output_len": "200"}, row | {"output_len": "1"}])
+
+    assert served.predicted == pytest.approx(measured, rel=0.2), "ninehills/llm-inference-benchmark, FTL at one client"
+    assert 0.010 < (served.predicted - alone.predicted) / 1e3 < 0.040
+
+
 def test_an_answer_that_hangs_on_a_few_sequences_has_a_wide_range():
     row = BASE | {"metric": "output_tokens_per_s_total", "model": "llama-3.1-70b", "batch_or_concurrency": "max"}
     tight, roomy = predict_cases([row, row | {"n_gpus": "4", "tp": "4"}])
