@@ -89,9 +89,15 @@ def forward_pass(
     dense: Any = _dense_weights(arch)
     expert = _expert_weights(arch)
     moe = arch.experts
-    copies = np.asarray(replicas, float)
-    coverage = expert_coverage(moe.experts, moe.per_token, rows * copies) if moe else np.zeros_like(rows)
-    visited = moe.per_token / moe.experts if moe else 0.0
+    expert_weights: Any = 0.0
+    expert_flop: Any = 0.0
+    expert_rows: Any = 0.0
+    if moe:
+        copies, visited = np.asarray(replicas, float), moe.per_token / moe.experts
+        coverage = expert_coverage(moe.experts, moe.per_token, rows * copies)
+        expert_weights = expert * coverage / copies
+        expert_flop = 2.0 * expert * visited * rows
+        expert_rows = rows * copies * visited / np.maximum(coverage, 1e-12)
     pairs = transformer.attended_pairs(arch, new, cached)
     return Pass(
         rows,
@@ -99,9 +105,9 @@ def forward_pass(
         layers,
         dense,
         2.0 * dense * rows,
-        expert * coverage / copies,
-        2.0 * expert * visited * rows,
-        rows * copies * visited / np.maximum(coverage, 1e-12),
+        expert_weights,
+        expert_flop,
+        expert_rows,
         head,
         2.0 * head * count,
         LOGIT_BYTES * arch.vocab * count * (head > 0),

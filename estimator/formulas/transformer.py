@@ -213,7 +213,8 @@ def kv_bytes(arch: Architecture, tokens: ArrayLike, bytes_per_value: ArrayLike =
     if arch.kind == "encoder":
         return np.zeros(np.shape(tokens))
     held = np.asarray(tokens, float)
-    windowed = held if arch.sliding_window is None else np.minimum(held, float(arch.sliding_window))
     full_layers = arch.full_attention_layers
-    values = kv_width(arch) * (full_layers * held + (arch.layers - full_layers) * windowed)
-    return values * np.asarray(bytes_per_value, float)
+    seen = full_layers * held
+    if arch.sliding_window is not None:
+        seen = seen + (arch.layers - full_layers) * np.minimum(held, float(arch.sliding_window))
+    return kv_width(arch) * seen * np.asarray(bytes_per_value, float)

@@ -261,9 +261,8 @@ def _full_and_active(
         np.stack(np.broadcast_arrays(*pair, load.prompt, load.output, load.cached)[:2])
         for pair in ((slots, active), (memory_bound, waiting))
     )
-    found = times(load, cluster, both, short)
-    full, cost = (Times(*(np.broadcast_to(field, both.shape)[place] for field in found)) for place in (0, 1))
-    return full, cost
+    found = [np.broadcast_to(field, both.shape) for field in times(load, cluster, both, short)]
+    return Times(*(field[0] for field in found)), Times(*(field[1] for field in found))
 
 
 def times(load: Load, cluster: Cluster, active: ArrayLike, short: ArrayLike = False) -> Times:

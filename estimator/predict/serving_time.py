@@ -160,13 +160,15 @@ def products_s(work: Pass, on: Machine, constants: Constants) -> Floats:
     weights = layers * either(on.packed_always, 2.0, on.weight_bytes) + work.head_weights * on.head_bytes
     stream = count * weights / on.members * (byte_s(on, constants) + on.spilled / on.host_bytes_per_s)
     dense = work.dense_flop * on.dense_shape * padding(work.rows / count, on)
-    expert = work.expert_flop * on.expert_shape * padding(work.expert_rows / count, on)
     head = work.head_flop * padding(work.sequences, on)
     share = either(on.ggml, constants["ggml_gemm"], constants["gemm"])
     rate = np.minimum(on.gemm_flop_per_s, constants["cpu_matrix"] * on.vector_flop_per_s)
     rate = either(on.cpu, rate, on.gemm_flop_per_s)
-    fullest = 1.0 + (constants["uneven"] - 1.0) * (on.replicas > 1)
-    multiply = (dense + expert * fullest / constants["grouped"] + head) / on.members / (rate * share)
+    if anywhere(work.expert_flop):
+        fullest = 1.0 + (constants["uneven"] - 1.0) * (on.replicas > 1)
+        expert = work.expert_flop * on.expert_shape * padding(work.expert_rows / count, on)
+        dense = dense + expert * fullest / constants["grouped"]
+    multiply = (dense + head) / on.members / (rate * share)
     time = soft_max(stream, multiply, SHARPNESS)
     if anywhere(on.unpacks_simply):
         widen = on.unpacks_simply * constants["unpack_flop"] * layers / on.members / on.vector_flop_per_s
