@@ -39,6 +39,8 @@ def human(quantity: Quantity, spread: bool = True) -> str:
     >>> load = given("load", 1.6, "1", low=0.8, high=2.6, factor="traffic")
     >>> human(load), human(derive("replicas", "1", lambda load: np.ceil(load), load=load))
     ('1.6 (0.8-2.6)', '2 (1-3)')
+    >>> human(given("latency", 0.711, "s", low=0.463, high=1.54, factor="traffic"))
+    '711 ms (463-1.54s)'
     >>> human(given("emissions", 8.2e9, "gCO2e", low=4.8e9, high=24.3e9, factor="traffic"))
     '8.2 ktCO2e (4.8-24.3)'
     >>> cost = given("cost", 2.0, "USD", low=1.0, high=4.0, factor="traffic")
@@ -94,7 +96,8 @@ def _end(value: float, unit: str, size: float) -> str:
     readable = 0.01 <= abs(value) / size < 1000 or value == 0
     if readable and (size == own or unit in ("s", "gCO2e", *SI_UNITS)):
         own, suffix = size, "" if unit in ("s", "gCO2e", *SI_UNITS) else suffix
-    return digits(value / own) + suffix.removesuffix(f" {unit}").replace(" ", "")
+    named = suffix if unit == "s" else suffix.removesuffix(f" {unit}")
+    return digits(value / own) + named.replace(" ", "")
 
 
 def short(value: float) -> str:

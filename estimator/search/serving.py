@@ -18,7 +18,7 @@ from estimator.search.training import MOST_SHOWN, Offer
 from estimator.stages.service import error
 
 CONCURRENCY = np.unique(np.round(2.0 ** np.arange(0, 10.5, 0.5)))
-LATENCIES = ("ttft_s", "tpot_s")
+LATENCIES = {"ttft_s": "to the first token", "tpot_s": "per output token"}
 
 
 class Targets(NamedTuple):
@@ -179,9 +179,13 @@ def _how_close(llm: Architecture, offers: Sequence[Offer], choices: Sequence[Cho
         return (
             f"{llm.name} does not fit a replica of {largest}: allow more of them (--most) or fewer bits (--precisions)"
         )
-    ttft, tpot = (min(choice.figures[name] for choice in choices) for name in LATENCIES)
+    best = {name: min(choice.figures[name] for choice in choices) for name in LATENCIES}
+    reached = [f"{best[name]:.3g} s {of}{_asked(getattr(targets, name))}" for name, of in LATENCIES.items()]
     return (
         f"no cut of {llm.name} on {largest} meets the targets{' with their ranges' * targets.careful}; alone, the best "
-        f"reach {ttft:.3g} s to the first token and {1000 * tpot:.3g} ms per output token (asked: {targets.ttft_s:g} s "
-        f"and {1000 * targets.tpot_s:g} ms)"
+        f"reach {' and '.join(reached)}"
     )
+
+
+def _asked(target_s: float) -> str:
+    return f" (asked: {target_s:g} s)" if target_s < float("inf") else ""

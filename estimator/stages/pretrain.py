@@ -32,7 +32,7 @@ def estimate(question: Question) -> Estimate:
     wall = derive("training time", "s", quotient, dividend=training.wall_s(tokens), divisor=progress)
     final_s = derive("final run on accelerators", "s", quotient, dividend=training.device_s(tokens), divisor=progress)
     all_s = derive("with experiments", "s", money.with_share, amount=final_s, share=question.amount("experiment_share"))
-    hours = question.amount("pretrain_setup_hours")
+    hours = question.amount("continued_setup_hours" if question.flag("continued") else "pretrain_setup_hours")
     lines = [
         _compute(question, all_s),
         _curation(question, _raw_bytes(question, tokens)),
