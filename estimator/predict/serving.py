@@ -156,14 +156,21 @@ def _own(plan: ServingPlan, phase: str) -> float:
     return constants().get(f"{phase}@{plan.facts.family}", 1.0)
 
 
-def _prompts_s(work: Pass, load: Load, cluster: Cluster) -> tuple[Floats, Floats]:
-    """A pass of prompts by itself, and what it adds to a step it is mixed into where the engine does that [s]."""
-    if cluster.accelerator.measured_cpu or load.plan.facts.scheduling != "mixed":
+def _passes_s(load: Load, cluster: Cluster, active: ArrayLike) -> tuple[Floats, Floats, Floats]:
+    """A pass of the prompts that a step admits; a prompt's share of it, or of what it adds to the step; a step [s]."""
+    if cluster.accelerator.measured_cpu:
+        work = load.shared_pass(active)
         together = _timed(work, load, cluster, "prefill")
-        return together, together
-    found, on, own = constants(), machine(load.arch, cluster, load.plan), _own(load.plan, "prefill")
+        return together, together / work.sequences, _timed(load.step_pass(active), load, cluster, "decode")
+    found, on, work = constants(), machine(load.arch, cluster, load.plan), load.shared_and_step_pass(active)
     device, adapters = device_s(work, on, found), _adapters_s(load.arch, load.plan, work, on, found)
-    return own * alone_s(device, work, on, found) + adapters, own * mixed_s(device, work, on, found) + adapters
+    prefill, decode = _own(load.plan, "prefill"), _own(load.plan, "decode")
+    alone = alone_s(device, work, on, found)
+    together, step = prefill * alone[0] + adapters[0], decode * alone[1] + adapters[1]
+    if load.plan.facts.scheduling != "mixed":
+        return together, together / work.sequences[0], step
+    added = prefill * mixed_s(device, work, on, found)[0] + adapters[0]
+    return together, added / work.sequences[0], step
 
 
 def _adapters_s(arch: Architecture, plan: ServingPlan, work: Pass, on: Machine, found: Constants) -> Floats:
@@ -267,11 +274,10 @@ def _full_and_active(
 
 def times(load: Load, cluster: Cluster, active: ArrayLike, short: ArrayLike = False) -> Times:
     """What prompts and steps cost with `active` slots kept full; short: where others wait for want of cache."""
-    work = load.shared_pass(active)
-    together, added = _prompts_s(work, load, cluster)
-    step = _timed(load.step_pass(active), load, cluster, "decode") / load.plan.draft_accepted_tokens
+    together, prompt, step = _passes_s(load, cluster, active)
+    prompt, step = prompt * load.passes(short), step / load.plan.draft_accepted_tokens
     start = np.minimum(constants()[STARTS[load.plan.facts.scheduling]], 1.0)
-    return Times(together, added / work.sequences * load.passes(short), step, load.output, load.stages(active), start)
+    return Times(together, prompt, step, load.output, load.stages(active), start)
 
 
 def _static(load: Load, cluster: Cluster, batch: Floats, cost: Times) -> Answer:

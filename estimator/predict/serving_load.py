@@ -17,6 +17,8 @@ from estimator.records import Architecture
 Floats = NDArray[np.float64]
 Constants = Mapping[str, float]
 
+Sizes = tuple[ArrayLike, ArrayLike, Floats]  # of a pass: new tokens of a sequence, those before them, sequences
+
 STARTS = {"mixed": "together_mixed", "prompts-first": "together_first"}  # the constant of each kind of scheduling
 MOST_USE = 0.98  # of the prompt server; a full one would queue forever
 
@@ -53,23 +55,35 @@ class Load(NamedTuple):
 
     def step_pass(self, active: ArrayLike) -> Pass:
         """A decode step in the middle of the output, as one stage and attention replica sees it."""
-        share = np.asarray(active, float) / self.stages(active) / self.plan.layout.attention_replicas
-        tokens = self.plan.draft_accepted_tokens
-        context = self.prompt + self.output / 2.0
-        return self._counted(tokens, context, share)
+        return self._counted(*self._step(active))
 
     def batch_pass(self, batch: ArrayLike) -> Pass:
         """The prompts of a static batch together, as one stage and attention replica sees them."""
-        return self._prompts(np.asarray(batch, float) / self.stages(batch) / self.plan.layout.attention_replicas)
+        count = np.asarray(batch, float) / self.stages(batch) / self.plan.layout.attention_replicas
+        return self._counted(*self._prompts(count))
 
     def shared_pass(self, active: ArrayLike) -> Pass:
         """The prompts that one step admits on an attention replica while `active` slots are kept full."""
+        return self._counted(*self._shared(active))
+
+    def shared_and_step_pass(self, active: ArrayLike) -> Pass:
+        """Both side by side, so that they are timed at once [2, ...]."""
+        sizes = np.empty((3, 2, *np.broadcast(active, self.prompt, self.output, self.cached).shape))
+        for row, both in enumerate(zip(self._shared(active), self._step(active), strict=True)):
+            sizes[row, 0], sizes[row, 1] = both
+        return self._counted(*sizes)
+
+    def _step(self, active: ArrayLike) -> Sizes:
+        share = np.asarray(active, float) / self.stages(active) / self.plan.layout.attention_replicas
+        return self.plan.draft_accepted_tokens, self.prompt + self.output / 2.0, share
+
+    def _shared(self, active: ArrayLike) -> Sizes:
         most = self.plan.facts.prefill_chunk / self.new
         share = np.asarray(active, float) / self.plan.layout.attention_replicas
         return self._prompts(prompts_per_pass(share, self.output, most))
 
-    def _prompts(self, count: Floats) -> Pass:
-        return self._counted(self.new, np.clip(self.prompt - self.new, 0.0, self.cached), count)
+    def _prompts(self, count: Floats) -> Sizes:
+        return self.new, np.clip(self.prompt - self.new, 0.0, self.cached), count
 
     def _counted(self, tokens: ArrayLike, context: ArrayLike, sequences: Floats) -> Pass:
         replicas = self.plan.layout.attention_replicas
