@@ -21,7 +21,7 @@ from estimator.formulas.serving import Pass, adapter_params, held_tokens, kv_slo
 from estimator.predict import serving_memory as memory
 from estimator.predict.serving_load import MOST_USE, STARTS, Load, Times, batch_prefill_s
 from estimator.predict.serving_machine import ServingPlan, machine
-from estimator.predict.serving_time import Constants, Machine, alone_s, device_s, mixed_s, pass_s
+from estimator.predict.serving_time import Constants, Machine, added_s, alone_s, device_s, pass_s
 from estimator.records import Accelerator, Architecture, Cluster
 
 Floats = NDArray[np.float64]
@@ -169,7 +169,7 @@ def _passes_s(load: Load, cluster: Cluster, active: ArrayLike) -> tuple[Floats, 
     together, step = prefill * alone[0] + adapters[0], decode * alone[1] + adapters[1]
     if load.plan.facts.scheduling != "mixed":
         return together, together / work.sequences[0], step
-    added = prefill * mixed_s(device, work, on, found)[0] + adapters[0]
+    added = prefill * added_s(device, work, on, found)[0] + adapters[0]
     return together, added / work.sequences[0], step
 
 

@@ -121,13 +121,8 @@ def alone_s(device: Floats, work: Pass, on: Machine, constants: Constants) -> Fl
     return whole + host * aged(on, constants) * (work.head_weights > 0)
 
 
-def added_s(work: Pass, on: Machine, constants: Constants) -> Floats:
-    """What a pass of prompts adds to a step it is mixed into [s]: launches and scheduling are paid already."""
-    return mixed_s(device_s(work, on, constants), work, on, constants)
-
-
-def mixed_s(device: Floats, work: Pass, on: Machine, constants: Constants) -> Floats:
-    """What a pass of so much `device` time adds to a step [s]."""
+def added_s(device: Floats, work: Pass, on: Machine, constants: Constants) -> Floats:
+    """What a pass of so much `device` time adds to a step it is mixed into [s]: launches and scheduling are paid."""
     host = constants["sequence"] * work.sequences * aged(on, constants)
     return device * pipelined(work, on, constants) + host
 

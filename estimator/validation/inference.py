@@ -19,7 +19,7 @@ from estimator.formulas.serving import stacked as stacked_passes
 from estimator.predict.serving import constants, doubted, interval, memory_split, sequence_bytes, slots_of, traits
 from estimator.predict.serving_load import STARTS, Load, Times, batch_prefill_s
 from estimator.predict.serving_machine import ServingPlan, machine
-from estimator.predict.serving_time import Constants, Machine, added_s, pass_s
+from estimator.predict.serving_time import Constants, Machine, added_s, alone_s, device_s, pass_s
 from estimator.predict.serving_time import stacked as stacked_machines
 from estimator.records import Architecture, Cluster, Experts
 from estimator.validation.report import CasePrediction
@@ -297,9 +297,10 @@ def predicted(batch: Batch, constants: Constants) -> Floats:
 
 def timed(batch: Batch, constants: Constants) -> Timed:
     """Passes of every run, before its engine's own factors [s]."""
+    device = device_s(batch.prompt, batch.machines, constants)
     return (
-        pass_s(batch.prompt, batch.machines, constants),
-        added_s(batch.prompt, batch.machines, constants),
+        alone_s(device, batch.prompt, batch.machines, constants),
+        added_s(device, batch.prompt, batch.machines, constants),
         pass_s(batch.step, batch.machines, constants),
     )
 
