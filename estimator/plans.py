@@ -32,11 +32,12 @@ class Amount(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """An input that is a word or a yes or no: one of `choices`, or any name when there are none."""
+    """An input that is a word or a yes or no: one of `choices`, a name that holds one of `families`, or any name."""
 
     value: str | bool
     why: str
     choices: tuple[str, ...] = ()
+    families: tuple[str, ...] = ()
     given: bool = False
 
 
@@ -93,7 +94,7 @@ def default_scenario() -> Scenario:
     entries = {name: entry for fields in content.values() for name, entry in fields.items()}
     amounts = {name: Amount(**entry) for name, entry in entries.items() if "unit" in entry}
     choices = {
-        name: Choice(entry["value"], entry["why"], tuple(entry.get("choices", ())))
+        name: Choice(entry["value"], entry["why"], tuple(entry.get("choices", ())), tuple(entry.get("families", ())))
         for name, entry in entries.items()
         if "unit" not in entry
     }
@@ -156,6 +157,10 @@ def _changed_choice(name: str, default: Choice, raw: Any) -> Choice:
         guess = nearest(raw, default.choices)
         hint = f" Did you mean {guess[0]!r}?" if guess else ""
         raise InvalidInput(f"{name} must be one of {', '.join(default.choices)}, not {clipped(raw)}.{hint}")
+    if default.families and not any(family in raw.lower() for family in default.families):
+        raise InvalidInput(
+            f"{name} must name one of {', '.join(default.families)}, such as {default.value}, not {clipped(raw)}"
+        )
     return default._replace(value=raw, given=True)
 
 

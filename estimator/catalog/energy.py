@@ -19,14 +19,16 @@ def power_fraction(activity: str) -> Fact:
     return known[activity]
 
 
-def pue(provider: str = "") -> Fact:
-    """Power usage effectiveness of a provider's data centres [1]; the industry's average for one not listed.
+def pue(provider: str = "industry") -> Fact:
+    """Power usage effectiveness of a provider's data centres [1]; `industry` is the average of all, `own_room` too.
 
     >>> pue("aws").value, pue().value
     (1.15, 1.58)
     """
-    name = CLOUDS.get(provider.lower(), provider.lower())
-    return facts("pue").get(name, fact("pue/industry"))
+    known, name = facts("pue"), CLOUDS.get(provider.lower(), provider.lower())
+    if name not in known:
+        raise UnknownName("facility", provider, known, f"Known are {', '.join(known)}.")
+    return known[name]
 
 
 def electricity_price() -> Fact:

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from estimator.errors import UnknownName
+from estimator.errors import InvalidInput, UnknownName, clipped
 from estimator.paths import presets, toml
-from estimator.records import Precision, Source
+from estimator.records import Accelerator, Precision, Source
 
 _GROUP_SCALE_BITS = 20.0  # a 16-bit scale and a 4-bit zero point, as AWQ and GPTQ store for each group
 _DIGITS = re.compile(r"(?<![\d.])(\d{1,2}(?:\.\d+)?)")
@@ -52,10 +52,30 @@ def head_precision(name: str) -> Precision:
     return weights if weights.bits > 8 or _GGUF.match(key) or key.startswith("exl") else precision("bf16")
 
 
+def training_precision(name: str) -> str:
+    """The name of a format that training computes in. Raises InvalidInput for one that only stores weights.
+
+    >>> training_precision("amp_bf16"), training_precision("fp8")
+    ('amp_bf16', 'fp8')
+    """
+    found = precision(name.lower().removeprefix("amp_"))
+    if found.bits < 16 and found.compute in ("bf16", "fp16"):
+        raise InvalidInput(
+            f"training does not compute in {clipped(name)}, which only stores weights: name bf16, fp16, fp32, fp8 or "
+            "nvfp4; 4-bit weights under adapters are method = qlora"
+        )
+    return name
+
+
 def known_precisions() -> tuple[str, ...]:
     """Listed names and aliases."""
     tables = _tables()
     return (*tables["format"], *tables["alias"])
+
+
+def native(device: Accelerator, name: str) -> bool:
+    """Whether the accelerator has units for products in the format; without them a wider one is computed in."""
+    return precision(name.lower().removeprefix("amp_")).compute in device.peak_flop_per_s
 
 
 def _listed(name: str, entry: Mapping[str, Any], sources: Mapping[str, Source]) -> Precision:

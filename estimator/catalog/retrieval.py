@@ -293,6 +293,11 @@ def text_kinds() -> tuple[str, ...]:
     return tuple(dict.fromkeys(row["text_kind"] for row in _text_rows()))
 
 
+def tokenizers() -> tuple[str, ...]:
+    """Tokenizers whose tokens were counted."""
+    return tuple(dict.fromkeys(row["tokenizer"] for row in _text_rows()))
+
+
 @recent(256)
 def text_ratio(text_kind: str = "english prose", tokenizer: str = "") -> TextRatio:
     """Counted ratios of a tokenizer; for one that was not counted, the median of those that were.

@@ -147,7 +147,7 @@ def _inputs(_: argparse.Namespace) -> Iterator[Row]:
     for name in found.names():
         entry = found.amounts.get(name) or found.choices[name]
         ends = {"low": getattr(entry, "low", None), "high": getattr(entry, "high", None)}
-        unit = getattr(entry, "unit", ", ".join(getattr(entry, "choices", ())))
+        unit = getattr(entry, "unit", "") or ", ".join(getattr(entry, "choices", ()) or getattr(entry, "families", ()))
         yield {
             "name": name,
             "section": found.sections[name],

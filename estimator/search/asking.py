@@ -10,7 +10,7 @@ from estimator.catalog.frameworks import named_framework
 from estimator.catalog.models import architecture
 from estimator.errors import InvalidInput, UnknownName
 from estimator.formulas import money, scaling, transformer
-from estimator.plans import default_scenario
+from estimator.plans import default_scenario, scenario
 from estimator.predict.reliability import usual_goodput
 from estimator.predict.serving_machine import ServingPlan
 from estimator.predict.training import TrainingPlan
@@ -181,6 +181,7 @@ def _train(
 
     asked = checked_plan(TrainingPlan, OPEN | plan)
     named_framework(asked.framework)
+    scenario(optimizer=asked.optimizer)  # refuses one nobody knows
     for name in ("seq_len", "global_batch"):
         if getattr(asked, name) != int(getattr(asked, name)):
             raise InvalidInput(f"{name} must be a whole number, not {getattr(asked, name)}")

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from estimator.catalog.precisions import precision
+from estimator.catalog.precisions import native
 from estimator.errors import DoesNotFit
 from estimator.formulas import Floats
 from estimator.formulas.arithmetic import product
@@ -107,12 +107,8 @@ def best_training(
 
 def _worthwhile(device: Accelerator, precisions: Sequence[str]) -> Sequence[str]:
     """Of several precisions those that the chip has units for; the others would only run as one of them."""
-    native = [name for name in precisions if _native(device, name)]
-    return native if len(precisions) > 1 and native else precisions[:1]
-
-
-def _native(device: Accelerator, name: str) -> bool:
-    return precision(name.lower().removeprefix("amp_")).compute in device.peak_flop_per_s
+    fast = [name for name in precisions if native(device, name)]
+    return fast if len(precisions) > 1 and fast else precisions[:1]
 
 
 def _evaluated(
@@ -265,7 +261,7 @@ def _notes(pool: _Pool, usd: Floats, front_size: int) -> tuple[str, ...]:
         which = "it costs" if np.isnan(usd).all() else "some of them cost"
         notes.append(f"What {which} is unknown, not zero: give --price-per-hour.")
     for device, name in {(part.offer.cluster.accelerator, str(part.layout["precision"][0])) for part in pool.found}:
-        if name not in ("bf16", "fp16") and not _native(device, name):
+        if name not in ("bf16", "fp16") and not native(device, name):
             notes.append(f"{device.name} has no units for {name}: it would compute in a wider format.")
     if front_size > MOST_SHOWN:
         notes.append(f"The front has {front_size:,} layouts; the first {MOST_SHOWN} are kept.")

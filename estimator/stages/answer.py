@@ -5,7 +5,9 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from estimator.catalog.energy import power_fraction
+from estimator.catalog.engines import engine, known_engines
 from estimator.catalog.facts import fact
+from estimator.catalog.retrieval import text_ratio, tokenizers
 from estimator.formulas import effort, energy
 from estimator.formulas.arithmetic import difference, product
 from estimator.paths import presets, toml
@@ -116,7 +118,12 @@ def answer(question: Question, found: Answer) -> Estimate:
             **unit_costs(question, service, lines),
         },
         assumptions=question.assumptions(),
-        warnings=(*found.warnings, *_long_requests(question, service), *_ranges_left_out(question)),
+        warnings=(
+            *found.warnings,
+            *_long_requests(question, service),
+            *_unheard_of(question),
+            *_ranges_left_out(question),
+        ),
     )
 
 
@@ -151,6 +158,21 @@ def _long_requests(question: Question, service: Service) -> tuple[str, ...]:
         f"Requests may not fit: the range reaches {longest:,.0f} tokens, the context window holds {limit:,.0f}. "
         "Shorten the prompt, or take an LLM with a longer context.",
     )
+
+
+def _unheard_of(question: Question) -> tuple[str, ...]:
+    """That nothing is known of an engine or a tokenizer that was named, and what is taken for it."""
+    given = {one.name for one in question.assumptions() if one.given}
+    named, counted = question.scenario.word("engine"), question.scenario.word("tokenizer")
+    found = []
+    if "engine" in given and not engine(named).known:
+        found.append(
+            f"Nothing is known of the engine {named!r}: it is taken for a usual one, and ranges are wider. "
+            f"Known are {', '.join(known_engines())}."
+        )
+    if "tokenizer" in given and not text_ratio(question.word("text_kind"), counted).known:
+        found.append(f"The tokenizer {counted!r} was not counted: taken is the median of {', '.join(tokenizers())}.")
+    return tuple(found)
 
 
 def _ranges_left_out(question: Question) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from estimator.catalog.facts import fact
 from estimator.catalog.frameworks import named_framework
+from estimator.catalog.precisions import training_precision
 from estimator.catalog.prices import ApiPrice, fine_tuning_price
 from estimator.formulas import alignment, effort, money
 from estimator.formulas.arithmetic import product, quotient, sum_of
@@ -42,7 +43,7 @@ def training_plan(question: Question) -> TrainingPlan:
         pp=None,
         zero=None,
         recompute=None,
-        precision=question.word("finetune_precision"),
+        precision=training_precision(question.word("finetune_precision")),
         method=question.word("method"),
         lora_rank=question.amount("lora_rank").value,
         optimizer=question.word("optimizer"),

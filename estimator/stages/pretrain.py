@@ -4,6 +4,7 @@ import math
 
 from estimator.catalog.facts import fact
 from estimator.catalog.frameworks import named_framework
+from estimator.catalog.precisions import training_precision
 from estimator.errors import DoesNotFit
 from estimator.formulas import corpus, money, reliability, scaling
 from estimator.formulas.arithmetic import product, quotient
@@ -102,7 +103,7 @@ def training_plan(question: Question) -> TrainingPlan:
         pp=None,
         zero=None,
         recompute=None,
-        precision=question.word("pretrain_precision"),
+        precision=training_precision(question.word("pretrain_precision")),
         method="full",
         optimizer=question.word("pretrain_optimizer"),
         framework=named_framework(question.word("pretrain_framework")),

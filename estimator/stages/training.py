@@ -7,6 +7,7 @@ import numpy as np
 
 from estimator.catalog.facts import fact
 from estimator.catalog.files import recent
+from estimator.catalog.precisions import native
 from estimator.errors import DoesNotFit
 from estimator.formulas import transformer
 from estimator.formulas.arithmetic import quotient
@@ -54,6 +55,8 @@ class Training(NamedTuple):
                 f"Memory may not suffice: the range reaches {high / 2**30:,.0f} GiB, an accelerator has "
                 f"{device.memory_bytes / 2**30:,.0f} GiB. A smaller micro-batch or more recomputation would leave room."
             )
+        if self.plan.precision not in ("bf16", "fp16") and not native(device, self.plan.precision):
+            found.append(f"{device.title} has no units for {self.plan.precision}: training computes in a wider format.")
         if self.cluster.count > self.cluster.per_node and device.network_bytes_per_s is None:
             found.append(f"No network between nodes of {device.title} is known: time across nodes is a guess.")
         return tuple(found)

@@ -77,6 +77,9 @@ CASES = {
         ["estimate", "finetune", "--model", "8b", "--gpu", "h100", "--set", "finetune_framework=megatrn"],
         "'megatron'",
     ),
+    "unknown optimizer": ([*ASK, "--set", "optimizer=adanw"], "adafactor"),
+    "unknown facility": ([*ASK, "--set", "facility=asw"], "'aws'"),
+    "training in a format that stores": ([*ASK, "--set", "finetune_precision=int3"], "method = qlora"),
     "nothing matches": (["catalog", "models", "zzzz"], "nothing"),
 }
 

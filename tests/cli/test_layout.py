@@ -95,6 +95,7 @@ MISTAKES = {
     "negative tokens": ([*TRAIN, "--tokens", "-3"], "more than 0"),
     "most in halves": ([*TRAIN, "--most", "1.5"], "whole number"),
     "unknown field": ([*TRAIN, "--set", "micro_bach=3"], "micro_batch"),
+    "unknown optimizer": ([*TRAIN, "--set", "optimizer=adanw"], "adafactor"),
     "unknown format of numbers": ([*TRAIN, "--precisions", "bf61"], "bf16"),
     "tensor groups that do not divide": ([*TRAIN, "--set", "tp=3"], "must divide"),
     "billing": ([*TRAIN, "--billing", "per-use"], "compare"),

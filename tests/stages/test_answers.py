@@ -254,3 +254,19 @@ def test_a_framework_that_only_splits_data_gets_no_other_layout():
     assert hub.training_s.value > split.training_s.value
     with pytest.raises(UnknownName, match="catalog frameworks"):
         estimate("pretrain", model="7b", gpu="8xh100", pretrain_framework="unknown loop")
+
+
+@pytest.mark.parametrize(
+    ("stage", "hardware", "named", "says"),
+    [
+        ("prompt", "a100", {"engine": "my-own"}, "'my-own'"),
+        ("rag", "a100", {"tokenizer": "llama4"}, "llama3"),
+        ("finetune", "a100", {"finetune_precision": "fp8"}, "no units for fp8"),
+        ("finetune", "h100", {"finetune_precision": "fp8", "engine": "sglang", "tokenizer": "llama-2"}, ""),
+    ],
+)
+def test_what_is_taken_for_a_name_that_stands_for_nothing_here(stage, hardware, named, says) -> None:
+    """Instead of another figure without a word."""
+    warnings = " ".join(estimate(stage, model="1b", gpu=hardware, **named).warnings)
+
+    assert says in warnings if says else "nown" not in warnings and "units" not in warnings
