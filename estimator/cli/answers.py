@@ -79,6 +79,13 @@ def emit(options: argparse.Namespace, text: str) -> None:
         print(whole, end="")
 
 
+def belong(options: argparse.Namespace, where: str, *names: str) -> None:
+    """Refuse options that say nothing here, instead of ignoring them; where: what they belong to."""
+    for name in names:
+        if getattr(options, name):
+            raise InvalidInput(f"--{name.replace('_', '-')} belongs to {where}")
+
+
 def asked(options: argparse.Namespace, criteria: Iterable[str] = ()) -> dict[str, Any]:
     """The library's arguments for the options that say what is asked. criteria: what --set takes beside inputs."""
     if options.facts:
@@ -88,6 +95,8 @@ def asked(options: argparse.Namespace, criteria: Iterable[str] = ()) -> dict[str
     for name in inputs:  # the library's own arguments have options of their own
         if name.replace("-", "_").rpartition(".")[2] not in known:
             raise UnknownName(what, name, known, "`estimator catalog inputs` lists the inputs.")
+    if options.api and not options.gpu and not hasattr(options, "vary"):  # rows of a sweep may name accelerators
+        belong(options, "own accelerators: name them with --gpu", *OF_ACCELERATORS)
     if options.billing:
         inputs["billing"] = options.billing
     return {
@@ -99,6 +108,18 @@ def asked(options: argparse.Namespace, criteria: Iterable[str] = ()) -> dict[str
         "scenario_file": options.scenario,
         **inputs,
     }
+
+
+OF_ACCELERATORS = (
+    "gpus",
+    "price_per_hour",
+    "purchase_price",
+    "years",
+    "electricity",
+    "provider",
+    "region",
+    "commitment",
+)
 
 
 def price(options: argparse.Namespace) -> Price:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from estimator.catalog.files import use_facts
-from estimator.cli.answers import emit, seconds
+from estimator.cli.answers import belong, emit, seconds
 
 Progress = Callable[[float, str, float], None]
 BAR, LINE = 24, 100
@@ -34,10 +34,12 @@ def validate(options: argparse.Namespace) -> None:
     """`estimator validate`."""
     from estimator.validation import validate as run
 
-    if options.local:
-        return _validate_local(options)
     if options.facts:
         use_facts(options.facts)
+    if options.local:
+        belong(options, "published or own runs: leave out --local", "cases")
+        return _validate_local(options)
+    belong(options, "--local", "budget")
     report = run(options.cases)
     return emit(options, report.to_json() if options.format == "json" else str(report))
 
@@ -47,7 +49,7 @@ def _validate_local(options: argparse.Namespace) -> None:
     from estimator.validation.local import validate_local as run
 
     try:
-        report = run(seconds(options.budget, "--budget", "s"), progress_bar())
+        report = run(seconds(options.budget or "120s", "--budget", "s"), progress_bar())
     finally:
         _end()
     if options.format == "json":

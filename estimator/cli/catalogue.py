@@ -13,7 +13,7 @@ from estimator.catalog.files import use_facts
 from estimator.catalog.frameworks import framework, framework_names
 from estimator.catalog.models import architecture, architecture_names
 from estimator.catalog.prices import api_names, api_price, price_rows
-from estimator.cli.answers import emit
+from estimator.cli.answers import belong, emit
 from estimator.errors import InvalidInput
 from estimator.export.rows import rows_csv
 from estimator.export.tables import WIDTH
@@ -28,6 +28,8 @@ def catalog(options: argparse.Namespace) -> None:
     """List one kind of thing, filtered by name."""
     if options.facts:
         use_facts(options.facts)
+    if options.kind != "prices":
+        belong(options, "prices", "gpu", "provider", "region", "commitment")
     rows = [
         row for row in KINDS[options.kind](options) if options.name.lower() in str(next(iter(row.values()))).lower()
     ]

@@ -95,7 +95,7 @@ def _shown(options: argparse.Namespace, found: Finding) -> str:
     return finding_text(found, "github" if options.format == "markdown" else "simple")
 
 
-def _machine(given: dict[str, Any], *leave_out: str) -> dict[str, Any]:
+def machine_of(given: dict[str, Any], *leave_out: str) -> dict[str, Any]:
     """The arguments of the questions turned round: no API, no scenario file, nothing that was not given."""
     if given["scenario_file"]:
         raise InvalidInput("give inputs with --set here, not with --scenario")
@@ -105,6 +105,8 @@ def _machine(given: dict[str, Any], *leave_out: str) -> dict[str, Any]:
         raise InvalidInput("name an accelerator (--gpu a100, or 8xa100 for so many)")
     if given["model"] is None and "model" not in leave_out:
         raise InvalidInput("name an LLM (--model 7b)")
+    if given["gpus"] and "gpus" in leave_out:
+        raise InvalidInput("how many is the answer: leave out --gpus")
     dropped = ("api", "scenario_file", *leave_out)
     return {name: value for name, value in given.items() if name not in dropped}
 
@@ -113,7 +115,7 @@ def _fit(options: argparse.Namespace, given: dict[str, Any]) -> Finding:
     from estimator.decide.inverse import accelerator_sets
 
     names = tuple(given["gpu"].split(",")) if given["gpu"] else ()
-    sets = accelerator_sets(options.fit, gpus=names, **_machine(given, "gpu", "gpus"))
+    sets = accelerator_sets(options.fit, gpus=names, **machine_of(given, "gpu", "gpus"))
     if not sets:
         raise DoesNotFit(f"no accelerator of the catalogue holds it: {options.fit} of {given['model']}")
     best = sets[0]
@@ -133,14 +135,14 @@ def _largest(options: argparse.Namespace, given: dict[str, Any]) -> Finding:
 
     task, what = options.task or "serve", options.largest
     if what == "llm":
-        name = inverse.largest_llm(task, **_machine(given, "model", "price"))
+        name = inverse.largest_llm(task, **machine_of(given, "model", "price"))
         size = inverse.parameters(name)
         return Finding(
             f"largest LLM {WORK[task]} on {given['gpu']}", name, size, "1", "no larger one of the catalogue fits"
         )
     if what == "users" and task != "serve":
         raise InvalidInput(f"users are served: leave out --task {task}")
-    machine = _machine(given, "price")
+    machine = machine_of(given, "price")
     users = whole(options.users, "--users")
     if users is not None and (users < 1 or (what, task) != ("context", "serve")):
         raise InvalidInput("--users is how many are served at once, 1 or more, and belongs to --largest context")
@@ -174,9 +176,7 @@ def _deadline(options: argparse.Namespace, given: dict[str, Any]) -> Finding:
     from estimator.decide.inverse import accelerators_for_deadline, pretraining_days
 
     days = seconds(options.deadline, "--deadline", "d") / DAY_S
-    if given["gpus"] is not None:
-        raise InvalidInput("how many is the answer: leave out --gpus")
-    machine = _machine(given, "gpus", "price")
+    machine = machine_of(given, "gpus", "price")
     count = accelerators_for_deadline(days, **machine)
     took = pretraining_days(count, **machine)
     return Finding(
@@ -194,7 +194,7 @@ def _budget(options: argparse.Namespace, given: dict[str, Any]) -> Finding:
 
     usd, hosted = number(options.budget, "--budget") or 0.0, given["api"] is not None and given["gpu"] is None
     spent = {"usd": usd, "careful": options.careful}
-    machine = given if hosted else _machine(given, *([] if given["model"] else ["model"]))
+    machine = given if hosted else machine_of(given, *([] if given["model"] else ["model"]))
     without = {name: value for name, value in machine.items() if name != "model"}
     questions: dict[str, Callable[[], float]] = {}
     if not hosted:
@@ -231,7 +231,7 @@ def _replicas(options: argparse.Namespace, given: dict[str, Any]) -> Finding:
     limits = _limits(options)
     if not limits:
         raise InvalidInput("say what is fast enough: --ttft 0.5, --tpot 0.03 (seconds)")
-    count = replicas_for_latency(**_machine(given, "price"), **limits)
+    count = replicas_for_latency(**machine_of(given, "price"), **limits)
     shown = ", ".join(f"{name.removesuffix('_s')} {value:g} s" for name, value in limits.items())
     boundary = (
         f"{'they keep to it in the busy hour; one less does not' if count > 1 else 'one is enough'}. Each is "

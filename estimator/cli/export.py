@@ -5,12 +5,13 @@ import shlex
 from pathlib import Path
 
 from estimator import api
-from estimator.cli.answers import asked
+from estimator.cli.answers import asked, belong
 from estimator.errors import InvalidInput
 from estimator.export.budget import budget_csv
 from estimator.export.files import write_whole
 from estimator.results import Comparison
 
+SHEET = "Estimate"  # goes before the names of our sheets
 # Options that the command to export again repeats.
 REPEATED = (
     *("model", "gpu", "gpus", "api", "scenario", "facts", "price_per_hour", "purchase_price", "years"),
@@ -24,6 +25,10 @@ def export(options: argparse.Namespace) -> None:
     if target is None or (options.into and options.file):
         raise InvalidInput("name one file to write: `estimator export budget.xlsx ...`, or --into with your workbook")
     style = options.format or Path(target).suffix.lower().lstrip(".")
+    if options.into or style != "csv":
+        belong(options, "budget lines: name a file that ends in .csv", "fields", "excel")
+    if not options.into:
+        belong(options, "a workbook of yours: name it with --into", "sheet", "replace")
     if options.into:
         _into(options)
     elif style == "csv":
@@ -49,6 +54,7 @@ def _into(options: argparse.Namespace) -> None:
     from estimator.export.workbook.package import add_to_workbook
 
     comparison = _compared(options)
+    options.sheet = options.sheet or SHEET
     backup = add_to_workbook(comparison, options.into, options.sheet, options.replace, _again(options))
     print(f"{options.into}: sheets {options.sheet!r} written; the workbook as it was: {backup}")
 

@@ -204,7 +204,7 @@ def _plot(commands: Any) -> None:
     sub = _command(commands, "plot", "a picture, as SVG or PNG (extra `plot`)", _lazy("plot", "plot"), example)
     sub.add_argument("picture", choices=PICTURES, metavar="PICTURE", help=", ".join(PICTURES))
     _question(sub)
-    sub.add_argument("--stage", choices=STAGES, default="finetune", metavar="STAGE", help="for money, step and pareto")
+    sub.add_argument("--stage", choices=STAGES, metavar="STAGE", help="of money, step and pareto (default finetune)")
     sub.add_argument("--output", metavar="FILE", required=True, help="what to write: picture.svg or picture.png")
 
 
@@ -212,7 +212,7 @@ def _validate(commands: Any) -> None:
     example = "estimator validate --cases my_runs.csv"
     sub = _command(commands, "validate", "predict measured runs and compare", _lazy("calibrate", "validate"), example)
     sub.add_argument("--local", action="store_true", help="run real work on this machine instead; needs a profile")
-    sub.add_argument("--budget", metavar="TIME", default="120s", help="with --local: time it may take (default 120s)")
+    sub.add_argument("--budget", metavar="TIME", help="with --local: time it may take (default 120s)")
     sub.add_argument(
         "--cases", metavar="FILE", nargs="+", default=[], help="case files (default: the published runs that ship)"
     )
@@ -236,9 +236,9 @@ def _catalog(commands: Any) -> None:
     sub.add_argument("--gpu", metavar="NAME", help="prices of this accelerator")
     sub.add_argument("--provider", help="prices of this provider")
     sub.add_argument("--region", help="prices in this region")
-    sub.add_argument("--commitment", help="on-demand, spot, reserved-1y or reserved-3y")
+    sub.add_argument("--commitment", help="prices that are on-demand, spot, reserved-1y or reserved-3y")
     sub.add_argument("--facts", metavar="DIR", help="overlay of your own accelerators, prices and LLMs")
-    _output(sub)
+    _written(sub)
 
 
 def _export(commands: Any) -> None:
@@ -248,8 +248,8 @@ def _export(commands: Any) -> None:
         "file", nargs="?", metavar="FILE", help="what to write: budget.xlsx, or budget.csv for budget lines"
     )
     sub.add_argument("--into", metavar="FILE", help="add the sheets to this workbook, or refresh them there")
-    sub.add_argument("--sheet", metavar="NAME", default="Estimate", help="goes before the sheets' names with --into")
-    sub.add_argument("--replace", action="store_true", help="overwrite sheets of the same name that are yours")
+    sub.add_argument("--sheet", metavar="NAME", help="with --into: goes before the sheets' names (default Estimate)")
+    sub.add_argument("--replace", action="store_true", help="with --into: over sheets of yours of the same name")
     sub.add_argument("--format", choices=("xlsx", "csv"), help="when the file's name does not tell")
     sub.add_argument("--fields", metavar="A,B,C", help="columns of the CSV: item, approach, phase, expected, ...")
     sub.add_argument("--excel", action="store_true", help="CSV with byte-order mark, semicolons and decimal commas")
@@ -266,7 +266,7 @@ def _sweep(commands: Any) -> None:
     sub.add_argument("--vary", metavar="NAME=VALUES", action="append", default=[], help=text)
     text = "answers: .csv, .parquet or .xlsx; those of --vary go to the screen without it"
     sub.add_argument("-o", "--output", metavar="FILE", help=text)
-    sub.add_argument("--format", choices=FORMATS, help="with --vary: how answers look; by --output where not given")
+    sub.add_argument("--format", choices=FORMATS, help="of --vary: how answers look; by --output where not given")
     sub.add_argument("--stages", metavar="A,B", help="only these approaches: prompt, rag, finetune, pretrain")
     sub.add_argument("--figures", metavar="A,B", help="only these figures, such as total_usd,calendar_s")
     _question(sub)
@@ -305,11 +305,15 @@ def _prices(sub: argparse.ArgumentParser) -> None:
     price.add_argument("--billing", metavar="HOW", help="replicas (default: whole, always on), autoscaled or per-use")
 
 
-def _output(sub: argparse.ArgumentParser) -> None:
+def _written(sub: argparse.ArgumentParser) -> Any:
     out = sub.add_argument_group("output")
     _format(out, FORMATS)
     out.add_argument("--output", metavar="FILE", help="write there instead of to the screen")
-    out.add_argument("--explain", action="store_true", help="formula, inputs and sources of every figure")
+    return out
+
+
+def _output(sub: argparse.ArgumentParser) -> None:
+    _written(sub).add_argument("--explain", action="store_true", help="formula, inputs and sources of every figure")
 
 
 def _format(to: Any, formats: tuple[str, ...]) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 from estimator import api
 from estimator.catalog.accelerators import accelerator
-from estimator.cli.answers import asked
+from estimator.cli.answers import asked, belong
+from estimator.cli.decide import machine_of
 from estimator.decide.inverse import accelerator_sets, held_by, training_plan
 from estimator.errors import EstimatorError, InvalidInput
 from estimator.export import pictures
@@ -19,6 +20,9 @@ TIMES = (1, 2, 4, 8)  # of the smallest set, in the picture of time against mone
 
 def plot(options: argparse.Namespace) -> None:
     """Draw and write."""
+    if options.picture in ("spectrum", "volume"):  # of all approaches
+        belong(options, "money, step and pareto", "stage")
+    options.stage = options.stage or "finetune"
     pictures.save(DRAWN[options.picture](options, asked(options)), options.output)
 
 
@@ -71,7 +75,7 @@ def _pareto(options: argparse.Namespace, given: dict[str, Any]) -> Any:
     """The smallest set of each accelerator, and 2, 4 and 8 times it."""
     task = _trained(options)
     names = tuple(given["gpu"].split(",")) if given["gpu"] else ()
-    rest = {name: value for name, value in given.items() if name not in ("gpu", "gpus", "api", "scenario_file")}
+    rest = machine_of(given, "gpu", "gpus")
     found = []
     for held in accelerator_sets(task, gpus=names, **rest)[:MOST_SETS]:
         for times in TIMES:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from estimator.cli.answers import asked, emit, scaled
+from estimator.cli.answers import asked, belong, emit, scaled
 from estimator.cli.parser import ENDINGS
 from estimator.errors import InvalidInput, clipped
 from estimator.export.sweep_files import KINDS, sweep_file, sweep_rows
@@ -23,8 +23,12 @@ MOST_STEPS = 10_000
 
 def sweep(options: argparse.Namespace) -> None:
     """Answer a file into another with a progress line on stderr, or a grid to the screen or into a file."""
-    if bool(options.file) == bool(options.vary):
+    if options.file and options.vary:
+        raise InvalidInput("scenarios come from a file or from --vary, not from both")
+    if not options.file and not options.vary:
         raise InvalidInput("name a file of scenarios, or values with --vary NAME=A,B or NAME=LOW..HIGH:STEPS")
+    if options.file:
+        belong(options, "--vary: answers to a file are what -o ends in", "format")
     if options.file and not options.output:
         raise InvalidInput("name the file to write: `estimator sweep scenarios.csv -o answers.csv`")
     fixed = {name: value for name, value in asked(options).items() if value is not None}
