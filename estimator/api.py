@@ -290,5 +290,7 @@ def checked_plan(kind: type[Any], given_fields: Mapping[str, Any]) -> Any:
     """A plan of a predictor from its fields by name; UnknownName for one it does not have."""
     for name in given_fields:
         if name not in kind.__dataclass_fields__:
-            raise UnknownName("field", name, kind.__dataclass_fields__, f"Fields are those of {kind.__name__}.")
+            raise UnknownName(
+                "field", name, kind.__dataclass_fields__, f"Fields are {', '.join(kind.__dataclass_fields__)}."
+            )
     return kind(**given_fields)

@@ -141,9 +141,8 @@ def _layout(commands: Any) -> None:
     )
     sub.add_argument("--precisions", metavar="NAMES", help="number formats to try, comma-separated, such as bf16,fp8")
     sub.add_argument("--careful", action="store_true", help="memory, deadline and targets hold at their ranges' ends")
-    sub.add_argument(
-        "--set", metavar="NAME=VALUE", action="append", default=[], dest="inputs", help="any field of the plan (tp=8)"
-    )
+    text = "any field of the plan, such as tp=8, method=lora, seq_len=8k or framework=nemo; tp=4,8 tries both"
+    sub.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], dest="inputs", help=text)
     train = sub.add_argument_group("to train")
     train.add_argument("--tokens", metavar="N", help="of the whole run (default: compute-optimal, or the samples')")
     train.add_argument(

@@ -10,6 +10,18 @@ from numpy.typing import NDArray
 from estimator.export.text import digits
 from estimator.formulas import Floats
 
+TITLES = {  # figures, for people
+    "run_s": "run",
+    "usd": "cost",
+    "memory_bytes": "memory of one",
+    "step_s": "step",
+    "mfu": "MFU",
+    "usd_per_hour": "cost per hour",
+    "accelerators": "accelerators",
+    "requests_per_s": "requests/s",
+    "ttft_s": "TTFT",
+    "tpot_s": "TPOT",
+}
 SAME = 1e-6  # relative: below it two choices cost the same
 
 
@@ -79,9 +91,9 @@ class Search(NamedTuple):
         for name in self.criteria:
             behind = other.figures[name] / self.best.figures[name] - 1
             if behind > SAME:
-                same = "" if name == self.criteria[0] else f"as good in {self.criteria[0]}, but "
+                same = "" if name == self.criteria[0] else f"as good in {titled(self.criteria[0])}, but "
                 lost = self._lost(other) if name in ("run_s", "usd") else ""
-                return f"the runner-up ({other.text()}) is {same}{_percent(behind)} behind in {name}{lost}"
+                return f"the runner-up ({other.text()}) is {same}{_percent(behind)} behind in {titled(name)}{lost}"
         return f"the runner-up ({other.text()}) is as good"
 
     def _lost(self, other: Choice) -> str:
@@ -137,6 +149,11 @@ class Search(NamedTuple):
         from estimator.search.shown import search_text
 
         return search_text(self)
+
+
+def titled(name: str) -> str:
+    """A figure's name for people."""
+    return TITLES.get(name, name)
 
 
 def _percent(share: float) -> str:

@@ -1,48 +1,41 @@
 """A layout search as text, Markdown and CSV."""
 
+import textwrap
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from tabulate import tabulate
 
 from estimator.export.rows import rows_csv, rows_frame
-from estimator.export.text import digits, human
+from estimator.export.tables import WIDTH
+from estimator.export.text import digits, human, short
 from estimator.quantities import given
-from estimator.search.result import Choice, Search
+from estimator.search.result import Choice, Search, titled
 
 SHOWN = 12  # rows of a table; CSV and JSON have the whole front
-WIDE = 46
-TITLES = {
-    "run_s": "run",
-    "usd": "cost",
-    "memory_bytes": "memory of one",
-    "step_s": "step",
-    "mfu": "MFU",
-    "usd_per_hour": "cost per hour",
-    "accelerators": "accelerators",
-    "requests_per_s": "requests/s",
-    "ttft_s": "TTFT",
-    "tpot_s": "TPOT",
-}
+NARROWEST = 24  # of a layout
 UNITS = {"usd": "USD", "usd_per_hour": "USD", "memory_bytes": "B"}
 
 
 def search_text(found: Search, style: str = "simple") -> str:
     """What was asked, the best, why the runner-up lost, and the front; `style` as tabulate names it."""
     more = len(found.front) - SHOWN
-    return "\n".join(
-        [
-            f"For {asked_text(found)}",
-            f"Best of {found.evaluated:,} layouts ({found.fitting:,} will do): {found.best.text()}",
-            f"Why not another: {found.why()}",
-            *found.notes,
-            "",
-            f"None is beaten in all of {', '.join(map(titled, found.criteria))}; with 80 % ranges"
-            + (f"; {more:,} more with --format csv or json" if more > 0 else ""),
-            "",
-            _table(found, style),
-        ]
+    lines = (
+        f"For {asked_text(found)}",
+        f"Best of {found.evaluated:,} layouts ({found.fitting:,} will do): {found.best.text()}",
+        f"Why not another: {found.why()}",
+        *found.notes,
+        "",
+        f"None is beaten in all of {', '.join(map(titled, found.criteria))}; with 80 % ranges"
+        + (f"; {more:,} more with --format csv or json" if more > 0 else ""),
     )
+    words = map(_paragraph, lines) if style == "simple" else lines
+    return "\n".join([*words, "", _table(found, style)])
+
+
+def _paragraph(text: str) -> str:
+    return textwrap.fill(text, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def search_html(found: Search) -> str:
@@ -56,13 +49,19 @@ def _table(found: Search, style: str) -> str:
         [choice.text(), *(shown(choice, name, name in found.criteria) for name in names)]
         for choice in found.front[:SHOWN]
     ]
-    widths = [WIDE, *[None] * len(names)] if style == "simple" else None
-    return tabulate(rows, ["layout", *map(titled, names)], style, disable_numparse=True, maxcolwidths=widths)
+    heads = ["layout", *map(titled, names)]
+    if style != "simple":
+        return tabulate(rows, heads, style, disable_numparse=True)
+    # On the screen a range stands beneath its figure, where a layout has a second line anyway.
+    rows = [[layout, *(text.replace(" (", "\n(") for text in figures)] for layout, *figures in rows]
+    columns = list(zip(heads, *rows, strict=True))[1:]
+    rest = sum(2 + _width((f"{head}  ", *cells)) for head, *cells in columns)
+    wide = max(WIDTH - rest, NARROWEST)
+    return tabulate(rows, heads, style, disable_numparse=True, maxcolwidths=[wide, *[None] * len(names)])
 
 
-def titled(name: str) -> str:
-    """A figure's name for people."""
-    return TITLES.get(name, name)
+def _width(cells: Iterable[str]) -> int:
+    return max(len(line) for cell in cells for line in cell.split("\n"))
 
 
 def shown(choice: Choice, name: str, spread: bool) -> str:
@@ -77,10 +76,18 @@ def shown(choice: Choice, name: str, spread: bool) -> str:
 
 def asked_text(found: Search) -> str:
     """What was assumed, in one line."""
-    return ", ".join(
-        f"{name} {value:,.6g}" if isinstance(value, float | int) else f"{name} {value}"
-        for name, value in found.asked.items()
-    )
+    return ", ".join(f"{name} {_plain(value)}" for name, value in found.asked.items())
+
+
+def _plain(value: Any) -> str:
+    """A number as people write it; words as they are.
+
+    >>> _plain(1e11), _plain(4096), _plain(0.152207), _plain("lora")
+    ('100B', '4,096', '0.152', 'lora')
+    """
+    if not isinstance(value, float | int):
+        return str(value)
+    return short(value) if value >= 1e6 else f"{value:,.0f}" if value == int(value) else digits(value)
 
 
 def search_csv(found: Search) -> str:

@@ -250,7 +250,7 @@ def _nothing(llm: Architecture, offers: Sequence[Offer], plan: TrainingPlan, eva
 def _late(fastest: Choice, days: float, deadline_days: float, careful: bool) -> str:
     end = " at the upper end of its range" if careful else ""
     return (
-        f"no layout finishes in {deadline_days:g} days{end}; the fastest takes {days:.3g} days "
+        f"no layout finishes in {deadline_days:.3g} days{end}; the fastest takes {days:.3g} days "
         f"({fastest.text()}): allow more accelerators (--most), or a later deadline"
     )
 

@@ -27,15 +27,25 @@ def test_every_form_says_the_same(argv, capsys):
     table, markdown = (run([*argv, "--format", style], capsys)[1] for style in ("table", "markdown"))
 
     assert found["schema_version"] == 1
-    assert found["best"]["text"] in table
+    lines, read = table.splitlines(), " ".join(table.split())
+    assert max(map(len, lines)) <= 120
+    assert found["best"]["text"] in read
     assert f"| {found['front'][0]['text']}" in markdown
-    assert found["why"] in table
+    assert found["why"] in read
     assert found["why"] in markdown
     assert len(rows) == len(found["front"])
     goal = found["criteria"][0]
     assert float(rows[0][goal]) == pytest.approx(found["front"][0]["figures"][goal])
     assert float(rows[0][f"{goal}_low"]) == pytest.approx(found["front"][0]["ranges"][goal]["low"])
     assert int(rows[0]["tp"]) == found["front"][0]["layout"]["tp"]
+
+
+def test_what_was_asked_is_written_as_people_write_it(capsys):
+    table = " ".join(run([*TRAIN, "--tokens", "100b"], capsys)[1].split())
+
+    assert "tokens 100B, seq_len 4,096" in table
+    assert "behind in run" in table
+    assert "run_s" not in table
 
 
 def test_the_task_is_a_word_or_an_option(capsys):
@@ -94,6 +104,7 @@ MISTAKES = {
     "tokens in words": ([*TRAIN, "--tokens", "lots"], "must be a number"),
     "negative tokens": ([*TRAIN, "--tokens", "-3"], "more than 0"),
     "most in halves": ([*TRAIN, "--most", "1.5"], "whole number"),
+    "fields there are": ([*TRAIN, "--set", "samples=3"], "seq_len, micro_batch"),
     "unknown field": ([*TRAIN, "--set", "micro_bach=3"], "micro_batch"),
     "unknown optimizer": ([*TRAIN, "--set", "optimizer=adanw"], "adafactor"),
     "unknown format of numbers": ([*TRAIN, "--precisions", "bf61"], "bf16"),
