@@ -241,16 +241,16 @@ def _head(run: Run, p: Parameters) -> Any:
 def _ring_s(
     run: Run, p: Parameters, sent: Any, group: Any, stride: Any, messages: Any, network_share: Any = 1.0
 ) -> Any:
-    """All-gather or reduce-scatter of `sent` bytes in `messages` pieces over a ring [s]."""
-    rates, several = run.rates, group > 1
-    if not anywhere(several):
+    """All-gather or reduce-scatter of `sent` bytes in `messages` pieces over a ring [s]; nothing sent takes no time."""
+    rates, travels = run.rates, (group > 1) & (sent > 0)
+    if not anywhere(travels):
         return 0.0
     link = either(rates.link <= rates.pcie * 1.01, rates.pcie * p["pcie"], rates.link * p["link"])
     network = rates.network * p["network"] * network_share
     per_s = parallelism.group_bytes_per_s(group, stride, rates.domain, link, network)
     nodes = np.maximum(group * stride / rates.domain, 1.0)
     hops = (nodes - 1) * p["hop_s"]
-    return either(several, sent * parallelism.ring_share(group) / per_s + messages * hops, 0.0)
+    return either(travels, sent * parallelism.ring_share(group) / per_s + messages * hops, 0.0)
 
 
 def _layer_messages(run: Run, p: Parameters) -> Any:
