@@ -2,7 +2,8 @@
 
     python benchmarks/accuracy_training.py      (fit_training.py runs it too)
 
-Writes benchmarks/accuracy_training.md from calibration/fitted/training.json and the published runs.
+Writes benchmarks/accuracy_training.md from calibration/fitted/training.json and the published runs, and the ratios into
+docs/accuracy.md.
 """
 
 import math
@@ -17,13 +18,18 @@ from tabulate import tabulate
 from estimator.catalog.accelerators import accelerator
 from estimator.catalog.cases import Case, fitted, published, read_cases
 from estimator.catalog.frameworks import framework
+from estimator.formulas import transformer
 from estimator.formulas.training import model_flop
 from estimator.validation import CasePrediction, validate
 from estimator.validation.report import quantity
 from estimator.validation.training import Yardstick, case_run
 
 REPORT = Path(__file__).parent / "accuracy_training.md"
+GUIDE = Path(__file__).parents[1] / "docs" / "accuracy.md"
+START, END = "<!-- ratios -->", "<!-- end of ratios -->"
 FEWEST = 5  # runs of a source that counts alone
+STATE_BYTES = {"pretrain": 16.0, "full_ft": 16.0, "lora": 2.0, "qlora": 0.5}  # of a parameter, by rule of thumb
+RULES = {"time": "40 % MFU", "memory": "states alone"}
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,7 @@ class Measured:
 
     @property
     def flat_error(self) -> float:
-        """The same for 40 % of peak on the model's FLOP, whatever the run is."""
+        """The same for the usual rule of thumb."""
         return self.sign * math.log(self.flat / self.case.measured)
 
     @property
@@ -68,11 +74,15 @@ def main() -> None:
     runs = [Measured(row, case, flat(row)) for row, case in zip(rows, report.cases, strict=True) if case.status == "ok"]
     share = len(runs) / len(rows)
     REPORT.write_text("\n\n".join(_sections(runs, share)) + "\n", encoding="utf-8")
+    before, rest = GUIDE.read_text(encoding="utf-8").split(START)
+    GUIDE.write_text(f"{before}{START}\n\n{_ratios(runs)}\n\n{END}{rest.split(END)[1]}", encoding="utf-8")
 
 
 def flat(row: Case) -> float:
-    """What 40 % MFU, the usual rule of thumb, says of a run, in its metric."""
+    """What the usual rule of thumb says of a run, in its metric: 40 % MFU; of memory, states alone, over all."""
     run = case_run({name: text for name, text in row.items() if name not in ("value", "notes")})
+    if quantity(row["metric"]) == "memory":
+        return STATE_BYTES[row["family"]] * transformer.params(run.arch) / run.cluster.count / 1e9
     sequences = run.numbers.tokens_per_step / run.numbers.seq
     peak = run.numbers.rates.low_peak if run.numbers.low else run.numbers.rates.peak
     seconds = model_flop(run.arch, run.plan.seq_len, sequences) / (0.4 * peak * run.cluster.count)
@@ -91,7 +101,7 @@ def _sections(runs: Sequence[Measured], share: float) -> Iterable[str]:
     yield f"{share:.1%} of {len(runs) / share:.0f} runs are predicted."
     for kind, what in (("time", "Time of a step"), ("memory", "Peak memory, not clamped to the card")):
         yield f"## {what}"
-        yield _by_source([run for run in runs if quantity(run.row["metric"]) == kind])
+        yield _by_source([run for run in runs if quantity(run.row["metric"]) == kind], RULES[kind])
     yield "## Ratios"
     yield (
         "Pairs of runs alike but for what the ratio is about (of several, the nearest in micro-batch), both predicted "
@@ -107,7 +117,7 @@ def _sections(runs: Sequence[Measured], share: float) -> Iterable[str]:
     yield _constants(found["parameters"])
 
 
-def _by_source(runs: Sequence[Measured]) -> str:
+def _by_source(runs: Sequence[Measured], rule: str) -> str:
     clean = [run for run in runs if run.clean]
     size = Counter(run.row["source"] for run in clean)
     groups: dict[str, list[Measured]] = {}
@@ -116,8 +126,8 @@ def _by_source(runs: Sequence[Measured]) -> str:
         groups.setdefault(source if size[source] >= FEWEST else "fewer than five", []).append(run)
     table = [_source_line(name, found, runs) for name, found in sorted(groups.items())]
     scores = [median(abs(run.error) for run in found) for found in groups.values()]
-    rule = [median(abs(run.flat_error) for run in found) for found in groups.values()]
-    about_time = quantity(runs[0].row["metric"]) == "time"
+    naive = [median(abs(run.flat_error) for run in found) for found in groups.values()]
+    sparse = [run for run in runs if (run.row["n_experts"] or "1") != "1"]
     inside = [median(abs(run.in_sample) for run in found) for found in groups.values()]
     seen = [score for score, line in zip(scores, table_order(groups, table), strict=True) if line[2] == "yes"]
     unseen = [score for score, line in zip(scores, table_order(groups, table), strict=True) if line[2] == "no"]
@@ -128,23 +138,23 @@ def _by_source(runs: Sequence[Measured]) -> str:
                 "source",
                 "runs",
                 "framework seen elsewhere",
-                "flat 40 % MFU",
+                rule,
                 "in-sample",
                 "left out",
                 "bias",
                 "90 % within",
             ],
-            missingval="-",
             tablefmt="github",
             floatfmt=".3f",
         ),
-        f"Mean over sources, clean runs on NVIDIA: {f'flat 40 % MFU {mean(rule):.3f}, ' * about_time}"
-        f"in-sample {mean(inside):.3f}, **left out {mean(scores):.3f}**"
+        f"Mean over sources, clean runs on NVIDIA: {rule} {mean(naive):.3f}, in-sample {mean(inside):.3f}, "
+        f"**left out {mean(scores):.3f}**"
         + (f"; framework seen elsewhere {mean(seen):.3f}" if seen else "")
         + (f", unseen {mean(unseen):.3f}" if unseen else "")
         + f". Runs that ran but are called too big: {mean(not run.case.fits for run in clean):.1%}.",
         "All runs, with assumed fields, other makers and sources outside the fit: "
-        f"median {median(abs(run.error) for run in runs):.3f}, {len(runs)} runs.",
+        f"median {median(abs(run.error) for run in runs):.3f}, {len(runs)} runs. Mixtures of experts among them: "
+        f"median {median(abs(run.error) for run in sparse):.3f}, {len(sparse)} runs.",
     ]
     return "\n\n".join(lines)
 
@@ -164,7 +174,7 @@ def _source_line(name: str, found: Sequence[Measured], everything: Sequence[Meas
         name,
         len(found),
         "yes" if names <= elsewhere else "no",
-        median(abs(run.flat_error) for run in found) if quantity(found[0].row["metric"]) == "time" else None,
+        median(abs(run.flat_error) for run in found),
         median(abs(run.in_sample) for run in found),
         median(errors),
         median(run.error for run in found),
