@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 
+HARDLY_SLOWER = 0.95  # speed of a layout that surely fits over that of the fastest, for which it is taken
 HUNDREDS = 512  # accelerators from which stragglers and congestion make published runs' errors larger
 
 
@@ -156,12 +157,14 @@ class Layouts(NamedTuple):
         roomy = self.memory.total <= self.cluster.accelerator.memory_bytes
         return roomy if np.any(roomy) else self.fits
 
-    def fastest(self, allowed: Any) -> tuple[TrainingPlan, TrainingStep]:
-        """The fastest of those that are allowed, at least one, and its step."""
+    def fastest(self, allowed: Any, preferred: Any = None) -> tuple[TrainingPlan, TrainingStep]:
+        """The fastest of those that are allowed, at least one, and its step; a preferred one if it is hardly slower."""
         kept = np.flatnonzero(allowed)
         numbers, memory = taken(self.numbers, kept), taken(self.memory, kept)
         step = _step(self.arch, self.cluster, self.plan, numbers, memory, self.values)
-        best = int(np.argmax(step.tokens_per_s_per_accelerator))
+        rate = step.tokens_per_s_per_accelerator
+        wanted = (rate >= HARDLY_SLOWER * rate.max()) & preferred[kept] if preferred is not None else False
+        best = int(np.argmax(np.where(wanted, rate, 0.0) if np.any(wanted) else rate))
         return chosen(self.plan, int(kept[best])), taken(step, best)
 
     def smallest(self, used: Any) -> DoesNotFit:

@@ -134,13 +134,14 @@ def _of(usual: Cluster, count: int) -> Cluster:
 
 
 def _fastest(llm: Architecture, cluster: Cluster, plan: TrainingPlan, copies: Copies) -> Fitted:
-    """The fastest layout with room to spare, else the fastest that just fits."""
+    """The fastest layout with room to spare, else the fastest that just fits; a hardly slower one that surely fits."""
     layouts, capacity = layouts_of(llm, cluster, plan), cluster.accelerator.memory_bytes
     held = np.asarray(copies.memory_bytes(llm, cluster, layouts.memory))
     roomy = held <= capacity  # with what the allocator keeps, which it gives back when there is no room
     allowed = roomy if roomy.any() else layouts.fits & (copies == ALONE)
     if allowed.any():
-        return cluster, *layouts.fastest(allowed)
+        _, above = interval("memory", traits(llm, cluster, plan))
+        return cluster, *layouts.fastest(allowed, held * np.exp(above) <= capacity)
     if copies == ALONE:
         raise layouts.smallest(held)
     raise DoesNotFit(

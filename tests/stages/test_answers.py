@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from estimator import compare, estimate
+from estimator import compare, estimate, layout
 from estimator.errors import DoesNotFit, InvalidInput, UnknownName
 from estimator.formulas import money
 from estimator.pricing import Price
@@ -270,3 +270,13 @@ def test_what_is_taken_for_a_name_that_stands_for_nothing_here(stage, hardware, 
     warnings = " ".join(estimate(stage, model="1b", gpu=hardware, **named).warnings)
 
     assert says in warnings if says else "nown" not in warnings and "units" not in warnings
+
+
+def test_a_layout_that_surely_fits_is_taken_where_it_is_hardly_slower():
+    """16 A100 could pre-train 7B a little faster with memory filled to the brim, which is half a chance to fail."""
+    answer = estimate("pretrain", model="7b", gpu="16xa100", batch_tokens=512 * 4096, training_tokens=1e11)
+    brim = layout(model="7b", gpu="16xa100", seq_len=4096, global_batch=512, tokens=1e11, offloads=[""])
+
+    assert answer.peak_memory_bytes.interval()[1] <= 80 * 2**30
+    assert answer.warnings == ()
+    assert brim.best.figures["run_s"] <= answer.training_s.value <= brim.best.figures["run_s"] / 0.95
