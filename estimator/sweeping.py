@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from estimator.api import compare
 from estimator.errors import EstimatorError, InvalidInput, UnknownName, clipped
-from estimator.plans import default_scenario
+from estimator.plans import default_scenario, scaled
 from estimator.quantities import FACTORS, Floats, Quantity
 from estimator.results import Blocked, Estimate
 from estimator.stages import STAGES
@@ -312,7 +312,7 @@ def _floats(name: str, column: Column, errors: list[str]) -> Floats:
     found = np.full(len(column), np.nan)
     for row, value in enumerate(column.tolist()):
         try:
-            found[row] = np.nan if _missing(value) else float(value)
+            found[row] = np.nan if _missing(value) else float(scaled(value) if isinstance(value, str) else value)
         except (TypeError, ValueError):
             errors[row] = errors[row] or f"{name} must be a number, not {clipped(value)}"
     return found
@@ -322,10 +322,11 @@ def _check_bounds(name: str, column: Floats, errors: list[str]) -> None:
     bounds = default_scenario().amounts.get(_base(name))
     least, most = (bounds.least, bounds.most) if bounds else LIMITS[name]
     wrong = (column < least) | (column > most)
-    if name == "gpus":
-        wrong |= ~np.isnan(column) & (column != np.round(column))
     for row in np.flatnonzero(wrong):
         errors[row] = errors[row] or f"{name} must be between {least:g} and {most:g}, not {column[row]:g}"
+    if bounds.whole if bounds else name == "gpus":
+        for row in np.flatnonzero(~np.isnan(column) & (column % 1 != 0)):
+            errors[row] = errors[row] or f"{name} must be a whole number, not {column[row]:g}"
 
 
 def _check_range(name: str, low: Floats, value: Floats | None, high: Floats | None, errors: list[str]) -> None:

@@ -117,6 +117,15 @@ def test_bad_rows_say_why_and_the_others_stand():
     assert found[4]["finetune_total_usd"] > 0
 
 
+def test_a_cell_may_say_what_an_option_says():
+    """Thousands and millions by their letter, separators, and whole months alone."""
+    said = sweep([{"samples": "2k"}, {"samples": "2,000"}, {"samples": 2000}], **QUESTION, stages=("finetune",))
+    half = sweep([{"horizon_months": 1.5}], **QUESTION, stages=("prompt",))[0]
+
+    assert said[0]["finetune_total_usd"] == said[1]["finetune_total_usd"] == said[2]["finetune_total_usd"] > 0
+    assert half["error"] == "horizon_months must be a whole number, not 1.5"
+
+
 def test_an_approach_that_cannot_run_leaves_the_others():
     (found,) = sweep([{"gpu": "1xt4"}], model="70b", stages=("prompt", "finetune"))
 

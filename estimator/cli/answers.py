@@ -13,7 +13,7 @@ from estimator.export import tables
 from estimator.export.explain import estimate_reasons
 from estimator.export.files import write_whole
 from estimator.export.rows import estimate_rows, rows_csv
-from estimator.plans import default_scenario
+from estimator.plans import default_scenario, scaled
 from estimator.pricing import Price
 from estimator.results import Comparison, Estimate, at_level
 
@@ -186,9 +186,6 @@ def whole(text: str | None, option: str) -> int | None:
     return None if value is None else int(value)
 
 
-SUFFIXES = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
-
-
 def assignment(text: str) -> tuple[str, Any]:
     """`samples=2000`, `samples=2k`, `samples=1k..2k..5k` (low, value, high), `method=qlora`."""
     name, equals, value = text.partition("=")
@@ -196,11 +193,3 @@ def assignment(text: str) -> tuple[str, Any]:
         raise InvalidInput(f"--set needs NAME=VALUE, not {clipped(text)}")
     ends = value.split("..")
     return name.strip(), tuple(scaled(end) for end in ends) if len(ends) == 3 else scaled(value)
-
-
-def scaled(text: str) -> Any:
-    """A number with a suffix as a number; any other text as it is."""
-    found = re.fullmatch(r"\s*(\d[\d,_]*\.?\d*)\s*([kmbtKMBT])\s*", text)
-    if found:
-        return float(found[1].replace(",", "").replace("_", "")) * SUFFIXES[found[2].lower()]
-    return text.replace(",", "").replace("_", "").strip() if re.fullmatch(r"[\d,_.]+", text) else text.strip()

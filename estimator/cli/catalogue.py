@@ -18,6 +18,7 @@ from estimator.errors import InvalidInput
 from estimator.export.rows import rows_csv
 from estimator.export.tables import WIDTH
 from estimator.formulas import transformer
+from estimator.formulas.memory import MIXED_PRECISION
 from estimator.plans import default_scenario
 from estimator.records import Source
 
@@ -50,7 +51,14 @@ def _rendered(style: str, rows: list[Row]) -> str:
 
 
 def _text(value: Any) -> str:
-    return "" if value is None else f"{value:,.4g}" if isinstance(value, float) else str(value)
+    """A cell for people: four digits, no exponent where that is readable.
+
+    >>> _text(524_288.0), _text(13.0156), _text(131_072), _text(1e-05), _text(True)
+    ('524,288', '13.02', '131,072', '1e-05', 'True')
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return "" if value is None else str(value)
+    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:,.4g}"
 
 
 GAP = 2  # characters between columns; tabulate leaves as many again beside a heading
@@ -166,7 +174,8 @@ def _frameworks(_: argparse.Namespace) -> Iterator[Row]:
             "name": habits.name,
             "kernels": habits.kernels,
             "states": habits.states,
-            "splits": "layers, stages, data" if habits.model_parallel else "data",
+            "state_bytes_per_parameter": MIXED_PRECISION[habits.states].total,
+            "parallelism": "tensor, pipeline, data" if habits.model_parallel else "data",
             "source": habits.source,
         }
 

@@ -4,8 +4,9 @@ import argparse
 from typing import Any
 
 from estimator.catalog.files import use_facts
-from estimator.cli.answers import DAY_S, assignment, emit, number, price, scaled, seconds
+from estimator.cli.answers import DAY_S, assignment, emit, number, price, seconds
 from estimator.errors import InvalidInput, clipped
+from estimator.plans import scaled
 from estimator.search import AXES, Search
 from estimator.search import layout as search
 

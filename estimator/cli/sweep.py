@@ -8,10 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from estimator.cli.answers import asked, belong, emit, scaled
+from estimator.cli.answers import asked, belong, emit
 from estimator.cli.parser import ENDINGS
 from estimator.errors import InvalidInput, clipped
 from estimator.export.sweep_files import KINDS, sweep_file, sweep_rows
+from estimator.plans import scaled
 from estimator.results import SCHEMA_VERSION
 from estimator.sensitivity import grid
 from estimator.stages import STAGES

@@ -95,6 +95,8 @@ CASES = {
     "how many and how many": (["recommend", "--fit", "serve", *ASK[1:], "--gpus", "4"], "how many is the answer"),
     "number of no accelerator": (["compare", "--api", "openai:gpt-4o-mini", "--gpus", "8"], "--gpus belongs to own"),
     "price of no accelerator": (["compare", "--api", "openai:gpt-4o-mini", "--provider", "aws"], "with --gpu"),
+    "decimal comma": ([*ASK, "--price-per-hour", "2,5"], "must be a number, not '2,5'"),
+    "decimal comma of millions": ([*ASK, "--set", "requests_per_month=1,5m"], "must be a number, not '1,5m'"),
     "nothing matches": (["catalog", "models", "zzzz"], "nothing"),
 }
 

@@ -27,6 +27,16 @@ def test_every_format(command, style, capsys):
         assert len({len(row) for row in csv.reader(io.StringIO(shown.out))}) == 1
 
 
+def test_a_catalogue_is_written_as_people_write_it(capsys):
+    main(["catalog", "models", "llama-3.1-8b"])
+    model = capsys.readouterr().out
+    main(["catalog", "frameworks", "trl"])
+
+    assert "131,072" in model
+    assert "e+" not in model
+    assert "tensor" not in capsys.readouterr().out
+
+
 def test_explain_names_formula_and_source(capsys):
     assert main(["estimate", "finetune", *ASK, "--explain"]) == 0
     shown = capsys.readouterr().out
