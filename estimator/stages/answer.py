@@ -59,7 +59,7 @@ class Overhead(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a stage found. Figures left out do not arise in it."""
+    """What a stage found. Figures left out do not arise in it. words: of which approach, where not the stage's own."""
 
     stage: str
     lines: list[Line]
@@ -77,6 +77,7 @@ class Answer(NamedTuple):
     peak_memory_bytes: Quantity | None = None
     details: Mapping[str, Quantity] = {}
     warnings: tuple[str, ...] = ()
+    words: str = ""
 
 
 @cache
@@ -110,7 +111,7 @@ def answer(question: Question, found: Answer) -> Estimate:
         **per_request(question, found.overhead),
         **_costs(question, lines),
         **_power(question, lines),
-        **described(found.stage),
+        **described(found.words or found.stage),
         details={
             **found.details,
             **_against_own(service),

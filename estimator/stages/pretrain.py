@@ -60,6 +60,7 @@ def estimate(question: Question) -> Estimate:
             training_s=wall,
             peak_memory_bytes=training.peak_memory_bytes,
             warnings=_late(question, wall) + training.warnings(),
+            words="continued" if question.flag("continued") else "",
             details={**_details(question, training, tokens), **_reliability(progress, wall)},
         ),
     )

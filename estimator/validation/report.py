@@ -6,6 +6,7 @@ constants were fitted to, the error with the source left out of the fit (LOSO) s
 
 import json
 import math
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from statistics import median
@@ -68,7 +69,13 @@ class Report:
     def __str__(self) -> str:
         summary = self.summary()
         entries = [*summary["sources"], {"source": "all", "quantity": "", **summary["overall"]}]
-        return "\n".join([summary_table(entries), EXPLANATION, *self.unsupported()])
+        parts = [summary_table(entries), *map(_wrapped, (EXPLANATION, *self.unsupported()))]
+        return "\n".join([self.listed(), "", *parts] if 0 < len(self.cases) <= MOST_LISTED else parts)
+
+    def listed(self) -> str:
+        """Every case with what was measured and predicted, its source left out of the fit."""
+        heads = ["case", "metric", "unit", "measured", "predicted", "80 % range", "error"]
+        return tabulate(map(_listed, self.cases), heads, "simple", disable_numparse=True)
 
     def unsupported(self) -> list[str]:
         """Why rows were not predicted, one line a reason, with how many and which."""
@@ -86,6 +93,27 @@ class Report:
 
 
 MOST_REASONS = 12  # in the table
+MOST_LISTED = 30  # cases, one by one
+WIDTH = 120
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1e3 else f"{value:.3g}"
+
+
+def _listed(case: CasePrediction) -> list[str]:
+    measured = "-" if case.measured is None else _figure(case.measured)
+    first = [case.id or "no id", case.metric, case.unit, measured]
+    if not case.predicted:
+        return [*first, "-", "-", "-"]
+    value = case.predicted_loso or case.predicted
+    ends = [end * value / case.predicted for end in (case.low, case.high) if end is not None]
+    error = _error(case, honest=True)
+    return [*first, _figure(value), "-".join(map(_figure, ends)), "-" if error is None else f"{error:.2f}"]
 
 
 def _first(ids: Sequence[str], most: int = 3) -> str:
@@ -98,7 +126,7 @@ EXPLANATION = (
 )
 COLUMNS = {
     "source": "source",
-    "quantity": "",
+    "quantity": "of",
     "cases": "cases",
     "share_predicted": "predicted",
     "median_error": "median error",

@@ -280,3 +280,12 @@ def test_a_layout_that_surely_fits_is_taken_where_it_is_hardly_slower():
     assert answer.peak_memory_bytes.interval()[1] <= 80 * 2**30
     assert answer.warnings == ()
     assert brim.best.figures["run_s"] <= answer.training_s.value <= brim.best.figures["run_s"] / 0.95
+
+
+def test_continued_pretraining_is_described_as_what_it_is() -> None:
+    """It starts from another's LLM, of billions of tokens and not trillions."""
+    fresh, continued = (estimate("pretrain", model="1b", gpu="8xa100", continued=flag) for flag in (False, True))
+
+    assert "no dependence on another's LLM" in fresh.advantages
+    assert "no dependence on another's LLM" not in continued.advantages
+    assert (fresh.complexity, continued.complexity) == ("very high", "high")

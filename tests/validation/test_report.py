@@ -42,5 +42,17 @@ def test_the_same_metric_in_another_unit(kind, known, other, ratio, unit, tmp_pa
 def test_the_table_says_why_rows_were_not_predicted(tmp_path):
     report = validate([cases(tmp_path, "training", "mfu", "tokens_per_sec")])
 
-    assert "not predicted (1: tokens_per_sec)" in str(report)
-    assert "Did you mean 'tokens_per_s_per_gpu'" in str(report)
+    said = " ".join(str(report).split())
+
+    assert "not predicted (1: tokens_per_sec)" in said
+    assert "Did you mean 'tokens_per_s_per_gpu'" in said
+
+
+def test_a_few_cases_are_listed_one_by_one_and_many_are_not(tmp_path):
+    few = str(validate([cases(tmp_path, "training", "peak_mem_gb", "tokens_per_sec")])).splitlines()
+    many = str(validate([cases(tmp_path, "training", *["peak_mem_gb"] * 31)]))
+
+    assert next(line for line in few if line.startswith("peak_mem_gb")).split()[2:4] == ["GB", "1"]
+    assert next(line for line in few if line.startswith("tokens_per_sec")).split()[-3:] == ["-", "-", "-"]
+    assert "peak_mem_gb" not in many
+    assert max(map(len, few)) <= 120
