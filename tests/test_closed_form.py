@@ -9,7 +9,7 @@ from estimator.results import Estimate
 
 DRAWS = 60_000
 # Costs that move smoothly with their inputs. Where whole replicas are added one by one, no closed form from single
-# moves is exact; docs/ranges.md says by how much.
+# moves is exact.
 QUESTIONS = {
     "own accelerators": {"model": "7b", "gpu": "a100"},
     "a reserve, experts": {"model": "mixtral-8x7b", "gpu": "h100", "contingency": 0.1},
