@@ -27,7 +27,8 @@ def _training_text(answer: Estimate) -> str:
 
 
 def _accelerators_text(answer: Estimate) -> str:
-    return "none" if answer.accelerators.value == 0 else f"{human(answer.accelerators)} ({answer.layout})"
+    """To the last one: the layout is of that many."""
+    return "none" if answer.accelerators.value == 0 else f"{answer.accelerators.value:,.0f} ({answer.layout})"
 
 
 def _memory_text(answer: Estimate) -> str:

@@ -100,3 +100,10 @@ def test_interrupt_is_130(monkeypatch):
     monkeypatch.setattr("estimator.api.compare", interrupted)
 
     assert main(["compare", *ASK]) == 130
+
+
+def test_accelerators_are_counted_to_the_last_one(capsys):
+    """1.41k of them cannot be rented, and cannot be cut as the layout says."""
+    assert main(["estimate", "pretrain", "--model", "70b", "--gpu", "1408xa100"]) == 0
+
+    assert "1,408 (tp" in capsys.readouterr().out
