@@ -132,7 +132,9 @@ class Quantity:
         stretch = reach(level)
         if _in_log_space(self.column):
             return self.value * float(np.exp(-stretch * down)), self.value * float(np.exp(stretch * up))
-        return self.value - stretch * down, self.value + stretch * up
+        low = self.value - stretch * down
+        never_below_zero = self.column.min() >= 0  # such as a cost: neither is its range
+        return max(low, 0.0) if never_below_zero else low, self.value + stretch * up
 
     def drivers(self) -> dict[str, float]:
         """Share of the interval's (squared) width that each factor makes, largest first; the shares sum to 1."""

@@ -230,7 +230,8 @@ def _interval(column: Floats) -> tuple[Floats, Floats]:
         below, above = np.split(moves, 2)
         down, up = np.minimum(np.minimum(below, above), 0), np.maximum(np.maximum(below, above), 0)
         down, up = np.sqrt(np.einsum("fr,fr->r", down, down)), np.sqrt(np.einsum("fr,fr->r", up, up))
-        low = np.where(in_log, expected * np.exp(-down), expected - down)
+        floor = np.where(column.min(axis=0) >= 0, 0.0, -np.inf)
+        low = np.where(in_log, expected * np.exp(-down), np.maximum(expected - down, floor))
         high = np.where(in_log, expected * np.exp(up), expected + up)
     return low, high
 

@@ -98,6 +98,16 @@ def test_a_difference_around_zero_has_a_range_in_its_own_unit():
     assert gap.low < gap.value < 0 < gap.high
 
 
+def test_what_is_never_below_zero_has_no_range_below_it():
+    """Money that steps from nothing to something, such as a second replica's."""
+    load = uncertain("load", 1.5, 4.0, "traffic")
+    more = derive("more", "USD", lambda load: 100 * np.maximum(np.ceil(load) - 1, 0), load=load)
+
+    assert more.column.min() == 0 < more.value
+    assert more.low == more.interval(0.95)[0] == 0
+    assert more.high > more.value
+
+
 def test_samples_are_seeded():
     first, second = model(Design.monte_carlo(100, seed=7)), model(Design.monte_carlo(100, seed=7))
 

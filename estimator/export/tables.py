@@ -14,10 +14,9 @@ LABEL = 24
 def _data(answer: Estimate) -> str:
     if answer.data_tokens.value == 0:
         return "none"
-    parts = {
-        "rag": f"{human(answer.data_bytes, spread=False)} text",
-        "finetune": f"{human(answer.data_samples, spread=False)} samples",
-    }
+    text, samples = (human(data, spread=False) for data in (answer.data_bytes, answer.data_samples))
+    parts = {"rag": f"{text} text", "finetune": f"{samples} samples"}
+    parts |= {"prompt+rag": parts["rag"], "distil": parts["finetune"]}
     tokens = f"{human(answer.data_tokens, spread=False)} tokens"
     return ", ".join(filter(None, (parts.get(answer.stage), tokens)))
 

@@ -224,7 +224,10 @@ def llm_text(question: Question) -> str:
 def evidence(keys: list[str]) -> tuple[str, ...]:
     """Published effects on quality, each with its setting and source; measured elsewhere, so no promise."""
     found = [fact(key) for key in keys]
-    return tuple(f"{item.key}: {item.value:g} {item.unit} ({item.context}) [{item.source}]" for item in found)
+    return tuple(
+        f"{item.key}: {item.value:g} {item.unit}{f' ({item.context})' * bool(item.context)} [{item.source}]"
+        for item in found
+    )
 
 
 def _serving_accelerators(service: Service) -> Quantity:

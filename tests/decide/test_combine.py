@@ -158,3 +158,12 @@ def test_wrong_combinations_are_refused():
         combine("distil", api="openai:gpt-4o")
     with pytest.raises(InvalidInput, match="cost less"):
         combine("distil", api="openai:gpt-4o-mini", student="openai:gpt-4o")
+
+
+def test_data_of_a_combination_is_said_as_of_its_parts():
+    """Text for an index in bytes, samples by number."""
+    shown = {stage: str(combine(stage, model="7b", gpu="a100")) for stage in ("prompt+rag", "distil")}
+
+    assert "1 GB text, 190M tokens" in shown["prompt+rag"]
+    assert "5k samples, 7.5M tokens" in shown["distil"]
+    assert "()" not in shown["prompt+rag"]

@@ -223,7 +223,9 @@ class Ranges:
         e, flag = f"$D{row + 1}", f"$G{row + 1}"
         if many == 0 or not ends:
             return expected, expected, expected
-        low_text = f"IF({flag},{e}*EXP(-SQRT(SUMSQ({down}))),{e}-SQRT(SUMSQ({down})))"
+        below = f"{e}-SQRT(SUMSQ({down}))"
+        below = f"IF(MIN({self._scenarios(figure)})<0,{below},MAX(0,{below}))"
+        low_text = f"IF({flag},{e}*EXP(-SQRT(SUMSQ({down}))),{below})"
         high_text = f"IF({flag},{e}*EXP(SQRT(SUMSQ({up}))),{e}+SQRT(SUMSQ({up})))"
         return (
             book.formula("Ranges", row, 4, Expr(low_text, low)),
