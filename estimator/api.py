@@ -115,8 +115,8 @@ def ask(
             "name an LLM and an accelerator (--model 7b --gpu a100), or a hosted LLM (--api openai:gpt-4o-mini)"
         )
     chosen = scenario(scenario_file, **inputs)
-    llm = architecture(model) if model else None
-    hardware = named_cluster(gpu) if gpu else None
+    llm = architecture(str(model)) if model else None  # a path may be one of pathlib
+    hardware = named_cluster(str(gpu)) if gpu else None
     accelerator, count = _device(hardware, gpus)
     hosted = api_price(api) if api else None
     return Question(
@@ -134,8 +134,8 @@ def ask(
 
 
 def _device(hardware: Cluster | Accelerator | None, gpus: int | None) -> tuple[Accelerator | None, int | None]:
-    if gpus is not None and not 1 <= gpus <= 10_000_000:
-        raise InvalidInput(f"the number of accelerators must be between 1 and 10,000,000, not {gpus}")
+    if gpus is not None and (not 1 <= gpus <= 10_000_000 or gpus % 1):
+        raise InvalidInput(f"the number of accelerators must be a whole one between 1 and 10,000,000, not {gpus}")
     if hardware is None:
         return None, gpus
     if isinstance(hardware, Cluster):
@@ -241,6 +241,10 @@ def training_step(*, model: str, gpu: str, gpus: int | None = None, **plan: Any)
 
     asked = checked_plan(TrainingPlan, plan)
     named_framework(asked.framework)
+    for name in ("seq_len", "global_batch", "micro_batch", "tp", "pp", "cp", "ep", "lora_rank"):
+        value = getattr(asked, name)
+        if value is not None and np.any(np.asarray(value, float) < 1):
+            raise InvalidInput(f"{name} must be 1 or more, not {value}")
     llm, cluster = architecture(model), _cluster(gpu, gpus)
     open_fields = any(getattr(asked, name) is None for name in OPEN)
     return predicted(llm, cluster, best_layout(llm, cluster, asked) if open_fields else asked)

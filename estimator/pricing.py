@@ -6,7 +6,7 @@ import numpy as np
 
 from estimator.catalog.energy import depreciation_years, electricity_price, host_power_w, power_fraction, pue
 from estimator.catalog.prices import hourly_prices
-from estimator.errors import InvalidInput
+from estimator.errors import InvalidInput, clipped
 from estimator.formulas import money
 from estimator.quantities import Design, Quantity, derive, given
 from estimator.records import Accelerator, Source
@@ -37,9 +37,9 @@ class Price:
         limits = {"per_hour": 1e6, "purchase": 1e8, "years": 100.0, "electricity": 100.0}
         for name, most in limits.items():
             value = getattr(self, name)
-            if value is not None and not 0 <= value <= most:
+            if value is not None and not (isinstance(value, float | int | np.number) and 0 <= value <= most):
                 raise InvalidInput(
-                    f"the price ({name.replace('_', ' ')}) must be between 0 and {most:,g}, not {value:g}"
+                    f"the price ({name.replace('_', ' ')}) must be between 0 and {most:,g}, not {clipped(value)}"
                 )
         if self.years == 0:
             raise InvalidInput("the price (years) must be more than 0")

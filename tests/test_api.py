@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from estimator import compare, estimate
+from estimator import compare, estimate, training_step, validate
 from estimator.errors import DoesNotFit, EstimatorError, InvalidInput, UnknownName
 from estimator.pricing import Price
 from estimator.quantities import Quantity
@@ -249,6 +249,10 @@ def asked(inputs: dict[str, object]) -> str | list[float]:
         ({"model": "7b", "gpu": "a1oo"}, UnknownName),
         ({"model": "lama-3.1-8b", "gpu": "a100"}, UnknownName),
         ({"model": "7b", "gpu": "a100", "gpus": 0}, InvalidInput),
+        ({"model": "7b", "gpu": "a100", "gpus": 2.5}, InvalidInput),
+        ({"model": "7b", "gpu": ["a100"]}, UnknownName),
+        ({"model": 8, "gpu": "a100"}, UnknownName),
+        ({"model": "7b", "gpu": "a100", "price": "cheap"}, InvalidInput),
         ({"api": "openai:gpt-4o-maxi"}, UnknownName),
     ],
 )
@@ -266,3 +270,23 @@ def test_results_are_quantities(comparison):
     assert isinstance(comparison["rag"].total_usd, Quantity)
     with pytest.raises(KeyError):
         comparison["distil"]
+
+
+def test_a_training_step_of_nothing_is_refused():
+    with pytest.raises(InvalidInput, match="seq_len must be 1 or more"):
+        training_step(model="llama-2-7b", gpu="8xa100", seq_len=0)
+
+
+def test_a_path_may_be_text_or_a_path(tmp_path):
+    """Of a model's config.json, and of one file of cases."""
+    config = {"model_type": "llama", "hidden_size": 2048, "num_hidden_layers": 16, "num_attention_heads": 16}
+    (tmp_path / "config.json").write_text(json.dumps(config | {"intermediate_size": 5504, "vocab_size": 32000}))
+    cases = tmp_path / "mine.csv"
+    cases.write_text(
+        "id,source,metric,model,gpu,n_gpus,seq_len,micro_batch,value\na,me,mfu,llama-2-7b,a100,8,2048,1,0.4\n"
+    )
+
+    by_path, by_text = (estimate("prompt", model=name, gpu="a100") for name in (tmp_path, str(tmp_path)))
+
+    assert by_path.total_usd.value == by_text.total_usd.value
+    assert len(validate(cases).cases) == len(validate([str(cases)]).cases) == 1

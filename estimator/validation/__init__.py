@@ -14,11 +14,12 @@ KINDS: tuple[CaseKind, ...] = ("training", "inference", "retrieval")
 MEASUREMENT = ("value", "notes", "citation", "quality", "flag")  # never shown to a predictor
 
 
-def validate(paths: Iterable[str | Path] = ()) -> Report:
-    """Predict every case of the files, by default of the published runs that ship, and compare.
+def validate(paths: Iterable[str | Path] | str | Path = ()) -> Report:
+    """Predict every case of a file or files, by default of the published runs that ship, and compare.
 
     Raises InvalidInput for a file that cannot be read or whose kind its columns do not tell.
     """
+    paths = [paths] if isinstance(paths, str | Path) else paths
     files = [Path(path) for path in paths] or [published(name) for name in KINDS if published(name).is_file()]
     return Report(tuple(case for path in files for case in _of_file(path)))
 
