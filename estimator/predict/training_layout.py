@@ -19,10 +19,14 @@ MOST_MICRO_BATCH = 64
 LONGEST_MICRO_BATCH_TOKENS = 262_144
 
 
+class NothingDivides(DoesNotFit):
+    """No layout divides the accelerators and the batch."""
+
+
 def grid(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> TrainingPlan:
     """All layouts that respect what the plan gives, as one plan of equally long arrays.
 
-    Raises DoesNotFit when no layout divides the accelerators and the batch.
+    Raises NothingDivides when no layout divides the accelerators and the batch.
     """
     most = int(np.max(plan.global_batch))
     choices = {
@@ -39,7 +43,7 @@ def grid(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> TrainingPl
     axes = tuple((name, tuple(choice)) for name, choice in choices.items())
     layouts = _valid(axes, tuple(given), cluster.count, float(plan.cp), most, arch.layers, arch.experts is not None)
     if not layouts["tp"].size:
-        raise DoesNotFit(
+        raise NothingDivides(
             f"no layout divides {cluster.count} accelerators and a global batch of {plan.global_batch} sequences. "
             "Give a larger global batch, or fewer accelerators."
         )

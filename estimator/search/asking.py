@@ -142,7 +142,6 @@ def _pretraining(llm: Architecture, choices: dict[str, Any]) -> dict[str, Any]:
         "global_batch": batch_for(6 * transformer.matmul_params(llm) * tokens, seq_len),
         "precision": usual.word("pretrain_precision"),
         "optimizer": usual.word("pretrain_optimizer"),
-        "framework": usual.word("pretrain_framework"),
     }
 
 
@@ -157,7 +156,6 @@ def _finetuning() -> dict[str, Any]:
         "optimizer": usual.word("optimizer"),
         "method": usual.word("method"),
         "lora_rank": usual.amount("lora_rank").value,
-        "framework": usual.word("finetune_framework"),
     }
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from estimator.catalog.facts import fact
 from estimator.catalog.files import recent
+from estimator.catalog.frameworks import framework
 from estimator.catalog.precisions import native
 from estimator.errors import DoesNotFit
 from estimator.formulas import transformer
@@ -21,6 +22,7 @@ from estimator.predict.training import (
     training_step,
     traits,
 )
+from estimator.predict.training_layout import NothingDivides
 from estimator.quantities import Quantity, computed, derive, off
 from estimator.records import Architecture, Cluster
 from estimator.stages.question import Question
@@ -155,9 +157,17 @@ def _smallest(llm: Architecture, usual: Cluster, plan: TrainingPlan, copies: Cop
     for count in _counts():
         try:
             return _fastest(llm, _of(usual, count), plan, copies)
+        except NothingDivides as error:
+            problem = problem or error  # what memory lacks says more
         except DoesNotFit as error:
             problem = error
-    raise DoesNotFit(f"{problem} Even {most_accelerators():,} of them do not hold it.")
+    raise DoesNotFit(f"{problem} Even {most_accelerators():,} of them do not hold it.{_splitting(plan)}")
+
+
+def _splitting(plan: TrainingPlan) -> str:
+    if framework(plan.framework).model_parallel:
+        return ""
+    return f" {plan.framework} splits no layer: a framework that does may (estimator catalog frameworks)."
 
 
 def _counts() -> Iterator[int]:
@@ -171,7 +181,7 @@ def _what_would(llm: Architecture, usual: Cluster, plan: TrainingPlan, copies: C
     try:
         cluster, *_ = _smallest(llm, usual, plan, copies)
     except DoesNotFit:
-        return "No number of them does."
+        return f"No number of them does.{_splitting(plan)}"
     return f"The smallest that fits is {cluster.count} x {cluster.accelerator.name}."
 
 

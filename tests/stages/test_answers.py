@@ -289,3 +289,12 @@ def test_continued_pretraining_is_described_as_what_it_is() -> None:
     assert "no dependence on another's LLM" in fresh.advantages
     assert "no dependence on another's LLM" not in continued.advantages
     assert (fresh.complexity, continued.complexity) == ("very high", "high")
+
+
+def test_what_no_sharding_holds_names_frameworks_that_split_layers():
+    """405B in full with 64 sequences a step: one sequence a rank at most, so data parallelism ends at 64 of them."""
+    with pytest.raises(DoesNotFit, match=r"needs .* GB of 86 GB.*splits no layer.*catalog frameworks"):
+        estimate("finetune", model="405b", gpu="h100", method="full")
+    split = estimate("finetune", model="405b", gpu="h100", method="full", finetune_framework="megatron-core")
+
+    assert split.accelerators.value == 128
