@@ -150,7 +150,9 @@ def _architecture(row: Row) -> Architecture:
     known = _known(name, columns)
     if columns is None:
         return known or _from_size(row)
-    return known if known is not None and _same(known, columns) else columns
+    if known is None or not _same(known, columns):
+        return columns
+    return replace(known, basis=columns.basis)  # a shape that was recalled is read here
 
 
 def _same(known: Architecture, columns: Architecture) -> bool:

@@ -154,3 +154,16 @@ def test_conventions_of_frameworks(rows):
     hardware, plain = counted.predicted * seconds[0].predicted, model.predicted * seconds[1].predicted
 
     assert hardware / plain == pytest.approx(4 / 3, rel=0.01)
+
+
+def test_a_shape_that_the_row_says_is_not_assumed():
+    """The catalogue knows BLOOM's shape by recall only; the row's columns are where it is read."""
+    shape = {"layers": "70", "hidden": "14336", "heads": "112", "head_dim": "128", "ffn": "57344", "vocab": "250880"}
+    row = {"id": "bloom", "source": "x", "model": "bloom-176b", "gpu": "a100-sxm-80gb", "n_gpus": "384", "tp": "4"}
+    row |= {"pp": "12", "micro_batch": "2", "global_batch_seqs": "2048", "recompute": "full", "sharding": "zero1"}
+    row |= {"metric": "tflops_per_gpu", "framework": "Megatron-DeepSpeed", "seq_len": "2048"}
+    told, untold = predict_cases([row | shape, row])
+
+    assert told.reason == ""
+    assert "usual shape" in untold.reason
+    assert told.high / told.low < untold.high / untold.low
