@@ -180,7 +180,7 @@ def _deadline(options: argparse.Namespace, given: dict[str, Any]) -> Finding:
     count = accelerators_for_deadline(days, **machine)
     took = pretraining_days(count, **machine)
     return Finding(
-        f"accelerators that pre-train {given['model']} in {days:g} days",
+        f"accelerators that pre-train {given['model']} in {days:.4g} days",
         f"{count:,} x {given['gpu']}, which take {took:.3g} days",
         count,
         "1",
@@ -210,7 +210,7 @@ def _budget(options: argparse.Namespace, given: dict[str, Any]) -> Finding:
         "; or ".join(f"{short(row['most'])} {row['what']}" for row in bought) or "none of these",
         bought[0]["most"] if bought else None,
         "1",
-        "each takes all of it; one step of the third digit more costs more, or is not done by deadline_days"
+        "each costs no more than that until it is in use; a step of the third digit more does, or cannot be done"
         if bought
         else "the notes say why",
         tuple(rows),

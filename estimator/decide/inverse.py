@@ -359,7 +359,7 @@ def accelerators_for_deadline(days: float, *, model: str, gpu: str, **inputs: An
 
     found = first_that(in_time, sizes)
     if found is None:
-        raise DoesNotFit(f"no number of {gpu} up to {sizes[-1]:,} trains {model} in {days:g} days: give it longer")
+        raise DoesNotFit(f"no number of {gpu} up to {sizes[-1]:,} trains {model} in {days:.3g} days: give it longer")
     return found
 
 

@@ -289,3 +289,13 @@ def test_findings_in_another_currency(capsys):
     row = json.loads(capsys.readouterr().out)["rows"][0]
 
     assert row["eur_per_hour"] == pytest.approx(row["usd_per_hour"] / 2)
+
+
+def test_a_budget_says_what_it_pays_and_does_not_promise_to_be_used_up(capsys):
+    """Clusters come in steps, so that the most that is affordable may leave a tenth over; upkeep comes on top."""
+    assert main(["recommend", "--budget", "300k", *ASK]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+
+    assert "Each costs no more than that until it is in use" in shown
+    assert main(["recommend", "--deadline", "1h", "--model", "405b", "--gpu", "a100"]) == 2
+    assert "in 0.0417 days" in capsys.readouterr().err
