@@ -110,6 +110,7 @@ def test_the_command_shows_a_tornado(style, capsys):
     names["csv"] = lambda: [row["name"] for row in csv.DictReader(io.StringIO(shown))]
     assert names.get(style, lambda: ["samples", "attempts"])() == ["samples", "attempts"]
     assert "samples" in shown
+    assert style != "table" or "Less than 0.05 % of it: attempts." in shown  # a few dollars, and not nothing
 
 
 @pytest.mark.parametrize("style", ["table", "json", "csv", "markdown"])

@@ -27,7 +27,7 @@ def tornado_text(found: Sensitivity) -> str:
     unnamed = any(swing.low is None for swing in moving)
     words = ["(...) is no input: the range has it for the error of a prediction or for a price."] if unnamed else []
     still = [swing.name for swing in found.swings if swing not in moving]
-    words += [f"No effect: {', '.join(still)}."] if still else []
+    words += [f"Less than {100 * LEAST:g} % of it: {', '.join(still)}."] if still else []
     words += [f"{swing.name}: {swing.note}" for swing in moving if swing.note]
     return "\n".join([*lines, "", *(textwrap.fill(line, WIDTH, subsequent_indent="    ") for line in words)]).rstrip()
 
