@@ -218,13 +218,13 @@ def recommend(
 def _sorted_out(inputs: Mapping[str, Any]) -> tuple[dict[str, Value], dict[str, Any]]:
     """Criteria, checked and complete, and the scenario's inputs."""
     known = criteria()
-    names = {name: name.replace("-", "_") for name in inputs}
+    inputs = {name.replace("-", "_"): value for name, value in inputs.items()}
     everything = (*known, *default_scenario().names())
-    for name in names.values():
+    for name in inputs:
         if name.rpartition(".")[2] not in everything:
             raise UnknownName("criterion or input", name, everything, "`estimator catalog inputs` lists the inputs.")
     goals = {name: one.read(inputs[name]) if name in inputs else one.value for name, one in known.items()}
-    return goals, {name: value for name, value in inputs.items() if names[name] not in known}
+    return goals, {name: value for name, value in inputs.items() if name not in known}
 
 
 Found = Mapping[str, Estimate | str]

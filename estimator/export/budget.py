@@ -75,7 +75,7 @@ def scale(line: Line) -> tuple[float, str]:
     divisor, unit = PRICED_IN.get(price_unit, (1.0, line.quantity.unit))
     if line.quantity.unit in SMALL_UNITS:
         return divisor, unit
-    return 1.0, "Hours" if price_unit == "USD/h" else line.quantity.unit.replace("1", "Units", 1)
+    return 1.0, "Hours" if price_unit == "USD/h" else line.quantity.unit.removesuffix("/month").replace("1", "Units", 1)
 
 
 def code(line: Line) -> str:

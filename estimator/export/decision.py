@@ -27,7 +27,9 @@ def recommendation_text(found: Recommendation) -> str:
 
 def _head(found: Recommendation) -> str:
     where = f"{found.llm} on {found.hardware}"
-    given = ", ".join(f"{name} = {_shown(value)}" for name, value in found.given.items()) or "no criterion given"
+    given = (
+        ", ".join(f"{name} = {_shown(value)}" for name, value in found.given.items()) or "no criterion beyond the usual"
+    )
     if found.best is None:
         lines = [f"Nothing meets every need and constraint for {where}. Given: {given}."]
         return "\n".join(_filled(line) for line in lines)

@@ -371,3 +371,10 @@ def test_no_requests_and_an_api_beside_own_hardware_are_answered():
     assert nothing.break_evens == ()
     assert beside.best is not None
     assert "<table>" in beside._repr_html_()
+
+
+def test_a_criterion_with_hyphens_counts_like_one_with_underscores():
+    named = recommend(model="7b", gpu="a100", **{"failure-mode": "knowledge", "top-k": 3})
+
+    assert named.best.approach == "rag"
+    assert named.given == {"failure_mode": "knowledge"}

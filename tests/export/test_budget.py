@@ -25,6 +25,10 @@ def test_quantity_times_price_is_the_cost(comparison):
             assert cost == pytest.approx(row["ListCost"], rel=1e-9), row["ChargeDescription"]
 
 
+def test_units_are_of_the_quantity_and_the_period_says_of_when(comparison):
+    assert not [row["PricingUnit"] for row in rows(comparison) if "/" in row["PricingUnit"]]
+
+
 def test_lines_add_up_to_the_totals(comparison):
     for answer in comparison.estimates:
         assert isinstance(answer, Estimate)
