@@ -8,6 +8,7 @@ from estimator.catalog.accelerators import cluster as named_cluster
 from estimator.catalog.facts import fact
 from estimator.catalog.frameworks import named_framework
 from estimator.catalog.models import architecture
+from estimator.catalog.precisions import training_precision
 from estimator.errors import InvalidInput, UnknownName
 from estimator.formulas import money, scaling, transformer
 from estimator.plans import default_scenario, scenario
@@ -180,6 +181,8 @@ def _train(
     asked = checked_plan(TrainingPlan, OPEN | plan)
     named_framework(asked.framework)
     scenario(optimizer=asked.optimizer)  # refuses one nobody knows
+    for name in (precisions or (asked.precision,)) if asked.method == "full" else ():
+        training_precision(name)
     for name in ("seq_len", "global_batch"):
         if getattr(asked, name) != int(getattr(asked, name)):
             raise InvalidInput(f"{name} must be a whole number, not {getattr(asked, name)}")

@@ -106,6 +106,7 @@ MISTAKES = {
     "most in halves": ([*TRAIN, "--most", "1.5"], "whole number"),
     "fields there are": ([*TRAIN, "--set", "samples=3"], "seq_len, micro_batch"),
     "unknown field": ([*TRAIN, "--set", "micro_bach=3"], "micro_batch"),
+    "training in a format that stores": ([*TRAIN, "--precisions", "bf16,int3"], "only stores weights"),
     "unknown optimizer": ([*TRAIN, "--set", "optimizer=adanw"], "adafactor"),
     "unknown format of numbers": ([*TRAIN, "--precisions", "bf61"], "bf16"),
     "tensor groups that do not divide": ([*TRAIN, "--set", "tp=3"], "must divide"),
