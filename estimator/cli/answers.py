@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -32,7 +33,16 @@ def estimate(options: argparse.Namespace) -> None:
         return swings(options)
     of = combine if options.stage in COMBINATIONS else api.estimate
     answer = of(options.stage, **asked(options))
+    _say_unused(options, {one.name for one in answer.assumptions})
     return emit(options, in_currency(options, answer, _rendered_estimate))
+
+
+def _say_unused(options: argparse.Namespace, used: set[str]) -> None:
+    """On stderr, which of the inputs named with --set this answer does not rest on."""
+    names = [assignment(text)[0].replace("-", "_").rpartition(".")[2] for text in options.inputs]
+    unused = [name for name in dict.fromkeys(names) if name not in used]
+    if unused:
+        print(f"estimator: nothing here rests on {', '.join(unused)}", file=sys.stderr)
 
 
 def _rendered_comparison(options: argparse.Namespace, comparison: Comparison) -> str:

@@ -53,6 +53,24 @@ def test_assignments_scale_and_range(capsys):
     assert (samples["low"], samples["value"], samples["high"]) == pytest.approx((1000, 2000, 5000))
 
 
+@pytest.mark.parametrize(
+    ("stage", "given", "unused"),
+    [
+        ("rag", "samples=5", "samples"),
+        ("pretrain", "continued_setup_hours=100", "continued_setup_hours"),
+        ("rag", "rag.top-k=3", ""),
+        ("finetune", "finetune_framework=trl", ""),
+        ("prompt+rag", "top_k=3", ""),
+    ],
+)
+def test_an_input_that_changes_nothing_is_said(stage, given, unused, capsys):
+    assert main(["estimate", stage, *ASK, "--set", given, "--format", "json"]) == 0
+    shown = capsys.readouterr()
+
+    assert shown.err == (f"estimator: nothing here rests on {unused}\n" if unused else "")
+    assert json.loads(shown.out)["stage"] == stage
+
+
 def test_scenario_file_and_option_agree(tmp_path, capsys):
     path = tmp_path / "mine.toml"
     path.write_text("[finetune]\nsamples = 2000\n")
