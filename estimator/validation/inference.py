@@ -39,6 +39,7 @@ TASK_OF_METRIC = {
     "embeddings_per_s": "embedding",
     "pairs_per_s": "rerank",
 }
+TASKS = ("single_stream", "offline_throughput", "online", *dict.fromkeys(TASK_OF_METRIC.values()))
 METRICS = (
     *TASK_OF_METRIC,
     *("e2e_s", "requests_per_s", "total_tokens_per_s", "decode_tokens_per_s_total"),
@@ -102,7 +103,7 @@ class Run:
 def read_run(row: Row) -> Run:
     """The configuration of a row. Raises EstimatorError, saying what is missing or unknown."""
     metric = row.get("metric", "")
-    task = row.get("task") or _task(row, metric)
+    task = _task(row, metric)
     plan, cluster = _plan(row), _cluster(row)
     arch = _architecture(row, task)
     encoder = task in ("embedding", "rerank")
@@ -130,6 +131,12 @@ def read_run(row: Row) -> Run:
 
 
 def _task(row: Row, metric: str) -> str:
+    """The task of a row: as it says; of a latency under load, that latency; else what the metric is usually of."""
+    named = row.get("task", "")
+    if named and named not in TASKS:
+        raise UnknownName("inference task", named, TASKS, f"Known are {', '.join(TASKS)}.")
+    if named and not (named == "online" and metric in TASK_OF_METRIC):
+        return named
     if metric in TASK_OF_METRIC:
         return TASK_OF_METRIC[metric]
     batch = row.get("batch_or_concurrency", "")

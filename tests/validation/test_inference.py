@@ -171,6 +171,7 @@ def test_a_run_that_cannot_fit_is_predicted_and_says_so():
         ({"weight_precision": "fast"}, "unknown precision"),
         ({"input_len": "long"}, "must be a number"),
         ({"metric": "happiness"}, "happiness"),
+        ({"task": "onlin"}, "Did you mean 'online'"),
     ],
 )
 def test_what_cannot_be_predicted_says_what_is_missing(change, reason):
@@ -178,6 +179,14 @@ def test_what_cannot_be_predicted_says_what_is_missing(change, reason):
 
     assert case.status == "unsupported"
     assert reason in case.reason
+
+
+@pytest.mark.parametrize("metric", ["ttft_ms", "tpot_ms"])
+def test_a_latency_under_load_has_its_own_range_whatever_the_row_calls_its_task(metric):
+    """Throughput online is foretold far better than the time to the first token."""
+    named, plain = predict_cases([BASE | {"metric": metric, **more} for more in ({"task": "online"}, {})])
+
+    assert (named.low, named.predicted, named.high) == (plain.low, plain.predicted, plain.high)
 
 
 def test_the_fit_is_of_the_data_that_ship():
