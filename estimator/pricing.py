@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from estimator.catalog.energy import depreciation_years, electricity_price, host_power_w, power_fraction, pue
-from estimator.catalog.prices import hourly_prices
+from estimator.catalog.prices import PriceRange, hourly_prices
 from estimator.errors import InvalidInput, clipped
 from estimator.formulas import money
 from estimator.quantities import Design, Quantity, derive, given
@@ -69,8 +69,14 @@ def usd_per_hour(device: Accelerator | None, price: Price, design: Design) -> Qu
         design=design,
         basis="list price",
         sources=found.sources,
-        note=f"median of {len(found.providers)} providers, {found.oldest} to {found.newest}",
+        note=_whose(found),
     )
+
+
+def _whose(found: PriceRange) -> str:
+    """Whose prices they are, and of when."""
+    who = f"{len(found.providers)} providers" if len(found.providers) > 1 else found.providers[0]
+    return f"median of {who}, {found.oldest}" + (f" to {found.newest}" if found.newest != found.oldest else "")
 
 
 def _remedy(price: Price) -> str:

@@ -41,14 +41,30 @@ def _forgettable(remembered: Any) -> Any:
 def use_facts(folder: str | Path | None) -> None:
     """Let the files of `folder` come before those that ship; `None` goes back to only those.
 
-    Looked for in it: accelerators/*.toml, prices/*.csv, grid/*.csv, llms.csv (as in hardware/ and presets/).
+    Looked for in it: accelerators/*.toml, and the tables that ship by their names: prices/*.csv, grid/*.csv, llms.csv.
     """
     if folder is not None and not Path(folder).is_dir():
         raise InvalidInput(
             f"no folder of facts at {clipped(str(folder))}. See hardware/README.md for what it may hold."
         )
+    if folder is not None:
+        _check_names(Path(folder))
     _overlay[:] = [] if folder is None else [Path(folder)]
     use_facts_again()
+
+
+def _check_names(folder: Path) -> None:
+    """InvalidInput for a table under a name nobody reads, and for a folder in which there is nothing to read."""
+    shipped = {
+        part: {path.name for path in (data_folder("hardware") / part).glob("*.csv")} for part in ("prices", "grid")
+    }
+    for part, known in shipped.items():
+        for path in (folder / part).glob("*.csv"):
+            if path.name not in known:
+                raise InvalidInput(f"nobody reads {part}/{path.name}: name it {' or '.join(sorted(known))}")
+    tables = [path.name for path in presets().glob("*.csv") if (folder / path.name).is_file()]
+    if not tables and not any((folder / part).is_dir() for part in ("accelerators", *shipped)):
+        raise InvalidInput(f"no facts in {clipped(str(folder))}. See hardware/README.md for what it may hold.")
 
 
 def use_facts_again() -> None:

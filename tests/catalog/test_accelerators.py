@@ -207,3 +207,12 @@ def test_a_broken_file_says_what_is_wrong(own_facts, old, new, message):
 def test_a_folder_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(InvalidInput, match="no folder of facts"):
         use_facts(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(("path", "says"), [("prices/ours.csv", "name it cloud.csv"), ("notes.txt", "no facts in")])
+def test_facts_nobody_would_read_are_refused(tmp_path, path, says):
+    (tmp_path / path).parent.mkdir(exist_ok=True)
+    (tmp_path / path).write_text("provider,price_per_hour\nours,1\n")
+
+    with pytest.raises(InvalidInput, match=says):
+        use_facts(tmp_path)

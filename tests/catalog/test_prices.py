@@ -19,6 +19,8 @@ from estimator.catalog.prices import (
     price_rows,
 )
 from estimator.errors import EstimatorError, InvalidInput, MissingExtra, UnknownName
+from estimator.pricing import Price, usd_per_hour
+from estimator.quantities import ONE_AT_A_TIME
 
 COLUMNS = "provider,instance,accelerator,count,price_per_hour,currency,commitment,region,valid_from,source,read_on,kind"
 TAIL = ",ours,2026-01-01,read\n"
@@ -198,3 +200,19 @@ def test_fine_tuning_prices_contradict_and_say_so():
     assert fine_tuning_price(params=8e9, method="full-dpo", provider="together").median == 1.35
     assert fine_tuning_price(model="unheard-of") is None
     assert fine_tuning_price() is None
+
+
+def test_one_provider_on_one_day_is_named(tmp_path):
+    """Not the median of 1 providers."""
+    head = "provider,instance,accelerator,count,price_per_hour,currency,commitment,region,valid_from,source"
+    (tmp_path / "prices").mkdir()
+    (tmp_path / "prices" / "cloud.csv").write_text(
+        f"{head}\nours,rack,a100-sxm-80gb,8,9.6,USD,on-demand,all,2026-01-01,contract\n"
+    )
+    try:
+        use_facts(tmp_path)
+        found = usd_per_hour(accelerator("a100"), Price(), ONE_AT_A_TIME)
+    finally:
+        use_facts(None)
+
+    assert (found.value, found.note) == (pytest.approx(1.2), "median of ours, 2026-01-01")
