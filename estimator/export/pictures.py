@@ -14,7 +14,7 @@ import numpy as np
 from estimator.decide.break_even import BreakEven, Curve, curve, pairs
 from estimator.errors import InvalidInput, MissingExtra
 from estimator.export.text import digits, human, short
-from estimator.quantities import Quantity
+from estimator.quantities import Quantity, given
 from estimator.results import Comparison, Estimate
 
 # M. Okabe, K. Ito, "Color Universal Design", 2008.
@@ -256,9 +256,10 @@ def time_and_memory(title: str, step: Any, capacity_bytes: float) -> Any:
 
 def _stack(axes: Any, parts: Mapping[str, float], unit: str, title: str, limit: float | None = None) -> None:
     shown = {name: value for name, value in parts.items() if value > 0}
+    size, plain = (1e9, "B") if unit == "GB" else (1.0, unit)
     for place, value in enumerate(reversed(shown.values())):
         axes.barh(place, value, color=COLOURS[0], edgecolor="white")
-        axes.annotate(f" {digits(value)} {unit}", (value, place), va="center", fontsize=9)
+        axes.annotate(f" {human(given(unit, value * size, plain))}", (value, place), va="center", fontsize=9)
     axes.set_yticks(range(len(shown)), [name.replace("_", " ") for name in reversed(shown)])
     axes.set_xlim(0, max(shown.values()) * 1.3)
     total = sum(shown.values())

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from estimator import estimate
+from estimator import estimate, training_step
 from estimator.decide.break_even import curve
 
 pytest.importorskip("matplotlib")
@@ -65,3 +65,12 @@ def test_an_approach_says_where_it_is_served_if_not_all_are_at_one_place():
     titles = [one.title for one in pictures._told_apart([estimate(stage, **asked) for stage in ("rag", "finetune")])]
 
     assert titles == ["RAG (openai API)", "Fine-tuning (h100-sxm)"]
+
+
+def test_parts_of_a_step_are_in_units_that_suit_them():
+    step = training_step(model="8b", gpu="8xa100", method="lora", seq_len=2048, global_batch=64, micro_batch=2)
+    figure = pictures.time_and_memory("a step", step, 80 * 2**30)
+    shown = [text.get_text() for axes in figure.axes for text in axes.texts]
+
+    assert any(text.endswith("us") for text in shown)
+    assert not any("0.000" in text for text in shown)
