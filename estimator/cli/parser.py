@@ -276,18 +276,24 @@ def _question(sub: argparse.ArgumentParser) -> None:
     asked.add_argument(
         "--model", metavar="NAME", help="a size (7b), a preset (llama-3.1-8b), or a path to a config.json"
     )
-    asked.add_argument("--gpu", metavar="NAME", help="an accelerator (a100), or with its count (8xa100)")
+    asked.add_argument(
+        "--gpu",
+        metavar="NAME",
+        help="an accelerator (a100; estimator catalog accelerators), or with its count (8xa100)",
+    )
     asked.add_argument("--gpus", metavar="N", help="how many, when not in the name; chosen if not given")
-    asked.add_argument("--api", metavar="PROVIDER:LLM", help="a hosted LLM instead of own accelerators")
+    asked.add_argument(
+        "--api", metavar="PROVIDER:LLM", help="a hosted LLM (estimator catalog apis) instead of own accelerators"
+    )
     asked.add_argument(
         "--set",
         metavar="NAME=VALUE",
         action="append",
         default=[],
         dest="inputs",
-        help="any input; VALUE or LOW..VALUE..HIGH; repeatable",
+        help="any input (estimator catalog inputs): VALUE or LOW..VALUE..HIGH, such as 2k or 1k..2k..5k; repeatable",
     )
-    asked.add_argument("--scenario", metavar="FILE", help="inputs from a TOML file")
+    asked.add_argument("--scenario", metavar="FILE", help="inputs from a TOML file: samples = 2000, method = 'qlora'")
     asked.add_argument("--facts", metavar="DIR", help="overlay of your own accelerators, prices and LLMs")
     _prices(sub)
 
@@ -298,8 +304,8 @@ def _prices(sub: argparse.ArgumentParser) -> None:
     price.add_argument("--purchase-price", metavar="USD", help="of one accelerator you own, instead of an hourly price")
     price.add_argument("--years", metavar="N", help="depreciation of an owned accelerator (default 4)")
     price.add_argument("--electricity", metavar="USD/KWH", help="for owned accelerators (default: a published average)")
-    price.add_argument("--provider", help="only this provider's list prices")
-    price.add_argument("--region", help="only prices in this region")
+    price.add_argument("--provider", help="only this provider's list prices, such as aws")
+    price.add_argument("--region", help="only prices in this region, such as us-east-1")
     price.add_argument("--commitment", help="on-demand (default), spot, reserved-1y or reserved-3y")
     price.add_argument("--billing", metavar="HOW", help="replicas (default: whole, always on), autoscaled or per-use")
 

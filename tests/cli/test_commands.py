@@ -90,6 +90,14 @@ def test_output_is_written_whole(tmp_path, capsys):
     assert list(tmp_path.iterdir()) == [target]
 
 
+@pytest.mark.parametrize("listed", ["accelerators", "apis", "inputs"])
+def test_help_says_where_the_names_are_listed(listed, capsys):
+    with pytest.raises(SystemExit):
+        main(["compare", "--help"])
+
+    assert f"estimator catalog {listed}" in " ".join(capsys.readouterr().out.split())
+
+
 def test_help_imports_nothing_heavy():
     code = (
         "import sys\nfrom estimator.cli import main\n"
