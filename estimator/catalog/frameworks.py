@@ -20,7 +20,7 @@ class Framework(NamedTuple):
     counts_recompute, counts_causal: how it reports FLOP: recomputation added, causal attention halved
     reads_allocated: whether its reported peak leaves out what the allocator keeps and the context
     overlap: whether messages run beside products by default
-    model_parallel: whether it splits layers (tensor parallelism) or the stack of them (pipelines), not data alone
+    model_parallel: whether it splits layers, their experts or the stack of them, not data alone
     interleaves: whether pipelines run in several chunks a stage unless told otherwise; of an unnamed one, where it pays
     light_selective: whether selective recomputation redoes attention and passes over memory only, not products
     tensor_gathers: whether sharded weights are gathered one tensor at a time, from Python

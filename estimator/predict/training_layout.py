@@ -33,7 +33,7 @@ def grid(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> TrainingPl
         "tp": _tensor_parallel(arch, cluster, plan),
         "pp": _pipelines(arch, cluster, plan),
         "vpp": [v for v in CHUNKS if v <= arch.layers],
-        "ep": _expert_parallel(arch, cluster),
+        "ep": _expert_parallel(arch, cluster, plan),
         "zero": [0, 1, 3],
         "micro_batch": _micro_batches(plan, most),
         "recompute": RECOMPUTE,
@@ -70,8 +70,8 @@ def _pipelines(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> list
     return [p for p in divisors(cluster.count) if p <= most]
 
 
-def _expert_parallel(arch: Architecture, cluster: Cluster) -> list[int]:
-    if not arch.experts:
+def _expert_parallel(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> list[int]:
+    if not arch.experts or not framework(plan.framework).model_parallel:
         return [1]
     return [e for e in divisors(cluster.count) if arch.experts.experts % e == 0 and e <= 64]
 

@@ -69,8 +69,8 @@ def _context(_: Architecture, cluster: Cluster, plan: TrainingPlan) -> Any:
     return np.array([size for size in CONTEXT if size <= most and cluster.count % size == 0])
 
 
-def _expert(llm: Architecture, cluster: Cluster, _: TrainingPlan) -> Any:
-    experts = llm.experts.experts if llm.experts else 1
+def _expert(llm: Architecture, cluster: Cluster, plan: TrainingPlan) -> Any:
+    experts = llm.experts.experts if llm.experts and framework(plan.framework).model_parallel else 1
     return np.array([size for size in divisors(cluster.count) if experts % size == 0])
 
 

@@ -249,7 +249,10 @@ def test_a_framework_that_only_splits_data_gets_no_other_layout():
     hub = estimate("finetune", finetune_framework="hf trainer", **usual)
     split = estimate("finetune", finetune_framework="megatron-core", **usual)
 
+    mixture = estimate("finetune", model="mixtral-8x7b", gpu="8xh100", method="lora", finetune_framework="hf trainer")
+
     assert hub.layout.startswith("dp 8, ZeRO-3")
+    assert "ep " not in mixture.layout
     assert "tp " in split.layout
     assert hub.training_s.value > split.training_s.value
     with pytest.raises(UnknownName, match="catalog frameworks"):
