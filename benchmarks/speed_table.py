@@ -53,7 +53,7 @@ class Swept(NamedTuple):
 
 
 def seconds(call: Callable[[], object], least_s: float = 0.4) -> float:
-    """Processor time of a warm call, the least of five means over about `least_s` [s]: neighbours only ever add to it."""
+    """Processor time of a warm call [s], the least of five means of about `least_s` each: neighbours only add to it."""
     call()
     return min(_mean(call, least_s) for _ in range(5))
 
