@@ -29,6 +29,8 @@ Row = Mapping[str, str]
 
 SEQUENCES_QUEUED = 2000.0  # requests of an offline benchmark that does not say how many
 ASSUMED_TOKENS = 128.0  # prompt, output or text length where a row states none
+ASSUMED_BATCH = 32.0  # texts embedded together where a row does not say: the default of sentence-transformers' encode
+UNTOLD = 4.0  # what a row leaves open may be so many times more or less
 
 TASK_OF_METRIC = {
     "ttft_ms": "ttft",
@@ -53,6 +55,7 @@ class Run:
     """One row's configuration. kind: what `number` counts - a batch, clients in a closed loop, or requests a second.
 
     slots: sequences served at once [1]; slots_ends: as many, with the least and the most memory the cache may have
+    untold: lengths and batch that the row does not state, in words
     """
 
     id: str
@@ -65,6 +68,7 @@ class Run:
     number: float
     slots: float
     slots_ends: tuple[float, float]
+    untold: tuple[str, ...]
     fits: bool
 
     @property
@@ -126,8 +130,15 @@ def read_run(row: Row) -> Run:
         number=number,
         slots=slots,
         slots_ends=(ends[0], ends[1]),
+        untold=_untold(row, encoder),
         fits=held.kv_available > 0 and float(sequence_bytes(arch, plan, prompt + output)) <= held.kv_available,
     )
+
+
+def _untold(row: Row, encoder: bool) -> tuple[str, ...]:
+    """What the row leaves open of `prompt`, `output` and, of encoders, `batch`."""
+    columns = {"prompt": "input_len", **({"batch": "batch_or_concurrency"} if encoder else {"output": "output_len"})}
+    return tuple(name for name, column in columns.items() if not row.get(column))
 
 
 def _task(row: Row, metric: str) -> str:
@@ -162,6 +173,8 @@ def _load(row: Row, task: str) -> tuple[str, float]:
     text = row.get("batch_or_concurrency", "").lower()
     digits = text.removeprefix("qps")
     offline = task not in ("single_stream", "decode", "prefill", "embedding", "rerank", "ttft", "tpot", "online")
+    if not text and task in ("embedding", "rerank"):
+        return "batch", 1.0 if is_time(row.get("metric", "")) else ASSUMED_BATCH
     if text in ("", "max"):
         return ("clients", SEQUENCES_QUEUED) if offline or text == "max" else ("batch", 1.0)
     try:
@@ -384,17 +397,29 @@ def _predictions(runs: list[Run]) -> list[CasePrediction]:
         return []
     batch = counted(runs)
     values = predicted(batch, constants())
-    left_out, others = _left_out(batch), _at_memory_ends(runs)
+    left_out, others = _left_out(batch), _at_ends(runs)
     return [
         _prediction(run, float(value), left_out.get(index), others[index])
         for index, (run, value) in enumerate(zip(runs, values, strict=True))
     ]
 
 
-def _at_memory_ends(runs: list[Run]) -> Floats:
-    """Predictions with the least and the most memory that the cache may have, a row for each run."""
-    ends = [replace(run, slots=slots) for run in runs for slots in run.slots_ends]
-    return predicted(counted(ends), constants()).reshape(len(runs), 2)
+def _at_ends(runs: list[Run]) -> Floats:
+    """Predictions at the ends of what is doubted [run, doubt, end]: memory of the cache; what the row leaves open."""
+    ends = [end for run in runs for end in (*(replace(run, slots=slots) for slots in run.slots_ends), *_retold(run))]
+    return predicted(counted(ends), constants()).reshape(len(runs), 2, 2)
+
+
+def _retold(run: Run) -> tuple[Run, Run]:
+    """The run with what its row leaves open at its least and at its most."""
+    load = run.load
+
+    def told(factor: float) -> Run:
+        changed = {name: getattr(load, name) * factor for name in ("prompt", "output") if name in run.untold}
+        number = run.number * (factor if "batch" in run.untold else 1.0)
+        return replace(run, load=load._replace(**changed), number=max(number, 1.0))
+
+    return told(1.0 / UNTOLD), told(UNTOLD)
 
 
 def _prediction(run: Run, value: float, left_out: float | None, others: Floats) -> CasePrediction:
@@ -402,7 +427,8 @@ def _prediction(run: Run, value: float, left_out: float | None, others: Floats) 
     if not is_time(run.metric):  # a longer time is a lower rate
         down, up = up, down
     off = np.log(others / value)
-    down, up = np.hypot(down, min(off.min(), 0.0)), np.hypot(up, max(off.max(), 0.0))
+    down = np.sqrt(down**2 + np.sum(np.minimum(off.min(axis=1), 0.0) ** 2))
+    up = np.sqrt(up**2 + np.sum(np.maximum(off.max(axis=1), 0.0) ** 2))
     low, high = value * np.exp(-down), value * np.exp(up)
     usable = bool(np.isfinite(value) and value > 0)
     return CasePrediction(
@@ -430,6 +456,8 @@ def _remark(run: Run) -> str:
         remarks.append(f"bits of {run.load.plan.weight_precision!r} read from its name")
     if run.load.arch.basis == "assumed":
         remarks.append(f"shape of {run.load.arch.name!r} as stated or of its size")
+    if run.untold:
+        remarks.append(f"not stated, so assumed: {', '.join(run.untold)}")
     return "; ".join(remarks)
 
 

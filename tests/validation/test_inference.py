@@ -191,3 +191,14 @@ def test_a_latency_under_load_has_its_own_range_whatever_the_row_calls_its_task(
 
 def test_the_fit_is_of_the_data_that_ship():
     assert serving_fit()["inputs"] == serving_inputs_hash(), "stale: run python benchmarks/fit_serving.py"
+
+
+def test_lengths_and_batch_that_a_row_leaves_open_are_said_and_widen_its_range():
+    stated = BASE | {"task": "embedding", "metric": "embeddings_per_s", "model": "bert-base", "gpu": "v100-sxm2-16gb"}
+    stated |= {"engine": "sentence-transformers", "input_len": "128", "output_len": "", "batch_or_concurrency": "32"}
+    told, untold = predict_cases([stated, stated | {"input_len": "", "batch_or_concurrency": ""}])
+
+    assert "not stated" not in told.reason
+    assert "not stated, so assumed: prompt, batch" in untold.reason
+    assert untold.predicted == pytest.approx(told.predicted)
+    assert untold.high / untold.low > 2 * told.high / told.low
