@@ -195,7 +195,9 @@ def test_the_fit_is_of_the_data_that_ship():
 
 def test_lengths_and_batch_that_a_row_leaves_open_are_said_and_widen_its_range():
     stated = BASE | {"task": "embedding", "metric": "embeddings_per_s", "model": "bert-base", "gpu": "v100-sxm2-16gb"}
-    stated |= {"engine": "sentence-transformers", "input_len": "128", "output_len": "", "batch_or_concurrency": "32"}
+    stated |= {"layers": "12", "hidden": "768", "heads": "12", "ffn": "3072", "vocab": "30522"}
+    stated |= {"engine": "sentence-transformers", "weight_precision": "fp32", "output_len": ""}
+    stated |= {"input_len": "128", "batch_or_concurrency": "32"}
     told, untold = predict_cases([stated, stated | {"input_len": "", "batch_or_concurrency": ""}])
 
     assert "not stated" not in told.reason
