@@ -25,8 +25,6 @@ from estimator.records import Accelerator, Cluster
 from estimator.results import Blocked, Comparison, Estimate
 from estimator.stages import STAGES
 
-OPEN = ("micro_batch", "tp", "pp", "vpp", "ep", "zero", "recompute")  # what a training plan may leave open
-
 if TYPE_CHECKING:
     from estimator.predict.serving import Serving
     from estimator.predict.training import TrainingStep
@@ -238,6 +236,7 @@ def training_step(*, model: str, gpu: str, gpus: int | None = None, **plan: Any)
     """
     from estimator.predict.training import TrainingPlan, best_layout
     from estimator.predict.training import training_step as predicted
+    from estimator.predict.training_plan import PLAINEST
 
     asked = checked_plan(TrainingPlan, plan)
     named_framework(asked.framework)
@@ -246,7 +245,7 @@ def training_step(*, model: str, gpu: str, gpus: int | None = None, **plan: Any)
         if value is not None and np.any(np.asarray(value, float) < 1):
             raise InvalidInput(f"{name} must be 1 or more, not {value}")
     llm, cluster = architecture(model), _cluster(gpu, gpus)
-    open_fields = any(getattr(asked, name) is None for name in OPEN)
+    open_fields = any(getattr(asked, name) is None for name in PLAINEST)
     return predicted(llm, cluster, best_layout(llm, cluster, asked) if open_fields else asked)
 
 

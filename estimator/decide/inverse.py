@@ -130,10 +130,9 @@ def smallest_set(
         cluster = question.cluster(count)
         chosen = held_by(llm, cluster, plan)
         if chosen is not None:
-            held = float(
-                training_step(llm, cluster, chosen).memory.total
-            )  # freed blocks are kept only where there is room
-            return _set(question, count, layout_text(chosen, cluster), min(held, device.memory_bytes))
+            held = float(training_step(llm, cluster, chosen).memory.total)
+            peak = min(held, device.memory_bytes)  # freed blocks are kept only where there is room
+            return _set(question, count, layout_text(chosen, cluster), peak)
     raise DoesNotFit(f"{task} of {llm.name} fits no number of {device.title}: use LoRA, QLoRA or a larger accelerator")
 
 

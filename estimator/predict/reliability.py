@@ -18,4 +18,4 @@ def usual_goodput(cluster: Cluster) -> float:
     between = reliability.time_between_interruptions_s(cluster.nodes, usual.amount("failures_per_1000_node_days").value)
     write, restart = usual.amount("checkpoint_write_s").value, 60 * usual.amount("restart_minutes").value
     every = reliability.checkpoint_interval_s(write, between)
-    return max(float(reliability.goodput(every, write, restart, between)), LEAST)
+    return float(reliability.goodput(every, write, restart, between, LEAST))

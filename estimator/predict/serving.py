@@ -359,6 +359,16 @@ def doubted(held: Memory, device: Accelerator) -> tuple[Memory, Memory]:
     return held._replace(kv_available=least), held._replace(kv_available=most)
 
 
+def slots_and_ends(
+    arch: Architecture, cluster: Cluster, plan: ServingPlan, prompt: float, output: float
+) -> tuple[float, float, float]:
+    """Sequences served at once [1], and with the least and the most memory that the cache may have."""
+    held = memory_split(arch, cluster, plan)
+    splits = (held, *doubted(held, cluster.accelerator))
+    here, least, most = (float(slots_of(arch, plan, split, prompt, output)) for split in splits)
+    return here, least, most
+
+
 def capacity_doubt(
     arch: Architecture, cluster: Cluster, plan: ServingPlan, prompt: float, output: float
 ) -> tuple[float, float]:
@@ -373,10 +383,7 @@ def capacity_doubt(
     >>> [round(capacity_doubt(architecture(llm), one, plan, 1000, 1000)[1], 2) for llm in ("8b", "70b")]
     [0.04, 1.59]
     """
-    held = memory_split(arch, cluster, plan)
-    here, least, most = (
-        float(slots_of(arch, plan, memory, prompt, output)) for memory in (held, *doubted(held, cluster.accelerator))
-    )
+    here, least, most = slots_and_ends(arch, cluster, plan, prompt, output)
     return float(np.log(most / here)), float(np.log(here / least))
 
 

@@ -192,9 +192,10 @@ def best_layout(
     All layouts are evaluated in one call. Raises DoesNotFit when none fits, saying what the most frugal needs.
     """
     layouts = layouts_of(arch, cluster, plan, values)
-    if not np.any(layouts.allowed):
+    allowed = layouts.allowed
+    if not np.any(allowed):
         raise layouts.smallest(layouts.memory.total)
-    return layouts.fastest(layouts.allowed)[0]
+    return layouts.fastest(allowed)[0]
 
 
 def interval(quantity: str = "time", traits: Collection[str] = ()) -> tuple[float, float]:

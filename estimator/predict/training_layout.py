@@ -30,14 +30,15 @@ def grid(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> TrainingPl
     """
     most = int(np.max(plan.global_batch))
     choices = {
-        "tp": _tensor_parallel(arch, cluster, plan),
-        "pp": _pipelines(arch, cluster, plan),
+        "tp": _tensor_parallel(arch, cluster),
+        "pp": [p for p in divisors(cluster.count) if p <= min(arch.layers, 128)],
         "vpp": [v for v in CHUNKS if v <= arch.layers],
-        "ep": _expert_parallel(arch, cluster, plan),
+        "ep": _expert_parallel(arch, cluster),
         "zero": [0, 1, 3],
         "micro_batch": _micro_batches(plan, most),
         "recompute": RECOMPUTE,
     }
+    choices |= {name: [1] for name in whole_axes(plan)}
     given = {name: value for name in choices if (value := getattr(plan, name)) is not None}
     choices |= {name: sorted(set(np.ravel(value).tolist())) for name, value in given.items()}
     axes = tuple((name, tuple(choice)) for name, choice in choices.items())
@@ -60,18 +61,22 @@ def divisors(number: int) -> list[int]:
     return sorted({*small, *(number // d for d in small)})
 
 
-def _tensor_parallel(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> list[int]:
-    inside = max(cluster.per_node, 1) if framework(plan.framework).model_parallel else 1
+def whole_axes(plan: TrainingPlan) -> tuple[str, ...]:
+    """Axes along which the plan's framework splits nothing, as it splits data alone.
+
+    >>> whole_axes(TrainingPlan(seq_len=2048, framework="HF Trainer")), whole_axes(TrainingPlan(seq_len=2048))
+    (('tp', 'pp', 'ep'), ())
+    """
+    return () if framework(plan.framework).model_parallel else ("tp", "pp", "ep")
+
+
+def _tensor_parallel(arch: Architecture, cluster: Cluster) -> list[int]:
+    inside = max(cluster.per_node, 1)
     return [t for t in divisors(cluster.count) if t <= min(inside, 16) and arch.heads % t == 0]
 
 
-def _pipelines(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> list[int]:
-    most = min(arch.layers, 128) if framework(plan.framework).model_parallel else 1
-    return [p for p in divisors(cluster.count) if p <= most]
-
-
-def _expert_parallel(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> list[int]:
-    if not arch.experts or not framework(plan.framework).model_parallel:
+def _expert_parallel(arch: Architecture, cluster: Cluster) -> list[int]:
+    if not arch.experts:
         return [1]
     return [e for e in divisors(cluster.count) if arch.experts.experts % e == 0 and e <= 64]
 

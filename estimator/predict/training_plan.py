@@ -207,7 +207,7 @@ def taken(record: Any, which: Any) -> Any:
     return record._make(part(value) for value in record)
 
 
-PLAINEST = {"micro_batch": 1, "tp": 1, "pp": 1, "ep": 1, "zero": 0, "recompute": "none"}
+PLAINEST = {"micro_batch": 1, "tp": 1, "pp": 1, "vpp": 1, "ep": 1, "zero": 0, "recompute": "none"}  # what may be open
 
 
 def completed(plan: TrainingPlan) -> TrainingPlan:

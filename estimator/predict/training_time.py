@@ -297,6 +297,11 @@ def _local_params(run: Run) -> tuple[Any, Any]:
     return dense, run.expert_params / (run.pp * run.expert_split)
 
 
+def _trained(run: Run, dense: Any) -> Any:
+    """Parameters outside experts that one rank trains without sharding: its adapters, or all of them [1]."""
+    return either(run.adapters > 0, run.rank * run.adapter_width * run.layers / run.pp / run.tp, dense)
+
+
 def _scatters(run: Run) -> Any:
     """Whether ZeRO-2 leaves each rank its part of the gradients after every micro-batch; under pipelines at the end."""
     return (run.zero == 2) & (run.pp == 1)
@@ -325,7 +330,7 @@ def _gathers(run: Run, p: Parameters) -> Any:
 def _sync(run: Run, p: Parameters) -> Any:
     """Gradients and updated weights among replicas, once a step [s]."""
     dense, experts = _local_params(run)
-    trained = np.where(run.adapters > 0, run.rank * run.adapter_width * run.layers / run.pp / run.tp, dense)
+    trained = _trained(run, dense)
     scattered = np.where(_scatters(run) & (run.adapters == 0), 0.0, np.minimum(run.gradient_bytes, 4.0))
     per_param = scattered + np.where(run.zero > 0, run.compute_bytes, run.gradient_bytes)
     replicas = run.dp * run.cp
@@ -344,8 +349,7 @@ def _sync(run: Run, p: Parameters) -> Any:
 def _optimizer(run: Run, p: Parameters) -> Any:
     """Reading and writing weights, gradients and moments, and the norm of the gradients [s]."""
     dense, experts = _local_params(run)
-    trained = either(run.adapters > 0, run.rank * run.adapter_width * run.layers / run.pp / run.tp, dense)
-    stepped = trained / either(run.zero > 0, run.shard, 1.0)
+    stepped = _trained(run, dense) / either(run.zero > 0, run.shard, 1.0)
     stepped = stepped + (1 - run.adapters) * experts / either(run.zero > 0, run.expert_shards, 1.0)
     states = run.weight_bytes + run.gradient_bytes + run.master_bytes + run.moment_bytes
     device = stepped * 2.0 * states / run.rates.bandwidth

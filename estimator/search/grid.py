@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from estimator.catalog.frameworks import framework
 from estimator.errors import InvalidInput
-from estimator.predict.training_layout import CHUNKS, divisors, interleaves
+from estimator.predict.training_layout import CHUNKS, divisors, interleaves, whole_axes
 from estimator.predict.training_plan import TrainingPlan
 from estimator.records import Architecture, Cluster
 
@@ -36,7 +35,7 @@ def _axis(name: str, llm: Architecture, cluster: Cluster, plan: TrainingPlan) ->
     """Values of one axis: as given, else all that could be valid."""
     given = getattr(plan, name)
     if given is None:
-        return CHOICES[name](llm, cluster, plan)
+        return np.array([1]) if name in whole_axes(plan) else CHOICES[name](llm, cluster, plan)
     values = np.unique(np.atleast_1d(given))
     if name != "recompute" and (
         not np.issubdtype(values.dtype, np.number) or np.any(values != np.floor(values)) or values[0] < (name != "zero")
@@ -45,19 +44,16 @@ def _axis(name: str, llm: Architecture, cluster: Cluster, plan: TrainingPlan) ->
     return values
 
 
-def _tensor(llm: Architecture, cluster: Cluster, plan: TrainingPlan) -> Any:
+def _tensor(llm: Architecture, cluster: Cluster, _: TrainingPlan) -> Any:
     """Groups that fill a node, or a rack whose accelerators are all linked, without a rest."""
-    if not framework(plan.framework).model_parallel:
-        return np.array([1])
     device, sizes = cluster.accelerator, divisors(cluster.per_node)
     if (device.domain or 1) > (device.per_node or 8):
         sizes += [size for size in divisors(device.domain or 1) if size % cluster.per_node == 0]
     return np.array([size for size in sorted({*sizes}) if cluster.count % size == 0 and llm.heads % size == 0])
 
 
-def _pipeline(llm: Architecture, cluster: Cluster, plan: TrainingPlan) -> Any:
-    most = llm.layers if framework(plan.framework).model_parallel else 1
-    return np.array([size for size in divisors(cluster.count) if size <= most])
+def _pipeline(llm: Architecture, cluster: Cluster, _: TrainingPlan) -> Any:
+    return np.array([size for size in divisors(cluster.count) if size <= llm.layers])
 
 
 def _chunks(llm: Architecture, *_: Any) -> Any:
@@ -69,8 +65,8 @@ def _context(_: Architecture, cluster: Cluster, plan: TrainingPlan) -> Any:
     return np.array([size for size in CONTEXT if size <= most and cluster.count % size == 0])
 
 
-def _expert(llm: Architecture, cluster: Cluster, plan: TrainingPlan) -> Any:
-    experts = llm.experts.experts if llm.experts and framework(plan.framework).model_parallel else 1
+def _expert(llm: Architecture, cluster: Cluster, _: TrainingPlan) -> Any:
+    experts = llm.experts.experts if llm.experts else 1
     return np.array([size for size in divisors(cluster.count) if experts % size == 0])
 
 

@@ -7,7 +7,6 @@ import numpy as np
 
 from estimator.catalog.facts import fact
 from estimator.catalog.files import recent
-from estimator.catalog.frameworks import framework
 from estimator.catalog.precisions import native
 from estimator.errors import DoesNotFit
 from estimator.formulas import transformer
@@ -22,7 +21,7 @@ from estimator.predict.training import (
     training_step,
     traits,
 )
-from estimator.predict.training_layout import NothingDivides
+from estimator.predict.training_layout import NothingDivides, whole_axes
 from estimator.quantities import Quantity, computed, derive, off
 from estimator.records import Architecture, Cluster
 from estimator.stages.question import Question
@@ -136,11 +135,10 @@ def _of(usual: Cluster, count: int) -> Cluster:
 
 
 def _fastest(llm: Architecture, cluster: Cluster, plan: TrainingPlan, copies: Copies) -> Fitted:
-    """The fastest layout with room to spare, else the fastest that just fits; a hardly slower one that surely fits."""
+    """The fastest layout with room to spare, else, alone, that just fits; a hardly slower one that surely fits."""
     layouts, capacity = layouts_of(llm, cluster, plan), cluster.accelerator.memory_bytes
     held = np.asarray(copies.memory_bytes(llm, cluster, layouts.memory))
-    roomy = held <= capacity  # with what the allocator keeps, which it gives back when there is no room
-    allowed = roomy if roomy.any() else layouts.fits & (copies == ALONE)
+    allowed = layouts.allowed if copies == ALONE else held <= capacity
     if allowed.any():
         _, above = interval("memory", traits(llm, cluster, plan))
         return cluster, *layouts.fastest(allowed, held * np.exp(above) <= capacity)
@@ -165,7 +163,7 @@ def _smallest(llm: Architecture, usual: Cluster, plan: TrainingPlan, copies: Cop
 
 
 def _splitting(plan: TrainingPlan) -> str:
-    if framework(plan.framework).model_parallel:
+    if not whole_axes(plan):
         return ""
     return f" {plan.framework} splits no layer: a framework that does may (estimator catalog frameworks)."
 

@@ -16,7 +16,7 @@ from estimator.catalog.models import architecture
 from estimator.errors import EstimatorError, InvalidInput, UnknownName
 from estimator.formulas.serving import Pass
 from estimator.formulas.serving import stacked as stacked_passes
-from estimator.predict.serving import constants, doubted, interval, memory_split, sequence_bytes, slots_of, traits
+from estimator.predict.serving import constants, interval, memory_split, sequence_bytes, slots_and_ends, traits
 from estimator.predict.serving_load import STARTS, Load, Times, batch_prefill_s
 from estimator.predict.serving_machine import ServingPlan, machine
 from estimator.predict.serving_time import Constants, Machine, added_s, alone_s, device_s, pass_s
@@ -116,9 +116,7 @@ def read_run(row: Row) -> Run:
     kind, number = _load(row, task)
     held = memory_split(arch, cluster, plan)
     cached = min(_number(row, "prefix_len", 0.0), max(prompt - 1.0, 0.0))
-    slots, *ends = (
-        float(slots_of(arch, plan, memory, prompt, output)) for memory in (held, *doubted(held, cluster.accelerator))
-    )
+    slots, *ends = slots_and_ends(arch, cluster, plan, prompt, output)
     return Run(
         id=row.get("id", ""),
         source=row.get("source", ""),

@@ -23,7 +23,7 @@ from estimator.formulas.training import model_flop
 from estimator.predict.reliability import usual_goodput
 from estimator.predict.training import interval, layouts_of, parameters, traits
 from estimator.predict.training_memory import MemorySplit, fits, peak_memory
-from estimator.predict.training_plan import Run, TrainingPlan, run, stack
+from estimator.predict.training_plan import PLAINEST, Run, TrainingPlan, run, stack
 from estimator.predict.training_time import step_time
 from estimator.records import Architecture, Cluster, Experts, Precision
 from estimator.validation.report import CasePrediction, quantity
@@ -281,8 +281,7 @@ def _settled(
     arch: Architecture, cluster: Cluster, plan: TrainingPlan, values: Mapping[str, float] | None
 ) -> tuple[TrainingPlan, tuple[str, ...]]:
     """The plan with choices for what is open, and those choices in words."""
-    names = ("micro_batch", "tp", "pp", "vpp", "ep", "zero", "recompute", "global_batch")
-    open_names = [name for name in names if getattr(plan, name) is None]
+    open_names = [name for name in (*PLAINEST, "global_batch") if getattr(plan, name) is None]
     if not open_names:
         return plan, ()
     chosen = _chosen(arch, cluster, plan, values)
@@ -304,7 +303,7 @@ def _chosen(
     try:
         layouts = layouts_of(arch, cluster, choice, values)
     except EstimatorError:  # it ran, whatever divides what
-        frugal = {"micro_batch": 1, "tp": 1, "pp": 1, "vpp": 1, "ep": 1, "zero": 3, "recompute": "full"}
+        frugal = PLAINEST | {"zero": 3, "recompute": "full"}
         return replace(plan, **{k: v for k, v in frugal.items() if getattr(plan, k) is None})  # type: ignore[arg-type]
     used, allowed = layouts.memory.total, layouts.allowed  # it ran, whatever memory says
     return layouts.fastest(allowed if np.any(allowed) else used <= ROOM * np.min(used))[0]
