@@ -18,11 +18,11 @@ from estimator.catalog.frameworks import named_framework
 from estimator.catalog.models import architecture
 from estimator.catalog.prices import api_price
 from estimator.errors import DoesNotFit, InvalidInput, UnknownName
-from estimator.plans import Scenario, scenario
 from estimator.pricing import Price, usd_per_hour
 from estimator.quantities import ONE_AT_A_TIME, Design, Quantity, given, total
 from estimator.records import Accelerator, Cluster
 from estimator.results import Blocked, Comparison, Estimate
+from estimator.scenario import Scenario, scenario
 from estimator.stages import STAGES
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from typing import Any
 
 from estimator.api import estimate
 from estimator.errors import InvalidInput, UnknownName
-from estimator.plans import Scenario, scenario
 from estimator.quantities import FACTORS, Quantity
 from estimator.results import SCHEMA_VERSION, Estimate
+from estimator.scenario import Scenario, scenario
 from estimator.stages.live import described, is_input
 from estimator.sweeping import PRICE, QUESTION, Sweep, columns_of
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from estimator.api import compare
 from estimator.errors import EstimatorError, InvalidInput, UnknownName, clipped
-from estimator.plans import default_scenario, scaled
 from estimator.quantities import FACTORS, Floats, Quantity
 from estimator.results import Blocked, Estimate
+from estimator.scenario import default_scenario, scaled
 from estimator.stages import STAGES
 from estimator.stages.live import Moved, Node, Tree
 

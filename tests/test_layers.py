@@ -11,9 +11,11 @@ LAYERS = (
     ("errors", "paths", "records"),
     ("formulas",),
     ("quantities",),
+    ("text",),
     ("catalog", "fitting"),
-    ("plans", "pricing", "results", "measure"),
+    ("scenario", "pricing", "results"),
     ("predict",),
+    ("measure",),
     ("stages",),
     ("validation",),
     ("api", "search", "sweeping", "sensitivity", "decide"),
@@ -22,10 +24,7 @@ LAYERS = (
 )
 # Results render themselves: they call the renderer when asked, and nothing else looks up.
 LOOKS_UP = {
-    ("catalog", "measure"),
     ("decide", "export"),
-    ("fitting", "measure"),
-    ("fitting", "predict"),
     ("results", "export"),
     ("search", "export"),
     ("sensitivity", "export"),

@@ -11,7 +11,7 @@ import pytest
 from estimator import EstimatorError, compare, sweep
 from estimator.cli import main
 from estimator.errors import UnknownName
-from estimator.plans import default_scenario
+from estimator.scenario import default_scenario
 from estimator.stages import STAGES
 from estimator.sweeping import FIGURES, Sweep, columns_of
 

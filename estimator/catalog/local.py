@@ -112,7 +112,7 @@ def checksum(content: Mapping[str, Any]) -> str:
 
 
 class LocalMachine(NamedTuple):
-    """Fitted constants of one machine at one number of threads; see `estimator.fitting.machine` for how.
+    """Fitted constants of one machine at one number of threads; see `estimator.measure.constants` for how.
 
     constants: tables by kind (gemm, attention, decode_attention, passes, optimizer, memory), then by variant
     drift: 80 % half widths of ln(time) of a probe while the machine was measured, down and up [1]

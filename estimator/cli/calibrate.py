@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from estimator.catalog.files import use_facts
-from estimator.cli.answers import belong, emit, seconds
+from estimator.cli.options import belong, emit, seconds
 
 Progress = Callable[[float, str, float], None]
 BAR, LINE = 24, 100

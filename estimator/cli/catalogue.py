@@ -13,14 +13,14 @@ from estimator.catalog.files import use_facts
 from estimator.catalog.frameworks import framework, framework_names
 from estimator.catalog.models import architecture, architecture_names
 from estimator.catalog.prices import api_names, api_price, price_rows
-from estimator.cli.answers import belong, emit
+from estimator.cli.options import belong, emit
 from estimator.errors import InvalidInput
 from estimator.export.rows import rows_csv
 from estimator.export.tables import WIDTH
 from estimator.formulas import transformer
 from estimator.formulas.memory import MIXED_PRECISION
-from estimator.plans import default_scenario
 from estimator.records import Source
+from estimator.scenario import default_scenario
 
 Row = dict[str, Any]
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from estimator.catalog.files import use_facts
-from estimator.cli.answers import DAY_S, asked, emit, in_currency, number, seconds, whole
+from estimator.cli.options import DAY_S, asked, emit, in_currency, number, seconds, whole
 from estimator.decide.break_even import BreakEven
 from estimator.decide.inverse import Finding
 from estimator.decide.recommend import Recommendation
@@ -16,11 +16,11 @@ from estimator.decide.recommend import recommend as recommended
 from estimator.decide.rules import criteria
 from estimator.errors import DoesNotFit, InvalidInput
 from estimator.export.explain import estimate_reasons
-from estimator.export.text import digits, short
 from estimator.pricing import Price
 from estimator.quantities import Quantity
 from estimator.records import Cluster
 from estimator.results import Estimate
+from estimator.text import digits, short
 
 WORK = {"serve": "to serve", "finetune": "to fine-tune", "pretrain": "to pre-train"}
 # Options that say more about some questions, and those questions.

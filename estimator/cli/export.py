@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 
 from estimator import api
-from estimator.cli.answers import asked, belong
+from estimator.cli.options import asked, belong
 from estimator.errors import InvalidInput
 from estimator.export.budget import budget_csv
 from estimator.export.files import write_whole

@@ -4,9 +4,9 @@ import argparse
 from typing import Any
 
 from estimator.catalog.files import use_facts
-from estimator.cli.answers import DAY_S, assignment, emit, number, price, seconds
+from estimator.cli.options import DAY_S, assignment, emit, number, price, seconds
 from estimator.errors import InvalidInput, clipped
-from estimator.plans import scaled
+from estimator.scenario import scaled
 from estimator.search import AXES, Search
 from estimator.search import layout as search
 
@@ -59,7 +59,7 @@ def _rendered(options: argparse.Namespace, found: Search) -> str:
     if options.format == "csv":
         return found.to_csv()
     if options.format == "markdown":
-        from estimator.search.shown import search_text
+        from estimator.export.layouts import search_text
 
         return search_text(found, "github")
     return str(found)

@@ -6,8 +6,8 @@ from typing import Any
 
 from estimator import api
 from estimator.catalog.accelerators import accelerator
-from estimator.cli.answers import asked, belong
 from estimator.cli.decide import machine_of
+from estimator.cli.options import asked, belong
 from estimator.decide.inverse import accelerator_sets, held_by, training_plan
 from estimator.errors import EstimatorError, InvalidInput
 from estimator.export import pictures

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from estimator.cli.answers import asked, belong, emit
+from estimator.cli.options import asked, belong, emit
 from estimator.cli.parser import ENDINGS
 from estimator.errors import InvalidInput, clipped
 from estimator.export.sweep_files import KINDS, sweep_file, sweep_rows
-from estimator.plans import scaled
 from estimator.results import SCHEMA_VERSION
+from estimator.scenario import scaled
 from estimator.sensitivity import grid
 from estimator.stages import STAGES
 from estimator.sweeping import FIGURES, Sweep, attached, columns_of

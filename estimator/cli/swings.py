@@ -2,7 +2,7 @@
 
 import argparse
 
-from estimator.cli.answers import asked, emit
+from estimator.cli.options import asked, emit
 from estimator.errors import InvalidInput
 from estimator.sensitivity import sensitivity
 from estimator.stages import STAGES

@@ -13,10 +13,9 @@ import numpy as np
 from estimator import api
 from estimator.catalog.accelerators import accelerator, accelerator_names
 from estimator.catalog.models import architecture, architecture_names
-from estimator.decide.search import first_that, last_figure, last_that, round_figure
+from estimator.decide.boundary import first_that, last_figure, last_that, round_figure
 from estimator.errors import DoesNotFit, EstimatorError, InvalidInput, UnknownName
 from estimator.formulas import money, transformer
-from estimator.plans import default_scenario
 from estimator.predict.serving import Serving, Traffic, memory_split, serving, slots_of, smallest_fit
 from estimator.predict.serving_machine import ServingPlan
 from estimator.predict.training import TrainingPlan, best_layout, training_step
@@ -24,6 +23,7 @@ from estimator.predict.training_layout import grid
 from estimator.pricing import Price
 from estimator.quantities import ONE_AT_A_TIME, Quantity
 from estimator.records import Accelerator, Architecture, Cluster
+from estimator.scenario import default_scenario
 from estimator.stages import finetune, pretrain
 from estimator.stages.question import Question
 from estimator.stages.training import layout_text, most_accelerators

@@ -16,10 +16,10 @@ from estimator.decide.combine import COMBINATIONS, combine
 from estimator.decide.rules import Rule, Value, candidates, criteria, rules
 from estimator.errors import DoesNotFit, InvalidInput, UnknownName
 from estimator.formulas.arithmetic import difference
-from estimator.plans import default_scenario
 from estimator.pricing import Price
 from estimator.quantities import Quantity, derive
 from estimator.results import SCHEMA_VERSION, Assumption, Estimate, Line
+from estimator.scenario import default_scenario
 from estimator.stages.answer import approaches
 
 SECONDS_PER_DAY = 86_400.0

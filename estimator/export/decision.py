@@ -13,8 +13,8 @@ from estimator.errors import MissingExtra
 from estimator.export.currency import Currency
 from estimator.export.rows import rows_csv
 from estimator.export.tables import WIDTH
-from estimator.export.text import digits, human, short
 from estimator.quantities import Quantity
+from estimator.text import digits, human, short
 
 HEADER = ["", "", "One-off", "First month", "Over the horizon", "First result", "Adds per 1,000"]
 

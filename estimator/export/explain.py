@@ -5,14 +5,14 @@ import textwrap
 from collections.abc import Iterable, Iterator
 
 from estimator.catalog.cases import CaseKind
+from estimator.export.formula_text import Expr, with_constants, written
 from estimator.export.tables import WIDTH
-from estimator.export.text import human
-from estimator.export.workbook.formula_text import Expr, with_constants, written
 from estimator.quantities import Quantity
 from estimator.records import Source
 from estimator.results import Estimate
 from estimator.stages.live import is_predicted
 from estimator.stages.question import SCENARIO_SOURCE
+from estimator.text import human
 
 HANG = "    "
 

@@ -13,9 +13,9 @@ import numpy as np
 
 from estimator.decide.break_even import BreakEven, Curve, curve, pairs
 from estimator.errors import InvalidInput, MissingExtra
-from estimator.export.text import digits, human, short
 from estimator.quantities import Quantity, given
 from estimator.results import Comparison, Estimate
+from estimator.text import digits, human, short
 
 # M. Okabe, K. Ito, "Color Universal Design", 2008.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")

@@ -6,9 +6,9 @@ from typing import Any
 
 from estimator.export.tables import WIDTH
 from estimator.export.tables import grid as table
-from estimator.export.text import digits, human
 from estimator.quantities import FACTORS, given
 from estimator.sensitivity import Sensitivity, Swing
+from estimator.text import digits, human
 
 BAR = 24
 LEAST = 5e-4  # a smaller change than this share is no change

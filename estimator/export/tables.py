@@ -3,8 +3,8 @@
 import textwrap
 from collections.abc import Callable
 
-from estimator.export.text import human
 from estimator.results import Assumption, Blocked, Comparison, Estimate
+from estimator.text import human
 
 WIDTH = 120
 CELL = 22

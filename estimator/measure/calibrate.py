@@ -79,7 +79,7 @@ def _part(
     device: str, budget_s: float, suite: str, name: str, started: float, progress: Progress | None
 ) -> dict[str, Any]:
     """The profile of one device: what the suite asks, added to what an earlier run of it measured."""
-    from estimator.fitting.machine import constants
+    from estimator.measure.constants import constants
 
     content = _earlier(name)
     shares = {"all": 1 - INDEX_SHARE if device == "cpu" else 1.0, "kernels": 1.0}

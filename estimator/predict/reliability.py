@@ -1,8 +1,8 @@
 """What interruptions leave of a long run's time, with the usual inputs."""
 
 from estimator.formulas import reliability
-from estimator.plans import default_scenario
 from estimator.records import Cluster
+from estimator.scenario import default_scenario
 
 LEAST = 0.05  # a run that cannot get ahead takes very long, not forever
 

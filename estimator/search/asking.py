@@ -11,13 +11,13 @@ from estimator.catalog.models import architecture
 from estimator.catalog.precisions import training_precision
 from estimator.errors import InvalidInput, UnknownName
 from estimator.formulas import money, scaling, transformer
-from estimator.plans import default_scenario, scenario
 from estimator.predict.reliability import usual_goodput
 from estimator.predict.serving_machine import ServingPlan
 from estimator.predict.training import TrainingPlan
 from estimator.pricing import Price, usd_per_hour
 from estimator.quantities import ONE_AT_A_TIME
 from estimator.records import Architecture, Cluster
+from estimator.scenario import default_scenario, scenario
 from estimator.search.grid import AXES, counts_for
 from estimator.search.result import Search
 from estimator.search.serving import Targets, best_serving

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from estimator.export.text import digits
 from estimator.formulas import Floats
+from estimator.text import digits
 
 TITLES = {  # figures, for people
     "run_s": "run",
@@ -130,23 +130,23 @@ class Search(NamedTuple):
 
     def to_csv(self) -> str:
         """The front, best first: one row a choice, every figure with the ends of its range."""
-        from estimator.search.shown import search_csv
+        from estimator.export.layouts import search_csv
 
         return search_csv(self)
 
     def to_dataframe(self) -> Any:
         """The front as a pandas DataFrame, one row a choice."""
-        from estimator.search.shown import search_frame
+        from estimator.export.layouts import search_frame
 
         return search_frame(self)
 
     def _repr_html_(self) -> str:
-        from estimator.search.shown import search_html
+        from estimator.export.layouts import search_html
 
         return search_html(self)
 
     def __str__(self) -> str:
-        from estimator.search.shown import search_text
+        from estimator.export.layouts import search_text
 
         return search_text(self)
 

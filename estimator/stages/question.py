@@ -14,11 +14,11 @@ from estimator.catalog.retrieval import text_ratio
 from estimator.errors import DoesNotFit, InvalidInput
 from estimator.formulas import transformer
 from estimator.formulas.arithmetic import product
-from estimator.plans import Amount, Scenario
 from estimator.pricing import USER_SOURCE
 from estimator.quantities import ONE_AT_A_TIME, Design, Quantity, derive, given
 from estimator.records import Accelerator, Architecture, Basis, Cluster, Source
 from estimator.results import Assumption
+from estimator.scenario import Amount, Scenario
 
 Predicted = TypeVar("Predicted")
 SCENARIO_SOURCE = Source("default scenario (estimator/presets/scenario.toml)", kind="assumed")

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from estimator.cli import main
-from estimator.cli.answers import seconds
+from estimator.cli.options import seconds
 
 TRAIN = ["layout", "pretrain", "--model", "1b", "--gpu", "8xa100", "--tokens", "1b", "--set", "global_batch=64"]
 SERVE = ["layout", "serve", "--model", "8b", "--gpu", "2xh100", "--requests-per-s", "5"]

@@ -11,7 +11,7 @@ from estimator import estimate
 from estimator.catalog.accelerators import accelerator
 from estimator.catalog.models import architecture, architecture_names
 from estimator.decide import inverse
-from estimator.decide.search import first_that, last_that, round_figure
+from estimator.decide.boundary import first_that, last_that, round_figure
 from estimator.errors import DoesNotFit, EstimatorError, UnknownName
 from estimator.formulas import transformer
 from estimator.predict.serving import Traffic, memory_split, serving

@@ -62,7 +62,7 @@ def content() -> dict[str, object]:
 def synthetic_profile():
     """The content of a profile, fitted once."""
     pytest.importorskip("scipy", reason="fitting needs scipy (extra `measure`)")
-    from estimator.fitting.machine import constants
+    from estimator.measure.constants import constants
 
     whole = content()
     return whole | {"constants": constants(typical(whole["measurements"]))}

@@ -10,9 +10,9 @@ import pytest
 import estimator
 from estimator.catalog.accelerators import accelerator
 from estimator.catalog.efficiency import gemm_efficiency
-from estimator.fitting.machine import constants
 from estimator.measure import clock, collectives, cuda, kernels, session
 from estimator.measure.cases import suite, work
+from estimator.measure.constants import constants
 from estimator.measure.profile import write_profile
 from estimator.measure.session import typical
 from estimator.validation.local import LocalReport, cuda_jobs, naive_s, predicted_s

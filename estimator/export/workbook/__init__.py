@@ -4,8 +4,8 @@ import tempfile
 from pathlib import Path
 
 from estimator.errors import InvalidInput
+from estimator.export.formula_text import Expr
 from estimator.export.workbook.book import SHEETS, Book
-from estimator.export.workbook.formula_text import Expr
 from estimator.export.workbook.model import Calculation, Inputs, Monthly, Ranges
 from estimator.export.workbook.report import break_even, budget_lines, notes, sources, summary
 from estimator.results import Comparison

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from estimator.errors import MissingExtra
+from estimator.export.formula_text import Expr, expr, with_constants
 from estimator.export.rows import harmless
-from estimator.export.workbook.formula_text import Expr, expr, with_constants
 from estimator.export.workbook.steps import Step, Steps, constant_name
 from estimator.quantities import FACTORS, Quantity
 from estimator.results import Comparison, Estimate

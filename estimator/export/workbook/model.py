@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from estimator.export.formula_text import Expr, called, choose, expr, summed
 from estimator.export.workbook.book import EXPECTED, FIRST_MONTH, MONTHS, Book, given_ends, letters
-from estimator.export.workbook.formula_text import Expr, called, choose, expr, summed
 from estimator.export.workbook.steps import Kind, Step
 from estimator.formulas import money
 from estimator.quantities import FACTORS, Quantity

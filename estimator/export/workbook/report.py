@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from estimator.export import budget
+from estimator.export.formula_text import Expr, expr
 from estimator.export.rows import harmless
 from estimator.export.workbook.book import Book
-from estimator.export.workbook.formula_text import Expr, expr
 from estimator.export.workbook.model import Inputs, Monthly, Ranges
 from estimator.formulas import money
 from estimator.formulas.effort import SECONDS_PER_WEEK

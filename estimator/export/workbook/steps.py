@@ -14,10 +14,10 @@ from typing import Any, Literal
 import numpy as np
 
 from estimator.errors import InvalidInput
-from estimator.export.workbook.formula_text import Expr, with_constants, written
-from estimator.plans import Amount
+from estimator.export.formula_text import Expr, with_constants, written
 from estimator.quantities import FACTORS, Quantity
 from estimator.results import Comparison, Estimate
+from estimator.scenario import Amount
 from estimator.stages.live import CHOOSING, described, is_input, is_predicted, model_error
 
 Kind = Literal["input", "fact", "physical", "formula"]

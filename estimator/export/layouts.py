@@ -9,9 +9,9 @@ from tabulate import tabulate
 
 from estimator.export.rows import rows_csv, rows_frame
 from estimator.export.tables import WIDTH
-from estimator.export.text import digits, human, short
 from estimator.quantities import given
 from estimator.search.result import Choice, Search, titled
+from estimator.text import digits, human, short
 
 SHOWN = 12  # rows of a table; CSV and JSON have the whole front
 NARROWEST = 24  # of a layout

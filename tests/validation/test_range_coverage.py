@@ -14,7 +14,7 @@ from estimator.paths import data_folder
 from estimator.validation import validate
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-import coverage
+import range_coverage
 
 WIDEST = {
     **dict.fromkeys(("training time", "training memory"), 2.0),
@@ -30,7 +30,7 @@ WIDEST = {
 
 @pytest.fixture(scope="module")
 def lines():
-    return {line.name: line for fit in coverage.FITS for line in coverage.coverage(fit)}
+    return {line.name: line for fit in range_coverage.FITS for line in range_coverage.coverage(fit)}
 
 
 @pytest.mark.parametrize("question", WIDEST)
@@ -38,27 +38,27 @@ def test_ranges_of_80_percent_hold_and_are_narrow(lines, question):
     line = lines[question]
 
     assert line.width[0.8] <= WIDEST[question]
-    if line.runs >= coverage.LEAST_RUNS:
+    if line.runs >= range_coverage.LEAST_RUNS:
         assert 0.75 <= line.covered[0.8] <= 0.87, line
 
 
 def test_other_levels_are_not_far_off(lines):
     for line in lines.values():
-        if line.runs >= coverage.LEAST_RUNS:
+        if line.runs >= range_coverage.LEAST_RUNS:
             assert 0.4 <= line.covered[0.5] <= 0.7, line
             assert 0.78 <= line.covered[0.9] <= 0.97, line
             assert line.covered[0.5] <= line.covered[0.8] <= line.covered[0.9]
 
 
 def test_every_question_with_enough_runs_is_held_to_a_width(lines):
-    assert {name for name, line in lines.items() if line.runs >= coverage.LEAST_RUNS} <= set(WIDEST)
+    assert {name for name, line in lines.items() if line.runs >= range_coverage.LEAST_RUNS} <= set(WIDEST)
 
 
-@pytest.mark.parametrize("fit", coverage.FITS)
+@pytest.mark.parametrize("fit", range_coverage.FITS)
 def test_the_ranges_that_ship_are_those_of_the_errors_written_down(fit):
-    runs = coverage.rows(coverage.left_out_file(fit))
+    runs = range_coverage.rows(range_coverage.left_out_file(fit))
     ships = json.loads((data_folder("calibration") / "fitted" / f"{fit}.json").read_text())["ranges"]
-    found = fit_ranges(LeftOut.of(runs, coverage.trait_names(runs)))
+    found = fit_ranges(LeftOut.of(runs, range_coverage.trait_names(runs)))
 
     assert ships["groups"].keys() == found["groups"].keys()
     for group, ends in found["groups"].items():
@@ -70,7 +70,7 @@ def test_the_ranges_that_ship_are_those_of_the_errors_written_down(fit):
 def test_the_errors_written_down_are_those_of_the_predictions(name):
     """Anyone can redo them: `estimator validate` gives each run with its source left out."""
     fit = {"inference": "serving"}.get(name, name)
-    written = {row["id"]: float(row["error"]) for row in coverage.rows(coverage.left_out_file(fit))}
+    written = {row["id"]: float(row["error"]) for row in range_coverage.rows(range_coverage.left_out_file(fit))}
     with published(name).open(newline="", encoding="utf-8") as file:
         shown = {row["id"] for row in csv.DictReader(file)}
     cases = [case for case in validate([published(name)]).cases if case.id in written][::7]
@@ -83,6 +83,6 @@ def test_the_errors_written_down_are_those_of_the_predictions(name):
 
 
 def test_the_page_shows_the_tables_of_today():
-    page = coverage.REPORT.read_text(encoding="utf-8")
+    page = range_coverage.REPORT.read_text(encoding="utf-8")
 
-    assert coverage.report() in page, "run python benchmarks/coverage.py"
+    assert range_coverage.report() in page, "run python benchmarks/range_coverage.py"

@@ -1,4 +1,4 @@
-"""Do the ranges hold? Nominal against actual coverage per group: python benchmarks/coverage.py
+"""Do the ranges hold? Nominal against actual coverage per group: python benchmarks/range_coverage.py
 
 Writes the tables of docs/accuracy.md from calibration/fitted/left_out_*.csv, which the fits write.
 """

@@ -7,8 +7,8 @@ import pytest
 
 from estimator.errors import InvalidInput, UnknownName
 from estimator.paths import presets
-from estimator.plans import default_scenario, scenario
 from estimator.quantities import FACTORS
+from estimator.scenario import default_scenario, scenario
 
 DEFAULT = default_scenario()
 CONTENT = tomllib.loads((presets() / "scenario.toml").read_text(encoding="utf-8"))

@@ -1,0 +1,152 @@
+"""What the commands share: options into the library's arguments, and answers to the screen or a file."""
+
+import argparse
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from estimator.catalog.files import use_facts
+from estimator.errors import InvalidInput, UnknownName, clipped
+from estimator.export.files import write_whole
+from estimator.pricing import Price
+from estimator.results import at_level
+from estimator.scenario import default_scenario, scaled
+
+
+def in_currency(options: argparse.Namespace, answer: Any, render: Callable[[argparse.Namespace, Any], str]) -> str:
+    """The answer as text, its money in the currency that was asked for as well (data) or instead (tables)."""
+    if options.level:
+        answer = at_level(answer, level(options.level))
+    if not options.currency:
+        return render(options, answer)
+    from estimator.export.currency import converted, csv_with, currency, json_with
+
+    to = currency(options.currency)
+    if options.format in ("json", "csv"):
+        return {"json": json_with, "csv": csv_with}[options.format](render(options, answer), to)
+    return f"{to}\n\n{render(options, converted(answer, to))}"
+
+
+def emit(options: argparse.Namespace, text: str) -> None:
+    """To the file that was named, else to the screen."""
+    whole = text if text.endswith("\n") else text + "\n"
+    if options.output:
+        write_whole(options.output, whole)
+    else:
+        print(whole, end="")
+
+
+def belong(options: argparse.Namespace, where: str, *names: str) -> None:
+    """Refuse options that say nothing here, instead of ignoring them; where: what they belong to."""
+    for name in names:
+        if getattr(options, name):
+            raise InvalidInput(f"--{name.replace('_', '-')} belongs to {where}")
+
+
+def asked(options: argparse.Namespace, criteria: Iterable[str] = ()) -> dict[str, Any]:
+    """The library's arguments for the options that say what is asked. criteria: what --set takes beside inputs."""
+    if options.facts:
+        use_facts(options.facts)
+    inputs = dict(assignment(text) for text in options.inputs)
+    known, what = (*default_scenario().names(), *criteria), "criterion or input" if criteria else "input"
+    for name in inputs:  # the library's own arguments have options of their own
+        if name.replace("-", "_").rpartition(".")[2] not in known:
+            raise UnknownName(what, name, known, "`estimator catalog inputs` lists the inputs.")
+    if options.api and not options.gpu and not hasattr(options, "vary"):  # rows of a sweep may name accelerators
+        belong(options, "own accelerators: name them with --gpu", *OF_ACCELERATORS)
+    if options.billing:
+        inputs["billing"] = options.billing
+    return {
+        "model": options.model,
+        "gpu": options.gpu,
+        "gpus": whole(options.gpus, "--gpus"),
+        "api": options.api,
+        "price": price(options),
+        "scenario_file": options.scenario,
+        **inputs,
+    }
+
+
+OF_ACCELERATORS = (
+    "gpus",
+    "price_per_hour",
+    "purchase_price",
+    "years",
+    "electricity",
+    "provider",
+    "region",
+    "commitment",
+)
+
+
+def price(options: argparse.Namespace) -> Price:
+    """How accelerator time is paid, from the options."""
+    return Price(
+        per_hour=number(options.price_per_hour, "--price-per-hour"),
+        purchase=number(options.purchase_price, "--purchase-price"),
+        years=number(options.years, "--years"),
+        electricity=number(options.electricity, "--electricity"),
+        provider=options.provider,
+        region=options.region,
+        commitment=options.commitment,
+    )
+
+
+def level(text: str) -> float:
+    """`0.9`, `90%` and `90` are the same level.
+
+    >>> level("90%"), level("0.9")
+    (0.9, 0.9)
+    """
+    share = number(text.strip().removesuffix("%").strip(), "--level") or 0.0
+    return share if share < 1 else share / 100
+
+
+HOUR_S, DAY_S = 3600.0, 86_400.0
+TIMES = {"s": 1.0, "sec": 1.0, "second": 1.0, "m": 60.0, "min": 60.0, "minute": 60.0, "h": HOUR_S, "hour": HOUR_S}
+TIMES |= {"d": DAY_S, "day": DAY_S, "w": 7 * DAY_S, "week": 7 * DAY_S}
+TIMES |= {"mo": 30.44 * DAY_S, "month": 30.44 * DAY_S, "y": 365.25 * DAY_S, "year": 365.25 * DAY_S}
+
+
+def seconds(text: str, option: str, unit: str) -> float:
+    """A time such as 90s, 2m, 36h, 14d, 2 weeks, 3mo or 1y [s]; unit: of a bare number.
+
+    >>> seconds("2m", "--budget", "s"), seconds("2w", "--deadline", "d") == seconds("14", "--deadline", "d")
+    (120.0, True)
+    """
+    found = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*([a-z]*)\s*", str(text).lower())
+    word = (found[2] or unit) if found else ""
+    each = TIMES.get(word, TIMES.get(word.removesuffix("s")))
+    if not found or not each or not float(found[1]):
+        raise InvalidInput(f"{option} must be a time such as 90s, 5min, 36h, 14d or 2w, not {clipped(text)}")
+    return float(found[1]) * each
+
+
+def number(text: str | None, option: str) -> float | None:
+    """A number given to an option; 2k, 2m, 2b and 2t are thousands to trillions."""
+    if text is None:
+        return None
+    try:
+        value = float(scaled(text))
+    except ValueError:
+        raise InvalidInput(f"{option} must be a number, not {clipped(text)}") from None
+    if value != value:
+        raise InvalidInput(f"{option} must be a number, not {clipped(text)}")
+    return value
+
+
+def whole(text: str | None, option: str) -> int | None:
+    """A whole number given to an option."""
+    value = number(text, option)
+    if value is not None and (abs(value) > 1e9 or value != int(value)):
+        raise InvalidInput(f"{option} must be a whole number, not {clipped(text)}")
+    return None if value is None else int(value)
+
+
+def assignment(text: str) -> tuple[str, Any]:
+    """`samples=2000`, `samples=2k`, `samples=1k..2k..5k` (low, value, high), `method=qlora`."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise InvalidInput(f"--set needs NAME=VALUE, not {clipped(text)}")
+    ends = value.split("..")
+    return name.strip(), tuple(scaled(end) for end in ends) if len(ends) == 3 else scaled(value)
