@@ -384,7 +384,7 @@ def _ends(value: Any) -> str:
 
 def _inputs(draw: np.random.Generator, count: int) -> dict[str, Any]:
     """Some inputs of the scenario, each a number or [low, value, high] around the usual one."""
-    from estimator.plans import default_scenario
+    from estimator.scenario import default_scenario
 
     amounts = {name: one for name, one in default_scenario().amounts.items() if one.value and not one.whole}
     names = draw.choice(sorted(amounts), count, replace=False)
