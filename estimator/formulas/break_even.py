@@ -7,12 +7,10 @@ fixed + slope * volume + usd_per_replica * sum over months m of max(ceil(volume 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from estimator.formulas import Real
+from estimator.formulas import Floats, Real
+from estimator.formulas.units import HOURS_PER_YEAR
 
-Floats = NDArray[np.float64]
-HOURS_PER_YEAR = 8760.0
 EQUAL = 1e-12  # of their size: costs closer than that touch, they do not cross
 MOST_VOLUME = 1e18  # nobody asks more a month; crossings beyond it are none
 MOST_STEPS = 1_000_000  # with more whole replicas than this a step is below a millionth: the staircase is a line

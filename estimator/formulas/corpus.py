@@ -4,9 +4,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from estimator.formulas import Floats, Real
+from estimator.formulas.units import HOUR_S
 
 BYTES_PER_TB = 1e12
-SECONDS_PER_HOUR = 3600.0
+SECONDS_PER_HOUR = HOUR_S  # the name a workbook shows
 
 
 def tokens_from_words(words: ArrayLike, tokens_per_word: ArrayLike) -> Floats:

@@ -1,8 +1,9 @@
 """People's time: hours of work, and the calendar time they take."""
 
 from estimator.formulas import Real
+from estimator.formulas.units import WEEK_S
 
-SECONDS_PER_WEEK = 7 * 86_400.0
+SECONDS_PER_WEEK = WEEK_S  # the name a workbook shows
 MINUTES_PER_HOUR = 60.0
 MONTHS_PER_YEAR = 12.0
 

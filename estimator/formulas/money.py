@@ -6,11 +6,11 @@ Only arithmetic, ceil, maximum and minimum are used, so that each step is also a
 import numpy as np
 
 from estimator.formulas import Real
+from estimator.formulas.units import HOUR_S, HOURS_PER_YEAR
 
-HOURS_PER_MONTH = 730.0  # 8,760 hours of a year / 12
-SECONDS_PER_HOUR = 3600.0
+HOURS_PER_MONTH = HOURS_PER_YEAR / 12
+SECONDS_PER_HOUR = HOUR_S  # the name a workbook shows
 SECONDS_PER_MONTH = HOURS_PER_MONTH * SECONDS_PER_HOUR
-HOURS_PER_YEAR = 8760.0
 WATTS_PER_KILOWATT = 1000.0
 BYTES_PER_GB = 1e9
 TOKENS_PER_PRICE_UNIT = 1e6  # API prices are per million tokens

@@ -6,8 +6,9 @@ Times in seconds; failure rates per 1,000 nodes and day, as clusters report them
 import numpy as np
 
 from estimator.formulas import Real
+from estimator.formulas.units import DAY_S
 
-SECONDS_PER_1000_DAYS = 1000 * 86_400.0
+NODES = 1000.0  # that failure rates are given for
 
 
 def time_between_interruptions_s(nodes: Real, failures_per_1000_node_days: Real) -> Real:
@@ -18,7 +19,7 @@ def time_between_interruptions_s(nodes: Real, failures_per_1000_node_days: Real)
     >>> round(float(time_between_interruptions_s(2048, 3.79)) / 3600, 2)  # Llama 3 405B: 419 in 54 days
     3.09
     """
-    return SECONDS_PER_1000_DAYS / (nodes * failures_per_1000_node_days)
+    return NODES * DAY_S / (nodes * failures_per_1000_node_days)
 
 
 def checkpoint_interval_s(write_s: Real, between_interruptions_s: Real) -> Real:

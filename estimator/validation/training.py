@@ -20,6 +20,7 @@ from estimator.catalog.precisions import precision
 from estimator.errors import EstimatorError, InvalidInput, UnknownName
 from estimator.formulas import transformer
 from estimator.formulas.training import model_flop
+from estimator.formulas.units import DAY_S, HOUR_S
 from estimator.predict.reliability import usual_goodput
 from estimator.predict.training import interval, layouts_of, parameters, traits
 from estimator.predict.training_memory import MemorySplit, fits, peak_memory
@@ -367,8 +368,8 @@ def metric_scale(case: CaseRun) -> float:
         "step_time_s": lambda: 1.0,
         "tflops_per_gpu": lambda: reported_flop(case, sequences) / count / 1e12,
         "mfu": lambda: reported_flop(case, sequences, utilisation=True) / count / _peak(case),
-        "gpu_hours": lambda: steps * count / 3600,
-        "days": lambda: steps / 86400,
+        "gpu_hours": lambda: steps * count / HOUR_S,
+        "days": lambda: steps / DAY_S,
         "peak_mem_gb": lambda: 1.0,
     }
     return float(scales[case.metric]())

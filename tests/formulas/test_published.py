@@ -11,25 +11,25 @@ from estimator.catalog.models import architecture
 from estimator.formulas import alignment, energy, reliability, scaling, transformer
 from estimator.formulas.memory import MIXED_PRECISION
 from estimator.formulas.training import dense_training_flop
+from estimator.formulas.units import DAY_S
 from estimator.paths import data_folder
 from estimator.predict.retrieval import IndexPlan, index_memory_bytes
 
 pytestmark = pytest.mark.formula
-DAY = 86_400.0
 
 
 def test_gpt3_on_1024_a100_takes_34_days():
     """arXiv:2104.04473 section 5.1: 175B parameters, 300B tokens, 140 TFLOP/s each, 34 days."""
     seconds = dense_training_flop(175e9, 300e9, recompute=True) / (1024 * 140e12)
 
-    assert seconds / DAY == pytest.approx(34, rel=0.01)
+    assert seconds / DAY_S == pytest.approx(34, rel=0.01)
 
 
 def test_1t_parameters_on_3072_a100_take_84_days():
     """arXiv:2104.04473 section 5.1: 1T parameters, 450B tokens, 163 TFLOP/s each, 84 days."""
     seconds = dense_training_flop(1e12, 450e9, recompute=True) / (3072 * 163e12)
 
-    assert seconds / DAY == pytest.approx(84, rel=0.01)
+    assert seconds / DAY_S == pytest.approx(84, rel=0.01)
 
 
 def test_gpt3_training_flop():
