@@ -18,12 +18,11 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from estimator.formulas import Floats
 from estimator.formulas.arithmetic import sum_of
 from estimator.records import Basis, Source
 
-Floats = NDArray[np.float64]
 Z80 = 1.2815515655446004  # standard normal quantile of 90 %: an 80 % interval reaches from -Z80 to +Z80
 
 # What can be off, independently of the others. Everything uncertain names one of these.

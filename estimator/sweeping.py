@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from estimator.api import compare
 from estimator.errors import EstimatorError, InvalidInput, UnknownName, clipped
-from estimator.quantities import FACTORS, Floats, Quantity
+from estimator.formulas import Floats
+from estimator.quantities import FACTORS, Quantity
 from estimator.results import Blocked, Estimate
 from estimator.scenario import default_scenario, scaled
 from estimator.stages import STAGES

@@ -12,10 +12,10 @@ import numpy as np
 
 from estimator.catalog.energy import depreciation_years
 from estimator.errors import InvalidInput
-from estimator.formulas import money
+from estimator.formulas import Floats, money
 from estimator.formulas.break_even import Cost, cheaper_from, crossings, owning_hours, owning_use
 from estimator.pricing import Price, usd_per_hour
-from estimator.quantities import ONE_AT_A_TIME, Design, Floats, Quantity, computed, derive, given
+from estimator.quantities import ONE_AT_A_TIME, Design, Quantity, computed, derive, given
 from estimator.records import Accelerator
 from estimator.results import Estimate, Line
 from estimator.stages.budget import RESERVE

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from estimator.formulas import Floats
 from estimator.quantities import reach
 from estimator.records import Accelerator, Architecture
 
-Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Words = NDArray[np.str_]
 

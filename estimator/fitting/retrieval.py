@@ -6,9 +6,9 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from estimator.formulas import Floats
 from estimator.formulas.retrieval import SearchRates, graph_build_s, graph_search_s
 
-Floats = NDArray[np.float64]
 LINEAR = ("ef_power", "m_power", "size_power", "cached_share")  # the others are fitted as logarithms
 LEAST_SHARE = 0.05  # of a comparison in the cache: no machine's cache is so much faster
 NOISE = 0.2  # of one log time; how much a measurement weighs against a prior

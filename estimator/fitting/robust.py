@@ -5,11 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from estimator.errors import MissingExtra
+from estimator.formulas import Floats
 
-Floats = NDArray[np.float64]
 Model = Callable[[Mapping[str, float]], Floats]
 
 

@@ -7,11 +7,10 @@ Traffic per rank is NCCL's (nccl-tests doc/PERFORMANCE.md, "bus bandwidth"): 2(n
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from estimator.formulas import Floats
 from estimator.formulas.roofline import UNKNOWN, Evidence
-
-Floats = NDArray[np.float64]
 
 
 class CollectiveRate(NamedTuple):

@@ -7,9 +7,9 @@ t tensor-parallel size.
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Floats = NDArray[np.float64]
+from estimator.formulas import Floats
 
 
 class StateBytes(NamedTuple):

@@ -4,9 +4,9 @@ Counts in, counts or bytes out; everything broadcasts. Symbols of arXiv:2104.044
 """
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Floats = NDArray[np.float64]
+from estimator.formulas import Floats
 
 
 def data_parallel(accelerators: ArrayLike, tp: ArrayLike = 1, pp: ArrayLike = 1, cp: ArrayLike = 1) -> Floats:

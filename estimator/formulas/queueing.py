@@ -4,9 +4,9 @@ Arrivals are Poisson. A load of one or more has no steady state: waits are infin
 """
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Floats = NDArray[np.float64]
+from estimator.formulas import Floats
 
 
 def erlang_c(servers: ArrayLike, offered_load: ArrayLike) -> Floats:

@@ -7,9 +7,10 @@ searching and efC while building, R links of a Vamana graph. Floats or arrays in
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Floats = NDArray[np.float64]
+from estimator.formulas import Floats
+
 ID_BYTES = 8  # 64-bit ids in inverted lists
 LINK_BYTES = 4  # 32-bit ids in graphs
 REFERENCE_LOG2 = 20.0  # constants of graph searches are stated for 2^20 vectors

@@ -8,11 +8,10 @@ All times are device times of kernels launched from a graph; what a host needs t
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from estimator.formulas import Floats
 from estimator.records import Basis
-
-Floats = NDArray[np.float64]
 
 
 class Evidence(NamedTuple):

@@ -7,12 +7,10 @@ Nothing here is timed or measured. Symbols: `tokens` are new tokens of one seque
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from estimator.formulas import transformer
+from estimator.formulas import Floats, transformer
 from estimator.records import Architecture
-
-Floats = NDArray[np.float64]
 
 LOGIT_BYTES = 4.0  # logits are kept in 32 bits
 

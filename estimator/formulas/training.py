@@ -6,12 +6,11 @@ FLOP are counted two per multiply-add. *Model* FLOP leave recomputation out, *ha
 from collections.abc import Iterable
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from estimator.formulas import Floats
 from estimator.formulas.transformer import attention_flop, forward_flop, q_width
 from estimator.records import Architecture
-
-Floats = NDArray[np.float64]
 
 # The linear layers of a block, and the names that frameworks give them.
 LINEARS = ("q", "k", "v", "o", "gate", "up", "down")

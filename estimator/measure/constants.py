@@ -9,17 +9,16 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from estimator.catalog.local import LocalMachine
 from estimator.fitting.robust import Prior, fit, shrunk_sd
-from estimator.formulas import roofline
+from estimator.formulas import Floats, roofline
 from estimator.formulas.roofline import AttentionEfficiency, DecodeAttentionEfficiency, GemmEfficiency
 from estimator.measure.cases import Case, job_of
 from estimator.predict.local import BYTES, LARGE_ELEMENTS, PARTS, of_job, parts_s
 from estimator.quantities import Z80
 
-Floats = NDArray[np.float64]
 Times = Mapping[Case, float]
 
 ATTENTION_SHARPNESS = 4.0

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from estimator.catalog.local import Job, LocalMachine, machine
 from estimator.catalog.precisions import precision
-from estimator.formulas import transformer
+from estimator.formulas import Floats, transformer
 from estimator.formulas.roofline import attention_s, decode_attention_s, experts_visited, gemm_s, set_crowding
 from estimator.formulas.serving import Pass
 from estimator.formulas.training import adapter_params, linear_shapes
@@ -22,7 +22,6 @@ from estimator.predict.training_time import StepTime
 from estimator.quantities import Z80
 from estimator.records import Architecture
 
-Floats = NDArray[np.float64]
 Parts = dict[str, Any]
 
 FEW_ROWS = 12.0  # rows up to which a product is a handful of matrix-vector products

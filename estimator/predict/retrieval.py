@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from estimator.catalog.retrieval import (
     Host,
@@ -18,11 +18,11 @@ from estimator.catalog.retrieval import (
 )
 from estimator.errors import InvalidInput, UnknownName
 from estimator.fitting.ranges import half_widths, new
+from estimator.formulas import Floats
 from estimator.formulas import retrieval as formulas
 from estimator.formulas.corpus import vector_bytes
 from estimator.formulas.retrieval import SearchRates
 
-Floats = NDArray[np.float64]
 FAR = 10.0  # times the vectors of the largest index measured, from where its errors say little
 LIBRARIES = ("faiss", "usearch", "hnswlib", "diskann")
 SERVERS = (

@@ -9,22 +9,20 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from estimator.catalog.efficiency import carried_over
 from estimator.catalog.energy import power_fraction
 from estimator.catalog.engines import engine, serving_fit
 from estimator.errors import DoesNotFit, InvalidInput
 from estimator.fitting.ranges import half_widths, untold
-from estimator.formulas import queueing
+from estimator.formulas import Floats, queueing
 from estimator.formulas.serving import Pass, adapter_params, held_tokens, kv_slots
 from estimator.predict import serving_memory as memory
 from estimator.predict.serving_load import MOST_USE, STARTS, Load, Times, batch_prefill_s
 from estimator.predict.serving_machine import ServingPlan, machine
 from estimator.predict.serving_time import Constants, Machine, added_s, alone_s, device_s, pass_s
 from estimator.records import Accelerator, Architecture, Cluster
-
-Floats = NDArray[np.float64]
 
 HALVINGS = 20  # of the range in which the number of active sequences is looked for
 SMALL_BATCH, LARGE_BATCH = 8.0, 128.0  # what the shares of the rated power were measured at [1]

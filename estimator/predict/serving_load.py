@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from estimator.formulas import queueing
+from estimator.formulas import Floats, queueing
 from estimator.formulas.serving import Pass, continuous_requests_per_s, forward_pass
 from estimator.predict.serving_machine import ServingPlan
 from estimator.records import Architecture
 
-Floats = NDArray[np.float64]
 Constants = Mapping[str, float]
 
 Sizes = tuple[ArrayLike, ArrayLike, Floats]  # of a pass: new tokens of a sequence, those before them, sequences

@@ -2,15 +2,12 @@
 
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from estimator.catalog.engines import Engine
-from estimator.formulas import transformer
+from estimator.formulas import Floats, transformer
 from estimator.formulas.serving import adapter_params
 from estimator.records import Accelerator, Architecture, Precision
-
-Floats = NDArray[np.float64]
 
 VISIBLE_SHARE = 0.987  # of a GPU's memory that programs see: 79.2 of 80, 39.5 of 40, 23.6 of 24 GiB in engines' logs
 CONTEXT_BYTES = 0.6e9  # driver context, workspace and graphs of one process on an accelerator

@@ -7,15 +7,13 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from estimator.formulas import Real
+from estimator.formulas import Floats, Real
 from estimator.formulas.collectives import all_reduce_traffic, in_pieces_s
 from estimator.formulas.roofline import soft_max
 from estimator.formulas.serving import Pass
 from estimator.predict.flags import anywhere, either
 
-Floats = NDArray[np.float64]
 Constants = Mapping[str, float]
 
 SHARPNESS = 3.0  # of the roofline's knee: streaming and multiplying overlap, imperfectly

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from estimator.catalog.efficiency import (
     attention_efficiency,
@@ -26,7 +25,6 @@ from estimator.formulas.training import adapter_width, targeted_linears
 from estimator.predict.flags import anywhere
 from estimator.records import Architecture, Cluster
 
-Floats = NDArray[np.float64]
 WIDE = ("bf16", "fp16", "fp32", "tf32")
 
 

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from estimator.formulas import Floats
 from estimator.pricing import USER_SOURCE
-from estimator.quantities import FACTORS, Floats, Quantity
+from estimator.quantities import FACTORS, Quantity
 from estimator.scenario import Amount, default_scenario
 from estimator.stages.question import SCENARIO_SOURCE
 

@@ -10,14 +10,14 @@ from estimator.catalog.models import architecture
 from estimator.catalog.prices import api_price
 from estimator.catalog.retrieval import Host, host, measure_corpus, measured_index
 from estimator.errors import DoesNotFit, InvalidInput
-from estimator.formulas import corpus, effort, money
+from estimator.formulas import Floats, corpus, effort, money
 from estimator.formulas.arithmetic import product, quotient, sum_of
 from estimator.predict import retrieval
 from estimator.predict.retrieval import IndexPlan
 from estimator.predict.serving import embedding_sequences_per_s, prefill_s, rerank_s
 from estimator.predict.serving_machine import ServingPlan
 from estimator.pricing import Price, usd_per_hour
-from estimator.quantities import Floats, Quantity, computed, derive, off, total
+from estimator.quantities import Quantity, computed, derive, off, total
 from estimator.records import Accelerator, Architecture, Cluster, Source
 from estimator.results import Estimate, Line
 from estimator.stages.answer import Answer, Overhead, answer, bare, calendar, serve

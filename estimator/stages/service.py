@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 from estimator.catalog.files import recent
 from estimator.errors import DoesNotFit
-from estimator.formulas import money, prompting
+from estimator.formulas import Floats, money, prompting
 from estimator.formulas.arithmetic import product, quotient
 from estimator.predict.serving import Serving, Traffic, capacity_doubt, interval, serving, smallest_fit, traits
 from estimator.predict.serving_machine import ServingPlan
-from estimator.quantities import Floats, Quantity, computed, derive, off
+from estimator.quantities import Quantity, computed, derive, off
 from estimator.records import Accelerator, Architecture, Cluster
 from estimator.results import Line
 from estimator.stages.budget import monthly, monthly_line

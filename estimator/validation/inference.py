@@ -14,6 +14,7 @@ from estimator.catalog.accelerators import accelerator, cluster_of
 from estimator.catalog.engines import engine, serving_fit
 from estimator.catalog.models import architecture
 from estimator.errors import EstimatorError, InvalidInput, UnknownName
+from estimator.formulas import Floats
 from estimator.formulas.serving import Pass
 from estimator.formulas.serving import stacked as stacked_passes
 from estimator.predict.serving import constants, interval, memory_split, sequence_bytes, slots_and_ends, traits
@@ -24,7 +25,6 @@ from estimator.predict.serving_time import stacked as stacked_machines
 from estimator.records import Architecture, Cluster, Experts
 from estimator.validation.report import CasePrediction
 
-Floats = NDArray[np.float64]
 Row = Mapping[str, str]
 
 SEQUENCES_QUEUED = 2000.0  # requests of an offline benchmark that does not say how many
