@@ -7,3 +7,4 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Real = float | NDArray[np.floating[Any]]  # a number, or one for each of many layouts, scenarios or rows
+Flag = Real | NDArray[np.bool_]  # whether something holds, 0 or 1 where numbers are counted

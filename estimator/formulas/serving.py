@@ -4,48 +4,36 @@ Nothing here is timed or measured. Symbols: `tokens` are new tokens of one seque
 `sequences` how many sequences share the pass. All counts are of the whole LLM; who shares them divides them.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from estimator.formulas import Floats, transformer
+from estimator.formulas import Floats, Real, transformer
 from estimator.records import Architecture
 
 LOGIT_BYTES = 4.0  # logits are kept in 32 bits
 
 
 class Pass(NamedTuple):
-    """One forward pass, counted; fields are floats or arrays that broadcast.
+    """One forward pass, counted; fields are floats or arrays that broadcast."""
 
-    rows: tokens that go through the weights together [token]
-    dense_weights, expert_weights: layer weights read, expected number for experts [1]
-    dense_flop, expert_flop: work on them [FLOP]
-    expert_rows: tokens of the average visited expert [token]
-    head_weights, head_flop, logit_bytes: the output projection [1], [FLOP], [B]
-    attention_flop, kv_bytes: scores and values [FLOP]; cache read and written [B]
-    scores: query-key products of all heads [1]
-    mean_span: cached or earlier tokens the average query attends to, layers averaged [token]
-    stream_bytes: the residual stream, once per layer [B]
-    layers, sequences: [1]
-    """
-
-    rows: Floats
-    sequences: Floats
-    layers: Floats
-    dense_weights: Floats
-    dense_flop: Floats
-    expert_weights: Floats
-    expert_flop: Floats
-    expert_rows: Floats
-    head_weights: Floats
-    head_flop: Floats
-    logit_bytes: Floats
-    attention_flop: Floats
-    kv_bytes: Floats
-    scores: Floats
-    mean_span: Floats
-    stream_bytes: Floats
+    rows: Real  # tokens that go through the weights together [token]
+    sequences: Real  # [1]
+    layers: Real  # [1]
+    dense_weights: Real  # layer weights read that every token visits [1]
+    dense_flop: Real  # work on them [FLOP]
+    expert_weights: Real  # expected number of experts' weights read [1]
+    expert_flop: Real  # work on them [FLOP]
+    expert_rows: Real  # tokens of the average visited expert [token]
+    head_weights: Real  # of the output projection [1]
+    head_flop: Real  # [FLOP]
+    logit_bytes: Real  # [B]
+    attention_flop: Real  # scores and values [FLOP]
+    kv_bytes: Real  # cache read and written [B]
+    scores: Real  # query-key products of all heads [1]
+    mean_span: Real  # cached or earlier tokens the average query attends to, layers averaged [token]
+    stream_bytes: Real  # the residual stream, once per layer [B]
 
 
 def expert_coverage(experts: ArrayLike, per_token: ArrayLike, tokens: ArrayLike) -> Floats:
@@ -82,39 +70,38 @@ def forward_pass(
     """
     new, cached, count = (np.asarray(value, float) for value in (tokens, context, sequences))
     rows = new * count
-    layers: Any = float(arch.layers)
-    head: Any = float(transformer.head_params(arch))
-    dense: Any = _dense_weights(arch)
-    expert = _expert_weights(arch)
-    moe = arch.experts
-    expert_weights: Any = 0.0
-    expert_flop: Any = 0.0
-    expert_rows: Any = 0.0
-    if moe:
-        copies, visited = np.asarray(replicas, float), moe.per_token / moe.experts
-        coverage = expert_coverage(moe.experts, moe.per_token, rows * copies)
-        expert_weights = expert * coverage / copies
-        expert_flop = 2.0 * expert * visited * rows
-        expert_rows = rows * copies * visited / np.maximum(coverage, 1e-12)
+    dense, head = _dense_weights(arch), float(transformer.head_params(arch))
     pairs = transformer.attended_pairs(arch, new, cached)
     return Pass(
-        rows,
-        count,
-        layers,
-        dense,
-        2.0 * dense * rows,
-        expert_weights,
-        expert_flop,
-        expert_rows,
-        head,
-        2.0 * head * count,
-        LOGIT_BYTES * arch.vocab * count * (head > 0),
-        count * (transformer.pair_flop(arch) * pairs),
-        count * transformer.kv_bytes(arch, new + cached, kv_value_bytes),
-        count * arch.heads * pairs,
-        pairs / (arch.layers * np.maximum(new, 1e-9)),
-        2.0 * arch.hidden * rows * arch.layers,
+        rows=rows,
+        sequences=count,
+        layers=float(arch.layers),
+        dense_weights=dense,
+        dense_flop=2.0 * dense * rows,
+        **_visits(arch, rows, np.asarray(replicas, float)),
+        head_weights=head,
+        head_flop=2.0 * head * count,
+        logit_bytes=LOGIT_BYTES * arch.vocab * count * (head > 0),
+        attention_flop=count * (transformer.pair_flop(arch) * pairs),
+        kv_bytes=count * transformer.kv_bytes(arch, new + cached, kv_value_bytes),
+        scores=count * arch.heads * pairs,
+        mean_span=pairs / (arch.layers * np.maximum(new, 1e-9)),
+        stream_bytes=2.0 * arch.hidden * rows * arch.layers,
     )
+
+
+def _visits(arch: Architecture, rows: Floats, copies: Floats) -> dict[str, Real]:
+    """What `rows` tokens on each of `copies` attention replicas ask of the routed experts they share."""
+    if arch.experts is None:
+        return {"expert_weights": 0.0, "expert_flop": 0.0, "expert_rows": 0.0}
+    held, moe = _expert_weights(arch), arch.experts
+    visited = moe.per_token / moe.experts
+    coverage = expert_coverage(moe.experts, moe.per_token, rows * copies)
+    return {
+        "expert_weights": held * coverage / copies,
+        "expert_flop": 2.0 * held * visited * rows,
+        "expert_rows": rows * copies * visited / np.maximum(coverage, 1e-12),
+    }
 
 
 def _expert_weights(arch: Architecture) -> float:
@@ -134,8 +121,7 @@ def _dense_weights(arch: Architecture) -> float:
 
 def stacked(passes: list[Pass]) -> Pass:
     """Passes of different LLMs as one, each count an array of one entry per pass."""
-    names = Pass._fields
-    return Pass(*(np.array([float(getattr(one, name)) for one in passes]) for name in names))
+    return Pass(**{name: np.array([float(getattr(one, name)) for one in passes]) for name in Pass._fields})
 
 
 def kv_slots(free_bytes: ArrayLike, bytes_per_sequence: ArrayLike) -> Floats:

@@ -163,12 +163,12 @@ def _passes_s(load: Load, cluster: Cluster, active: ArrayLike) -> tuple[Floats, 
     found, on, work = constants(), machine(load.arch, cluster, load.plan), load.shared_and_step_pass(active)
     device, adapters = device_s(work, on, found), _adapters_s(load.arch, load.plan, work, on, found)
     prefill, decode = _own(load.plan, "prefill"), _own(load.plan, "decode")
-    alone = alone_s(device, work, on, found)
+    alone, sequences = np.asarray(alone_s(device, work, on, found)), np.asarray(work.sequences)
     together, step = prefill * alone[0] + adapters[0], decode * alone[1] + adapters[1]
     if load.plan.facts.scheduling != "mixed":
-        return together, together / work.sequences[0], step
-    added = prefill * added_s(device, work, on, found)[0] + adapters[0]
-    return together, added / work.sequences[0], step
+        return together, together / sequences[0], step
+    added = prefill * np.asarray(added_s(device, work, on, found))[0] + adapters[0]
+    return together, added / sequences[0], step
 
 
 def _adapters_s(arch: Architecture, plan: ServingPlan, work: Pass, on: Machine, found: Constants) -> Floats:

@@ -1,7 +1,6 @@
 """From an architecture, a cluster and a plan to the rates one forward pass runs at."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -96,67 +95,102 @@ class ServingPlan:
 @recent(4096)
 def machine(arch: Architecture, cluster: Cluster, plan: ServingPlan) -> Machine:
     """The rates of `cluster`'s accelerators under `plan`, as scalars."""
-    device, facts = cluster.accelerator, plan.facts
-    compute = compute_format(device, plan)
-    products = gemm_efficiency(device, compute)
+    numbers = {
+        **_memory(arch, cluster.accelerator, plan),
+        **_products(arch, cluster.accelerator, plan),
+        **_attention(arch, cluster.accelerator, plan),
+        **_messages(arch, cluster, plan),
+        **_host(arch, cluster.accelerator, plan),
+    }
+    # Numbers, not arrays: arithmetic is ten times as fast.
+    return Machine(**{name: float(number) for name, number in numbers.items()})
+
+
+def _memory(arch: Architecture, device: Accelerator, plan: ServingPlan) -> dict[str, float]:
+    """How fast weights come in, and from where."""
+    return {
+        "bytes_per_s": streamed_bytes_per_s(device, gemm_efficiency(device, compute_format(device, plan))),
+        "core_cycles_per_s": core_cycles_per_s(device),
+        "weight_bytes": plan.weights.bytes,
+        "head_bytes": plan.head.bytes,
+        "spilled": spilled_share(arch, device, plan),
+        "host_bytes_per_s": device.pcie_bytes_per_s or device.memory_bandwidth_bytes_per_s,
+    }
+
+
+def _products(arch: Architecture, device: Accelerator, plan: ServingPlan) -> dict[str, float]:
+    """How fast matrices are multiplied, and what widening packed weights adds."""
+    facts, compute = plan.facts, compute_format(device, plan)
     shapes = gemm_efficiency(device, "bf16")  # tables of narrow formats hold the casts, which engines fuse
-    fused, cache = attention_efficiency(device), decode_attention_efficiency(device)
     narrow_weights = plan.weights.bits <= 8 and compute in SIXTEEN_BIT
-    unfused = facts.kernels in ("ggml", "torch") or device.kind == "cpu"
-    short, long = all_reduces(cluster, plan.tp, facts.all_reduce == "custom")
+    rate = gemm_efficiency(device, compute).flop_per_s * rate_over_peak(device, plan, compute)
+    return {
+        "gemm_flop_per_s": rate,
+        "half_rows": LEAST_HALF_ROWS if compute == "fp32" else max(shapes.m_half, LEAST_HALF_ROWS),
+        "dense_shape": shape_slowdown(dense_widths(arch, plan.tp), shapes, compute),
+        "expert_shape": shape_slowdown(expert_widths(arch), shapes, compute),
+        "packed": narrow_weights and facts.unpack != "never",
+        "packed_always": narrow_weights and facts.unpack == "always",
+        "unpacks_simply": narrow_weights and facts.kernels != "engine",
+        "value_bytes": 4.0 if compute in ("fp32", "tf32") else 2.0,
+        "vector_flop_per_s": vector_flop_per_s(device),
+    }
+
+
+def _attention(arch: Architecture, device: Accelerator, plan: ServingPlan) -> dict[str, float]:
+    """How fast scores and values are worked out, fused and from the cache."""
+    fused, cache = attention_efficiency(device), decode_attention_efficiency(device)
+    return {
+        "attention_flop_per_s": fused.flop_per_s / (1.0 + fused.head_dim_half / arch.head_dim),
+        "attention_rows_half": fused.rows_half / max(arch.heads / plan.tp, 1.0),
+        "attention_span_half": fused.span_half,
+        "cache_bytes_per_s": cache.bytes_per_s,
+        "cache_flop_per_s": cache.flop_per_s,
+        "kv_members": kv_members(arch, plan.tp),
+        "heads_per_kv": arch.heads / arch.kv_heads,
+    }
+
+
+def _messages(arch: Architecture, cluster: Cluster, plan: ServingPlan) -> dict[str, float]:
+    """Who shares the work, and what telling one another costs."""
+    short, long = all_reduces(cluster, plan.tp, plan.facts.all_reduce == "custom")
     there, back = exchanges(cluster, plan.layout.accelerators // plan.pp)
-    numbers: tuple[Any, ...] = (
-        streamed_bytes_per_s(device, products),
-        (device.sms or np.inf) * (device.clock_hz or np.inf) if device.kind == "gpu" else np.inf,
-        products.flop_per_s * rate_over_peak(device, plan, compute),
-        LEAST_HALF_ROWS if compute == "fp32" else max(shapes.m_half, LEAST_HALF_ROWS),
-        shape_slowdown(dense_widths(arch, plan.tp), shapes, compute),
-        shape_slowdown(expert_widths(arch), shapes, compute),
-        fused.flop_per_s / (1.0 + fused.head_dim_half / arch.head_dim),
-        fused.rows_half / max(arch.heads / plan.tp, 1.0),
-        fused.span_half,
-        cache.bytes_per_s,
-        cache.flop_per_s,
-        narrow_weights and facts.unpack != "never",
-        narrow_weights and facts.unpack == "always",
-        narrow_weights and facts.kernels != "engine",
-        plan.weights.bytes,
-        4.0 if compute in ("fp32", "tf32") else 2.0,
-        plan.head.bytes,
-        plan.tp,
-        kv_members(arch, plan.tp),
-        message_s(short, plan.tp),
-        short.bytes_per_s,
-        short.ramp,
-        short.local,
-        message_s(long, plan.tp),
-        long.bytes_per_s,
-        long.ramp,
-        long.local,
-        plan.layout.attention_replicas,
-        arch.moe_layers / arch.layers,
-        message_s(there, plan.ep) + message_s(back, plan.ep),
-        there.bytes_per_s,
-        back.bytes_per_s,
-        precision(compute).bytes,
-        layer_latency_s(arch, device, plan) + cache.launch_s,
-        NEWEST - min(max(facts.year, (device.year or 0) + 1), NEWEST),
-        facts.prefill_chunk if plan.chunked_prefill else np.inf,
-        facts.launch == "native",
-        facts.launch == "fused",
-        EAGER_SHARE.get(facts.launch, 0.0),
-        facts.kernels == "ggml",
-        facts.kernels in ("ggml", "simple"),
-        unfused,
-        device.kind == "cpu",
-        vector_flop_per_s(device),
-        arch.heads / arch.kv_heads,
-        plan.pp if facts.layer_split else 1,
-        spilled_share(arch, device, plan),
-        device.pcie_bytes_per_s or device.memory_bandwidth_bytes_per_s,
-    )
-    plain: list[Any] = [float(number) for number in numbers]  # numbers, not arrays: arithmetic is ten times as fast
-    return Machine(*plain)
+    return {
+        "members": plan.tp,
+        "message_s": message_s(short, plan.tp),
+        "link_bytes_per_s": short.bytes_per_s,
+        "link_ramp": short.ramp,
+        "link_local": short.local,
+        "long_message_s": message_s(long, plan.tp),
+        "long_link_bytes_per_s": long.bytes_per_s,
+        "long_link_ramp": long.ramp,
+        "long_link_local": long.local,
+        "replicas": plan.layout.attention_replicas,
+        "moe_share": arch.moe_layers / arch.layers,
+        "exchange_message_s": message_s(there, plan.ep) + message_s(back, plan.ep),
+        "gather_bytes_per_s": there.bytes_per_s,
+        "scatter_bytes_per_s": back.bytes_per_s,
+        "token_bytes": precision(compute_format(cluster.accelerator, plan)).bytes,
+        "stages": plan.pp if plan.facts.layer_split else 1,
+    }
+
+
+def _host(arch: Architecture, device: Accelerator, plan: ServingPlan) -> dict[str, float]:
+    """What the engine's own code costs: launches, scheduling, kernels of its kind."""
+    facts = plan.facts
+    launch_s = layer_latency_s(arch, device, plan) + decode_attention_efficiency(device).launch_s
+    return {
+        "layer_launch_s": launch_s,
+        "age": NEWEST - min(max(facts.year, (device.year or 0) + 1), NEWEST),
+        "chunk": facts.prefill_chunk if plan.chunked_prefill else np.inf,
+        "native": facts.launch == "native",
+        "fused": facts.launch == "fused",
+        "eager": EAGER_SHARE.get(facts.launch, 0.0),
+        "ggml": facts.kernels == "ggml",
+        "simple": facts.kernels in ("ggml", "simple"),
+        "unfused": facts.kernels in ("ggml", "torch") or device.kind == "cpu",
+        "cpu": device.kind == "cpu",
+    }
 
 
 def rate_over_peak(device: Accelerator, plan: ServingPlan, compute: str) -> float:
@@ -176,6 +210,13 @@ def rate_over_peak(device: Accelerator, plan: ServingPlan, compute: str) -> floa
 def streamed_bytes_per_s(device: Accelerator, products: GemmEfficiency) -> float:
     """Memory bandwidth [B/s]: as specified, or for CPUs what their products read of it."""
     return products.bytes_per_s if device.kind == "cpu" else device.memory_bandwidth_bytes_per_s
+
+
+def core_cycles_per_s(device: Accelerator) -> float:
+    """Cycles of all cores of a GPU [1/s]; unbounded where cores or clock are not known."""
+    if device.kind == "gpu" and device.sms and device.clock_hz:
+        return device.sms * device.clock_hz
+    return np.inf
 
 
 def vector_flop_per_s(device: Accelerator) -> float:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from estimator.formulas import Floats, Real
+from estimator.formulas import Real
 from estimator.formulas.collectives import all_reduce_traffic, in_pieces_s
 from estimator.formulas.roofline import soft_max
 from estimator.formulas.serving import Pass
@@ -26,111 +26,92 @@ COPIES = 3.0  # keys and values appended to a new tensor (read, write) and repea
 
 
 class Machine(NamedTuple):
-    """What carries a pass out; all fields floats or arrays of one shape, rates per accelerator.
+    """What carries a pass out; all fields floats or arrays of one shape, rates per accelerator, flags 0 or 1."""
 
-    bytes_per_s: memory bandwidth as specified [B/s]; core_cycles_per_s: cores x clock [1/s], inf when not known
-    gemm_flop_per_s: kernel rate of large products in the compute format [FLOP/s]; half_rows: rows that halve it [1]
-    dense_shape, expert_shape: by how much the widths of this LLM's matrices slow them [1]
-    attention_flop_per_s, attention_rows_half, attention_span_half: fused attention; rows in tokens
-    cache_bytes_per_s: kernel rate of reading the KV cache [B/s]; cache_flop_per_s: its arithmetic [FLOP/s]
-    packed, packed_always: 1 when weights are widened before products of many tokens, of any
-    unpacks_simply: 1 when vector units widen them inside small products
-    weight_bytes, value_bytes, head_bytes: storage of one weight, activation, weight of the head [B]
-    members, kv_members: accelerators of the tensor group; those that share the KV cache [1]
-    message_s, link_bytes_per_s, link_ramp, link_local: an all-reduce by the kernel for short messages, its latency [s],
-    rate [B/s], ramp and local share [1] (see `collectives.CollectiveRate`); long_...: by the library's
-    replicas: copies of the attention layers, which share out the experts; moe_share: of the layers that have some [1]
-    exchange_message_s: latency of sending tokens to their experts and back [s]; gather_bytes_per_s,
-    scatter_bytes_per_s: rates of either way [B/s]; token_bytes: storage of one value on its way there [B]
-    age: years the engine's release is behind the newest measured [1]
-    layer_launch_s: time of one layer's kernels when they are empty [s]
-    chunk: most tokens of one pass [token]; native, fused, ggml, simple, unfused, cpu: 1 when of that class
-    eager: share of a framework's dispatching that is done for each operator [1]
-    vector_flop_per_s: rate outside the matrix units [FLOP/s]; heads_per_kv: query heads that share a key [1]
-    stages: accelerators that hold layers in turn [1]
-    spilled: share of the weights left in the host's memory [1]; host_bytes_per_s: rate they are sent over at [B/s]
-    """
-
-    bytes_per_s: Floats
-    core_cycles_per_s: Floats
-    gemm_flop_per_s: Floats
-    half_rows: Floats
-    dense_shape: Floats
-    expert_shape: Floats
-    attention_flop_per_s: Floats
-    attention_rows_half: Floats
-    attention_span_half: Floats
-    cache_bytes_per_s: Floats
-    cache_flop_per_s: Floats
-    packed: Floats
-    packed_always: Floats
-    unpacks_simply: Floats
-    weight_bytes: Floats
-    value_bytes: Floats
-    head_bytes: Floats
-    members: Floats
-    kv_members: Floats
-    message_s: Floats
-    link_bytes_per_s: Floats
-    link_ramp: Floats
-    link_local: Floats
-    long_message_s: Floats
-    long_link_bytes_per_s: Floats
-    long_link_ramp: Floats
-    long_link_local: Floats
-    replicas: Floats
-    moe_share: Floats
-    exchange_message_s: Floats
-    gather_bytes_per_s: Floats
-    scatter_bytes_per_s: Floats
-    token_bytes: Floats
-    layer_launch_s: Floats
-    age: Floats
-    chunk: Floats
-    native: Floats
-    fused: Floats
-    eager: Floats
-    ggml: Floats
-    simple: Floats
-    unfused: Floats
-    cpu: Floats
-    vector_flop_per_s: Floats
-    heads_per_kv: Floats
-    stages: Floats
-    spilled: Floats
-    host_bytes_per_s: Floats
+    # memory
+    bytes_per_s: Real  # bandwidth as specified [B/s]
+    core_cycles_per_s: Real  # cores x clock [1/s], inf when not known
+    weight_bytes: Real  # of one weight [B]
+    head_bytes: Real  # of one weight of the output projection [B]
+    spilled: Real  # share of the weights left in the host's memory [1]
+    host_bytes_per_s: Real  # rate they are sent over at [B/s]
+    # products
+    gemm_flop_per_s: Real  # kernel rate of large ones in the compute format [FLOP/s]
+    half_rows: Real  # rows that halve it [token]
+    dense_shape: Real  # by how much the widths of this LLM's matrices slow them [1]
+    expert_shape: Real
+    packed: Real  # whether weights are widened before products of many tokens
+    packed_always: Real  # ... of any
+    unpacks_simply: Real  # whether vector units widen them inside small products
+    value_bytes: Real  # of one activation [B]
+    vector_flop_per_s: Real  # rate outside the matrix units [FLOP/s]
+    # attention
+    attention_flop_per_s: Real  # fused, of many new tokens [FLOP/s]
+    attention_rows_half: Real  # new tokens that halve it [token]
+    attention_span_half: Real  # earlier tokens that halve it [token]
+    cache_bytes_per_s: Real  # kernel rate of reading the KV cache [B/s]
+    cache_flop_per_s: Real  # its arithmetic [FLOP/s]
+    kv_members: Real  # accelerators that share the cache [1]
+    heads_per_kv: Real  # query heads that share a key [1]
+    # messages (see `collectives.CollectiveRate`)
+    members: Real  # accelerators of the tensor group [1]
+    message_s: Real  # all-reduce by the kernel for short messages: its latency [s],
+    link_bytes_per_s: Real  # rate [B/s],
+    link_ramp: Real  # ramp [1]
+    link_local: Real  # and local share [1]
+    long_message_s: Real  # the same by the library's
+    long_link_bytes_per_s: Real
+    long_link_ramp: Real
+    long_link_local: Real
+    replicas: Real  # copies of the attention layers, which share out the experts [1]
+    moe_share: Real  # of the layers that have some [1]
+    exchange_message_s: Real  # latency of sending tokens to their experts and back [s]
+    gather_bytes_per_s: Real  # rate there [B/s]
+    scatter_bytes_per_s: Real  # and back [B/s]
+    token_bytes: Real  # of one value on its way there [B]
+    stages: Real  # accelerators that hold layers in turn [1]
+    # host
+    layer_launch_s: Real  # time of one layer's kernels when they are empty [s]
+    age: Real  # years the engine's release is behind the newest measured [1]
+    chunk: Real  # most tokens of one pass [token]
+    native: Real  # a bare loop in C++ without a scheduler
+    fused: Real  # a step launched as one
+    eager: Real  # share of a framework's dispatching that is done for each operator [1]
+    ggml: Real  # kernels of llama.cpp
+    simple: Real  # kernels that keep fewer loads in flight
+    unfused: Real  # attention that writes its scores out
+    cpu: Real
 
 
 def stacked(machines: list[Machine]) -> Machine:
     """Machines as one whose fields are arrays of one entry each."""
-    names = Machine._fields
-    return Machine(*(np.array([float(getattr(one, name)) for one in machines]) for name in names))
+    return Machine(**{name: np.array([float(getattr(one, name)) for one in machines]) for name in Machine._fields})
 
 
-def pass_s(work: Pass, on: Machine, constants: Constants) -> Floats:
+def pass_s(work: Pass, on: Machine, constants: Constants) -> Real:
     """Time of a forward pass, everything included [s]."""
     return alone_s(device_s(work, on, constants), work, on, constants)
 
 
-def alone_s(device: Floats, work: Pass, on: Machine, constants: Constants) -> Floats:
+def alone_s(device: Real, work: Pass, on: Machine, constants: Constants) -> Real:
     """A pass by itself, of so much `device` time [s]; encoders and bare C++ loops have no scheduler."""
     whole = launched_s(device, work, on, constants) * pipelined(work, on, constants)
     host = constants["step"] * (1.0 - on.native) + constants["sequence"] * work.sequences
     return whole + host * aged(on, constants) * (work.head_weights > 0)
 
 
-def added_s(device: Floats, work: Pass, on: Machine, constants: Constants) -> Floats:
+def added_s(device: Real, work: Pass, on: Machine, constants: Constants) -> Real:
     """What a pass of so much `device` time adds to a step it is mixed into [s]: launches and scheduling are paid."""
     host = constants["sequence"] * work.sequences * aged(on, constants)
     return device * pipelined(work, on, constants) + host
 
 
-def aged(on: Machine, constants: Constants) -> Floats:
+def aged(on: Machine, constants: Constants) -> Real:
     """Host work, gaps and skew of an older release over the newest's [1]."""
     return constants["yearly"] ** on.age
 
 
-def device_s(work: Pass, on: Machine, constants: Constants) -> Floats:
+def device_s(work: Pass, on: Machine, constants: Constants) -> Real:
     """Kernels and messages of a pass [s]."""
     return (
         products_s(work, on, constants)
@@ -141,12 +122,12 @@ def device_s(work: Pass, on: Machine, constants: Constants) -> Floats:
     )
 
 
-def passes(work: Pass, on: Machine) -> Floats:
+def passes(work: Pass, on: Machine) -> Real:
     """Passes that a prompt is cut into [1]."""
     return np.maximum(work.rows / on.chunk, 1.0)
 
 
-def products_s(work: Pass, on: Machine, constants: Constants) -> Floats:
+def products_s(work: Pass, on: Machine, constants: Constants) -> Real:
     """Matrix products: streaming the weights or multiplying, whichever takes longer [s]."""
     count = passes(work, on)
     layers = work.dense_weights + work.expert_weights
@@ -169,13 +150,13 @@ def products_s(work: Pass, on: Machine, constants: Constants) -> Floats:
     return time + count * unpack_s(work, on)
 
 
-def padding(rows: Floats, on: Machine) -> Floats:
+def padding(rows: Real, on: Machine) -> Real:
     """Work of a product of `rows` tokens over what its FLOP say [1]: tiles are filled up, single vectors are not."""
     rows = np.maximum(rows, 1.0)
     return 1.0 + on.half_rows / (rows + VECTOR_ROWS)
 
 
-def byte_s(on: Machine, constants: Constants) -> Floats:
+def byte_s(on: Machine, constants: Constants) -> Real:
     """Time to stream one byte of weights [s/B]: memory bandwidth, or the loads that cores keep in flight."""
     share = either(on.simple, constants["simple_stream"], constants["stream"])
     core = either(on.simple, constants["simple_core"], constants["core"])
@@ -192,7 +173,7 @@ def unpack_s(work: Pass, on: Machine) -> Real:
     return on.packed * many * weights * (on.weight_bytes + 4.0) / on.bytes_per_s
 
 
-def attention_s(work: Pass, on: Machine, constants: Constants) -> Floats:
+def attention_s(work: Pass, on: Machine, constants: Constants) -> Real:
     """Scores and values: reading the cache or multiplying, whichever takes longer [s].
 
     Unfused attention writes and reads every score, and copies keys and values out to all query heads.
@@ -213,7 +194,7 @@ def attention_s(work: Pass, on: Machine, constants: Constants) -> Floats:
     return time + (unfused + copied) / on.bytes_per_s
 
 
-def vectors_s(work: Pass, on: Machine, constants: Constants) -> Floats:
+def vectors_s(work: Pass, on: Machine, constants: Constants) -> Real:
     """Norms, activations, residuals and logits: passes over vectors in memory [s]."""
     count = either(on.unfused, constants["unfused_passes"], constants["vector_passes"])
     vectors = count * work.stream_bytes * on.value_bytes / 2.0 * (0.5 + 0.5 / on.members)
@@ -252,7 +233,7 @@ def exchange_s(work: Pass, on: Machine, constants: Constants) -> Real:
     return on.moe_share * (moved * (there + back) + waiting * (on.replicas > 1))
 
 
-def launched_s(device: Floats, work: Pass, on: Machine, constants: Constants) -> Floats:
+def launched_s(device: Real, work: Pass, on: Machine, constants: Constants) -> Real:
     """A device time with what launching costs [s]: gaps in a graph, or the host when it is the slower one."""
     count = passes(work, on) * work.layers
     host = on.fused * constants["fused_layer"] + on.eager * constants["eager_layer"]

@@ -14,7 +14,7 @@ from estimator.catalog.accelerators import accelerator, cluster_of
 from estimator.catalog.engines import engine, serving_fit
 from estimator.catalog.models import architecture
 from estimator.errors import EstimatorError, InvalidInput, UnknownName
-from estimator.formulas import Floats
+from estimator.formulas import Floats, Real
 from estimator.formulas.serving import Pass
 from estimator.formulas.serving import stacked as stacked_passes
 from estimator.predict.serving import constants, interval, memory_split, sequence_bytes, slots_and_ends, traits
@@ -305,7 +305,7 @@ def counted(runs: Sequence[Run]) -> Batch:
     )
 
 
-Timed = tuple[Floats, Floats, Floats]  # a pass of prompts, what it adds to a step, a decode step [s]
+Timed = tuple[Real, Real, Real]  # a pass of prompts, what it adds to a step, a decode step [s]
 
 
 def predicted(batch: Batch, constants: Constants) -> Floats:
