@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from coverage import ranges_from
 from numpy.typing import NDArray
+from range_coverage import ranges_from
 from tabulate import tabulate
 
 from estimator.catalog.cases import file_hash, published, read_cases

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from coverage import ranges_from, widened
 from numpy.typing import NDArray
+from range_coverage import ranges_from, widened
 
 from estimator.catalog.cases import published
 from estimator.catalog.engines import serving_inputs_hash, serving_priors

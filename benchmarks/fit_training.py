@@ -18,7 +18,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import accuracy_training
 import numpy as np
-from coverage import ranges_from, widened
+from range_coverage import ranges_from, widened
 
 from estimator.catalog.cases import file_hash, priors, published, read_cases
 from estimator.catalog.files import use_facts

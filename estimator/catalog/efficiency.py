@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from estimator.catalog.files import cached, rows
+from estimator.catalog.generations import generation
 from estimator.formulas.collectives import CollectiveEfficiency, CollectiveRate
 from estimator.formulas.roofline import (
     AttentionEfficiency,
@@ -256,8 +257,13 @@ def _variant(table: Mapping[str, Any], variant: str, evidence: Evidence) -> _Fou
 
 
 @cached
-def _family(generation: str) -> Mapping[str, Any] | None:
-    return next((family for family in _transfer()["family"] if generation in family["generations"]), None)
+def _family(name: str) -> Mapping[str, Any] | None:
+    """Generations whose kernels behave alike; of one that no table names, its relative's, as a neighbour."""
+    families = {each: family for family in _transfer()["family"] for each in family["generations"]}
+    relative = generation(name).family
+    if name in families or relative not in families:
+        return families.get(name)
+    return {**families[relative], "neighbour": True, "note": f"{name} is taken to be like {relative}"}
 
 
 def _distance(accelerator: Accelerator, table: Mapping[str, Any]) -> float:

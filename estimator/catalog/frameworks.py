@@ -13,7 +13,7 @@ class Framework(NamedTuple):
     """Habits of a training framework.
 
     kernels: how element-wise passes run: compiled into few kernels, some fused by hand, or one by one (eager)
-    cudnn: whether attention uses the kernels tuned for Hopper and later
+    cudnn: whether attention uses kernels written for the newest generations (see generations.csv)
     states: which precision weights, gradients, masters and moments have (see formulas.memory)
     fused_step: whether the optimizer works in place, without temporaries
     sequence_parallel: whether tensor parallelism also splits norms and residuals (arXiv:2205.05198)

@@ -7,4 +7,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Real = float | NDArray[np.floating[Any]]  # a number, or one for each of many layouts, scenarios or rows
-Flag = Real | NDArray[np.bool_]  # whether something holds, 0 or 1 where numbers are counted
+Truths = NDArray[np.bool_]
+Truth = bool | Truths  # whether something holds
+Flag = Real | Truth  # the same where numbers are counted: 0 or 1
+Words = str | NDArray[np.str_]  # a name, or one for each

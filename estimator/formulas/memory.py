@@ -9,19 +9,19 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from estimator.formulas import Floats
+from estimator.formulas import Floats, Real
 
 
 class StateBytes(NamedTuple):
     """Bytes one parameter costs in each of its copies [B]."""
 
-    weights: float
-    gradients: float
-    master: float
-    moments: float
+    weights: Real
+    gradients: Real
+    master: Real
+    moments: Real
 
     @property
-    def total(self) -> float:
+    def total(self) -> Real:
         """All copies together [B]."""
         return self.weights + self.gradients + self.master + self.moments
 

@@ -1,7 +1,7 @@
 """A training step's time and memory, the layout that fits and is fastest, and how far off such answers are."""
 
 from collections.abc import Collection, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from estimator.catalog.efficiency import carried_over
 from estimator.catalog.frameworks import framework
 from estimator.errors import DoesNotFit
 from estimator.fitting.ranges import half_widths, untold
+from estimator.formulas import Real, Truth, Truths
 from estimator.formulas.transformer import forward_flop, matmul_params
 from estimator.predict.training_layout import chosen, grid, smallest
 from estimator.predict.training_memory import MemorySplit, fits, peak_memory
@@ -47,17 +48,17 @@ class TrainingStep(NamedTuple):
     memory: peak bytes of the fullest accelerator; fits: whether that is within its capacity
     """
 
-    step_s: Any
-    compute_s: Any
-    exposed_communication_s: Any
-    bubble_s: Any
-    optimizer_s: Any
-    host_s: Any
-    tokens_per_s_per_accelerator: Any
-    mfu: Any
-    hfu: Any
+    step_s: Real
+    compute_s: Real
+    exposed_communication_s: Real
+    bubble_s: Real
+    optimizer_s: Real
+    host_s: Real
+    tokens_per_s_per_accelerator: Real
+    mfu: Real
+    hfu: Real
     memory: MemorySplit
-    fits: Any
+    fits: Truth
 
 
 def parameters(without: str | None = None) -> Mapping[str, float]:
@@ -147,27 +148,27 @@ class Layouts(NamedTuple):
     values: Mapping[str, float]
 
     @property
-    def fits(self) -> Any:
+    def fits(self) -> Truths:
         """Whether each fits."""
-        return fits(self.memory, self.cluster.accelerator.memory_bytes, self.values)
+        return np.asarray(fits(self.memory, self.cluster.accelerator.memory_bytes, self.values))
 
     @property
-    def allowed(self) -> Any:
+    def allowed(self) -> Truths:
         """Those that leave room for what the allocator keeps; where none does, those that just fit."""
-        roomy = self.memory.total <= self.cluster.accelerator.memory_bytes
+        roomy = np.asarray(self.memory.total) <= self.cluster.accelerator.memory_bytes
         return roomy if np.any(roomy) else self.fits
 
-    def fastest(self, allowed: Any, preferred: Any = None) -> tuple[TrainingPlan, TrainingStep]:
+    def fastest(self, allowed: Truths, preferred: Truths | None = None) -> tuple[TrainingPlan, TrainingStep]:
         """The fastest of those that are allowed, at least one, and its step; a preferred one if it is hardly slower."""
         kept = np.flatnonzero(allowed)
         numbers, memory = taken(self.numbers, kept), taken(self.memory, kept)
         step = _step(self.arch, self.cluster, self.plan, numbers, memory, self.values)
-        rate = step.tokens_per_s_per_accelerator
+        rate = np.asarray(step.tokens_per_s_per_accelerator)
         wanted = (rate >= HARDLY_SLOWER * rate.max()) & preferred[kept] if preferred is not None else False
         best = int(np.argmax(np.where(wanted, rate, 0.0) if np.any(wanted) else rate))
         return chosen(self.plan, int(kept[best])), taken(step, best)
 
-    def smallest(self, used: Any) -> DoesNotFit:
+    def smallest(self, used: Real) -> DoesNotFit:
         """The error that says what the most frugal layout needs, of `used` bytes each."""
         what = f"training {self.arch.name} ({self.plan.method})"
         return smallest(self.plan, np.asarray(used), self.cluster.accelerator.memory_bytes, what)

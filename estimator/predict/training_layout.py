@@ -3,14 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from estimator.catalog.frameworks import framework
 from estimator.errors import DoesNotFit
+from estimator.formulas import Floats, Truths
 from estimator.formulas.parallelism import stage_layers
-from estimator.predict.training_plan import TrainingPlan
+from estimator.predict.training_plan import Open, TrainingPlan
 from estimator.records import Architecture, Cluster
 
 RECOMPUTE = ("none", "selective", "full")
@@ -88,14 +89,14 @@ def _micro_batches(plan: TrainingPlan, global_batch: int) -> list[int]:
 
 @lru_cache(maxsize=256)
 def _valid(
-    axes: tuple[tuple[str, tuple[Any, ...]], ...],
+    axes: tuple[tuple[str, tuple[float | str, ...]], ...],
     given: tuple[str, ...],
     count: int,
     cp: float,
     global_batch: int,
     layers: int,
     experts: bool,
-) -> Mapping[str, Any]:
+) -> Mapping[str, Open]:
     """Layouts that divide the accelerators and give every replica work; sharding weights under pipelines is not one."""
     values = {name: np.asarray(choice) for name, choice in axes}
     at = dict(zip(values, np.ix_(*values.values()), strict=True))
@@ -113,7 +114,7 @@ def _valid(
     return {name: each[place] for (name, each), place in zip(values.items(), places, strict=True)}
 
 
-def interleaves(layers: int, pp: Any, vpp: Any) -> Any:
+def interleaves(layers: int, pp: ArrayLike, vpp: ArrayLike) -> Truths:
     """Whether so many chunks a stage leave no stage more layers than it had: others only wait longer."""
     whole = stage_layers(layers, pp) >= stage_layers(layers, pp, vpp)
     return (np.asarray(vpp) == 1) | ((np.asarray(pp) > 1) & whole)
@@ -122,11 +123,11 @@ def interleaves(layers: int, pp: Any, vpp: Any) -> Any:
 def chosen(layouts: TrainingPlan, best: int) -> TrainingPlan:
     """One layout of a grid, as a plan of single numbers."""
     names = ("tp", "pp", "vpp", "ep", "zero", "micro_batch")
-    numbers: dict[str, Any] = {name: int(getattr(layouts, name)[best]) for name in names}
+    numbers: dict[str, Open] = {name: int(getattr(layouts, name)[best]) for name in names}
     return replace(layouts, **numbers, recompute=str(layouts.recompute[best]))
 
 
-def smallest(layouts: TrainingPlan, used: Any, capacity: float, what: str) -> DoesNotFit:
+def smallest(layouts: TrainingPlan, used: Floats, capacity: float, what: str) -> DoesNotFit:
     """The error that says what the most frugal layout needs."""
     least = int(np.argmin(used))
     plan = chosen(layouts, least)

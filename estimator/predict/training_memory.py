@@ -5,11 +5,11 @@ The peak is the larger of two moments: the backward pass (states, activations, l
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from estimator.formulas import memory, parallelism
+from estimator.formulas import Real, Truth, memory, parallelism
 from estimator.formulas.roofline import soft_max
 from estimator.predict.flags import anywhere, either
 from estimator.predict.training_plan import Run
@@ -21,17 +21,17 @@ SHARPNESS = 4.0  # the two moments overlap a little: allocator blocks of one can
 class MemorySplit(NamedTuple):
     """Bytes per accelerator at the peak [B]."""
 
-    weights: Any
-    gradients: Any
-    optimizer: Any
-    master: Any
-    activations: Any
-    logits: Any
-    gathers: Any
-    reserve: Any
+    weights: Real
+    gradients: Real
+    optimizer: Real
+    master: Real
+    activations: Real
+    logits: Real
+    gathers: Real
+    reserve: Real
 
     @property
-    def total(self) -> Any:
+    def total(self) -> Real:
         """All of it [B]."""
         held = self.weights + self.gradients + self.optimizer + self.master
         return held + self.activations + self.logits + self.gathers + self.reserve
@@ -53,25 +53,25 @@ def peak_memory(run: Run, p: Parameters) -> MemorySplit:
     return MemorySplit(weights, gradients, moments + larger_step, master, activations, logits, gathers, reserve)
 
 
-def fits(split: MemorySplit, capacity: Any, p: Parameters) -> Any:
+def fits(split: MemorySplit, capacity: Real, p: Parameters) -> Truth:
     """Whether a rank's capacity [B] suffices: the allocator gives back what it keeps before it gives up."""
     kept = split.reserve - p["reserve_bytes"]
     return split.total - kept <= capacity
 
 
-def _stage_params(run: Run) -> tuple[Any, Any, Any]:
+def _stage_params(run: Run) -> tuple[Real, Real, Real]:
     """Parameters of the first stage: (blocks, experts, embeddings) [1]."""
     share = run.stage_layers / run.layers
     embeddings = either(run.pp > 1, run.vocab * run.hidden, run.embed_params)
     return run.layer_params * share / run.tp, run.expert_params * share / run.expert_split, embeddings / run.tp
 
 
-def _kept_whole(run: Run) -> Any:
+def _kept_whole(run: Run) -> Truth:
     """Whether FSDP keeps whole weights and gradients from the first micro-batch to the last, as under pipelines."""
     return (run.zero >= 3) & (run.pp > 1) & (run.ga > 1)
 
 
-def _states(run: Run) -> tuple[Any, Any, Any, Any, Any]:
+def _states(run: Run) -> tuple[Real, Real, Real, Real, Real]:
     """Weights, gradients, masters, moments [B], and parameters the optimizer steps over at once [1]."""
     blocks, experts, embeddings = _stage_params(run)
     frozen = run.adapters > 0
@@ -79,7 +79,7 @@ def _states(run: Run) -> tuple[Any, Any, Any, Any, Any]:
     whole = _kept_whole(run)
     base_bytes = memory.StateBytes(run.weight_bytes, run.gradient_bytes, run.master_bytes, run.moment_bytes)
 
-    def split(params: Any, shards: Any) -> tuple[Any, ...]:
+    def split(params: Real, shards: Real) -> tuple[Real, ...]:
         weights, gradients, master, moments = memory.zero_bytes(params, base_bytes, run.zero, shards)
         if anywhere(whole):
             weights = weights + np.where(whole, params * run.compute_bytes, 0.0)
@@ -91,7 +91,7 @@ def _states(run: Run) -> tuple[Any, Any, Any, Any, Any]:
     if anywhere(trained_experts):
         apart = split(trained_experts, run.expert_shards)
         states = tuple(a + b for a, b in zip(states, apart, strict=True))
-    gathered = (run.zero >= 3) & ~whole
+    gathered = (run.zero >= 3) & np.logical_not(whole)
     of_experts = run.stored_bytes * experts / np.where(gathered, run.expert_shards, 1.0)
     frozen_bytes = (run.stored_bytes * blocks + 2.0 * embeddings) / np.where(gathered, run.shard, 1.0) + of_experts
     resident = 1 - run.offload_params
@@ -103,7 +103,7 @@ def _states(run: Run) -> tuple[Any, Any, Any, Any, Any]:
     return weights, gradients, master, moments, stepped
 
 
-def _activations(run: Run, p: Parameters, flight: Any) -> Any:
+def _activations(run: Run, p: Parameters, flight: Real) -> Real:
     """Saved for the backward pass by all layers the first stage has in flight [B]."""
     moe = run.moe_layers / run.layers
     ffn = (1 - moe) * run.ffn + moe * (run.per_token + run.shared) * run.moe_ffn
@@ -132,7 +132,7 @@ def _activations(run: Run, p: Parameters, flight: Any) -> Any:
     )
 
 
-def _logits(run: Run, p: Parameters, flight: Any, activations: Any) -> Any:
+def _logits(run: Run, p: Parameters, flight: Real, activations: Real) -> Real:
     """Logits, their fp32 copy and gradient on the stage that has them [B].
 
     Of a pipeline, what the last stage has of them beyond the activations that only the first still holds.
@@ -147,12 +147,12 @@ def _logits(run: Run, p: Parameters, flight: Any, activations: Any) -> Any:
     return either(several, np.maximum(logits - activations * (1 - last), 0.0), logits)
 
 
-def _gathers(run: Run, p: Parameters) -> Any:
+def _gathers(run: Run, p: Parameters) -> Real:
     """Two gathered layers, their gradients, an unpacked 4-bit layer; or the embeddings if they are more [B]."""
     layer = (run.layer_params / run.tp + run.expert_params / run.expert_split) / run.layers
     packed = either(run.quantised > 0, run.stored_bytes, run.compute_bytes)
     unpacked = run.quantised * layer * (run.compute_bytes - packed)
-    sharded = (run.zero >= 3) & (~_kept_whole(run) | (run.offload_params > 0))
+    sharded = (run.zero >= 3) & (np.logical_not(_kept_whole(run)) | (run.offload_params > 0))
     if not anywhere(sharded):
         return unpacked
     gradients = (1 - run.adapters) * run.gradient_bytes

@@ -6,9 +6,10 @@ number or an array: layouts of one LLM, or runs of many, are then one call.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from estimator.catalog.efficiency import (
     attention_efficiency,
@@ -17,14 +18,19 @@ from estimator.catalog.efficiency import (
     memory_efficiency,
 )
 from estimator.catalog.frameworks import Framework, framework
+from estimator.catalog.generations import generation
 from estimator.catalog.precisions import precision
 from estimator.errors import InvalidInput
-from estimator.formulas import parallelism, transformer
+from estimator.formulas import Real, Words, parallelism, transformer
 from estimator.formulas.memory import FULL_PRECISION, MIXED_PRECISION, StateBytes
 from estimator.formulas.training import adapter_width, targeted_linears
 from estimator.predict.flags import anywhere
 from estimator.records import Architecture, Cluster
 
+Count = float | NDArray[np.number]  # of a plan, or one for each layout
+Open = Any  # the same, or None until a layout is chosen: a checker cannot tell which
+Places = int | NDArray[np.integer] | NDArray[np.bool_]
+R = TypeVar("R", bound=tuple[Any, ...])
 WIDE = ("bf16", "fp16", "fp32", "tf32")
 
 
@@ -44,20 +50,20 @@ class TrainingPlan:
     framework: whose habits to assume (catalog.frameworks); unknown ones get usual habits
     """
 
-    seq_len: Any = 4096
-    micro_batch: Any = None
-    global_batch: Any = 1
-    tp: Any = None
-    pp: Any = None
-    vpp: Any = 1
-    cp: Any = 1
-    ep: Any = None
-    zero: Any = None
-    shard: Any = None
-    recompute: Any = None
+    seq_len: Count = 4096
+    micro_batch: Open = None
+    global_batch: Open = 1
+    tp: Open = None
+    pp: Open = None
+    vpp: Open = 1
+    cp: Count = 1
+    ep: Open = None
+    zero: Open = None
+    shard: Count | None = None
+    recompute: Open = None
     precision: str = "bf16"
     method: str = "full"
-    lora_rank: Any = 16
+    lora_rank: Count = 16
     lora_targets: str = "all"
     weight_precision: str | None = None
     optimizer: str = "adamw"
@@ -69,114 +75,113 @@ class TrainingPlan:
 class Rates(NamedTuple):
     """Numbers only: rates [FLOP/s, B/s], sizes [B], half-sizes and flags [1]; `low_` is 8 or 4 bits where used."""
 
-    flop_per_s: Any
-    m_half: Any
-    n_half: Any
-    k_half: Any
-    low_flop_per_s: Any
-    low_m_half: Any
-    low_n_half: Any
-    low_k_half: Any
-    attention_flop_per_s: Any
-    attention_rows_half: Any
-    attention_span_half: Any
-    attention_head_dim_half: Any
-    peak: Any
-    low_peak: Any
-    memory: Any
-    bandwidth: Any
-    link: Any
-    network: Any
-    pcie: Any
-    domain: Any
-    hopper: Any
-    blackwell: Any
-    volta: Any
+    flop_per_s: Real
+    m_half: Real
+    n_half: Real
+    k_half: Real
+    low_flop_per_s: Real
+    low_m_half: Real
+    low_n_half: Real
+    low_k_half: Real
+    attention_flop_per_s: Real
+    attention_rows_half: Real
+    attention_span_half: Real
+    attention_head_dim_half: Real
+    peak: Real
+    low_peak: Real
+    memory: Real
+    bandwidth: Real
+    link: Real
+    network: Real
+    pcie: Real
+    domain: Real
+    family: Words  # of generations, a key of fitted factors
+    own_attention: Real
 
 
 class Run(NamedTuple):
     """Numbers only. Widths and counts [1], flags 0 or 1, `_bytes` per value or parameter; see `run`."""
 
     # shape of the LLM
-    layers: Any
-    hidden: Any
-    heads: Any
-    head_dim: Any
-    q: Any
-    kv: Any
-    kv_projection: Any
-    out: Any
-    ffn: Any
-    gated: Any
-    moe_layers: Any
-    experts: Any
-    per_token: Any
-    shared: Any
-    moe_ffn: Any
-    vocab: Any
-    head: Any
-    tied: Any
-    layer_params: Any
-    expert_params: Any
-    embed_params: Any
-    attention_flop: Any
-    score_flop: Any
+    layers: Real
+    hidden: Real
+    heads: Real
+    head_dim: Real
+    q: Real
+    kv: Real
+    kv_projection: Real
+    out: Real
+    ffn: Real
+    gated: Real
+    moe_layers: Real
+    experts: Real
+    per_token: Real
+    shared: Real
+    moe_ffn: Real
+    vocab: Real
+    head: Real
+    tied: Real
+    layer_params: Real
+    expert_params: Real
+    embed_params: Real
+    attention_flop: Real
+    score_flop: Real
     # the machine
     rates: Rates
     # the layout
-    seq: Any
-    mb: Any
-    tp: Any
-    pp: Any
-    vpp: Any
-    cp: Any
-    ep: Any
-    dp: Any
-    ga: Any
-    zero: Any
-    shard: Any
-    count: Any
-    per_node: Any
-    full_recompute: Any
-    selective: Any
+    seq: Real
+    mb: Real
+    tp: Real
+    pp: Real
+    vpp: Real
+    cp: Real
+    ep: Real
+    dp: Real
+    ga: Real
+    zero: Real
+    shard: Real
+    accelerators: Real
+    per_node: Real
+    full_recompute: Real
+    selective: Real
     # what follows from the layout
-    tokens: Any  # of one micro-batch on one rank [token]
-    stage_layers: Any  # of the fullest pipeline stage
-    expert_split: Any  # ranks that one layer's experts are spread over: by experts, or each by tensor parallelism
-    expert_shards: Any  # ranks that share the states of the same experts
+    tokens: Real  # of one micro-batch on one rank [token]
+    stage_layers: Real  # of the fullest pipeline stage
+    expert_split: Real  # ranks that one layer's experts are spread over: by experts, or each by tensor parallelism
+    expert_shards: Real  # ranks that share the states of the same experts
     # precision and method
-    low: Any
-    fused_attention: Any
-    sequence_parallel: Any
-    adapters: Any
-    rank: Any
-    adapter_width: Any
-    adapter_inputs: Any
-    trained_inputs: Any
-    stored_bytes: Any
-    quantised: Any
-    slow_quantised: Any
-    weight_bytes: Any
-    gradient_bytes: Any
-    master_bytes: Any
-    moment_bytes: Any
-    compute_bytes: Any
-    temporaries: Any
-    offload_optimizer: Any
-    offload_activations: Any
-    offload_params: Any
+    low: Real
+    fused_attention: Real
+    sequence_parallel: Real
+    adapters: Real
+    rank: Real
+    adapter_width: Real
+    adapter_inputs: Real
+    trained_inputs: Real
+    stored_bytes: Real
+    quantised: Real
+    slow_quantised: Real
+    weight_bytes: Real
+    gradient_bytes: Real
+    master_bytes: Real
+    moment_bytes: Real
+    compute_bytes: Real
+    temporaries: Real
+    offload_optimizer: Real
+    offload_activations: Real
+    offload_params: Real
     # habits of the framework
-    framework: Any
-    eager: Any
-    compiled: Any
-    cudnn: Any
-    overlap: Any
-    light_selective: Any
-    tensor_gathers: Any
-    chunked_loss: Any
+    framework: Words
+    eager: Real
+    compiled: Real
+    cudnn: Real
+    overlap: Real
+    light_selective: Real
+    tensor_gathers: Real
+    chunked_loss: Real
 
     @property
-    def tokens_per_step(self) -> Any:
+    def tokens_per_step(self) -> Real:
         """Tokens all ranks train on in a step [token]."""
         return self.ga * self.mb * self.dp * self.seq
 
@@ -184,7 +189,7 @@ class Run(NamedTuple):
 def stack(runs: Sequence[Run]) -> Run:
     """Runs of single numbers as one run of arrays."""
 
-    def join(parts: Sequence[Any]) -> Any:
+    def join(parts: Sequence[Any]) -> Any:  # of one field: numbers, words or rates
         if isinstance(parts[0], str):
             return np.array(parts)
         if isinstance(parts[0], Rates):
@@ -194,15 +199,15 @@ def stack(runs: Sequence[Run]) -> Run:
     return Run(**{name: join([getattr(part, name) for part in runs]) for name in Run._fields})
 
 
-def taken(record: Any, which: Any) -> Any:
+def taken(record: R, which: Places) -> R:
     """Some of the layouts, or one, of a record whose fields are arrays of layouts; what is the same for all stays."""
 
-    def part(value: Any) -> Any:
+    def part(value: Any) -> Any:  # numbers and words, or a record of them
         if isinstance(value, tuple):
             return taken(value, which)
         return value[which] if isinstance(value, np.ndarray) and value.ndim else value
 
-    return record._make(part(value) for value in record)
+    return type(record)(*map(part, record))
 
 
 PLAINEST = {"micro_batch": 1, "tp": 1, "pp": 1, "vpp": 1, "ep": 1, "zero": 0, "recompute": "none"}  # what may be open
@@ -210,7 +215,7 @@ PLAINEST = {"micro_batch": 1, "tp": 1, "pp": 1, "vpp": 1, "ep": 1, "zero": 0, "r
 
 def completed(plan: TrainingPlan) -> TrainingPlan:
     """The plan with the plainest choice for whatever is not given."""
-    missing: dict[str, Any] = {name: value for name, value in PLAINEST.items() if getattr(plan, name) is None}
+    missing: dict[str, Open] = {name: value for name, value in PLAINEST.items() if getattr(plan, name) is None}
     return replace(plan, **missing)
 
 
@@ -252,7 +257,7 @@ def _check(cluster: Cluster, plan: TrainingPlan) -> None:
         raise InvalidInput(f"method must be full, lora or qlora, not {plan.method!r}.")
 
 
-def _shape(arch: Architecture, plan: TrainingPlan) -> dict[str, Any]:
+def _shape(arch: Architecture, plan: TrainingPlan) -> dict[str, Real]:
     latent, experts = arch.latent, arch.experts
     kv = arch.heads * (latent.qk_nope_head_dim + latent.qk_rope_head_dim + latent.v_head_dim) if latent else 0
     q, grouped = transformer.q_width(arch), 2 * arch.kv_heads * arch.head_dim
@@ -288,7 +293,7 @@ def _shape(arch: Architecture, plan: TrainingPlan) -> dict[str, Any]:
     }
 
 
-def _layout(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> dict[str, Any]:
+def _layout(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> dict[str, Real]:
     tp, pp, cp = (np.asarray(x, float) for x in (plan.tp, plan.pp, plan.cp))
     dp = parallelism.data_parallel(cluster.count, tp, pp, cp)
     mb = np.asarray(plan.micro_batch, float)
@@ -313,7 +318,7 @@ def _layout(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> dict[st
         "ga": parallelism.micro_batches(plan.global_batch, mb, dp),
         "zero": np.asarray(plan.zero, float),
         "shard": shard,
-        "count": float(cluster.count),
+        "accelerators": float(cluster.count),
         "per_node": float(cluster.per_node),
         "full_recompute": full.astype(float),
         "selective": selective.astype(float),
@@ -330,7 +335,7 @@ def _compute(plan: TrainingPlan) -> str:
     return precision(name).compute
 
 
-def _numbers(arch: Architecture, plan: TrainingPlan, habits: Framework) -> dict[str, Any]:
+def _numbers(arch: Architecture, plan: TrainingPlan, habits: Framework) -> dict[str, Real]:
     adapters = plan.method != "full"
     states = _states(plan, habits)
     compute = 4.0 if _compute(plan) in ("fp32", "tf32") else 2.0
@@ -404,7 +409,7 @@ def _states(plan: TrainingPlan, habits: Framework) -> StateBytes:
     return StateBytes(base.weights, gradients, base.master, _moment_bytes(optimizer, base.moments))
 
 
-def _moment_bytes(optimizer: str, adam: float) -> float:
+def _moment_bytes(optimizer: str, adam: Real) -> Real:
     """Bytes of the optimizer's moments per parameter, `adam` of Adam in the same precision [B].
 
     8-bit: two moments of one byte and their scales (arXiv:2110.02861). Paged ones live in host memory until used.
@@ -420,7 +425,7 @@ def _moment_bytes(optimizer: str, adam: float) -> float:
     elif "galore" in optimizer or "mini" in optimizer:
         share = 0.5
     if "bf16" in optimizer:
-        adam = min(adam, 4.0)
+        adam = np.minimum(adam, 4.0)
     return share * (2.06 if eight_bit else adam)
 
 
@@ -430,6 +435,7 @@ def _moment_bytes(optimizer: str, adam: float) -> float:
 def rates(cluster: Cluster, compute: str) -> Rates:
     """Rates of `cluster`'s accelerators for products in the format `compute`; what a chip lacks runs in 16 bits."""
     device = cluster.accelerator
+    kin = generation(device.generation)
     wide_format = compute if compute in WIDE else "bf16"
     wide, low = gemm_efficiency(device, wide_format), gemm_efficiency(device, compute)
     attention, messages = attention_efficiency(device), collective_efficiency(device)
@@ -456,9 +462,8 @@ def rates(cluster: Cluster, compute: str) -> Rates:
         network=messages.all_gather.bytes_per_s if device.kind == "tpu" else messages.network_bytes_per_s,
         pcie=pcie,
         domain=_domain(cluster),
-        hopper=float(device.generation.startswith("Hopper")),
-        blackwell=float(device.generation.startswith("Blackwell")),
-        volta=float(device.generation.startswith("Volta")),
+        family=kin.family,
+        own_attention=float(kin.own_attention),
     )
 
 

@@ -5,11 +5,11 @@ layer on one rank is the unit; the schedule (micro-batches, pipeline, overlap) c
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from estimator.formulas import parallelism
+from estimator.formulas import Floats, Real, Truth, Words, parallelism
 from estimator.formulas.roofline import soft_max
 from estimator.formulas.serving import expert_coverage
 from estimator.predict.flags import anywhere, either
@@ -25,14 +25,14 @@ BACKWARD_SHARE = 2.0 / 3.0  # part of a micro-batch under which gradients can tr
 class StepTime(NamedTuple):
     """Parts of one step [s]; they add up to the step."""
 
-    compute: Any
-    communication: Any
-    bubble: Any
-    optimizer: Any
-    host: Any
+    compute: Real
+    communication: Real
+    bubble: Real
+    optimizer: Real
+    host: Real
 
     @property
-    def total(self) -> Any:
+    def total(self) -> Real:
         """The step [s]."""
         return self.compute + self.communication + self.bubble + self.optimizer + self.host
 
@@ -55,7 +55,7 @@ def step_time(run: Run, p: Parameters) -> StepTime:
     sync = _sync(run, p)
     sync_exposed = _exposed(micro * BACKWARD_SHARE, sync, p["sync_exposed"] * _overlapped(run, p))
     bubble = micro * (run.pp - 1) / run.vpp
-    stretch = (1 + p["straggler"] * np.log2(np.maximum(run.count / 8.0, 1.0))) * framework_factor(run, p)
+    stretch = (1 + p["straggler"] * np.log2(np.maximum(run.accelerators / 8.0, 1.0))) * framework_factor(run, p)
     return StepTime(
         compute=run.ga * device * stretch,
         communication=(run.ga * exposed + sync_exposed) * stretch,
@@ -65,20 +65,25 @@ def step_time(run: Run, p: Parameters) -> StepTime:
     )
 
 
-def framework_factor(run: Run, p: Parameters) -> Any:
+def framework_factor(run: Run, p: Parameters) -> Real:
     """Time of a run over that of the pool of frameworks [1]; 1 for a framework nobody measured."""
-    if isinstance(run.framework, str):
-        return p.get(f"framework {run.framework}", 1.0)
-    names, which = np.unique(run.framework, return_inverse=True)
-    return np.array([p.get(f"framework {name}", 1.0) for name in names])[which]
+    return _fitted("framework", run.framework, p)
 
 
-def _overlapped(run: Run, p: Parameters) -> Any:
+def _fitted(what: str, names: Words, p: Parameters) -> Real:
+    """Factor that was fitted for a name, or for each of many [1]; 1 for one that nobody measured."""
+    if isinstance(names, str):
+        return p.get(f"{what} {names}", 1.0)
+    known, which = np.unique(names, return_inverse=True)
+    return np.array([p.get(f"{what} {name}", 1.0) for name in known])[which]
+
+
+def _overlapped(run: Run, p: Parameters) -> Real:
     """What frameworks that run messages beside products leave exposed of what others do [1]."""
     return p["overlapped"] ** run.overlap
 
 
-def _exposed(compute: Any, message: Any, share: float) -> Any:
+def _exposed(compute: Real, message: Real, share: Real) -> Real:
     """Time that a message adds to what it is hidden under: all beyond it, and `share` of the rest."""
     return np.maximum(message - compute, 0.0) + share * np.minimum(message, compute)
 
@@ -86,11 +91,10 @@ def _exposed(compute: Any, message: Any, share: float) -> Any:
 # --- one layer on one rank -------------------------------------------------------------------------------------------
 
 
-def _gemm(run: Run, p: Parameters, m: Any, n: Any, k: Any, low: Any) -> Any:
+def _gemm(run: Run, p: Parameters, m: Real, n: Real, k: Real, low: Real) -> Real:
     """One product in the run's format [s]; `low` says whether it is done in 8 or 4 bits where the run is."""
     rates = run.rates
-    factor = p["gemm"] * p["gemm_hopper"] ** rates.hopper * p["gemm_blackwell"] ** rates.blackwell
-    factor = factor * p["gemm_volta"] ** rates.volta
+    factor = p["gemm"] * _fitted("gemm", rates.family, p)
     work = 2.0 * (m + rates.m_half) * (n + rates.n_half) * (k + rates.k_half) / rates.flop_per_s
     if anywhere(low):
         padded = (m + rates.low_m_half) * (n + p["quantise"] * rates.low_n_half) * (k + rates.low_k_half)
@@ -100,7 +104,7 @@ def _gemm(run: Run, p: Parameters, m: Any, n: Any, k: Any, low: Any) -> Any:
     return soft_max(work, moved, SHARPNESS)
 
 
-def _products(run: Run, p: Parameters, shapes: Sequence[tuple[Any, Any, Any]], low: Any) -> Any:
+def _products(run: Run, p: Parameters, shapes: Sequence[tuple[Real, Real, Real]], low: Real) -> Floats:
     """Products (m, n, k), and those of their weights' gradients (n, k, m), all in one call [2, shapes, ...] [s]."""
     m, n, k = zip(*shapes, strict=True)
     sizes = m + n + k + m
@@ -108,11 +112,11 @@ def _products(run: Run, p: Parameters, shapes: Sequence[tuple[Any, Any, Any]], l
     for row, size in enumerate(sizes):
         rows[row] = size
     count = len(shapes)
-    time = _gemm(run, p, rows[: 2 * count], rows[count : 3 * count], rows[2 * count :], low)
+    time = np.asarray(_gemm(run, p, rows[: 2 * count], rows[count : 3 * count], rows[2 * count :], low))
     return time.reshape(2, count, *time.shape[1:])
 
 
-def _layer_products(run: Run, p: Parameters) -> Any:
+def _layer_products(run: Run, p: Parameters) -> Floats:
     """Linear layers of a block, averaged over dense and expert layers: forward and weight gradients [2, ...] [s].
 
     The gradient of the inputs takes as long as the forward pass.
@@ -133,7 +137,7 @@ def _layer_products(run: Run, p: Parameters) -> Any:
     return times.sum(axis=1) + moe * _experts(run, p)
 
 
-def _experts(run: Run, p: Parameters) -> Any:
+def _experts(run: Run, p: Parameters) -> Floats:
     """Routed and shared experts of one layer: forward and weight gradients [2, ...] [s]."""
     m, h, ffn = run.tokens, run.hidden, np.maximum(run.moe_ffn, 1.0)
     held = np.maximum(run.experts, 1.0) / run.expert_split
@@ -146,7 +150,7 @@ def _experts(run: Run, p: Parameters) -> Any:
     return routed + times[:, 2:].sum(axis=1) * (run.shared > 0)
 
 
-def _attention(run: Run, p: Parameters) -> tuple[Any, Any]:
+def _attention(run: Run, p: Parameters) -> tuple[Real, Real]:
     """Scores and values of one layer: (forward, backward) [s]. Going back, fused attention does 2.5x the work."""
     rates = run.rates
     share = run.mb / (run.layers * run.tp * run.cp)
@@ -154,9 +158,8 @@ def _attention(run: Run, p: Parameters) -> tuple[Any, Any]:
     span = run.attention_flop / (2.0 * (run.q + run.out) * run.seq * run.layers)
     reached = (1 + rates.attention_rows_half / rows) * (1 + rates.attention_span_half / span)
     reached = reached * (1 + rates.attention_head_dim_half / run.head_dim)
-    recent = rates.hopper + rates.blackwell > 0
-    recent_share = either(run.cudnn > 0, p["attention_tuned"], p["attention_flash2"])
-    rate = rates.attention_flop_per_s * either(recent, recent_share, p["attention"])
+    own_share = either(run.cudnn > 0, p["attention_tuned"], p["attention_flash2"])
+    rate = rates.attention_flop_per_s * either(rates.own_attention > 0, own_share, p["attention"])
     fused = run.attention_flop * share / rate * reached * _padding(run.head_dim, 32.0)
     backward = 2.5 * fused / p["attention_backward"]
     if not anywhere(run.fused_attention == 0):
@@ -171,12 +174,12 @@ def _attention(run: Run, p: Parameters) -> tuple[Any, Any]:
     )
 
 
-def _padding(width: Any, multiple: float) -> Any:
+def _padding(width: Real, multiple: float) -> Real:
     """Work done over work needed when a width is padded to a multiple [1]."""
     return np.ceil(width / multiple) * multiple / width
 
 
-def _kept_bytes(run: Run) -> Any:
+def _kept_bytes(run: Run) -> Real:
     """Activations of one micro-batch that wait for the backward pass, per rank [B]."""
     inputs = run.hidden
     everything = 8 * run.hidden + 2 * run.q + run.kv + (2 + 2 * run.gated) * run.ffn
@@ -184,7 +187,7 @@ def _kept_bytes(run: Run) -> Any:
     return run.tokens * width * run.compute_bytes * run.layers / (run.pp * run.tp)
 
 
-def _elementwise(run: Run, p: Parameters) -> Any:
+def _elementwise(run: Run, p: Parameters) -> Real:
     """Norms, residuals, rotary embedding and activation of one layer, forward [s]."""
     moe = run.moe_layers / run.layers
     norms = 10.0 * run.hidden / either(run.sequence_parallel > 0, run.tp, 1.0)
@@ -194,7 +197,7 @@ def _elementwise(run: Run, p: Parameters) -> Any:
     return run.tokens * run.compute_bytes * (norms + split) * kind * p["elementwise"] / run.rates.bandwidth
 
 
-def _adapters(run: Run, p: Parameters) -> Any:
+def _adapters(run: Run, p: Parameters) -> Real:
     """Adapters of one layer, forward: they read the layer's input, and read and add its output [s]."""
     if not anywhere(run.adapters):
         return 0.0
@@ -203,7 +206,7 @@ def _adapters(run: Run, p: Parameters) -> Any:
     return run.adapters * p["adapters"] * (moved / run.rates.bandwidth + work)
 
 
-def _dequantisation(run: Run, p: Parameters) -> Any:
+def _dequantisation(run: Run, p: Parameters) -> Real:
     """Unpacking one layer's quantised weights for one pass [s]."""
     if not anywhere(run.quantised):
         return 0.0
@@ -212,7 +215,7 @@ def _dequantisation(run: Run, p: Parameters) -> Any:
     return run.quantised * cost * weights * (2.0 * 2.0 + run.stored_bytes) / run.rates.bandwidth
 
 
-def _layer_passes(run: Run, p: Parameters) -> tuple[Any, Any]:
+def _layer_passes(run: Run, p: Parameters) -> tuple[Real, Real]:
     """One layer: (forward, backward with recomputation) [s]."""
     products, weights = _layer_products(run, p)
     attend, attend_back = _attention(run, p)
@@ -225,7 +228,7 @@ def _layer_passes(run: Run, p: Parameters) -> tuple[Any, Any]:
     return forward, backward + again
 
 
-def _head(run: Run, p: Parameters) -> Any:
+def _head(run: Run, p: Parameters) -> Real:
     """Output projection, loss and its gradient on the stage that has them [s]."""
     vocab = run.vocab / run.tp
     forward, weights = _products(run, p, [(run.tokens, vocab, run.hidden)], 0.0)[:, 0]
@@ -239,8 +242,8 @@ def _head(run: Run, p: Parameters) -> Any:
 
 
 def _ring_s(
-    run: Run, p: Parameters, sent: Any, group: Any, stride: Any, messages: Any, network_share: Any = 1.0
-) -> Any:
+    run: Run, p: Parameters, sent: Real, group: Real, stride: Real, messages: Real, network_share: Real = 1.0
+) -> Real:
     """All-gather or reduce-scatter of `sent` bytes in `messages` pieces over a ring [s]; nothing sent takes no time."""
     rates, travels = run.rates, (group > 1) & (sent > 0)
     if not anywhere(travels):
@@ -253,7 +256,7 @@ def _ring_s(
     return either(travels, sent * parallelism.ring_share(group) / per_s + messages * hops, 0.0)
 
 
-def _layer_messages(run: Run, p: Parameters) -> Any:
+def _layer_messages(run: Run, p: Parameters) -> Real:
     """Exposed messages of one layer, forward and backward: tensor, expert and context parallel [s]."""
     hidden = run.tokens * run.hidden * run.compute_bytes
     rings = 2.0 * (2.0 + run.full_recompute)
@@ -267,7 +270,7 @@ def _layer_messages(run: Run, p: Parameters) -> Any:
     return inside + _exposed(attend + attend_back, context, p["sync_exposed"])
 
 
-def _expert_messages(run: Run, p: Parameters, hidden: Any) -> Any:
+def _expert_messages(run: Run, p: Parameters, hidden: Real) -> Real:
     """Tokens on their way to the experts of one layer and back, forward and backward [s]."""
     moe = run.moe_layers / run.layers
     if not anywhere(moe):
@@ -282,7 +285,7 @@ def _expert_messages(run: Run, p: Parameters, hidden: Any) -> Any:
     return moe * routed * 4.0 * p["all_to_all"] * _overlapped(run, p)
 
 
-def _pipeline_messages(run: Run, p: Parameters) -> Any:
+def _pipeline_messages(run: Run, p: Parameters) -> Real:
     """Activations and gradients to the neighbouring stage, per micro-batch [s]; mostly hidden."""
     several = run.pp > 1
     if not anywhere(several):
@@ -291,23 +294,23 @@ def _pipeline_messages(run: Run, p: Parameters) -> Any:
     return either(several, sent / (run.rates.network * p["network"]) * p["sync_exposed"], 0.0)
 
 
-def _local_params(run: Run) -> tuple[Any, Any]:
+def _local_params(run: Run) -> tuple[Real, Real]:
     """Parameters one rank would hold without sharding: (dense with embeddings, experts) [1]."""
     dense = (run.layer_params / run.pp + run.embed_params / np.minimum(run.pp, 2.0)) / run.tp
     return dense, run.expert_params / (run.pp * run.expert_split)
 
 
-def _trained(run: Run, dense: Any) -> Any:
+def _trained(run: Run, dense: Real) -> Real:
     """Parameters outside experts that one rank trains without sharding: its adapters, or all of them [1]."""
     return either(run.adapters > 0, run.rank * run.adapter_width * run.layers / run.pp / run.tp, dense)
 
 
-def _scatters(run: Run) -> Any:
+def _scatters(run: Run) -> Truth:
     """Whether ZeRO-2 leaves each rank its part of the gradients after every micro-batch; under pipelines at the end."""
     return (run.zero == 2) & (run.pp == 1)
 
 
-def _gathers(run: Run, p: Parameters) -> Any:
+def _gathers(run: Run, p: Parameters) -> Real:
     """Weights gathered (ZeRO-3) and gradients scattered for each micro-batch [s]; under pipelines once a step."""
     host = run.rates.pcie * p["pcie_host"]
     saved = run.offload_activations * 2.0 * _kept_bytes(run) / host if anywhere(run.offload_activations) else 0.0
@@ -327,7 +330,7 @@ def _gathers(run: Run, p: Parameters) -> Any:
     return either(each_time, (ring + copies) * per_micro_batch, 0.0) + saved
 
 
-def _sync(run: Run, p: Parameters) -> Any:
+def _sync(run: Run, p: Parameters) -> Real:
     """Gradients and updated weights among replicas, once a step [s]."""
     dense, experts = _local_params(run)
     trained = _trained(run, dense)
@@ -346,7 +349,7 @@ def _sync(run: Run, p: Parameters) -> Any:
 # --- once a step -----------------------------------------------------------------------------------------------------
 
 
-def _optimizer(run: Run, p: Parameters) -> Any:
+def _optimizer(run: Run, p: Parameters) -> Real:
     """Reading and writing weights, gradients and moments, and the norm of the gradients [s]."""
     dense, experts = _local_params(run)
     stepped = _trained(run, dense) / either(run.zero > 0, run.shard, 1.0)
@@ -357,7 +360,7 @@ def _optimizer(run: Run, p: Parameters) -> Any:
     return p["optimizer"] * device + run.offload_optimizer * stepped * there
 
 
-def _host_floor(run: Run, p: Parameters, layers: Any) -> Any:
+def _host_floor(run: Run, p: Parameters, layers: Real) -> Real:
     """Time the host needs to launch one micro-batch [s]: forward, recomputation, and twice as much going back."""
     per_pass = either(run.eager > 0, p["host_eager_s"], p["host_s"]) * p["host_adapters"] ** run.adapters
     per_pass = either((run.tensor_gathers > 0) & (run.zero >= 3), p["host_tensors_s"] + per_pass, per_pass)

@@ -306,7 +306,7 @@ def _chosen(
     except EstimatorError:  # it ran, whatever divides what
         frugal = PLAINEST | {"zero": 3, "recompute": "full"}
         return replace(plan, **{k: v for k, v in frugal.items() if getattr(plan, k) is None})  # type: ignore[arg-type]
-    used, allowed = layouts.memory.total, layouts.allowed  # it ran, whatever memory says
+    used, allowed = np.asarray(layouts.memory.total), layouts.allowed  # it ran, whatever memory says
     return layouts.fastest(allowed if np.any(allowed) else used <= ROOM * np.min(used))[0]
 
 
@@ -323,7 +323,7 @@ def predicted(runs: Sequence[CaseRun], values: Mapping[str, float]) -> tuple[lis
     # A run that does not say what it recomputed may have recomputed all it had to.
     unsaid = np.array([any(text.startswith("recompute") for text in each.assumed) for each in runs])
     frugal = numbers._replace(full_recompute=np.where(unsaid, 1.0, numbers.full_recompute))
-    return answers.tolist(), fits(peak_memory(frugal, values), numbers.rates.memory, values).tolist()
+    return answers.tolist(), np.asarray(fits(peak_memory(frugal, values), numbers.rates.memory, values)).tolist()
 
 
 @dataclass(frozen=True, slots=True)
