@@ -1,4 +1,8 @@
-"""The science: pure functions of floats or arrays, SI units, every one cited. One module per topic of the field."""
+"""The science: pure functions of floats or arrays in SI units. One module per topic of the field.
+
+Physics says its source and where it is valid, in the function or for its whole module; all else is arithmetic that a
+reader can check. docs/references.md gives author and title of each arXiv number.
+"""
 
 from typing import Any
 

@@ -1,6 +1,7 @@
 """Learning from preferences and rewards: work per token relative to supervised fine-tuning.
 
 Work is counted in units of N FLOP per token: forward 2, backward 4 (2 when the weights are frozen behind an adapter).
+Validity: attention scores, which grow with the sequence, are left out, as is what samples are generated with.
 """
 
 from estimator.formulas import Real

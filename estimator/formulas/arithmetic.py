@@ -1,4 +1,4 @@
-"""The four operations by name, so that a step of a calculation can say which it is."""
+"""Arithmetic: the four operations by name, so that a step of a calculation can say which it is."""
 
 from functools import reduce
 from operator import add, mul

@@ -1,4 +1,6 @@
-"""Break-even: the volumes at which two costs are equal, exactly. Costs are affine in volume, plus whole replicas.
+"""Break-even: the volumes at which two costs are equal, exactly.
+
+Arithmetic: costs are affine in volume, plus whole replicas.
 
 volume: requests of the first month [1/month]; the cost of all months of the horizon [USD] is
 fixed + slope * volume + usd_per_replica * sum over months m of max(ceil(volume (1 + growth)^m / carried), least).

@@ -2,6 +2,7 @@
 
 Traffic per rank is NCCL's (nccl-tests doc/PERFORMANCE.md, "bus bandwidth"): 2(n-1)/n of the message for an all-reduce,
 (n-1)/n for all-gather, reduce-scatter and all-to-all. Floats or arrays in, seconds out.
+Validity: one group at a time; groups that share a link or switch slow each other, which is not counted.
 """
 
 from typing import Any, NamedTuple
@@ -50,6 +51,8 @@ class CollectiveEfficiency(NamedTuple):
 def all_reduce_traffic(message_bytes: ArrayLike, ranks: ArrayLike, local: ArrayLike = 0.0) -> Floats:
     """Bytes each rank sends in an all-reduce [B]: 2(n-1)/n of the message, plus its own share `local` times.
 
+    Source: nccl-tests doc/PERFORMANCE.md, "AllReduce"; the share is fitted.
+
     >>> float(all_reduce_traffic(8e9, 8))
     14000000000.0
     """
@@ -58,6 +61,8 @@ def all_reduce_traffic(message_bytes: ArrayLike, ranks: ArrayLike, local: ArrayL
 
 def one_way_traffic(message_bytes: ArrayLike, ranks: ArrayLike, local: ArrayLike = 0.0) -> Floats:
     """Bytes each rank sends in an all-gather, reduce-scatter or all-to-all of a whole message [B]: (n-1)/n of it.
+
+    Source: nccl-tests doc/PERFORMANCE.md, "AllGather", "ReduceScatter" and "AlltoAll"; the share is fitted.
 
     >>> float(one_way_traffic(8e9, 8))
     7000000000.0
@@ -71,6 +76,7 @@ def collective_s(traffic_bytes: ArrayLike, ranks: ArrayLike, rate: CollectiveRat
 
     A message cut into the best number of pieces takes (sqrt(a) + sqrt(w))^2, which is ramp = 2; protocols that switch
     with the message size do better (ramp below 2, fitted).
+    Source: for latency plus bytes over rate, Thakur, Rabenseifner & Gropp, doi:10.1177/1094342005051521 (cost model).
 
     >>> rate = CollectiveRate(launch_s=4e-6, hop_s=0.0, bytes_per_s=1e11)
     >>> round(float(collective_s(6e5, 8, rate)) * 1e6, 3)  # 4 us + 6 us
@@ -82,6 +88,8 @@ def collective_s(traffic_bytes: ArrayLike, ranks: ArrayLike, rate: CollectiveRat
 
 def in_pieces_s(latency_s: Any, moving_s: Floats, ramp: Any) -> Floats:
     """Latency and traffic of a message that is cut into pieces, which overlap as far as `ramp` lets them [s].
+
+    Source: as `collective_s`.
 
     >>> float(in_pieces_s(1.0, np.array(4.0), 2.0))
     9.0
@@ -101,8 +109,8 @@ def all_reduce_s(
 
     ranks_in_node: members of the group that share a node (as many as the link domain holds when not given) [1]
     custom: an inference engine's own kernel may be used for messages that stay in the node
-    Between nodes the steps are those of a tree: 2 log2(nodes) (developer.nvidia.com, "Massively Scale Your Deep
-    Learning Training with NCCL 2.4").
+    Between nodes the steps are those of a tree: 2 log2(nodes).
+    Source: developer.nvidia.com, "Massively Scale Your Deep Learning Training with NCCL 2.4"; inside, `collective_s`.
 
     >>> link = CollectiveRate(launch_s=0.0, hop_s=0.0, bytes_per_s=4e11)
     >>> machine = CollectiveEfficiency(link, link, link, link, link, 8, 5e10, 0.0)
@@ -126,7 +134,10 @@ def all_gather_s(
     *,
     ranks_in_node: ArrayLike | None = None,
 ) -> Floats:
-    """Time until each of `ranks` holds all `message_bytes`, of which it held one part [s]. Ring between nodes."""
+    """Time until each of `ranks` holds all `message_bytes`, of which it held one part [s]. Ring between nodes.
+
+    Source: Thakur, Rabenseifner & Gropp, doi:10.1177/1094342005051521 (ring all-gather: n - 1 steps).
+    """
     return _one_way_s(message_bytes, ranks, efficiency, efficiency.all_gather, ranks_in_node)
 
 
@@ -137,7 +148,10 @@ def reduce_scatter_s(
     *,
     ranks_in_node: ArrayLike | None = None,
 ) -> Floats:
-    """Time until each of `ranks` holds its part of the sum of all their `message_bytes` [s]. Ring between nodes."""
+    """Time until each of `ranks` holds its part of the sum of all their `message_bytes` [s]. Ring between nodes.
+
+    Source: Thakur, Rabenseifner & Gropp, doi:10.1177/1094342005051521 (the same ring, the other way).
+    """
     return _one_way_s(message_bytes, ranks, efficiency, efficiency.reduce_scatter, ranks_in_node)
 
 
@@ -148,7 +162,10 @@ def all_to_all_s(
     *,
     ranks_in_node: ArrayLike | None = None,
 ) -> Floats:
-    """Time until each of `ranks` has sent an equal part of its `message_bytes` to every other [s]."""
+    """Time until each of `ranks` has sent an equal part of its `message_bytes` to every other [s].
+
+    Source: as `collective_s`; what leaves a node goes over its members' networks at the same time.
+    """
     ranks, inside = _group(ranks, ranks_in_node, efficiency)
     rate, message = efficiency.all_to_all, np.asarray(message_bytes, float)
     time = collective_s(message * (inside - 1.0 + rate.local) / ranks, inside, rate)
@@ -160,7 +177,10 @@ def all_to_all_s(
 def point_to_point_s(
     message_bytes: ArrayLike, efficiency: CollectiveEfficiency, *, across_nodes: ArrayLike = False
 ) -> Floats:
-    """Time of sending `message_bytes` to one other accelerator [s], as an all-gather of two would send it."""
+    """Time of sending `message_bytes` to one other accelerator [s], as an all-gather of two would send it.
+
+    Source: as `collective_s`.
+    """
     message = np.asarray(message_bytes, float)
     near = collective_s(message, 2.0, efficiency.all_gather)
     far = message / efficiency.network_bytes_per_s + efficiency.network_hop_s

@@ -1,4 +1,4 @@
-"""From documents to vectors: tokens, chunks and bytes. Counts in, counts out; floats or arrays, no I/O."""
+"""From documents to vectors: tokens, chunks and bytes. Arithmetic: counts in, counts out; floats or arrays."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -67,7 +67,7 @@ def embedded_tokens(
 def vector_bytes(dim: ArrayLike, bits_per_dim: ArrayLike = 32) -> Floats:
     """One vector as stored, whole bytes [B]: 32 bits a dimension for float32, 16, 8, or 1 for binary.
 
-    Matryoshka truncation (arXiv:2205.13147 section 3) only lowers `dim`.
+    Validity: whatever the vectors are; Matryoshka truncation (Source: arXiv:2205.13147 section 3) only lowers `dim`.
 
     >>> float(vector_bytes(1536)), float(vector_bytes(1536, 1))
     (6144.0, 192.0)

@@ -1,4 +1,4 @@
-"""People's time: hours of work, and the calendar time they take."""
+"""Arithmetic of people's time: hours of work, and the calendar time they take."""
 
 from estimator.formulas import Real
 from estimator.formulas.units import WEEK_S

@@ -1,4 +1,8 @@
-"""Energy and emissions of computing: joules and grams of CO2e."""
+"""Energy and emissions of computing: joules and grams of CO2e.
+
+Validity: the accelerators' share alone; what else a server draws is in `power_fraction` or not at all. The rest is
+arithmetic.
+"""
 
 from estimator.formulas import Real
 

@@ -2,6 +2,7 @@
 
 Bytes per accelerator; everything broadcasts. Symbols of arXiv:2205.05198: s sequence, b micro-batch, h hidden, a heads,
 t tensor-parallel size.
+Validity: what must be held; what allocators keep besides is fitted (predict.training_memory).
 """
 
 from typing import NamedTuple

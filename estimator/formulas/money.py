@@ -1,6 +1,7 @@
 """Money: what hours, tokens, gigabytes and people cost. US dollars; each function one step a reader can check.
 
-Only arithmetic, ceil, maximum and minimum are used, so that each step is also a spreadsheet formula.
+Arithmetic: no more than the four operations, ceil, maximum and minimum, so that each step is a spreadsheet
+formula too.
 """
 
 import numpy as np

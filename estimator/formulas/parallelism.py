@@ -1,6 +1,7 @@
 """How a model and a batch are divided among accelerators: data-parallel size, pipeline stages, bubbles, messages.
 
 Counts in, counts or bytes out; everything broadcasts. Symbols of arXiv:2104.04473: p stages, v chunks, m micro-batches.
+Validity: stages of equal work; what makes them unequal is counted by `stage_layers`. The rest is arithmetic.
 """
 
 import numpy as np

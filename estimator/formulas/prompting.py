@@ -1,4 +1,7 @@
-"""Prompts: how long they get, what prefix caching saves, and what optimising them automatically costs in calls."""
+"""Prompts: how long they get, what prefix caching saves, and what optimising them automatically costs in calls.
+
+Arithmetic, but for rules and algorithms that are cited. Validity: the prices and versions that are named there.
+"""
 
 import numpy as np
 

@@ -1,6 +1,7 @@
 """Waiting for a server: the classic queues, in steady state. Rates [1/s], times [s]; arrays broadcast.
 
-Arrivals are Poisson. A load of one or more has no steady state: waits are infinite.
+Validity: arrivals are Poisson, servers alike, nobody gives up waiting. A load of one or more has no steady
+state: waits are infinite.
 """
 
 import numpy as np

@@ -1,6 +1,7 @@
 """Long runs fail: time between interruptions, when to checkpoint, and the share of time that is progress (goodput).
 
 Times in seconds; failure rates per 1,000 nodes and day, as clusters report them.
+Validity: failures are independent, and far apart beside writing a checkpoint and starting again. Sizes are arithmetic.
 """
 
 import numpy as np

@@ -2,6 +2,8 @@
 
 Symbols: n vectors, d dimensions, M links per vector of an HNSW graph (2M on its ground level), ef candidates kept while
 searching and efC while building, R links of a Vamana graph. Floats or arrays in; bytes and seconds (of one core) out.
+Validity: sizes are those of the formats named, to the byte where they are whole; rates of searches are fitted to
+the published runs (calibration/fitted/retrieval.json).
 """
 
 from dataclasses import dataclass
@@ -57,6 +59,8 @@ def pq_code_bytes(pieces: ArrayLike, bits: ArrayLike = 8) -> Floats:
 
 def pq_codebook_bytes(dim: ArrayLike, bits: ArrayLike = 8) -> Floats:
     """Float32 centroids of a product quantiser [B]: 2^bits of d values, whatever the number of pieces.
+
+    Source: Jegou et al. 2011, doi:10.1109/TPAMI.2010.57, section 2.2.
 
     >>> float(pq_codebook_bytes(128))
     131072.0
@@ -163,6 +167,8 @@ def rule_bytes(
 ) -> Floats:
     """A vendor's sizing rule [B]: factor x n x (per_dim d + per_m M + fixed).
 
+    Source: each vendor's documentation, beside its rule in retrieval_rules.csv.
+
     >>> float(rule_bytes(1e6, 256, 16, factor=1.1, per_dim=4, per_m=8, fixed=0)) / 1e9  # OpenSearch's example, 1.267 GB
     1.2672
     """
@@ -207,7 +213,7 @@ class SearchRates:
 def graph_visits(n: ArrayLike, m: ArrayLike, ef: ArrayLike, rates: SearchRates) -> Floats:
     """Vectors compared by one search of a graph [1]: v n / (v + n), v = visits (ef + descent)^a M^b (log2 n / 20)^c.
 
-    Logarithmic growth is the claim of arXiv:1603.09320 section 4.2; the powers are fitted. The quotient says
+    Source: arXiv:1603.09320 section 4.2 for growth with the logarithm of n; the powers are fitted. The quotient says
     that a search that would compare as many as there are meets the same ones again.
     """
     n, m, ef = floats(n, m, ef)
@@ -219,14 +225,20 @@ def graph_visits(n: ArrayLike, m: ArrayLike, ef: ArrayLike, rates: SearchRates) 
 def graph_search_s(
     n: ArrayLike, code_bytes: ArrayLike, m: ArrayLike, ef: ArrayLike, k: ArrayLike, rates: SearchRates
 ) -> Floats:
-    """One query of a graph, the service around it included [s of one core]; at least k candidates are kept."""
+    """One query of a graph, the service around it included [s of one core]; at least k candidates are kept.
+
+    Source: `graph_visits` times `compare_s`.
+    """
     ef, k = floats(ef, k)
     visits = graph_visits(n, m, np.maximum(ef, k), rates)
     return rates.request_s + k * rates.result_s + visits * compare_s(n, code_bytes, m, rates)
 
 
 def compare_s(n: ArrayLike, code_bytes: ArrayLike, m: ArrayLike, rates: SearchRates) -> Floats:
-    """Reading one of n vectors and its distance to the query [s of one core]; less when part of the index is cached."""
+    """Reading one of n vectors and its distance to the query [s of one core]; less when part of the index is cached.
+
+    Source: the memory roof of a roofline, doi:10.1145/1498765.1498785; constants are fitted.
+    """
     n, code_bytes = floats(np.maximum(n, 1), code_bytes)
     from_memory = (code_bytes + rates.overhead_bytes) / rates.bytes_per_s
     cached = np.minimum(rates.cache_bytes / (n * (code_bytes + hnsw_link_bytes(m))), 1)
@@ -236,7 +248,10 @@ def compare_s(n: ArrayLike, code_bytes: ArrayLike, m: ArrayLike, rates: SearchRa
 def graph_build_s(
     n: ArrayLike, code_bytes: ArrayLike, m: ArrayLike, ef_construction: ArrayLike, rates: SearchRates
 ) -> Floats:
-    """Inserting n vectors one after the other, each a search with efC candidates [s of one core]."""
+    """Inserting n vectors one after the other, each a search with efC candidates [s of one core].
+
+    Source: arXiv:1603.09320 algorithm 1.
+    """
     visits = graph_visits(n, m, ef_construction, rates)
     return np.asarray(n, float) * rates.build_factor * visits * compare_s(n, code_bytes, m, rates)
 
@@ -253,7 +268,8 @@ def ivf_search_s(
     """One query of inverted lists [s of one core]: the nearest centroids, then n probes / lists codes.
 
     Centroids are scanned, or searched as a graph (M = 32, ef = probes) where that is faster: faiss calls this
-    IVF..._HNSW32 and advises it from 65,536 lists on (wiki, Guidelines to choose an index).
+    IVF..._HNSW32 and advises it from 65,536 lists on.
+    Source: Jegou et al. 2011, doi:10.1109/TPAMI.2010.57, section 4; faiss wiki, "Guidelines to choose an index".
     """
     n, dim, code_bytes, lists, probes, k = floats(n, dim, code_bytes, lists, probes, k)
     scan = 4 * lists * dim / rates.scan_bytes_per_s
@@ -281,7 +297,10 @@ def ivf_build_s(
 
 
 def scan_s(n: ArrayLike, code_bytes: ArrayLike, k: ArrayLike, rates: SearchRates) -> Floats:
-    """One query compared with every vector [s of one core]."""
+    """One query compared with every vector [s of one core].
+
+    Source: the memory roof of a roofline, doi:10.1145/1498765.1498785.
+    """
     n, code_bytes, k = floats(n, code_bytes, k)
     return rates.request_s + k * rates.result_s + n * code_bytes / rates.scan_bytes_per_s
 

@@ -3,6 +3,7 @@
 Every formula is a roofline (Williams et al., doi:10.1145/1498765.1498785) whose roofs only large shapes reach.
 Constants are measured and come from the catalogue; here is only how they act. Floats or arrays in, seconds out.
 All times are device times of kernels launched from a graph; what a host needs to launch them is not in them.
+Validity: shapes like those the constants were fitted on, 64 tokens and widths of 512 or more unless said otherwise.
 """
 
 from typing import NamedTuple
@@ -128,6 +129,8 @@ def gemm_s(
     Rate flop_per_s m/(m+m_half) n/(n+n_half) k/(k+k_half), soft maximum with the time of the bytes, plus latency.
     Constants were fitted on widths of 512 and more; those of 8- and 4-bit formats with the conversion of A in the time
     (that is most of their n_half), so it must not be counted again.
+    Source: roofline, doi:10.1145/1498765.1498785; extents that halve the rate are R. W. Hockney's n_1/2 (Hockney &
+    Jesshope, Parallel Computers, 1981).
 
     >>> ideal = GemmEfficiency(flop_per_s=1e15, bytes_per_s=3e12, sharpness=100.0)
     >>> float(gemm_s(8192, 8192, 8192, ideal))  # 2 m n k / 1e15
@@ -165,6 +168,8 @@ def set_crowding(depth: ArrayLike, width: ArrayLike, value_bytes: float) -> Floa
 def experts_visited(tokens: ArrayLike, experts: ArrayLike, per_token: ArrayLike) -> Floats:
     """Experts that at least one of `tokens` visits, when each picks `per_token` of `experts` at random [1].
 
+    Source: as `serving.expert_coverage`.
+
     >>> float(experts_visited(1, 8, 2)), round(float(experts_visited(8, 8, 2)), 3)
     (2.0, 7.199)
     """
@@ -190,6 +195,7 @@ def moe_s(
     ffn: width of one expert; experts: experts held here; per_token: of them, visited by one token on average [1]
     visited: experts that get any token; expected under random routing when not given [1]
     efficiency: constants of the fused expert kernels, not of single products
+    Source: two `gemm_s` over `experts_visited`.
 
     >>> ideal = GemmEfficiency(flop_per_s=1e15, bytes_per_s=3e12, sharpness=100.0)
     >>> one_token = moe_s(1, 4096, 14336, 8, 2, ideal)  # the weights of two experts, 3 x 4096 x 14336 each
@@ -275,6 +281,7 @@ def decode_attention_s(
 
     value_bytes: storage of one cached value [B]
     Constants were fitted up to 32 query heads to a kv head; with more, kernels take up to twice as long.
+    Source: roofline, doi:10.1145/1498765.1498785; that it is bound by reading keys and values: arXiv:1911.02150.
 
     >>> ideal = DecodeAttentionEfficiency(bytes_per_s=2e12, flop_per_s=1e15, sharpness=100.0)
     >>> float(decode_attention_s(8, 4096, 32, 8, 128, ideal))  # 2 x 8 x 4096 x 8 x 128 x 2 B / 2e12
@@ -291,6 +298,8 @@ def decode_attention_s(
 
 def elementwise_s(moved_bytes: ArrayLike, efficiency: MemoryEfficiency) -> Floats:
     """Time of a pass that reads and writes `moved_bytes` [s].
+
+    Source: the memory roof of a roofline, doi:10.1145/1498765.1498785.
 
     >>> float(elementwise_s(3e9, MemoryEfficiency(bytes_per_s=3e12)))
     0.001

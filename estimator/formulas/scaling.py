@@ -2,6 +2,7 @@
 
 N parameters [1], D training tokens [token], C compute [FLOP], E A B alpha beta the fitted constants of
 L(N, D) = E + A/N^alpha + B/D^beta (arXiv:2203.15556 equation 2; constants refitted in arXiv:2404.10102).
+Validity: fitted on 70M-16B parameters and up to 500B tokens unless said otherwise; far beyond is extrapolation.
 """
 
 import numpy as np
@@ -52,6 +53,7 @@ def effective_tokens(D: Real, unique_tokens: Real, R_star: Real) -> Real:
     """Fresh tokens that D tokens over a smaller unique corpus are worth [token].
 
     R_star: repeats at which a further repeat's worth has decayed by 1/e [1]
+    Validity: up to 9B parameters and 900B tokens, C4 and like text.
     Source: arXiv:2305.16264 equation 5: D' = U + U R* (1 - exp(-R/R*)), R = D/U - 1 (no loss up to D = U).
 
     >>> f"{float(effective_tokens(4e9, 1e9, 15.387756)):.3e}"  # four epochs are nearly as good as fresh data

@@ -2,6 +2,7 @@
 
 Nothing here is timed or measured. Symbols: `tokens` are new tokens of one sequence, `context` those already cached,
 `sequences` how many sequences share the pass. All counts are of the whole LLM; who shares them divides them.
+Validity: counts are exact but where a docstring says what is expected or assumed.
 """
 
 from typing import NamedTuple

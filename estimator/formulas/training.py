@@ -1,6 +1,8 @@
 """Work of training: floating-point operations of a step, what adapters add, and utilisation by convention.
 
 FLOP are counted two per multiply-add. *Model* FLOP leave recomputation out, *hardware* FLOP count it.
+Validity: matrix products and attention; norms, activations and the optimizer are left out. What cites
+nothing is arithmetic over shapes.
 """
 
 from collections.abc import Iterable
@@ -46,6 +48,7 @@ _GROUPS = {
 def dense_training_flop(params: ArrayLike, tokens: ArrayLike, recompute: bool = False) -> Floats:
     """Work of training on `tokens` [FLOP]: 6 N D, 8 N D with full recomputation; attention scores left out.
 
+    Validity: low by the attention term, sequence / (6 hidden) of it.
     Source: arXiv:2001.08361 section 2.1 (6 N D); arXiv:2104.04473 section 5.1 (8 N D).
 
     >>> float(dense_training_flop(175e9, 300e9))

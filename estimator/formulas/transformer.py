@@ -1,6 +1,7 @@
 """What a transformer is made of: parameters, work and cache, counted from its shape.
 
-Counts are exact for the shapes in the catalogue (checked against the makers' own configurations).
+Validity: counts are exact for the shapes in the catalogue (checked against the makers' own configurations). What cites
+nothing is arithmetic over shapes.
 Work counts two FLOP per multiply-add. Attention scores are counted for the pairs a causal or windowed mask leaves.
 """
 

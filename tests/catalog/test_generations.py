@@ -53,7 +53,9 @@ def test_a_new_generation_needs_no_code(facts):
     use_facts(facts)
     unlike_any, alone = gemm_efficiency(accelerator("next"), "bf16").evidence, _step_s()
 
-    (facts / "generations.csv").write_text("generation,family,attention,source,kind\nRubin,Blackwell,own,ours,derived\n")
+    (facts / "generations.csv").write_text(
+        "generation,family,attention,source,kind\nRubin,Blackwell,own,ours,derived\n"
+    )
     use_facts(facts)
     like_blackwell, related = gemm_efficiency(accelerator("next"), "bf16").evidence, _step_s()
 

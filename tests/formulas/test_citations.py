@@ -1,0 +1,79 @@
+"""What is cited: physics says its source and validity, arithmetic is listed, and every paper has author and title."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+import estimator
+from estimator.paths import PACKAGE, data_folder
+
+ROOT = Path(estimator.__file__).parent
+MODULES = sorted((ROOT / "formulas").glob("*.py"))
+REFERENCES = ROOT.parent / "docs" / "references.md"
+NUMBER = re.compile(r"(?:arXiv:|arxiv\.org/(?:abs|pdf)/)(\d{4}\.\d{4,5})")
+# Functions that cite nothing: arithmetic a reader can check. Those of whole modules, by the module's name.
+WHOLE = {"arithmetic", "break_even", "effort", "money", "units", "__init__"}
+ARITHMETIC = {
+    "corpus": {
+        *("tokens_from_words", "tokens_from_bytes", "chunks", "embedded_tokens"),
+        *("curation_s", "keyword_index_s", "both_searched_s"),
+    },
+    "energy": {"emissions_g"},
+    "parallelism": {"data_parallel", "micro_batches", "stage_layers", "group_bytes_per_s"},
+    "prompting": {"fixed_prefix_tokens", "cached_tokens", "written_tokens", "input_usd_per_request"},
+    "queueing": {"servers_for"},
+    "reliability": {"checkpoint_bytes", "stored_bytes"},
+    "retrieval": {"floats"},
+    "roofline": {"soft_max", "mean_span"},
+    "serving": {"stacked"},
+    "training": {"targeted_linears", "linear_shapes", "adapter_width"},
+    "transformer": {
+        *("q_width", "attention_weights", "mlp_weights", "dense_ffn_params", "expert_params", "embedding_params"),
+        *("head_params", "params", "active_params", "matmul_params", "attended_pairs", "pair_flop"),
+    },
+}
+
+
+def _functions(path):
+    """Docstrings of a module and of its public functions, by name."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    public = [node for node in tree.body if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")]
+    return ast.get_docstring(tree) or "", {node.name: ast.get_docstring(node) or "" for node in public}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_physics_is_cited_and_arithmetic_is_listed(path):
+    module, functions = _functions(path)
+    uncited = {name for name, text in functions.items() if "Source:" not in text}
+
+    if path.stem in WHOLE:
+        assert uncited == set(functions)
+        assert not functions or "rithmetic" in module
+    else:
+        assert uncited == ARITHMETIC.get(path.stem, set())
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_what_is_cited_says_where_it_is_valid(path):
+    module, functions = _functions(path)
+
+    if path.stem not in WHOLE and "Validity:" not in module:
+        assert {name for name, text in functions.items() if "Source:" in text and "Validity:" not in text} == set()
+
+
+def _cited():
+    data = [data_folder("calibration"), data_folder("hardware"), PACKAGE]
+    files = [path for folder in data for path in folder.rglob("*") if path.suffix in (".py", ".toml", ".csv")]
+    return {number for path in files for number in NUMBER.findall(path.read_text(encoding="utf-8"))}
+
+
+def test_every_cited_number_has_author_and_title():
+    listed = [line.strip("| \n").split(" | ") for line in REFERENCES.read_text().splitlines() if line.startswith("| ")]
+    papers = {row[0]: row[1:] for row in listed[1:]}
+
+    assert len(papers) == len(listed) - 1, "a number is listed twice"
+    assert list(papers) == sorted(papers)
+    assert all(len(row) == 3 and all(row) and row[2] in ("read", "recalled") for row in papers.values())
+    assert set(papers) == _cited()
