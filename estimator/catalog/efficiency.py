@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from estimator.catalog.files import cached, rows
+from estimator.catalog.files import Content, cached, rows
 from estimator.catalog.generations import generation
 from estimator.formulas.collectives import CollectiveEfficiency, CollectiveRate
 from estimator.formulas.roofline import (
@@ -55,14 +55,14 @@ class _Found:
 
 
 @cached
-def _kernels() -> dict[str, Any]:
+def _kernels() -> Content:
     path = data_folder("calibration") / "fitted" / "kernels.json"
-    kernels: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    kernels: Content = json.loads(path.read_text(encoding="utf-8"))
     return kernels
 
 
 @cached
-def _transfer() -> dict[str, Any]:
+def _transfer() -> Content:
     path = data_folder("calibration") / "published" / "kernel_transfer.toml"
     return toml(path.read_text(encoding="utf-8"))
 

@@ -2,9 +2,10 @@
 
 import json
 from functools import cache
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from estimator.catalog.cases import file_hash
+from estimator.catalog.files import Content
 from estimator.paths import data_folder, presets, toml
 from estimator.records import Source
 
@@ -66,7 +67,7 @@ def known_engines() -> tuple[str, ...]:
     return tuple(name for name in _tables()["engine"] if name != "default")
 
 
-def _resolved(key: str, engines: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def _resolved(key: str, engines: dict[str, Content]) -> Content:
     """An entry over the one it is `like`, over the default."""
     entry = dict(engines[key])
     base = entry.pop("like", "default")
@@ -74,23 +75,23 @@ def _resolved(key: str, engines: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 @cache
-def _tables() -> dict[str, Any]:
+def _tables() -> Content:
     tables = toml((presets() / "engines.toml").read_text(encoding="utf-8"))
     tables["source"] = {row["id"]: Source(row["title"], row["kind"]) for row in tables["source"]}
     return tables
 
 
 @cache
-def serving_fit() -> dict[str, Any]:
+def serving_fit() -> Content:
     """The generated constants of serving: parameters, engine factors, folds and residual quantiles."""
-    fitted: dict[str, Any] = json.loads((data_folder("calibration") / "fitted" / "serving.json").read_text("utf-8"))
+    fitted: Content = json.loads((data_folder("calibration") / "fitted" / "serving.json").read_text("utf-8"))
     return fitted
 
 
 @cache
-def serving_priors() -> dict[str, dict[str, Any]]:
+def serving_priors() -> dict[str, Content]:
     """Constants of serving before any fit: prior, log_sd, unit, meaning by name."""
-    priors: dict[str, dict[str, Any]] = toml((presets() / "serving_constants.toml").read_text("utf-8"))["constant"]
+    priors: dict[str, Content] = toml((presets() / "serving_constants.toml").read_text("utf-8"))["constant"]
     return priors
 
 

@@ -10,6 +10,7 @@ from estimator.errors import InvalidInput, clipped
 from estimator.paths import data_folder, presets, toml
 from estimator.records import Source
 
+Content = dict[str, Any]  # of a TOML or JSON file: numbers, texts and tables of them, by key
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -101,7 +102,7 @@ def rows(path: Path, required: tuple[str, ...] = ()) -> list[dict[str, str]]:
     return [dict(zip(header, cells + [""] * (width - len(cells)), strict=True)) for cells in lines]
 
 
-def table(path: Path) -> dict[str, Any]:
+def table(path: Path) -> Content:
     """The content of a TOML file."""
     try:
         return toml(path.read_text(encoding="utf-8"))

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from estimator.catalog.files import cached, table
+from estimator.catalog.files import Content, cached, table
 from estimator.catalog.shapes import checked
 from estimator.errors import InvalidInput, UnknownName, clipped
 from estimator.paths import presets
@@ -69,7 +69,7 @@ def _tie(text: Config, whole: Config) -> Any:
     return whole.get("tie_word_embeddings") if own is None else own
 
 
-def _load(path: Path, shown: str) -> dict[str, Any]:
+def _load(path: Path, shown: str) -> Content:
     def refuse(constant: str) -> NoReturn:
         raise InvalidInput(f"{shown} holds {constant}, which is not a size")
 

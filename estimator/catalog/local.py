@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from estimator.catalog.files import cached
+from estimator.catalog.files import Content, cached
 from estimator.errors import InvalidInput
 from estimator.formulas.roofline import (
     AttentionEfficiency,
@@ -28,7 +28,7 @@ PROFILE_VERSION = 2
 LOCAL = "local"
 ONE_THREAD = "-1-thread"
 REMEDY = "Run `estimator calibrate` to measure this machine."
-Content = dict[str, Any]
+Content = Content
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ class LocalMachine(NamedTuple):
         """Power of `roofline.set_crowding` that products against the columns of weights (`nn`) take longer by [1]."""
         return float(self._entry("gemm", dtype, "nn", "nt").get("crowding", 0.0))
 
-    def gemm_residuals(self, dtype: str, variant: str) -> tuple[Any, Any]:
+    def gemm_residuals(self, dtype: str, variant: str) -> tuple[list[list[float]], list[float]]:
         """What the constants of products leave: shapes (rows, columns, depth), and ln(predicted / measured) of each."""
         entry = self._entry("gemm", dtype, variant, "nt")
         return entry.get("shapes", []), entry["log_errors"]

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+from estimator.catalog.files import Content
 from estimator.errors import InvalidInput, UnknownName, clipped
 from estimator.paths import presets, toml
 from estimator.records import Accelerator, Precision, Source
@@ -112,7 +113,7 @@ def _compute_of(key: str, bits: float) -> str:
 
 
 @cache
-def _tables() -> dict[str, Any]:
+def _tables() -> Content:
     """The preset file: formats, aliases, and its sources as records."""
     tables = toml((presets() / "precisions.toml").read_text(encoding="utf-8"))
     tables["source"] = {

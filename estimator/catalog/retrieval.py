@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from estimator.catalog.files import cached, folders, number, recent, rows, source_of, table
+from estimator.catalog.files import Content, cached, folders, number, recent, rows, source_of, table
 from estimator.catalog.prices.hourly import quantile
 from estimator.errors import InvalidInput, MissingExtra, UnknownName, clipped
 from estimator.formulas.corpus import tokens_from_bytes
@@ -85,7 +85,7 @@ def _rule(row: dict[str, str]) -> VendorRule:
 
 
 @cached
-def _preset() -> dict[str, Any]:
+def _preset() -> Content:
     return table(presets() / "retrieval.toml")
 
 
@@ -141,8 +141,8 @@ def host(description: str) -> Host:
     )
 
 
-def _host_entry(text: str) -> dict[str, Any]:
-    entries: list[dict[str, Any]] = _preset()["host"]
+def _host_entry(text: str) -> Content:
+    entries: list[Content] = _preset()["host"]
     return next((entry for entry in entries if any(name in text for name in entry["names"])), entries[-1])
 
 
@@ -208,9 +208,9 @@ def fit_file() -> Path:
 
 
 @cached
-def retrieval_fit() -> dict[str, Any]:
+def retrieval_fit() -> Content:
     """Fitted groups (`server`, `library`), their reference clocks, residual quantiles and folds."""
-    fitted: dict[str, Any] = json.loads(fit_file().read_text("utf-8"))
+    fitted: Content = json.loads(fit_file().read_text("utf-8"))
     return fitted
 
 

@@ -2,12 +2,11 @@
 
 from functools import reduce
 from operator import add, mul
-from typing import Any
 
 from estimator.formulas import Real
 
 
-def product(**factors: Any) -> Real:
+def product(**factors: Real) -> Real:
     """The product of all factors.
 
     >>> product(price=2.0, hours=3.0)
@@ -26,7 +25,7 @@ def quotient(dividend: Real, divisor: Real) -> Real:
     return dividend / divisor
 
 
-def sum_of(**parts: Any) -> Real:
+def sum_of(**parts: Real) -> Real:
     """The sum of all parts.
 
     >>> sum_of(compute=2.0, people=3.0)

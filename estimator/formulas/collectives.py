@@ -5,12 +5,12 @@ Traffic per rank is NCCL's (nccl-tests doc/PERFORMANCE.md, "bus bandwidth"): 2(n
 Validity: one group at a time; groups that share a link or switch slow each other, which is not counted.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from estimator.formulas import Floats
+from estimator.formulas import Floats, Real
 from estimator.formulas.roofline import UNKNOWN, Evidence
 
 
@@ -86,7 +86,7 @@ def collective_s(traffic_bytes: ArrayLike, ranks: ArrayLike, rate: CollectiveRat
     return in_pieces_s(latency, np.asarray(traffic_bytes, float) / rate.bytes_per_s, rate.ramp)
 
 
-def in_pieces_s(latency_s: Any, moving_s: Floats, ramp: Any) -> Floats:
+def in_pieces_s(latency_s: Real, moving_s: Real, ramp: Real) -> Floats:
     """Latency and traffic of a message that is cut into pieces, which overlap as far as `ramp` lets them [s].
 
     Source: as `collective_s`.

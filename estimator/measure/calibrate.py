@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from estimator.catalog.files import Content
 from estimator.catalog.local import LOCAL, profile, user_data_folder
 from estimator.errors import InvalidInput, MissingExtra, UnknownName
 from estimator.measure.clock import torch_module
@@ -31,7 +32,7 @@ def calibrate(
     output: str | Path | None = None,
     suite: str = "all",
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> Content:
     """Measure this machine within the budget and keep its profile, which `local` then stands for; returns the profile.
 
     device: cpu | cuda | all (the GPU becomes `local`, the CPU `local-cpu`); by default the GPU where there is one
@@ -75,9 +76,7 @@ def _devices(device: str | None, gpu: bool) -> tuple[str, ...]:
     return choices[device] if gpu or device != "all" else ("cpu",)
 
 
-def _part(
-    device: str, budget_s: float, suite: str, name: str, started: float, progress: Progress | None
-) -> dict[str, Any]:
+def _part(device: str, budget_s: float, suite: str, name: str, started: float, progress: Progress | None) -> Content:
     """The profile of one device: what the suite asks, added to what an earlier run of it measured."""
     from estimator.measure.constants import constants
 
@@ -100,7 +99,7 @@ def _part(
     return content
 
 
-def since_last(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+def since_last(before: Mapping[str, Any], now: Mapping[str, Any]) -> Content:
     """How far the same cases lie from the profile before: median of |ln(time now / time then)| [1].
 
     >>> since_last({}, {"measurements": {}})
@@ -111,7 +110,7 @@ def since_last(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, A
     return {"date": before["date"], "median_change": round(median(both), 3), "cases": len(both)} if both else {}
 
 
-def _earlier(name: str) -> dict[str, Any]:
+def _earlier(name: str) -> Content:
     """The profile there is, to add to; empty when there is none that can be read."""
     try:
         return {key: value for key, value in profile(name).items() if key not in ("checksum", "profile_version")}
@@ -119,7 +118,7 @@ def _earlier(name: str) -> dict[str, Any]:
         return {}
 
 
-def _index(budget_s: float, progress: Progress | None) -> dict[str, Any]:
+def _index(budget_s: float, progress: Progress | None) -> Content:
     """Vector indexes built and searched, and the rates fitted to them."""
     from estimator.measure import index
 

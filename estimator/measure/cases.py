@@ -6,8 +6,8 @@ is placed where some workload happens to be. Source: J. H. Halton, doi:10.1007/B
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from estimator.catalog.files import Content
 from estimator.catalog.local import Job
 from estimator.formulas.transformer import forward_flop
 from estimator.records import Architecture
@@ -255,7 +255,7 @@ def job_of(case: Case) -> Job:
     return Job(case.variant, arch, case["batch"], case["tokens"], case.dtype)
 
 
-ENCODER: dict[str, Any] = {
+ENCODER: Content = {
     "kind": "encoder",
     "gated_mlp": False,
     "norm_bias": True,

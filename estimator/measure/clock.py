@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
-from typing import Any
+from types import ModuleType
 
+from estimator.catalog.files import Content
 from estimator.errors import MissingExtra
 from estimator.measure.index import last_level_cache_bytes
 
@@ -16,7 +17,7 @@ PROBE_COPY_BYTES = 32_000_000
 PROBE_CALLS = 15
 
 
-def torch_module() -> Any:
+def torch_module() -> ModuleType:
     """torch, or MissingExtra."""
     try:
         import torch
@@ -25,7 +26,7 @@ def torch_module() -> Any:
     return torch
 
 
-def seconds_of(task: Callable[[], Any], device: str = "cpu", least_s: float = 0.0) -> float:
+def seconds_of(task: Callable[[], object], device: str = "cpu", least_s: float = 0.0) -> float:
     """Wall-clock time of one call [s]; short tasks are repeated until `least_s` has passed and averaged.
 
     On a GPU, events on the device's own clock around the same calls.
@@ -33,7 +34,7 @@ def seconds_of(task: Callable[[], Any], device: str = "cpu", least_s: float = 0.
     return _device_seconds(task, least_s) if device == "cuda" else _host_seconds(task, least_s)
 
 
-def _host_seconds(task: Callable[[], Any], least_s: float) -> float:
+def _host_seconds(task: Callable[[], object], least_s: float) -> float:
     start, calls = time.perf_counter(), 0
     while True:
         task()
@@ -43,7 +44,7 @@ def _host_seconds(task: Callable[[], Any], least_s: float) -> float:
             return passed / calls
 
 
-def _device_seconds(task: Callable[[], Any], least_s: float) -> float:
+def _device_seconds(task: Callable[[], object], least_s: float) -> float:
     torch = torch_module()
     first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     torch.cuda.synchronize()
@@ -59,7 +60,7 @@ def _device_seconds(task: Callable[[], Any], least_s: float) -> float:
     return float(first.elapsed_time(last)) / 1e3 / calls
 
 
-def wall_seconds(task: Callable[[], Any], device: str = "cpu") -> float:
+def wall_seconds(task: Callable[[], object], device: str = "cpu") -> float:
     """Wall-clock time of one call with everything it started finished [s]: what real work is judged by."""
     torch = torch_module()
     if device == "cuda":
@@ -89,10 +90,10 @@ def probe(device: str = "cpu", calls: int = PROBE_CALLS) -> float:
     return median(seconds_of(work, device) for _ in range(calls))
 
 
-def this_machine(device: str) -> dict[str, Any]:
+def this_machine(device: str) -> Content:
     """What can be seen of the machine and its software."""
     torch = torch_module()
-    about: dict[str, Any] = {
+    about: Content = {
         "kind": "gpu" if device == "cuda" else "cpu",
         "title": _cpu_name(),
         "cores": os.cpu_count(),
@@ -106,7 +107,7 @@ def this_machine(device: str) -> dict[str, Any]:
     return about | (_cuda_device(torch) if device == "cuda" else {})
 
 
-def _cuda_device(torch: Any) -> dict[str, Any]:
+def _cuda_device(torch: ModuleType) -> Content:
     found = torch.cuda.get_device_properties(0)
     return {
         "title": found.name,

@@ -17,10 +17,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from estimator.catalog.files import Content
 from estimator.catalog.local import LOCAL, profile, user_data_folder
 from estimator.errors import InvalidInput
 from estimator.measure.clock import torch_module, wall_seconds
@@ -32,7 +34,7 @@ REPEATS = 5
 START_LIMIT_S = 120.0
 
 
-def collectives(processes: int = 2, limit_s: float = START_LIMIT_S) -> dict[str, Any]:
+def collectives(processes: int = 2, limit_s: float = START_LIMIT_S) -> Content:
     """Measure on this machine, in so many processes of their own.
 
     Raises InvalidInput when they do not come up within the limit, MissingExtra without torch.
@@ -49,7 +51,7 @@ def collectives(processes: int = 2, limit_s: float = START_LIMIT_S) -> dict[str,
         if done.returncode or not path.is_file():
             last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
             raise InvalidInput(f"torch.distributed failed: {' '.join(last)[:200]}")
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        found: Content = json.loads(path.read_text(encoding="utf-8"))
         return found
 
 
@@ -60,7 +62,7 @@ def timings(device: str) -> dict[str, list[list[float]]]:
     return {name: [[size, _slowest(torch, name, size, device)] for size in sizes] for name in OPERATIONS}
 
 
-def _slowest(torch: Any, name: str, size: int, device: str) -> float:
+def _slowest(torch: ModuleType, name: str, size: int, device: str) -> float:
     task = OPERATIONS[name](torch, size, device)
     task()
     times = []
@@ -72,19 +74,19 @@ def _slowest(torch: Any, name: str, size: int, device: str) -> float:
     return float(f"{longest.item():.4g}")
 
 
-def _all_reduce(torch: Any, size: int, device: str) -> Callable[[], Any]:
+def _all_reduce(torch: ModuleType, size: int, device: str) -> Callable[[], object]:
     values = torch.randn(max(size // 4, 1), device=device)
     return lambda: torch.distributed.all_reduce(values)
 
 
-def _all_gather(torch: Any, size: int, device: str) -> Callable[[], Any]:
+def _all_gather(torch: ModuleType, size: int, device: str) -> Callable[[], object]:
     ranks = torch.distributed.get_world_size()
     part = torch.randn(max(size // 4 // ranks, 1), device=device)
     parts = [torch.empty_like(part) for _ in range(ranks)]
     return lambda: torch.distributed.all_gather(parts, part)
 
 
-OPERATIONS: dict[str, Callable[..., Callable[[], Any]]] = {"all-reduce": _all_reduce, "all-gather": _all_gather}
+OPERATIONS: dict[str, Callable[..., Callable[[], object]]] = {"all-reduce": _all_reduce, "all-gather": _all_gather}
 
 
 def alpha_beta(points: Sequence[Sequence[float]], ranks: int, passes: float) -> dict[str, float]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from estimator.catalog.files import Content
 from estimator.catalog.local import LocalMachine
 from estimator.fitting.robust import Prior, fit, shrunk_sd
 from estimator.formulas import Floats, roofline
@@ -27,16 +28,16 @@ MOST_SPREADS = 3.0  # that a factor may stray, whatever a disturbed measurement 
 FACTOR_SPREAD = {"products": 0.15, "attention": 0.2, "vectors": 0.3, "calls": 0.8, "touch": 0.7, "optimizer": 0.15}
 
 
-def constants(times: Times) -> dict[str, Any]:
+def constants(times: Times) -> Content:
     """Constants by number of threads, each as `LocalMachine.constants`."""
     threads = sorted({case.threads for case in times}, reverse=True)
     return {str(t): _of_threads({c: s for c, s in times.items() if c.threads == t}) for t in threads}
 
 
-def _of_threads(times: Times) -> dict[str, Any]:
+def _of_threads(times: Times) -> Content:
     memory = memory_constants(times)
     call_s = min((s for case, s in times.items() if case.kind == "dispatch"), default=1e-5)
-    found: dict[str, Any] = {
+    found: Content = {
         "gemm": _groups(times, "gemm", partial(fit_gemm, bandwidth=memory["bytes_per_s"], call_s=call_s)),
         "attention": _groups(
             times, "attention", partial(fit_attention, call_s=call_s), lambda case: case.variant != "decode"
@@ -58,9 +59,9 @@ def _of_threads(times: Times) -> dict[str, Any]:
 def _groups(
     times: Times,
     kind: str,
-    fitted: Callable[[Sequence[Case], Floats], dict[str, Any]],
+    fitted: Callable[[Sequence[Case], Floats], Content],
     wanted: Callable[[Case], bool] = lambda case: bool(case.kind),
-) -> dict[str, Any]:
+) -> Content:
     groups: dict[str, list[Case]] = {}
     for case in times:
         if case.kind == kind and wanted(case):
@@ -75,7 +76,7 @@ def _column(cases: Sequence[Case], name: str) -> Floats:
 # --- products and attention ------------------------------------------------------------------------------------------
 
 
-def fit_gemm(cases: Sequence[Case], seconds: Floats, bandwidth: float, call_s: float) -> dict[str, Any]:
+def fit_gemm(cases: Sequence[Case], seconds: Floats, bandwidth: float, call_s: float) -> Content:
     """Constants of `GemmEfficiency` for one format and order of operands, with the log errors they leave."""
     m, n, k = _operands(cases)
     size = BYTES[cases[0].dtype]
@@ -111,7 +112,7 @@ def _operands(cases: Sequence[Case]) -> tuple[Floats, Floats, Floats]:
     return {"nn": (m, k, n), "tn": (n, k, m)}.get(cases[0].variant, (m, n, k))
 
 
-def fit_attention(cases: Sequence[Case], seconds: Floats, call_s: float) -> dict[str, Any]:
+def fit_attention(cases: Sequence[Case], seconds: Floats, call_s: float) -> Content:
     """Constants of `AttentionEfficiency`; `train` times hold forward and backward."""
     batch, heads, tokens, width = (_column(cases, name) for name in ("batch", "heads", "tokens", "width"))
     causal = cases[0].variant != "full"
@@ -133,7 +134,7 @@ def fit_attention(cases: Sequence[Case], seconds: Floats, call_s: float) -> dict
     return {**_fitted(priors, predicted, seconds), "sharpness": ATTENTION_SHARPNESS}
 
 
-def fit_decode(cases: Sequence[Case], seconds: Floats, call_s: float) -> dict[str, Any]:
+def fit_decode(cases: Sequence[Case], seconds: Floats, call_s: float) -> Content:
     """Constants of `DecodeAttentionEfficiency`."""
     batch, heads, tokens, width = (_column(cases, name) for name in ("batch", "heads", "tokens", "width"))
     size = BYTES[cases[0].dtype]
@@ -156,9 +157,7 @@ def fit_decode(cases: Sequence[Case], seconds: Floats, call_s: float) -> dict[st
     return {**_fitted(priors, predicted, seconds), "sharpness": ATTENTION_SHARPNESS}
 
 
-def _fitted(
-    priors: Sequence[Prior], predicted: Callable[[Mapping[str, Any]], Floats], seconds: Floats
-) -> dict[str, Any]:
+def _fitted(priors: Sequence[Prior], predicted: Callable[[Mapping[str, Any]], Floats], seconds: Floats) -> Content:
     """Values of the constants, and the spread of the log errors they leave."""
 
     def errors(values: Mapping[str, float]) -> Floats:
@@ -181,7 +180,7 @@ def _spread(errors: ArrayLike) -> float:
 # --- curves, optimizer, memory ---------------------------------------------------------------------------------------
 
 
-def _curves(times: Times) -> dict[str, Any]:
+def _curves(times: Times) -> Content:
     curves: dict[str, dict[str, list[float]]] = {}
     for case in sorted((c for c in times if c.kind == "glue"), key=lambda c: c["rows"] * c["width"]):
         curve = curves.setdefault(f"{case.dtype} {case.variant}", {"elements": [], "seconds": []})
@@ -190,7 +189,7 @@ def _curves(times: Times) -> dict[str, Any]:
     return curves
 
 
-def _optimizers(times: Times) -> dict[str, Any]:
+def _optimizers(times: Times) -> Content:
     """Seconds per tensor and per parameter of each implementation of AdamW, least squares on relative errors.
 
     Temporaries of large tensors are memory that the system hands out anew, so their parameters cost more.
@@ -234,7 +233,7 @@ def memory_constants(times: Times) -> dict[str, float]:
 # --- phases ----------------------------------------------------------------------------------------------------------
 
 
-def fit_phase(cases: Sequence[Case], seconds: Floats, machine: LocalMachine) -> dict[str, Any]:
+def fit_phase(cases: Sequence[Case], seconds: Floats, machine: LocalMachine) -> Content:
     """One factor for each kind of part, near 1 unless the blocks insist; and how far off small LLMs are then.
 
     left_out: ln(predicted / measured) of each block by factors learnt without it
@@ -269,7 +268,7 @@ def _rounded(errors: Iterable[float]) -> list[float]:
     return [round(float(e), 3) for e in errors]
 
 
-def with_spreads(phases: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def with_spreads(phases: Mapping[str, Mapping[str, Any]]) -> Content:
     """Phases with `log_sd`, the spread of the errors of blocks left out of their fit [1].
 
     A phase has few blocks, so its own spread is drawn to that of all phases; but its 80 % range holds 80 % of its own.

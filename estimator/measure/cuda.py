@@ -7,9 +7,15 @@ Not yet run on a GPU: written against the documentation of torch.cuda, import-sa
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
+from estimator.catalog.files import Content
 from estimator.measure.clock import seconds_of, torch_module, wall_seconds
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Linear, Module
 
 LAUNCHES = 200
 TRANSFER_BYTES = 256_000_000
@@ -19,14 +25,14 @@ FP8_MOST = 448.0  # largest number of the format e4m3fn
 GROUP, TILES = 64, 8  # weights that share a scale; how the kernel for 4 bits lays weights out
 
 
-def extras() -> dict[str, Any]:
+def extras() -> Content:
     """Launch times, transfers and clocks of the first GPU."""
     torch = torch_module()
     found = {"launches": launches(torch), "transfers": transfers(torch), "clocks": clocks(torch)}
     return found | ({"peer_bytes_per_s": peer_bytes_per_s(torch)} if torch.cuda.device_count() > 1 else {})
 
 
-def launches(torch: Any) -> dict[str, float]:
+def launches(torch: ModuleType) -> dict[str, float]:
     """Time of an empty kernel [s]: launched one by one from the host, and from a CUDA graph."""
     x = torch.zeros(1, device="cuda")
 
@@ -46,12 +52,12 @@ def launches(torch: Any) -> dict[str, float]:
     return {"eager_s": eager / LAUNCHES, "graph_s": replayed / LAUNCHES}
 
 
-def _warm(task: Callable[[], Any]) -> float:
+def _warm(task: Callable[[], object]) -> float:
     wall_seconds(task, "cuda")
     return min(wall_seconds(task, "cuda") for _ in range(5))
 
 
-def transfers(torch: Any) -> dict[str, float]:
+def transfers(torch: ModuleType) -> dict[str, float]:
     """Copies from the host to the GPU [B/s], from pinned and from pageable memory."""
     device = torch.empty(TRANSFER_BYTES, dtype=torch.uint8, device="cuda")
     rates = {}
@@ -62,14 +68,14 @@ def transfers(torch: Any) -> dict[str, float]:
     return rates
 
 
-def peer_bytes_per_s(torch: Any) -> float:
+def peer_bytes_per_s(torch: ModuleType) -> float:
     """Copy from the first GPU to the second [B/s]."""
     first = torch.zeros(TRANSFER_BYTES, dtype=torch.uint8, device="cuda:0")
     second = torch.empty(TRANSFER_BYTES, dtype=torch.uint8, device="cuda:1")
     return TRANSFER_BYTES / _warm(lambda: second.copy_(first))
 
 
-def clocks(torch: Any) -> dict[str, float]:
+def clocks(torch: ModuleType) -> dict[str, float]:
     """Rate of a large product in a burst and after seconds of load [FLOP/s]: power limits show."""
     size = 8192
     a, b = (torch.randn(size, size, device="cuda", dtype=torch.bfloat16) for _ in range(2))
@@ -86,7 +92,7 @@ def clocks(torch: Any) -> dict[str, float]:
     return {"burst_flop_per_s": 2.0 * size**3 / burst, "sustained_flop_per_s": 2.0 * size**3 / sustained}
 
 
-def quantise(torch: Any, layers: Any, dtype: str) -> None:
+def quantise(torch: ModuleType, layers: "Module", dtype: str) -> None:
     """Put layers in 8 bits (fp8, activations too) or 4 bits (int4, weights alone) in place of linear ones."""
     kind = {"fp8": _eight_bits, "int4": _four_bits}[dtype]
     for module in list(layers.modules()):
@@ -95,10 +101,10 @@ def quantise(torch: Any, layers: Any, dtype: str) -> None:
                 setattr(module, name, kind(torch, child))
 
 
-def _eight_bits(torch: Any, linear: Any) -> Any:
+def _eight_bits(torch: Any, linear: "Linear") -> "Module":
     """A linear layer whose products are in 8 bits, one scale for the weights and one for each batch of activations."""
 
-    def scaled(x: Any) -> tuple[Any, Any]:
+    def scaled(x: "Tensor") -> tuple["Tensor", "Tensor"]:
         scale = x.abs().amax().float() / FP8_MOST + 1e-12
         return (x / scale).to(torch.float8_e4m3fn), scale
 
@@ -107,7 +113,7 @@ def _eight_bits(torch: Any, linear: Any) -> Any:
             super().__init__()
             self.weight, self.scale = scaled(linear.weight.detach())
 
-        def forward(self, x: Any) -> Any:
+        def forward(self, x: "Tensor") -> "Tensor":
             rows, scale = scaled(x.reshape(-1, x.shape[-1]))
             made = {"scale_a": scale, "scale_b": self.scale, "out_dtype": torch.bfloat16}
             return torch._scaled_mm(rows, self.weight.t(), **made).view(*x.shape[:-1], -1)
@@ -115,7 +121,7 @@ def _eight_bits(torch: Any, linear: Any) -> Any:
     return EightBits()
 
 
-def _four_bits(torch: Any, linear: Any) -> Any:
+def _four_bits(torch: Any, linear: "Linear") -> "Module":
     """A linear layer whose weights are kept in 4 bits, a scale and a zero for each 64 of a row."""
     weight = linear.weight.detach().float()
     groups = weight.view(weight.shape[0], -1, GROUP)
@@ -133,7 +139,7 @@ def _four_bits(torch: Any, linear: Any) -> Any:
     product = torch.ops.aten._weight_int4pack_mm_for_cpu if on_cpu else torch.ops.aten._weight_int4pack_mm
 
     class FourBits(torch.nn.Module):  # type: ignore[misc]
-        def forward(self, x: Any) -> Any:
+        def forward(self, x: "Tensor") -> "Tensor":
             return product(x.reshape(-1, x.shape[-1]), packed, GROUP, scales).view(*x.shape[:-1], -1)
 
     return FourBits()

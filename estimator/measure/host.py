@@ -4,13 +4,14 @@ import os
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+
+from estimator.catalog.files import Content
 
 FILE_BYTES, BLOCK_BYTES = 64_000_000, 4_000_000
 WORDS = ("the", "training", "of", "language", "models", "needs", "data", "and", "tokens", "are", "counted", "17", "x_i")
 
 
-def loading(folder: Path) -> dict[str, Any]:
+def loading(folder: Path) -> Content:
     """Rates of data loading: of a disk (the one that holds `folder`) [B/s], and of a tokenizer [token/s]."""
     return {"disk_bytes_per_s": disk_bytes_per_s(folder), "tokens_per_s": tokens_per_s()}
 

@@ -7,14 +7,19 @@ in real work.
 import mmap
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from estimator.measure.cases import Case, job_of
 from estimator.measure.clock import torch_module
 from estimator.measure.index import last_level_cache_bytes
 from estimator.measure.work import step_of, torch_dtype
 
-Task = Callable[[], Any]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Task = Callable[[], object]
+Pass = tuple[Task, tuple["Tensor", ...]]  # a pass over vectors, and what it reads
 POOL_CACHES = 3  # the pool is so many times the cache
 
 
@@ -26,13 +31,13 @@ def task_of(case: Case, device: str) -> Task:
 class Pool:
     """Random numbers in one allocation, handed out in turn as matrices."""
 
-    def __init__(self, torch: Any, dtype: str, device: str) -> None:
+    def __init__(self, torch: ModuleType, dtype: str, device: str) -> None:
         least = max(96_000_000, POOL_CACHES * int(min(last_level_cache_bytes(), 100_000_000)))
         numbers = least // (2 if dtype in ("bf16", "fp16") else 4)
         self.values = (torch.randn(numbers, device=device) * 0.02).to(torch_dtype(dtype))
         self.next = 0
 
-    def matrix(self, rows: int, columns: int) -> Any:
+    def matrix(self, rows: int, columns: int) -> "Tensor":
         """The next rows x columns of the pool."""
         count = rows * columns
         if self.next + count > self.values.numel():
@@ -48,11 +53,11 @@ def pool(dtype: str, device: str) -> Pool:
     return Pool(torch_module(), dtype, device)
 
 
-def _random(torch: Any, case: Case, device: str, *shape: int, grad: bool = False) -> Any:
+def _random(torch: ModuleType, case: Case, device: str, *shape: int, grad: bool = False) -> "Tensor":
     return torch.randn(*shape, device=device).to(torch_dtype(case.dtype)).requires_grad_(grad)
 
 
-def _gemm(torch: Any, case: Case, device: str) -> Task:
+def _gemm(torch: ModuleType, case: Case, device: str) -> Task:
     m, n, k = case["m"], case["n"], case["k"]
     if case.dtype == "fp8":
         return _scaled(torch, case, device)
@@ -67,7 +72,7 @@ def _gemm(torch: Any, case: Case, device: str) -> Task:
     return lambda: torch.nn.functional.linear(rows, weights.matrix(n, k))
 
 
-def _scaled(torch: Any, case: Case, device: str) -> Task:
+def _scaled(torch: ModuleType, case: Case, device: str) -> Task:
     """Products in 8 bits, where torch has them."""
     one = torch.ones((), device=device)
     a = torch.randn(case["m"], case["k"], device=device).to(torch.float8_e4m3fn)
@@ -75,14 +80,14 @@ def _scaled(torch: Any, case: Case, device: str) -> Task:
     return lambda: torch._scaled_mm(a, b, scale_a=one, scale_b=one, out_dtype=torch.bfloat16)
 
 
-def _attention(torch: Any, case: Case, device: str) -> Task:
+def _attention(torch: ModuleType, case: Case, device: str) -> Task:
     batch, heads, tokens, width = (case[name] for name in ("batch", "heads", "tokens", "width"))
     train = case.variant == "train"
     attend = torch.nn.functional.scaled_dot_product_attention
     if case.variant == "decode":
         return _cached_attention(torch, case, device)
 
-    def values() -> Any:  # as a linear layer leaves them: heads beside each other
+    def values() -> "Tensor":  # as a linear layer leaves them: heads beside each other
         return _random(torch, case, device, batch, tokens, heads, width, grad=train).transpose(1, 2)
 
     q, k, v = (values() for _ in range(3))
@@ -92,26 +97,26 @@ def _attention(torch: Any, case: Case, device: str) -> Task:
     return lambda: torch.autograd.grad(attend(q, k, v, is_causal=True), (q, k, v), gradient)
 
 
-def _cached_attention(torch: Any, case: Case, device: str) -> Task:
+def _cached_attention(torch: ModuleType, case: Case, device: str) -> Task:
     """One new token; another cache every time, so that keys and values are as cold as those of a layer."""
     batch, heads, tokens, width = (case[name] for name in ("batch", "heads", "tokens", "width"))
     query = _random(torch, case, device, batch, heads, 1, width)
     numbers = pool(case.dtype, device)
 
-    def attend() -> Any:
+    def attend() -> "Tensor":
         k, v = (numbers.matrix(batch * heads * tokens, width).view(batch, heads, tokens, width) for _ in "kv")
         return torch.nn.functional.scaled_dot_product_attention(query, k, v)
 
     return attend
 
 
-def _glue(torch: Any, case: Case, device: str) -> Task:
+def _glue(torch: ModuleType, case: Case, device: str) -> Task:
     operation, _, mode = case.variant.partition("-")
     rows, width, train = case["rows"], case["width"], mode == "train"
     run, inputs = OPERATIONS[operation](torch, case, device, rows, width, train)
     if not train:
 
-        def infer() -> Any:
+        def infer() -> object:
             with torch.inference_mode():
                 return run()
 
@@ -121,18 +126,18 @@ def _glue(torch: Any, case: Case, device: str) -> Task:
     return lambda: torch.autograd.grad(run(), inputs, gradient)
 
 
-def _norm(torch: Any, case: Case, device: str, rows: int, width: int, train: bool) -> tuple[Task, Any]:
+def _norm(torch: ModuleType, case: Case, device: str, rows: int, width: int, train: bool) -> Pass:
     kind = torch.nn.RMSNorm if case.variant.startswith("rms") else torch.nn.LayerNorm
     module = kind(width, eps=1e-5, device=device, dtype=torch_dtype(case.dtype))
     x = _random(torch, case, device, rows, width, grad=train)
     return lambda: module(x), (x, *module.parameters())
 
 
-def _rotary(torch: Any, case: Case, device: str, rows: int, width: int, train: bool) -> tuple[Task, Any]:
+def _rotary(torch: ModuleType, case: Case, device: str, rows: int, width: int, train: bool) -> Pass:
     x = _random(torch, case, device, 1, rows, width // 64, 64, grad=train)
     cos, sin = (_random(torch, case, device, rows, 64) for _ in range(2))
 
-    def rotate() -> Any:
+    def rotate() -> "Tensor":
         y = x.transpose(1, 2)
         first, second = y.chunk(2, dim=-1)
         return y * cos + torch.cat((-second, first), dim=-1) * sin
@@ -140,36 +145,36 @@ def _rotary(torch: Any, case: Case, device: str, rows: int, width: int, train: b
     return rotate, (x,)
 
 
-def _binary(torch: Any, case: Case, device: str, rows: int, width: int, train: bool) -> tuple[Task, Any]:
+def _binary(torch: ModuleType, case: Case, device: str, rows: int, width: int, train: bool) -> Pass:
     x, y = (_random(torch, case, device, rows, width, grad=train) for _ in range(2))
     if case.variant.startswith("swiglu"):
         return lambda: torch.nn.functional.silu(x) * y, (x, y)
     return lambda: x + y, (x, y)
 
 
-def _gelu(torch: Any, case: Case, device: str, rows: int, width: int, train: bool) -> tuple[Task, Any]:
+def _gelu(torch: ModuleType, case: Case, device: str, rows: int, width: int, train: bool) -> Pass:
     x = _random(torch, case, device, rows, width, grad=train)
     return lambda: torch.nn.functional.gelu(x), (x,)
 
 
-def _copy(torch: Any, case: Case, device: str, rows: int, width: int, train: bool) -> tuple[Task, Any]:
+def _copy(torch: ModuleType, case: Case, device: str, rows: int, width: int, train: bool) -> Pass:
     x = _random(torch, case, device, 1, width // 64, rows, 64, grad=train)
     return lambda: x.transpose(1, 2).reshape(1, rows, width), (x,)
 
 
-def _embedding(torch: Any, case: Case, device: str, rows: int, width: int, train: bool) -> tuple[Task, Any]:
+def _embedding(torch: ModuleType, case: Case, device: str, rows: int, width: int, train: bool) -> Pass:
     table = _random(torch, case, device, 1024, width, grad=train)
     ids = torch.randint(1024, (rows,), device=device)
     return lambda: torch.nn.functional.embedding(ids, table), (table,)
 
 
-def _loss(torch: Any, case: Case, device: str, rows: int, width: int, train: bool) -> tuple[Task, Any]:
+def _loss(torch: ModuleType, case: Case, device: str, rows: int, width: int, train: bool) -> Pass:
     logits = _random(torch, case, device, rows, width, grad=train)
     targets = torch.randint(width, (rows,), device=device)
     return lambda: torch.nn.functional.cross_entropy(logits, targets), (logits,)
 
 
-OPERATIONS: dict[str, Callable[..., tuple[Task, Any]]] = {
+OPERATIONS: dict[str, Callable[..., Pass]] = {
     "rmsnorm": _norm,
     "layernorm": _norm,
     "rotary": _rotary,
@@ -182,7 +187,7 @@ OPERATIONS: dict[str, Callable[..., tuple[Task, Any]]] = {
 }
 
 
-def _dispatch(torch: Any, case: Case, device: str) -> Task:
+def _dispatch(torch: ModuleType, case: Case, device: str) -> Task:
     """A linear layer too small to take time: what calling it costs."""
     train = case.variant == "train"
     module = torch.nn.Linear(8, 8, bias=False, device=device, dtype=torch_dtype(case.dtype))
@@ -190,14 +195,14 @@ def _dispatch(torch: Any, case: Case, device: str) -> Task:
     if train:
         return lambda: torch.autograd.grad(module(x), (x, module.weight), gradient)
 
-    def infer() -> Any:
+    def infer() -> object:
         with torch.inference_mode():
             return module(x)
 
     return infer
 
 
-def _optimizer(torch: Any, case: Case, device: str) -> Task:
+def _optimizer(torch: ModuleType, case: Case, device: str) -> Task:
     params = [torch.nn.Parameter(torch.randn(case["params"], device=device)) for _ in range(case["tensors"])]
     for parameter in params:
         parameter.grad = torch.randn_like(parameter)
@@ -206,7 +211,7 @@ def _optimizer(torch: Any, case: Case, device: str) -> Task:
     return step
 
 
-def _fresh(torch: Any, count: int, device: str) -> Any:
+def _fresh(torch: ModuleType, count: int, device: str) -> "Tensor":
     """Memory that the system hands out now and takes back afterwards; what an allocator has kept says nothing."""
     if device == "cuda":
         return torch.empty(count, device=device)
@@ -214,7 +219,7 @@ def _fresh(torch: Any, count: int, device: str) -> Any:
     return torch.frombuffer(mmap.mmap(-1, 4 * count, **private), dtype=torch.float32)
 
 
-def _memory(torch: Any, case: Case, device: str) -> Task:
+def _memory(torch: ModuleType, case: Case, device: str) -> Task:
     count = max(case["bytes"] // 4, 1)
     if case.variant == "touch":
         return lambda: _fresh(torch, count, device).fill_(1.0)

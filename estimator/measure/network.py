@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from estimator.records import Architecture
@@ -23,7 +23,7 @@ class Network(nn.Module):
         if self.head is not None and arch.tied_embeddings:
             self.head.weight = self.embedding.weight
 
-    def forward(self, ids: Any, caches: Any = None, start: int = 0, last_only: bool = False) -> Any:
+    def forward(self, ids: Tensor, caches: Any = None, start: int = 0, last_only: bool = False) -> Tensor:
         x = self.embedding(ids)
         places = torch.arange(start, start + ids.shape[1], device=ids.device)
         rotary = None
@@ -45,7 +45,7 @@ class Layer(nn.Module):
         self.attention, self.feed_forward = Attention(arch), FeedForward(arch)
         self.before, self.between = _norm(arch), _norm(arch)
 
-    def forward(self, x: Any, rotary: Any, cache: Any) -> Any:
+    def forward(self, x: Tensor, rotary: Any, cache: Any) -> Tensor:
         x = x + self.attention(self.before(x), rotary, cache)
         return x + self.feed_forward(self.between(x))
 
@@ -62,7 +62,7 @@ class Attention(nn.Module):
         self.v = nn.Linear(arch.hidden, narrow, bias=arch.qkv_bias)
         self.o = nn.Linear(wide, arch.hidden, bias=arch.out_bias)
 
-    def forward(self, x: Any, rotary: Any, cache: Any) -> Any:
+    def forward(self, x: Tensor, rotary: Any, cache: Any) -> Tensor:
         batch, tokens, _ = x.shape
         heads = (batch, tokens, -1, self.head_dim)
         q, k, v = (layer(x).view(heads).transpose(1, 2) for layer in (self.q, self.k, self.v))
@@ -84,22 +84,22 @@ class FeedForward(nn.Module):
         self.up = nn.Linear(arch.hidden, arch.ffn, bias=arch.mlp_bias)
         self.down = nn.Linear(arch.ffn, arch.hidden, bias=arch.mlp_bias)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Tensor) -> Tensor:
         if self.gate is None:
             return self.down(functional.gelu(self.up(x)))
         return self.down(functional.silu(self.gate(x)) * self.up(x))
 
 
-def _norm(arch: Architecture) -> Any:
+def _norm(arch: Architecture) -> nn.Module:
     return nn.LayerNorm(arch.hidden) if arch.norm_bias else nn.RMSNorm(arch.hidden, eps=1e-5)
 
 
-def _angles(places: Any, width: int, dtype: Any) -> tuple[Any, Any]:
+def _angles(places: Tensor, width: int, dtype: Any) -> tuple[Tensor, Tensor]:
     inverse = 10000.0 ** (-torch.arange(0, width, 2, device=places.device).float() / width)
     angle = torch.outer(places.float(), inverse).repeat(1, 2)
     return angle.cos().to(dtype), angle.sin().to(dtype)
 
 
-def _rotated(x: Any, cos: Any, sin: Any) -> Any:
+def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     first, second = x.chunk(2, dim=-1)
     return x * cos + torch.cat((-second, first), dim=-1) * sin

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from estimator.catalog.files import use_facts_again
+from estimator.catalog.files import Content, use_facts_again
 from estimator.catalog.local import PROFILE_VERSION, checksum, user_data_folder
 from estimator.errors import InvalidInput
 
@@ -112,10 +112,10 @@ def save_partial(state: Mapping[str, Any]) -> None:
     write_whole(_partial(), json.dumps({"saved_at": time.time(), **state}))
 
 
-def load_partial(fingerprint: str) -> dict[str, Any] | None:
+def load_partial(fingerprint: str) -> Content | None:
     """What an interrupted run of the same kind measured within the hour; None when there is none."""
     try:
-        state: dict[str, Any] = json.loads(_partial().read_text(encoding="utf-8"))
+        state: Content = json.loads(_partial().read_text(encoding="utf-8"))
         fresh = time.time() - state["saved_at"] < PARTIAL_KEPT_S and state["fingerprint"] == fingerprint
         return state if fresh and isinstance(state["samples"], dict) else None
     except (OSError, ValueError, KeyError, TypeError):

@@ -6,10 +6,12 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain, cycle
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from estimator.catalog.files import Content
 from estimator.errors import InvalidInput
 from estimator.measure.cases import Case, suite, work
 from estimator.measure.clock import probe, seconds_of, this_machine, torch_module
@@ -52,15 +54,13 @@ class Session:
         """Time left for measuring [s]."""
         return self.budget_s - FIT_S - self.passed_s
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> Content:
         """What to keep in case of an interruption."""
         kept = {"samples": self.samples, "probes": self.probes, "rates": self.rates, "threads": self.threads}
         return kept | {"used_s": self.passed_s, "fingerprint": self.fingerprint}
 
 
-def measured(
-    device: str, budget_s: float, progress: Progress | None = None, started: float | None = None
-) -> dict[str, Any]:
+def measured(device: str, budget_s: float, progress: Progress | None = None, started: float | None = None) -> Content:
     """Time a device's cases until the budget is used; the profile's measurements, without constants.
 
     Continues an interrupted run of the same kind. Ctrl-C keeps what there is.
@@ -102,7 +102,7 @@ def _session(device: str, budget_s: float, started: float) -> Session:
     )
 
 
-def _rates(torch: Any, device: str) -> dict[str, float]:
+def _rates(torch: ModuleType, device: str) -> dict[str, float]:
     """Rough speed of products by format [FLOP/s]: fp32 and the faster 16-bit format; what else a GPU has."""
     size = 4096 if device == "cuda" else 256
     formats = ("fp32", *HALVES)
@@ -115,7 +115,7 @@ def _rates(torch: Any, device: str) -> dict[str, float]:
     return {"fp32": found["fp32"], best: found[best]}
 
 
-def _rate(torch: Any, dtype: str, device: str, size: int) -> float:
+def _rate(torch: ModuleType, dtype: str, device: str, size: int) -> float:
     """Products of a linear layer forward and back, together [FLOP/s]."""
     x, w, g = (torch.randn(size, size, device=device).to(torch_dtype(dtype)) for _ in range(3))
 
@@ -185,7 +185,7 @@ def _visit(case: Case, session: Session) -> list[float]:
     return samples
 
 
-def _content(session: Session) -> dict[str, Any]:
+def _content(session: Session) -> Content:
     now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
     return {
         "date": now,
@@ -198,7 +198,7 @@ def _content(session: Session) -> dict[str, Any]:
     }
 
 
-def drift(probes: list[float]) -> dict[str, Any]:
+def drift(probes: list[float]) -> Content:
     """How unsteady the machine was: how far 80 % of the probes lie below and above their median, in ln(time) [1].
 
     log: the larger of the two; what other work does to a machine is seldom even

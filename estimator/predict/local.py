@@ -5,15 +5,16 @@ measured on the machine, and each kind of part is scaled by a factor learnt from
 """
 
 import math
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from estimator.catalog.files import Content
 from estimator.catalog.local import Job, LocalMachine, machine
 from estimator.catalog.precisions import precision
-from estimator.formulas import Floats, transformer
+from estimator.formulas import Floats, Real, transformer
 from estimator.formulas.roofline import attention_s, decode_attention_s, experts_visited, gemm_s, set_crowding
 from estimator.formulas.serving import Pass
 from estimator.formulas.training import adapter_params, linear_shapes
@@ -22,7 +23,7 @@ from estimator.predict.training_time import StepTime
 from estimator.quantities import Z80
 from estimator.records import Architecture
 
-Parts = dict[str, Any]
+Parts = dict[str, Real]
 
 FEW_ROWS = 12.0  # rows up to which a product is a handful of matrix-vector products
 LARGE_ELEMENTS = 2**23  # of a 4-byte tensor that an allocator gives back when it is freed: 32 MiB in the GNU C library
@@ -50,7 +51,7 @@ class Work(NamedTuple):
     tokens: ArrayLike
     cached: ArrayLike = 0.0
     dtype: str = "fp32"
-    rank: ArrayLike = 0
+    rank: Real = 0
     optimizer: str = "loop"
     passes: ArrayLike = 1.0
     recompute: ArrayLike = 0.0
@@ -70,7 +71,7 @@ def of_job(job: Job) -> Work:
     """A job as the work of one step."""
     new, cached = (1, job.tokens) if job.phase == "decode" else (job.tokens, 0)
     rank = job.rank if job.phase == "lora" else 0
-    return Work(job.phase, job.arch, job.batch, new, cached, job.dtype, rank)
+    return Work(job.phase, job.arch, job.batch, new, cached=cached, dtype=job.dtype, rank=rank)
 
 
 def time_s(work: Work, on: LocalMachine) -> Floats:
@@ -119,8 +120,8 @@ def ends(spread: float, drift: tuple[float, float], since: float = 0.0) -> tuple
     return max(down, own - since), max(up, own + since)
 
 
-def _phase(work: Work, on: LocalMachine) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = on.constants.get("phases", {}).get(f"{on.format(work.dtype)} {work.phase}", {})
+def _phase(work: Work, on: LocalMachine) -> Content:
+    found: Content = on.constants.get("phases", {}).get(f"{on.format(work.dtype)} {work.phase}", {})
     return found
 
 
@@ -160,7 +161,7 @@ def products_s(work: Work, on: LocalMachine) -> tuple[Floats, Floats]:
     return forward, backward
 
 
-def _spread_over_experts(work: Work, name: str) -> tuple[Any, Any]:
+def _spread_over_experts(work: Work, name: str) -> tuple[Real, Real]:
     """How many matrices of a name a layer multiplies, and with how many rows each."""
     experts = work.arch.experts
     if experts is None or name not in ("gate", "up", "down"):
@@ -169,7 +170,7 @@ def _spread_over_experts(work: Work, name: str) -> tuple[Any, Any]:
     return visited + experts.shared, work.rows * experts.per_token / visited
 
 
-def _linear_s(work: Work, on: LocalMachine, rows: Any, out: Any, wide: Any, trained: bool) -> tuple[Floats, Floats]:
+def _linear_s(work: Work, on: LocalMachine, rows: Real, out: Real, wide: Real, trained: bool) -> tuple[Floats, Floats]:
     """One linear layer: (forward, backward) [s]; frozen weights have no gradient of their own."""
     forward = _product_s(work.dtype, on, rows, out, wide)
     if not work.trains:
@@ -179,18 +180,18 @@ def _linear_s(work: Work, on: LocalMachine, rows: Any, out: Any, wide: Any, trai
     return forward, back + own
 
 
-def _adapter_s(work: Work, on: LocalMachine, rows: Any, out: Any, wide: Any) -> tuple[Floats, Floats]:
+def _adapter_s(work: Work, on: LocalMachine, rows: Real, out: Real, wide: Real) -> tuple[Floats, Floats]:
     down, down_back = _linear_s(work, on, rows, work.rank, wide, True)
     up, up_back = _linear_s(work, on, rows, out, work.rank, True)
     return down + up, down_back + up_back
 
 
-def _product_s(dtype: str, on: LocalMachine, rows: Any, n: Any, k: Any) -> Floats:
+def _product_s(dtype: str, on: LocalMachine, rows: Real, n: Real, k: Real) -> Floats:
     few, many = _gemm(dtype, on, "few", rows, n, k), _gemm(dtype, on, "nt", rows, n, k)
     return np.where(np.asarray(rows) <= FEW_ROWS, few, many)
 
 
-def _gemm(dtype: str, on: LocalMachine, variant: str, m: Any, n: Any, k: Any) -> Floats:
+def _gemm(dtype: str, on: LocalMachine, variant: str, m: Real, n: Real, k: Real) -> Floats:
     size = BYTES[on.format(dtype)]
     ideal = gemm_s(m, n, k, on.gemm(dtype, variant), weight_bytes=size, input_bytes=size, output_bytes=size)
     if variant == "nn":  # goes down the columns of the weights
@@ -198,7 +199,7 @@ def _gemm(dtype: str, on: LocalMachine, variant: str, m: Any, n: Any, k: Any) ->
     return np.asarray(ideal * _like_its_neighbours(m, n, k, *on.gemm_residuals(dtype, variant)))
 
 
-def _like_its_neighbours(m: Any, n: Any, k: Any, shapes: Any, errors: Any) -> Any:
+def _like_its_neighbours(m: Real, n: Real, k: Real, shapes: Sequence[Sequence[float]], errors: Sequence[float]) -> Real:
     """Correction of a product by what measured shapes near it (in octaves) were off, none far from all of them [1]."""
     if not len(shapes):
         return 1.0
@@ -255,14 +256,14 @@ def vectors_s(work: Work, on: LocalMachine) -> Floats:
     outside += [("embedding", arch.hidden), ("add", arch.hidden)] if arch.learned_positions else []
     mode = "train" if work.trains else "infer"
 
-    def total(operators: list[tuple[str, int]]) -> Any:
+    def total(operators: list[tuple[str, int]]) -> Real:
         return sum(_curve(work.dtype, on, f"{name}-{mode}", rows * width) for name, width in operators)
 
     loss = _curve(work.dtype, on, "loss-train", rows * arch.vocab) if work.trains else 0.0
     return np.asarray(arch.layers * total(layer) + total(outside) + loss, float)
 
 
-def _curve(dtype: str, on: LocalMachine, name: str, elements: Any) -> Floats:
+def _curve(dtype: str, on: LocalMachine, name: str, elements: Real) -> Floats:
     """Time of an operator on so many elements: measured sizes, interpolated in logarithms; in proportion beyond [s]."""
     curves = on.constants["vectors"]
     found = curves.get(f"{on.format(dtype)} {name}") or curves.get(f"fp32 {name}")
@@ -369,6 +370,6 @@ def pass_s(arch: Architecture, counted: Pass, compute: str, phase: str, on: Loca
     if arch.kind == "encoder":
         return time_s(Work("embed", arch, counted.sequences, tokens, dtype=compute), on)
     if phase == "decode":
-        return time_s(Work("decode", arch, counted.sequences, tokens, counted.mean_span, compute), on)
+        return time_s(Work("decode", arch, counted.sequences, tokens, cached=counted.mean_span, dtype=compute), on)
     cached = np.maximum(counted.mean_span - (tokens + 1.0) / 2.0, 0.0)
-    return time_s(Work("prefill", arch, counted.sequences, tokens, cached, compute), on)
+    return time_s(Work("prefill", arch, counted.sequences, tokens, cached=cached, dtype=compute), on)

@@ -292,11 +292,11 @@ def reaching(rate: CollectiveRate, cluster: Cluster, members: int) -> Collective
     if members <= max(found.domain, cluster.per_node):
         return rate
     return CollectiveRate(
-        rate.launch_s + found.network_hop_s * cluster.nodes,
-        rate.hop_s,
-        min(rate.bytes_per_s, found.network_bytes_per_s * cluster.per_node),
-        rate.ramp,
-        rate.local,
+        launch_s=rate.launch_s + found.network_hop_s * cluster.nodes,
+        hop_s=rate.hop_s,
+        bytes_per_s=min(rate.bytes_per_s, found.network_bytes_per_s * cluster.per_node),
+        ramp=rate.ramp,
+        local=rate.local,
     )
 
 

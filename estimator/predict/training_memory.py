@@ -50,7 +50,16 @@ def peak_memory(run: Run, p: Parameters) -> MemorySplit:
     larger_step = soft_max(step, passing, SHARPNESS) - passing
     used = weights + gradients + master + moments + activations + logits + gathers + larger_step
     reserve = (p["reserve"] - 1) * used + p["reserve_bytes"]
-    return MemorySplit(weights, gradients, moments + larger_step, master, activations, logits, gathers, reserve)
+    return MemorySplit(
+        weights=weights,
+        gradients=gradients,
+        optimizer=moments + larger_step,
+        master=master,
+        activations=activations,
+        logits=logits,
+        gathers=gathers,
+        reserve=reserve,
+    )
 
 
 def fits(split: MemorySplit, capacity: Real, p: Parameters) -> Truth:

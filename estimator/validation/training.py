@@ -8,7 +8,6 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from estimator.catalog.frameworks import framework
 from estimator.catalog.models import architecture, architecture_names, preset
 from estimator.catalog.precisions import precision
 from estimator.errors import EstimatorError, InvalidInput, UnknownName
-from estimator.formulas import transformer
+from estimator.formulas import Floats, Real, Truths, transformer
 from estimator.formulas.training import model_flop
 from estimator.formulas.units import DAY_S, HOUR_S
 from estimator.predict.reliability import usual_goodput
@@ -330,11 +329,11 @@ def predicted(runs: Sequence[CaseRun], values: Mapping[str, float]) -> tuple[lis
 class Yardstick:
     """From a step's time to each run's metric: a multiple of it, or `scale` over it where it is a rate."""
 
-    scale: Any
-    rate: Any
-    goodput: Any
-    memory: Any
-    allocated: Any
+    scale: Floats
+    rate: Truths
+    goodput: Floats
+    memory: Truths
+    allocated: Truths
 
     @classmethod
     def of(cls, runs: Sequence[CaseRun]) -> "Yardstick":
@@ -348,11 +347,11 @@ class Yardstick:
             allocated=np.array([framework(each.plan.framework).reads_allocated for each in runs]),
         )
 
-    def reading(self, memory: MemorySplit) -> Any:
+    def reading(self, memory: MemorySplit) -> Real:
         """Peak memory as each run's framework reads it [B]."""
         return memory.total - np.where(self.allocated, memory.reserve, 0.0)
 
-    def shown(self, seconds: Any) -> Any:
+    def shown(self, seconds: Real) -> Floats:
         """Step times [s] in each run's metric; a whole run takes longer than its steps, as it is interrupted."""
         seconds = seconds / self.goodput
         return np.where(self.rate, self.scale / seconds, self.scale * seconds)

@@ -33,14 +33,14 @@ def fine_tuning_price(
     prices = sorted(float(row["usd_per_mtok"]) for row in found)
     dates = sorted(row["valid_from"] for row in found)
     return PriceRange(
-        prices[0],
-        quantile(prices, 0.5),
-        prices[-1],
-        "USD/Mtok",
-        tuple(sorted({row["provider"] for row in found})),
-        dates[0],
-        dates[-1],
-        tuple(dict.fromkeys(source_of(row) for row in found)),
+        low=prices[0],
+        median=quantile(prices, 0.5),
+        high=prices[-1],
+        unit="USD/Mtok",
+        providers=tuple(sorted({row["provider"] for row in found})),
+        oldest=dates[0],
+        newest=dates[-1],
+        sources=tuple(dict.fromkeys(source_of(row) for row in found)),
         note="; ".join(dict.fromkeys(row["note"] for row in found if row["note"])),
     )
 
