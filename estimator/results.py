@@ -11,6 +11,25 @@ from estimator.records import Accelerator, Source
 SCHEMA_VERSION = 1
 Phase = Literal["one-off", "monthly"]
 CostType = Literal["fixed", "variable"]
+# What a budget line pays for: whatever is asked of a line asks this, never its words.
+LineKind = Literal[
+    "people",  # who build it and keep it up
+    "labelling",  # samples to learn from, and checking them
+    "curation",  # raw text into what is trained on
+    "training",
+    "start",  # of a run, before it learns anything
+    "evaluation",  # of what was built, once
+    "regression",  # of what is in use, again and again
+    "indexing",  # a corpus into vectors and an index, and what changes in it
+    "retrieval",  # finding passages for a request
+    "storage",
+    "serving",  # accelerators while they answer
+    "idle",  # accelerators that wait for requests
+    "base",  # the base LLM kept running beside
+    "api",  # requests that a provider answers
+    "contingency",  # a share of all other lines
+    "other",
+]
 
 
 class Work(NamedTuple):
@@ -28,10 +47,12 @@ class Work(NamedTuple):
 class Line:
     """One line of a budget: a quantity of something, its unit price, and what it comes to.
 
+    kind: what it pays for; item: the same in words, to show
     usd: the cost, once or in the first month; horizon_usd: over the whole horizon, growth included.
     work: of accelerators, which draw power meanwhile
     """
 
+    kind: LineKind
     item: str
     phase: Phase
     cost_type: CostType
@@ -46,6 +67,7 @@ class Line:
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
         return {
+            "kind": self.kind,
             "item": self.item,
             "phase": self.phase,
             "cost_type": self.cost_type,
@@ -115,6 +137,7 @@ class Estimate:
     assumptions: tuple[Assumption, ...] = ()
     evidence: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    chosen_by: tuple[str, ...] = ()  # inputs by whose value something was chosen, beside any formula
 
     def quantities(self) -> Iterator[tuple[str, Quantity]]:
         """Every figure by name, the details and the budget lines included."""

@@ -163,7 +163,7 @@ def _request_tokens(question: Question) -> float:
 
 def _set(question: Question, count: int, layout: str, peak: float) -> AcceleratorSet:
     each = question.usd_per_hour
-    all_of_them = replace(each, name=f"{count} x {each.name}", column=each.column * count)
+    all_of_them = replace(each, name=f"{count} x {each.name}", column=each.column * count, key="")
     return AcceleratorSet(question.own_accelerator().name, count, layout, peak, all_of_them)
 
 

@@ -306,7 +306,7 @@ def figures(answer: Estimate) -> dict[str, Value]:
     """The figures of an estimate that rules may name; NaN where unknown."""
     details, words = answer.details, {one.name: one.shown for one in answer.assumptions}
     requests = details["requests_per_month"].value if "requests_per_month" in details else 0.0
-    month, months = answer.monthly_usd, leaves(answer.total_usd)["horizon months"].value
+    month, months = answer.monthly_usd, leaves(answer.total_usd)["horizon_months"].value
     mean = (answer.total_usd.value - answer.one_off_usd.value) / months  # above the first month's as traffic grows
     grown = max(mean / month.value, 1.0) if month.value else 1.0
     return {
@@ -331,7 +331,7 @@ def _answered_elsewhere(line: Line) -> bool:
     """Whether a line pays for answers that keep no accelerator of one's own busy."""
     work = line.work
     at_no_time = work is not None and work.activity == "serving" and work.device_s.value == 0 < line.quantity.value
-    return line.item.startswith("API ") or at_no_time
+    return line.kind == "api" or at_no_time
 
 
 def _place(option: Option) -> tuple[bool, int, bool, float, int]:

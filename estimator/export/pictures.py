@@ -325,7 +325,8 @@ def _log_ticks(axis: Any, sign: str) -> None:
 
 
 def _training_usd(answer: Estimate) -> float:
-    return sum(line.usd.value for line in answer.lines if line.item in ("training accelerators", "starting runs"))
+    once = [line for line in answer.lines if line.phase == "one-off" and line.work]
+    return sum(line.usd.value for line in once if line.kind in ("training", "start"))
 
 
 def estimates_of(comparison: Comparison) -> list[Estimate]:

@@ -43,6 +43,7 @@ class Question:
     pue: Quantity
     design: Design = ONE_AT_A_TIME
     bare: Any = None  # the bare LLM's service, once computed
+    chosen_by: set[str] = field(default_factory=set)  # inputs by whose value something was chosen, beside any formula
     _inputs: dict[str, Quantity] = field(default_factory=dict)
     _amounts: dict[str, Assumption] = field(default_factory=dict)
     _words: dict[str, Assumption] = field(default_factory=dict)
@@ -74,13 +75,26 @@ class Question:
             self._inputs[name] = self._read(name)
         return self._inputs[name]
 
+    def number(self, name: str) -> float:
+        """A numeric input as a plain number, for what is chosen by it: noted, as another value may choose otherwise."""
+        return self.chosen(self.amount(name))
+
+    def chosen(self, figure: Quantity) -> float:
+        """The same of any figure: all inputs that it rests on are noted."""
+        self.chosen_by |= figure.keys()
+        return figure.value
+
     def _read(self, name: str) -> Quantity:
         number = self.scenario.amount(name)
         self._amounts[name] = _assumption(name, number)
         read = _figure_once if self.design is ONE_AT_A_TIME else _figure
         return read(name, number, self.design)
 
-    def fact(self, name: str, value: float, unit: str, basis: Basis = "published", *sources: Source) -> Quantity:
+    def price(self, key: str, name: str, value: float, unit: str, source: Source) -> Quantity:
+        """A listed price, which a reader may change as any input; key: what it is called among them."""
+        return given(name, value, unit, design=self.design, basis="list price", sources=(source,), key=f"price_{key}")
+
+    def known(self, name: str, value: float, unit: str, basis: Basis = "published", *sources: Source) -> Quantity:
         """A figure without spread, such as a property of the LLM or the accelerator."""
         return given(name, value, unit, design=self.design, basis=basis, sources=sources)
 
@@ -98,10 +112,10 @@ class Question:
             name.replace("minutes", "time").replace("_", " "), "s", product, minutes=self.amount(name), minute=minute
         )
 
-    def setting(self, key: str) -> Quantity:
+    def fact(self, key: str) -> Quantity:
         """A published figure of the fact tables, by its key."""
         found = fact(key)
-        return self.fact(key, found.value, found.unit, "published", found.source)
+        return self.known(key, found.value, found.unit, "published", found.source)
 
     def ranged(self, name: str, found: Fact, unit: str, factor: str) -> Quantity:
         """A published figure that `factor` moves over the range it was published with."""
@@ -120,12 +134,12 @@ class Question:
     def bytes_per_token(self) -> Quantity:
         """UTF-8 bytes of a token in the scenario's kind of text, as counted [B/token]."""
         found = text_ratio(self.word("text_kind"), self.word("tokenizer"))
-        return self.fact("bytes per token", found.bytes_per_token, "B/token", "measured", found.source)
+        return self.known("bytes per token", found.bytes_per_token, "B/token", "measured", found.source)
 
     def tokens_per_word(self) -> Quantity:
         """Tokens of a word in the scenario's kind of text, as counted [token/word]."""
         found = text_ratio(self.word("text_kind"), self.word("tokenizer"))
-        return self.fact("tokens per word", found.tokens_per_word, "token/word", "measured", found.source)
+        return self.known("tokens per word", found.tokens_per_word, "token/word", "measured", found.source)
 
     def zero(self, name: str, unit: str) -> Quantity:
         """A figure that does not arise in this approach."""
@@ -135,9 +149,9 @@ class Question:
         """A number that is exact: by definition, or because it was chosen or counted; why: which."""
         return given(name, value, unit, design=self.design, basis="analytic", note=why)
 
-    def unknown(self, name: str, unit: str, note: str) -> Quantity:
-        """A figure nobody can tell; everything computed from it is unknown too."""
-        return given(name, np.nan, unit, design=self.design, note=note)
+    def unknown(self, name: str, unit: str, note: str, key: str = "") -> Quantity:
+        """A figure nobody can tell; everything computed from it is unknown too. key: of one that a reader may enter."""
+        return given(name, np.nan, unit, design=self.design, note=note, key=key)
 
     def own_llm(self) -> Architecture:
         """The LLM's shape; InvalidInput when only an API was named."""
@@ -167,22 +181,22 @@ class Question:
     def params(self) -> Quantity:
         """Parameters of the LLM [1]."""
         llm = self.own_llm()
-        return self.fact("parameters", transformer.params(llm), "1", llm.basis, *llm.sources)
+        return self.known("parameters", transformer.params(llm), "1", llm.basis, *llm.sources)
 
     def matmul_params(self) -> Quantity:
         """Weights a token is multiplied by [1]."""
         llm = self.own_llm()
-        return self.fact("weights per token", transformer.matmul_params(llm), "1", llm.basis, *llm.sources)
+        return self.known("weights per token", transformer.matmul_params(llm), "1", llm.basis, *llm.sources)
 
     def machine_facts(self) -> dict[str, Quantity]:
         """What a predictor knows of the LLM and the accelerator, for the reasons behind its figures."""
         device = self.own_accelerator()
         return {
             "params": self.params(),
-            "memory_bandwidth": self.fact(
+            "memory_bandwidth": self.known(
                 "memory bandwidth", device.memory_bandwidth_bytes_per_s, "B/s", device.basis, *device.sources
             ),
-            "peak": self.fact("dense bf16 peak", device.peak("bf16"), "FLOP/s", device.basis, *device.sources),
+            "peak": self.known("dense bf16 peak", device.peak("bf16"), "FLOP/s", device.basis, *device.sources),
         }
 
     def context_tokens(self) -> int | None:
@@ -223,6 +237,7 @@ def _figure(name: str, number: Amount, design: Design) -> Quantity:
         design=design,
         sources=(USER_SOURCE if number.given else SCENARIO_SOURCE,),
         note=number.why,
+        key=name,
     )
 
 
