@@ -8,13 +8,14 @@ import pytest
 
 from estimator import compare, estimate, quantities, recommend, sweep
 from estimator.decide.break_even import curve, most_used
-from estimator.decide.combine import COMBINATIONS, combine
+from estimator.decide.combine import combine
+from estimator.decide.recommend import figures
 from estimator.errors import EstimatorError
 from estimator.export.budget import rows
 from estimator.quantities import Quantity
 from estimator.results import Estimate, Line
 from estimator.sensitivity import sensitivity
-from estimator.stages import STAGES, finetune, live, question
+from estimator.stages import COMBINATIONS, STAGES, finetune, live, question
 from estimator.stages.live import Tree
 
 OWN = {"model": "7b", "gpu": "a100", "contingency": 0.2, "growth_per_month": 0.05, "retrainings_per_year": 4}
@@ -89,6 +90,7 @@ def everything(asked):
         "stages": [_figures(one) for one in answers],
         "combinations": [tried(lambda name: _figures(combine(name, **asked)), name) for name in COMBINATIONS],
         "curves": [repr(curve(one).costs) for one in known],
+        "rules see": [repr(figures(one)) for one in known],
         "used": [most_used(one).column.tobytes() for one in known],
         "recommendation": tried(lambda: recommend(**asked).to_dict()),
         "budget": numbers(list(rows(comparison))),
@@ -124,8 +126,8 @@ def test_nor_does_any_figure_of_a_workbook(reworded, tmp_path):
     def cells(name):
         path = tmp_path / name
         compare(**QUESTIONS["own, following the load"]).to_excel(str(path))
-        book = openpyxl.load_workbook(path, data_only=True)
-        sheets = {sheet: numbers([list(row) for row in book[sheet].values]) for sheet in SHEETS}
+        book = openpyxl.load_workbook(path, data_only=True, read_only=True)
+        sheets = {sheet: numbers(list(book[sheet].iter_rows(values_only=True))) for sheet in SHEETS}
         return sheets | {"names": sorted(book.defined_names)}
 
     before = cells("before.xlsx")

@@ -17,6 +17,7 @@ from estimator.formulas import effort, money
 from estimator.formulas.arithmetic import difference, product, sum_of
 from estimator.quantities import ONE_AT_A_TIME, Quantity, derive, total
 from estimator.results import Estimate, Line, LineKind
+from estimator.stages import COMBINATIONS
 from estimator.stages.answer import Findings, Overhead, answer, bare, described, llm_text, per_request, serve
 from estimator.stages.budget import evaluation_runs, one_off, worked
 from estimator.stages.finetune import served
@@ -24,7 +25,6 @@ from estimator.stages.hosted import tuned_price
 from estimator.stages.question import Question
 from estimator.stages.service import Service
 
-COMBINATIONS = ("prompt+rag", "finetune+rag", "distil", "corpus-in-prompt")
 SERVING: tuple[LineKind, ...] = ("serving", "idle", "api", "base")
 ADDED_LATER: tuple[LineKind, ...] = ("regression", "contingency")  # by the answer itself, for what is served in the end
 OF_ONE_REQUEST = "break_even_utilisation"  # of a part's own requests, which nobody sends

@@ -12,14 +12,15 @@ import numpy as np
 
 from estimator import api
 from estimator.decide.break_even import BreakEven, break_even, leaves
-from estimator.decide.combine import COMBINATIONS, combine
+from estimator.decide.combine import combine
 from estimator.decide.rules import Rule, Value, candidates, criteria, rules
-from estimator.errors import DoesNotFit, InvalidInput, UnknownName
+from estimator.errors import DoesNotFit, InvalidInput, NotNamed, UnknownName
 from estimator.formulas.arithmetic import difference
 from estimator.pricing import Price
 from estimator.quantities import Quantity, derive
 from estimator.results import SCHEMA_VERSION, Assumption, Estimate, Line
 from estimator.scenario import default_scenario
+from estimator.stages import COMBINATIONS
 from estimator.stages.answer import approaches
 
 SECONDS_PER_DAY = 86_400.0
@@ -243,10 +244,10 @@ def _estimates(asked: dict[str, Any], labelled: float = np.inf) -> dict[str, Est
 def _estimate(name: str, asked: dict[str, Any]) -> Estimate | str:
     try:
         return combine(name, **asked) if name in COMBINATIONS else api.estimate(name, **asked)
-    except DoesNotFit as error:
+    except (DoesNotFit, NotNamed) as error:
         return str(error)
     except InvalidInput as error:
-        if isinstance(error, UnknownName) or name in ("prompt", "rag", "finetune"):
+        if isinstance(error, UnknownName) or name not in COMBINATIONS:  # the question is wrong, whatever is recommended
             raise
         return str(error)
 

@@ -11,7 +11,7 @@ from estimator.catalog.facts import Fact, fact
 from estimator.catalog.files import recent
 from estimator.catalog.prices import ApiPrice
 from estimator.catalog.retrieval import text_ratio
-from estimator.errors import DoesNotFit, InvalidInput
+from estimator.errors import DoesNotFit, NotNamed
 from estimator.formulas import transformer
 from estimator.formulas.arithmetic import product
 from estimator.pricing import USER_SOURCE
@@ -154,15 +154,15 @@ class Question:
         return given(name, np.nan, unit, design=self.design, note=note, key=key)
 
     def own_llm(self) -> Architecture:
-        """The LLM's shape; InvalidInput when only an API was named."""
+        """The LLM's shape; NotNamed when only an API was named."""
         if self.llm is None:
-            raise InvalidInput("this needs an LLM whose shape is known: name one with --model, such as llama-3.1-8b")
+            raise NotNamed("this needs an LLM whose shape is known: name one with --model, such as llama-3.1-8b")
         return self.llm
 
     def own_accelerator(self) -> Accelerator:
-        """The accelerator; InvalidInput when only an API was named."""
+        """The accelerator; NotNamed when only an API was named."""
         if self.accelerator is None:
-            raise InvalidInput("this needs an accelerator: name one with --gpu, such as a100")
+            raise NotNamed("this needs an accelerator: name one with --gpu, such as a100")
         return self.accelerator
 
     @property

@@ -5,8 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from estimator import estimate
-from estimator.decide.combine import ADDED_LATER, COMBINATIONS, SERVING, combine
+from estimator.decide.combine import ADDED_LATER, SERVING, combine
 from estimator.errors import DoesNotFit, InvalidInput, UnknownName
+from estimator.stages import COMBINATIONS
 
 OWN = {"model": "8b", "gpu": "h100", "corpus_gb": 0.0003}
 API = {"api": "openai:gpt-4o-mini", "corpus_gb": 0.0003}

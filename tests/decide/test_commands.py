@@ -8,8 +8,8 @@ import pytest
 
 from estimator import estimate
 from estimator.cli import main
-from estimator.decide.combine import COMBINATIONS
 from estimator.decide.inverse import largest_context
+from estimator.stages import COMBINATIONS
 
 ASK = ["--model", "8b", "--gpu", "a100"]
 QUESTIONS = {
