@@ -5,6 +5,9 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 from estimator.errors import InvalidInput
+from estimator.formulas.effort import SECONDS_PER_WEEK
+from estimator.formulas.energy import JOULES_PER_KWH
+from estimator.formulas.money import SECONDS_PER_HOUR
 from estimator.quantities import Quantity
 from estimator.records import Accelerator, Source
 
@@ -180,6 +183,41 @@ class Estimate:
         from estimator.export.tables import estimate_table
 
         return estimate_table(self)
+
+
+class Figure(NamedTuple):
+    """A figure of an estimate as it is shown. size: of the shown unit, in the figure's own; none: of a plain count.
+
+    part: of the figure before it; decides: whether a decision rests on it
+    """
+
+    name: str
+    label: str
+    unit: str
+    size: float = 1.0
+    part: bool = False
+    decides: bool = False
+
+
+# What is shown of an estimate, in this order.
+FIGURES = (
+    Figure("calendar_s", "Time to first result", "weeks", SECONDS_PER_WEEK, decides=True),
+    Figure("people_hours", "People's hours", "h", decides=True),
+    Figure("data_tokens", "Data to train on or index", "M tokens", 1e6),
+    Figure("training_s", "Training time", "h", SECONDS_PER_HOUR),
+    Figure("accelerators", "Accelerators to train", ""),
+    Figure("peak_memory_bytes", "Peak memory of one", "GB", 1e9),
+    Figure("serving_accelerators", "Accelerators to serve", ""),
+    Figure("extra_prompt_tokens", "Each request adds: prompt", "tokens"),
+    Figure("added_ttft_s", "time to first token", "ms", 1e-3, part=True),
+    Figure("added_tpot_s", "time per output token", "ms", 1e-3, part=True),
+    Figure("added_usd_per_1000_requests", "cost of 1,000 requests", "USD", part=True, decides=True),
+    Figure("one_off_usd", "One-off cost", "USD", decides=True),
+    Figure("monthly_usd", "Monthly cost, month 1", "USD", decides=True),
+    Figure("total_usd", "Total over the horizon", "USD", decides=True),
+    Figure("energy_j", "Energy over the horizon", "MWh", 1000 * JOULES_PER_KWH),
+    Figure("co2e_g", "Emissions over the horizon", "t CO2e", 1e6),
+)
 
 
 @dataclass(frozen=True, slots=True)

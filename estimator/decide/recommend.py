@@ -18,7 +18,7 @@ from estimator.errors import DoesNotFit, InvalidInput, NotNamed, UnknownName
 from estimator.formulas.arithmetic import difference
 from estimator.pricing import Price
 from estimator.quantities import Quantity, derive
-from estimator.results import SCHEMA_VERSION, Assumption, Estimate, Line
+from estimator.results import FIGURES, SCHEMA_VERSION, Assumption, Estimate, Line
 from estimator.scenario import default_scenario
 from estimator.stages import COMBINATIONS
 from estimator.stages.answer import approaches
@@ -82,7 +82,7 @@ class Option:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data with the figures a decision rests on."""
-        names = ("one_off_usd", "monthly_usd", "total_usd", "calendar_s", "people_hours", "added_usd_per_1000_requests")
+        names = [one.name for one in FIGURES if one.decides]
         figures = {name: getattr(self.estimate, name).to_dict() for name in names} if self.estimate else {}
         reasons = {name: [one.to_dict() for one in getattr(self, name)] for name in ("met", "unmet", "out", "notes")}
         return {"approach": self.approach, "title": self.title, "stands": self.stands, **figures, **reasons}
