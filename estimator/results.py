@@ -83,6 +83,13 @@ class Line:
         }
 
 
+class Limit(NamedTuple):
+    """A figure that had to be no more than `most`, and is as expected; beyond it the question is answered otherwise."""
+
+    figure: Quantity
+    most: float
+
+
 class Assumption(NamedTuple):
     """An input the answer rests on, and whether the user gave it."""
 
@@ -141,6 +148,7 @@ class Estimate:
     evidence: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     chosen_by: tuple[str, ...] = ()  # inputs by whose value something was chosen, beside any formula
+    limits: tuple[Limit, ...] = ()
 
     def quantities(self) -> Iterator[tuple[str, Quantity]]:
         """Every figure by name, the details and the budget lines included."""
@@ -351,6 +359,8 @@ def at_level(thing: Any, level: float) -> Any:
 def _plain(thing: Any) -> Any:
     if isinstance(thing, Quantity | Line):
         return thing.to_dict()
+    if isinstance(thing, Limit):
+        return {"name": thing.figure.name, "value": thing.figure.value, "unit": thing.figure.unit, "most": thing.most}
     if isinstance(thing, Assumption):
         return thing._asdict()
     if isinstance(thing, Mapping):

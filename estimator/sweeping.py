@@ -57,6 +57,7 @@ class _Group:
 
     tree: Tree | None = None
     answered: tuple[int, ...] = ()  # columns of the answers, one per root of the tree
+    limits: tuple[float, ...] = ()  # what further roots must keep within
     problem: str = ""
     blocked: str = ""
 
@@ -127,7 +128,9 @@ class Sweep:
         if group.tree:
             varied = {name: column for name, column in numbers.items() if name not in fixed}
             for start in range(0, len(rows), BLOCK):
-                _fill(group, group.tree, varied, rows[start : start + BLOCK], results)
+                for row in _fill(group, group.tree, varied, rows[start : start + BLOCK], results):
+                    results[:, row] = np.nan  # beyond a limit: asked alone, it is answered otherwise, or refused
+                    self._same(texts, numbers, np.array([row]), list(numbers), results, errors)
 
     def _live(self, asked: Mapping[str, Any]) -> Mapping[str, int]:
         """The inputs that enter all figures of all approaches through formulas alone, for a choice of words."""
@@ -165,7 +168,9 @@ class Sweep:
             for offset, name in enumerate(self.figures):
                 figures.append(getattr(answer, name))
                 places.append(3 * (index * len(self.figures) + offset))
-        return _Group(Tree(figures, _chosen_by(answers)), tuple(places), blocked="; ".join(blocked))
+        limits = list(dict.fromkeys(limit for answer in answers for limit in answer.limits))
+        tree = Tree([*figures, *(limit.figure for limit in limits)], _chosen_by(answers))
+        return _Group(tree, tuple(places), tuple(limit.most for limit in limits), blocked="; ".join(blocked))
 
     def _arguments(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Arguments of `compare` for a row: ranges put together, counts whole."""
@@ -189,16 +194,21 @@ def _asked(texts: Columns, numbers: Mapping[str, Floats], row: int, fixed: Seque
     return asked | {name: float(numbers[name][row]) for name in fixed if not np.isnan(numbers[name][row])}
 
 
-def _fill(group: _Group, tree: Tree, varied: Mapping[str, Floats], rows: Rows, results: Floats) -> None:
-    """Compute the formulas of an estimate for some rows, and their ranges."""
+def _fill(group: _Group, tree: Tree, varied: Mapping[str, Floats], rows: Rows, results: Floats) -> Rows:
+    """Compute the formulas of an estimate for some rows, and their ranges; returns rows beyond one of its limits."""
     values = {}
     for name, column in varied.items():
         if _base(name) == name and name in tree.live and not np.isnan(column[rows]).all():
             ends = [varied[end][rows] if (end := f"{name}{side}") in varied else None for side in ("_low", "_high")]
             values[name] = _column(tree.nodes[tree.live[name]], column[rows], *ends)
-    for place, found in zip(group.answered, tree.recomputed(values), strict=True):
+    figures = tree.recomputed(values)
+    for place, found in zip(group.answered, figures, strict=False):
         low, high = intervals(found.column)
         results[place, rows], results[place + 1, rows], results[place + 2, rows] = found.column[0], low, high
+    beyond = np.zeros(len(rows), bool)
+    for most, found in zip(group.limits, figures[len(group.answered) :], strict=True):
+        beyond |= found.column[0] > most
+    return rows[beyond]
 
 
 def _column(node: Node, value: Floats, low: Floats | None, high: Floats | None) -> Moved:

@@ -192,6 +192,24 @@ def test_a_prompt_that_begins_with_nothing_fixed_may_get_a_fixed_start_in_a_row(
     assert row["prompt_total_usd"] == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("stage", "row", "asked"),
+    [
+        ("prompt", {"examples": 1000}, {"api": "openai:gpt-4o-mini"}),
+        ("rag", {"rag_instruction_tokens": 2e5}, {"api": "openai:gpt-4o-mini"}),
+        ("prompt", {"requests_per_month": 1e12, "growth_per_month": 2.0, "horizon_months": 120}, OWN),
+    ],
+)
+def test_a_row_that_carries_a_figure_beyond_a_limit_is_refused_as_an_estimate_is(stage, row, asked):
+    fits, beyond = sweep([{"requests_per_month": 1e5}, row], stages=(stage,), **asked)
+
+    with pytest.raises(EstimatorError) as refused:
+        estimate(stage, **{**asked, **row})
+    assert (fits["error"], fits[f"{stage}_total_usd"] > 0) == (None, True)
+    assert str(refused.value) in beyond["error"]
+    assert np.isnan(beyond[f"{stage}_total_usd"])
+
+
 READ = ("value", "low", "high", "column", "interval")
 
 

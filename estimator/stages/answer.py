@@ -126,6 +126,7 @@ def answer(question: Question, found: Findings) -> Estimate:
             *_ranges_left_out(question),
         ),
         chosen_by=tuple(sorted(question.chosen_by)),  # after everything above has chosen
+        limits=tuple(question.limits),
     )
 
 

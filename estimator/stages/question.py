@@ -13,11 +13,11 @@ from estimator.catalog.prices import ApiPrice
 from estimator.catalog.retrieval import text_ratio
 from estimator.errors import DoesNotFit, NotNamed
 from estimator.formulas import transformer
-from estimator.formulas.arithmetic import product
+from estimator.formulas.arithmetic import product, sum_of
 from estimator.pricing import USER_SOURCE
 from estimator.quantities import ONE_AT_A_TIME, Design, Quantity, derive, given
 from estimator.records import Accelerator, Architecture, Basis, Cluster, Source
-from estimator.results import Assumption
+from estimator.results import Assumption, Limit
 from estimator.scenario import Amount, Scenario
 
 Predicted = TypeVar("Predicted")
@@ -44,6 +44,7 @@ class Question:
     design: Design = ONE_AT_A_TIME
     bare: Any = None  # the bare LLM's service, once computed
     chosen_by: set[str] = field(default_factory=set)  # inputs by whose value something was chosen, beside any formula
+    limits: dict[Limit, None] = field(default_factory=dict)  # what the answer kept within
     _inputs: dict[str, Quantity] = field(default_factory=dict)
     _amounts: dict[str, Assumption] = field(default_factory=dict)
     _words: dict[str, Assumption] = field(default_factory=dict)
@@ -79,8 +80,15 @@ class Question:
         """A numeric input as a plain number, for what is chosen by it: noted, as another value may choose otherwise."""
         return self.chosen(self.amount(name))
 
+    def within(self, figure: Quantity, most: float) -> bool:
+        """Whether a figure is, as expected, no more than that: noted if so, as other inputs may take it beyond."""
+        if figure.value > most:
+            return False
+        self.limits[Limit(figure, most)] = None
+        return True
+
     def chosen(self, figure: Quantity) -> float:
-        """The same of any figure: all inputs that it rests on are noted."""
+        """The same as `number` of any figure: all inputs that it rests on are noted."""
         self.chosen_by |= figure.keys()
         return figure.value
 
@@ -208,10 +216,12 @@ class Question:
     def check_context(self, prompt: Quantity, output: Quantity, remedy: str) -> None:
         """DoesNotFit when a request is expected to be longer than the LLM's context window."""
         limit = self.context_tokens()
-        needed = prompt.value + output.value
-        if limit is not None and needed > limit:
+        needed = derive("tokens of a request", "token", sum_of, prompt=prompt, output=output)
+        if limit is not None and not self.within(needed, limit):
             name = self.api.name if self.api else self.own_llm().name
-            raise DoesNotFit(f"a request of {needed:,.0f} tokens exceeds the {limit:,.0f} that {name} holds: {remedy}")
+            raise DoesNotFit(
+                f"a request of {needed.value:,.0f} tokens exceeds the {limit:,.0f} that {name} holds: {remedy}"
+            )
 
     def assumptions(self) -> tuple[Assumption, ...]:
         """The scenario inputs used so far, those the user gave first."""

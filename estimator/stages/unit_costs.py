@@ -69,7 +69,7 @@ def _requests(question: Question) -> Quantity:
     months, requests = growing_months(question), question.amount("requests_per_month")
     found = derive("requests over the horizon", "1", product, requests=requests, months=months)
     bounds = question.scenario.amounts
-    if found.value > bounds["requests_per_month"].most * bounds["horizon_months"].most:
+    if not question.within(found, bounds["requests_per_month"].most * bounds["horizon_months"].most):
         raise InvalidInput(
             f"the traffic would grow to {found.value:.3g} requests: set growth_per_month or horizon_months lower"
         )
