@@ -16,14 +16,13 @@ from estimator.decide.combine import combine
 from estimator.decide.rules import Rule, Value, candidates, criteria, rules
 from estimator.errors import DoesNotFit, InvalidInput, NotNamed, UnknownName
 from estimator.formulas.arithmetic import difference
+from estimator.formulas.units import DAY_S
 from estimator.pricing import Price
 from estimator.quantities import Quantity, derive
 from estimator.results import FIGURES, SCHEMA_VERSION, Assumption, Estimate, Line
 from estimator.scenario import default_scenario
 from estimator.stages import COMBINATIONS
 from estimator.stages.answer import approaches
-
-SECONDS_PER_DAY = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,8 +314,8 @@ def figures(answer: Estimate) -> dict[str, Value]:
         "one_off_usd_high": answer.one_off_usd.high if answer.one_off_usd.known else np.nan,
         "monthly_usd": month.value * grown,
         "monthly_usd_high": month.high * grown if month.known else np.nan,
-        "calendar_days": answer.calendar_s.value / SECONDS_PER_DAY,
-        "calendar_days_high": answer.calendar_s.high / SECONDS_PER_DAY if answer.calendar_s.known else np.nan,
+        "calendar_days": answer.calendar_s.value / DAY_S,
+        "calendar_days_high": answer.calendar_s.high / DAY_S if answer.calendar_s.known else np.nan,
         "ttft_s": details["ttft_s"].value,
         "usd_per_1000_requests": 1000 * answer.monthly_usd.value / requests if requests else np.nan,
         "corpus_tokens": answer.extra_prompt_tokens.value if answer.stage == "corpus-in-prompt" else 0.0,

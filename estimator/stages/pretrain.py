@@ -10,6 +10,7 @@ from estimator.errors import DoesNotFit
 from estimator.formulas import corpus, money, reliability, scaling
 from estimator.formulas.arithmetic import product, quotient
 from estimator.formulas.training import model_flop
+from estimator.formulas.units import DAY_S
 from estimator.predict.reliability import LEAST
 from estimator.predict.training import TrainingPlan
 from estimator.quantities import Quantity, derive, off
@@ -20,7 +21,6 @@ from estimator.stages.question import Question
 from estimator.stages.training import Training, most_accelerators, set_up
 
 LAW = "chinchilla_besiroglu"
-SECONDS_PER_DAY = 86_400.0
 
 
 def estimate(question: Question) -> Estimate:
@@ -133,7 +133,7 @@ def _sized(question: Question, tokens: Quantity) -> Training:
     if question.count is not None:
         return set_up(question, plan, question.count)
     training = set_up(question, plan, None)
-    deadline_s = question.number("deadline_days") * SECONDS_PER_DAY
+    deadline_s = question.number("deadline_days") * DAY_S
     for _ in range(4):
         progress = question.chosen(_goodput(question, training))
         needed = question.chosen(tokens) / (training.tokens_per_s.value * deadline_s * progress)
@@ -150,7 +150,7 @@ def _sized(question: Question, tokens: Quantity) -> Training:
 
 def _late(question: Question, wall: Quantity) -> tuple[str, ...]:
     """That the deadline is missed; a batch that is small for so many accelerators is the usual reason."""
-    days, asked = wall.value / SECONDS_PER_DAY, question.number("deadline_days")
+    days, asked = wall.value / DAY_S, question.number("deadline_days")
     if days <= asked:
         return ()
     return (
