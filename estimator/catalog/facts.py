@@ -86,4 +86,13 @@ def _fact(row: dict[str, str], path: Path) -> Fact:
     least, most = (centre if end is None else end for end in (low, high))
     if not math.isnan(centre) and not least <= centre <= most:
         raise InvalidInput(f"{where}: the range {least:g} to {most:g} does not hold the value {centre:g}")
-    return Fact(row["key"], centre, least, most, row["unit"], source_of(row), row["context"], row["text"])
+    return Fact(
+        key=row["key"],
+        value=centre,
+        low=least,
+        high=most,
+        unit=row["unit"],
+        source=source_of(row),
+        context=row["context"],
+        text=row["text"],
+    )

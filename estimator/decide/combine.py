@@ -157,9 +157,10 @@ def _corpus_in_prompt(asked: dict[str, Any]) -> Estimate:
     whole = total("prompt", "token", [question.amount("prompt_tokens"), corpus])
     question.check_context(whole, question.amount("output_tokens"), "retrieve from the corpus instead")
     low, high = corpus.interval()
-    span = (low + fixed, corpus.value + fixed, high + fixed)
+    span = (low + fixed, question.chosen(corpus) + fixed, high + fixed)
     found = api.estimate("prompt", **{**asked, "examples": 0, "instruction_tokens": span})
-    return replace(found, stage="corpus-in-prompt", **described("corpus-in-prompt"))
+    chosen_by = tuple(sorted({*found.chosen_by, *question.chosen_by}))
+    return replace(found, stage="corpus-in-prompt", chosen_by=chosen_by, **described("corpus-in-prompt"))
 
 
 def _distil(asked: dict[str, Any]) -> Estimate:

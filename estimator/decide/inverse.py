@@ -25,11 +25,10 @@ from estimator.pricing import Price
 from estimator.quantities import ONE_AT_A_TIME, Quantity
 from estimator.records import Accelerator, Architecture, Cluster
 from estimator.scenario import default_scenario
-from estimator.stages import finetune, pretrain
+from estimator.stages import TASKS, finetune, pretrain
 from estimator.stages.question import Question
 from estimator.stages.training import layout_text, most_accelerators
 
-TASKS = ("serve", "finetune", "pretrain")
 MOST_MICRO_BATCH = 1024
 MOST_REPLICAS = 1_000_000
 MOST_SEQ_LEN = 1_048_576

@@ -206,14 +206,14 @@ def _rule(entry: dict[str, Any]) -> Rule:
     listed = entry["met_by"] if effect == "needs" else entry[effect]
     named = [word for condition in when for word in (condition.name, condition.value) if word in criteria()]
     return Rule(
-        entry["id"],
-        entry["criterion"],
-        when,
-        effect,
-        candidates() if listed == "all" else tuple(listed),
-        entry["needs"] if effect == "needs" else "",
-        entry["because"],
-        entry["instead"],
-        tuple(entry["from"]),
-        entry.get("asks", named[0] if named else ""),
+        id=entry["id"],
+        criterion=entry["criterion"],
+        when=when,
+        effect=effect,
+        candidates=candidates() if listed == "all" else tuple(listed),
+        need=entry["needs"] if effect == "needs" else "",
+        because=entry["because"],
+        instead=entry["instead"],
+        publishers=tuple(entry["from"]),
+        asks=entry.get("asks", named[0] if named else ""),
     )

@@ -232,14 +232,14 @@ def host_prices(commitment: str = "on-demand") -> tuple[HostPrice, ...]:
 
 def _host(row: dict[str, str]) -> HostPrice:
     return HostPrice(
-        row["provider"],
-        row["instance"],
-        row["processor"],
-        int(row["vcpus"]),
-        float(row["memory_gib"]),
-        float(row["price_per_hour"]),
-        row["commitment"],
-        row["region"],
-        row["valid_from"],
-        source_of(row),
+        provider=row["provider"],
+        instance=row["instance"],
+        processor=row["processor"],
+        vcpus=int(row["vcpus"]),
+        memory_gib=float(row["memory_gib"]),
+        usd_per_hour=float(row["price_per_hour"]),
+        commitment=row["commitment"],
+        region=row["region"],
+        valid_from=row["valid_from"],
+        source=source_of(row),
     )
