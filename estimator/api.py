@@ -189,7 +189,7 @@ def _try(stage: str, question: Question) -> Estimate | Blocked:
 
 
 def _baseline_figures(service: Service) -> dict[str, Quantity]:
-    monthly = {f"line_{index}": line.usd for index, line in enumerate(service.lines)}
+    monthly = [line.usd for line in service.lines]
     return {
         "ttft_s": service.ttft_s,
         "tpot_s": service.tpot_s,

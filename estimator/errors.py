@@ -4,6 +4,7 @@ Every error is one line that says what is wrong, the nearest valid names, and wh
 
 EstimatorError                 base; the command prints it on stderr and exits 2
 ├── InvalidInput               a value out of range, of the wrong kind, or a file that is not what it claims
+│   ├── NotNamed               something left unsaid that this needs: an accelerator, an LLM whose shape is known
 │   └── UnknownName            a name that nothing answers to; carries the nearest ones that do
 ├── DoesNotFit                 a plan that cannot run on the hardware; says by how much and what would
 └── MissingExtra               an optional dependency that is not installed
@@ -18,6 +19,10 @@ class EstimatorError(Exception):
 
 class InvalidInput(EstimatorError, ValueError):
     """A value or a file that cannot be used as given."""
+
+
+class NotNamed(InvalidInput):
+    """What this approach needs was not named; others may do without."""
 
 
 class UnknownName(InvalidInput):

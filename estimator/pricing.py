@@ -12,6 +12,7 @@ from estimator.quantities import Design, Quantity, derive, given
 from estimator.records import Accelerator, Source
 
 USER_SOURCE = Source("given by you", kind="given")
+PRICE = "price_per_hour"  # the key of the price of an accelerator-hour among the inputs
 REMEDY = "no list price known: give --price-per-hour (or --purchase-price)"
 
 
@@ -49,16 +50,16 @@ class Price:
             raise InvalidInput("years and electricity belong to an accelerator one owns: give its purchase price too")
 
 
-def usd_per_hour(device: Accelerator | None, price: Price, design: Design) -> Quantity:
-    """Price of one accelerator-hour with its range and source."""
+def usd_per_hour(device: Accelerator | None, price: Price, design: Design, key: str = PRICE) -> Quantity:
+    """Price of one accelerator-hour with its range and source; key: of another than that of the question."""
     name = f"{device.name} per hour" if device else "accelerator per hour"
     if price.per_hour is not None:
-        return given(name, price.per_hour, "USD/h", design=design, sources=(USER_SOURCE,), note="given by you")
+        return given(name, price.per_hour, "USD/h", design=design, sources=(USER_SOURCE,), note="given by you", key=key)
     if device is not None and price.purchase is not None:
         return _owned(name, device, price, price.purchase, design)
     found = hourly_prices(device, price.provider, price.region, price.commitment) if device else None
     if found is None:
-        return given(name, np.nan, "USD/h", design=design, note=_remedy(price))
+        return given(name, np.nan, "USD/h", design=design, note=_remedy(price), key=key)
     return given(
         name,
         found.median,
@@ -70,6 +71,7 @@ def usd_per_hour(device: Accelerator | None, price: Price, design: Design) -> Qu
         basis="list price",
         sources=found.sources,
         note=_whose(found),
+        key=key,
     )
 
 
@@ -96,10 +98,14 @@ def _owned(name: str, device: Accelerator, price: Price, purchase: float, design
         name,
         "USD/h",
         money.owned_usd_per_hour,
-        purchase_usd=given("purchase price", purchase, "USD", design=design, sources=(USER_SOURCE,)),
+        purchase_usd=given(
+            "purchase price", purchase, "USD", design=design, sources=(USER_SOURCE,), key="price_purchase"
+        ),
         years=lasts,
         power_w=given("power at the socket", watts, "W", design=design, sources=(share.source, building.source)),
-        usd_per_kwh=given("electricity", rate, "USD/kWh", design=design, sources=(tariff.source,)),
+        usd_per_kwh=given(
+            "electricity", rate, "USD/kWh", design=design, sources=(tariff.source,), key="price_electricity"
+        ),
     )
     unknown = f"the rated power of {device.name} is not known: give --price-per-hour"
     return replace(found, note=f"owned, written off over {years:g} years" if found.known else unknown)

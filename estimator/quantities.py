@@ -12,7 +12,7 @@ stage) moves everything it touches together. Three things follow from the column
 Source of the combination: JCGM 100:2008 (GUM) section 5.1.2 equation 10, in ln(value), by moves instead of derivatives.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -80,7 +80,11 @@ ONE_AT_A_TIME = Design.one_at_a_time()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Quantity:
-    """One figure in every scenario of a design, with unit, basis, sources, and the formula and inputs it came from."""
+    """One figure in every scenario of a design, with unit, basis, sources, and the formula and inputs it came from.
+
+    name: words to show; key: of an input, by which everything finds it; predicted: found by a predictor, whose inputs
+    say why, but which no formula gives
+    """
 
     name: str
     unit: str
@@ -92,6 +96,8 @@ class Quantity:
     inputs: Mapping[str, "Quantity"] = field(default_factory=dict, repr=False)
     note: str = ""
     level: float = 0.8  # of outcomes, that low and high hold
+    key: str = ""
+    predicted: bool = False
 
     @property
     def value(self) -> float:
@@ -127,13 +133,7 @@ class Quantity:
             tail = (1 - level) / 2
             low, high = np.quantile(self.column[1:], [tail, 1 - tail])
             return float(low), float(high)
-        down, up = _half_widths(self)
-        stretch = reach(level)
-        if _in_log_space(self.column):
-            return self.value * float(np.exp(-stretch * down)), self.value * float(np.exp(stretch * up))
-        low = self.value - stretch * down
-        never_below_zero = self.column.min() >= 0  # such as a cost: neither is its range
-        return max(low, 0.0) if never_below_zero else low, self.value + stretch * up
+        return _interval(self, level)
 
     def drivers(self) -> dict[str, float]:
         """Share of the interval's (squared) width that each factor makes, largest first; the shares sum to 1."""
@@ -154,6 +154,10 @@ class Quantity:
                 seen.add(id(node))
                 yield node
                 pending.extend(reversed(list(node.inputs.values())))
+
+    def keys(self) -> set[str]:
+        """The inputs that this figure rests on, by key."""
+        return {node.key for node in self.walk() if node.key}
 
     def citations(self) -> tuple[Source, ...]:
         """Every source this figure rests on, each once."""
@@ -193,14 +197,17 @@ def given(
     basis: Basis = "assumed",
     sources: tuple[Source, ...] = (),
     note: str = "",
+    key: str = "",
 ) -> Quantity:
-    """An input: a fact, a choice or an assumption; `factor` moves it between `low` and `high`, its 80 % interval.
+    """A fact, a choice or an assumption; `factor` moves it between `low` and `high`, its 80 % interval.
+
+    key: of an input that a reader may change, by which it is found, whatever its name
 
     >>> given("requests per month", 1e5, "1", low=5e4, high=2e5, factor="traffic").drivers()
     {'traffic': 1.0}
     """
     of = _given_once if design is ONE_AT_A_TIME else _given
-    return of(name, float(value), unit, low, high, factor, design, basis, sources, note)
+    return of(name, float(value), unit, low, high, factor, design, basis, sources, note, key)
 
 
 def _given(
@@ -214,11 +221,12 @@ def _given(
     basis: Basis,
     sources: tuple[Source, ...],
     note: str,
+    key: str,
 ) -> Quantity:
     column = np.full(len(design.moves), value)
     if factor is not None and low is not None and high is not None and value > 0:
         column = column * _displacement(design, factor, np.log(value / low) if low > 0 else 0.0, np.log(high / value))
-    return Quantity(name, unit, column, design, basis, sources, note=note)
+    return Quantity(name, unit, column, design, basis, sources, note=note, key=key)
 
 
 def off(quantity: Quantity, factor: str, down: float, up: float) -> Quantity:
@@ -262,15 +270,18 @@ def derive(
 
 def computed(name: str, unit: str, result: Any, formula: Callable[..., Any] | None, /, **inputs: Quantity) -> Quantity:
     """A figure whose column is known already: one of several that `formula` gives at once from `inputs`."""
-    if next(iter(inputs.values())).design is ONE_AT_A_TIME:
-        return _computed_once(name, unit, np.asarray(result, float).tobytes(), formula, **inputs)
     return _result(name, unit, result, formula, inputs)
 
 
-def _computed(
-    name: str, unit: str, result: bytes, formula: Callable[..., Any] | None, /, **inputs: Quantity
-) -> Quantity:
-    return _result(name, unit, np.frombuffer(result), formula, inputs)
+def predicted(name: str, unit: str, result: Any, predictor: Callable[..., Any], /, **inputs: Quantity) -> Quantity:
+    """A figure that a predictor found; `inputs` say what it rests on, but no formula gives it from them."""
+    if next(iter(inputs.values())).design is ONE_AT_A_TIME:
+        return _predicted_once(name, unit, np.asarray(result, float).tobytes(), predictor, **inputs)
+    return _result(name, unit, result, predictor, inputs, predicted=True)
+
+
+def _predicted(name: str, unit: str, result: bytes, predictor: Callable[..., Any], /, **inputs: Quantity) -> Quantity:
+    return _result(name, unit, np.frombuffer(result), predictor, inputs, predicted=True)
 
 
 def _derived(name: str, unit: str, formula: Callable[..., Any], /, **inputs: Quantity) -> Quantity:
@@ -279,21 +290,26 @@ def _derived(name: str, unit: str, formula: Callable[..., Any], /, **inputs: Qua
 
 
 def _result(
-    name: str, unit: str, result: Any, formula: Callable[..., Any] | None, inputs: Mapping[str, Quantity]
+    name: str,
+    unit: str,
+    result: Any,
+    formula: Callable[..., Any] | None,
+    inputs: Mapping[str, Quantity],
+    predicted: bool = False,
 ) -> Quantity:
     design = next(iter(inputs.values())).design
     column = np.asarray(result, float)
     if column.size == 1:  # the same in every scenario
         column = np.full(len(design.moves), column)
     basis = BASES[max([WEAKNESS[quantity.basis] for quantity in inputs.values()])]
-    return Quantity(name, unit, column, design, basis, (), formula, inputs)
+    return Quantity(name, unit, column, design, basis, (), formula, inputs, predicted=predicted)
 
 
-def total(name: str, unit: str, parts: Mapping[str, Quantity], design: Design = ONE_AT_A_TIME) -> Quantity:
+def total(name: str, unit: str, parts: Sequence[Quantity], design: Design = ONE_AT_A_TIME) -> Quantity:
     """The sum of parts, which stay visible as its inputs; zero when there are none."""
     if not parts:
         return given(name, 0.0, unit, design=design, basis="analytic")
-    return derive(name, unit, sum_of, **parts)
+    return derive(name, unit, sum_of, **{f"part_{place}": part for place, part in enumerate(parts)})
 
 
 # The same input is one Quantity, and so is what a formula makes of the same inputs: asked again with another price,
@@ -301,26 +317,49 @@ def total(name: str, unit: str, parts: Mapping[str, Quantity], design: Design = 
 # too large to keep.
 REMEMBERED = 8192
 _given_once, _off_once = lru_cache(REMEMBERED)(_given), lru_cache(REMEMBERED)(_off)
-_derived_once, _computed_once = lru_cache(REMEMBERED)(_derived), lru_cache(REMEMBERED)(_computed)
-
-
-def _factor_moves(column: Floats) -> Floats:
-    """How far each factor's low and high end move the value [2, factors]: in ln, or in the unit itself around zero."""
-    ends = column[1:].reshape(2, len(FACTORS))
-    moves: Floats = np.log(ends / column[0]) if _in_log_space(column) else ends - column[0]
-    return moves
-
-
-def _in_log_space(column: Floats) -> bool:
-    return bool(column.min() > 0)
+_derived_once, _predicted_once = lru_cache(REMEMBERED)(_derived), lru_cache(REMEMBERED)(_predicted)
 
 
 @lru_cache(REMEMBERED)
-def _half_widths(figure: Quantity) -> tuple[float, float]:
-    moves = _factor_moves(figure.column)
-    down = np.minimum(moves, 0).min(axis=0)
-    up = np.maximum(moves, 0).max(axis=0)
-    return float(np.sqrt((down**2).sum())), float(np.sqrt((up**2).sum()))
+def _interval(figure: Quantity, level: float) -> tuple[float, float]:
+    low, high = intervals(figure.column, level)
+    return float(low), float(high)
+
+
+def intervals(column: Floats, level: float = 0.8) -> tuple[Any, Any]:
+    """Ends of the central interval that holds `level` of the outcomes, of one figure or of one in every row.
+
+    column: as expected, every factor low, every factor high [1 + 2 factors] or [1 + 2 factors, rows]
+
+    >>> low, high = intervals(np.array([[4.0, 0.0], [2.0, -1.0], [8.0, 1.0]]))  # two rows that one factor moves
+    >>> low.round(9).tolist(), high.round(9).tolist()
+    ([2.0, -1.0], [8.0, 1.0])
+    """
+    expected, stretch = column[0], reach(level)
+    if len(column) == 1:
+        return expected, expected
+    with np.errstate(all="ignore"):
+        least, (below, above) = column.min(axis=0), _factor_moves(column)
+        down, up = np.minimum(np.minimum(below, above), 0.0), np.maximum(np.maximum(below, above), 0.0)
+        down, up = stretch * _root_of_squares(down), stretch * _root_of_squares(up)
+        floor = np.where(least >= 0, 0.0, -np.inf)  # never below zero, such as a cost: neither is its range
+        low = np.where(least > 0, expected * np.exp(-down), np.maximum(expected - down, floor))
+        return low, np.where(least > 0, expected * np.exp(up), expected + up)
+
+
+def _root_of_squares(moves: Floats) -> Floats:
+    """Of all factors' moves; many rows in one pass, without an array of their squares."""
+    squares = np.einsum("fr,fr->r", moves, moves) if moves.ndim == 2 else (moves**2).sum()
+    return np.asarray(np.sqrt(squares))
+
+
+def _factor_moves(column: Floats) -> Floats:
+    """How far each factor's low and high end move a figure [2, factors, ...]: in ln, around zero in the unit itself."""
+    in_log, ends = column.min(axis=0) > 0, column[1:]
+    moves: Floats = ends - column[0] if not in_log.all() else np.log(ends / column[0])
+    if in_log.any() and not in_log.all():
+        moves = np.where(in_log, np.log(ends / column[0]), moves)
+    return moves.reshape(2, len(ends) // 2, *column.shape[1:])
 
 
 def _factor_widths(column: Floats) -> Floats:

@@ -5,12 +5,34 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 from estimator.errors import InvalidInput
+from estimator.formulas.effort import SECONDS_PER_WEEK
+from estimator.formulas.energy import JOULES_PER_KWH
+from estimator.formulas.money import SECONDS_PER_HOUR
 from estimator.quantities import Quantity
 from estimator.records import Accelerator, Source
 
 SCHEMA_VERSION = 1
 Phase = Literal["one-off", "monthly"]
 CostType = Literal["fixed", "variable"]
+# What a budget line pays for: whatever is asked of a line asks this, never its words.
+LineKind = Literal[
+    "people",  # who build it and keep it up
+    "labelling",  # samples to learn from, and checking them
+    "curation",  # raw text into what is trained on
+    "training",
+    "start",  # of a run, before it learns anything
+    "evaluation",  # of what was built, once
+    "regression",  # of what is in use, again and again
+    "indexing",  # a corpus into vectors and an index, and what changes in it
+    "retrieval",  # finding passages for a request
+    "storage",
+    "serving",  # accelerators while they answer
+    "idle",  # accelerators that wait for requests
+    "base",  # the base LLM kept running beside
+    "api",  # requests that a provider answers
+    "contingency",  # a share of all other lines
+    "other",
+]
 
 
 class Work(NamedTuple):
@@ -28,10 +50,12 @@ class Work(NamedTuple):
 class Line:
     """One line of a budget: a quantity of something, its unit price, and what it comes to.
 
+    kind: what it pays for; item: the same in words, to show
     usd: the cost, once or in the first month; horizon_usd: over the whole horizon, growth included.
     work: of accelerators, which draw power meanwhile
     """
 
+    kind: LineKind
     item: str
     phase: Phase
     cost_type: CostType
@@ -46,6 +70,7 @@ class Line:
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
         return {
+            "kind": self.kind,
             "item": self.item,
             "phase": self.phase,
             "cost_type": self.cost_type,
@@ -56,6 +81,13 @@ class Line:
             "horizon_quantity": self.horizon_quantity.to_dict(),
             "horizon_usd": self.horizon_usd.to_dict(),
         }
+
+
+class Limit(NamedTuple):
+    """A figure that had to be no more than `most`, and is as expected; beyond it the question is answered otherwise."""
+
+    figure: Quantity
+    most: float
 
 
 class Assumption(NamedTuple):
@@ -115,6 +147,8 @@ class Estimate:
     assumptions: tuple[Assumption, ...] = ()
     evidence: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    chosen_by: tuple[str, ...] = ()  # inputs by whose value something was chosen, beside any formula
+    limits: tuple[Limit, ...] = ()
 
     def quantities(self) -> Iterator[tuple[str, Quantity]]:
         """Every figure by name, the details and the budget lines included."""
@@ -157,6 +191,41 @@ class Estimate:
         from estimator.export.tables import estimate_table
 
         return estimate_table(self)
+
+
+class Figure(NamedTuple):
+    """A figure of an estimate as it is shown. size: of the shown unit, in the figure's own; none: of a plain count.
+
+    part: of the figure before it; decides: whether a decision rests on it
+    """
+
+    name: str
+    label: str
+    unit: str
+    size: float = 1.0
+    part: bool = False
+    decides: bool = False
+
+
+# What is shown of an estimate, in this order.
+FIGURES = (
+    Figure("calendar_s", "Time to first result", "weeks", SECONDS_PER_WEEK, decides=True),
+    Figure("people_hours", "People's hours", "h", decides=True),
+    Figure("data_tokens", "Data to train on or index", "M tokens", 1e6),
+    Figure("training_s", "Training time", "h", SECONDS_PER_HOUR),
+    Figure("accelerators", "Accelerators to train", ""),
+    Figure("peak_memory_bytes", "Peak memory of one", "GB", 1e9),
+    Figure("serving_accelerators", "Accelerators to serve", ""),
+    Figure("extra_prompt_tokens", "Each request adds: prompt", "tokens"),
+    Figure("added_ttft_s", "time to first token", "ms", 1e-3, part=True),
+    Figure("added_tpot_s", "time per output token", "ms", 1e-3, part=True),
+    Figure("added_usd_per_1000_requests", "cost of 1,000 requests", "USD", part=True, decides=True),
+    Figure("one_off_usd", "One-off cost", "USD", decides=True),
+    Figure("monthly_usd", "Monthly cost, month 1", "USD", decides=True),
+    Figure("total_usd", "Total over the horizon", "USD", decides=True),
+    Figure("energy_j", "Energy over the horizon", "MWh", 1000 * JOULES_PER_KWH),
+    Figure("co2e_g", "Emissions over the horizon", "t CO2e", 1e6),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +359,8 @@ def at_level(thing: Any, level: float) -> Any:
 def _plain(thing: Any) -> Any:
     if isinstance(thing, Quantity | Line):
         return thing.to_dict()
+    if isinstance(thing, Limit):
+        return {"name": thing.figure.name, "value": thing.figure.value, "unit": thing.figure.unit, "most": thing.most}
     if isinstance(thing, Assumption):
         return thing._asdict()
     if isinstance(thing, Mapping):

@@ -32,7 +32,7 @@ class Amount(NamedTuple):
     whole: bool = False
 
 
-class Choice(NamedTuple):
+class Word(NamedTuple):
     """An input that is a word or a yes or no: one of `choices`, a name that holds one of `families`, or any name."""
 
     value: str | bool
@@ -46,7 +46,7 @@ class Scenario(NamedTuple):
     """Everything a comparison assumes beside the LLM and the hardware, by name; sections only order the names."""
 
     amounts: Mapping[str, Amount]
-    choices: Mapping[str, Choice]
+    choices: Mapping[str, Word]
     sections: Mapping[str, str]
 
     def amount(self, name: str) -> Amount:
@@ -95,7 +95,7 @@ def default_scenario() -> Scenario:
     entries = {name: entry for fields in content.values() for name, entry in fields.items()}
     amounts = {name: Amount(**entry) for name, entry in entries.items() if "unit" in entry}
     choices = {
-        name: Choice(entry["value"], entry["why"], tuple(entry.get("choices", ())), tuple(entry.get("families", ())))
+        name: Word(entry["value"], entry["why"], tuple(entry.get("choices", ())), tuple(entry.get("families", ())))
         for name, entry in entries.items()
         if "unit" not in entry
     }
@@ -164,7 +164,7 @@ def _reader(kind: type) -> Any:
     return TypeAdapter(kind)
 
 
-def _changed_choice(name: str, default: Choice, raw: Any) -> Choice:
+def _changed_choice(name: str, default: Word, raw: Any) -> Word:
     if isinstance(raw, Mapping):
         raw = raw.get("value")
     if isinstance(default.value, bool):

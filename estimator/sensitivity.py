@@ -11,11 +11,11 @@ from typing import Any
 
 from estimator.api import estimate
 from estimator.errors import InvalidInput, UnknownName
+from estimator.pricing import PRICE
 from estimator.quantities import FACTORS, Quantity
 from estimator.results import SCHEMA_VERSION, Estimate
 from estimator.scenario import Scenario, scenario
-from estimator.stages.live import described, is_input
-from estimator.sweeping import PRICE, QUESTION, Sweep, columns_of
+from estimator.sweeping import QUESTION, Sweep, columns_of
 
 MOST_ROWS = 1_000_000
 Ends = tuple[float, float]
@@ -158,7 +158,7 @@ def _price_ends(answer: Estimate) -> Ends | None:
     """The range of list prices of an accelerator-hour; None where the price is no range."""
     place = 1 + FACTORS.index("accelerator price")
     for node in answer.total_usd.walk():
-        if node.unit == "USD/h" and is_input(node) and described(node)[0].startswith("price_"):
+        if node.key == PRICE:
             low, high = float(node.column[place]), float(node.column[place + len(FACTORS)])
             return (low, high) if low < high else None
     return None

@@ -4,8 +4,7 @@ Rows that share everything predictions rest on (LLM, hardware, lengths, precisio
 formulas are then computed for all of them at once; so a million rows of prices, traffic and effort are one call.
 """
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +14,8 @@ from numpy.typing import NDArray
 from estimator.api import compare
 from estimator.errors import EstimatorError, InvalidInput, UnknownName, clipped
 from estimator.formulas import Floats
-from estimator.quantities import FACTORS, Quantity
+from estimator.pricing import PRICE
+from estimator.quantities import FACTORS, Quantity, intervals
 from estimator.results import Blocked, Estimate
 from estimator.scenario import default_scenario, scaled
 from estimator.stages import STAGES
@@ -23,7 +23,6 @@ from estimator.stages.live import Moved, Node, Tree
 
 FIGURES = ("one_off_usd", "monthly_usd", "total_usd", "added_usd_per_1000_requests")
 QUESTION = ("model", "gpu", "api", "gpus")
-PRICE = "price_per_hour"
 LIMITS = {PRICE: (0.0, 1e6), "gpus": (1.0, 1e7)}
 PASSED_ON = ("id", "name", "note", "label", "scenario", "error")
 BLOCK = 2048  # rows computed at once: a few arrays of scenarios x rows stay in the cache
@@ -58,6 +57,7 @@ class _Group:
 
     tree: Tree | None = None
     answered: tuple[int, ...] = ()  # columns of the answers, one per root of the tree
+    limits: tuple[float, ...] = ()  # what further roots must keep within
     problem: str = ""
     blocked: str = ""
 
@@ -103,7 +103,7 @@ class Sweep:
     ) -> None:
         """Rows with the same words: those with the same predictions under them share an estimate."""
         live = self._live(_asked(texts, numbers, rows[0], ()))
-        fixed = [name for name in numbers if not _is_live(_base(name), live)]
+        fixed = [name for name in numbers if _base(name) not in live]
         for alike in _alike({name: numbers[name] for name in fixed}, rows):
             self._same(texts, numbers, alike, fixed, results, errors)
 
@@ -128,7 +128,9 @@ class Sweep:
         if group.tree:
             varied = {name: column for name, column in numbers.items() if name not in fixed}
             for start in range(0, len(rows), BLOCK):
-                _fill(group, group.tree, varied, rows[start : start + BLOCK], results)
+                for row in _fill(group, group.tree, varied, rows[start : start + BLOCK], results):
+                    results[:, row] = np.nan  # beyond a limit: asked alone, it is answered otherwise, or refused
+                    self._same(texts, numbers, np.array([row]), list(numbers), results, errors)
 
     def _live(self, asked: Mapping[str, Any]) -> Mapping[str, int]:
         """The inputs that enter all figures of all approaches through formulas alone, for a choice of words."""
@@ -139,7 +141,8 @@ class Sweep:
             except EstimatorError:
                 return {}
             answers = [answer for answer in comparison.estimates if isinstance(answer, Estimate)]
-            self._lives[key] = Tree(figure for answer in answers for _, figure in answer.quantities()).live
+            figures = [figure for answer in answers for _, figure in answer.quantities()]
+            self._lives[key] = Tree(figures, _chosen_by(answers)).live
         return self._lives[key]
 
     def _group(self, asked: Mapping[str, Any]) -> _Group:
@@ -157,6 +160,7 @@ class Sweep:
         except EstimatorError as error:
             return _Group(problem=str(error))
         figures, places, blocked = [], [], []
+        answers = [answer for answer in comparison.estimates if isinstance(answer, Estimate)]
         for index, answer in enumerate(comparison.estimates):
             if isinstance(answer, Blocked):
                 blocked.append(f"{answer.stage}: {answer.reason}")
@@ -164,7 +168,9 @@ class Sweep:
             for offset, name in enumerate(self.figures):
                 figures.append(getattr(answer, name))
                 places.append(3 * (index * len(self.figures) + offset))
-        return _Group(Tree(figures), tuple(places), blocked="; ".join(blocked))
+        limits = list(dict.fromkeys(limit for answer in answers for limit in answer.limits))
+        tree = Tree([*figures, *(limit.figure for limit in limits)], _chosen_by(answers))
+        return _Group(tree, tuple(places), tuple(limit.most for limit in limits), blocked="; ".join(blocked))
 
     def _arguments(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Arguments of `compare` for a row: ranges put together, counts whole."""
@@ -188,18 +194,21 @@ def _asked(texts: Columns, numbers: Mapping[str, Floats], row: int, fixed: Seque
     return asked | {name: float(numbers[name][row]) for name in fixed if not np.isnan(numbers[name][row])}
 
 
-def _fill(group: _Group, tree: Tree, varied: Mapping[str, Floats], rows: Rows, results: Floats) -> None:
-    """Compute the formulas of an estimate for some rows, and their ranges."""
+def _fill(group: _Group, tree: Tree, varied: Mapping[str, Floats], rows: Rows, results: Floats) -> Rows:
+    """Compute the formulas of an estimate for some rows, and their ranges; returns rows beyond one of its limits."""
     values = {}
     for name, column in varied.items():
-        if _base(name) == name and not np.isnan(column[rows]).all():
-            there = _there(name, tree.live)
-            if there is not None:
-                ends = [varied[end][rows] if (end := f"{name}{side}") in varied else None for side in ("_low", "_high")]
-                values[there] = _column(tree.nodes[tree.live[there]], column[rows], *ends)
-    for place, found in zip(group.answered, tree.recomputed(values), strict=True):
-        low, high = _interval(found.column)
+        if _base(name) == name and name in tree.live and not np.isnan(column[rows]).all():
+            ends = [varied[end][rows] if (end := f"{name}{side}") in varied else None for side in ("_low", "_high")]
+            values[name] = _column(tree.nodes[tree.live[name]], column[rows], *ends)
+    figures = tree.recomputed(values)
+    for place, found in zip(group.answered, figures, strict=False):
+        low, high = intervals(found.column)
         results[place, rows], results[place + 1, rows], results[place + 2, rows] = found.column[0], low, high
+    beyond = np.zeros(len(rows), bool)
+    for most, found in zip(group.limits, figures[len(group.answered) :], strict=True):
+        beyond |= found.column[0] > most
+    return rows[beyond]
 
 
 def _column(node: Node, value: Floats, low: Floats | None, high: Floats | None) -> Moved:
@@ -216,36 +225,8 @@ def _column(node: Node, value: Floats, low: Floats | None, high: Floats | None) 
     return Moved(factors, np.where(given, column.beside(factors), node.was.beside(factors)))
 
 
-def _interval(column: Floats) -> tuple[Floats, Floats]:
-    """Ends of the 80 % interval of every row, as Quantity.interval has them."""
-    expected = column[0]
-    if len(column) == 1:
-        return expected, expected
-    with np.errstate(all="ignore"):
-        in_log = column.min(axis=0) > 0
-        moves = (
-            np.log(column[1:] / expected)
-            if in_log.all()
-            else np.where(in_log, np.log(column[1:] / expected), column[1:] - expected)
-        )
-        below, above = np.split(moves, 2)
-        down, up = np.minimum(np.minimum(below, above), 0), np.maximum(np.maximum(below, above), 0)
-        down, up = np.sqrt(np.einsum("fr,fr->r", down, down)), np.sqrt(np.einsum("fr,fr->r", up, up))
-        floor = np.where(column.min(axis=0) >= 0, 0.0, -np.inf)
-        low = np.where(in_log, expected * np.exp(-down), np.maximum(expected - down, floor))
-        high = np.where(in_log, expected * np.exp(up), expected + up)
-    return low, high
-
-
-def _is_live(name: str, live: Mapping[str, int]) -> bool:
-    return _there(name, live) is not None
-
-
-def _there(name: str, live: Mapping[str, int]) -> str | None:
-    """An input's name in a tree; that of the price of an accelerator-hour holds the accelerator's."""
-    if name != PRICE:
-        return name if name in live else None
-    return next((there for there in live if re.fullmatch(r"price_.*_per_hour", there)), None)
+def _chosen_by(answers: Iterable[Estimate]) -> frozenset[str]:
+    return frozenset(key for answer in answers for key in answer.chosen_by)
 
 
 def _base(name: str) -> str:

@@ -22,7 +22,7 @@ def test_one_factor_entering_twice_moves_both():
     price = uncertain("price", 2.0, 2.0, "accelerator price")
     hours = given("hours", 10.0, "h")
     once = derive("once", "USD", product, price=price, hours=hours)
-    both = total("both", "USD", {"a": once, "b": once})
+    both = total("both", "USD", [once, once])
 
     assert (both.low, both.high) == pytest.approx((20.0, 80.0))
 
@@ -30,7 +30,7 @@ def test_one_factor_entering_twice_moves_both():
 def test_independent_factors_partly_cancel_in_a_sum():
     a = uncertain("a", 10.0, 2.0, "traffic")
     b = uncertain("b", 10.0, 2.0, "people's effort")
-    both = total("both", "USD", {"a": a, "b": b})
+    both = total("both", "USD", [a, b])
 
     assert 20 / both.low < 2.0
     assert both.high / 20 < 2.0

@@ -98,5 +98,5 @@ def _grid(row: dict[str, str]) -> Fact:
     key = f"carbon_intensity/{row['provider'] or row['scope']}/{row['code']}"
     context = "; ".join(filter(None, (row["name"], row["year"], row["note"])))
     low, high = sorted((value, other))
-    source = source_of(row)
-    return Fact(key=key, value=value, low=low, high=high, unit="gCO2e/kWh", source=source, context=context)
+    source, unit = source_of(row), "gCO2e/kWh"
+    return Fact(key=key, value=value, low=low, high=high, unit=unit, source=source, context=context)

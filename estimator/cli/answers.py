@@ -5,11 +5,12 @@ import sys
 
 from estimator import api
 from estimator.cli.options import asked, assignment, emit, in_currency
-from estimator.decide.combine import COMBINATIONS, combine
+from estimator.decide.combine import combine
 from estimator.export import tables
 from estimator.export.explain import estimate_reasons
 from estimator.export.rows import estimate_rows, rows_csv
 from estimator.results import Comparison, Estimate
+from estimator.stages import COMBINATIONS
 
 
 def compare(options: argparse.Namespace) -> None:

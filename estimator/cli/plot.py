@@ -13,6 +13,7 @@ from estimator.errors import EstimatorError, InvalidInput
 from estimator.export import pictures
 from estimator.quantities import ONE_AT_A_TIME
 from estimator.results import Estimate
+from estimator.stages import STAGES
 from estimator.stages.answer import approaches
 
 TIMES = (1, 2, 4, 8)  # of the smallest set, in the picture of time against money
@@ -36,7 +37,7 @@ def _spectrum(_: argparse.Namespace, given: dict[str, Any]) -> Any:
 
 def _volume(_: argparse.Namespace, given: dict[str, Any]) -> Any:
     """The approaches that are in question by volume, on own accelerators and behind the API where both are named."""
-    stages = ("prompt", "rag", "finetune")
+    stages = tuple(one for one in STAGES if one != "pretrain")  # which costs what it costs at any volume
     answers = pictures.estimates_of(api.compare(**given, stages=stages))
     if given["api"] and given["gpu"] and given["model"]:
         answers.append(api.estimate("prompt", **{**given, "api": None}))

@@ -18,8 +18,6 @@ from estimator.pricing import Price, usd_per_hour
 from estimator.quantities import ONE_AT_A_TIME, Design, Quantity, computed, derive, given
 from estimator.records import Accelerator
 from estimator.results import Estimate, Line
-from estimator.stages.budget import RESERVE
-from estimator.stages.service import IDLE, IN_USE
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,21 +93,21 @@ def curve(estimate: Estimate) -> Curve:
     """How an estimate's total depends on the volume. Raises InvalidInput when a cost is unknown or nothing is asked."""
     if not estimate.total_usd.known:
         raise InvalidInput(f"the cost of {estimate.title} is unknown: give --price-per-hour")
-    lines = {line.item: line for line in estimate.lines if line.item in (IN_USE, IDLE)}
-    rest = [line for line in estimate.lines if line.item not in (IN_USE, IDLE, RESERVE)]
+    lines = {line.kind: line for line in estimate.lines if line.kind in ("serving", "idle")}
+    rest = [line for line in estimate.lines if line.kind not in ("serving", "idle", "contingency")]
     inputs = leaves(estimate.total_usd)
-    requests, share = inputs["requests per month"], 1 + inputs["contingency"].column
+    requests, share = inputs["requests_per_month"], 1 + inputs["contingency"].column
     if requests.value == 0:
         raise InvalidInput("a cost over volume needs requests: set requests_per_month above 0")
-    stairs = IDLE in lines
+    stairs = "idle" in lines
     fixed = _added(rest, "fixed", share)
-    variable = _added([*rest, *([] if stairs or IN_USE not in lines else [lines[IN_USE]])], "variable", share)
+    variable = _added([*rest, *([] if stairs or "serving" not in lines else [lines["serving"]])], "variable", share)
     columns = {"fixed": fixed, "slope": variable / requests.column}
-    months = inputs["horizon months"].column
+    months = inputs["horizon_months"].column
     if stairs:
-        columns |= _replicas(lines[IDLE], requests, share)
+        columns |= _replicas(lines["idle"], requests, share)
         columns["fixed"] = columns["fixed"] + columns.pop("usd_per_floor_month") * months
-    columns |= {"growth": inputs["growth per month"].column, "months": months.astype(int)}
+    columns |= {"growth": inputs["growth_per_month"].column, "months": months.astype(int)}
     width = len(requests.column)
     spread = {name: np.broadcast_to(column, (width,)) for name, column in columns.items()}
     rows = [{name: column[row].item() for name, column in spread.items()} for row in range(width)]
@@ -117,8 +115,8 @@ def curve(estimate: Estimate) -> Curve:
 
 
 def leaves(quantity: Quantity) -> Mapping[str, Quantity]:
-    """What a figure rests on, by name."""
-    return {node.name: node for node in quantity.walk()}
+    """The inputs that a figure rests on, by key."""
+    return {node.key: node for node in quantity.walk() if node.key}
 
 
 def _added(lines: list[Line], cost_type: str, share: Floats) -> Floats:
@@ -156,10 +154,10 @@ def most_used(answer: Estimate) -> Quantity:
     >>> [round(one.value, 3) for one in found]
     [0.175, 0.7, 1.0]
     """
-    idle = next((line for line in answer.lines if line.item == IDLE), None)
+    idle = next((line for line in answer.lines if line.kind == "idle"), None)
     if idle is None:
         return given("use of what is paid", 1.0, "1", design=answer.total_usd.design, basis="analytic")
-    load = {name: leaves(idle.usd)[name.replace("_", " ")] for name in ("target_utilisation", "peak_to_mean")}
+    load = {name: leaves(idle.usd)[name] for name in ("target_utilisation", "peak_to_mean")}
     if idle.quantity.inputs["always_on_s"].inputs["replicas"].formula is money.switched_on:
         return load["target_utilisation"]  # only the headroom is idle, however high the peak
     return derive("use of what is paid", "1", money.mean_use, **load)

@@ -16,21 +16,17 @@ from estimator.errors import InvalidInput, UnknownName
 from estimator.formulas import effort, money
 from estimator.formulas.arithmetic import difference, product, sum_of
 from estimator.quantities import ONE_AT_A_TIME, Quantity, derive, total
-from estimator.results import Estimate, Line
-from estimator.stages.answer import Answer, Overhead, answer, bare, described, llm_text, per_request, serve
-from estimator.stages.budget import RESERVE, evaluation_runs, one_off, worked
+from estimator.results import Estimate, Line, LineKind
+from estimator.stages import COMBINATIONS
+from estimator.stages.answer import Findings, Overhead, answer, bare, described, llm_text, per_request, serve
+from estimator.stages.budget import evaluation_runs, one_off, worked
 from estimator.stages.finetune import served
 from estimator.stages.hosted import tuned_price
 from estimator.stages.question import Question
-from estimator.stages.service import IDLE, IN_USE, Service
+from estimator.stages.service import Service
 
-COMBINATIONS = ("prompt+rag", "finetune+rag", "distil", "corpus-in-prompt")
-SERVING = (
-    *(IN_USE, IDLE),
-    *("API input tokens", "API output tokens", "base LLM beside"),
-)
-ADDED_LATER = ("regression runs", RESERVE)  # by the answer itself, for whatever is served in the end
-RETRIEVAL = "query embedding and rerank"
+SERVING: tuple[LineKind, ...] = ("serving", "idle", "api", "base")
+ADDED_LATER: tuple[LineKind, ...] = ("regression", "contingency")  # by the answer itself, for what is served in the end
 OF_ONE_REQUEST = "break_even_utilisation"  # of a part's own requests, which nobody sends
 
 
@@ -68,17 +64,17 @@ def _together(question: Question, name: str, parts: Sequence[Estimate]) -> Estim
     service = _service(home, parts)
     retrieval = {part.stage: part.details for part in parts}.get("rag", {})
     times = {key: retrieval[key] for key in ("query_embedding_s", "search_s", "rerank_s") if key in retrieval}
-    usd = next((line.unit_price for part in parts for line in part.lines if line.item == RETRIEVAL), None)
+    usd = next((line.unit_price for part in parts for line in part.lines if line.kind == "retrieval"), None)
     return answer(
         home,
-        Answer(
+        Findings(
             name,
             lines=[*_work(parts, service), *service.lines, *_beside(parts)],
-            people_hours=_sum("people's hours", "h", [part.people_hours for part in parts]),
-            calendar_s=_sum("calendar time", "s", [part.calendar_s for part in parts]),
-            accelerator_s=_sum("work on accelerators", "s", [part.accelerator_s for part in parts]),
-            flop=_sum("work", "FLOP", [part.flop for part in parts]),
-            overhead=Overhead(service, baseline, total("retrieval", "s", times) if times else None, usd),
+            people_hours=total("people's hours", "h", [part.people_hours for part in parts]),
+            calendar_s=total("calendar time", "s", [part.calendar_s for part in parts]),
+            accelerator_s=total("work on accelerators", "s", [part.accelerator_s for part in parts]),
+            flop=total("work", "FLOP", [part.flop for part in parts]),
+            overhead=Overhead(service, baseline, total("retrieval", "s", list(times.values())) if times else None, usd),
             **_training(parts),
             details={
                 **{key: value for part in parts for key, value in part.details.items() if key != OF_ONE_REQUEST},
@@ -93,7 +89,7 @@ def _service(question: Question, parts: Sequence[Estimate]) -> Service:
     """Requests as long as the bare one and all that the parts add; the fixed starts are one prefix."""
     baseline = bare(question)
     tuned = "finetune" in {part.stage for part in parts}
-    prompt = _sum("prompt", "token", [baseline.prompt_tokens, *(part.extra_prompt_tokens for part in parts)])
+    prompt = total("prompt", "token", [baseline.prompt_tokens, *(part.extra_prompt_tokens for part in parts)])
     output = baseline.output_tokens
     if any(part.stage == "prompt" for part in parts):
         output = derive("output", "token", product, tokens=output, growth=question.amount("output_growth"))
@@ -106,7 +102,7 @@ def _service(question: Question, parts: Sequence[Estimate]) -> Service:
 def _prefix(question: Question, parts: Sequence[Estimate]) -> Quantity:
     fixed = [part.details["fixed_prefix_tokens"] for part in parts if "fixed_prefix_tokens" in part.details]
     fixed += [question.amount("rag_instruction_tokens") for part in parts if part.stage == "rag"]
-    return _sum("fixed prefix", "token", fixed)
+    return total("fixed prefix", "token", fixed)
 
 
 def _adapters(question: Question, tuned: bool) -> int:
@@ -123,12 +119,10 @@ def _tuned(question: Question) -> Question:
 
 def _work(parts: Iterable[Estimate], service: Service) -> list[Line]:
     """All lines but serving and reserve; evaluation runs at the price of the request that is now served."""
-    named = [(part.title, line) for part in parts for line in part.lines if line.item not in (*SERVING, *ADDED_LATER)]
+    named = [(part.title, line) for part in parts for line in part.lines if line.kind not in (*SERVING, *ADDED_LATER)]
     often = Counter(line.item for _, line in named)
     lines = [
-        evaluation_runs(line.quantity, service.usd_per_request, service.busy_s)
-        if line.item == "evaluation runs"
-        else line
+        evaluation_runs(line.quantity, service.usd_per_request, service.busy_s) if line.kind == "evaluation" else line
         for _, line in named
     ]
     return [
@@ -138,15 +132,15 @@ def _work(parts: Iterable[Estimate], service: Service) -> list[Line]:
 
 
 def _beside(parts: Iterable[Estimate]) -> list[Line]:
-    return [line for part in parts for line in part.lines if line.item == "base LLM beside"]
+    return [line for part in parts for line in part.lines if line.kind == "base"]
 
 
 def _training(parts: Sequence[Estimate]) -> dict[str, Any]:
     """Data of all parts together; the accelerators and the layout of the part that trains."""
     found: dict[str, Any] = {
-        "data_tokens": _sum("tokens", "token", [part.data_tokens for part in parts]),
-        "data_samples": _sum("samples", "1", [part.data_samples for part in parts]),
-        "data_bytes": _sum("data", "B", [part.data_bytes for part in parts]),
+        "data_tokens": total("tokens", "token", [part.data_tokens for part in parts]),
+        "data_samples": total("samples", "1", [part.data_samples for part in parts]),
+        "data_bytes": total("data", "B", [part.data_bytes for part in parts]),
     }
     for part in parts:
         if part.accelerators.value or not part.training_s.known:  # a managed service's time is unknown, not none
@@ -155,21 +149,18 @@ def _training(parts: Sequence[Estimate]) -> dict[str, Any]:
     return found
 
 
-def _sum(name: str, unit: str, figures: Sequence[Quantity]) -> Quantity:
-    return derive(name, unit, sum_of, **{f"part_{index}": figure for index, figure in enumerate(figures)})
-
-
 def _corpus_in_prompt(asked: dict[str, Any]) -> Estimate:
     """The prompt stage with the whole corpus beside the instructions, and no examples."""
     question = _question(asked)
     corpus = api.answered("rag", question).data_tokens
-    fixed = question.amount("rag_instruction_tokens").value
-    whole = _sum("prompt", "token", [question.amount("prompt_tokens"), corpus])
+    fixed = question.number("rag_instruction_tokens")
+    whole = total("prompt", "token", [question.amount("prompt_tokens"), corpus])
     question.check_context(whole, question.amount("output_tokens"), "retrieve from the corpus instead")
     low, high = corpus.interval()
-    span = (low + fixed, corpus.value + fixed, high + fixed)
+    span = (low + fixed, question.chosen(corpus) + fixed, high + fixed)
     found = api.estimate("prompt", **{**asked, "examples": 0, "instruction_tokens": span})
-    return replace(found, stage="corpus-in-prompt", **described("corpus-in-prompt"))
+    chosen_by = tuple(sorted({*found.chosen_by, *question.chosen_by}))
+    return replace(found, stage="corpus-in-prompt", chosen_by=chosen_by, **described("corpus-in-prompt"))
 
 
 def _distil(asked: dict[str, Any]) -> Estimate:
@@ -216,15 +207,15 @@ def _labels(student: Question, teacher: Service) -> list[Line]:
     minutes = student.amount("label_minutes_per_sample")
     hours = derive("checking", "h", effort.labelling_hours, samples=checked, minutes_per_sample=minutes)
     rate = student.amount("label_rate_usd_per_hour")
-    written = one_off("the larger LLM's answers", "samples", samples, teacher.usd_per_request)
-    return [
-        worked(written, "serving", teacher.busy_s),
-        one_off("checking answers", "samples", hours, rate, money.people_usd),
-    ]
+    usd = teacher.usd_per_request
+    written = one_off("labelling", "the larger LLM's answers", driver="samples", quantity=samples, unit_price=usd)
+    paid: dict[str, Any] = {"quantity": hours, "unit_price": rate, "formula": money.people_usd}
+    checked_by = one_off("labelling", "checking answers", driver="samples", **paid)
+    return [worked(written, "serving", teacher.busy_s), checked_by]
 
 
 def _student_answer(student: Question, tuned: Estimate, service: Service, labels: list[Line]) -> Estimate:
-    by_hand = next(line.quantity for line in tuned.lines if line.item == "labelling")
+    by_hand = next(line.quantity for line in tuned.lines if line.kind == "labelling")
     saved = derive("labelling saved", "h", difference, with_it=labels[1].quantity, without=by_hand)
     hours = derive("people's hours", "h", sum_of, by_hand=tuned.people_hours, saved=saved)
     weeks = derive(
@@ -236,10 +227,10 @@ def _student_answer(student: Question, tuned: Estimate, service: Service, labels
         hours_per_week=student.amount("working_hours_per_week"),
         machine_s=student.zero("machines", "s"),
     )
-    kept = [line for line in tuned.lines if line.item not in ("labelling", *ADDED_LATER)]
+    kept = [line for line in tuned.lines if line.kind not in ("labelling", *ADDED_LATER)]
     return answer(
         student,
-        Answer(
+        Findings(
             "distil",
             lines=[*kept, *labels],
             people_hours=hours,

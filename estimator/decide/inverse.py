@@ -16,6 +16,7 @@ from estimator.catalog.models import architecture, architecture_names
 from estimator.decide.boundary import first_that, last_figure, last_that, round_figure
 from estimator.errors import DoesNotFit, EstimatorError, InvalidInput, UnknownName
 from estimator.formulas import money, transformer
+from estimator.formulas.units import DAY_S
 from estimator.predict.serving import Serving, Traffic, memory_split, serving, slots_of, smallest_fit
 from estimator.predict.serving_machine import ServingPlan
 from estimator.predict.training import TrainingPlan, best_layout, training_step
@@ -24,17 +25,15 @@ from estimator.pricing import Price
 from estimator.quantities import ONE_AT_A_TIME, Quantity
 from estimator.records import Accelerator, Architecture, Cluster
 from estimator.scenario import default_scenario
-from estimator.stages import finetune, pretrain
+from estimator.stages import TASKS, finetune, pretrain
 from estimator.stages.question import Question
 from estimator.stages.training import layout_text, most_accelerators
 
-TASKS = ("serve", "finetune", "pretrain")
 MOST_MICRO_BATCH = 1024
 MOST_REPLICAS = 1_000_000
 MOST_SEQ_LEN = 1_048_576
 SEQ_LEN_STEP = 128
 MOST_USD = 1e12
-SECONDS_PER_DAY = 86_400.0
 SMALLEST_LLM, LARGEST_LLM = 1000, 6400  # indices of round figures, in 10,000 parameters: 20 million to 20 trillion
 
 
@@ -163,7 +162,7 @@ def _request_tokens(question: Question) -> float:
 
 def _set(question: Question, count: int, layout: str, peak: float) -> AcceleratorSet:
     each = question.usd_per_hour
-    all_of_them = replace(each, name=f"{count} x {each.name}", column=each.column * count)
+    all_of_them = replace(each, name=f"{count} x {each.name}", column=each.column * count, key="")
     return AcceleratorSet(question.own_accelerator().name, count, layout, peak, all_of_them)
 
 
@@ -367,7 +366,7 @@ def pretraining_days(count: int, *, model: str, gpu: str, **inputs: Any) -> floa
     try:
         with np.errstate(all="ignore"):  # a cluster that fails faster than it restarts never finishes
             found = api.estimate("pretrain", model=model, gpu=gpu, gpus=count, **inputs)
-        return found.training_s.value / SECONDS_PER_DAY if found.training_s.known else np.inf
+        return found.training_s.value / DAY_S if found.training_s.known else np.inf
     except (DoesNotFit, InvalidInput):
         return np.inf
 

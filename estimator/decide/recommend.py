@@ -12,17 +12,17 @@ import numpy as np
 
 from estimator import api
 from estimator.decide.break_even import BreakEven, break_even, leaves
-from estimator.decide.combine import COMBINATIONS, combine
+from estimator.decide.combine import combine
 from estimator.decide.rules import Rule, Value, candidates, criteria, rules
-from estimator.errors import DoesNotFit, InvalidInput, UnknownName
+from estimator.errors import DoesNotFit, InvalidInput, NotNamed, UnknownName
 from estimator.formulas.arithmetic import difference
+from estimator.formulas.units import DAY_S
 from estimator.pricing import Price
 from estimator.quantities import Quantity, derive
-from estimator.results import SCHEMA_VERSION, Assumption, Estimate, Line
+from estimator.results import FIGURES, SCHEMA_VERSION, Assumption, Estimate, Line
 from estimator.scenario import default_scenario
+from estimator.stages import COMBINATIONS
 from estimator.stages.answer import approaches
-
-SECONDS_PER_DAY = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Option:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data with the figures a decision rests on."""
-        names = ("one_off_usd", "monthly_usd", "total_usd", "calendar_s", "people_hours", "added_usd_per_1000_requests")
+        names = [one.name for one in FIGURES if one.decides]
         figures = {name: getattr(self.estimate, name).to_dict() for name in names} if self.estimate else {}
         reasons = {name: [one.to_dict() for one in getattr(self, name)] for name in ("met", "unmet", "out", "notes")}
         return {"approach": self.approach, "title": self.title, "stands": self.stands, **figures, **reasons}
@@ -243,10 +243,10 @@ def _estimates(asked: dict[str, Any], labelled: float = np.inf) -> dict[str, Est
 def _estimate(name: str, asked: dict[str, Any]) -> Estimate | str:
     try:
         return combine(name, **asked) if name in COMBINATIONS else api.estimate(name, **asked)
-    except DoesNotFit as error:
+    except (DoesNotFit, NotNamed) as error:
         return str(error)
     except InvalidInput as error:
-        if isinstance(error, UnknownName) or name in ("prompt", "rag", "finetune"):
+        if isinstance(error, UnknownName) or name not in COMBINATIONS:  # the question is wrong, whatever is recommended
             raise
         return str(error)
 
@@ -306,7 +306,7 @@ def figures(answer: Estimate) -> dict[str, Value]:
     """The figures of an estimate that rules may name; NaN where unknown."""
     details, words = answer.details, {one.name: one.shown for one in answer.assumptions}
     requests = details["requests_per_month"].value if "requests_per_month" in details else 0.0
-    month, months = answer.monthly_usd, leaves(answer.total_usd)["horizon months"].value
+    month, months = answer.monthly_usd, leaves(answer.total_usd)["horizon_months"].value
     mean = (answer.total_usd.value - answer.one_off_usd.value) / months  # above the first month's as traffic grows
     grown = max(mean / month.value, 1.0) if month.value else 1.0
     return {
@@ -314,8 +314,8 @@ def figures(answer: Estimate) -> dict[str, Value]:
         "one_off_usd_high": answer.one_off_usd.high if answer.one_off_usd.known else np.nan,
         "monthly_usd": month.value * grown,
         "monthly_usd_high": month.high * grown if month.known else np.nan,
-        "calendar_days": answer.calendar_s.value / SECONDS_PER_DAY,
-        "calendar_days_high": answer.calendar_s.high / SECONDS_PER_DAY if answer.calendar_s.known else np.nan,
+        "calendar_days": answer.calendar_s.value / DAY_S,
+        "calendar_days_high": answer.calendar_s.high / DAY_S if answer.calendar_s.known else np.nan,
         "ttft_s": details["ttft_s"].value,
         "usd_per_1000_requests": 1000 * answer.monthly_usd.value / requests if requests else np.nan,
         "corpus_tokens": answer.extra_prompt_tokens.value if answer.stage == "corpus-in-prompt" else 0.0,
@@ -331,7 +331,7 @@ def _answered_elsewhere(line: Line) -> bool:
     """Whether a line pays for answers that keep no accelerator of one's own busy."""
     work = line.work
     at_no_time = work is not None and work.activity == "serving" and work.device_s.value == 0 < line.quantity.value
-    return line.item.startswith("API ") or at_no_time
+    return line.kind == "api" or at_no_time
 
 
 def _place(option: Option) -> tuple[bool, int, bool, float, int]:

@@ -11,6 +11,7 @@ from estimator.catalog.facts import fact
 from estimator.catalog.files import cached, rows, table
 from estimator.errors import InvalidInput, UnknownName, clipped, nearest
 from estimator.paths import presets
+from estimator.stages import COMBINATIONS, STAGES
 
 Value = float | str | bool
 ORDER: Mapping[str, Callable[[Any, Any], bool]] = {
@@ -181,8 +182,12 @@ def criteria() -> dict[str, Criterion]:
 
 @cached
 def candidates() -> tuple[str, ...]:
-    """What may be recommended, from simple to demanding."""
-    return tuple(_file()["candidates"])
+    """What may be recommended, from simple to demanding.
+
+    >>> candidates()[:2], candidates()[-1]
+    (('prompt', 'corpus-in-prompt'), 'pretrain')
+    """
+    return tuple(name for name in table(presets() / "approaches.toml") if name in (*STAGES, *COMBINATIONS))
 
 
 @cached
@@ -198,13 +203,14 @@ def rules() -> tuple[Rule, ...]:
 def _rule(entry: dict[str, Any]) -> Rule:
     effect = next(name for name in ("needs", "out", "notes", "last") if name in entry)
     when = tuple(Condition(*text.split(maxsplit=2)) for text in entry["when"])
+    listed = entry["met_by"] if effect == "needs" else entry[effect]
     named = [word for condition in when for word in (condition.name, condition.value) if word in criteria()]
     return Rule(
         id=entry["id"],
         criterion=entry["criterion"],
         when=when,
         effect=effect,
-        candidates=tuple(entry["met_by"] if effect == "needs" else entry[effect]),
+        candidates=candidates() if listed == "all" else tuple(listed),
         need=entry["needs"] if effect == "needs" else "",
         because=entry["because"],
         instead=entry["instead"],

@@ -29,6 +29,7 @@ COLUMNS = (
     "ChargeFrequency",
     "x_CostType",
     "x_Driver",
+    "x_Kind",
     "PricingQuantity",
     "PricingUnit",
     "ListUnitPrice",
@@ -54,6 +55,7 @@ ALIASES = {
     "phase": "x_Phase",
     "cost_type": "x_CostType",
     "driver": "x_Driver",
+    "kind": "x_Kind",
     "quantity": "PricingQuantity",
     "unit": "PricingUnit",
     "unit_price": "ListUnitPrice",
@@ -101,6 +103,7 @@ def words(answer: Estimate, line: Line) -> dict[str, str]:
         "ChargeFrequency": "One-Time" if line.phase == "one-off" else recurring,
         "x_CostType": line.cost_type,
         "x_Driver": line.driver,
+        "x_Kind": line.kind,
         "PricingUnit": scale(line)[1],
         "BillingCurrency": code(line),
         "x_RateDate": "" if exchange is None else exchange.sources[0].date,
@@ -140,7 +143,7 @@ def _row(answer: Estimate, line: Line) -> dict[str, Any]:
 
 def reserve(answer: Estimate) -> Quantity | None:
     """The share of a reserve, where the scenario has one."""
-    return next((line.unit_price for line in answer.lines if line.item == "contingency"), None)
+    return next((line.unit_price for line in answer.lines if line.kind == "contingency"), None)
 
 
 def reserve_share(answer: Estimate) -> float:

@@ -10,7 +10,6 @@ from estimator.export.tables import WIDTH
 from estimator.quantities import Quantity
 from estimator.records import Source
 from estimator.results import Estimate
-from estimator.stages.live import is_predicted
 from estimator.stages.question import SCENARIO_SOURCE
 from estimator.text import human
 
@@ -57,7 +56,8 @@ def _measured_runs(answer: Estimate) -> Iterator[str]:
     from estimator.catalog.accelerators import accelerator
     from estimator.validation.nearest import nearest_runs
 
-    params = next((node.value for node in answer.total_usd.walk() if node.name == "parameters"), None)
+    machines = (node.inputs for node in answer.total_usd.walk() if node.predicted and "memory_bandwidth" in node.inputs)
+    params = next((inputs["params"].value for inputs in machines), None)
     if not answer.accelerator or params is None:
         return
     device = accelerator(answer.accelerator)
@@ -91,7 +91,7 @@ def _tree(figure: Quantity, depth: int, told: set[int]) -> Iterator[str]:
     yield _line(f"{figure.name} = {human(figure)}  [{_basis(figure)}]", depth)
     if figure.formula and figure.inputs:
         yield _line(_with_numbers(figure), depth + 1)
-        told_too = filter(None, (FITTED if is_predicted(figure) else "", _cited(figure)))
+        told_too = filter(None, (FITTED if figure.predicted else "", _cited(figure)))
         yield from (_line(words, depth + 1) for words in told_too)
     if depth < DEEPEST:
         for part in figure.inputs.values():

@@ -13,6 +13,7 @@ import numpy as np
 
 from estimator.decide.break_even import BreakEven, Curve, curve, pairs
 from estimator.errors import InvalidInput, MissingExtra
+from estimator.formulas.units import DAY_S, HOUR_S, WEEK_S
 from estimator.quantities import Quantity, given
 from estimator.results import Comparison, Estimate
 from estimator.text import digits, human, short
@@ -20,9 +21,8 @@ from estimator.text import digits, human, short
 # M. Okabe, K. Ito, "Color Universal Design", 2008.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "h")
-HOUR, DAY, WEEK = 3600.0, 86_400.0, 7 * 86_400.0
 # Tick marks of a calendar axis [s].
-CALENDAR = {DAY: "1 day", WEEK: "1 week", 4 * WEEK: "4 weeks", 13 * WEEK: "a quarter", 52 * WEEK: "1 year"}
+CALENDAR = {DAY_S: "1 day", WEEK_S: "1 week", 4 * WEEK_S: "4 weeks", 13 * WEEK_S: "a quarter", 52 * WEEK_S: "1 year"}
 DEMANDS = ("low", "medium", "medium to high", "high", "very high")  # as the published comparison orders them
 SMALL = 0.005  # of the total: lines below that are drawn as one
 
@@ -69,7 +69,7 @@ def spectrum(answers: Sequence[Estimate]) -> Any:
     figure, axes = _figure(11.0, 1.6 + 1.15 * len(answers))
     ordered = sorted(answers, key=lambda answer: DEMANDS.index(answer.complexity))
     for height, answer in enumerate(ordered):
-        low, value, high = (max(figure, HOUR) for figure in _ends(answer.calendar_s))
+        low, value, high = (max(figure, HOUR_S) for figure in _ends(answer.calendar_s))
         colour = COLOURS[height % len(COLOURS)]
         axes.plot([low, high], [height, height], color=colour, linewidth=7, alpha=0.35, solid_capstyle="round")
         axes.plot(value, height, MARKERS[height % len(MARKERS)], color=colour, markersize=12)
@@ -81,7 +81,7 @@ def spectrum(answers: Sequence[Estimate]) -> Any:
     axes.set_xticks(list(CALENDAR), list(CALENDAR.values()))
     axes.minorticks_off()
     ends = [end for answer in answers for end in _ends(answer.calendar_s)]
-    axes.set_xlim(max(min(*ends, DAY), HOUR) * 0.8, max(*ends, DAY) * 60)
+    axes.set_xlim(max(min(*ends, DAY_S), HOUR_S) * 0.8, max(*ends, DAY_S) * 60)
     axes.set_ylim(-0.75, len(ordered) - 0.35)
     axes.set_yticks(range(len(ordered)), [answer.complexity.replace(" to ", "\nto ") for answer in ordered])
     axes.set_xlabel("Time to the first result (bar: 80 % range)", loc="left")
@@ -295,7 +295,7 @@ def pareto(found: Sequence[tuple[str, Estimate]], what: str) -> Any:
     return figure
 
 
-RUN_UNITS = ((2 * DAY, "d"), (HOUR, "h"), (60.0, "min"), (1.0, "s"))
+RUN_UNITS = ((2 * DAY_S, "d"), (HOUR_S, "h"), (60.0, "min"), (1.0, "s"))
 
 
 def _devices(axes: Any, points: Sequence[tuple[float, float, str]], best: Sequence[Any]) -> None:
@@ -325,7 +325,8 @@ def _log_ticks(axis: Any, sign: str) -> None:
 
 
 def _training_usd(answer: Estimate) -> float:
-    return sum(line.usd.value for line in answer.lines if line.item in ("training accelerators", "starting runs"))
+    once = [line for line in answer.lines if line.phase == "one-off" and line.work]
+    return sum(line.usd.value for line in once if line.kind in ("training", "start"))
 
 
 def estimates_of(comparison: Comparison) -> list[Estimate]:

@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Callable
 
 from estimator.results import Assumption, Blocked, Comparison, Estimate
+from estimator.stages.answer import approaches
 from estimator.text import human
 
 WIDTH = 120
@@ -14,11 +15,9 @@ LABEL = 24
 def _data(answer: Estimate) -> str:
     if answer.data_tokens.value == 0:
         return "none"
-    text, samples = (human(data, spread=False) for data in (answer.data_bytes, answer.data_samples))
-    parts = {"rag": f"{text} text", "finetune": f"{samples} samples"}
-    parts |= {"prompt+rag": parts["rag"], "distil": parts["finetune"]}
-    tokens = f"{human(answer.data_tokens, spread=False)} tokens"
-    return ", ".join(filter(None, (parts.get(answer.stage), tokens)))
+    counted = approaches()[answer.stage].get("data")
+    figures = {"text": answer.data_bytes, "samples": answer.data_samples, "tokens": answer.data_tokens}
+    return ", ".join(f"{human(figures[name], spread=False)} {name}" for name in filter(None, (counted, "tokens")))
 
 
 def _training_text(answer: Estimate) -> str:

@@ -15,7 +15,7 @@ from estimator.predict.training_layout import divisors
 from estimator.records import Accelerator, Architecture, Cluster
 from estimator.search.result import Choice, Search, front
 from estimator.search.training import MOST_SHOWN, Offer
-from estimator.stages.service import error
+from estimator.stages.service import half_widths
 
 CONCURRENCY = np.unique(np.round(2.0 ** np.arange(0, 10.5, 0.5)))
 LATENCIES = {"ttft_s": "to the first token", "tpot_s": "per output token"}
@@ -123,7 +123,7 @@ Widths = Mapping[str, tuple[float, float]]
 
 def _widths(llm: Architecture, cut: ServingPlan, device: Accelerator) -> Widths:
     """80 % half widths of the figures in ln."""
-    return {name: error(group, llm, device, cut.engine) for name, group in GROUPS.items()}
+    return {name: half_widths(group, llm, device, cut.engine) for name, group in GROUPS.items()}
 
 
 def _figures(found: Serving, targets: Targets, widths: Widths) -> list[list[float]]:

@@ -31,7 +31,7 @@ def bare(question: Question) -> Service:
     return found
 
 
-def own_llm(question: Question, adapters: int = 0) -> Service:
+def served_here(question: Question, adapters: int = 0) -> Service:
     """The bare LLM, or one trained from it, on the accelerators at hand, whatever serves the baseline."""
     if question.api is None and not adapters:
         return bare(question)
@@ -58,7 +58,7 @@ class Overhead(NamedTuple):
     extra_usd: Quantity | None = None
 
 
-class Answer(NamedTuple):
+class Findings(NamedTuple):
     """What a stage found. Figures left out do not arise in it. words: of which approach, where not the stage's own."""
 
     stage: str
@@ -86,7 +86,7 @@ def approaches() -> dict[str, dict[str, Any]]:
     return toml((presets() / "approaches.toml").read_text(encoding="utf-8"))
 
 
-def answer(question: Question, found: Answer) -> Estimate:
+def answer(question: Question, found: Findings) -> Estimate:
     """The estimate of a stage."""
     service = found.overhead.service
     again = regression_runs(question, service.usd_per_request, service.busy_s)
@@ -125,6 +125,8 @@ def answer(question: Question, found: Answer) -> Estimate:
             *_unheard_of(question),
             *_ranges_left_out(question),
         ),
+        chosen_by=tuple(sorted(question.chosen_by)),  # after everything above has chosen
+        limits=tuple(question.limits),
     )
 
 
@@ -140,12 +142,11 @@ def described(stage: str) -> dict[str, Any]:
 
 def _costs(question: Question, lines: list[Line]) -> dict[str, Any]:
     """The budget lines, and what they come to once, a month and over the horizon."""
-    horizon = {f"line_{i}": line.horizon_usd for i, line in enumerate(lines)}
     return {
         "lines": tuple(lines),
         "one_off_usd": summed(question, "one-off cost", [line for line in lines if line.phase == "one-off"]),
         "monthly_usd": summed(question, "monthly cost", [line for line in lines if line.phase == "monthly"]),
-        "total_usd": total("total over the horizon", "USD", horizon),
+        "total_usd": total("total over the horizon", "USD", [line.horizon_usd for line in lines]),
     }
 
 
@@ -191,7 +192,7 @@ def _ranges_left_out(question: Question) -> tuple[str, ...]:
 def _ttft(overhead: Overhead) -> Quantity:
     """Time to the first token of a request, retrieval included."""
     llm, retrieval = overhead.service.ttft_s, overhead.extra_s
-    return llm if retrieval is None else total("time to first token", "s", {"llm": llm, "retrieval": retrieval})
+    return llm if retrieval is None else total("time to first token", "s", [llm, retrieval])
 
 
 def _against_own(service: Service) -> dict[str, Quantity]:
@@ -246,9 +247,9 @@ def per_request(question: Question, overhead: Overhead) -> dict[str, Any]:
     ttft = added("added time to first token", "s", service.ttft_s, baseline.ttft_s)
     usd = added("added cost of a request", "USD", service.usd_per_request, baseline.usd_per_request)
     if overhead.extra_s is not None:
-        ttft = total("added time to first token", "s", {"llm": ttft, "retrieval": overhead.extra_s})
+        ttft = total("added time to first token", "s", [ttft, overhead.extra_s])
     if overhead.extra_usd is not None:
-        usd = total("added cost of a request", "USD", {"llm": usd, "retrieval": overhead.extra_usd})
+        usd = total("added cost of a request", "USD", [usd, overhead.extra_usd])
     return {
         "extra_prompt_tokens": added("extra prompt tokens", "token", service.prompt_tokens, baseline.prompt_tokens),
         "added_ttft_s": ttft,
@@ -282,16 +283,15 @@ def _power(question: Question, lines: list[Line]) -> dict[str, Any]:
     return {"energy_j": used_j, "co2e_g": emitted}
 
 
-def _energy_of(question: Question, works: list[Work]) -> dict[str, Quantity]:
+def _energy_of(question: Question, works: list[Work]) -> list[Quantity]:
     """Energy of each kind of work on each kind of device [J]."""
-    alike: dict[tuple[str, Accelerator], dict[str, Quantity]] = {}
+    alike: dict[tuple[str, Accelerator], list[Quantity]] = {}
     for work in works:
-        parts = alike.setdefault((work.activity, work.device or question.own_accelerator()), {})
-        parts[f"work_{len(parts)}"] = work.device_s
-    return {
-        f"{activity}_{place}": _facility(question, device, activity, total(f"{activity} on accelerators", "s", parts))
-        for place, ((activity, device), parts) in enumerate(alike.items())
-    }
+        alike.setdefault((work.activity, work.device or question.own_accelerator()), []).append(work.device_s)
+    return [
+        _facility(question, device, activity, total(f"{activity} on accelerators", "s", parts))
+        for (activity, device), parts in alike.items()
+    ]
 
 
 def _facility(question: Question, device: Accelerator, activity: str, device_s: Quantity) -> Quantity:
@@ -303,7 +303,7 @@ def _facility(question: Question, device: Accelerator, activity: str, device_s: 
         "J",
         energy.facility_energy_j,
         accelerator_s=device_s,
-        tdp_w=question.fact(f"rated power of {device.name}", device.tdp_w, "W", device.basis, *device.sources),
+        tdp_w=question.known(f"rated power of {device.name}", device.tdp_w, "W", device.basis, *device.sources),
         power_fraction=share,
         pue=question.pue,
     )

@@ -8,14 +8,14 @@ from estimator.formulas import money
 from estimator.formulas.arithmetic import product
 from estimator.quantities import Quantity, derive, total
 from estimator.records import Accelerator
-from estimator.results import CostType, Line, Phase, Work
+from estimator.results import CostType, Line, LineKind, Phase, Work
 from estimator.stages.question import Question
-
-RESERVE = "contingency"
 
 
 def one_off(
+    kind: LineKind,
     item: str,
+    *,
     driver: str,
     quantity: Quantity,
     unit_price: Quantity,
@@ -27,49 +27,63 @@ def one_off(
     activity: what accelerators do, where the quantity is their time
     """
     usd = priced(item, "USD", quantity, unit_price, formula)
-    work = Work(activity, quantity) if activity else None
-    return Line(item, "one-off", "fixed", driver, quantity, unit_price, usd, quantity, usd, work)
+    return Line(
+        kind=kind,
+        item=item,
+        phase="one-off",
+        cost_type="fixed",
+        driver=driver,
+        quantity=quantity,
+        unit_price=unit_price,
+        usd=usd,
+        horizon_quantity=quantity,
+        horizon_usd=usd,
+        work=Work(activity, quantity) if activity else None,
+    )
 
 
 def monthly(
     question: Question,
+    kind: LineKind,
     item: str,
-    cost_type: CostType,
+    *,
+    cost_type: CostType = "fixed",
     driver: str,
     quantity: Quantity,
     unit_price: Quantity,
     formula: Callable[..., Any] = product,
     activity: str = "",
+    horizon: Quantity | None = None,
 ) -> Line:
-    """A line paid every month; a variable one grows with the traffic."""
-    months = question.amount("horizon_months")
-    if cost_type == "variable":
-        months = derive(
-            "first months in the horizon",
-            "month",
-            money.growth_sum,
-            growth_per_month=question.amount("growth_per_month"),
-            months=months,
-        )
-    horizon = derive(f"{driver} over the horizon", quantity.unit, product, quantity=quantity, months=months)
-    return monthly_line(item, cost_type, driver, quantity, horizon, unit_price, formula, activity)
+    """A line paid every month; a variable one grows with the traffic.
+
+    horizon: its quantity over the horizon, where it is not that of a month times the months
+    """
+    horizon = horizon or _over_the_horizon(question, cost_type, driver, quantity)
+    return Line(
+        kind=kind,
+        item=item,
+        phase="monthly",
+        cost_type=cost_type,
+        driver=driver,
+        quantity=quantity,
+        unit_price=unit_price,
+        usd=priced(item, "USD/month", quantity, unit_price, formula),
+        horizon_quantity=horizon,
+        horizon_usd=priced(f"{item}, horizon", "USD", horizon, unit_price, formula),
+        work=Work(activity, horizon) if activity else None,
+    )
 
 
-def monthly_line(
-    item: str,
-    cost_type: CostType,
-    driver: str,
-    quantity: Quantity,
-    horizon: Quantity,
-    unit_price: Quantity,
-    formula: Callable[..., Any],
-    activity: str = "",
-) -> Line:
-    """A monthly line whose quantity over the horizon is known."""
-    usd = priced(item, "USD/month", quantity, unit_price, formula)
-    horizon_usd = priced(f"{item}, horizon", "USD", horizon, unit_price, formula)
-    work = Work(activity, horizon) if activity else None
-    return Line(item, "monthly", cost_type, driver, quantity, unit_price, usd, horizon, horizon_usd, work)
+def _over_the_horizon(question: Question, cost_type: CostType, driver: str, quantity: Quantity) -> Quantity:
+    months = growing_months(question) if cost_type == "variable" else question.amount("horizon_months")
+    return derive(f"{driver} over the horizon", quantity.unit, product, quantity=quantity, months=months)
+
+
+def growing_months(question: Question) -> Quantity:
+    """Months of the first month's traffic that the whole horizon comes to, growth included."""
+    months, growth = question.amount("horizon_months"), question.amount("growth_per_month")
+    return derive("first months in the horizon", "month", money.growth_sum, growth_per_month=growth, months=months)
 
 
 def worked(line: Line, activity: str, each_s: Quantity, device: Accelerator | None = None) -> Line:
@@ -88,25 +102,27 @@ def priced(item: str, unit: str, quantity: Quantity, unit_price: Quantity, formu
 
 def people(question: Question, item: str, hours: Quantity) -> Line:
     """Engineers' time, once."""
-    return one_off(item, "people's hours", hours, question.amount("rate_usd_per_hour"), money.people_usd)
+    rate = question.amount("rate_usd_per_hour")
+    return one_off("people", item, driver="people's hours", quantity=hours, unit_price=rate, formula=money.people_usd)
 
 
 def upkeep(question: Question, name: str) -> Line:
     """Engineers' time, every month."""
     return monthly(
         question,
+        "people",
         "upkeep",
-        "fixed",
-        "people's hours",
-        question.amount(name),
-        question.amount("rate_usd_per_hour"),
-        money.people_usd,
+        driver="people's hours",
+        quantity=question.amount(name),
+        unit_price=question.amount("rate_usd_per_hour"),
+        formula=money.people_usd,
     )
 
 
 def evaluation_runs(calls: Quantity, usd_per_request: Quantity, busy_s: Quantity) -> Line:
     """Requests that judge what was built, at what a request costs and keeps accelerators busy."""
-    return worked(one_off("evaluation runs", "calls", calls, usd_per_request), "serving", busy_s)
+    line = one_off("evaluation", "evaluation runs", driver="calls", quantity=calls, unit_price=usd_per_request)
+    return worked(line, "serving", busy_s)
 
 
 def regression_runs(question: Question, usd_per_request: Quantity, busy_s: Quantity) -> Line:
@@ -118,7 +134,10 @@ def regression_runs(question: Question, usd_per_request: Quantity, busy_s: Quant
         rounds=question.amount("regression_rounds_per_month"),
         samples=question.amount("regression_samples"),
     )
-    return worked(monthly(question, "regression runs", "fixed", "calls", calls, usd_per_request), "serving", busy_s)
+    line = monthly(
+        question, "regression", "regression runs", driver="calls", quantity=calls, unit_price=usd_per_request
+    )
+    return worked(line, "serving", busy_s)
 
 
 def with_contingency(question: Question, lines: list[Line]) -> list[Line]:
@@ -130,13 +149,22 @@ def _reserve(question: Question, lines: list[Line], phase: Phase) -> Line:
     share = question.amount("contingency")
     chosen = [line for line in lines if line.phase == phase]
     base = summed(question, f"{phase} lines", chosen)
-    horizon = total(f"{phase} lines, horizon", "USD", {f"line_{i}": line.horizon_usd for i, line in enumerate(chosen)})
-    usd = derive("contingency", base.unit, product, usd=base, share=share)
-    horizon_usd = derive("contingency, horizon", "USD", product, usd=horizon, share=share)
-    return Line(RESERVE, phase, "fixed", "share of the lines above", base, share, usd, horizon, horizon_usd)
+    horizon = total(f"{phase} lines, horizon", "USD", [line.horizon_usd for line in chosen])
+    return Line(
+        kind="contingency",
+        item="contingency",
+        phase=phase,
+        cost_type="fixed",
+        driver="share of the lines above",
+        quantity=base,
+        unit_price=share,
+        usd=derive("contingency", base.unit, product, usd=base, share=share),
+        horizon_quantity=horizon,
+        horizon_usd=derive("contingency, horizon", "USD", product, usd=horizon, share=share),
+    )
 
 
 def summed(question: Question, name: str, lines: list[Line]) -> Quantity:
     """What the lines of one phase come to."""
     unit = lines[0].usd.unit if lines else "USD"
-    return total(name, unit, {f"line_{i}": line.usd for i, line in enumerate(lines)}, question.design)
+    return total(name, unit, [line.usd for line in lines], question.design)

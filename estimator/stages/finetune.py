@@ -1,5 +1,7 @@
 """Fine-tuning: full, LoRA or QLoRA, supervised or from preferences and rewards; served merged, unmerged or apart."""
 
+from typing import Any
+
 from estimator.catalog.facts import fact
 from estimator.catalog.frameworks import named_framework
 from estimator.catalog.precisions import training_precision
@@ -10,7 +12,7 @@ from estimator.formulas.transformer import request_flop
 from estimator.predict.training import TrainingPlan
 from estimator.quantities import Quantity, derive, given, total
 from estimator.results import Estimate, Line
-from estimator.stages.answer import Answer, Overhead, answer, bare, calendar, own_llm
+from estimator.stages.answer import Findings, Overhead, answer, bare, calendar, served_here
 from estimator.stages.budget import evaluation_runs, monthly, one_off, people, upkeep
 from estimator.stages.hosted import behind_api, tuned_price
 from estimator.stages.question import Question
@@ -29,15 +31,15 @@ def _copies(question: Question) -> Copies:
     objective, method = question.word("objective"), question.word("method")
     if objective == "sft" or (objective == "dpo" and method != "full"):
         return ALONE
-    trained, frozen = (question.setting(f"{objective}/{kind}_copies") for kind in ("trained", "frozen"))
+    trained, frozen = (question.fact(f"{objective}/{kind}_copies") for kind in ("trained", "frozen"))
     return Copies(trained.value, frozen.value)
 
 
 def training_plan(question: Question) -> TrainingPlan:
     """The plan the scenario describes, its layout still open."""
     return TrainingPlan(
-        seq_len=question.amount("finetune_seq_len").value,
-        global_batch=question.amount("finetune_batch").value,
+        seq_len=question.number("finetune_seq_len"),
+        global_batch=question.number("finetune_batch"),
         micro_batch=None,
         tp=None,
         pp=None,
@@ -45,7 +47,7 @@ def training_plan(question: Question) -> TrainingPlan:
         recompute=None,
         precision=training_precision(question.word("finetune_precision")),
         method=question.word("method"),
-        lora_rank=question.amount("lora_rank").value,
+        lora_rank=question.number("lora_rank"),
         optimizer=question.word("optimizer"),
         framework=named_framework(question.word("finetune_framework")),
     )
@@ -62,9 +64,10 @@ def _own(question: Question, tokens: Quantity) -> Estimate:
     starting = derive("start of one run", "s", product, start=start_s, accelerators=training.accelerators)
     started = derive("start of all attempts", "s", product, once=starting, attempts=question.amount("attempts"))
     again = derive("one run with its start", "s", sum_of, run=once, start=starting)
+    paid: dict[str, Any] = {"driver": "attempts", "unit_price": price, "formula": money.machine_usd}
     lines = [
-        one_off("training accelerators", "attempts", all_s, price, money.machine_usd, "training"),
-        one_off("starting runs", "attempts", started, price, money.machine_usd, "idle"),
+        one_off("training", "training accelerators", quantity=all_s, activity="training", **paid),
+        one_off("start", "starting runs", quantity=started, activity="idle", **paid),
         _retraining(question, again, price),
     ]
     return _answer(question, tokens, lines, all_s, wall, training)
@@ -74,7 +77,16 @@ def _retraining(question: Question, once: Quantity, price: Quantity) -> Line:
     each_month = derive(
         "retraining", "s/month", effort.monthly_share, once=once, per_year=question.amount("retrainings_per_year")
     )
-    return monthly(question, "retraining", "fixed", "retrainings", each_month, price, money.machine_usd, "training")
+    return monthly(
+        question,
+        "training",
+        "retraining",
+        driver="retrainings",
+        quantity=each_month,
+        unit_price=price,
+        formula=money.machine_usd,
+        activity="training",
+    )
 
 
 def _training_tokens(question: Question) -> Quantity:
@@ -111,7 +123,7 @@ def _work_ratio(question: Question, objective: str) -> Quantity:
     if objective == "dpo":
         return derive("work against supervised", "1", alignment.dpo_work_ratio, trainable_share=share)
     settings = {
-        name: question.setting(f"{objective}/{name}") for name in ("scoring_passes", "update_epochs", "trained_copies")
+        name: question.fact(f"{objective}/{name}") for name in ("scoring_passes", "update_epochs", "trained_copies")
     }
     return derive(
         "work against supervised", "1", alignment.policy_gradient_work_ratio, trainable_share=share, **settings
@@ -165,7 +177,7 @@ def served(question: Question) -> Service:
     if question.api is not None and not question.trains_here:
         return _tuned_api(question, question.api, bare(question))
     apart = question.word("deployment") == "unmerged" and question.word("method") != "full"
-    return own_llm(question, adapters=int(apart))
+    return served_here(question, adapters=int(apart))
 
 
 def _tuned_api(question: Question, api: ApiPrice, baseline: Service) -> Service:
@@ -188,9 +200,10 @@ def _managed(question: Question, tokens: Quantity) -> Estimate:
         once=tokens,
         per_year=question.amount("retrainings_per_year"),
     )
+    paid: dict[str, Any] = {"unit_price": price, "formula": money.token_usd}
     lines = [
-        one_off("managed fine-tuning", "attempts", billed, price, money.token_usd),
-        monthly(question, "retraining", "fixed", "retrainings", each_month, price, money.token_usd),
+        one_off("training", "managed fine-tuning", driver="attempts", quantity=billed, **paid),
+        monthly(question, "training", "retraining", driver="retrainings", quantity=each_month, **paid),
     ]
     none = question.zero("training on accelerators", "s")
     wall = question.unknown("training time", "s", "a managed service's training time is the provider's to tell")
@@ -199,14 +212,14 @@ def _managed(question: Question, tokens: Quantity) -> Estimate:
 
 def _managed_price(question: Question) -> Quantity:
     """What a service asks per million training tokens: for this LLM if listed, else for open ones of a usual size."""
-    asked = question.amount("managed_usd_per_mtok")
-    if asked.value > 0:
-        return asked
+    if question.number("managed_usd_per_mtok") > 0:
+        return question.amount("managed_usd_per_mtok")
     api = question.api
     usual = fact("managed_price_params").value
     found = fine_tuning_price(model=api.model if api else "") or fine_tuning_price(params=usual)
     if found is None:
-        return question.unknown("managed fine-tuning", "USD/Mtok", "no price known: give managed_usd_per_mtok")
+        why = "no price known: give managed_usd_per_mtok"
+        return question.unknown("managed fine-tuning", "USD/Mtok", why, key="price_managed_fine_tuning")
     return given(
         "managed fine-tuning",
         found.median,
@@ -218,13 +231,14 @@ def _managed_price(question: Question) -> Quantity:
         basis="list price",
         sources=found.sources,
         note=found.note,
+        key="price_managed_fine_tuning",
     )
 
 
 def _not_listed(question: Question) -> tuple[str, ...]:
     """That no price is known for training this very LLM; perhaps its provider does not offer it at all."""
     name = question.api.name if question.api else ""
-    if question.amount("managed_usd_per_mtok").value > 0:
+    if question.number("managed_usd_per_mtok") > 0:
         return ()
     if question.api and fine_tuning_price(model=question.api.model) is not None:
         return ()
@@ -254,10 +268,10 @@ def _answer(
     if training is not None:
         once_s = derive("one run", "s", sum_of, run=machine_s, start=question.seconds("finetune_startup_minutes"))
     attempts_s = derive("all attempts", "s", product, once=once_s, attempts=question.amount("attempts"))
-    working = total("people's hours", "h", {"engineers": hours, "annotators": labelling})
+    working = total("people's hours", "h", [hours, labelling])
     return answer(
         question.at_home() if training else question,
-        Answer(
+        Findings(
             "finetune",
             lines=lines,
             people_hours=working,
@@ -312,7 +326,14 @@ def _people(question: Question, hours: Quantity, labelling: Quantity) -> list[Li
     rate = question.amount("label_rate_usd_per_hour")
     return [
         people(question, "data, training and evaluation", hours),
-        one_off("labelling", "samples", labelling, rate, money.people_usd),
+        one_off(
+            "labelling",
+            "labelling",
+            driver="samples",
+            quantity=labelling,
+            unit_price=rate,
+            formula=money.people_usd,
+        ),
     ]
 
 
@@ -333,8 +354,17 @@ def _kept_beside(question: Question) -> list[Line]:
         return []
     one, each = question.counted("one replica", 1.0, "1", "by definition"), bare(question).accelerators
     always = derive("base LLM kept on", "s/month", money.always_on_s, replicas=one, accelerators=each)
-    price = question.usd_per_hour
-    return [monthly(question, "base LLM beside", "fixed", "replicas", always, price, money.machine_usd, "idle")]
+    line = monthly(
+        question,
+        "base",
+        "base LLM beside",
+        driver="replicas",
+        quantity=always,
+        unit_price=question.usd_per_hour,
+        formula=money.machine_usd,
+        activity="idle",
+    )
+    return [line]
 
 
 def _flop(question: Question, tokens: Quantity) -> Quantity:
@@ -357,9 +387,9 @@ def _flop(question: Question, tokens: Quantity) -> Quantity:
     return derive("work", "FLOP", product, once=once, attempts=question.amount("attempts"))
 
 
-def _with_sampling(question: Question, learning: Quantity, weights: Quantity) -> dict[str, Quantity]:
+def _with_sampling(question: Question, learning: Quantity, weights: Quantity) -> list[Quantity]:
     prompt, output = question.amount("tokens_per_sample"), question.amount("completion_tokens")
     sampling = derive(
         "sampling", "FLOP", request_flop, weights=weights, prompt=prompt, output=output, requests=_completions(question)
     )
-    return {"learning": learning, "sampling": sampling}
+    return [learning, sampling]

@@ -4,6 +4,7 @@ from estimator.catalog.facts import facts
 from estimator.catalog.prices import ApiPrice, api_names, api_price
 from estimator.formulas import money, prompting
 from estimator.quantities import Quantity, derive
+from estimator.results import Line
 from estimator.stages.budget import monthly
 from estimator.stages.question import Question
 from estimator.stages.service import Service, cached, of_prefix, on_own, sent_requests
@@ -38,11 +39,15 @@ def behind_api(question: Question, api: ApiPrice, prompt: Quantity, output: Quan
         replicas=question.zero("replicas", "1"),
         accelerators=question.zero("accelerators per replica", "1"),
         lines=(
-            monthly(question, "API input tokens", "variable", "requests", sent, input_usd),
-            monthly(question, "API output tokens", "variable", "requests", sent, output_usd),
+            _tokens(question, "API input tokens", sent, input_usd),
+            _tokens(question, "API output tokens", sent, output_usd),
         ),
         break_even_utilisation=_break_even(question, prompt, output, prefix, request),
     )
+
+
+def _tokens(question: Question, item: str, sent: Quantity, usd: Quantity) -> Line:
+    return monthly(question, "api", item, cost_type="variable", driver="requests", quantity=sent, unit_price=usd)
 
 
 def tuned_price(api: ApiPrice) -> ApiPrice:
@@ -71,19 +76,21 @@ def _shortest_cached(question: Question, api: ApiPrice) -> Quantity | None:
     found = facts("cache_min_tokens").get(api.provider)
     if found is None:
         return None
-    return question.fact("shortest cached prefix", found.value, "token", "published", found.source)
+    return question.known("shortest cached prefix", found.value, "token", "published", found.source)
 
 
-def _list_price(question: Question, api: ApiPrice, name: str, value: float | None) -> Quantity:
+def _list_price(question: Question, api: ApiPrice, kind: str, value: float | None) -> Quantity:
+    """A listed price [USD/Mtok]; kind: input, output, batch_input, long_output, cache_read, ..."""
+    name, key = f"{kind.replace('_', ' ')} price", f"{kind}_of_{api.name}"
     if value is None:
-        return question.unknown(f"{name} price", "USD/Mtok", f"no {name} price is known for {api.name}")
-    return question.fact(f"{name} price", value, "USD/Mtok", "list price", api.source)
+        return question.unknown(name, "USD/Mtok", f"no {name} is known for {api.name}", key=f"price_{key}")
+    return question.price(key, name, value, "USD/Mtok", api.source)
 
 
 def _tiered(question: Question, api: ApiPrice, kind: str, prompt: Quantity) -> Quantity:
     """Input or output price [USD/Mtok]: of the batch tier where chosen, of the long-context tier where reached."""
     tier = "batch_" if question.flag("batch_tier") else ""
-    price = _list_price(question, api, f"{tier.replace('_', ' ')}{kind}", getattr(api, f"{tier}{kind}_usd_per_mtok"))
+    price = _list_price(question, api, f"{tier}{kind}", getattr(api, f"{tier}{kind}_usd_per_mtok"))
     above, long = api.long_context_above_tokens, getattr(api, f"long_{kind}_usd_per_mtok")
     if above is None or long is None or tier:
         return price
@@ -92,9 +99,9 @@ def _tiered(question: Question, api: ApiPrice, kind: str, prompt: Quantity) -> Q
         "USD/Mtok",
         prompting.tiered_usd_per_mtok,
         prompt_tokens=prompt,
-        above_tokens=question.fact("long context above", above, "token", "list price", api.source),
+        above_tokens=question.known("long context above", above, "token", "list price", api.source),
         usd_per_mtok=price,
-        long_usd_per_mtok=_list_price(question, api, f"long-context {kind}", long),
+        long_usd_per_mtok=_list_price(question, api, f"long-context_{kind}", long),
     )
 
 
@@ -103,7 +110,7 @@ def _cache_price(question: Question, api: ApiPrice, kind: str, prompt: Quantity)
     listed = getattr(api, f"cache_{kind}_usd_per_mtok")
     if listed is None or question.flag("batch_tier"):
         return _tiered(question, api, "input", prompt)
-    return _list_price(question, api, f"cache {kind}", listed)
+    return _list_price(question, api, f"cache_{kind}", listed)
 
 
 def _break_even(

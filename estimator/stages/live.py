@@ -4,7 +4,7 @@ The tree behind a figure holds its formulas and inputs. A *live* input enters on
 for it needs no new prediction: a workbook or a sweep recomputes the formulas and has what a new estimate would say.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, reduce
 from operator import or_
@@ -14,52 +14,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from estimator.formulas import Floats
-from estimator.pricing import USER_SOURCE
 from estimator.quantities import FACTORS, Quantity
 from estimator.scenario import Amount, default_scenario
-from estimator.stages.question import SCENARIO_SOURCE
 
 HIGHEST_PRICE = 1e8
-# Inputs by whose value a cluster, a layout or another way of working is chosen, before any formula of the tree.
-CHOOSING = (
-    "training_tokens",
-    "unique_tokens",
-    "continued_tokens",
-    "deadline_days",
-    "failures_per_1000_node_days",
-    "restart_minutes",
-    "checkpoint_write_s",
-    "pretrain_seq_len",
-    "batch_tokens",
-    "corpus_tokens",
-    "corpus_words",
-    "managed_usd_per_mtok",
-)
 
 
-def is_predicted(figure: Quantity) -> bool:
-    """Whether a predictor found the figure: its inputs say why, but no formula gives it."""
-    return figure.formula is not None and figure.formula.__module__.startswith("estimator.predict")
-
-
-def is_input(figure: Quantity) -> bool:
-    """Whether the figure is a number of the scenario or a price."""
-    if figure.formula is not None and figure.inputs:
-        return False
-    scenario = figure.name.replace(" ", "_") in default_scenario().amounts
-    price = figure.unit.startswith("USD") and (figure.value != 0 or not figure.known)
-    return price or (scenario and figure.sources[:1] in ((SCENARIO_SOURCE,), (USER_SOURCE,)))
-
-
-def described(figure: Quantity) -> tuple[str, Amount]:
-    """Name of an input, `price_` before it where it is a price by itself, and its bounds and factor."""
-    name = figure.name.replace(" ", "_")
-    known = default_scenario().amounts.get(name)
+def bounds_of(figure: Quantity) -> Amount:
+    """What an input may be, and the factor that moves it."""
+    known = default_scenario().amounts.get(figure.key)
     if known is not None:
-        return name, known
+        return known
     usual = "accelerator price" if figure.unit == "USD/h" else "service price"
     factor = moved_by(figure.column) or usual
-    return "price_" + name, Amount(figure.value, figure.unit, 0.0, HIGHEST_PRICE, figure.note, factor=factor)
+    return Amount(figure.value, figure.unit, 0.0, HIGHEST_PRICE, figure.note, factor=factor)
 
 
 def moved_by(column: Floats) -> str:
@@ -114,7 +82,7 @@ def moved(column: Floats) -> Moved:
     return Moved(sum(1 << int(bit) for bit in bits), column[kept, None])
 
 
-class Reason(NamedTuple):
+class Origin(NamedTuple):
     """How a figure came about: as it was; by its formula alone, with an error of a model on top; or in another way."""
 
     was: Moved
@@ -123,28 +91,28 @@ class Reason(NamedTuple):
 
 
 @lru_cache(maxsize=16_384)
-def reason(figure: Quantity) -> Reason:
+def origin(figure: Quantity) -> Origin:
     """How a figure came about, worked out once for all trees it is in."""
     was = moved(figure.column)
-    if figure.formula is None or not figure.inputs or is_predicted(figure):
-        return Reason(was)
+    if figure.formula is None or not figure.inputs or figure.predicted:
+        return Origin(was)
     with np.errstate(all="ignore"):
         error = model_error(figure, figure.formula(**{key: part.column for key, part in figure.inputs.items()}))
     if error is None:
-        return Reason(was)
-    return Reason(was, True, moved(error) if (error != 1).any() else None)
+        return Origin(was)
+    return Origin(was, True, moved(error) if (error != 1).any() else None)
 
 
 @dataclass(slots=True, eq=False)
 class Node:
-    """One figure of a tree. name: of an input; parts: places of a formula's arguments; error: of a model, on top.
+    """One figure of a tree. key: of an input; parts: places of a formula's arguments; error: of a model, on top.
 
     was: the figure before any input changed
     """
 
     figure: Quantity
     was: Moved
-    name: str = ""
+    key: str = ""
     bounds: Amount | None = None
     parts: dict[str, int] = field(default_factory=dict)
     error: Moved | None = None
@@ -166,21 +134,22 @@ class Node:
 class Tree:
     """What some figures rest on, each once and its parts before it; recomputed for other values of live inputs."""
 
-    def __init__(self, figures: Iterable[Quantity]) -> None:
+    def __init__(self, figures: Iterable[Quantity], chosen_by: Collection[str]) -> None:
+        """chosen_by: inputs by whose value something was chosen before any formula: none of these is live."""
         self.nodes: list[Node] = []
         self._places: dict[int, int] = {}
         self._fixed: set[int] = set()
-        self.fixed: set[str] = set()  # inputs by name that a prediction in this tree rests on
+        self.fixed: set[str] = set()  # inputs by key that a prediction in this tree rests on
         self.roots = [self._place(figure) for figure in figures]
         self.live = {
-            node.name: place
+            node.key: place
             for place, node in enumerate(self.nodes)
-            if node.name and id(node.figure) not in self._fixed and node.name not in CHOOSING
+            if node.key and id(node.figure) not in self._fixed and node.key not in chosen_by
         }
         self._steps: dict[frozenset[str], list[tuple[int, list[int]]]] = {}
 
     def recomputed(self, values: Mapping[str, Moved]) -> list[Moved]:
-        """The figures of the tree with other values of live inputs, many rows at once."""
+        """The figures of the tree with other values of live inputs by key, many rows at once."""
         columns = {place: node.was for place, node in enumerate(self.nodes)}
         columns |= {self.live[name]: column for name, column in values.items()}
         with np.errstate(all="ignore"):
@@ -214,12 +183,12 @@ class Tree:
         return self._places[id(figure)]
 
     def _node(self, figure: Quantity) -> Node:
-        was, by_formula, error = reason(figure)
-        if is_input(figure):
-            return Node(figure, was, *described(figure))
+        was, by_formula, error = origin(figure)
+        if figure.key:
+            return Node(figure, was, figure.key, bounds_of(figure))
         if by_formula:
             return Node(figure, was, parts={key: self._place(part) for key, part in figure.inputs.items()}, error=error)
         beneath = list(figure.walk())[1:]
         self._fixed |= {id(node) for node in beneath}
-        self.fixed |= {described(node)[0] for node in beneath if is_input(node)}
+        self.fixed |= {node.key for node in beneath if node.key}
         return Node(figure, was)

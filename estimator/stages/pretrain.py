@@ -1,6 +1,7 @@
 """Pre-training, from scratch or continued: tokens by the scaling law, a cluster for the deadline, failures, storage."""
 
 import math
+from typing import Any
 
 from estimator.catalog.facts import fact
 from estimator.catalog.frameworks import named_framework
@@ -9,26 +10,26 @@ from estimator.errors import DoesNotFit
 from estimator.formulas import corpus, money, reliability, scaling
 from estimator.formulas.arithmetic import product, quotient
 from estimator.formulas.training import model_flop
+from estimator.formulas.units import DAY_S
 from estimator.predict.reliability import LEAST
 from estimator.predict.training import TrainingPlan
 from estimator.quantities import Quantity, derive, off
 from estimator.results import Estimate, Line
-from estimator.stages.answer import Answer, Overhead, answer, bare, calendar, own_llm
+from estimator.stages.answer import Findings, Overhead, answer, bare, calendar, served_here
 from estimator.stages.budget import monthly, one_off, people, upkeep
 from estimator.stages.question import Question
 from estimator.stages.training import Training, most_accelerators, set_up
 
 LAW = "chinchilla_besiroglu"
-SECONDS_PER_DAY = 86_400.0
 
 
 def estimate(question: Question) -> Estimate:
     """What pre-training the LLM needs and costs."""
     tokens = training_tokens(question)
     training = _sized(question, tokens)
-    service = own_llm(question)
+    service = served_here(question)
     progress = _goodput(question, training)
-    if progress.value <= LEAST:
+    if question.chosen(progress) <= LEAST:
         raise DoesNotFit(_never_done(training, progress))
     wall = derive("training time", "s", quotient, dividend=training.wall_s(tokens), divisor=progress)
     final_s = derive("final run on accelerators", "s", quotient, dividend=training.device_s(tokens), divisor=progress)
@@ -44,7 +45,7 @@ def estimate(question: Question) -> Estimate:
     ]
     return answer(
         question.at_home(),
-        Answer(
+        Findings(
             "pretrain",
             lines=lines,
             people_hours=hours,
@@ -79,7 +80,7 @@ def _details(question: Question, training: Training, tokens: Quantity) -> dict[s
 
 def training_tokens(question: Question) -> Quantity:
     """As given; else what is compute-optimal for the parameters; continued pre-training has its own default."""
-    if question.amount("training_tokens").value > 0:
+    if question.number("training_tokens") > 0:
         return question.amount("training_tokens")
     if question.flag("continued"):
         return question.amount("continued_tokens")
@@ -94,7 +95,7 @@ def training_tokens(question: Question) -> Quantity:
 
 def training_plan(question: Question) -> TrainingPlan:
     """The plan the scenario describes, its layout still open."""
-    seq_len = question.amount("pretrain_seq_len").value
+    seq_len = question.number("pretrain_seq_len")
     return TrainingPlan(
         seq_len=seq_len,
         global_batch=_global_batch(question, seq_len),
@@ -113,10 +114,10 @@ def training_plan(question: Question) -> TrainingPlan:
 
 def _global_batch(question: Question, seq_len: float) -> int:
     """Sequences of a step: as given, else by the law for the run's compute; a multiple of 64, easy to divide."""
-    asked = question.amount("batch_tokens").value
+    asked = question.number("batch_tokens")
     if asked > 0:
         return max(round(asked / seq_len), 1)
-    compute = 6 * question.matmul_params().value * training_tokens(question).value
+    compute = 6 * question.matmul_params().value * question.chosen(training_tokens(question))
     return batch_for(compute, seq_len)
 
 
@@ -132,10 +133,10 @@ def _sized(question: Question, tokens: Quantity) -> Training:
     if question.count is not None:
         return set_up(question, plan, question.count)
     training = set_up(question, plan, None)
-    deadline_s = question.amount("deadline_days").value * SECONDS_PER_DAY
+    deadline_s = question.number("deadline_days") * DAY_S
     for _ in range(4):
-        progress = _goodput(question, training).value
-        needed = tokens.value / (training.tokens_per_s.value * deadline_s * progress)
+        progress = question.chosen(_goodput(question, training))
+        needed = question.chosen(tokens) / (training.tokens_per_s.value * deadline_s * progress)
         if needed <= training.cluster.count:
             break
         if needed > most_accelerators():
@@ -149,7 +150,7 @@ def _sized(question: Question, tokens: Quantity) -> Training:
 
 def _late(question: Question, wall: Quantity) -> tuple[str, ...]:
     """That the deadline is missed; a batch that is small for so many accelerators is the usual reason."""
-    days, asked = wall.value / SECONDS_PER_DAY, question.amount("deadline_days").value
+    days, asked = wall.value / DAY_S, question.number("deadline_days")
     if days <= asked:
         return ()
     return (
@@ -212,8 +213,8 @@ def _reliability(progress: Quantity, wall: Quantity) -> dict[str, Quantity]:
 
 
 def _unique(question: Question, tokens: Quantity) -> Quantity:
-    given_unique = question.amount("unique_tokens")
-    return given_unique if 0 < given_unique.value < tokens.value else tokens
+    fewer = 0 < question.number("unique_tokens") < question.chosen(tokens)
+    return question.amount("unique_tokens") if fewer else tokens
 
 
 def _corpus_bytes(question: Question, tokens: Quantity) -> Quantity:
@@ -233,15 +234,25 @@ def _raw_bytes(question: Question, tokens: Quantity) -> Quantity:
 
 
 def _compute(question: Question, all_s: Quantity) -> Line:
-    price = question.usd_per_hour
-    return one_off("training accelerators", "accelerator time", all_s, price, money.machine_usd, "training")
+    return one_off(
+        "training",
+        "training accelerators",
+        driver="accelerator time",
+        quantity=all_s,
+        unit_price=question.usd_per_hour,
+        formula=money.machine_usd,
+        activity="training",
+    )
 
 
 def _curation(question: Question, raw: Quantity) -> Line:
     core_s = derive(
         "curation", "s", corpus.curation_s, text_bytes=raw, hours_per_tb=question.amount("curation_core_hours_per_tb")
     )
-    return one_off("data curation", "raw text", core_s, question.amount("cpu_usd_per_core_hour"), money.machine_usd)
+    price = question.amount("cpu_usd_per_core_hour")
+    return one_off(
+        "curation", "data curation", driver="raw text", quantity=core_s, unit_price=price, formula=money.machine_usd
+    )
 
 
 def _checkpoint(question: Question) -> Quantity:
@@ -250,7 +261,7 @@ def _checkpoint(question: Question) -> Quantity:
         "B",
         reliability.checkpoint_bytes,
         params=question.params(),
-        bytes_per_param=question.setting("checkpoint_bytes_per_param/full"),
+        bytes_per_param=question.fact("checkpoint_bytes_per_param/full"),
     )
 
 
@@ -263,8 +274,9 @@ def _storage(question: Question, tokens: Quantity) -> list[Line]:
         checkpoint_bytes=_checkpoint(question),
         kept=question.amount("checkpoints_kept"),
     )
-    price = question.amount("storage_usd_per_gb_month")
-    return [monthly(question, "storage", "fixed", "corpus and checkpoints", held, price, money.storage_usd)]
+    price, driver = question.amount("storage_usd_per_gb_month"), "corpus and checkpoints"
+    paid: dict[str, Any] = {"quantity": held, "unit_price": price, "formula": money.storage_usd}
+    return [monthly(question, "storage", "storage", driver=driver, **paid)]
 
 
 def _sequences(question: Question, tokens: Quantity) -> Quantity:
@@ -292,7 +304,7 @@ def _loss(question: Question, tokens: Quantity) -> Quantity:
         scaling.effective_tokens,
         D=tokens,
         unique_tokens=_unique(question, tokens),
-        R_star=question.setting("data_constrained/R_D"),
+        R_star=question.fact("data_constrained/R_D"),
     )
     found = derive(
         "expected loss",
@@ -309,4 +321,4 @@ def _loss(question: Question, tokens: Quantity) -> Quantity:
 
 def _law(question: Question, *names: str) -> dict[str, Quantity]:
     """Constants of the scaling law, by symbol."""
-    return {name: question.setting(f"{LAW}/{name}") for name in names}
+    return {name: question.fact(f"{LAW}/{name}") for name in names}

@@ -5,7 +5,7 @@ from estimator.formulas.arithmetic import product, sum_of
 from estimator.formulas.transformer import request_flop
 from estimator.quantities import Quantity, derive
 from estimator.results import Estimate
-from estimator.stages.answer import Answer, Overhead, answer, bare, calendar, serve
+from estimator.stages.answer import Findings, Overhead, answer, bare, calendar, serve
 from estimator.stages.budget import evaluation_runs, people, upkeep
 from estimator.stages.question import Question
 from estimator.stages.service import Service
@@ -26,7 +26,7 @@ def estimate(question: Question) -> Estimate:
     ]
     return answer(
         question,
-        Answer(
+        Findings(
             "prompt",
             lines=lines,
             people_hours=hours,
@@ -82,16 +82,16 @@ def _optimiser_calls(question: Question, optimiser: str) -> Quantity:
             "optimiser calls",
             "1",
             prompting.mipro_calls,
-            candidates=question.setting(f"{optimiser}/candidates"),
-            validation=question.setting(f"{optimiser}/validation"),
-            minibatch=question.setting("mipro/minibatch"),
-            full_every=question.setting("mipro/full_every"),
+            candidates=question.fact(f"{optimiser}/candidates"),
+            validation=question.fact(f"{optimiser}/validation"),
+            minibatch=question.fact("mipro/minibatch"),
+            full_every=question.fact("mipro/full_every"),
         )
     return derive(
         "optimiser calls",
         "1",
         prompting.search_calls,
-        candidates=question.setting(f"{optimiser}/candidates"),
+        candidates=question.fact(f"{optimiser}/candidates"),
         evaluation_samples=question.amount("evaluation_samples"),
     )
 

@@ -11,13 +11,13 @@ from estimator.catalog.facts import Fact, fact
 from estimator.catalog.files import recent
 from estimator.catalog.prices import ApiPrice
 from estimator.catalog.retrieval import text_ratio
-from estimator.errors import DoesNotFit, InvalidInput
+from estimator.errors import DoesNotFit, NotNamed
 from estimator.formulas import transformer
-from estimator.formulas.arithmetic import product
+from estimator.formulas.arithmetic import product, sum_of
 from estimator.pricing import USER_SOURCE
 from estimator.quantities import ONE_AT_A_TIME, Design, Quantity, derive, given
 from estimator.records import Accelerator, Architecture, Basis, Cluster, Source
-from estimator.results import Assumption
+from estimator.results import Assumption, Limit
 from estimator.scenario import Amount, Scenario
 
 Predicted = TypeVar("Predicted")
@@ -43,6 +43,8 @@ class Question:
     pue: Quantity
     design: Design = ONE_AT_A_TIME
     bare: Any = None  # the bare LLM's service, once computed
+    chosen_by: set[str] = field(default_factory=set)  # inputs by whose value something was chosen, beside any formula
+    limits: dict[Limit, None] = field(default_factory=dict)  # what the answer kept within
     _inputs: dict[str, Quantity] = field(default_factory=dict)
     _amounts: dict[str, Assumption] = field(default_factory=dict)
     _words: dict[str, Assumption] = field(default_factory=dict)
@@ -74,13 +76,33 @@ class Question:
             self._inputs[name] = self._read(name)
         return self._inputs[name]
 
+    def number(self, name: str) -> float:
+        """A numeric input as a plain number, for what is chosen by it: noted, as another value may choose otherwise."""
+        return self.chosen(self.amount(name))
+
+    def within(self, figure: Quantity, most: float) -> bool:
+        """Whether a figure is, as expected, no more than that: noted if so, as other inputs may take it beyond."""
+        if figure.value > most:
+            return False
+        self.limits[Limit(figure, most)] = None
+        return True
+
+    def chosen(self, figure: Quantity) -> float:
+        """The same as `number` of any figure: all inputs that it rests on are noted."""
+        self.chosen_by |= figure.keys()
+        return figure.value
+
     def _read(self, name: str) -> Quantity:
         number = self.scenario.amount(name)
         self._amounts[name] = _assumption(name, number)
         read = _figure_once if self.design is ONE_AT_A_TIME else _figure
         return read(name, number, self.design)
 
-    def fact(self, name: str, value: float, unit: str, basis: Basis = "published", *sources: Source) -> Quantity:
+    def price(self, key: str, name: str, value: float, unit: str, source: Source) -> Quantity:
+        """A listed price, which a reader may change as any input; key: what it is called among them."""
+        return given(name, value, unit, design=self.design, basis="list price", sources=(source,), key=f"price_{key}")
+
+    def known(self, name: str, value: float, unit: str, basis: Basis = "published", *sources: Source) -> Quantity:
         """A figure without spread, such as a property of the LLM or the accelerator."""
         return given(name, value, unit, design=self.design, basis=basis, sources=sources)
 
@@ -98,10 +120,10 @@ class Question:
             name.replace("minutes", "time").replace("_", " "), "s", product, minutes=self.amount(name), minute=minute
         )
 
-    def setting(self, key: str) -> Quantity:
+    def fact(self, key: str) -> Quantity:
         """A published figure of the fact tables, by its key."""
         found = fact(key)
-        return self.fact(key, found.value, found.unit, "published", found.source)
+        return self.known(key, found.value, found.unit, "published", found.source)
 
     def ranged(self, name: str, found: Fact, unit: str, factor: str) -> Quantity:
         """A published figure that `factor` moves over the range it was published with."""
@@ -120,12 +142,12 @@ class Question:
     def bytes_per_token(self) -> Quantity:
         """UTF-8 bytes of a token in the scenario's kind of text, as counted [B/token]."""
         found = text_ratio(self.word("text_kind"), self.word("tokenizer"))
-        return self.fact("bytes per token", found.bytes_per_token, "B/token", "measured", found.source)
+        return self.known("bytes per token", found.bytes_per_token, "B/token", "measured", found.source)
 
     def tokens_per_word(self) -> Quantity:
         """Tokens of a word in the scenario's kind of text, as counted [token/word]."""
         found = text_ratio(self.word("text_kind"), self.word("tokenizer"))
-        return self.fact("tokens per word", found.tokens_per_word, "token/word", "measured", found.source)
+        return self.known("tokens per word", found.tokens_per_word, "token/word", "measured", found.source)
 
     def zero(self, name: str, unit: str) -> Quantity:
         """A figure that does not arise in this approach."""
@@ -135,20 +157,20 @@ class Question:
         """A number that is exact: by definition, or because it was chosen or counted; why: which."""
         return given(name, value, unit, design=self.design, basis="analytic", note=why)
 
-    def unknown(self, name: str, unit: str, note: str) -> Quantity:
-        """A figure nobody can tell; everything computed from it is unknown too."""
-        return given(name, np.nan, unit, design=self.design, note=note)
+    def unknown(self, name: str, unit: str, note: str, key: str = "") -> Quantity:
+        """A figure nobody can tell; everything computed from it is unknown too. key: of one that a reader may enter."""
+        return given(name, np.nan, unit, design=self.design, note=note, key=key)
 
     def own_llm(self) -> Architecture:
-        """The LLM's shape; InvalidInput when only an API was named."""
+        """The LLM's shape; NotNamed when only an API was named."""
         if self.llm is None:
-            raise InvalidInput("this needs an LLM whose shape is known: name one with --model, such as llama-3.1-8b")
+            raise NotNamed("this needs an LLM whose shape is known: name one with --model, such as llama-3.1-8b")
         return self.llm
 
     def own_accelerator(self) -> Accelerator:
-        """The accelerator; InvalidInput when only an API was named."""
+        """The accelerator; NotNamed when only an API was named."""
         if self.accelerator is None:
-            raise InvalidInput("this needs an accelerator: name one with --gpu, such as a100")
+            raise NotNamed("this needs an accelerator: name one with --gpu, such as a100")
         return self.accelerator
 
     @property
@@ -167,22 +189,22 @@ class Question:
     def params(self) -> Quantity:
         """Parameters of the LLM [1]."""
         llm = self.own_llm()
-        return self.fact("parameters", transformer.params(llm), "1", llm.basis, *llm.sources)
+        return self.known("parameters", transformer.params(llm), "1", llm.basis, *llm.sources)
 
     def matmul_params(self) -> Quantity:
         """Weights a token is multiplied by [1]."""
         llm = self.own_llm()
-        return self.fact("weights per token", transformer.matmul_params(llm), "1", llm.basis, *llm.sources)
+        return self.known("weights per token", transformer.matmul_params(llm), "1", llm.basis, *llm.sources)
 
     def machine_facts(self) -> dict[str, Quantity]:
         """What a predictor knows of the LLM and the accelerator, for the reasons behind its figures."""
         device = self.own_accelerator()
         return {
             "params": self.params(),
-            "memory_bandwidth": self.fact(
+            "memory_bandwidth": self.known(
                 "memory bandwidth", device.memory_bandwidth_bytes_per_s, "B/s", device.basis, *device.sources
             ),
-            "peak": self.fact("dense bf16 peak", device.peak("bf16"), "FLOP/s", device.basis, *device.sources),
+            "peak": self.known("dense bf16 peak", device.peak("bf16"), "FLOP/s", device.basis, *device.sources),
         }
 
     def context_tokens(self) -> int | None:
@@ -194,10 +216,12 @@ class Question:
     def check_context(self, prompt: Quantity, output: Quantity, remedy: str) -> None:
         """DoesNotFit when a request is expected to be longer than the LLM's context window."""
         limit = self.context_tokens()
-        needed = prompt.value + output.value
-        if limit is not None and needed > limit:
+        needed = derive("tokens of a request", "token", sum_of, prompt=prompt, output=output)
+        if limit is not None and not self.within(needed, limit):
             name = self.api.name if self.api else self.own_llm().name
-            raise DoesNotFit(f"a request of {needed:,.0f} tokens exceeds the {limit:,.0f} that {name} holds: {remedy}")
+            raise DoesNotFit(
+                f"a request of {needed.value:,.0f} tokens exceeds the {limit:,.0f} that {name} holds: {remedy}"
+            )
 
     def assumptions(self) -> tuple[Assumption, ...]:
         """The scenario inputs used so far, those the user gave first."""
@@ -223,6 +247,7 @@ def _figure(name: str, number: Amount, design: Design) -> Quantity:
         design=design,
         sources=(USER_SOURCE if number.given else SCENARIO_SOURCE,),
         note=number.why,
+        key=name,
     )
 
 

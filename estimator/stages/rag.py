@@ -17,13 +17,13 @@ from estimator.predict.retrieval import IndexPlan
 from estimator.predict.serving import embedding_sequences_per_s, prefill_s, rerank_s
 from estimator.predict.serving_machine import ServingPlan
 from estimator.pricing import Price, usd_per_hour
-from estimator.quantities import Quantity, computed, derive, off, total
+from estimator.quantities import Quantity, derive, off, predicted, total
 from estimator.records import Accelerator, Architecture, Cluster, Source
 from estimator.results import Estimate, Line
-from estimator.stages.answer import Answer, Overhead, answer, bare, calendar, serve
+from estimator.stages.answer import Findings, Overhead, answer, bare, calendar, serve
 from estimator.stages.budget import evaluation_runs, monthly, one_off, people, upkeep, worked
 from estimator.stages.question import Question
-from estimator.stages.service import Service, error
+from estimator.stages.service import Service, half_widths
 from estimator.stages.store import SELF_HOSTED, store_line
 from estimator.stages.unit_costs import times
 
@@ -71,8 +71,8 @@ def estimate(question: Question) -> Estimate:
     hours = _hours(question)
     wall = embedding.wall_s if embedding.wall_s.known else question.zero("embedding", "s")
     machine_s = derive("embedding and indexing", "s", sum_of, embedding=wall, build=base.build_s)
-    extra_s = total("retrieval", "s", {"embed": embedding.query_s, "search": base.search_s, "rerank": rerank.query_s})
-    extra_usd = total("retrieval of a request", "USD", {"embed": embedding.query_usd, "rerank": rerank.query_usd})
+    extra_s = total("retrieval", "s", [embedding.query_s, base.search_s, rerank.query_s])
+    extra_usd = total("retrieval of a request", "USD", [embedding.query_usd, rerank.query_usd])
     here = embedding.device is not None and embedding.device == question.accelerator
     lines = [
         people(question, "ingestion, index and evaluation", hours),
@@ -86,7 +86,7 @@ def estimate(question: Question) -> Estimate:
     ]
     return answer(
         question,
-        Answer(
+        Findings(
             "rag",
             lines=lines,
             people_hours=hours,
@@ -122,7 +122,7 @@ def _details(base: KnowledgeBase, embedding: Embedding, rerank: Rerank) -> dict[
 def _knowledge_base(question: Question) -> KnowledgeBase:
     text, tokens = corpus_size(question)
     cut = {"chunk_tokens": question.amount("chunk_tokens"), "overlap_tokens": question.amount("overlap_tokens")}
-    if cut["overlap_tokens"].value >= cut["chunk_tokens"].value:
+    if question.number("overlap_tokens") >= question.number("chunk_tokens"):
         raise InvalidInput("overlap_tokens must be less than chunk_tokens")
     chunks = derive("chunks", "1", corpus.chunks, tokens=tokens, **cut)
     read = derive("embedded tokens", "token", corpus.embedded_tokens, tokens=tokens, **cut)
@@ -133,9 +133,9 @@ def _knowledge_base(question: Question) -> KnowledgeBase:
 def _with_keywords(question: Question, base: KnowledgeBase) -> KnowledgeBase:
     """The same with an inverted index beside the vectors: on disk, built after them, searched at the same time."""
     words = derive("words", "word", quotient, dividend=base.tokens, divisor=question.tokens_per_word())
-    rate, cores = question.setting("lexical/words_per_s"), question.amount("index_cores")
+    rate, cores = question.fact("lexical/words_per_s"), question.amount("index_cores")
     built = derive("keyword index build", "s", corpus.keyword_index_s, words=words, words_per_s=rate, cores=cores)
-    share = question.setting("lexical/index_share")
+    share = question.fact("lexical/index_share")
     held = derive("keyword index", "B", product, text=base.text_bytes, share=share)
     searched = question.ranged("lexical/query_s", fact("lexical/query_s"), "s", "retrieval time")
     return base._replace(
@@ -150,9 +150,9 @@ def corpus_size(question: Question) -> tuple[Quantity, Quantity]:
     if question.word("corpus"):
         return _counted(question)
     per_token = question.bytes_per_token()
-    if question.amount("corpus_tokens").value > 0:
+    if question.number("corpus_tokens") > 0:
         tokens = question.amount("corpus_tokens")
-    elif question.amount("corpus_words").value > 0:
+    elif question.number("corpus_words") > 0:
         words, each = question.amount("corpus_words"), question.tokens_per_word()
         tokens = derive("corpus", "token", corpus.tokens_from_words, words=words, tokens_per_word=each)
     else:
@@ -167,8 +167,8 @@ def _counted(question: Question) -> tuple[Quantity, Quantity]:
     path = question.word("corpus")
     found = measure_corpus(path, question.word("tokenizer_json") or None, question.word("text_kind"))
     source = Source(f"counted in {path}", kind="measured")
-    text = question.fact("text", found.text_bytes, "B", "measured", source)
-    return text, question.fact("corpus", found.tokens, "token", "measured" if found.counted else "assumed", source)
+    text = question.known("text", found.text_bytes, "B", "measured", source)
+    return text, question.known("corpus", found.tokens, "token", "measured" if found.counted else "assumed", source)
 
 
 def index_plan(question: Question) -> IndexPlan:
@@ -181,8 +181,8 @@ def index_plan(question: Question) -> IndexPlan:
         index=question.word("index"),
         dtype=question.word("vector_dtype"),
         engine=question.word("vector_engine") if store == SELF_HOSTED else managed,
-        k=question.amount("top_k").value,
-        ef=question.amount("index_ef").value,
+        k=question.number("top_k"),
+        ef=question.number("index_ef"),
     )
 
 
@@ -191,17 +191,17 @@ def _dim(question: Question) -> Quantity:
     name = question.word("embedding_model")
     if ":" not in name:
         encoder = architecture(name)
-        return question.fact("dimensions", encoder.hidden, "1", encoder.basis, *encoder.sources)
+        return question.known("dimensions", encoder.hidden, "1", encoder.basis, *encoder.sources)
     found = api_price(name)
     if found.embedding_dim is None:
         raise InvalidInput(f"{name} is not known to make embeddings; `estimator catalog apis` lists those that do")
-    return question.fact("dimensions", found.embedding_dim, "1", "published", found.source)
+    return question.known("dimensions", found.embedding_dim, "1", "published", found.source)
 
 
 def _index(question: Question, chunks: Quantity) -> tuple[Quantity, Quantity, Quantity, Quantity]:
     """Memory and disk [B], build and search time [s]."""
     cores = question.amount("index_cores")
-    plan, machine = index_plan(question), _index_host(question, cores.value)
+    plan, machine = index_plan(question), _index_host(question, question.number("index_cores"))
     memory_bytes, disk_bytes, build_s, query_s = question.once(_indexed, plan, machine, chunks)
     inputs = {"vectors": chunks, "dim": _dim(question)}
     search = {"k": question.amount("top_k"), "ef": question.amount("index_ef")}
@@ -209,11 +209,11 @@ def _index(question: Question, chunks: Quantity) -> tuple[Quantity, Quantity, Qu
 
     def timed(name: str, column: Floats, what: str) -> Quantity:
         down, up = retrieval.interval(what, plan, machine)
-        return off(computed(name, "s", column, retrieval.query_s, **machine_inputs), "retrieval time", down, up)
+        return off(predicted(name, "s", column, retrieval.query_s, **machine_inputs), "retrieval time", down, up)
 
     return (
-        computed("index in memory", "B", memory_bytes, retrieval.index_memory_bytes, **inputs),
-        computed("index on disk", "B", disk_bytes, retrieval.index_disk_bytes, **inputs),
+        predicted("index in memory", "B", memory_bytes, retrieval.index_memory_bytes, **inputs),
+        predicted("index on disk", "B", disk_bytes, retrieval.index_disk_bytes, **inputs),
         timed("index build", build_s, "build"),
         timed("search", query_s, "query"),
     )
@@ -258,14 +258,14 @@ def _embedding_on_own(question: Question, encoder: Architecture, device: Acceler
     cluster, chunk = Cluster(device, 1, 1), question.amount("chunk_tokens")
     rate = question.once(embedding_sequences_per_s, encoder, cluster, plan, chunk, batch)
     facts, asked = _device_facts(question, encoder, device), question.amount("prompt_tokens")
-    down, up = error("embedding", encoder, device, plan.engine)
+    down, up = half_widths("embedding", encoder, device, plan.engine)
 
-    def predicted(name: str, column: Floats, formula: Callable[..., Any], tokens: Quantity) -> Quantity:
-        return off(computed(name, "s", column, formula, tokens=tokens, **facts), "embedding time", down, up)
+    def found_as(name: str, column: Floats, formula: Callable[..., Any], tokens: Quantity) -> Quantity:
+        return off(predicted(name, "s", column, formula, tokens=tokens, **facts), "embedding time", down, up)
 
-    each = predicted("embedding of a chunk", 1 / rate, embedding_sequences_per_s, chunk)
+    each = found_as("embedding of a chunk", 1 / rate, embedding_sequences_per_s, chunk)
     query_s = question.once(prefill_s, encoder, cluster, plan, asked)
-    query = predicted("embedding of a question", query_s, prefill_s, asked)
+    query = found_as("embedding of a question", query_s, prefill_s, asked)
     device_s = derive("embedding", "s", product, each=each, chunks=base.chunks)
     price = _price_of(question, device)
     return Embedding(
@@ -284,8 +284,8 @@ def _encoder_plan() -> ServingPlan:
 def _device_facts(question: Question, encoder: Architecture, device: Accelerator) -> dict[str, Quantity]:
     from estimator.formulas.transformer import params
 
-    peak = question.fact(f"peak of {device.name}", device.peak("fp16"), "FLOP/s", device.basis, *device.sources)
-    size = question.fact(f"parameters of {encoder.name}", params(encoder), "1", encoder.basis, *encoder.sources)
+    peak = question.known(f"peak of {device.name}", device.peak("fp16"), "FLOP/s", device.basis, *device.sources)
+    size = question.known(f"parameters of {encoder.name}", params(encoder), "1", encoder.basis, *encoder.sources)
     return {"peak": peak, "params": size}
 
 
@@ -294,17 +294,17 @@ def _price_of(question: Question, device: Accelerator) -> Quantity:
     if device == question.accelerator:
         return question.usd_per_hour
     if device.kind != "cpu":
-        return usd_per_hour(device, Price(), question.design)
-    cores = question.fact(f"cores of {device.name}", device.sms or 1, "1", device.basis, *device.sources)
+        return usd_per_hour(device, Price(), question.design, key=f"price_{device.name}_per_hour")
+    cores = question.known(f"cores of {device.name}", device.sms or 1, "1", device.basis, *device.sources)
     return derive("embedding machine", "USD/h", product, cores=cores, each=question.amount("cpu_usd_per_core_hour"))
 
 
 def _embedding_by_api(question: Question, name: str, base: KnowledgeBase) -> Embedding:
     found = api_price(name)
     if found.input_usd_per_mtok is None:
-        price = question.unknown("embedding price", "USD/Mtok", f"no price known for {name}")
+        price = question.unknown("embedding price", "USD/Mtok", f"no price known for {name}", key="price_embedding")
     else:
-        price = question.fact("embedding price", found.input_usd_per_mtok, "USD/Mtok", "list price", found.source)
+        price = question.price("embedding", "embedding price", found.input_usd_per_mtok, "USD/Mtok", found.source)
     asked, latency = question.amount("prompt_tokens"), "an API's latency is the provider's to tell"
     return Embedding(
         question.unknown("embedding", "s", latency),
@@ -324,8 +324,8 @@ def _rerank(question: Question) -> Rerank:
     plan = _encoder_plan()
     column = question.once(rerank_s, encoder, Cluster(device, 1, 1), plan, asked, chunk, candidates)
     inputs = {"query": asked, "passage": chunk, "passages": candidates, **_device_facts(question, encoder, device)}
-    down, up = error("embedding", encoder, device, plan.engine)
-    time = off(computed("rerank", "s", column, rerank_s, **inputs), "embedding time", down, up)
+    down, up = half_widths("embedding", encoder, device, plan.engine)
+    time = off(predicted("rerank", "s", column, rerank_s, **inputs), "embedding time", down, up)
     price = _price_of(question, device)
     return Rerank(time, derive("rerank", "USD", money.machine_usd, machine_s=time, usd_per_hour=price), device)
 
@@ -346,7 +346,7 @@ def _served(question: Question) -> Service:
 
 def _all_in_prompt(question: Question, base: KnowledgeBase) -> dict[str, Quantity]:
     """The alternative of putting the whole corpus into a cached prompt, where it is small enough and fits."""
-    limit = question.setting("decision/kb_tokens_all_in_prompt").value
+    limit = question.fact("decision/kb_tokens_all_in_prompt").value
     fixed = derive(
         "corpus and instructions",
         "token",
@@ -385,25 +385,41 @@ def _corpus_lines(question: Question, base: KnowledgeBase, embedding: Embedding)
     once, changed = question.counted("whole corpus", 1.0, "1", "by definition"), question.amount("refresh_per_month")
     core_s = derive("index build on cores", "s", product, wall=base.build_s, cores=question.amount("index_cores"))
     lines = [
-        one_off("embedding the corpus", "corpus", once, embedding.usd),
-        monthly(question, "refresh", "fixed", "changed share", changed, embedding.usd),
+        one_off("indexing", "embedding the corpus", driver="corpus", quantity=once, unit_price=embedding.usd),
+        monthly(question, "indexing", "refresh", driver="changed share", quantity=changed, unit_price=embedding.usd),
     ]
     if embedding.device is not None:
         lines = [worked(line, "serving_large_batch", embedding.wall_s, embedding.device) for line in lines]
     if question.word("vector_store") != SELF_HOSTED:
         return lines  # a managed store builds its index itself
-    built = one_off("building the index", "corpus", core_s, question.amount("cpu_usd_per_core_hour"), money.machine_usd)
+    price = question.amount("cpu_usd_per_core_hour")
+    built = one_off(
+        "indexing",
+        "building the index",
+        driver="corpus",
+        quantity=core_s,
+        unit_price=price,
+        formula=money.machine_usd,
+    )
     return [lines[0], built, *lines[1:]]
 
 
 def _query_line(question: Question, embedding: Embedding, rerank: Rerank, usd: Quantity) -> Line:
     """Finding passages for every request."""
     sent = question.amount("requests_per_month")
-    line = monthly(question, "query embedding and rerank", "variable", "requests", sent, usd)
+    line = monthly(
+        question,
+        "retrieval",
+        "query embedding and rerank",
+        cost_type="variable",
+        driver="requests",
+        quantity=sent,
+        unit_price=usd,
+    )
     timed = [part for part in (embedding, rerank) if part.device is not None]
     if not timed:
         return line
-    each_s = total("retrieval on accelerators", "s", {f"part_{i}": part.query_s for i, part in enumerate(timed)})
+    each_s = total("retrieval on accelerators", "s", [part.query_s for part in timed])
     return worked(line, "serving_small_batch", each_s, timed[0].device)
 
 
@@ -413,7 +429,9 @@ def _disk_line(question: Question, base: KnowledgeBase) -> Line:
     if question.word("vector_store") == SELF_HOSTED:
         item = "text and index on disk"
         held = derive(item, "B", sum_of, text=base.text_bytes, index=base.disk_bytes)
-    return monthly(question, item, "fixed", "corpus", held, price, money.storage_usd)
+    return monthly(
+        question, "storage", item, driver="corpus", quantity=held, unit_price=price, formula=money.storage_usd
+    )
 
 
 def _flop(question: Question, base: KnowledgeBase) -> Quantity:
@@ -423,6 +441,6 @@ def _flop(question: Question, base: KnowledgeBase) -> Quantity:
     if ":" in name:
         return question.unknown("work", "FLOP", "the embedding API's size is not published")
     encoder = architecture(name)
-    weights = question.fact("weights of the encoder", matmul_params(encoder), "1", encoder.basis, *encoder.sources)
+    weights = question.known("weights of the encoder", matmul_params(encoder), "1", encoder.basis, *encoder.sources)
     two = question.counted("FLOP per weight and token", 2.0, "FLOP", "one multiplication and one addition")
     return derive("work", "FLOP", product, two=two, weights=weights, tokens=base.embedded_tokens)

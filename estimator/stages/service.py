@@ -11,13 +11,11 @@ from estimator.formulas import Floats, money, prompting
 from estimator.formulas.arithmetic import product, quotient
 from estimator.predict.serving import Serving, Traffic, capacity_doubt, interval, serving, smallest_fit, traits
 from estimator.predict.serving_machine import ServingPlan
-from estimator.quantities import Quantity, computed, derive, off
+from estimator.quantities import Quantity, derive, off, predicted
 from estimator.records import Accelerator, Architecture, Cluster
 from estimator.results import Line
-from estimator.stages.budget import monthly, monthly_line
+from estimator.stages.budget import monthly
 from estimator.stages.question import Question
-
-IN_USE, IDLE = "serving accelerators, in use", "serving accelerators, idle"
 
 
 class Service(NamedTuple):
@@ -50,7 +48,10 @@ def of_prefix(
     question: Question, name: str, formula: Callable[..., Any], prefix: Quantity, least: Quantity | None
 ) -> Quantity:
     """Tokens of the prefix that hit or miss the cache; none where the scenario has no cache."""
-    if not question.flag("prefix_cache") or prefix.value == 0:
+    if not question.flag("prefix_cache"):
+        return question.zero(name, "token")
+    if prefix.value == 0:
+        question.chosen(prefix)
         return question.zero(name, "token")
     return derive(
         name,
@@ -96,14 +97,12 @@ def on_own(question: Question, prompt: Quantity, output: Quantity, prefix: Quant
     found = question.once(_served, *replica, *lengths.values())
     inputs = lengths | question.machine_facts()
 
-    def predicted(
-        name: str, unit: str, column: Floats, group: str, doubt: tuple[float, float] = (0.0, 0.0)
-    ) -> Quantity:
-        ends = error(group, question.own_llm(), question.own_accelerator(), plan.engine)
-        return off(computed(name, unit, column, serving, **inputs), FACTOR_OF[group], *map(math.hypot, ends, doubt))
+    def found_as(name: str, unit: str, column: Floats, group: str, doubt: tuple[float, float] = (0.0, 0.0)) -> Quantity:
+        ends = half_widths(group, question.own_llm(), question.own_accelerator(), plan.engine)
+        return off(predicted(name, unit, column, serving, **inputs), FACTOR_OF[group], *map(math.hypot, ends, doubt))
 
     ends = question.once(capacity_doubt, *replica, prompt.value, output.value)
-    apart = predicted("time between requests at capacity", "s", 1 / found.capacity_requests_per_s, "offline", ends)
+    apart = found_as("time between requests at capacity", "s", 1 / found.capacity_requests_per_s, "offline", ends)
     one = question.counted("one request", 1.0, "1", "by definition")
     capacity = derive("replica capacity", "1/s", quotient, dividend=one, divisor=apart)
     accelerators = question.counted(
@@ -115,20 +114,21 @@ def on_own(question: Question, prompt: Quantity, output: Quantity, prefix: Quant
     busy = _busy(question, capacity, accelerators)
     sent = sent_requests(question)
     replicas = _replicas(question, sent, capacity)
+    price = question.usd_per_hour
     return Service(
-        prompt,
-        output,
-        predicted("time to first token", "s", found.ttft_s, "prefill"),
-        predicted("time per output token", "s", found.tpot_s, "decode"),
-        capacity,
-        derive(
-            "accelerators for one request", "USD", money.machine_usd, machine_s=busy, usd_per_hour=question.usd_per_hour
+        prompt_tokens=prompt,
+        output_tokens=output,
+        ttft_s=found_as("time to first token", "s", found.ttft_s, "prefill"),
+        tpot_s=found_as("time per output token", "s", found.tpot_s, "decode"),
+        requests_per_s=capacity,
+        usd_per_request=derive(
+            "accelerators for one request", "USD", money.machine_usd, machine_s=busy, usd_per_hour=price
         ),
-        _kv_bytes(question, found, prompt, output),
-        busy,
-        replicas,
-        accelerators,
-        _own_lines(question, sent, capacity, replicas, accelerators),
+        kv_bytes=_kv_bytes(question, found, prompt, output),
+        busy_s=busy,
+        replicas=replicas,
+        accelerators=accelerators,
+        lines=_own_lines(question, sent, capacity, replicas, accelerators),
     )
 
 
@@ -140,7 +140,7 @@ FACTOR_OF = {
 }
 
 
-def error(group: str, llm: Architecture, device: Accelerator, engine: str) -> tuple[float, float]:
+def half_widths(group: str, llm: Architecture, device: Accelerator, engine: str) -> tuple[float, float]:
     """80 % half widths of a prediction in ln, wider for what no measured run stands for; a measured CPU has its own."""
     if device.measured_cpu:
         from estimator.predict import local  # loaded for these alone
@@ -226,13 +226,14 @@ def _own_lines(
     )
     used = monthly(
         question,
-        IN_USE,
-        "variable",
-        "requests",
-        busy,
-        question.usd_per_hour,
-        money.machine_usd,
         "serving",
+        "serving accelerators, in use",
+        cost_type="variable",
+        driver="requests",
+        quantity=busy,
+        unit_price=question.usd_per_hour,
+        formula=money.machine_usd,
+        activity="serving",
     )
     if question.word("billing") == "per-use":
         return (used,)
@@ -259,9 +260,17 @@ def _idle(
     on = derive("serving, switched on", "s/month", money.always_on_s, replicas=replicas, accelerators=accelerators)
     idle = derive("serving, idle", "s/month", money.idle_s, always_on_s=on, busy_s=used.quantity)
     always = derive("switched on, horizon", "s", money.always_on_s, replicas=replica_months, accelerators=accelerators)
-    horizon = derive("idle, horizon", "s", money.idle_s, always_on_s=always, busy_s=used.horizon_quantity)
-    price = question.usd_per_hour
-    return monthly_line(IDLE, "fixed", "replicas", idle, horizon, price, money.machine_usd, "idle")
+    return monthly(
+        question,
+        "idle",
+        "serving accelerators, idle",
+        driver="replicas",
+        quantity=idle,
+        unit_price=question.usd_per_hour,
+        formula=money.machine_usd,
+        activity="idle",
+        horizon=derive("idle, horizon", "s", money.idle_s, always_on_s=always, busy_s=used.horizon_quantity),
+    )
 
 
 def _switched_on(question: Question, name: str, peak: Quantity, least: Quantity) -> Quantity:

@@ -1,5 +1,7 @@
 """Where vectors live: memory of one's own machine, or a managed store at its dated prices."""
 
+from typing import Any
+
 from estimator.catalog.retrieval import StorePrice, store_prices
 from estimator.errors import InvalidInput
 from estimator.formulas import money, retrieval
@@ -17,10 +19,12 @@ def store_line(question: Question, index_bytes: Quantity, vectors: Quantity, dim
     name = question.word("vector_store")
     if name == SELF_HOSTED:
         price = question.amount("memory_usd_per_gb_month")
-        return monthly(question, "vector index in memory", "fixed", "index", index_bytes, price, money.storage_usd)
+        held: dict[str, Any] = {"quantity": index_bytes, "unit_price": price, "formula": money.storage_usd}
+        return monthly(question, "storage", "vector index in memory", driver="index", **held)
     month = question.counted("one month", 1.0, "1/month", "by definition")
     usd = _managed(question, name, index_bytes, vectors, dim)
-    return monthly(question, f"managed vector store ({name})", "fixed", "index and queries", month, usd)
+    item = f"managed vector store ({name})"
+    return monthly(question, "storage", item, driver="index and queries", quantity=month, unit_price=usd)
 
 
 def _managed(question: Question, name: str, index_bytes: Quantity, vectors: Quantity, dim: Quantity) -> Quantity:
@@ -38,7 +42,9 @@ def _managed(question: Question, name: str, index_bytes: Quantity, vectors: Quan
 def _price(question: Question, plan: StorePrice, what: str, value: float | None, unit: str) -> Quantity:
     """A price of the plan; what it does not charge for costs nothing."""
     name = f"{plan.provider} {plan.plan}, {what}"
-    return question.fact(name, value or 0.0, unit, "list price", plan.source)
+    if not value:
+        return question.known(name, 0.0, unit, "list price", plan.source)
+    return question.price(f"{what}_of_{plan.provider}_{plan.plan}", name, value, unit, plan.source)
 
 
 def _by_use(question: Question, plan: StorePrice, index_bytes: Quantity, vectors: Quantity, dim: Quantity) -> Quantity:
@@ -64,7 +70,7 @@ def _by_machine(question: Question, plan: StorePrice, index_bytes: Quantity) -> 
         "USD",
         money.machines_usd,
         held_bytes=index_bytes,
-        bytes_per_machine=question.fact(
+        bytes_per_machine=question.known(
             f"memory of {plan.provider} {plan.plan}", memory, "B", "list price", plan.source
         ),
         usd_per_hour=_price(question, plan, "machine", plan.per_hour, "USD/h"),

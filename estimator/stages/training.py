@@ -22,7 +22,7 @@ from estimator.predict.training import (
     traits,
 )
 from estimator.predict.training_layout import NothingDivides, whole_axes
-from estimator.quantities import Quantity, computed, derive, off
+from estimator.quantities import Quantity, derive, off, predicted
 from estimator.records import Architecture, Cluster
 from estimator.stages.question import Question
 
@@ -95,12 +95,12 @@ def set_up(question: Question, plan: TrainingPlan, count: int | None, copies: Co
     inputs = question.machine_facts()
     time_down, time_up = time_interval(llm, cluster, best)
     memory_down, memory_up = interval("memory", traits(llm, cluster, best))
-    seconds = computed(
+    seconds = predicted(
         "time per token", "s/token", 1 / float(step.tokens_per_s_per_accelerator), training_step, **inputs
     )
     seconds = off(seconds, "training time", time_down, time_up)
     one = question.counted("one token", 1.0, "token", "by definition")
-    memory = computed("peak training memory", "B", held, training_step, **inputs)
+    memory = predicted("peak training memory", "B", held, training_step, **inputs)
     return Training(
         best,
         cluster,

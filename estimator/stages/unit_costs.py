@@ -5,9 +5,9 @@ from estimator.formulas import money
 from estimator.formulas.arithmetic import difference, product, quotient, sum_of
 from estimator.quantities import Quantity, derive, total
 from estimator.results import Line
-from estimator.stages.budget import RESERVE
+from estimator.stages.budget import growing_months
 from estimator.stages.question import Question
-from estimator.stages.service import IDLE, IN_USE, Service
+from estimator.stages.service import Service
 
 
 def unit_costs(question: Question, service: Service, lines: list[Line]) -> dict[str, Quantity]:
@@ -42,11 +42,10 @@ def _split(question: Question, service: Service, lines: list[Line]) -> tuple[Qua
 
     Of replicas that wait for requests, those that stay on whatever is asked are due, and the others added.
     """
-    idle = [line for line in lines if line.item == IDLE]
-    kept = [line for line in lines if line.item not in (RESERVE, IDLE, *([IN_USE] if idle else []))]
+    idle = [line for line in lines if line.kind == "idle"]
+    kept = [line for line in lines if line.kind not in ("contingency", "idle", *(["serving"] if idle else []))]
     fixed, variable = (
-        {f"line_{i}": line.horizon_usd for i, line in enumerate(kept) if line.cost_type == kind}
-        for kind in ("fixed", "variable")
+        [line.horizon_usd for line in kept if line.cost_type == cost_type] for cost_type in ("fixed", "variable")
     )
     for line in idle:
         always = line.horizon_quantity.inputs["always_on_s"]
@@ -55,30 +54,22 @@ def _split(question: Question, service: Service, lines: list[Line]) -> tuple[Qua
         on = derive("least replicas on", "s", money.always_on_s, replicas=floor, accelerators=service.accelerators)
         more = derive("further replicas on", "s", difference, with_it=always, without=on)
         price = line.unit_price
-        fixed["replicas"] = derive("least replicas", "USD", money.machine_usd, machine_s=on, usd_per_hour=price)
-        variable["replicas"] = derive("further replicas", "USD", money.machine_usd, machine_s=more, usd_per_hour=price)
+        fixed.append(derive("least replicas", "USD", money.machine_usd, machine_s=on, usd_per_hour=price))
+        variable.append(derive("further replicas", "USD", money.machine_usd, machine_s=more, usd_per_hour=price))
     return _with_reserve(question, "fixed", fixed), _with_reserve(question, "variable", variable)
 
 
-def _with_reserve(question: Question, name: str, parts: dict[str, Quantity]) -> Quantity:
+def _with_reserve(question: Question, name: str, parts: list[Quantity]) -> Quantity:
     amount = total(f"{name} lines", "USD", parts, question.design)
     share = question.amount("contingency")
     return derive(f"{name} cost over the horizon", "USD", money.with_share, amount=amount, share=share)
 
 
 def _requests(question: Question) -> Quantity:
-    months = derive(
-        "first months in the horizon",
-        "month",
-        money.growth_sum,
-        growth_per_month=question.amount("growth_per_month"),
-        months=question.amount("horizon_months"),
-    )
-    found = derive(
-        "requests over the horizon", "1", product, requests=question.amount("requests_per_month"), months=months
-    )
+    months, requests = growing_months(question), question.amount("requests_per_month")
+    found = derive("requests over the horizon", "1", product, requests=requests, months=months)
     bounds = question.scenario.amounts
-    if found.value > bounds["requests_per_month"].most * bounds["horizon_months"].most:
+    if not question.within(found, bounds["requests_per_month"].most * bounds["horizon_months"].most):
         raise InvalidInput(
             f"the traffic would grow to {found.value:.3g} requests: set growth_per_month or horizon_months lower"
         )

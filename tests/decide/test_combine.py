@@ -5,8 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from estimator import estimate
-from estimator.decide.combine import ADDED_LATER, COMBINATIONS, SERVING, combine
+from estimator.decide.combine import ADDED_LATER, SERVING, combine
 from estimator.errors import DoesNotFit, InvalidInput, UnknownName
+from estimator.stages import COMBINATIONS
 
 OWN = {"model": "8b", "gpu": "h100", "corpus_gb": 0.0003}
 API = {"api": "openai:gpt-4o-mini", "corpus_gb": 0.0003}
@@ -14,12 +15,12 @@ API = {"api": "openai:gpt-4o-mini", "corpus_gb": 0.0003}
 
 def work(answer):
     """Lines that are neither serving nor evaluation, whose price is that of a request, nor the reserve."""
-    return [one for one in answer.lines if one.item not in (*SERVING, *ADDED_LATER) and not judged(one)]
+    return [one for one in answer.lines if one.kind not in (*SERVING, *ADDED_LATER) and not judged(one)]
 
 
 def judged(line):
     """Whether a line is evaluation runs, of whatever part."""
-    return line.item.startswith("evaluation runs")
+    return line.kind == "evaluation"
 
 
 @pytest.mark.parametrize("asked", [OWN, API], ids=["own", "api"])
@@ -33,7 +34,7 @@ def test_work_is_the_sum_of_the_parts(name, asked):
     assert both.calendar_s.value == pytest.approx(sum(part.calendar_s.value for part in parts))
     assert both.extra_prompt_tokens.value == pytest.approx(sum(part.extra_prompt_tokens.value for part in parts))
     assert both.total_usd.value == pytest.approx(sum(one.horizon_usd.value for one in both.lines))
-    calls = sum(one.quantity.value for part in parts for one in part.lines if one.item == "evaluation runs")
+    calls = sum(one.quantity.value for part in parts for one in part.lines if one.kind == "evaluation")
     assert sum(one.quantity.value for one in both.lines if judged(one)) == pytest.approx(calls)
 
 
@@ -44,7 +45,7 @@ def test_what_is_trained_at_home_is_served_at_home(name):
     beside, alone = ((combine if "+" in name else estimate)(name, **given) for given in (asked, OWN))
 
     assert (beside.llm, beside.hardware) == (alone.llm, alone.hardware)
-    assert not [one.item for one in beside.lines if one.item.startswith("API")]
+    assert not [one.item for one in beside.lines if one.kind == "api"]
     assert beside.monthly_usd.value == pytest.approx(alone.monthly_usd.value)
     assert beside.energy_j.value == pytest.approx(alone.energy_j.value)
     assert "break_even_utilisation" not in beside.details
@@ -70,7 +71,7 @@ def test_one_service_carries_all_overheads_by_hand():
     both = combine("prompt+rag", **API)
     cached = 0.9 * 1700
     request = ((4000 - cached) * 0.15 + cached * 0.075 + 250 * 0.60) / 1e6 * 1.02
-    service = sum(one.usd.value for one in both.lines if one.item in SERVING)
+    service = sum(one.usd.value for one in both.lines if one.kind in SERVING)
 
     assert service == pytest.approx(1e5 * request)
 
@@ -79,7 +80,7 @@ def test_one_service_carries_all_overheads_by_hand():
 def test_the_bare_llm_is_served_once(name):
     both = combine(name, **OWN)
 
-    assert [one.item for one in both.lines].count("serving accelerators, in use") == 1
+    assert [one.kind for one in both.lines].count("serving") == 1
     assert both.serving_accelerators.value == 1
 
 

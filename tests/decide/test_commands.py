@@ -8,9 +8,8 @@ import pytest
 
 from estimator import estimate
 from estimator.cli import main
-from estimator.decide.break_even import IDLE, IN_USE
-from estimator.decide.combine import COMBINATIONS
 from estimator.decide.inverse import largest_context
+from estimator.stages import COMBINATIONS
 
 ASK = ["--model", "8b", "--gpu", "a100"]
 QUESTIONS = {
@@ -249,7 +248,7 @@ def test_own_against_an_api_says_how_much_of_a_replica_the_traffic_can_use(capsy
     assert main([*ask, "--format", "json"]) == 0
     found = json.loads(capsys.readouterr().out)
     own = estimate("prompt", model="8b", gpu="a100", requests_per_month=1e9)
-    in_use, idle = (next(one for one in own.lines if one.item == item).usd.value for item in (IN_USE, IDLE))
+    in_use, idle = (next(one for one in own.lines if one.kind == kind).usd.value for kind in ("serving", "idle"))
 
     assert found["rows"][1]["value"] == pytest.approx(0.175)
     assert in_use / (in_use + idle) == pytest.approx(0.175, rel=0.01)

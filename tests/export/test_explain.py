@@ -12,7 +12,7 @@ from estimator.cli import main
 from estimator.export.explain import estimate_reasons
 from estimator.pricing import Price
 from estimator.results import Estimate
-from estimator.stages.live import is_predicted, model_error
+from estimator.stages.live import model_error
 
 QUESTIONS = {
     "own accelerators": {"model": "7b", "gpu": "a100"},
@@ -80,7 +80,7 @@ def test_formulas_say_what_they_compute_and_give_the_value(estimates):
             continue
         assert node.formula is not None, node.name
         assert (inspect.getdoc(node.formula) or "").strip(), node.formula
-        if not is_predicted(node) and node.known:
+        if not node.predicted and node.known:
             with np.errstate(all="ignore"):
                 result = node.formula(**{name: part.column for name, part in node.inputs.items()})
             assert model_error(node, result) is not None, f"{node.name} is not what {node.formula.__name__} gives"

@@ -37,7 +37,9 @@ def test_time_against_money_counts_the_starts_of_runs():
     drawn = sorted(usd for line in figure.axes[0].lines for usd in line.get_ydata())
 
     for answer in (one, eight):
-        paid = sum(line.usd.value for line in answer.lines if line.item in ("training accelerators", "starting runs"))
+        paid = sum(
+            line.usd.value for line in answer.lines if line.kind in ("training", "start") and line.phase == "one-off"
+        )
         assert min(abs(usd / paid - 1) for usd in drawn) < 1e-9
     assert "how many accelerators" in figure.axes[0].get_title(loc="left")
 

@@ -113,16 +113,18 @@ def test_the_measured_index_is_in_the_answer_for_rag(local):
 @pytest.mark.usefixtures("local")
 def test_answers_take_the_ranges_of_the_machine():
     from estimator.catalog.models import architecture
-    from estimator.stages.service import error
+    from estimator.stages.service import half_widths
 
     llm, device = architecture("qwen2.5-0.5b"), accelerator("local")
 
-    measured = {group: error(group, llm, device, "vllm") for group in ("prefill", "decode", "offline", "embedding")}
+    measured = {
+        group: half_widths(group, llm, device, "vllm") for group in ("prefill", "decode", "offline", "embedding")
+    }
 
     for phase in ("prefill", "decode"):
         assert all(measured[phase][0] >= predict.interval(phase, dtype, machine())[0] for dtype in ("fp32", "bf16"))
     assert measured["offline"][1] == max(measured["prefill"][1], measured["decode"][1])
-    assert measured["decode"] != error("decode", llm, accelerator("a100"), "vllm")
+    assert measured["decode"] != half_widths("decode", llm, accelerator("a100"), "vllm")
 
 
 @pytest.mark.usefixtures("local")

@@ -353,10 +353,10 @@ class _Parts:
 
     def __init__(self, book: Book, answer: Estimate) -> None:
         self.book = book
-        lines = [line for line in answer.lines if line.item != "contingency"]
-        reserve = next((line for line in answer.lines if line.item == "contingency"), None)
+        lines = [line for line in answer.lines if line.kind != "contingency"]
+        reserve = next((line for line in answer.lines if line.kind == "contingency"), None)
         self.contingency = book.expected(reserve.unit_price) if reserve else expr(0.0)
-        self.idle_line = next((line for line in lines if line.horizon_quantity.formula is money.idle_s), None)
+        self.idle_line = next((line for line in lines if line.kind == "idle"), None)
         self.one_off = self._sum(line for line in lines if line.phase == "one-off")
         monthly = [line for line in lines if line.phase == "monthly" and line is not self.idle_line]
         self.variable = self._sum(line for line in monthly if line.cost_type == "variable")

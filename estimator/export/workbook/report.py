@@ -13,30 +13,10 @@ from estimator.export.workbook.model import Inputs, Monthly, Ranges
 from estimator.formulas import money
 from estimator.formulas.effort import SECONDS_PER_WEEK
 from estimator.formulas.energy import JOULES_PER_KWH
-from estimator.results import SCHEMA_VERSION, Blocked, Estimate
+from estimator.quantities import Quantity
+from estimator.results import FIGURES, SCHEMA_VERSION, Blocked, Estimate, Figure
 
 JOULES_PER_MWH = 1000 * JOULES_PER_KWH
-
-# What the Summary shows: label, unit, figure, and what turns the figure's unit into the shown one.
-FIGURES: tuple[tuple[str, str, str, float], ...] = (
-    ("Time to first result", "weeks", "calendar_s", SECONDS_PER_WEEK),
-    ("People's hours", "h", "people_hours", 1.0),
-    ("Data to train on or index", "M tokens", "data_tokens", 1e6),
-    ("Training time", "h", "training_s", money.SECONDS_PER_HOUR),
-    ("Accelerators to train", "", "accelerators", 1.0),
-    ("Peak memory of one", "GB", "peak_memory_bytes", 1e9),
-    ("Accelerators to serve", "", "serving_accelerators", 1.0),
-    ("Each request adds: prompt", "tokens", "extra_prompt_tokens", 1.0),
-    ("  time to first token", "ms", "added_ttft_s", 1e-3),
-    ("  time per output token", "ms", "added_tpot_s", 1e-3),
-    ("  cost of 1,000 requests", "USD", "added_usd_per_1000_requests", 1.0),
-    ("One-off cost", "USD", "one_off_usd", 1.0),
-    ("Monthly cost, month 1", "USD", "monthly_usd", 1.0),
-    ("Total over the horizon", "USD", "total_usd", 1.0),
-    ("Energy over the horizon", "MWh", "energy_j", JOULES_PER_MWH),
-    ("Emissions over the horizon", "t CO2e", "co2e_g", 1e6),
-)
-NAMED = ("one_off_usd", "monthly_usd", "total_usd", "added_usd_per_1000_requests")
 GLANCE = ("Approach", "", "One-off", "Recurring", "Total", "Low", "High", "Month 1", "Weeks", "People, h")
 CHART_ROWS = 16
 WIDEST = 14.0  # characters of a column, so that four approaches fit a screen
@@ -178,28 +158,24 @@ def _figures(book: Book, ranges: Ranges, row: int) -> None:
         book.sheets["Summary"].merge_range(row, first, row, first + 2, answer.title, book.style("head_center"))
         for offset, words in enumerate(("low", "expected", "high")):
             book.text("Summary", row + 1, first + offset, words, "head_right")
-    for offset, (label, unit, name, size) in enumerate(FIGURES):
-        at = row + 2 + offset
-        book.text("Summary", at, 0, label)
-        book.text("Summary", at, 1, unit.replace("USD", book.currency), "grey")
+    for at, shown in enumerate(FIGURES, row + 2):
+        book.text("Summary", at, 0, f"  {shown.label}" if shown.part else shown.label)
+        book.text("Summary", at, 1, shown.unit.replace("USD", book.currency), "grey")
         for index, answer in enumerate(book.estimates):
-            _figure(book, ranges, answer, (name, size, None if unit else 100.0), at, 2 + 3 * index)
+            _figure(book, ranges, answer, shown, at, 2 + 3 * index)
 
 
-def _figure(
-    book: Book, ranges: Ranges, answer: Estimate, shown: tuple[str, float, float | None], row: int, first: int
-) -> None:
-    """One figure of one approach, its headline cells named. shown: figure, divisor, what decimals go by"""
-    name, size, count = shown
-    expected = getattr(answer, name).value / size
-    for offset, end in enumerate(ranges.of(answer.title, getattr(answer, name))):
+def _figure(book: Book, ranges: Ranges, answer: Estimate, shown: Figure, row: int, first: int) -> None:
+    """One figure of one approach: low, expected, high; the cells of costs are named."""
+    figure: Quantity = getattr(answer, shown.name)
+    decimals_by = figure.value / shown.size if shown.unit else 100.0  # counts have none
+    for offset, end in enumerate(ranges.of(answer.title, figure)):
         style = "strong_number" if offset == 1 else "grey_number"
-        cell = book.formula(
-            "Summary", row, first + offset, _or_unknown(end / size), style, size=expected if count is None else count
-        )
+        found = _or_unknown(end / shown.size)
+        cell = book.formula("Summary", row, first + offset, found, style, size=decimals_by)
         suffix = ("_low", "", "_high")[offset]
-        if name in NAMED:
-            book.define(f"{answer.stage}_{name}{suffix}".replace("usd", book.currency), cell)
+        if shown.unit == "USD":
+            book.define(f"{answer.stage}_{shown.name}{suffix}".replace("usd", book.currency), cell)
 
 
 def break_even(book: Book, ranges: Ranges, monthly: Monthly, inputs: Inputs) -> None:

@@ -18,7 +18,7 @@ from estimator.export.formula_text import Expr, with_constants, written
 from estimator.quantities import FACTORS, Quantity
 from estimator.results import Comparison, Estimate
 from estimator.scenario import Amount
-from estimator.stages.live import CHOOSING, described, is_input, is_predicted, model_error
+from estimator.stages.live import bounds_of, model_error
 
 Kind = Literal["input", "fact", "physical", "formula"]
 
@@ -54,16 +54,17 @@ class Steps:
     """All steps that some figures rest on; «n» in a formula is step n, «kX» the constant X."""
 
     def __init__(self, comparison: Comparison) -> None:
+        answers = [answer for answer in comparison.estimates if isinstance(answer, Estimate)]
+        self._chosen_by = frozenset(key for answer in answers for key in answer.chosen_by)
         self.steps: list[Step] = []
         self.constants: dict[float, str] = {}
         self._numbers: dict[int, int] = {}  # of a figure
         self._alike: dict[Any, int] = {}  # of figures that are computed alike
         self._kept: list[Quantity] = []  # so that no identity is used twice
         self._fixed: set[int] = set()  # figures that a physical result rests on
-        for answer in comparison.estimates:
-            if isinstance(answer, Estimate):
-                for figure in figures(answer):
-                    self.number(figure)
+        for answer in answers:
+            for figure in figures(answer):
+                self.number(figure)
         self._settle()
 
     def number(self, figure: Quantity) -> int:
@@ -114,7 +115,7 @@ class Steps:
         number = len(self.steps)
         step = Step(figure, kind, Expr(f"«{number}»", figure.column), formula)
         if kind == "input":
-            step.key, step.bounds = _rate(figure) if _is_rate(figure) else described(figure)
+            step.key, step.bounds = _rate(figure) if _is_rate(figure) else (figure.key, bounds_of(figure))
         self.steps.append(step)
         return number
 
@@ -138,7 +139,9 @@ class Steps:
         """Which inputs a reader may change."""
         fixed_alike = {self._numbers[identity] for identity in self._fixed if identity in self._numbers}
         for number, step in self.of_kind("input"):
-            step.live = number not in fixed_alike and id(step.node) not in self._fixed and step.key not in CHOOSING
+            step.live = (
+                number not in fixed_alike and id(step.node) not in self._fixed and step.key not in self._chosen_by
+            )
 
 
 ROUND = {1e-3: "THOUSANDTH", 1e3: "THOUSAND", 1e6: "MILLION", 1e9: "BILLION", 1e12: "TRILLION"}
@@ -161,11 +164,11 @@ def figures(answer: Estimate) -> Iterator[Quantity]:
 
 
 def _kind(figure: Quantity) -> Kind:
-    if is_predicted(figure):
+    if figure.predicted:
         return "physical"
     if figure.formula is not None and figure.inputs:
         return "formula"
-    return "input" if is_input(figure) or _is_rate(figure) else "fact"
+    return "input" if figure.key or _is_rate(figure) else "fact"
 
 
 def _is_rate(figure: Quantity) -> bool:
@@ -181,4 +184,4 @@ def _rate(figure: Quantity) -> tuple[str, Amount]:
 def _identity(figure: Quantity, kind: Kind, parts: dict[str, int]) -> Any:
     if kind == "formula":
         return figure.formula, tuple(parts.items()), figure.column.tobytes()
-    return kind, figure.name, figure.unit, figure.column.tobytes()
+    return kind, figure.key or figure.name, figure.unit, figure.column.tobytes()
