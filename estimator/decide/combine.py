@@ -17,6 +17,7 @@ from estimator.formulas import effort, money
 from estimator.formulas.arithmetic import difference, product, sum_of
 from estimator.quantities import ONE_AT_A_TIME, Quantity, derive, total
 from estimator.results import Estimate, Line
+from estimator.stages import COMBINATIONS
 from estimator.stages.answer import Answer, Overhead, answer, bare, described, llm_text, per_request, serve
 from estimator.stages.budget import RESERVE, evaluation_runs, one_off, worked
 from estimator.stages.finetune import served
@@ -24,7 +25,6 @@ from estimator.stages.hosted import tuned_price
 from estimator.stages.question import Question
 from estimator.stages.service import IDLE, IN_USE, Service
 
-COMBINATIONS = ("prompt+rag", "finetune+rag", "distil", "corpus-in-prompt")
 SERVING = (
     *(IN_USE, IDLE),
     *("API input tokens", "API output tokens", "base LLM beside"),

@@ -24,11 +24,11 @@ from estimator.pricing import Price
 from estimator.quantities import ONE_AT_A_TIME, Quantity
 from estimator.records import Accelerator, Architecture, Cluster
 from estimator.scenario import default_scenario
-from estimator.stages import finetune, pretrain
+from estimator.shown import Shown
+from estimator.stages import TASKS, finetune, pretrain
 from estimator.stages.question import Question
 from estimator.stages.training import layout_text, most_accelerators
 
-TASKS = ("serve", "finetune", "pretrain")
 MOST_MICRO_BATCH = 1024
 MOST_REPLICAS = 1_000_000
 MOST_SEQ_LEN = 1_048_576
@@ -39,7 +39,7 @@ SMALLEST_LLM, LARGEST_LLM = 1000, 6400  # indices of round figures, in 10,000 pa
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Finding:
+class Finding(Shown):
     """An answer with its boundary in words, and the figures beside it, ready to print.
 
     value: None where there is none; absent: what an empty figure of a row means

@@ -18,8 +18,9 @@ from estimator.errors import DoesNotFit, InvalidInput, UnknownName
 from estimator.formulas.arithmetic import difference
 from estimator.pricing import Price
 from estimator.quantities import Quantity, derive
-from estimator.results import SCHEMA_VERSION, Assumption, Estimate, Line
+from estimator.results import Assumption, Estimate, Line, Ranged
 from estimator.scenario import default_scenario
+from estimator.shown import SCHEMA_VERSION
 from estimator.stages.answer import approaches
 
 SECONDS_PER_DAY = 86_400.0
@@ -108,7 +109,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Recommendation:
+class Recommendation(Ranged):
     """The ranked plan. options: best first, those that stand before those that do not; given: the criteria as said."""
 
     llm: str
@@ -172,22 +173,6 @@ class Recommendation:
             "break_evens": [found.to_dict() for found in self.break_evens],
             "assumptions": [{"name": one.name, "shown": one.shown, "given": one.given} for one in self.assumptions],
         }
-
-    def to_json(self) -> str:
-        """JSON text with `schema_version`."""
-        import json
-
-        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
-
-    def __str__(self) -> str:
-        from estimator.export.decision import recommendation_text
-
-        return recommendation_text(self)
-
-    def _repr_html_(self) -> str:
-        from estimator.export.decision import recommendation_html
-
-        return recommendation_html(self)
 
 
 def recommend(

@@ -56,18 +56,35 @@ ROWS: tuple[tuple[str, Callable[[Estimate], str]], ...] = (
 )
 
 
-def comparison_table(comparison: Comparison, style: str = "simple") -> str:
-    """The four answers as columns. style: any of tabulate's; `simple` adds words and assumptions beneath."""
+def comparison_table(comparison: Comparison) -> str:
+    """The answers as columns, with words and assumptions beneath."""
+    return "\n".join([_title(comparison), "", grid(*_columns(comparison)), "", *_below(comparison)])
+
+
+def comparison_markdown(comparison: Comparison) -> str:
+    """The answers as columns of a Markdown table."""
+    return _tabulated(comparison, "github")
+
+
+def comparison_html(comparison: Comparison) -> str:
+    """The answers as columns of a notebook's table."""
+    return _tabulated(comparison, "html")
+
+
+def _tabulated(comparison: Comparison, style: str) -> str:
+    from tabulate import tabulate
+
+    header, body = _columns(comparison)
+    return tabulate(body, header, tablefmt=style, disable_numparse=True)
+
+
+def _columns(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
     header = ["", *(answer.title for answer in comparison.estimates)]
     body = [
         [label, *(_cell(answer, show, index) for answer in comparison.estimates)]
         for index, (label, show) in enumerate(ROWS)
     ]
-    if style != "simple":
-        from tabulate import tabulate
-
-        return tabulate(body, header, tablefmt=style, disable_numparse=True)
-    return "\n".join([_title(comparison), "", grid(header, body), "", *_below(comparison)])
+    return header, body
 
 
 def grid(header: list[str], body: list[list[str]]) -> str:

@@ -22,11 +22,11 @@ from estimator.search.grid import AXES, counts_for
 from estimator.search.result import Search
 from estimator.search.serving import Targets, best_serving
 from estimator.search.training import OFFLOAD, Offer, best_training
+from estimator.stages import TASKS
 from estimator.stages.pretrain import batch_for
 
 OFFLOADED = ("", "optimizer", "activations", "params", "all")
 OPEN = dict.fromkeys(AXES)  # every axis of the layout is searched unless given
-TASKS = ("pretrain", "finetune", "serve")
 ONLY = {  # inputs that belong to one kind of task
     "train": ("tokens", "deadline_days", "offloads"),
     "serve": ("prompt_tokens", "output_tokens", "ttft_s", "tpot_s", "requests_per_s", "utilisation"),
