@@ -131,7 +131,6 @@ def _wrapped(text: str, width: int) -> list[str]:
 def _below(comparison: Comparison) -> list[str]:
     lines = [line for answer in comparison.estimates for line in _words(answer)]
     months = next((item.shown for item in comparison.assumptions if item.name == "horizon_months"), "")
-    months = months.replace(" month", " months") if months != "1 month" else months
     lines += [
         "",
         f"Horizon: {months}. What each request adds is against the bare LLM; monthly costs and totals include it.",
