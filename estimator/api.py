@@ -18,6 +18,7 @@ from estimator.catalog.frameworks import named_framework
 from estimator.catalog.models import architecture
 from estimator.catalog.prices import api_price
 from estimator.errors import DoesNotFit, InvalidInput, UnknownName
+from estimator.formulas.training import LINEARS, unknown_targets
 from estimator.pricing import Price, usd_per_hour
 from estimator.quantities import ONE_AT_A_TIME, Design, Quantity, given, total
 from estimator.records import Accelerator, Cluster
@@ -27,7 +28,7 @@ from estimator.stages import COMBINATIONS, STAGES
 
 if TYPE_CHECKING:
     from estimator.predict.serving import Serving
-    from estimator.predict.training import TrainingStep
+    from estimator.predict.training import TrainingPlan, TrainingStep
     from estimator.stages.question import Question
     from estimator.stages.service import Service
 
@@ -247,7 +248,6 @@ def training_step(*, model: str, gpu: str, gpus: int | None = None, **plan: Any)
     from estimator.predict.training_plan import PLAINEST
 
     asked = checked_plan(TrainingPlan, plan)
-    named_framework(asked.framework)
     for name in ("seq_len", "global_batch", "micro_batch", "tp", "pp", "cp", "ep", "lora_rank"):
         value = getattr(asked, name)
         if value is not None and np.any(np.asarray(value, float) < 1):
@@ -304,4 +304,25 @@ def checked_plan(kind: type[Any], given_fields: Mapping[str, Any]) -> Any:
             raise UnknownName(
                 "field", name, kind.__dataclass_fields__, f"Fields are {', '.join(kind.__dataclass_fields__)}."
             )
-    return kind(**given_fields)
+    plan = kind(**given_fields)
+    if hasattr(plan, "lora_targets"):
+        _check_training(plan)
+    return plan
+
+
+OFFLOADED = ("", "optimizer", "activations", "params", "all")
+RECOMPUTED = ("none", "selective", "full")
+
+
+def _check_training(plan: TrainingPlan) -> None:
+    """Refuse words of a training plan that mean nothing, instead of training without them."""
+    scenario(optimizer=plan.optimizer, method=plan.method)
+    named_framework(plan.framework)
+    for word in np.atleast_1d(plan.cpu_offload).tolist():
+        if word not in (*OFFLOADED, "none"):
+            raise UnknownName("offload", word, OFFLOADED, f"Choices are none, {', '.join(OFFLOADED[1:])}.")
+    for word in [] if plan.recompute is None else np.unique(plan.recompute).tolist():
+        if word not in RECOMPUTED:
+            raise UnknownName("recomputation", str(word), RECOMPUTED, f"Choices are {', '.join(RECOMPUTED)}.")
+    for word in unknown_targets(plan.lora_targets):
+        raise UnknownName("LoRA target", word, (*LINEARS, "all"), f"Targets are all, or some of {', '.join(LINEARS)}.")

@@ -1,6 +1,7 @@
 """`estimator catalog`: what is known, with source and date."""
 
 import argparse
+import math
 from collections.abc import Callable, Iterator
 
 from estimator.catalog.accelerators import accelerator, accelerator_names
@@ -9,6 +10,7 @@ from estimator.catalog.frameworks import framework, framework_names
 from estimator.catalog.models import architecture, architecture_names
 from estimator.catalog.prices import api_names, api_price, price_rows
 from estimator.cli.options import belong, show
+from estimator.decide.rules import criteria
 from estimator.errors import InvalidInput
 from estimator.export.catalogue import Catalogue, Row
 from estimator.formulas import transformer
@@ -104,6 +106,21 @@ def _inputs(_: argparse.Namespace) -> Iterator[Row]:
             **ends,
             "unit": unit,
             "why": entry.why,
+        }
+    yield from _criteria()
+
+
+def _criteria() -> Iterator[Row]:
+    """What `recommend` asks beside the inputs; one that is not given decides nothing."""
+    for name, one in criteria().items():
+        yield {
+            "name": name,
+            "section": "criteria",
+            "value": "any" if one.value == math.inf else one.value,
+            "low": None,
+            "high": None,
+            "unit": ", ".join(one.choices) or one.unit,
+            "why": f"recommend: {one.ask}",
         }
 
 

@@ -5,16 +5,14 @@ are followed, so that one figure fits a screen; nothing is left out where everyt
 """
 
 import inspect
-import math
 import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from estimator.catalog.cases import CaseKind
 from estimator.errors import UnknownName
+from estimator.export.follows import follows
 from estimator.export.formula_text import Expr, with_constants, written
 from estimator.export.tables import WIDTH
 from estimator.formulas import arithmetic
@@ -27,7 +25,8 @@ from estimator.text import human
 
 HANG = "    "
 SCREEN = 60  # lines that one figure's reasons should fit
-LEAST = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2)  # shares of a figure below which a part of a sum is only named, until it fits
+# Shares of a figure below which a part of it is only named: the first with which the reasons fit.
+LEAST = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2)
 HEADLINES = ("calendar_s", "one_off_usd", "monthly_usd", "total_usd")
 EVERYTHING = "all"
 # What a prediction by a module of predict/ rests on, and which measured runs are like it.
@@ -66,27 +65,10 @@ class _Story:
                 yield from self.tree(part, depth + 1, shares[name])
 
     def _shares(self, figure: Quantity, share: float) -> dict[str, float]:
-        """How much of the whole each input carries: as far as the figure follows when it is half or twice as large."""
+        """How much of the whole each input carries: as far as the figure follows it."""
         if is_predicted(figure) or not figure.known or not self.least:
             return dict.fromkeys(figure.inputs, share)
-        return {name: share * min(_follows(figure, name), 1.0) for name in figure.inputs}
-
-
-def _follows(figure: Quantity, name: str) -> float:
-    """How a figure answers to one of its inputs [1]: 1 is in proportion, 0 not at all."""
-    values = {key: part.value for key, part in figure.inputs.items()}
-    found = [_computed(figure, values | {name: values[name] * factor}) for factor in (0.5, 2.0)]
-    moves = [abs(math.log(one / figure.value)) / math.log(2) if one / figure.value > 0 else 1.0 for one in found]
-    return max(moves)
-
-
-def _computed(figure: Quantity, values: Mapping[str, float]) -> float:
-    """What the formula gives for other inputs; the figure itself where it takes no single numbers."""
-    try:
-        with np.errstate(all="ignore"):
-            return float(figure.formula(**values)) if figure.formula and figure.value else math.inf
-    except (TypeError, ValueError, ZeroDivisionError):
-        return math.inf
+        return {name: share * follows(figure, name) for name in figure.inputs}
 
 
 def reasons(figure: Quantity) -> str:
@@ -112,7 +94,7 @@ def estimate_reasons(answer: Estimate, figures: Iterable[str] = ()) -> str:
     for name in asked:
         if name not in known and name != EVERYTHING:
             raise UnknownName("figure", name, known, f"Figures are {', '.join(known)}; or {EVERYTHING}.")
-    parts = [f"{answer.title} of {answer.llm} on {answer.hardware}: where figures come from"]
+    parts = [_line(f"{answer.title} of {answer.llm} on {answer.hardware}: where figures come from", 0)]
     if EVERYTHING in asked:
         return "\n\n".join([*parts, *_told(list(known.items()), answer, 0.0)])
     if not asked:
@@ -228,7 +210,7 @@ def _arithmetic(figure: Quantity, small: list[Quantity]) -> str | None:
     sums = figure.formula is arithmetic.sum_of
     big = {name: part for name, part in figure.inputs.items() if not sums or part not in small}
     found = written(figure.formula, {name: Expr(_number(part), part.value) for name, part in big.items()})
-    if found is None or not big and sums:
+    if found is None or (not big and sums):
         return None
     text = with_constants(found.text, lambda value: f"{value:g}")
     if "«" in text or "IF(" in text:
@@ -271,10 +253,8 @@ def _cited(figure: Quantity) -> str:
 
 def _fact(figure: Quantity, brief: bool) -> str:
     """A fact or an assumption with how well it is known, and who says so."""
-    if figure.sources == (SCENARIO_SOURCE,):
-        known = f"default scenario: {figure.note}"
-    else:
-        known = _known(figure, brief)
+    scenario = figure.sources == (SCENARIO_SOURCE,)
+    known = f"default scenario: {figure.note}" if scenario else _known(figure, brief)
     text = f"{figure.name} = {human(figure)}  [{known}]"
     return textwrap.shorten(text, 2 * WIDTH - 12, placeholder=" ...]") if brief else text
 

@@ -3,7 +3,8 @@
 import textwrap
 from collections.abc import Callable
 
-from estimator.results import Assumption, Blocked, Comparison, Estimate
+from estimator.export.assumptions import foremost
+from estimator.results import Blocked, Comparison, Estimate
 from estimator.text import human
 
 WIDTH = 120
@@ -136,7 +137,7 @@ def _below(comparison: Comparison) -> list[str]:
         f"Horizon: {months}. What each request adds is against the bare LLM; monthly costs and totals include it.",
     ]
     lines += [_paragraph(note) for note in comparison.notes]
-    return [*lines, "", *assumption_lines(comparison.assumptions)]
+    return [*lines, "", *foremost(comparison)]
 
 
 def _words(answer: Estimate | Blocked) -> list[str]:
@@ -145,15 +146,6 @@ def _words(answer: Estimate | Blocked) -> list[str]:
     good = "; ".join(answer.advantages)
     text = f"{answer.title} is best for {answer.best_for}. For it: {good}. Mind: {'; '.join(answer.considerations)}."
     return [_paragraph(text), *(_paragraph(f"  {warning}") for warning in answer.warnings)]
-
-
-def assumption_lines(assumptions: tuple[Assumption, ...]) -> list[str]:
-    """The inputs used, as many to a line as fit, and how to change them."""
-    if not assumptions:
-        return []
-    items = [f"{item.name} = {item.shown}{' *' if item.given else ''}" for item in assumptions]
-    lines = textwrap.wrap("; ".join(items), WIDTH, break_long_words=False)
-    return ["Assumptions (* given by you). Change any with --set NAME=VALUE; reasons: estimator catalog inputs", *lines]
 
 
 def _paragraph(text: str) -> str:
@@ -174,8 +166,8 @@ def estimate_table(answer: Estimate) -> str:
         tabulate(details, tablefmt="plain", disable_numparse=True),
         tabulate(_budget(answer), BUDGET, tablefmt="simple", disable_numparse=True),
         "\n".join(_words(answer)),
-        "\n".join(_paragraph(f"- {item}") for item in answer.evidence),
-        "\n".join(assumption_lines(answer.assumptions)),
+        "\n".join(textwrap.shorten(f"- {item}", WIDTH, placeholder=" ...]") for item in answer.evidence),
+        "\n".join(foremost(answer)),
     ]
     return "\n\n".join(part for part in parts if part)
 
@@ -184,8 +176,9 @@ BUDGET = ["phase", "item", "cost", "over the horizon"]
 
 
 def _budget(answer: Estimate) -> list[list[str]]:
-    """The budget lines, what is paid once before what is paid every month."""
+    """The budget lines that cost anything, what is paid once before what is paid every month."""
     lines = sorted(answer.lines, key=lambda line: line.phase != "one-off")
+    lines = [line for line in lines if line.usd.value != 0 or line.horizon_usd.value != 0]
     return [[line.phase, line.item, human(line.usd), human(line.horizon_usd)] for line in lines]
 
 
