@@ -12,7 +12,6 @@ import numpy as np
 
 from estimator import api
 from estimator.decide.break_even import BreakEven, break_even, leaves
-from estimator.decide.combine import COMBINATIONS, combine
 from estimator.decide.rules import Rule, Value, candidates, criteria, rules
 from estimator.errors import DoesNotFit, InvalidInput, UnknownName
 from estimator.formulas.arithmetic import difference
@@ -227,7 +226,7 @@ def _estimates(asked: dict[str, Any], labelled: float = np.inf) -> dict[str, Est
 
 def _estimate(name: str, asked: dict[str, Any]) -> Estimate | str:
     try:
-        return combine(name, **asked) if name in COMBINATIONS else api.estimate(name, **asked)
+        return api.estimate(name, **asked)
     except DoesNotFit as error:
         return str(error)
     except InvalidInput as error:

@@ -53,7 +53,7 @@ def _text(value: Any) -> str:
 
 
 GAP = 2  # characters between columns; tabulate leaves as many again beside a heading
-MOST = {"unit": 14, "instance": 20, "region": 14}  # characters of such columns on the screen
+MOST = {"unit": 16, "instance": 20, "region": 14}  # characters of such columns on the screen
 LEAST_SOURCE = 10
 
 

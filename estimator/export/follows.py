@@ -1,7 +1,6 @@
 """How a figure follows what it rests on: in proportion (1), half as fast in ln (0.5), not at all (0)."""
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -35,12 +34,12 @@ def _follows(figure: Quantity, name: str) -> float:
     return min(max(_followed(figure, {name: figure.inputs[name].value * factor}) for factor in (0.5, 2.0)), 1.0)
 
 
-def _followed(figure: Quantity, changed: Mapping[str, float]) -> float:
+def _followed(figure: Quantity, changed: dict[str, float]) -> float:
     found = _computed(figure, {key: part.value for key, part in figure.inputs.items()} | changed) / figure.value
     return abs(math.log(found)) / math.log(2) if 0 < found < math.inf else 1.0
 
 
-def _computed(figure: Quantity, values: Mapping[str, Any]) -> float:
+def _computed(figure: Quantity, values: dict[str, Any]) -> float:
     """What the formula gives for other inputs; unknown where it takes no single numbers."""
     try:
         return float(figure.formula(**values)) if figure.formula and figure.value else math.nan

@@ -13,7 +13,8 @@ from estimator.export.workbook.model import Inputs, Monthly, Ranges
 from estimator.formulas import money
 from estimator.formulas.effort import SECONDS_PER_WEEK
 from estimator.formulas.energy import JOULES_PER_KWH
-from estimator.results import SCHEMA_VERSION, Blocked, Estimate
+from estimator.results import Blocked, Estimate
+from estimator.shown import SCHEMA_VERSION
 
 JOULES_PER_MWH = 1000 * JOULES_PER_KWH
 
