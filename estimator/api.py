@@ -311,7 +311,6 @@ def checked_plan(kind: type[Any], given_fields: Mapping[str, Any]) -> Any:
 
 
 OFFLOADED = ("", "optimizer", "activations", "params", "all")
-RECOMPUTED = ("none", "selective", "full")
 
 
 def _check_training(plan: TrainingPlan) -> None:
@@ -321,8 +320,5 @@ def _check_training(plan: TrainingPlan) -> None:
     for word in np.atleast_1d(plan.cpu_offload).tolist():
         if word not in (*OFFLOADED, "none"):
             raise UnknownName("offload", word, OFFLOADED, f"Choices are none, {', '.join(OFFLOADED[1:])}.")
-    for word in [] if plan.recompute is None else np.unique(plan.recompute).tolist():
-        if word not in RECOMPUTED:
-            raise UnknownName("recomputation", str(word), RECOMPUTED, f"Choices are {', '.join(RECOMPUTED)}.")
     for word in unknown_targets(plan.lora_targets):
         raise UnknownName("LoRA target", word, (*LINEARS, "all"), f"Targets are all, or some of {', '.join(LINEARS)}.")

@@ -82,8 +82,8 @@ def reasons(figure: Quantity) -> str:
       price of machine time: 7200 [device time]/3600*2 [price]
     <BLANKLINE>
     It rests on
-      device time = 2 h  [assumed]
-      price = 2 USD/h  [assumed]
+      device time = 2 h [assumed]
+      price = 2 USD/h [assumed]
     """
     return "\n\n".join(_fitting([("", figure)], None))
 
@@ -255,7 +255,7 @@ def _fact(figure: Quantity, brief: bool) -> str:
     """A fact or an assumption with how well it is known, and who says so."""
     scenario = figure.sources == (SCENARIO_SOURCE,)
     known = f"default scenario: {figure.note}" if scenario else _known(figure, brief)
-    text = f"{figure.name} = {human(figure)}  [{known}]"
+    text = f"{figure.name} = {human(figure)} [{known}]"
     return textwrap.shorten(text, 2 * WIDTH - 12, placeholder=" ...]") if brief else text
 
 
