@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 
+from estimator.formulas import Real
 from estimator.predict.serving import Serving
 from estimator.predict.training import MemorySplit, TrainingStep
 from estimator.quantities import ONE_AT_A_TIME, Quantity
@@ -57,7 +58,7 @@ def replica_parts(found: Serving) -> str:
     )
 
 
-def _shares(parts: Mapping[str, float], whole: float) -> str:
+def _shares(parts: Mapping[str, Real], whole: float) -> str:
     shares = {name: float(part) / whole for name, part in parts.items()}
     return ", ".join(f"{name} {share:.0%}" for name, share in shares.items() if share >= LEAST)
 
