@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from estimator.api import compare, estimate, serving, training_step
     from estimator.decide.recommend import recommend
     from estimator.measure.calibrate import calibrate
+    from estimator.pricing import Price
     from estimator.search import layout
     from estimator.sweeping import sweep
     from estimator.validation import validate
 
 __all__ = [
     "EstimatorError",
+    "Price",
     "calibrate",
     "compare",
     "estimate",
@@ -33,6 +35,7 @@ __all__ = [
 
 # Where each public name lives; modules load on first use, so that importing the package costs next to nothing.
 _HOMES = {
+    "Price": "estimator.pricing",
     "calibrate": "estimator.measure.calibrate",
     "compare": "estimator.api",
     "estimate": "estimator.api",
@@ -46,6 +49,10 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("llm-approach-estimator")
     if name not in _HOMES:
         raise AttributeError(f"module 'estimator' has no attribute {name!r}")
     from importlib import import_module

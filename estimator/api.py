@@ -18,16 +18,17 @@ from estimator.catalog.frameworks import named_framework
 from estimator.catalog.models import architecture
 from estimator.catalog.prices import api_price
 from estimator.errors import DoesNotFit, InvalidInput, UnknownName
+from estimator.formulas.training import LINEARS, unknown_targets
 from estimator.pricing import Price, usd_per_hour
 from estimator.quantities import ONE_AT_A_TIME, Design, Quantity, given, total
 from estimator.records import Accelerator, Cluster
 from estimator.results import Blocked, Comparison, Estimate
 from estimator.scenario import Scenario, scenario
-from estimator.stages import STAGES
+from estimator.stages import COMBINATIONS, STAGES
 
 if TYPE_CHECKING:
     from estimator.predict.serving import Serving
-    from estimator.predict.training import TrainingStep
+    from estimator.predict.training import TrainingPlan, TrainingStep
     from estimator.stages.question import Question
     from estimator.stages.service import Service
 
@@ -41,15 +42,17 @@ def estimate(
     gpus: int | None = None,
     price: Price | float | None = None,
     scenario_file: str | None = None,
-    design: Design = ONE_AT_A_TIME,
+    design: Design | None = None,
     **inputs: Any,
 ) -> Estimate:
-    """What one approach (prompt, rag, finetune or pretrain) needs and costs.
+    """What one approach needs and costs.
 
+    stage: prompt, rag, finetune or pretrain; or a combination: prompt+rag, finetune+rag, distil or corpus-in-prompt
     model: a size (7b), a preset (llama-3.1-8b) or a path to a Hugging Face config.json
     gpu: an accelerator (a100), with its count fixed (8xa100) or chosen; api: a hosted LLM (openai:gpt-4o-mini) instead
     price: of one accelerator-hour [USD/h]; or a Price, which owned accelerator or which list prices; else all of these
     inputs: any input of the scenario by name; a number, or (low, value, high) as its 80 % range
+    scenario_file: inputs from a TOML file; design: scenarios to compute, such as Design.monte_carlo(1000)
     Raises EstimatorError in one line: UnknownName, InvalidInput, DoesNotFit.
 
     >>> from estimator import estimate
@@ -57,10 +60,16 @@ def estimate(
     >>> answer.data_samples.value
     1000.0
     """
+    if stage in COMBINATIONS:
+        hardware = {"model": model, "gpu": gpu, "api": api, "gpus": gpus, "price": price}
+        found: Estimate = import_module("estimator.decide.combine").combine(
+            stage, **hardware, scenario_file=scenario_file, design=design, **inputs
+        )
+        return found
     if stage not in STAGES:
-        raise UnknownName("stage", stage, STAGES, f"Stages are {', '.join(STAGES)}.")
-    question = ask(model, gpu, api, gpus, price, scenario_file, design, inputs)
-    return answered(stage, question)
+        known = (*STAGES, *COMBINATIONS)
+        raise UnknownName("stage", stage, known, f"Stages are {', '.join(known)}.")
+    return answered(stage, ask(model, gpu, api, gpus, price, scenario_file, design, inputs))
 
 
 def compare(
@@ -72,7 +81,7 @@ def compare(
     price: Price | float | None = None,
     scenario_file: str | None = None,
     stages: tuple[str, ...] = STAGES,
-    design: Design = ONE_AT_A_TIME,
+    design: Design | None = None,
     **inputs: Any,
 ) -> Comparison:
     """The approaches side by side; one that cannot run says why, and the others stand. Arguments as for `estimate`.
@@ -102,7 +111,7 @@ def ask(
     gpus: int | None,
     price: Price | float | None,
     scenario_file: str | None,
-    design: Design,
+    design: Design | None,
     inputs: Mapping[str, Any],
 ) -> Question:
     """The question in records: names resolved, prices found, the scenario checked."""
@@ -112,7 +121,7 @@ def ask(
         raise InvalidInput(
             "name an LLM and an accelerator (--model 7b --gpu a100), or a hosted LLM (--api openai:gpt-4o-mini)"
         )
-    chosen = scenario(scenario_file, **inputs)
+    chosen, design = scenario(scenario_file, **inputs), design or ONE_AT_A_TIME
     llm = architecture(str(model)) if model else None  # a path may be one of pathlib
     hardware = named_cluster(str(gpu)) if gpu else None
     accelerator, count = _device(hardware, gpus)
@@ -239,7 +248,6 @@ def training_step(*, model: str, gpu: str, gpus: int | None = None, **plan: Any)
     from estimator.predict.training_plan import PLAINEST
 
     asked = checked_plan(TrainingPlan, plan)
-    named_framework(asked.framework)
     for name in ("seq_len", "global_batch", "micro_batch", "tp", "pp", "cp", "ep", "lora_rank"):
         value = getattr(asked, name)
         if value is not None and np.any(np.asarray(value, float) < 1):
@@ -296,4 +304,21 @@ def checked_plan(kind: type[Any], given_fields: Mapping[str, Any]) -> Any:
             raise UnknownName(
                 "field", name, kind.__dataclass_fields__, f"Fields are {', '.join(kind.__dataclass_fields__)}."
             )
-    return kind(**given_fields)
+    plan = kind(**given_fields)
+    if hasattr(plan, "lora_targets"):
+        _check_training(plan)
+    return plan
+
+
+OFFLOADED = ("", "optimizer", "activations", "params", "all")
+
+
+def _check_training(plan: TrainingPlan) -> None:
+    """Refuse words of a training plan that mean nothing, instead of training without them."""
+    scenario(optimizer=plan.optimizer, method=plan.method)
+    named_framework(plan.framework)
+    for word in np.atleast_1d(plan.cpu_offload).tolist():
+        if word not in (*OFFLOADED, "none"):
+            raise UnknownName("offload", word, OFFLOADED, f"Choices are none, {', '.join(OFFLOADED[1:])}.")
+    for word in unknown_targets(plan.lora_targets):
+        raise UnknownName("LoRA target", word, (*LINEARS, "all"), f"Targets are all, or some of {', '.join(LINEARS)}.")

@@ -163,6 +163,12 @@ class Quantity:
         """Every source this figure rests on, each once."""
         return tuple(dict.fromkeys(source for node in self.walk() for source in node.sources))
 
+    def explain(self) -> str:
+        """Where this figure comes from: formulas with their numbers, down to sourced facts."""
+        from estimator.shown import renderer
+
+        return str(renderer("Quantity", "reasons")(self))
+
     def to_dict(self, level: float | None = None) -> dict[str, Any]:
         """Value, unit, range and basis as plain data; unknown is None. level: of the range, its own unless given."""
         low, high = self.interval(level)

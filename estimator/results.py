@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 from estimator.errors import InvalidInput
 from estimator.formulas.effort import SECONDS_PER_WEEK
@@ -10,8 +10,8 @@ from estimator.formulas.energy import JOULES_PER_KWH
 from estimator.formulas.money import SECONDS_PER_HOUR
 from estimator.quantities import Quantity
 from estimator.records import Accelerator, Source
+from estimator.shown import SCHEMA_VERSION, Shown, in_currency, renderer
 
-SCHEMA_VERSION = 1
 Phase = Literal["one-off", "monthly"]
 CostType = Literal["fixed", "variable"]
 # What a budget line pays for: whatever is asked of a line asks this, never its words.
@@ -99,8 +99,27 @@ class Assumption(NamedTuple):
     given: bool
 
 
+class Ranged(Shown):
+    """A result whose ranges may hold another share of the outcomes than 80 %."""
+
+    __slots__ = ()
+
+    def at(self, level: float) -> Self:
+        """The same with ranges that hold `level` of the outcomes, such as 0.9."""
+        found: Self = at_level(self, level)
+        return found
+
+    def to_json(self, level: float | None = None) -> str:
+        """JSON text with `schema_version`; level: of its ranges, its own unless given."""
+        return Shown.to_json(self if level is None else self.at(level))
+
+    def to_csv(self, level: float | None = None) -> str:
+        """One row per stage and figure: stage,figure,value,unit,low,high,level,basis,note."""
+        return Shown.to_csv(self if level is None else self.at(level))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
-class Estimate:
+class Estimate(Ranged):
     """What one approach needs and costs. Every figure is a Quantity; one that does not arise in the approach is zero.
 
     Per-request figures are what the approach adds to the bare LLM answering the same question; monthly and horizon
@@ -173,24 +192,18 @@ class Estimate:
         """The share of outcomes that every range holds."""
         return self.total_usd.level
 
-    def at(self, level: float) -> "Estimate":
-        """The same with ranges that hold `level` of the outcomes, such as 0.9."""
-        return at_level(self, level)
+    def explain(self, *figures: str) -> str:
+        """Where figures such as `total_usd` come from, down to sourced facts; the headline ones unless named.
+
+        Raises UnknownName for one it does not have.
+        """
+        return str(renderer("Estimate", "reasons")(self, figures))
 
     def to_dict(self, level: float | None = None) -> dict[str, Any]:
         """Plain data, ready for JSON; level: of its ranges, 0.8 unless given."""
         answer = self if level is None else self.at(level)
         plain = {item.name: _plain(getattr(answer, item.name)) for item in fields(self)}
         return plain | {"level": answer.level, "status": "ok"}
-
-    def to_json(self, level: float | None = None) -> str:
-        """JSON text with `schema_version`."""
-        return _json({"schema_version": SCHEMA_VERSION, **self.to_dict(level)})
-
-    def __str__(self) -> str:
-        from estimator.export.tables import estimate_table
-
-        return estimate_table(self)
 
 
 class Figure(NamedTuple):
@@ -242,7 +255,7 @@ class Blocked:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Comparison:
+class Comparison(Ranged):
     """The approaches side by side, for one LLM, one kind of hardware and one scenario."""
 
     llm: str
@@ -264,10 +277,6 @@ class Comparison:
         """The share of outcomes that every range holds."""
         return next((answer.level for answer in self.estimates if isinstance(answer, Estimate)), 0.8)
 
-    def at(self, level: float) -> "Comparison":
-        """The same with ranges that hold `level` of the outcomes, such as 0.9."""
-        return at_level(self, level)
-
     def to_dict(self, level: float | None = None) -> dict[str, Any]:
         """Plain data, ready for JSON; level: of its ranges, 0.8 unless given."""
         answer = self if level is None else self.at(level)
@@ -282,43 +291,13 @@ class Comparison:
             "notes": list(answer.notes),
         }
 
-    def to_json(self, level: float | None = None) -> str:
-        """JSON text with `schema_version`."""
-        return _json(self.to_dict(level))
-
-    def to_csv(self, level: float | None = None) -> str:
-        """One row per stage and figure: stage,figure,value,unit,low,high,level,basis,note."""
-        from estimator.export.rows import comparison_csv
-
-        return comparison_csv(self if level is None else self.at(level))
-
-    def to_dataframe(self) -> Any:
-        """The rows of `to_csv` as a pandas DataFrame; MissingExtra without pandas."""
-        from estimator.export.rows import comparison_frame
-
-        return comparison_frame(self)
-
     def to_excel(self, path: str, command: str = "", currency: str = "") -> None:
         """A workbook with live formulas. Needs the extra `excel`.
 
         command: how to make it again, for its notes; currency: of its money, at a dated rate that stays an input, such
         as EUR=0.92@2026-11-01
         """
-        from estimator.export.currency import converted
-        from estimator.export.currency import currency as named
-        from estimator.export.workbook import write_workbook
-
-        write_workbook(converted(self, named(currency)) if currency else self, path, command)
-
-    def __str__(self) -> str:
-        from estimator.export.tables import comparison_table
-
-        return comparison_table(self)
-
-    def _repr_html_(self) -> str:
-        from estimator.export.tables import comparison_table
-
-        return comparison_table(self, style="html")
+        renderer("Comparison", "workbook")(in_currency(self, currency), path, command)
 
 
 def changed(thing: Any, change: Callable[[Quantity], Quantity]) -> Any:
@@ -368,9 +347,3 @@ def _plain(thing: Any) -> Any:
     if isinstance(thing, tuple | list):
         return [_plain(value) for value in thing]
     return thing
-
-
-def _json(data: Mapping[str, Any]) -> str:
-    import json
-
-    return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False)

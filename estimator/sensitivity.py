@@ -13,8 +13,9 @@ from estimator.api import estimate
 from estimator.errors import InvalidInput, UnknownName
 from estimator.pricing import PRICE
 from estimator.quantities import FACTORS, Quantity
-from estimator.results import SCHEMA_VERSION, Estimate
+from estimator.results import Estimate
 from estimator.scenario import Scenario, scenario
+from estimator.shown import SCHEMA_VERSION, Shown
 from estimator.sweeping import QUESTION, Sweep, columns_of
 
 MOST_ROWS = 1_000_000
@@ -43,7 +44,7 @@ class Swing:
 
 
 @dataclass(frozen=True, slots=True)
-class Sensitivity:
+class Sensitivity(Shown):
     """A figure of one approach, as expected and with one input at a time elsewhere; what moves it most comes first."""
 
     stage: str
@@ -63,22 +64,23 @@ class Sensitivity:
         about = {name: getattr(self, name) for name in ("stage", "figure", "unit", "expected")}
         return {"schema_version": SCHEMA_VERSION, **about, "level": 0.8, "inputs": self.rows()}
 
-    def to_json(self) -> str:
-        """JSON text with `schema_version`."""
-        import json
 
-        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+@dataclass(frozen=True, slots=True)
+class Grid(Shown):
+    """Answers to every combination of some inputs' values. rows: as `sweep` has them, unknown is None."""
 
-    def to_csv(self) -> str:
-        """One row an input."""
-        from estimator.export.rows import rows_csv
+    answered: tuple[Mapping[str, Any], ...]
+    varied: tuple[str, ...]
+    stages: tuple[str, ...]
+    figures: tuple[str, ...]
 
-        return rows_csv({key: "" if value is None else value for key, value in row.items()} for row in self.rows())
+    def rows(self) -> list[dict[str, Any]]:
+        """One row a combination; what is not known is None."""
+        return [{name: None if value != value else value for name, value in row.items()} for row in self.answered]
 
-    def __str__(self) -> str:
-        from estimator.export.swings import tornado_text
-
-        return tornado_text(self)
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, ready for JSON."""
+        return {"schema_version": SCHEMA_VERSION, "level": 0.8, "rows": self.rows()}
 
 
 def sensitivity(stage: str, *, figure: str = "total_usd", vary: Sequence[str] = (), **question: Any) -> Sensitivity:

@@ -21,6 +21,8 @@ TIME_UNITS = (
 POWERS = (1e24, 1e21, 1e18, 1e15, 1e12, 1e9, 1e6, 1e3, 1.0)
 SI_PREFIXES = tuple(zip(POWERS, ("Y", "Z", "E", "P", "T", "G", "M", "k", ""), strict=True))
 PREFIXES = tuple(zip(POWERS[3:], ("P", "T", "B", "M", "k", ""), strict=True))  # money and counts: a billion is B
+HOURS = ((1e9, "B"), (1e6, "M"), (1.0, ""))  # 2,000 hours, not 2k
+COUNTED = ("token", "word", "day", "month", "year")  # units that have a plural
 EMISSIONS = ((1e9, " ktCO2e"), (1e6, " tCO2e"), (1e3, " kgCO2e"))
 SI_UNITS = ("B", "FLOP", "Wh", "J")
 WATT_HOURS = tuple((3600.0 * size, f" {prefix}Wh") for size, prefix in SI_PREFIXES)  # energy as it is billed
@@ -54,6 +56,8 @@ def human(quantity: Quantity, spread: bool = True) -> str:
         return "$0" if unit == "USD" else "0"
     size, suffix = _scale(value, unit)
     sign = "-" if value < 0 else ""
+    if suffix.endswith(f" {unit}") and (unit in COUNTED or unit.startswith("1/")):
+        suffix = suffix.removesuffix(f" {unit}") + named(unit, value / size)
     text = f"{sign}{'$' if unit == 'USD' else ''}{digits(abs(value) / size)}{suffix}"
     low, high = _ends(quantity)
     if not spread or math.isclose(low, high, rel_tol=5e-3):
@@ -82,8 +86,21 @@ def _scale(value: float, unit: str) -> tuple[float, str]:
     if unit in SI_UNITS:
         size, name = _fitting(value, SI_PREFIXES)
         return size, f" {name}{unit}"
-    size, name = _fitting(value, PREFIXES)
+    size, name = _fitting(value, HOURS if unit == "h" else PREFIXES)
     return size, name + ("" if unit in ("1", "token", "USD") else f" {unit}")
+
+
+def named(unit: str, value: float) -> str:
+    """A unit behind a number, as people say it: nothing for a plain count.
+
+    >>> [f"{number}{named(unit, number)}" for number, unit in ((2, "1/year"), (12, "month"), (1, "day"), (9.5, "1/s"))]
+    ['2 a year', '12 months', '1 day', '9.5/s']
+    >>> f"500{named('token', 500)}", f"4{named('h/month', 4)}", f"5{named('1', 5)}"
+    ('500 tokens', '4 h/month', '5')
+    """
+    if unit.startswith("1/"):
+        return unit[1:] if len(unit) == 3 else f" a {unit[2:]}"
+    return "" if unit == "1" else f" {unit}{'s' if unit in COUNTED and value != 1 else ''}"
 
 
 def _fitting(value: float, names: tuple[tuple[float, str], ...]) -> tuple[float, str]:

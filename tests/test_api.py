@@ -13,6 +13,7 @@ from estimator.errors import DoesNotFit, EstimatorError, InvalidInput, UnknownNa
 from estimator.pricing import Price
 from estimator.quantities import Quantity
 from estimator.results import Blocked, Estimate
+from estimator.shown import SCHEMA_VERSION
 from estimator.stages import STAGES
 
 MODELS = ("7b", "8b", "llama-3.2-1b", "qwen2.5-14b", "mixtral-8x7b", "gemma-2-9b", "deepseek-v2-lite")
@@ -50,7 +51,7 @@ def test_totals_are_the_sums_of_their_lines(comparison):
 def test_json_holds_every_field_and_parses(comparison):
     data = json.loads(comparison.to_json())
 
-    assert data["schema_version"] == 1
+    assert data["schema_version"] == SCHEMA_VERSION
     for stage in STAGES:
         assert {item.name for item in fields(Estimate)} <= set(data["stages"][stage])
 

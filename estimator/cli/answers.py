@@ -1,22 +1,23 @@
-"""compare and estimate: from options to the library's calls, and its results as text."""
+"""compare and estimate: from options to the library's calls, and its results as they were asked for."""
 
 import argparse
 import sys
+from collections.abc import Sequence
 
 from estimator import api
-from estimator.cli.options import asked, assignment, emit, in_currency
-from estimator.decide.combine import combine
-from estimator.export import tables
-from estimator.export.explain import estimate_reasons
-from estimator.export.rows import estimate_rows, rows_csv
+from estimator.cli.options import asked, assignment, emit, levelled, listed, show
+from estimator.errors import InvalidInput
 from estimator.results import Comparison, Estimate
-from estimator.stages import COMBINATIONS
+from estimator.shown import in_currency
 
 
 def compare(options: argparse.Namespace) -> None:
     """`estimator compare`."""
-    comparison = api.compare(**asked(options))
-    emit(options, in_currency(options, comparison, _rendered_comparison))
+    _table_alone(options)
+    comparison: Comparison = levelled(options, api.compare(**asked(options)))
+    if options.assumptions:
+        return _assumed(options, comparison)
+    return _answered(options, comparison, [one for one in comparison.estimates if isinstance(one, Estimate)])
 
 
 def estimate(options: argparse.Namespace) -> None:
@@ -25,10 +26,32 @@ def estimate(options: argparse.Namespace) -> None:
         from estimator.cli.swings import swings
 
         return swings(options)
-    of = combine if options.stage in COMBINATIONS else api.estimate
-    answer = of(options.stage, **asked(options))
+    _table_alone(options)
+    answer: Estimate = levelled(options, api.estimate(options.stage, **asked(options)))
     _say_unused(options, {one.name for one in answer.assumptions})
-    return emit(options, in_currency(options, answer, _rendered_estimate))
+    return _assumed(options, answer) if options.assumptions else _answered(options, answer, [answer])
+
+
+def _table_alone(options: argparse.Namespace) -> None:
+    """Refuse reasons and assumptions in a format that has no place for them."""
+    for name in ("explain", "assumptions"):
+        if getattr(options, name) not in (None, False) and options.format != "table":
+            raise InvalidInput(f"--{name} goes with a table, not with {options.format}")
+
+
+def _answered(options: argparse.Namespace, result: Estimate | Comparison, explained: Sequence[Estimate]) -> None:
+    """The result; or the reasons of the figures that were named, of the headline ones beneath it where none were."""
+    if options.explain is None:
+        return show(options, result)
+    told = [one.explain(*listed(options.explain)) for one in in_currency(tuple(explained), options.currency or "")]
+    return emit(options, "\n\n".join(told)) if options.explain else show(options, result, *told)
+
+
+def _assumed(options: argparse.Namespace, result: Estimate | Comparison) -> None:
+    """All inputs that the result rests on, and why they are what they are."""
+    from estimator.export.assumptions import every
+
+    emit(options, every(result))
 
 
 def _say_unused(options: argparse.Namespace, used: set[str]) -> None:
@@ -37,24 +60,3 @@ def _say_unused(options: argparse.Namespace, used: set[str]) -> None:
     unused = [name for name in dict.fromkeys(names) if name not in used]
     if unused:
         print(f"estimator: nothing here rests on {', '.join(unused)}", file=sys.stderr)
-
-
-def _rendered_comparison(options: argparse.Namespace, comparison: Comparison) -> str:
-    if options.format == "json":
-        return comparison.to_json()
-    if options.format == "csv":
-        return comparison.to_csv()
-    if options.format == "markdown":
-        return tables.comparison_table(comparison, "github")
-    explained = [answer for answer in comparison.estimates if options.explain and isinstance(answer, Estimate)]
-    return "\n\n".join([str(comparison), *map(estimate_reasons, explained)])
-
-
-def _rendered_estimate(options: argparse.Namespace, answer: Estimate) -> str:
-    if options.format == "json":
-        return answer.to_json()
-    if options.format == "csv":
-        return rows_csv(estimate_rows(answer))
-    if options.format == "markdown":
-        return tables.estimate_markdown(answer)
-    return f"{answer}\n\n{estimate_reasons(answer)}" if options.explain else str(answer)

@@ -4,10 +4,9 @@ import argparse
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
 
 from estimator.catalog.files import use_facts
-from estimator.cli.options import belong, emit, seconds
+from estimator.cli.options import belong, seconds, show
 
 Progress = Callable[[float, str, float], None]
 BAR, LINE = 24, 100
@@ -16,6 +15,7 @@ BAR, LINE = 24, 100
 def calibrate(options: argparse.Namespace) -> None:
     """`estimator calibrate`."""
     from estimator.measure.calibrate import calibrate as measure
+    from estimator.validation.local import about_machine
 
     progress = progress_bar()
     try:
@@ -27,7 +27,7 @@ def calibrate(options: argparse.Namespace) -> None:
         raise
     finally:
         _end()
-    print("\n".join(summary(found)))
+    print("\n".join(about_machine(found)))
 
 
 def validate(options: argparse.Namespace) -> None:
@@ -40,51 +40,17 @@ def validate(options: argparse.Namespace) -> None:
         belong(options, "published or own runs: leave out --local", "cases")
         return _validate_local(options)
     belong(options, "--local", "budget")
-    report = run(options.cases)
-    return emit(options, report.to_json() if options.format == "json" else str(report))
+    return show(options, run(options.cases))
 
 
 def _validate_local(options: argparse.Namespace) -> None:
-    from estimator.catalog.local import profile
     from estimator.validation.local import validate_local as run
 
     try:
         report = run(seconds(options.budget or "120s", "--budget", "s"), progress_bar())
     finally:
         _end()
-    if options.format == "json":
-        return emit(options, report.to_json())
-    page = str(options.output or "").endswith(".md")
-    return emit(options, report.markdown(" ".join(summary(profile())[:3])) if page else str(report))
-
-
-def summary(found: dict[str, Any]) -> list[str]:
-    """What a profile says, in a few lines."""
-    about, memory = found["machine"], found["constants"][str(found["threads"])]["memory"]
-    products = found["constants"][str(found["threads"])]["gemm"]
-    rates = [
-        f"{key.split()[0]} {entry['peak_flop_per_s'] / 1e9:,.3g}" for key, entry in products.items() if " nt" in key
-    ]
-    lines = [
-        f"{about['title']}, {found['threads']} threads, torch {about['versions']['torch']}, {found['date']}",
-        f"products: {', '.join(rates)} GFLOP/s; copying: {memory['bytes_per_s'] / 1e9:.3g} GB/s",
-        f"drift while measuring: {100 * found['drift']['log']:.0f} %; {len(found['measurements'])} cases",
-    ]
-    if before := found.get("since_last"):
-        change = 100 * before["median_change"]
-        lines.append(f"against the profile of {before['date']}: {change:.0f} % (median of {before['cases']} cases)")
-    if found["drift"]["log"] > BUSY:
-        lines.append("The machine was unsteady: other work may have disturbed it. Ranges are wider for it.")
-    for name, entry in found["constants"][str(found["threads"])]["phases"].items():
-        strange = [
-            f"{part} {factor:.2f}" for part, factor in entry["factors"].items() if factor > ODD and part != "calls"
-        ]
-        if strange:
-            lines.append(f"warning: {name} takes longer than its kernels explain ({', '.join(strange)})")
-    return [*lines, "From now on --gpu local stands for this machine. Check it: estimator validate --local"]
-
-
-BUSY, ODD = 0.15, 1.3  # drift, and factors of a phase, that are worth a word
+    show(options, report)
 
 
 def progress_bar() -> Progress:

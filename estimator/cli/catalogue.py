@@ -1,28 +1,22 @@
 """`estimator catalog`: what is known, with source and date."""
 
 import argparse
-import json
-import textwrap
+import math
 from collections.abc import Callable, Iterator
-from typing import Any
-
-from tabulate import tabulate
 
 from estimator.catalog.accelerators import accelerator, accelerator_names
 from estimator.catalog.files import use_facts
 from estimator.catalog.frameworks import framework, framework_names
 from estimator.catalog.models import architecture, architecture_names
 from estimator.catalog.prices import api_names, api_price, price_rows
-from estimator.cli.options import belong, emit
+from estimator.cli.options import belong, show
+from estimator.decide.rules import criteria
 from estimator.errors import InvalidInput
-from estimator.export.rows import rows_csv
-from estimator.export.tables import WIDTH
+from estimator.export.catalogue import Catalogue, Row
 from estimator.formulas import transformer
 from estimator.formulas.memory import MIXED_PRECISION
 from estimator.records import Source
 from estimator.scenario import default_scenario
-
-Row = dict[str, Any]
 
 
 def catalog(options: argparse.Namespace) -> None:
@@ -36,60 +30,7 @@ def catalog(options: argparse.Namespace) -> None:
     ]
     if not rows:
         raise InvalidInput(f"nothing in the catalogue of {options.kind} matches; leave the filters out to see all")
-    emit(options, _rendered(options.format, rows))
-
-
-def _rendered(style: str, rows: list[Row]) -> str:
-    if style == "json":
-        return json.dumps({"schema_version": 1, "rows": rows}, indent=2, ensure_ascii=False)
-    if style == "csv":
-        return rows_csv(rows)
-    shown = [{key: _text(value) for key, value in row.items()} for row in rows]
-    if style == "markdown":
-        return tabulate(shown, headers="keys", tablefmt="github", disable_numparse=True)
-    return _on_screen(shown)
-
-
-def _text(value: Any) -> str:
-    """A cell for people: four digits, no exponent where that is readable.
-
-    >>> _text(524_288.0), _text(13.0156), _text(131_072), _text(1e-05), _text(True)
-    ('524,288', '13.02', '131,072', '1e-05', 'True')
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return "" if value is None else str(value)
-    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:,.4g}"
-
-
-GAP = 2  # characters between columns; tabulate leaves as many again beside a heading
-MOST = {"unit": 14, "instance": 20, "region": 14}  # characters of such columns on the screen
-LEAST_SOURCE = 10
-
-
-def _on_screen(rows: list[dict[str, str]]) -> str:
-    """A table no wider than a screen; CSV and JSON have everything in full."""
-    names = [name for name in rows[0] if name not in ("section", "why", "source")]
-    heads = [name.replace("_per_", "\nper_") for name in names]
-    cells = [[_wrapped(row[name], MOST.get(name, WIDTH)) for name in names] for row in rows]
-    columns = zip(*cells, strict=True)
-    widths = [max(_width(head) + GAP, *map(_width, column)) for head, column in zip(heads, columns, strict=True)]
-    left = WIDTH - sum(widths) - GAP * len(widths)
-    if "why" in rows[0]:
-        heads.append("why")
-        cells = [[*line, _wrapped(row["why"], left)] for line, row in zip(cells, rows, strict=True)]
-    elif left >= LEAST_SOURCE:
-        heads.append("source")
-        sources = (textwrap.shorten(row["source"], left, placeholder="...") for row in rows)
-        cells = [[*line, source] for line, source in zip(cells, sources, strict=True)]
-    return tabulate(cells, heads, "simple", disable_numparse=True)
-
-
-def _width(text: str) -> int:
-    return max(map(len, text.split("\n")))
-
-
-def _wrapped(text: str, width: int) -> str:
-    return textwrap.fill(text, width, break_on_hyphens=False) if len(text) > width else text
+    show(options, Catalogue(tuple(rows)))
 
 
 def _llms(_: argparse.Namespace) -> Iterator[Row]:
@@ -165,6 +106,21 @@ def _inputs(_: argparse.Namespace) -> Iterator[Row]:
             **ends,
             "unit": unit,
             "why": entry.why,
+        }
+    yield from _criteria()
+
+
+def _criteria() -> Iterator[Row]:
+    """What `recommend` asks beside the inputs; one that is not given decides nothing."""
+    for name, one in criteria().items():
+        yield {
+            "name": name,
+            "section": "criteria",
+            "value": "any" if one.value == math.inf else one.value,
+            "low": None,
+            "high": None,
+            "unit": ", ".join(one.choices) or one.unit,
+            "why": f"recommend: {one.ask}",
         }
 
 

@@ -1,25 +1,22 @@
 """`estimator recommend`: a recommendation, or one of the questions turned round."""
 
 import argparse
-import json
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from estimator.catalog.files import use_facts
-from estimator.cli.options import DAY_S, asked, emit, in_currency, number, seconds, whole
+from estimator.cli.options import DAY_S, asked, levelled, listed, number, seconds, show, whole
 from estimator.decide.break_even import BreakEven
 from estimator.decide.inverse import Finding
-from estimator.decide.recommend import Recommendation
 from estimator.decide.recommend import recommend as recommended
 from estimator.decide.rules import criteria
 from estimator.errors import DoesNotFit, InvalidInput
-from estimator.export.explain import estimate_reasons
 from estimator.pricing import Price
 from estimator.quantities import Quantity
 from estimator.records import Cluster
 from estimator.results import Estimate
+from estimator.shown import in_currency
 from estimator.text import digits, short
 
 WORK = {"serve": "to serve", "finetune": "to fine-tune", "pretrain": "to pre-train"}
@@ -40,59 +37,29 @@ def recommend(options: argparse.Namespace) -> None:
     if len(chosen) > 1:
         first, second = (name.replace("_", "-") for name in chosen[:2])
         raise InvalidInput(f"ask one question at a time: --{first} or --{second}")
-    if chosen and (options.level or options.explain):
+    if chosen and (options.level or options.explain is not None):
         raise InvalidInput("--level and --explain belong to the recommendation, not to a question turned round")
     for name, questions in BELONGS.items():
         if getattr(options, name) and not set(questions) & set(chosen):
             as_criterion = f"; as a criterion: --set {name}_limit_s=0.5" if name == "ttft" else ""
             raise InvalidInput(f"--{name} belongs to --{' and --'.join(questions)}{as_criterion}")
     if options.break_even == "owning":
-        emit(options, _shown(options, owning(options)))
+        show(options, owning(options))
     elif chosen:
-        emit(options, _shown(options, ANSWERS[chosen[0]](options, asked(options))))
+        show(options, ANSWERS[chosen[0]](options, asked(options)))
     else:
         _recommended(options)
 
 
 def _recommended(options: argparse.Namespace) -> None:
-    found = recommended(**asked(options, criteria()))
-    if options.format == "csv" and options.currency:
-        from estimator.export.currency import currency
-        from estimator.export.decision import recommendation_csv
-
-        emit(options, recommendation_csv(found, currency(options.currency)))
-    else:
-        emit(options, in_currency(options, found, _rendered))
-
-
-def _rendered(options: argparse.Namespace, found: Recommendation) -> str:
-    from estimator.export.decision import recommendation_csv, recommendation_markdown
-
-    if options.format == "json":
-        return found.to_json()
-    if options.format == "csv":
-        return recommendation_csv(found)
-    if options.format == "markdown":
-        return recommendation_markdown(found)
+    """The recommendation, and the reasons behind the figures of what comes first."""
+    if options.explain is not None and options.format != "table":
+        raise InvalidInput(f"--explain goes with a table, not with {options.format}")
+    found = levelled(options, recommended(**asked(options, criteria())))
     best = found.best.estimate if found.best else None
-    return f"{found}\n\n{estimate_reasons(best)}" if options.explain and best else str(found)
-
-
-def _shown(options: argparse.Namespace, found: Finding) -> str:
-    from estimator.export.currency import currency
-    from estimator.export.decision import finding_text, with_currency
-    from estimator.export.rows import rows_csv
-
-    to = currency(options.currency) if options.currency else None
-    if to:
-        found = replace(found, rows=tuple(with_currency(row, to) for row in found.rows))
-    data = found.to_dict()
-    if options.format == "json":
-        rate = {"currency": to.to_dict()} if to else {}
-        return json.dumps({"schema_version": 1, **rate, **data}, indent=2, allow_nan=False)
-    if options.format == "csv":
-        return rows_csv(data["rows"] or [{name: data[name] for name in ("question", "value", "unit", "boundary")}])
-    return finding_text(found, "github" if options.format == "markdown" else "simple")
+    if options.explain is None or best is None:
+        return show(options, found)
+    return show(options, found, in_currency(best, options.currency or "").explain(*listed(options.explain)))
 
 
 def machine_of(given: dict[str, Any], *leave_out: str) -> dict[str, Any]:

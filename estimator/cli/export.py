@@ -10,6 +10,7 @@ from estimator.errors import InvalidInput
 from estimator.export.budget import budget_csv
 from estimator.export.files import write_whole
 from estimator.results import Comparison
+from estimator.shown import in_currency
 
 SHEET = "Estimate"  # goes before the names of our sheets
 # Options that the command to export again repeats.
@@ -41,12 +42,7 @@ def export(options: argparse.Namespace) -> None:
 
 
 def _compared(options: argparse.Namespace) -> Comparison:
-    comparison = api.compare(**asked(options))
-    if not options.currency:
-        return comparison
-    from estimator.export.currency import converted, currency
-
-    found: Comparison = converted(comparison, currency(options.currency))
+    found: Comparison = in_currency(api.compare(**asked(options)), options.currency or "")
     return found
 
 

@@ -4,10 +4,10 @@ import argparse
 from typing import Any
 
 from estimator.catalog.files import use_facts
-from estimator.cli.options import DAY_S, assignment, emit, number, price, seconds
+from estimator.cli.options import DAY_S, assignment, number, price, seconds, show
 from estimator.errors import InvalidInput, clipped
 from estimator.scenario import scaled
-from estimator.search import AXES, Search
+from estimator.search import AXES
 from estimator.search import layout as search
 
 NUMBERS = ("tokens", "prompt_tokens", "output_tokens", "ttft_s", "tpot_s", "requests_per_s")
@@ -27,7 +27,7 @@ def layout(options: argparse.Namespace) -> None:
     asked = _asked(options)
     if clash := sorted(set(choices) & set(asked)):
         raise InvalidInput(f"{clash[0]} has an option of its own: --{clash[0].replace('_', '-')}, not --set")
-    emit(options, _rendered(options, search(**asked, **choices)))
+    show(options, search(**asked, **choices))
 
 
 def _asked(options: argparse.Namespace) -> dict[str, Any]:
@@ -51,18 +51,6 @@ def _asked(options: argparse.Namespace) -> dict[str, Any]:
         "precisions": options.precisions.split(",") if options.precisions else None,
         "careful": options.careful,
     }
-
-
-def _rendered(options: argparse.Namespace, found: Search) -> str:
-    if options.format == "json":
-        return found.to_json()
-    if options.format == "csv":
-        return found.to_csv()
-    if options.format == "markdown":
-        from estimator.export.layouts import search_text
-
-        return search_text(found, "github")
-    return str(found)
 
 
 def _typed(text: str) -> tuple[str, Any]:

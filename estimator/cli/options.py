@@ -2,7 +2,7 @@
 
 import argparse
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from estimator.catalog.files import use_facts
@@ -11,20 +11,18 @@ from estimator.export.files import write_whole
 from estimator.pricing import Price
 from estimator.results import at_level
 from estimator.scenario import default_scenario, scaled
+from estimator.shown import rendered
 
 
-def in_currency(options: argparse.Namespace, answer: Any, render: Callable[[argparse.Namespace, Any], str]) -> str:
-    """The answer as text, its money in the currency that was asked for as well (data) or instead (tables)."""
-    if options.level:
-        answer = at_level(answer, level(options.level))
-    if not options.currency:
-        return render(options, answer)
-    from estimator.export.currency import converted, csv_with, currency, json_with
+def show(options: argparse.Namespace, result: Any, *more: str) -> None:
+    """A result as it was asked for, and more words beneath it, to the file that was named or to the screen."""
+    text = rendered(result, options.format, currency=getattr(options, "currency", None) or "")
+    emit(options, "\n\n".join([str(text), *more]))
 
-    to = currency(options.currency)
-    if options.format in ("json", "csv"):
-        return {"json": json_with, "csv": csv_with}[options.format](render(options, answer), to)
-    return f"{to}\n\n{render(options, converted(answer, to))}"
+
+def levelled(options: argparse.Namespace, answer: Any) -> Any:
+    """The answer with ranges of the level that was asked for."""
+    return at_level(answer, level(options.level)) if options.level else answer
 
 
 def emit(options: argparse.Namespace, text: str) -> None:
@@ -34,6 +32,11 @@ def emit(options: argparse.Namespace, text: str) -> None:
         write_whole(options.output, whole)
     else:
         print(whole, end="")
+
+
+def listed(text: str | None) -> tuple[str, ...]:
+    """`A,B` as names."""
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
 
 
 def belong(options: argparse.Namespace, where: str, *names: str) -> None:

@@ -6,15 +6,12 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 from estimator.errors import InvalidInput, nearest
+from estimator.shown import format_for, named
+from estimator.stages import COMBINATIONS, STAGES, TASKS
 
-STAGES = ("prompt", "rag", "finetune", "pretrain")
-COMBINATIONS = ("prompt+rag", "finetune+rag", "distil", "corpus-in-prompt")
-TASKS = ("serve", "finetune", "pretrain")
 BREAK_EVENS = ("volume", "api", "owning")
 LARGEST = ("llm", "context", "batch", "users")
 PICTURES = ("spectrum", "volume", "money", "step", "pareto")
-FORMATS = ("table", "json", "csv", "markdown")
-ENDINGS = {".json": "json", ".csv": "csv", ".md": "markdown", ".markdown": "markdown", ".xlsx": "xlsx"}
 
 
 class Parser(argparse.ArgumentParser):
@@ -81,9 +78,9 @@ class _Version(argparse.Action):
     """Looks the version up only when asked: the lookup costs more than all the rest of the help."""
 
     def __call__(self, top: argparse.ArgumentParser, *_: Any) -> NoReturn:
-        from importlib.metadata import version
+        import estimator
 
-        print(f"estimator {version('llm-approach-estimator')}")
+        print(f"estimator {estimator.__version__}")
         top.exit(0)
 
 
@@ -109,9 +106,7 @@ def _compare(commands: Any) -> None:
     example = "estimator compare --model llama-3.1-8b --gpu 8xh100 --set samples=20000"
     sub = _command(commands, "compare", "the four approaches side by side", _lazy("answers", "compare"), example)
     _question(sub)
-    _output(sub)
-    _level(sub)
-    _currency(sub)
+    _assumptions(_output(sub))
 
 
 def _estimate(commands: Any) -> None:
@@ -123,9 +118,7 @@ def _estimate(commands: Any) -> None:
     text = "what the answer turns on: each input alone at the ends of its range; all of them unless named"
     sub.add_argument("--sensitivity", nargs="?", const="", metavar="A,B", help=text)
     sub.add_argument("--figure", metavar="NAME", help="with --sensitivity: which answer (default total_usd)")
-    _output(sub)
-    _level(sub)
-    _currency(sub)
+    _assumptions(_output(sub))
 
 
 def _layout(commands: Any) -> None:
@@ -156,8 +149,7 @@ def _layout(commands: Any) -> None:
     serve.add_argument("--requests-per-s", metavar="N", help="load of all replicas")
     sub.add_argument("--facts", metavar="DIR", help="overlay of your own accelerators, prices and LLMs")
     _prices(sub)
-    _format(sub, FORMATS)
-    sub.add_argument("--output", metavar="FILE", help="write there instead of to the screen")
+    _written(sub)
 
 
 def _recommend(commands: Any) -> None:
@@ -183,8 +175,6 @@ def _recommend(commands: Any) -> None:
     turned.add_argument("--tpot", metavar="S", help="longest mean time per output token")
     turned.add_argument("--careful", action="store_true", help="--budget holds even at the upper end of the range")
     _output(sub)
-    _level(sub)
-    _currency(sub)
 
 
 def _calibrate(commands: Any) -> None:
@@ -215,8 +205,7 @@ def _validate(commands: Any) -> None:
     sub.add_argument(
         "--cases", metavar="FILE", nargs="+", default=[], help="case files (default: the published runs that ship)"
     )
-    _format(sub, ("table", "json"))
-    sub.add_argument("--output", metavar="FILE", help="write there instead of to the screen")
+    _written(sub)
     sub.add_argument("--facts", metavar="DIR", help="overlay of your own accelerators, prices and LLMs")
 
 
@@ -265,7 +254,7 @@ def _sweep(commands: Any) -> None:
     sub.add_argument("--vary", metavar="NAME=VALUES", action="append", default=[], help=text)
     text = "answers: .csv, .parquet or .xlsx; those of --vary go to the screen without it"
     sub.add_argument("-o", "--output", metavar="FILE", help=text)
-    sub.add_argument("--format", choices=FORMATS, help="of --vary: how answers look; by --output where not given")
+    sub.add_argument("--format", choices=named(), help="of --vary: how answers look; by --output where not given")
     sub.add_argument("--stages", metavar="A,B", help="only these approaches: prompt, rag, finetune, pretrain")
     sub.add_argument("--figures", metavar="A,B", help="only these figures, such as total_usd,calendar_s")
     _question(sub)
@@ -311,39 +300,41 @@ def _prices(sub: argparse.ArgumentParser) -> None:
 
 
 def _written(sub: argparse.ArgumentParser) -> Any:
+    """How and where an answer is written; `formats` says that its form is settled before anything is computed."""
     out = sub.add_argument_group("output")
-    _format(out, FORMATS)
+    text = f"{', '.join(named())}; by the ending of --output where not given, else a table"
+    out.add_argument("--format", choices=named(), help=text)
     out.add_argument("--output", metavar="FILE", help="write there instead of to the screen")
+    sub.set_defaults(formats=named())
     return out
 
 
-def _output(sub: argparse.ArgumentParser) -> None:
-    _written(sub).add_argument("--explain", action="store_true", help="formula, inputs and sources of every figure")
+def _output(sub: argparse.ArgumentParser) -> Any:
+    """The same for an answer of figures."""
+    out = _written(sub)
+    text = "where these figures come from, such as total_usd; the headline ones beneath the answer where none is named"
+    out.add_argument("--explain", nargs="?", const="", metavar="FIGURE,...", help=text)
+    _level(out)
+    _currency(out)
+    return out
 
 
-def _format(to: Any, formats: tuple[str, ...]) -> None:
-    text = f"{', '.join(formats)}; by the ending of --output where not given, else a table"
-    to.add_argument("--format", choices=formats, help=text)
-    to.set_defaults(formats=formats)
+def _assumptions(out: Any) -> None:
+    text = "all inputs the answer rests on, and why they are what they are; the answer ends with those that matter most"
+    out.add_argument("--assumptions", action="store_true", help=text)
 
 
 def _settle_format(arguments: argparse.Namespace) -> None:
-    """The form of an answer that was not named: by the ending of the file it goes to, else a table."""
-    formats = getattr(arguments, "formats", None)
-    if formats is None or arguments.format is not None:
-        return
-    output = arguments.output or ""
-    arguments.format = next((style for ending, style in ENDINGS.items() if output.lower().endswith(ending)), "table")
-    if arguments.format not in formats:
-        other = " (`estimator export` writes workbooks)" if arguments.format == "xlsx" else ""
-        raise InvalidInput(f"this answer is written as {' or '.join(formats)}, not as {output!r} asks for{other}")
+    """The form of an answer: as named, else by the ending of the file it goes to, else a table."""
+    if getattr(arguments, "formats", None):
+        arguments.format = format_for(arguments.output, arguments.format)
 
 
-def _level(sub: argparse.ArgumentParser) -> None:
+def _level(to: Any) -> None:
     text = "share of outcomes that every range holds: 0.8 (default), 0.9, 95%%, ..."
-    sub.add_argument("--level", metavar="SHARE", help=text)
+    to.add_argument("--level", metavar="SHARE", help=text)
 
 
-def _currency(sub: argparse.ArgumentParser) -> None:
+def _currency(to: Any) -> None:
     text = "money in this currency at your dated rate, such as EUR=0.92@2026-11-01 (data keep USD beside it)"
-    sub.add_argument("--currency", metavar="CODE=RATE@DATE", help=text)
+    to.add_argument("--currency", metavar="CODE=RATE@DATE", help=text)

@@ -1,20 +1,18 @@
 """`estimator sweep`: scenarios as rows, answers as columns; from a file, or every combination of some values."""
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from estimator.cli.options import asked, belong, emit
-from estimator.cli.parser import ENDINGS
+from estimator.cli.options import asked, belong, listed, show
 from estimator.errors import InvalidInput, clipped
 from estimator.export.sweep_files import KINDS, sweep_file, sweep_rows
-from estimator.results import SCHEMA_VERSION
 from estimator.scenario import scaled
-from estimator.sensitivity import grid
+from estimator.sensitivity import Grid, grid
+from estimator.shown import format_for
 from estimator.stages import STAGES
 from estimator.sweeping import FIGURES, Sweep, attached, columns_of
 
@@ -33,12 +31,12 @@ def sweep(options: argparse.Namespace) -> None:
     if options.file and not options.output:
         raise InvalidInput("name the file to write: `estimator sweep scenarios.csv -o answers.csv`")
     fixed = {name: value for name, value in asked(options).items() if value is not None}
-    stages = _list(options.stages) or STAGES
+    stages = listed(options.stages) or STAGES
     if options.file:
-        run = Sweep(stages, _list(options.figures) or FIGURES, fixed)
+        run = Sweep(stages, listed(options.figures) or FIGURES, fixed)
         return _told(options, sweep_file(options.file, options.output, run, _bar()))
     values = _together([values_of(text) for text in options.vary])
-    return _grid(options, values, Sweep(stages, _list(options.figures) or ("total_usd",), fixed))
+    return _grid(options, values, Sweep(stages, listed(options.figures) or ("total_usd",), fixed))
 
 
 def _told(options: argparse.Namespace, counts: tuple[int, int]) -> None:
@@ -51,20 +49,9 @@ def _grid(options: argparse.Namespace, values: dict[str, list[Any]], run: Sweep)
     rows, ending = grid(values), Path(options.output or "").suffix.lower()
     if ending in KINDS and options.format is None:
         return _told(options, sweep_rows(rows, options.output, run, _bar()))
+    options.format = format_for(options.output, options.format)
     answered = attached(rows, run.answers(*columns_of(rows)))
-    return emit(options, _rendered(options.format or ENDINGS.get(ending, "table"), answered, list(values), run))
-
-
-def _rendered(style: str, rows: list[dict[str, Any]], varied: list[str], run: Sweep) -> str:
-    from estimator.export.rows import rows_csv
-    from estimator.export.swings import grid_text
-
-    if style == "csv":
-        return rows_csv([{name: "" if value is None else value for name, value in row.items()} for row in rows])
-    if style == "json":
-        plain = [{name: None if value != value else value for name, value in row.items()} for row in rows]
-        return json.dumps({"schema_version": SCHEMA_VERSION, "level": 0.8, "rows": plain}, indent=2, allow_nan=False)
-    return grid_text(rows, varied, run.stages, run.figures, "github" if style == "markdown" else "simple")
+    return show(options, Grid(tuple(answered), tuple(values), tuple(run.stages), tuple(run.figures)))
 
 
 def values_of(text: str) -> tuple[str, list[Any]]:
@@ -111,10 +98,6 @@ def _together(pairs: list[tuple[str, list[Any]]]) -> dict[str, list[Any]]:
     if len(values) < len(pairs):
         raise InvalidInput("--vary names an input twice: give all its values at once, NAME=A,B,C")
     return values
-
-
-def _list(text: str | None) -> tuple[str, ...]:
-    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
 
 
 def _bar() -> Callable[[int], None] | None:

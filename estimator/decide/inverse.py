@@ -25,6 +25,7 @@ from estimator.pricing import Price
 from estimator.quantities import ONE_AT_A_TIME, Quantity
 from estimator.records import Accelerator, Architecture, Cluster
 from estimator.scenario import default_scenario
+from estimator.shown import Shown
 from estimator.stages import TASKS, finetune, pretrain
 from estimator.stages.question import Question
 from estimator.stages.training import layout_text, most_accelerators
@@ -38,7 +39,7 @@ SMALLEST_LLM, LARGEST_LLM = 1000, 6400  # indices of round figures, in 10,000 pa
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Finding:
+class Finding(Shown):
     """An answer with its boundary in words, and the figures beside it, ready to print.
 
     value: None where there is none; absent: what an empty figure of a row means

@@ -12,15 +12,15 @@ import numpy as np
 
 from estimator import api
 from estimator.decide.break_even import BreakEven, break_even, leaves
-from estimator.decide.combine import combine
 from estimator.decide.rules import Rule, Value, candidates, criteria, rules
 from estimator.errors import DoesNotFit, InvalidInput, NotNamed, UnknownName
 from estimator.formulas.arithmetic import difference
 from estimator.formulas.units import DAY_S
 from estimator.pricing import Price
 from estimator.quantities import Quantity, derive
-from estimator.results import FIGURES, SCHEMA_VERSION, Assumption, Estimate, Line
+from estimator.results import FIGURES, Assumption, Estimate, Line, Ranged
 from estimator.scenario import default_scenario
+from estimator.shown import SCHEMA_VERSION
 from estimator.stages import COMBINATIONS
 from estimator.stages.answer import approaches
 
@@ -108,7 +108,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Recommendation:
+class Recommendation(Ranged):
     """The ranked plan. options: best first, those that stand before those that do not; given: the criteria as said."""
 
     llm: str
@@ -173,22 +173,6 @@ class Recommendation:
             "assumptions": [{"name": one.name, "shown": one.shown, "given": one.given} for one in self.assumptions],
         }
 
-    def to_json(self) -> str:
-        """JSON text with `schema_version`."""
-        import json
-
-        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
-
-    def __str__(self) -> str:
-        from estimator.export.decision import recommendation_text
-
-        return recommendation_text(self)
-
-    def _repr_html_(self) -> str:
-        from estimator.export.decision import recommendation_html
-
-        return recommendation_html(self)
-
 
 def recommend(
     *,
@@ -242,7 +226,7 @@ def _estimates(asked: dict[str, Any], labelled: float = np.inf) -> dict[str, Est
 
 def _estimate(name: str, asked: dict[str, Any]) -> Estimate | str:
     try:
-        return combine(name, **asked) if name in COMBINATIONS else api.estimate(name, **asked)
+        return api.estimate(name, **asked)
     except (DoesNotFit, NotNamed) as error:
         return str(error)
     except InvalidInput as error:

@@ -1,10 +1,8 @@
 """Money in another currency, at a dated rate that the user gives. US dollars stay the base: this only shows them."""
 
-import csv
 import datetime
-import io
-import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -57,7 +55,12 @@ def currency(text: str) -> Currency:
 
 
 def converted(thing: Any, to: Currency) -> Any:
-    """A result with every money figure in the currency, and the rate among its inputs; anything else unchanged."""
+    """A result with every money figure in the currency, and the rate among its inputs; anything else unchanged.
+
+    Figures that are plain numbers of a row, such as `usd_per_hour`, stay and have the currency's beside them.
+    """
+    if isinstance(rows := getattr(thing, "rows", None), tuple):
+        thing = replace(thing, rows=tuple(row_in_both(row, to) for row in rows))
     return changed(thing, lambda figure: _converted_quantity(figure, to))
 
 
@@ -70,40 +73,44 @@ def _converted_quantity(usd: Quantity, to: Currency) -> Quantity:
     return replace(found, level=usd.level)
 
 
-def json_with(text: str, to: Currency) -> str:
-    """JSON of a result with `currency`, and `in_currency` beside every money figure, which stays as it is."""
-    data = {"currency": to.to_dict(), **_beside(json.loads(text), to)}
-    return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False)
+def data_in_both(data: Mapping[str, Any], to: Currency) -> dict[str, Any]:
+    """The plain data of a result with its money in the currency too, that of its flat rows beside."""
+    both: dict[str, Any] = in_both(data, to)
+    return both | ({"rows": [row_in_both(row, to) for row in data["rows"]]} if "rows" in data else {})
 
 
-def _beside(data: Any, to: Currency) -> Any:
-    if isinstance(data, list):
-        return [_beside(one, to) for one in data]
-    if not isinstance(data, dict):
+def in_both(data: Any, to: Currency) -> Any:
+    """Plain data with `in_currency` beside every money figure, which stays as it is."""
+    if isinstance(data, list | tuple):
+        return [in_both(one, to) for one in data]
+    if not isinstance(data, Mapping):
         return data
-    changed = {key: _beside(value, to) for key, value in data.items()}
+    both = {key: in_both(value, to) for key, value in data.items()}
     if {"value", "unit", "low", "high"} <= set(data) and "USD" in str(data["unit"]):
-        ends = {key: None if data[key] is None else data[key] * to.per_usd for key in ("value", "low", "high")}
-        changed["in_currency"] = {"unit": data["unit"].replace("USD", to.code), **ends}
-    return changed
+        both["in_currency"] = {"unit": data["unit"].replace("USD", to.code), **_ends(data, to)}
+    return both
 
 
-def csv_with(text: str, to: Currency) -> str:
-    """CSV of figures with the same in the currency in further columns, empty for what is not money."""
-    rows = list(csv.DictReader(io.StringIO(text)))
-    if not rows or "unit" not in rows[0]:
-        raise InvalidInput("--currency goes with --format table, markdown or json here")
-    more = [f"{name}_{to.code}" for name in ("value", "low", "high")]
-    out = io.StringIO()
-    writer = csv.DictWriter(out, [*rows[0], *more, "rate", "rate_date"], lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow(row | _columns(row, to))
-    return out.getvalue()
+def row_in_both(row: Mapping[str, Any], to: Currency) -> dict[str, Any]:
+    """A row with its money in the currency too: beside its value and ends, or beside every column named in USD."""
+    rate = {"rate": to.per_usd, "rate_date": to.date}
+    if {"value", "unit", "low", "high"} <= set(row):
+        money = "USD" in row["unit"]
+        ends = _ends(row, to) if money else dict.fromkeys(ENDS, "")
+        shown = {f"{name}_{to.code}": end for name, end in ends.items()}
+        return {**row, **shown, **(rate if money else dict.fromkeys(rate, ""))}
+    columns = {name: value for name, value in row.items() if "usd" in name}
+    own = {name.replace("usd", to.code.lower()): _times(value, to) for name, value in columns.items()}
+    return {**row, **own, **rate} if own else dict(row)
 
 
-def _columns(row: dict[str, str], to: Currency) -> dict[str, Any]:
-    if "USD" not in row["unit"]:
-        return {}
-    shown = {f"{name}_{to.code}": float(row[name]) * to.per_usd for name in ("value", "low", "high") if row[name]}
-    return {**shown, "rate": to.per_usd, "rate_date": to.date}
+ENDS = ("value", "low", "high")
+
+
+def _ends(figure: Mapping[str, Any], to: Currency) -> dict[str, Any]:
+    return {name: _times(figure[name], to) for name in ENDS}
+
+
+def _times(value: Any, to: Currency) -> Any:
+    """The same in the currency; what is no number (unknown, empty) as it is."""
+    return value * to.per_usd if isinstance(value, int | float) else value

@@ -1,7 +1,7 @@
 """A recommendation as text: what, why, what else, what was ruled out, and what would change it."""
 
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,6 @@ from tabulate import tabulate
 from estimator.decide.inverse import Finding
 from estimator.decide.recommend import Change, Option, Reason, Recommendation
 from estimator.errors import MissingExtra
-from estimator.export.currency import Currency
-from estimator.export.rows import rows_csv
 from estimator.export.tables import WIDTH
 from estimator.quantities import Quantity
 from estimator.text import digits, human, short
@@ -145,27 +143,16 @@ def recommendation_markdown(found: Recommendation) -> str:
     return tabulate(body, header, tablefmt="github", disable_numparse=True)
 
 
-def recommendation_csv(found: Recommendation, to: Currency | None = None) -> str:
-    """One row per candidate: rank, figures and reasons; money in a currency too where one is named."""
-    rows = (_flat(rank, option) for rank, option in _ranked(found))
-    return rows_csv(with_currency(row, to) if to else row for row in rows)
-
-
-def with_currency(row: Mapping[str, Any], to: Currency) -> dict[str, Any]:
-    """A row with every money figure in the currency beside it, under the same name."""
-    money = {
-        name.replace("usd", to.code.lower()): value * to.per_usd if isinstance(value, int | float) else value
-        for name, value in row.items()
-        if "usd" in name
-    }
-    return {**row, **money, "rate": to.per_usd, "rate_date": to.date} if money else dict(row)
+def recommendation_rows(found: Recommendation) -> Iterator[dict[str, Any]]:
+    """One row per candidate: rank, figures and reasons."""
+    return (_flat(rank, option) for rank, option in _ranked(found))
 
 
 def _ranked(found: Recommendation) -> Iterator[tuple[int, Option]]:
     return enumerate(found.options, 1)
 
 
-def _flat(rank: int, option: Option) -> dict[str, object]:
+def _flat(rank: int, option: Option) -> dict[str, Any]:
     names = ("one_off_usd", "monthly_usd", "total_usd", "calendar_s", "added_usd_per_1000_requests")
     figures = {name: getattr(option.estimate, name).to_dict() if option.estimate else {} for name in names}
     shown = {f"{name}{end}": data.get(key, "") for name, data in figures.items() for key, end in ENDS}
@@ -190,6 +177,17 @@ def finding_text(found: Finding, style: str = "simple") -> str:
     names = [name.replace("_", " ") for name in found.rows[0]]
     body = [[_cell(value, found.absent) for value in row.values()] for row in found.rows]
     return f"{head}\n\n{tabulate(body, names, tablefmt=style, disable_numparse=True)}"
+
+
+def finding_markdown(found: Finding) -> str:
+    """The same with its figures as a Markdown table."""
+    return finding_text(found, "github")
+
+
+def finding_rows(found: Finding) -> Iterator[dict[str, Any]]:
+    """The figures beside the answer; where there are none, the answer."""
+    alone = {name: getattr(found, name) for name in ("question", "value", "unit", "boundary")}
+    return ({name: "" if value is None else value for name, value in row.items()} for row in found.rows or (alone,))
 
 
 def _sentence(text: str) -> str:

@@ -1,13 +1,12 @@
 """A layout search as text, Markdown and CSV."""
 
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 from tabulate import tabulate
 
-from estimator.export.rows import rows_csv, rows_frame
 from estimator.export.tables import WIDTH
 from estimator.quantities import given
 from estimator.search.result import Choice, Search, titled
@@ -36,6 +35,11 @@ def search_text(found: Search, style: str = "simple") -> str:
 
 def _paragraph(text: str) -> str:
     return textwrap.fill(text, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+
+
+def search_markdown(found: Search) -> str:
+    """The same with the front as a Markdown table."""
+    return search_text(found, "github")
 
 
 def search_html(found: Search) -> str:
@@ -90,14 +94,9 @@ def _plain(value: Any) -> str:
     return short(value) if value >= 1e6 else f"{value:,.0f}" if value == int(value) else digits(value)
 
 
-def search_csv(found: Search) -> str:
-    """The front, best first, one row a choice."""
-    return rows_csv(_row(choice) for choice in found.front)
-
-
-def search_frame(found: Search) -> Any:
-    """The front as a pandas DataFrame."""
-    return rows_frame(_row(choice) for choice in found.front)
+def search_rows(found: Search) -> Iterator[dict[str, Any]]:
+    """The front, best first: one row a choice, every figure with the ends of its range."""
+    return map(_row, found.front)
 
 
 def _row(choice: Choice) -> dict[str, Any]:

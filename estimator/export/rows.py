@@ -1,4 +1,4 @@
-"""Figures as flat rows, for spreadsheets and data frames."""
+"""Figures as plain data: JSON, and flat rows for CSV, spreadsheets and data frames. Each takes a currency beside."""
 
 import csv
 import io
@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from estimator.errors import MissingExtra
+from estimator.export.currency import Currency, data_in_both, row_in_both
 from estimator.quantities import Quantity
 from estimator.results import Blocked, Comparison, Estimate
+from estimator.shown import SCHEMA_VERSION, dumps, rendered
 
 COLUMNS = ("stage", "figure", "value", "unit", "low", "high", "level", "basis", "note")
 
@@ -41,15 +43,58 @@ def _row(stage: str, name: str, figure: Quantity | None = None) -> dict[str, Any
     }
 
 
+def own_rows(result: Any) -> Iterator[dict[str, Any]]:
+    """The rows that a result has itself; the cells of what is None are empty."""
+    for row in result.rows():
+        yield {name: "" if value is None else value for name, value in row.items()}
+
+
+def as_json(result: Any, to: Currency | None = None) -> str:
+    """JSON text with `schema_version`; with a currency, that and every money figure in it too."""
+    head, data = {"schema_version": SCHEMA_VERSION}, result.to_dict()
+    return dumps({**head, "currency": to.to_dict(), **data_in_both(data, to)} if to else head | data)
+
+
+def as_csv(result: Any, to: Currency | None = None) -> str:
+    """The rows of a result as CSV text."""
+    return rows_csv(_rows(result, to))
+
+
+def as_frame(result: Any, to: Currency | None = None) -> Any:
+    """The rows of a result as a pandas DataFrame."""
+    return rows_frame(_rows(result, to))
+
+
+def as_html(result: Any) -> str:
+    """For a notebook: the text as it stands on a screen."""
+    import html
+
+    return f"<pre>{html.escape(str(result))}</pre>"
+
+
+def _rows(result: Any, to: Currency | None) -> Iterable[dict[str, Any]]:
+    rows: Iterable[dict[str, Any]] = rendered(result, "rows")
+    return (row_in_both(row, to) for row in rows) if to else rows
+
+
 def rows_csv(rows: Iterable[dict[str, Any]]) -> str:
     """CSV text with a header; text that a spreadsheet would take for a formula is made harmless."""
     listed = list(rows)
     out = io.StringIO()
-    writer = csv.DictWriter(out, list(listed[0]), lineterminator="\n")
+    writer = csv.DictWriter(out, list(listed[0]) if listed else [], lineterminator="\n")
     writer.writeheader()
     for row in listed:
-        writer.writerow({key: harmless(value) for key, value in row.items()})
+        writer.writerow({key: _cell(value) for key, value in row.items()})
     return out.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    """A cell; of a number twelve digits, which is more than any figure knows and less than rounding leaves behind.
+
+    >>> _cell(1999.9999999999998), _cell(0.1), _cell(3), _cell(None), _cell("=1+1")
+    ('2000', '0.1', 3, None, "'=1+1")
+    """
+    return f"{value:.12g}" if isinstance(value, float) else harmless(value)
 
 
 def harmless(value: Any) -> Any:
@@ -59,16 +104,6 @@ def harmless(value: Any) -> Any:
     ("'=1+1", -3.5)
     """
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
-
-
-def comparison_csv(comparison: Comparison) -> str:
-    """The comparison as CSV text."""
-    return rows_csv(comparison_rows(comparison))
-
-
-def comparison_frame(comparison: Comparison) -> Any:
-    """The comparison as a pandas DataFrame."""
-    return rows_frame(comparison_rows(comparison))
 
 
 def rows_frame(rows: Iterable[dict[str, Any]]) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 from estimator.export.tables import WIDTH
 from estimator.export.tables import grid as table
 from estimator.quantities import FACTORS, given
-from estimator.sensitivity import Sensitivity, Swing
+from estimator.sensitivity import Grid, Sensitivity, Swing
 from estimator.text import digits, human
 
 BAR = 24
@@ -70,21 +70,20 @@ def _columns(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def grid_text(
-    rows: Sequence[Mapping[str, Any]],
-    varied: Sequence[str],
-    stages: Sequence[str],
-    figures: Sequence[str],
-    style: str = "simple",
-) -> str:
-    """A table for each figure: a combination a row, an approach a column; `rows` as `sweep` answers them."""
-    parts = []
-    for figure in figures:
-        body = [[_label(row, varied), *(_answer(row, stage, figure) for stage in stages)] for row in rows]
-        parts += [f"{figure}: expected (80 % range)", _table([", ".join(varied), *stages], body, style)]
+def grid_text(found: Grid, style: str = "simple") -> str:
+    """A table for each figure: a combination a row, an approach a column."""
+    parts, rows, varied = [], found.answered, found.varied
+    for figure in found.figures:
+        body = [[_label(row, varied), *(_answer(row, stage, figure) for stage in found.stages)] for row in rows]
+        parts += [f"{figure}: expected (80 % range)", _table([", ".join(varied), *found.stages], body, style)]
     wrong = [f"{_label(row, varied)}: {row['error']}" for row in rows if row["error"]]
     told = "\n".join(textwrap.fill(line, WIDTH, subsequent_indent="    ") for line in wrong)
     return "\n\n".join([*parts, *([told] if told else [])])
+
+
+def grid_markdown(found: Grid) -> str:
+    """The same as Markdown tables."""
+    return grid_text(found, "github")
 
 
 def _table(head: list[str], body: list[list[str]], style: str) -> str:

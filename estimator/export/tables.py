@@ -3,7 +3,8 @@
 import textwrap
 from collections.abc import Callable
 
-from estimator.results import Assumption, Blocked, Comparison, Estimate
+from estimator.export.assumptions import foremost
+from estimator.results import Blocked, Comparison, Estimate
 from estimator.stages.answer import approaches
 from estimator.text import human
 
@@ -55,18 +56,35 @@ ROWS: tuple[tuple[str, Callable[[Estimate], str]], ...] = (
 )
 
 
-def comparison_table(comparison: Comparison, style: str = "simple") -> str:
-    """The four answers as columns. style: any of tabulate's; `simple` adds words and assumptions beneath."""
+def comparison_table(comparison: Comparison) -> str:
+    """The answers as columns, with words and assumptions beneath."""
+    return "\n".join([_title(comparison), "", grid(*_columns(comparison)), "", *_below(comparison)])
+
+
+def comparison_markdown(comparison: Comparison) -> str:
+    """The answers as columns of a Markdown table."""
+    return _tabulated(comparison, "github")
+
+
+def comparison_html(comparison: Comparison) -> str:
+    """The answers as columns of a notebook's table."""
+    return _tabulated(comparison, "html")
+
+
+def _tabulated(comparison: Comparison, style: str) -> str:
+    from tabulate import tabulate
+
+    header, body = _columns(comparison)
+    return tabulate(body, header, tablefmt=style, disable_numparse=True)
+
+
+def _columns(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
     header = ["", *(answer.title for answer in comparison.estimates)]
     body = [
         [label, *(_cell(answer, show, index) for answer in comparison.estimates)]
         for index, (label, show) in enumerate(ROWS)
     ]
-    if style != "simple":
-        from tabulate import tabulate
-
-        return tabulate(body, header, tablefmt=style, disable_numparse=True)
-    return "\n".join([_title(comparison), "", grid(header, body), "", *_below(comparison)])
+    return header, body
 
 
 def grid(header: list[str], body: list[list[str]]) -> str:
@@ -113,13 +131,12 @@ def _wrapped(text: str, width: int) -> list[str]:
 def _below(comparison: Comparison) -> list[str]:
     lines = [line for answer in comparison.estimates for line in _words(answer)]
     months = next((item.shown for item in comparison.assumptions if item.name == "horizon_months"), "")
-    months = months.replace(" month", " months") if months != "1 month" else months
     lines += [
         "",
         f"Horizon: {months}. What each request adds is against the bare LLM; monthly costs and totals include it.",
     ]
     lines += [_paragraph(note) for note in comparison.notes]
-    return [*lines, "", *assumption_lines(comparison.assumptions)]
+    return [*lines, "", *foremost(comparison)]
 
 
 def _words(answer: Estimate | Blocked) -> list[str]:
@@ -128,15 +145,6 @@ def _words(answer: Estimate | Blocked) -> list[str]:
     good = "; ".join(answer.advantages)
     text = f"{answer.title} is best for {answer.best_for}. For it: {good}. Mind: {'; '.join(answer.considerations)}."
     return [_paragraph(text), *(_paragraph(f"  {warning}") for warning in answer.warnings)]
-
-
-def assumption_lines(assumptions: tuple[Assumption, ...]) -> list[str]:
-    """The inputs used, as many to a line as fit, and how to change them."""
-    if not assumptions:
-        return []
-    items = [f"{item.name} = {item.shown}{' *' if item.given else ''}" for item in assumptions]
-    lines = textwrap.wrap("; ".join(items), WIDTH, break_long_words=False)
-    return ["Assumptions (* given by you). Change any with --set NAME=VALUE; reasons: estimator catalog inputs", *lines]
 
 
 def _paragraph(text: str) -> str:
@@ -157,8 +165,8 @@ def estimate_table(answer: Estimate) -> str:
         tabulate(details, tablefmt="plain", disable_numparse=True),
         tabulate(_budget(answer), BUDGET, tablefmt="simple", disable_numparse=True),
         "\n".join(_words(answer)),
-        "\n".join(_paragraph(f"- {item}") for item in answer.evidence),
-        "\n".join(assumption_lines(answer.assumptions)),
+        "\n".join(textwrap.shorten(f"- {item}", WIDTH, placeholder=" ...]") for item in answer.evidence),
+        "\n".join(foremost(answer)),
     ]
     return "\n\n".join(part for part in parts if part)
 
@@ -167,8 +175,9 @@ BUDGET = ["phase", "item", "cost", "over the horizon"]
 
 
 def _budget(answer: Estimate) -> list[list[str]]:
-    """The budget lines, what is paid once before what is paid every month."""
+    """The budget lines that cost anything, what is paid once before what is paid every month."""
     lines = sorted(answer.lines, key=lambda line: line.phase != "one-off")
+    lines = [line for line in lines if line.usd.value != 0 or line.horizon_usd.value != 0]
     return [[line.phase, line.item, human(line.usd), human(line.horizon_usd)] for line in lines]
 
 

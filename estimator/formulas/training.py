@@ -109,9 +109,23 @@ def targeted_linears(targets: str) -> tuple[str, ...]:
     >>> targeted_linears("q_proj,v_proj"), targeted_linears("c_attn")
     (('q', 'v'), ('q', 'k', 'v'))
     """
-    words = targets.lower().replace("(", ",").replace(")", ",").replace(";", ",").replace("+", ",").replace(" ", ",")
-    found = {linear for word in words.split(",") if word for linear in _meaning(word)}
+    found = {linear for word in _target_words(targets) for linear in _meaning(word)}
     return tuple(linear for linear in LINEARS if linear in found) or LINEARS
+
+
+def unknown_targets(targets: str) -> tuple[str, ...]:
+    """The names in a list of adapter targets that mean no linear layer.
+
+    >>> unknown_targets("q_proj, v_proj"), unknown_targets("all linear"), unknown_targets("q,banana")
+    ((), (), ('banana',))
+    """
+    words = _target_words(targets)
+    return tuple(word for word in words if not _meaning(word) and word not in ("linear", "layers"))
+
+
+def _target_words(targets: str) -> list[str]:
+    words = targets.lower().replace("(", ",").replace(")", ",").replace(";", ",").replace("+", ",").replace(" ", ",")
+    return [word for word in words.split(",") if word]
 
 
 def _meaning(word: str) -> Iterable[str]:

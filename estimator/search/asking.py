@@ -6,7 +6,6 @@ from typing import Any
 
 from estimator.catalog.accelerators import cluster as named_cluster
 from estimator.catalog.facts import fact
-from estimator.catalog.frameworks import named_framework
 from estimator.catalog.models import architecture
 from estimator.catalog.precisions import training_precision
 from estimator.errors import InvalidInput, UnknownName
@@ -17,16 +16,15 @@ from estimator.predict.training import TrainingPlan
 from estimator.pricing import Price, usd_per_hour
 from estimator.quantities import ONE_AT_A_TIME
 from estimator.records import Architecture, Cluster
-from estimator.scenario import default_scenario, scenario
+from estimator.scenario import default_scenario
 from estimator.search.grid import AXES, counts_for
 from estimator.search.result import Search
 from estimator.search.serving import Targets, best_serving
 from estimator.search.training import OFFLOAD, Offer, best_training
+from estimator.stages import TASKS
 from estimator.stages.pretrain import batch_for
 
-OFFLOADED = ("", "optimizer", "activations", "params", "all")
 OPEN = dict.fromkeys(AXES)  # every axis of the layout is searched unless given
-TASKS = ("pretrain", "finetune", "serve")
 ONLY = {  # inputs that belong to one kind of task
     "train": ("tokens", "deadline_days", "offloads"),
     "serve": ("prompt_tokens", "output_tokens", "ttft_s", "tpot_s", "requests_per_s", "utilisation"),
@@ -178,25 +176,15 @@ def _train(
 ) -> Search:
     from estimator.api import checked_plan
 
-    asked = checked_plan(TrainingPlan, OPEN | plan)
-    named_framework(asked.framework)
-    scenario(optimizer=asked.optimizer)  # refuses one nobody knows
+    asked = checked_plan(TrainingPlan, OPEN | {"cpu_offload": offloads} | plan)
     for name in (precisions or (asked.precision,)) if asked.method == "full" else ():
         training_precision(name)
     for name in ("seq_len", "global_batch"):
         if getattr(asked, name) != int(getattr(asked, name)):
             raise InvalidInput(f"{name} must be a whole number, not {getattr(asked, name)}")
-    offloads = _offloads(plan.get("cpu_offload", offloads))
-    return best_training(llm, offers, asked, tokens, deadline_days, offloads, precisions, careful)
-
-
-def _offloads(words: str | Sequence[str]) -> list[str]:
-    """What may wait in host memory, as the plan names it; none and nothing are the same."""
-    listed = ["" if word in ("none", "") else word for word in ([words] if isinstance(words, str) else words)]
-    for word in listed:
-        if word not in OFFLOADED:
-            raise UnknownName("offload", word, OFFLOADED, f"Choices are none, {', '.join(OFFLOADED[1:])}.")
-    return listed
+    named = plan.get("cpu_offload", offloads)
+    words = ["" if word == "none" else word for word in ([named] if isinstance(named, str) else named)]
+    return best_training(llm, offers, asked, tokens, deadline_days, words, precisions, careful)
 
 
 def _serve(

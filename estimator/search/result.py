@@ -1,13 +1,14 @@
 """What a search returns: the best choice, the front, and why the runner-up lost."""
 
-import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from estimator.formulas import Floats
+from estimator.shown import SCHEMA_VERSION, Shown
 from estimator.text import digits
 
 TITLES = {  # figures, for people
@@ -66,7 +67,8 @@ def _word(name: str, value: Any) -> str:
     return "" if unused and name not in ALWAYS else WORDS.get(name, f"{name} {{}}").format(value)
 
 
-class Search(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class Search(Shown):
     """All that was evaluated, reduced to what matters.
 
     front: the choices that no other beats in every one of `criteria`, best first, MOST_SHOWN at most
@@ -112,7 +114,7 @@ class Search(NamedTuple):
     def to_dict(self) -> dict[str, Any]:
         """Plain data; what is not known is None."""
         return {
-            "schema_version": 1,
+            "schema_version": SCHEMA_VERSION,
             "asked": dict(self.asked),
             "best": _plain(self.best),
             "front": [_plain(choice) for choice in self.front],
@@ -123,32 +125,6 @@ class Search(NamedTuple):
             "fitting": self.fitting,
             "notes": list(self.notes),
         }
-
-    def to_json(self) -> str:
-        """JSON text with `schema_version`; what is not known is null."""
-        return json.dumps(self.to_dict(), indent=2, allow_nan=False)
-
-    def to_csv(self) -> str:
-        """The front, best first: one row a choice, every figure with the ends of its range."""
-        from estimator.export.layouts import search_csv
-
-        return search_csv(self)
-
-    def to_dataframe(self) -> Any:
-        """The front as a pandas DataFrame, one row a choice."""
-        from estimator.export.layouts import search_frame
-
-        return search_frame(self)
-
-    def _repr_html_(self) -> str:
-        from estimator.export.layouts import search_html
-
-        return search_html(self)
-
-    def __str__(self) -> str:
-        from estimator.export.layouts import search_text
-
-        return search_text(self)
 
 
 def titled(name: str) -> str:

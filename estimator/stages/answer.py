@@ -1,6 +1,6 @@
 """Who answers requests, and from a stage's findings to an Estimate: overhead, totals, energy, the words around them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from estimator.paths import presets, toml
 from estimator.quantities import Quantity, derive, total
 from estimator.records import Accelerator
 from estimator.results import Estimate, Line, Work
+from estimator.scenario import Scenario
 from estimator.stages.budget import regression_runs, summed, with_contingency
 from estimator.stages.hosted import behind_api
 from estimator.stages.question import Question
@@ -111,7 +112,7 @@ def answer(question: Question, found: Findings) -> Estimate:
         **per_request(question, found.overhead),
         **_costs(question, lines),
         **_power(question, lines),
-        **described(found.words or found.stage),
+        **described(found.words or found.stage, question.scenario),
         details={
             **found.details,
             **_against_own(service),
@@ -130,14 +131,29 @@ def answer(question: Question, found: Findings) -> Estimate:
     )
 
 
-def described(stage: str) -> dict[str, Any]:
-    """An approach in words: title, complexity, what it is best for, what speaks for and against it, evidence."""
+def described(stage: str, asked: Scenario | None = None) -> dict[str, Any]:
+    """An approach in words: title, complexity, what it is best for, what speaks for and against it, evidence.
+
+    asked: what evidence of some questions alone is chosen by
+    """
     words = approaches()[stage]
     return {
         **{name: words[name] for name in ("title", "complexity", "best_for")},
         **{name: tuple(words[name]) for name in ("advantages", "considerations")},
-        "evidence": evidence(words["evidence"]),
+        "evidence": evidence([key for key, _, when in _conditions(words["evidence"]) if _asks(asked, when)]),
     }
+
+
+def _conditions(entries: list[str]) -> Iterator[tuple[str, str, str]]:
+    return (entry.partition(" if ") for entry in entries)
+
+
+def _asks(asked: Scenario | None, when: str) -> bool:
+    """Whether a question is of the kind `INPUT is WORD` or `INPUT is not WORD`; any is where nothing is said."""
+    name, _, word = when.partition(" is ")
+    if not when or asked is None:
+        return not when
+    return asked.word(name) != word.removeprefix("not ") if word.startswith("not ") else asked.word(name) == word
 
 
 def _costs(question: Question, lines: list[Line]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from estimator.quantities import ONE_AT_A_TIME, Design, Quantity, derive, given
 from estimator.records import Accelerator, Architecture, Basis, Cluster, Source
 from estimator.results import Assumption, Limit
 from estimator.scenario import Amount, Scenario
+from estimator.text import named
 
 Predicted = TypeVar("Predicted")
 SCENARIO_SOURCE = Source("default scenario (estimator/presets/scenario.toml)", kind="assumed")
@@ -263,5 +264,5 @@ def _word(value: str | bool) -> str:
 @lru_cache(maxsize=1024)
 def _assumption(name: str, number: Amount) -> Assumption:
     spread = f" ({number.low:,g} to {number.high:,g})" if number.low is not None and number.high is not None else ""
-    unit = "" if number.unit == "1" else f" {number.unit}"
-    return Assumption(name, f"{number.value:,g}{unit}{spread}", number.why, number.given)
+    shown = f"{number.value:,g}{named(number.unit, number.value)}{spread}"
+    return Assumption(name, shown, number.why, number.given)

@@ -15,6 +15,7 @@ from estimator.quantities import Quantity, derive, off, predicted
 from estimator.records import Accelerator, Architecture, Cluster
 from estimator.results import Line
 from estimator.stages.budget import monthly
+from estimator.stages.parts import noted, replica_parts
 from estimator.stages.question import Question
 
 
@@ -95,11 +96,12 @@ def on_own(question: Question, prompt: Quantity, output: Quantity, prefix: Quant
     lengths = {"prompt_tokens": prompt, "output_tokens": output, "cached_tokens": cached(question, prefix)}
     replica = question.own_llm(), question.cluster(plan.tp), plan
     found = question.once(_served, *replica, *lengths.values())
-    inputs = lengths | question.machine_facts()
+    inputs, parts = lengths | question.machine_facts(), replica_parts(found)
 
     def found_as(name: str, unit: str, column: Floats, group: str, doubt: tuple[float, float] = (0.0, 0.0)) -> Quantity:
         ends = half_widths(group, question.own_llm(), question.own_accelerator(), plan.engine)
-        return off(predicted(name, unit, column, serving, **inputs), FACTOR_OF[group], *map(math.hypot, ends, doubt))
+        figure = noted(predicted(name, unit, column, serving, **inputs), parts)
+        return off(figure, FACTOR_OF[group], *map(math.hypot, ends, doubt))
 
     ends = question.once(capacity_doubt, *replica, prompt.value, output.value)
     apart = found_as("time between requests at capacity", "s", 1 / found.capacity_requests_per_s, "offline", ends)

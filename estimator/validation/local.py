@@ -5,7 +5,6 @@ can be nearer than the machine is to itself. Beside it stands the naive answer: 
 product reached (2 N D forward; a decode step by its bytes over the copying rate).
 """
 
-import json
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -23,6 +22,7 @@ from estimator.formulas.retrieval import SearchRates
 from estimator.measure.cases import ENCODER
 from estimator.predict import local, retrieval
 from estimator.records import Accelerator, Architecture, Cluster
+from estimator.shown import SCHEMA_VERSION, Shown
 
 NAIVE_SHARE = 0.4
 ROUNDS = 2
@@ -74,7 +74,7 @@ class LocalCase:
 
 
 @dataclass(frozen=True, slots=True)
-class LocalReport:
+class LocalReport(Shown):
     """All pieces of work of one validation on this machine."""
 
     cases: tuple[LocalCase, ...]
@@ -91,16 +91,9 @@ class LocalReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Cases and summary as plain data."""
-        shared = {"source": "this machine", "metric": "time", "unit": "s", "status": "ok", "fitted": False}
-        cases = [
-            shared
-            | asdict(case)
-            | {"measured": case.measured, "inside": case.inside, "repeat_difference": case.difference}
-            for case in self.cases
-        ]
         return {
-            "schema_version": 1,
-            "cases": cases,
+            "schema_version": SCHEMA_VERSION,
+            "cases": self._cases(),
             "left_out": self.left_out,
             "skipped": self.skipped,
             "drift": self.drift,
@@ -108,9 +101,18 @@ class LocalReport:
             "summary": self.summary(),
         }
 
-    def to_json(self) -> str:
-        """The same as JSON."""
-        return json.dumps(self.to_dict(), indent=2)
+    def rows(self) -> list[dict[str, Any]]:
+        """One row a piece of work; its rounds are behind the column that counts them."""
+        return [case | {"rounds": len(case["rounds"])} for case in self._cases()]
+
+    def _cases(self) -> list[dict[str, Any]]:
+        shared = {"source": "this machine", "metric": "time", "unit": "s", "status": "ok", "fitted": False}
+        return [
+            shared
+            | asdict(case)
+            | {"measured": case.measured, "inside": case.inside, "repeat_difference": case.difference}
+            for case in self.cases
+        ]
 
     def table(self, style: str = "simple") -> str:
         """Every piece of work, then the summary."""
@@ -119,9 +121,6 @@ class LocalReport:
     def markdown(self, title: str) -> str:
         """A page of its own."""
         return f"# Predicted and measured on one machine\n\n{title}\n\n{self.table('github')}\n"
-
-    def __str__(self) -> str:
-        return self.table()
 
     def _notes(self) -> list[str]:
         drifts = f"{100 * self.drift:.0f} % while calibrating, {100 * self.since:+.0f} % from then to this run"
@@ -136,6 +135,45 @@ class LocalReport:
             )
         notes += [f"Left out, too slow for the budget: {', '.join(self.left_out)}."] if self.left_out else []
         return notes + ([f"Skipped: {'; '.join(self.skipped)}."] if self.skipped else [])
+
+
+def about_machine(found: dict[str, Any]) -> list[str]:
+    """What a profile says, in a few lines."""
+    about, memory = found["machine"], found["constants"][str(found["threads"])]["memory"]
+    products = found["constants"][str(found["threads"])]["gemm"]
+    rates = [
+        f"{key.split()[0]} {entry['peak_flop_per_s'] / 1e9:,.3g}" for key, entry in products.items() if " nt" in key
+    ]
+    lines = [
+        f"{about['title']}, {found['threads']} threads, torch {about['versions']['torch']}, {found['date']}",
+        f"products: {', '.join(rates)} GFLOP/s; copying: {memory['bytes_per_s'] / 1e9:.3g} GB/s",
+        f"drift while measuring: {100 * found['drift']['log']:.0f} %; {len(found['measurements'])} cases",
+    ]
+    if before := found.get("since_last"):
+        change = 100 * before["median_change"]
+        lines.append(f"against the profile of {before['date']}: {change:.0f} % (median of {before['cases']} cases)")
+    if found["drift"]["log"] > UNSTEADY:
+        lines.append("The machine was unsteady: other work may have disturbed it. Ranges are wider for it.")
+    for name, entry in found["constants"][str(found["threads"])]["phases"].items():
+        strange = [
+            f"{part} {factor:.2f}" for part, factor in entry["factors"].items() if factor > ODD and part != "calls"
+        ]
+        if strange:
+            lines.append(f"warning: {name} takes longer than its kernels explain ({', '.join(strange)})")
+    return [*lines, "From now on --gpu local stands for this machine. Check it: estimator validate --local"]
+
+
+UNSTEADY, ODD = 0.15, 1.3  # drift, and factors of a phase, that are worth a word
+
+
+def local_text(found: LocalReport) -> str:
+    """Every piece of work, then the summary."""
+    return found.table()
+
+
+def local_markdown(found: LocalReport) -> str:
+    """The same as a page of its own, about this machine."""
+    return found.markdown(" ".join(about_machine(profile())[:3]))
 
 
 def _case_table(cases: Sequence[LocalCase], style: str) -> str:

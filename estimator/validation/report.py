@@ -4,7 +4,6 @@ Errors are |ln(predicted / measured)|: 0.10 is about 10 %, and twice too high is
 constants were fitted to, the error with the source left out of the fit (LOSO) stands beside the in-sample one.
 """
 
-import json
 import math
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +13,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-SCHEMA_VERSION = 1
+from estimator.shown import SCHEMA_VERSION, Shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,7 @@ class CasePrediction:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class Report(Shown):
     """All cases of one validation, in the order of the files."""
 
     cases: tuple[CasePrediction, ...]
@@ -62,15 +61,9 @@ class Report:
             "summary": self.summary(),
         }
 
-    def to_json(self) -> str:
-        """JSON with schema_version, cases and summary; what is not known is null."""
-        return json.dumps(self.to_dict(), indent=2, allow_nan=False)
-
-    def __str__(self) -> str:
-        summary = self.summary()
-        entries = [*summary["sources"], {"source": "all", "quantity": "", **summary["overall"]}]
-        parts = [summary_table(entries), *map(_wrapped, (EXPLANATION, *self.unsupported()))]
-        return "\n".join([self.listed(), "", *parts] if 0 < len(self.cases) <= MOST_LISTED else parts)
+    def rows(self) -> list[dict[str, Any]]:
+        """One row a case; what is not known is None."""
+        return [_case(case) for case in self.cases]
 
     def listed(self) -> str:
         """Every case with what was measured and predicted, its source left out of the fit."""
@@ -88,8 +81,26 @@ class Report:
         more = len(often) - MOST_REASONS
         return said + ([f"and {more} further reasons; JSON has them all"] if more > 0 else [])
 
-    def _repr_html_(self) -> str:
-        return summary_table(self.summary()["sources"], "html")
+
+def report_text(found: Report) -> str:
+    """Errors by source and over all, why rows were not predicted, and the cases where they are few."""
+    parts = [summary_table(_entries(found)), *map(_wrapped, (EXPLANATION, *found.unsupported()))]
+    return "\n".join([found.listed(), "", *parts] if 0 < len(found.cases) <= MOST_LISTED else parts)
+
+
+def report_markdown(found: Report) -> str:
+    """The errors as a Markdown table."""
+    return "\n\n".join([summary_table(_entries(found), "github"), EXPLANATION, *found.unsupported()])
+
+
+def report_html(found: Report) -> str:
+    """The errors by source as a table of a notebook."""
+    return summary_table(found.summary()["sources"], "html")
+
+
+def _entries(found: Report) -> list[dict[str, Any]]:
+    summary = found.summary()
+    return [*summary["sources"], {"source": "all", "quantity": "", **summary["overall"]}]
 
 
 MOST_REASONS = 12  # in the table

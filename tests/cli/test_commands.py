@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from estimator.cli import main
+from estimator.shown import SCHEMA_VERSION
 
 ASK = ["--model", "7b", "--gpu", "a100"]
 
@@ -22,7 +23,7 @@ def test_every_format(command, style, capsys):
 
     assert shown.err == ""
     if style == "json":
-        assert json.loads(shown.out)["schema_version"] == 1
+        assert json.loads(shown.out)["schema_version"] == SCHEMA_VERSION
     if style == "csv":
         assert len({len(row) for row in csv.reader(io.StringIO(shown.out))}) == 1
 
@@ -37,13 +38,15 @@ def test_a_catalogue_is_written_as_people_write_it(capsys):
     assert "tensor" not in capsys.readouterr().out
 
 
-def test_explain_names_formula_and_source(capsys):
+def test_explain_lists_figures_and_tells_the_headline_ones(capsys):
     assert main(["estimate", "finetune", *ASK, "--explain"]) == 0
     shown = capsys.readouterr().out
 
-    assert "machine_usd: " in shown
-    assert "Source" in shown
-    assert "What makes the range" in shown
+    assert "Figures that can be explained" in shown
+    assert "added_ttft_s" in shown
+    for name in ("calendar_s", "one_off_usd", "monthly_usd", "total_usd"):
+        assert f"\n{name}. What makes the range" in shown
+    assert "price of people's time: " in shown
 
 
 def test_assignments_scale_and_range(capsys):

@@ -8,6 +8,7 @@ import pytest
 
 from estimator.cli import main
 from estimator.cli.options import seconds
+from estimator.shown import SCHEMA_VERSION
 
 TRAIN = ["layout", "pretrain", "--model", "1b", "--gpu", "8xa100", "--tokens", "1b", "--set", "global_batch=64"]
 SERVE = ["layout", "serve", "--model", "8b", "--gpu", "2xh100", "--requests-per-s", "5"]
@@ -26,7 +27,7 @@ def test_every_form_says_the_same(argv, capsys):
     rows = list(csv.DictReader(io.StringIO(run([*argv, "--format", "csv"], capsys)[1])))
     table, markdown = (run([*argv, "--format", style], capsys)[1] for style in ("table", "markdown"))
 
-    assert found["schema_version"] == 1
+    assert found["schema_version"] == SCHEMA_VERSION
     lines, read = table.splitlines(), " ".join(table.split())
     assert max(map(len, lines)) <= 120
     assert found["best"]["text"] in read

@@ -8,7 +8,8 @@ import pytest
 
 from estimator import compare
 from estimator.cli import main
-from estimator.export.currency import converted, csv_with, currency, json_with
+from estimator.export.currency import converted, currency
+from estimator.shown import rendered
 
 EUR = "EUR=0.92@2026-11-01"
 ASK = ["--model", "7b", "--gpu", "a100"]
@@ -31,7 +32,7 @@ def test_tables_are_the_dollars_times_the_rate(comparison):
 
 
 def test_json_keeps_the_dollars_and_adds_the_rate(comparison):
-    data, plain = json.loads(json_with(comparison.to_json(), currency(EUR))), comparison.to_dict()
+    data, plain = json.loads(rendered(comparison, "json", currency=EUR)), comparison.to_dict()
     shown, usd = data["stages"]["rag"]["total_usd"], plain["stages"]["rag"]["total_usd"]
 
     assert data["currency"] == {"code": "EUR", "per_usd": 0.92, "date": "2026-11-01", "base": "USD"}
@@ -41,7 +42,7 @@ def test_json_keeps_the_dollars_and_adds_the_rate(comparison):
 
 
 def test_csv_has_both(comparison):
-    rows = list(csv.DictReader(io.StringIO(csv_with(comparison.to_csv(), currency(EUR)))))
+    rows = list(csv.DictReader(io.StringIO(rendered(comparison, "csv", currency=EUR))))
     money = [row for row in rows if "USD" in row["unit"] and row["value"]]
 
     assert money

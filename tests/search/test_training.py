@@ -303,7 +303,7 @@ def test_fine_tuning_starts_from_the_scenarios_samples():
     [
         ({"model": "7b", "gpu": "8xa10x"}, "a100"),
         ({"model": "7b", "gpu": "8xa100", "tpp": 2}, "tp"),
-        ({"model": "7b", "gpu": "a100", "task": "rest"}, "pretrain, finetune, serve"),
+        ({"model": "7b", "gpu": "a100", "task": "rest"}, "serve, finetune, pretrain"),
         ({"model": "7b", "gpu": "a100", "task": "pretrian"}, "pretrain"),
         ({"model": "7b", "gpu": "8xa100", "tp": 3}, "must divide"),
         ({"model": "7b", "gpu": "8xa100", "framework": "own loop"}, "catalog frameworks"),

@@ -14,7 +14,8 @@ from estimator.formulas import money
 from estimator.formulas.effort import SECONDS_PER_WEEK
 from estimator.formulas.energy import JOULES_PER_KWH
 from estimator.quantities import Quantity
-from estimator.results import FIGURES, SCHEMA_VERSION, Blocked, Estimate, Figure
+from estimator.results import FIGURES, Blocked, Estimate, Figure
+from estimator.shown import SCHEMA_VERSION
 
 JOULES_PER_MWH = 1000 * JOULES_PER_KWH
 GLANCE = ("Approach", "", "One-off", "Recurring", "Total", "Low", "High", "Month 1", "Weeks", "People, h")
