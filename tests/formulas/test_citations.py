@@ -28,7 +28,7 @@ ARITHMETIC = {
     "retrieval": {"floats"},
     "roofline": {"soft_max", "mean_span"},
     "serving": {"stacked"},
-    "training": {"targeted_linears", "linear_shapes", "adapter_width"},
+    "training": {"targeted_linears", "unknown_targets", "linear_shapes", "adapter_width"},
     "transformer": {
         *("q_width", "attention_weights", "mlp_weights", "dense_ffn_params", "expert_params", "embedding_params"),
         *("head_params", "params", "active_params", "matmul_params", "attended_pairs", "pair_flop"),
