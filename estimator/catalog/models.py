@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from estimator.catalog.files import cached, number, preset_files, rows
+from estimator.catalog.formats import formats
 from estimator.catalog.shapes import MOST_PARAMS, checked, scaled
 from estimator.errors import InvalidInput, UnknownName, clipped
 from estimator.formulas.transformer import params
@@ -190,5 +191,6 @@ def _record(row: dict[str, str]) -> Architecture:
         basis="assumed" if kind == "recalled" else "published",
         sources=(Source(row.get("source") or "the user's llms.csv", kind, row.get("read_on", "")),),
         note=row.get("note", ""),
+        published=formats(row.get("published") or "bf16"),
     )
     return checked(arch, where)

@@ -10,6 +10,7 @@ from estimator.paths import presets, toml
 from estimator.records import Accelerator, Precision, Source
 
 _GROUP_SCALE_BITS = 20.0  # a 16-bit scale and a 4-bit zero point, as AWQ and GPTQ store for each group
+_SYMMETRIC_SCALE_BITS = 16.0  # without zero points
 _DIGITS = re.compile(r"(?<![\d.])(\d{1,2}(?:\.\d+)?)")
 _GROUP = re.compile(r"g(\d{2,4})(?!\d)")
 _GGUF = re.compile(r"^(?:i|t)?q(\d)(?:_|$)")
@@ -19,15 +20,13 @@ _GGUF = re.compile(r"^(?:i|t)?q(\d)(?:_|$)")
 def precision(name: str) -> Precision:
     """A number format: bits per value with its scales [bit], and the format its products are done in.
 
-    Unlisted names are parsed: `exl2-4.65`, `q5_0`, `int4-g32`, `w4a16`, `3bit`; such a precision is marked assumed.
+    Unlisted names are parsed: `exl2-4.65`, `q5_0`, `int4-g32`, `int4-g32-sym`, `3bit`; such a one is marked assumed.
     Of `fp8/bf16` (products in either, by the chip) the first is taken. Raises UnknownName when no bits can be read.
 
     >>> precision("awq").bits, precision("exl2-4.65").bits, precision("exl2-4.65").assumed
     (4.15625, 4.65, True)
     """
-    key = name.strip().lower().replace(" ", "").split("/")[0]
-    tables = _tables()
-    key = tables["alias"].get(key, key)
+    tables, key = _tables(), canonical(name)
     if key in tables["format"]:
         return _listed(name, tables["format"][key], tables["source"])
     bits = _bits_from(key)
@@ -37,16 +36,24 @@ def precision(name: str) -> Precision:
     return Precision(name, bits, _compute_of(key, bits), assumed=True)
 
 
+def canonical(name: str) -> str:
+    """A format's name as the table spells it.
+
+    >>> canonical("W8A8-FP8"), canonical("bnb-4bit")
+    ('fp8', 'nf4')
+    """
+    key = name.strip().lower().replace(" ", "").split("/")[0]
+    return str(_tables()["alias"].get(key, key))
+
+
 def head_precision(name: str) -> Precision:
     """What embeddings and the output projection are stored in: GGUF and 16-bit formats as the rest, others 16 bits.
 
     >>> head_precision("awq").bits, head_precision("q4_0").bits
     (16.0, 4.5)
     """
-    weights = precision(name)
-    key = name.strip().lower().split("/")[0]
-    tables = _tables()
-    entry = tables["format"].get(tables["alias"].get(key, key))
+    weights, key = precision(name), canonical(name)
+    entry = _tables()["format"].get(key)
     if entry is not None:
         return precision(entry["head"]) if "head" in entry else weights
     return weights if weights.bits > 8 or _GGUF.match(key) or key.startswith("exl") else precision("bf16")
@@ -96,7 +103,7 @@ def _bits_from(key: str) -> float | None:
     if _GGUF.match(key):
         return bits + 0.5  # a 16-bit scale per 32 weights
     if group and bits < 16:
-        return bits + _GROUP_SCALE_BITS / int(group[1])
+        return bits + (_SYMMETRIC_SCALE_BITS if "sym" in key else _GROUP_SCALE_BITS) / int(group[1])
     return bits
 
 
