@@ -67,6 +67,11 @@ def _families() -> dict[str, Config]:
     return table(presets() / "model_types.toml")
 
 
+def model_types() -> frozenset[str]:
+    """The model types whose habits are known."""
+    return frozenset(_families())
+
+
 def _tie(text: Config, whole: Config) -> Any:
     own = text.get("tie_word_embeddings")
     return whole.get("tie_word_embeddings") if own is None else own
