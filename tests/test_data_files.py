@@ -208,7 +208,8 @@ def test_recalled_shapes_are_assumed():
 def test_sizes_stand_for_presets():
     for row in cells(presets() / "sizes.csv"):
         assert row["llm"] in architecture_names()
-        assert row["role"] in ("ladder", "stands for")
+        assert row["role"] in ("ladder", "stands for", "named for")
+        assert row["before"] or row["role"] == "ladder"
 
 
 def test_criteria_name_who_says_so():

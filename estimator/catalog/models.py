@@ -205,11 +205,13 @@ def _size(digits: str, unit: str, name: str) -> float:
 
 @cached
 def _of_size(text: str, target: float) -> Architecture:
-    ladder = {row["llm"]: row for path in preset_files("sizes.csv")[:1] for row in rows(path, ("size", "llm", "role"))}
-    for llm, row in ladder.items():
-        if row["role"] == "stands for" and _size(row["size"][:-1], row["size"][-1], text) == target:
-            return replace(preset(llm), note="; ".join(filter(None, (f"{row['size']} stands for {llm}", row["note"]))))
-    nearest = min((preset(llm) for llm in ladder), key=lambda arch: _far(arch, target))
+    listed = [row for path in preset_files("sizes.csv")[:1] for row in rows(path, ("size", "llm", "role"))]
+    for row in listed:
+        if row["role"] != "ladder" and _size(row["size"][:-1], row["size"][-1], text) == target:
+            note = "; ".join(filter(None, (f"{row['size']} stands for {row['llm']}", row["note"])))
+            return replace(preset(row["llm"]), note=note)
+    ladder = (preset(row["llm"]) for row in listed if row["role"] != "named for")  # of one family, to be scaled
+    nearest = min(ladder, key=lambda arch: _far(arch, target))
     note = f"no preset has this size: the shape of {nearest.name} scaled to {text}"
     return replace(scaled(nearest, target, text), note=note)
 

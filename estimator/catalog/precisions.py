@@ -88,6 +88,11 @@ def known_precisions() -> tuple[str, ...]:
     return (*tables["format"], *tables["alias"])
 
 
+def usual_formats() -> tuple[str, ...]:
+    """Quantised formats that common LLMs are to be had in, the widest first."""
+    return tuple(_tables()["usual"]["quantised"])
+
+
 def native(device: Accelerator, name: str) -> bool:
     """Whether the accelerator has units for products in the format; without them a wider one is computed in."""
     return precision(name.lower().removeprefix("amp_")).compute in device.peak_flop_per_s

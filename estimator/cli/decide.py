@@ -135,10 +135,16 @@ def _largest(options: argparse.Namespace, given: dict[str, Any]) -> Finding:
 
     task, what = options.task or "serve", options.largest
     if what == "llm":
-        name = inverse.largest_llm(task, **machine_of(given, "model", "price"))
-        size = inverse.parameters(name)
+        found = inverse.largest_llm_in_usual_formats(task, **machine_of(given, "model", "price"))
+        stored = f" in {found.stored}" if task == "serve" else ""
         return Finding(
-            f"largest LLM {WORK[task]} on {given['gpu']}", name, size, "1", "no larger one of the catalogue fits"
+            f"largest LLM {WORK[task]} on {given['gpu']}",
+            f"{found.name}{stored}",
+            inverse.parameters(found.name),
+            "1",
+            "no larger one of the catalogue fits, as published or in the usual formats (fp8, awq)"
+            if task == "serve"
+            else "no larger one of the catalogue fits",
         )
     if what == "users" and task != "serve":
         raise InvalidInput(f"users are served: leave out --task {task}")

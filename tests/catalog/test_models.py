@@ -42,6 +42,8 @@ def written(folder, config):
         ("7B", "mistral-7b-v0.3"),
         ("7.0b", "mistral-7b-v0.3"),
         ("8b", "llama-3.1-8b"),
+        ("13b", "llama-2-13b"),
+        ("32b", "qwen2.5-32b"),
         ("70b", "llama-3.1-70b"),
         ("70 b", "llama-3.1-70b"),
         ("llama-3.1-8b", "llama-3.1-8b"),
@@ -61,7 +63,7 @@ def test_names_people_type(text, name):
     assert architecture(text).name == name
 
 
-@pytest.mark.parametrize("text", ["20m", "100m", "350m", "1b", "1.5b", "3.5b", "13b", "34b", "65b", "130b", "1.5t"])
+@pytest.mark.parametrize("text", ["20m", "100m", "350m", "1b", "1.5b", "3.5b", "12b", "34b", "65b", "130b", "1.5t"])
 def test_other_sizes_are_scaled_and_assumed(text):
     arch = architecture(text)
 
@@ -75,7 +77,7 @@ def test_other_sizes_are_scaled_and_assumed(text):
 @settings(max_examples=60, deadline=None)
 @given(st.floats(0.03, 10_000).map(lambda billions: f"{billions:.4g}b"))
 def test_any_size_comes_out_as_asked(text):
-    if float(text[:-1]) in (7, 8, 70):
+    if float(text[:-1]) in (7, 8, 13, 14, 32, 70, 72, 175, 671):
         return
     assert params(architecture(text)) == pytest.approx(float(text[:-1]) * 1e9, rel=0.03)
 
