@@ -76,6 +76,7 @@ def _fetched(name: str) -> bytes:
         with urlopen(request, timeout=TIMEOUT_S) as answer:
             content: bytes = answer.read(MOST_BYTES + 1)
     except HTTPError as error:
+        error.close()
         raise InvalidInput(f"{address(name)} answers {error.code}: {_why(error.code)}") from None
     except (URLError, OSError) as error:
         reason = getattr(error, "reason", error)

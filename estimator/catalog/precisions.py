@@ -64,7 +64,7 @@ def head_precision(name: str) -> Precision:
     if entry is not None:
         return precision(entry["head"]) if "head" in entry else weights
     whole = _GGUF.match(key) or key.startswith(("exl", "mlx"))
-    return weights if weights.bits > 8 or whole else precision("bf16")
+    return weights if weights.bits >= 16 or whole else precision("bf16")
 
 
 def training_precision(name: str) -> str:

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from estimator.catalog.files import use_facts
-from estimator.cli.options import DAY_S, asked, emit, in_currency, number, seconds, whole
+from estimator.cli.options import DAY_S, asked, emit, in_currency, number, seconds, use_own_facts, whole
 from estimator.decide.break_even import BreakEven
 from estimator.decide.inverse import Finding
 from estimator.decide.recommend import Recommendation
@@ -258,8 +257,7 @@ def owning(options: argparse.Namespace) -> Finding:
         raise InvalidInput(
             "owning against renting needs --gpu and --purchase-price (rent: --price-per-hour, or as listed)"
         )
-    if options.facts:
-        use_facts(options.facts)
+    use_own_facts(options)
     named = cluster(options.gpu)
     device = named.accelerator if isinstance(named, Cluster) else named
     rent = Price(
