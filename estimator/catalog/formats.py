@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from estimator.catalog.files import recent
 from estimator.catalog.precisions import canonical, head_precision, precision
-from estimator.errors import InvalidInput, UnknownName, clipped
+from estimator.errors import UnknownName, clipped
 from estimator.formulas.weight_classes import WeightCounts, weight_counts
 from estimator.records import Architecture, Formats, Precision
 
@@ -65,7 +65,12 @@ def stored(arch: Architecture, name: str = AS_PUBLISHED) -> Formats:
 
     The very format that its makers chose for some classes means their checkpoint: nobody cuts the rest anew.
     """
-    published = Formats(*(SERVED if one in ("fp32", "tf32") else one for one in arch.published))
+    return _stored(arch.published, name)
+
+
+@recent(4096)
+def _stored(published: Formats, name: str) -> Formats:
+    published = Formats(*(SERVED if one in ("fp32", "tf32") else one for one in published))
     if is_published(name):
         return published
     found = _whole(name)
@@ -144,13 +149,3 @@ def _words(arch: Architecture, found: Formats) -> str:
 
 def _listed(classes: list[str]) -> str:
     return ", ".join(one.replace("feed_forward", "feed-forward") for one in classes)
-
-
-def checked_name(name: str) -> str:
-    """The name of a format, or that of the published ones; UnknownName or InvalidInput in one line otherwise."""
-    if is_published(name):
-        return AS_PUBLISHED
-    if not name.strip():
-        raise InvalidInput("weight_precision must name a format, such as bf16 or fp8, or 'as published'")
-    precision(name)
-    return name

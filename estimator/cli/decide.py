@@ -119,7 +119,7 @@ def _fit(options: argparse.Namespace, given: dict[str, Any]) -> Finding:
         raise DoesNotFit(f"no accelerator of the catalogue holds it: {options.fit} of {given['model']}")
     best = sets[0]
     return Finding(
-        f"smallest sets {WORK[options.fit]} {given['model']}, cheapest per hour first",
+        f"smallest sets {WORK[options.fit]} {given['model']}{_stored(options.fit, given)}, cheapest per hour first",
         f"{best.count} x {best.accelerator}",
         best.count,
         "1",
@@ -127,6 +127,16 @@ def _fit(options: argparse.Namespace, given: dict[str, Any]) -> Finding:
         f"they do: `estimator layout {options.fit}` searches that",
         tuple(one.to_dict() for one in sets),
     )
+
+
+def _stored(task: str, given: dict[str, Any]) -> str:
+    """What the weights that are served are stored in, in words; nothing for training."""
+    if task != "serve":
+        return ""
+    from estimator.catalog.formats import AS_PUBLISHED, shown
+    from estimator.catalog.models import architecture
+
+    return f" in {shown(architecture(given['model']), given.get('weight_precision', AS_PUBLISHED))}"
 
 
 def _largest(options: argparse.Namespace, given: dict[str, Any]) -> Finding:
@@ -158,7 +168,7 @@ def _largest(options: argparse.Namespace, given: dict[str, Any]) -> Finding:
     }
     value, counted = ask[what](), COUNTED[what, task == "serve"]
     boundary = "it fits and keeps to the limits; one more does not" if value else "not even one does"
-    where = f"{WORK[task]} {given['model']} on {given['gpu']}"
+    where = f"{WORK[task]} {given['model']}{_stored(task, given)} on {given['gpu']}"
     unit = "token" if what == "context" else "1"
     return Finding(f"largest {what} {where}", f"{value:,} {counted}", value, unit, boundary)
 
