@@ -14,11 +14,10 @@ import numpy as np
 from estimator.catalog import energy
 from estimator.catalog.accelerators import cluster as named_cluster
 from estimator.catalog.accelerators import cluster_of
-from estimator.catalog.frameworks import named_framework
 from estimator.catalog.models import architecture
+from estimator.catalog.precisions import training_precision
 from estimator.catalog.prices import api_price
 from estimator.errors import DoesNotFit, InvalidInput, UnknownName
-from estimator.formulas.training import LINEARS, unknown_targets
 from estimator.pricing import Price, usd_per_hour
 from estimator.quantities import ONE_AT_A_TIME, Design, Quantity, given, total
 from estimator.records import Accelerator, Cluster
@@ -28,7 +27,7 @@ from estimator.stages import COMBINATIONS, STAGES
 
 if TYPE_CHECKING:
     from estimator.predict.serving import Serving
-    from estimator.predict.training import TrainingPlan, TrainingStep
+    from estimator.predict.training import TrainingStep
     from estimator.stages.question import Question
     from estimator.stages.service import Service
 
@@ -243,15 +242,14 @@ def training_step(*, model: str, gpu: str, gpus: int | None = None, **plan: Any)
     >>> bool(0.3 < step.mfu < 0.8)
     True
     """
+    from estimator.predict.checked import checked_plan
     from estimator.predict.training import TrainingPlan, best_layout
     from estimator.predict.training import training_step as predicted
     from estimator.predict.training_plan import PLAINEST
 
     asked = checked_plan(TrainingPlan, plan)
-    for name in ("seq_len", "global_batch", "micro_batch", "tp", "pp", "cp", "ep", "lora_rank"):
-        value = getattr(asked, name)
-        if value is not None and np.any(np.asarray(value, float) < 1):
-            raise InvalidInput(f"{name} must be 1 or more, not {value}")
+    if asked.method == "full":
+        training_precision(asked.precision)
     llm, cluster = architecture(model), _cluster(gpu, gpus)
     open_fields = any(getattr(asked, name) is None for name in PLAINEST)
     return predicted(llm, cluster, best_layout(llm, cluster, asked) if open_fields else asked)
@@ -280,14 +278,20 @@ def serving(
     >>> bool(0.004 < one.tpot_s < 0.012)
     True
     """
+    from estimator.predict.checked import checked, fields_of
     from estimator.predict.serving import Traffic
     from estimator.predict.serving import serving as predicted
     from estimator.predict.serving_machine import ServingPlan
 
-    cluster = _cluster(gpu, gpus)
-    layout = {} if {"tp", "pp", "ep"} & set(plan) else {"tp": cluster.count}
-    load = Traffic(prompt_tokens, output_tokens, cached_tokens, requests_per_s, concurrency, batch)
-    return predicted(architecture(model), cluster, checked_plan(ServingPlan, layout | plan), load)
+    cluster, of_plan, of_load = _cluster(gpu, gpus), fields_of(ServingPlan), fields_of(Traffic)
+    lengths = {"prompt_tokens": prompt_tokens, "output_tokens": output_tokens, "cached_tokens": cached_tokens}
+    load = {"requests_per_s": requests_per_s, "concurrency": concurrency, "batch": batch}
+    load = lengths | {name: value for name, value in load.items() if value is not None}
+    asked = checked({**of_plan, **of_load}, plan | load)
+    layout = {} if {"tp", "pp", "ep"} & set(asked) else {"tp": cluster.count}
+    cut = ServingPlan(**layout | {name: value for name, value in asked.items() if name in of_plan})
+    traffic = Traffic(**{name: value for name, value in asked.items() if name in of_load})
+    return predicted(architecture(model), cluster, cut, traffic)
 
 
 def _cluster(gpu: str, gpus: int | None) -> Cluster:
@@ -295,30 +299,3 @@ def _cluster(gpu: str, gpus: int | None) -> Cluster:
     if device is None:
         raise InvalidInput("name an accelerator, such as a100")
     return cluster_of(device, count or 1)
-
-
-def checked_plan(kind: type[Any], given_fields: Mapping[str, Any]) -> Any:
-    """A plan of a predictor from its fields by name; UnknownName for one it does not have."""
-    for name in given_fields:
-        if name not in kind.__dataclass_fields__:
-            raise UnknownName(
-                "field", name, kind.__dataclass_fields__, f"Fields are {', '.join(kind.__dataclass_fields__)}."
-            )
-    plan = kind(**given_fields)
-    if hasattr(plan, "lora_targets"):
-        _check_training(plan)
-    return plan
-
-
-OFFLOADED = ("", "optimizer", "activations", "params", "all")
-
-
-def _check_training(plan: TrainingPlan) -> None:
-    """Refuse words of a training plan that mean nothing, instead of training without them."""
-    scenario(optimizer=plan.optimizer, method=plan.method)
-    named_framework(plan.framework)
-    for word in np.atleast_1d(plan.cpu_offload).tolist():
-        if word not in (*OFFLOADED, "none"):
-            raise UnknownName("offload", word, OFFLOADED, f"Choices are none, {', '.join(OFFLOADED[1:])}.")
-    for word in unknown_targets(plan.lora_targets):
-        raise UnknownName("LoRA target", word, (*LINEARS, "all"), f"Targets are all, or some of {', '.join(LINEARS)}.")

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from estimator.errors import InvalidInput, UnknownName, clipped, nearest
+from estimator.errors import InvalidInput, clipped, nearest
 from estimator.paths import presets, toml
 
 
@@ -17,7 +17,7 @@ class Amount(NamedTuple):
     """A numeric input: value, the ends of its 80 % range, what it may be, and why it is what it is.
 
     factor: what moves it between low and high; without one its range is in no figure
-    whole: whether it comes in whole numbers alone
+    whole: whether it comes in whole numbers alone; aliases: what others call it
     """
 
     value: float
@@ -30,6 +30,7 @@ class Amount(NamedTuple):
     factor: str = ""
     given: bool = False
     whole: bool = False
+    aliases: tuple[str, ...] = ()
 
 
 class Word(NamedTuple):
@@ -40,6 +41,7 @@ class Word(NamedTuple):
     choices: tuple[str, ...] = ()
     families: tuple[str, ...] = ()
     given: bool = False
+    aliases: tuple[str, ...] = ()
 
 
 class Scenario(NamedTuple):
@@ -75,16 +77,16 @@ def scenario(file: str | None = None, **changes: Any) -> Scenario:
     5000.0
     """
     found = default_scenario()
-    asked = {**(_file_inputs(file) if file else {}), **changes}
+    asked = {**(file_inputs(file) if file else {}), **changes}
     if not asked:
         return found
     amounts, choices = dict(found.amounts), dict(found.choices)
     for raw_name, raw in asked.items():
-        name = _known(raw_name, found)
+        name = known_input(raw_name)
         if name in amounts:
             amounts[name] = _changed_amount(name, amounts[name], raw)
         else:
-            choices[name] = _changed_choice(name, choices[name], raw)
+            choices[name] = chosen(name, choices[name], raw)
     return Scenario(amounts, choices, found.sections)
 
 
@@ -93,21 +95,33 @@ def default_scenario() -> Scenario:
     """The inputs as the presets have them."""
     content = toml((presets() / "scenario.toml").read_text(encoding="utf-8"))
     entries = {name: entry for fields in content.values() for name, entry in fields.items()}
+    for entry in entries.values():
+        entry |= {key: tuple(value) for key, value in entry.items() if isinstance(value, list)}
     amounts = {name: Amount(**entry) for name, entry in entries.items() if "unit" in entry}
-    choices = {
-        name: Word(entry["value"], entry["why"], tuple(entry.get("choices", ())), tuple(entry.get("families", ())))
-        for name, entry in entries.items()
-        if "unit" not in entry
-    }
+    choices = {name: Word(**entry) for name, entry in entries.items() if "unit" not in entry}
     return Scenario(amounts, choices, {name: section for section, fields in content.items() for name in fields})
 
 
-def _known(name: str, found: Scenario) -> str:
-    bare = name.replace("-", "_").rpartition(".")[2]
-    section = name.replace("-", "_").rpartition(".")[0]
-    if bare not in found.sections or section not in ("", found.sections[bare]):
-        raise UnknownName("input", name, found.names(), "`estimator catalog inputs` lists them all.")
-    return bare
+def known_input(name: str, criteria: tuple[str, ...] = ()) -> str:
+    """The input that a name stands for: its own, with or without its section, or what a trainer or an engine calls it.
+
+    criteria: what else could have been meant. Raises UnknownName, saying what the name means where that is no input.
+
+    >>> known_input("finetune.samples"), known_input("num_train_epochs")
+    ('samples', 'epochs')
+    """
+    found = default_scenario()
+    section, _, bare = name.replace("-", "_").rpartition(".")
+    if bare in found.sections and section in ("", found.sections[bare]):
+        return bare
+    from estimator.catalog import plan_fields  # only for names that are none of the scenario's
+
+    entries: Mapping[str, Amount | Word] = {**found.amounts, **found.choices}
+    alias = next((key for key, entry in entries.items() if plan_fields.plain(name) in entry.aliases), None)
+    if meant := alias or plan_fields.input_meant(name):
+        return meant
+    known, what = (*found.names(), *criteria), "criterion or input" if criteria else "input"
+    raise plan_fields.unknown_field(what, name, known, "`estimator catalog inputs` lists them all.")
 
 
 def _changed_amount(name: str, default: Amount, raw: Any) -> Amount:
@@ -117,11 +131,11 @@ def _changed_amount(name: str, default: Amount, raw: Any) -> Amount:
             raise InvalidInput(f"{name}: give value, or low, value and high; not only {clipped(', '.join(raw))}")
         raw = ends if len(ends) == 3 else raw["value"]
     if isinstance(raw, tuple | list) and len(raw) == 3:
-        low, value, high = (_number(name, default, end) for end in raw)
+        low, value, high = (bounded(name, default, end) for end in raw)
         if not low <= value <= high:
             raise InvalidInput(f"{name}: the range {low:g} to {high:g} does not hold the value {value:g}")
         return default._replace(value=value, low=low, high=high, given=True)
-    return default._replace(value=_number(name, default, raw), low=None, high=None, given=True)
+    return default._replace(value=bounded(name, default, raw), low=None, high=None, given=True)
 
 
 SUFFIXES = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
@@ -141,7 +155,7 @@ def scaled(text: str) -> Any:
     return float(found[1].replace(",", "").replace("_", "") + (found[2] or "")) * SUFFIXES[found[3].lower()]
 
 
-def _number(name: str, bounds: Amount, raw: Any) -> float:
+def bounded(name: str, bounds: Amount, raw: Any) -> float:
     """A number within its bounds, as pydantic reads numbers (from text too)."""
     try:
         value: float = _reader(float).validate_python(scaled(raw) if isinstance(raw, str) else raw)
@@ -164,11 +178,12 @@ def _reader(kind: type) -> Any:
     return TypeAdapter(kind)
 
 
-def _changed_choice(name: str, default: Word, raw: Any) -> Word:
+def chosen(name: str, default: Word, raw: Any) -> Word:
+    """A choice of another word; InvalidInput for one that is not to be had."""
     if isinstance(raw, Mapping):
         raw = raw.get("value")
     if isinstance(default.value, bool):
-        return default._replace(value=_yes_or_no(name, raw), given=True)
+        return default._replace(value=yes_or_no(name, raw), given=True)
     if not isinstance(raw, str):
         raise InvalidInput(f"{name} must be a name, not {clipped(raw)}")
     if default.choices and raw not in default.choices:
@@ -182,14 +197,15 @@ def _changed_choice(name: str, default: Word, raw: Any) -> Word:
     return default._replace(value=raw, given=True)
 
 
-def _yes_or_no(name: str, raw: Any) -> bool:
+def yes_or_no(name: str, raw: Any) -> bool:
+    """True or false, as pydantic reads them."""
     try:
         return bool(_reader(bool).validate_python(raw))
     except ValueError:
         raise InvalidInput(f"{name} must be true or false, not {clipped(raw)}") from None
 
 
-def _file_inputs(file: str) -> dict[str, Any]:
+def file_inputs(file: str) -> dict[str, Any]:
     """Inputs of a TOML file, in sections or not."""
     try:
         content = toml(Path(file).read_text(encoding="utf-8"))

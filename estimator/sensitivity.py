@@ -10,6 +10,7 @@ from math import prod
 from typing import Any
 
 from estimator.api import estimate
+from estimator.catalog.plan_fields import unknown_field
 from estimator.errors import InvalidInput, UnknownName
 from estimator.pricing import PRICE
 from estimator.quantities import FACTORS, Quantity
@@ -129,7 +130,8 @@ def _ranges(answer: Estimate, question: Mapping[str, Any], vary: Sequence[str]) 
         if name == PRICE:
             continue
         if name not in chosen.sections:
-            raise UnknownName("input", name, (*chosen.names(), PRICE), "`estimator catalog inputs` lists them all.")
+            listed = "`estimator catalog inputs` lists them all."
+            raise unknown_field("input", name, (*chosen.names(), PRICE), listed)
         found |= _range(name, chosen, bool(vary))
     price = _price_ends(answer)
     if PRICE in vary and price is None:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from estimator.api import compare
+from estimator.catalog.plan_fields import unknown_field
 from estimator.errors import EstimatorError, InvalidInput, UnknownName, clipped
 from estimator.formulas import Floats
 from estimator.pricing import PRICE
@@ -251,7 +252,7 @@ def _check_names(columns: Columns) -> None:
         if not _kind(name):
             known = (*QUESTION, PRICE, *default_scenario().names())
             remedy = "Columns are inputs (`estimator catalog inputs`); others need names that begin with x_."
-            raise UnknownName("column", name, known, remedy)
+            raise unknown_field("column", name, known, remedy)
 
 
 def _texts(column: Column) -> Column:

@@ -8,6 +8,7 @@ from estimator.catalog.accelerators import accelerator, accelerator_names
 from estimator.catalog.files import use_facts
 from estimator.catalog.frameworks import framework, framework_names
 from estimator.catalog.models import architecture, architecture_names
+from estimator.catalog.plan_fields import TITLES, plan_fields
 from estimator.catalog.prices import api_names, api_price, price_rows
 from estimator.cli.options import belong, show
 from estimator.decide.rules import criteria
@@ -15,6 +16,7 @@ from estimator.errors import InvalidInput
 from estimator.export.catalogue import Catalogue, Row
 from estimator.formulas import transformer
 from estimator.formulas.memory import MIXED_PRECISION
+from estimator.predict.checked import choices
 from estimator.records import Source
 from estimator.scenario import default_scenario
 
@@ -105,9 +107,11 @@ def _inputs(_: argparse.Namespace) -> Iterator[Row]:
             "value": entry.value,
             **ends,
             "unit": unit,
+            "aliases": ", ".join(entry.aliases),
             "why": entry.why,
         }
     yield from _criteria()
+    yield from _plan_fields()
 
 
 def _criteria() -> Iterator[Row]:
@@ -120,8 +124,30 @@ def _criteria() -> Iterator[Row]:
             "low": None,
             "high": None,
             "unit": ", ".join(one.choices) or one.unit,
+            "aliases": "",
             "why": f"recommend: {one.ask}",
         }
+
+
+def _plan_fields() -> Iterator[Row]:
+    """The fields of plans: what `layout` takes, and in Python `training_step` and `serving`."""
+    for section, title in TITLES.items():
+        for name, one in plan_fields(section).items():
+            yield {
+                "name": name,
+                "section": section,
+                "value": "given" if one.required else "open" if one.value is None else one.value,
+                "low": None,
+                "high": None,
+                "unit": one.unit or _listed(choices(one)),
+                "aliases": ", ".join(one.aliases),
+                "why": f"{title}: {one.why}",
+            }
+
+
+def _listed(words: tuple[str, ...], most: int = 12) -> str:
+    """The words of a choice, those of a long list in part."""
+    return ", ".join(words if len(words) <= most else (*words[:most], "..."))
 
 
 def _frameworks(_: argparse.Namespace) -> Iterator[Row]:

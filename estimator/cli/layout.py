@@ -3,11 +3,12 @@
 import argparse
 from typing import Any
 
-from estimator.cli.options import DAY_S, assignment, number, price, seconds, show, use_own_facts
+from estimator.catalog.plan_fields import field_named
+from estimator.cli.options import DAY_S, assignment, number, price, say_alias, seconds, show, use_own_facts
 from estimator.errors import InvalidInput, clipped
-from estimator.scenario import scaled
 from estimator.search import AXES
 from estimator.search import layout as search
+from estimator.search.asking import searched
 
 NUMBERS = ("tokens", "prompt_tokens", "output_tokens", "ttft_s", "tpot_s", "requests_per_s")
 
@@ -15,20 +16,21 @@ NUMBERS = ("tokens", "prompt_tokens", "output_tokens", "ttft_s", "tpot_s", "requ
 def layout(options: argparse.Namespace) -> None:
     """Search and print."""
     use_own_facts(options)
-    choices: dict[str, Any] = dict(_typed(text) for text in options.inputs)
+    task = options.task or options.word or "pretrain"
+    choices = dict(_typed(text, task) for text in options.inputs)
     for name in NUMBERS:
         value = number(getattr(options, name), f"--{name.replace('_', '-')}")
         if value is not None:
             choices[name] = value
     if options.deadline:
         choices["deadline_days"] = seconds(options.deadline, "--deadline", "d") / DAY_S
-    asked = _asked(options)
+    asked = _asked(options, task)
     if clash := sorted(set(choices) & set(asked)):
         raise InvalidInput(f"{clash[0]} has an option of its own: --{clash[0].replace('_', '-')}, not --set")
     show(options, search(**asked, **choices))
 
 
-def _asked(options: argparse.Namespace) -> dict[str, Any]:
+def _asked(options: argparse.Namespace, task: str) -> dict[str, Any]:
     """What is not a matter of the task."""
     most = number(options.most, "--most")
     if most is not None and most != most // 1:
@@ -43,7 +45,7 @@ def _asked(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "model": options.model,
         "gpu": [count + name.strip() for name in options.gpu.split(",") if name.strip()],
-        "task": options.task or options.word or "pretrain",
+        "task": task,
         "price": price(options),
         "most": None if most is None else int(min(most, 1e9)),
         "precisions": options.precisions.split(",") if options.precisions else None,
@@ -51,17 +53,13 @@ def _asked(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _typed(text: str) -> tuple[str, Any]:
-    """NAME=VALUE with numbers as numbers, words as they are; several values of an axis of the layout as a list."""
-    name, value = assignment(text)
-    name = name.replace("-", "_")
-    if name in AXES and "," in text:
-        return name, [_number_or_word(scaled(part)) for part in text.partition("=")[2].split(",")]
-    return name, _number_or_word(value)
-
-
-def _number_or_word(value: Any) -> Any:
-    try:
-        return int(value) if float(value) == int(float(value)) else float(value)
-    except (TypeError, ValueError, OverflowError):
-        return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
+def _typed(text: str, task: str) -> tuple[str, Any]:
+    """NAME=VALUE as the field's own name and the text of its value; several values of an axis as a list."""
+    called, value = assignment(text)
+    name = field_named(called, searched("serve" if task == "serve" else "train")) or called.replace("-", "_")
+    say_alias(called, name)
+    if isinstance(value, tuple):
+        raise InvalidInput(f"{name} is one value, not a range {clipped(text.partition('=')[2])}")
+    if name in (*AXES, "cpu_offload") and "," in text:
+        return name, text.partition("=")[2].split(",")
+    return name, text.partition("=")[2]

@@ -2,15 +2,17 @@
 
 import argparse
 import re
+import sys
 from collections.abc import Iterable
 from typing import Any
 
 from estimator.catalog.files import use_facts
-from estimator.errors import InvalidInput, UnknownName, clipped
+from estimator.catalog.plan_fields import plain
+from estimator.errors import InvalidInput, clipped
 from estimator.export.files import write_whole
 from estimator.pricing import Price
 from estimator.results import at_level
-from estimator.scenario import default_scenario, scaled
+from estimator.scenario import file_inputs, known_input, scaled
 from estimator.shown import rendered
 
 
@@ -59,11 +61,10 @@ def use_own_facts(options: argparse.Namespace) -> None:
 def asked(options: argparse.Namespace, criteria: Iterable[str] = ()) -> dict[str, Any]:
     """The library's arguments for the options that say what is asked. criteria: what --set takes beside inputs."""
     use_own_facts(options)
+    options.inputs = [_named(text, criteria) for text in options.inputs]
     inputs = dict(assignment(text) for text in options.inputs)
-    known, what = (*default_scenario().names(), *criteria), "criterion or input" if criteria else "input"
-    for name in inputs:  # the library's own arguments have options of their own
-        if name.replace("-", "_").rpartition(".")[2] not in known:
-            raise UnknownName(what, name, known, "`estimator catalog inputs` lists the inputs.")
+    for called in file_inputs(options.scenario) if options.scenario else ():
+        say_alias(called, known_input(called))
     if options.api and not options.gpu and not hasattr(options, "vary"):  # rows of a sweep may name accelerators
         belong(options, "own accelerators: name them with --gpu", *OF_ACCELERATORS)
     if options.billing:
@@ -77,6 +78,25 @@ def asked(options: argparse.Namespace, criteria: Iterable[str] = ()) -> dict[str
         "scenario_file": options.scenario,
         **inputs,
     }
+
+
+def _named(text: str, criteria: Iterable[str]) -> str:
+    """NAME=VALUE with the input's own name, where it was called otherwise; the library's own arguments are options."""
+    called, equals, value = text.partition("=")
+    assignment(text)
+    if called.strip().replace("-", "_") in criteria:
+        return text
+    name = known_input(called.strip(), tuple(criteria))
+    if called.strip().replace("-", "_").rpartition(".")[2] == name:
+        return text
+    say_alias(called.strip(), name)
+    return f"{name}{equals}{value}"
+
+
+def say_alias(called: str, name: str) -> None:
+    """On stderr, what a name of another tool was taken for."""
+    if plain(called).rpartition(".")[2] != name:
+        print(f"estimator: {called} is {name} here", file=sys.stderr)
 
 
 OF_ACCELERATORS = (

@@ -19,7 +19,7 @@ from estimator.formulas.units import DAY_S
 from estimator.pricing import Price
 from estimator.quantities import Quantity, derive
 from estimator.results import FIGURES, Assumption, Estimate, Line, Ranged
-from estimator.scenario import default_scenario
+from estimator.scenario import default_scenario, known_input
 from estimator.shown import SCHEMA_VERSION
 from estimator.stages import COMBINATIONS
 from estimator.stages.answer import approaches
@@ -203,10 +203,7 @@ def _sorted_out(inputs: Mapping[str, Any]) -> tuple[dict[str, Value], dict[str, 
     """Criteria, checked and complete, and the scenario's inputs."""
     known = criteria()
     inputs = {name.replace("-", "_"): value for name, value in inputs.items()}
-    everything = (*known, *default_scenario().names())
-    for name in inputs:
-        if name.rpartition(".")[2] not in everything:
-            raise UnknownName("criterion or input", name, everything, "`estimator catalog inputs` lists the inputs.")
+    inputs = {name if name in known else known_input(name, tuple(known)): value for name, value in inputs.items()}
     goals = {name: one.read(inputs[name]) if name in inputs else one.value for name, one in known.items()}
     return goals, {name: value for name, value in inputs.items() if name not in known}
 

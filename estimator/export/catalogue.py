@@ -58,7 +58,7 @@ LEAST_SOURCE = 10
 
 
 def _on_screen(rows: list[dict[str, str]]) -> str:
-    names = [name for name in rows[0] if name not in ("section", "why", "source")]
+    names = [name for name in rows[0] if name not in ("section", "aliases", "why", "source")]
     heads = [name.replace("_per_", "\nper_") for name in names]
     cells = [[_wrapped(row[name], MOST.get(name, WIDTH)) for name in names] for row in rows]
     columns = zip(*cells, strict=True)

@@ -1,15 +1,17 @@
 """From names to a search: what `estimator layout` and `layout(...)` do."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from estimator.catalog.accelerators import cluster as named_cluster
 from estimator.catalog.facts import fact
 from estimator.catalog.models import architecture
+from estimator.catalog.plan_fields import PlanField, field_named, plan_fields
 from estimator.catalog.precisions import training_precision
 from estimator.errors import InvalidInput, UnknownName
 from estimator.formulas import money, scaling, transformer
+from estimator.predict.checked import checked, checked_value
 from estimator.predict.reliability import usual_goodput
 from estimator.predict.serving_machine import ServingPlan
 from estimator.predict.training import TrainingPlan
@@ -25,22 +27,7 @@ from estimator.stages import TASKS
 from estimator.stages.pretrain import batch_for
 
 OPEN = dict.fromkeys(AXES)  # every axis of the layout is searched unless given
-ONLY = {  # inputs that belong to one kind of task
-    "train": ("tokens", "deadline_days", "offloads"),
-    "serve": ("prompt_tokens", "output_tokens", "ttft_s", "tpot_s", "requests_per_s", "utilisation"),
-}
-POSITIVE = {  # numbers that must be more than nothing, and at most so much
-    "tokens": 1e18,
-    "deadline_days": 1e6,
-    "seq_len": 1e9,
-    "global_batch": 1e9,
-    "prompt_tokens": 1e9,
-    "output_tokens": 1e9,
-    "ttft_s": math.inf,
-    "tpot_s": math.inf,
-    "requests_per_s": 1e9,
-    "utilisation": 1.0,
-}
+FIELDS = {"train": ("training", "training_goal"), "serve": ("serving", "serving_goal")}  # sections of plan.toml
 MOST_TRAINING = 1024
 NODES_A_REPLICA = 4
 
@@ -76,33 +63,45 @@ def layout(
         raise UnknownName("task", task, (*TASKS, "train"), f"Tasks are {', '.join(TASKS)}.")
     if most is not None and most < 1:
         raise InvalidInput(f"most must be at least 1, not {most}")
-    kind = "serve" if task == "serve" else "train"
-    _fitting(kind, task, choices)
     llm = architecture(model)
     names = [gpu] if isinstance(gpu, str) else list(gpu)
     if not names:
         raise InvalidInput("name accelerators, such as a100 or 8xh100")
     paid = price if isinstance(price, Price) else Price(price)
-    choices["careful"] = careful
-    if kind == "serve":
-        return _serve(llm, [_replica(name, paid, most) for name in names], precisions, **choices)
+    if task == "serve":
+        asked = asked_of("serve", task, choices)
+        return _serve(llm, [_replica(name, paid, most) for name in names], precisions, careful=careful, **asked)
+    tried = _offloads(choices)
+    asked = asked_of("train", task, choices)
     offers = [offer for name in names for offer in _offers(name, paid, most or MOST_TRAINING)]
     if not offers:
         raise InvalidInput(f"no number of accelerators up to {most} can be tried")
-    usual = _pretraining(llm, choices) if task == "pretrain" else _finetuning()
-    return _train(llm, offers, precisions, **usual | choices)
+    usual = _pretraining(llm, asked) if task == "pretrain" else _finetuning()
+    return _train(llm, offers, precisions, tried, careful=careful, **usual | asked)
 
 
-def _fitting(kind: str, task: str, choices: dict[str, Any]) -> None:
-    """Refuse what belongs to the other kind of task, and numbers that cannot be."""
-    other = ONLY["train" if kind == "serve" else "serve"]
-    for name, value in choices.items():
-        if name in other:
+def asked_of(kind: str, task: str, choices: Mapping[str, Any]) -> dict[str, Any]:
+    """What was chosen, by the names of the fields; what is None stays open. Refuses what belongs to another task."""
+    fields, other = searched(kind), searched("train" if kind == "serve" else "serve")
+    for name in choices:
+        if not field_named(name, fields) and field_named(name, other):
             suited = "pretrain or finetune" if kind == "serve" else "serve"
             raise InvalidInput(f"{name} belongs to the task {suited}, not to {task}")
-        if name in POSITIVE and (not isinstance(value, float | int) or not 0 < value <= POSITIVE[name]):
-            most = POSITIVE[name]
-            raise InvalidInput(f"{name} must be more than 0{f' and at most {most:g}' * (most < 1e9)}, not {value}")
+    return checked(fields, {name: value for name, value in choices.items() if value is not None})
+
+
+def searched(kind: str) -> dict[str, PlanField]:
+    """The fields that a search takes, to train or to serve; several values of axes alone."""
+    fields = plan_fields(*FIELDS[kind]).items()
+    return {name: field._replace(several=field.several and name in AXES) for name, field in fields}
+
+
+def _offloads(choices: dict[str, Any]) -> list[str]:
+    """What may wait in host memory, taken out of the choices: one way or several."""
+    given = choices.pop("cpu_offload", choices.pop("offloads", None))
+    words = OFFLOAD if given is None else given
+    field = plan_fields("training")["cpu_offload"]
+    return [checked_value(field, word) for word in (words if isinstance(words, list | tuple) and words else [words])]
 
 
 # --- what there is to choose from -------------------------------------------------------------------------------------
@@ -168,23 +167,16 @@ def _train(
     llm: Architecture,
     offers: list[Offer],
     precisions: Sequence[str] | None,
+    offloads: Sequence[str],
     tokens: float,
     deadline_days: float | None = None,
-    offloads: Sequence[str] = OFFLOAD,
     careful: bool = False,
     **plan: Any,
 ) -> Search:
-    from estimator.api import checked_plan
-
-    asked = checked_plan(TrainingPlan, OPEN | {"cpu_offload": offloads} | plan)
+    asked = TrainingPlan(**OPEN | plan)
     for name in (precisions or (asked.precision,)) if asked.method == "full" else ():
         training_precision(name)
-    for name in ("seq_len", "global_batch"):
-        if getattr(asked, name) != int(getattr(asked, name)):
-            raise InvalidInput(f"{name} must be a whole number, not {getattr(asked, name)}")
-    named = plan.get("cpu_offload", offloads)
-    words = ["" if word == "none" else word for word in ([named] if isinstance(named, str) else named)]
-    return best_training(llm, offers, asked, tokens, deadline_days, words, precisions, careful)
+    return best_training(llm, offers, asked, tokens, deadline_days, offloads, precisions, careful)
 
 
 def _serve(
@@ -200,8 +192,6 @@ def _serve(
     careful: bool = False,
     **plan: Any,
 ) -> Search:
-    from estimator.api import checked_plan
-
     usual = default_scenario()
     prompt = usual.amount("prompt_tokens").value if prompt_tokens is None else prompt_tokens
     output = usual.amount("output_tokens").value if output_tokens is None else output_tokens
@@ -209,4 +199,4 @@ def _serve(
     load = money.peak_requests_per_s(month, peak) if requests_per_s is None else requests_per_s
     use = usual.amount("target_utilisation").value if utilisation is None else utilisation
     targets = Targets(ttft_s, tpot_s, float(load), use, careful)
-    return best_serving(llm, offers, checked_plan(ServingPlan, plan), prompt, output, targets, precisions)
+    return best_serving(llm, offers, ServingPlan(**plan), prompt, output, targets, precisions)
