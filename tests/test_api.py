@@ -274,7 +274,7 @@ def test_results_are_quantities(comparison):
 
 
 def test_a_training_step_of_nothing_is_refused():
-    with pytest.raises(InvalidInput, match="seq_len must be 1 or more"):
+    with pytest.raises(InvalidInput, match="seq_len must be between 1"):
         training_step(model="llama-2-7b", gpu="8xa100", seq_len=0)
 
 

@@ -33,7 +33,7 @@ class PlanField(NamedTuple):
     value: Any = None
     unit: str = ""
     least: float = 0.0
-    most: float = 0.0
+    most: float = float("inf")
     open: bool = False
     required: bool = False
     several: bool = False

@@ -26,7 +26,7 @@ from estimator.search.training import OFFLOAD, Offer, best_training
 from estimator.stages import TASKS
 from estimator.stages.pretrain import batch_for
 
-OPEN = dict.fromkeys(AXES)  # every axis of the layout is searched unless given
+OPEN: dict[str, Any] = dict.fromkeys(AXES)  # every axis of the layout is searched unless given
 FIELDS = {"train": ("training", "training_goal"), "serve": ("serving", "serving_goal")}  # sections of plan.toml
 MOST_TRAINING = 1024
 NODES_A_REPLICA = 4

@@ -103,7 +103,7 @@ MISTAKES = {
     "deadline for serving": ([*SERVE, "--deadline", "3d"], "pretrain or finetune"),
     "latency for training": ([*TRAIN, "--ttft", "1"], "task serve"),
     "tokens in words": ([*TRAIN, "--tokens", "lots"], "must be a number"),
-    "negative tokens": ([*TRAIN, "--tokens", "-3"], "more than 0"),
+    "negative tokens": ([*TRAIN, "--tokens", "-3"], "between 1"),
     "most in halves": ([*TRAIN, "--most", "1.5"], "whole number"),
     "fields there are": ([*TRAIN, "--set", "samples=3"], "seq_len, micro_batch"),
     "unknown field": ([*TRAIN, "--set", "micro_bach=3"], "micro_batch"),

@@ -144,9 +144,9 @@ def test_an_unknown_price_is_said_and_fewest_accelerators_win():
     ("arguments", "says"),
     [
         ({"deadline_days": 3}, "task pretrain or finetune"),
-        ({"ttft_s": -1.0}, "more than 0"),
-        ({"utilisation": 1.5}, "at most 1"),
-        ({"requests_per_s": "many"}, "more than 0"),
+        ({"ttft_s": -1.0}, "between"),
+        ({"utilisation": 1.5}, "and 1, not 1.5"),
+        ({"requests_per_s": "many"}, "must be a number"),
         ({"weight_precison": "fp8"}, "weight_precision"),
         ({"precisions": ["fp9x"]}, "fp"),
     ],
