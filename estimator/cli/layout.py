@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from estimator.catalog.plan_fields import field_named
-from estimator.cli.options import DAY_S, assignment, number, price, say_alias, seconds, show, use_own_facts
+from estimator.cli.options import DAY_S, assignment, number, once, price, say_alias, seconds, show, use_own_facts
 from estimator.errors import InvalidInput, clipped
 from estimator.search import AXES
 from estimator.search import layout as search
@@ -17,7 +17,7 @@ def layout(options: argparse.Namespace) -> None:
     """Search and print."""
     use_own_facts(options)
     task = options.task or options.word or "pretrain"
-    choices = dict(_typed(text, task) for text in options.inputs)
+    choices = once(_typed(text, task) for text in options.inputs)
     for name in NUMBERS:
         value = number(getattr(options, name), f"--{name.replace('_', '-')}")
         if value is not None:

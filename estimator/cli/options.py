@@ -63,7 +63,7 @@ def asked(options: argparse.Namespace, criteria: Iterable[str] = ()) -> dict[str
     """The library's arguments for the options that say what is asked. criteria: what --set takes beside inputs."""
     use_own_facts(options)
     options.inputs = [_named(text, criteria) for text in options.inputs]
-    inputs = dict(assignment(text) for text in options.inputs)
+    inputs = once(assignment(text) for text in options.inputs)
     for called in file_inputs(options.scenario) if options.scenario and Path(options.scenario).is_file() else ():
         say_alias(called, known_input(called))
     if options.api and not options.gpu and not hasattr(options, "vary"):  # rows of a sweep may name accelerators
@@ -92,6 +92,16 @@ def _named(text: str, criteria: Iterable[str]) -> str:
         return text
     say_alias(called.strip(), name)
     return f"{name}{equals}{value}"
+
+
+def once(given: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Values by name; a name that comes twice is refused, as one of the two would say nothing."""
+    found: dict[str, Any] = {}
+    for name, value in given:
+        if name in found:
+            raise InvalidInput(f"{name} is given twice: say one")
+        found[name] = value
+    return found
 
 
 def say_alias(called: str, name: str) -> None:

@@ -75,7 +75,7 @@ def _several(field: PlanField, raw: Any) -> Any:
     if not values.size:
         raise InvalidInput(f"{field.name} must be one value or an array of them, not {clipped(raw)}")
     if values.dtype.kind not in "iuf":
-        return np.array([checked_value(field, each) for each in values.ravel().tolist()]).reshape(values.shape)
+        return np.array([READERS[field.kind](field, each) for each in values.ravel().tolist()]).reshape(values.shape)
     wrong = ~((values >= field.least) & (values <= field.most) & (not field.whole or values % 1 == 0))
     if np.any(wrong):
         _numeric(field, values[wrong].ravel()[0].item())
@@ -83,8 +83,8 @@ def _several(field: PlanField, raw: Any) -> Any:
 
 
 def _numeric(field: PlanField, raw: Any) -> Any:
-    if isinstance(raw, bool):
-        raise InvalidInput(f"{field.name} must be a number, not {raw}")
+    if isinstance(raw, bool | bytes):  # both of which could be read as numbers
+        raise InvalidInput(f"{field.name} must be a number, not {raw!r}")
     value = bounded(field.name, Amount(0.0, field.unit, field.least, field.most, "", whole=field.whole), raw)
     if not isinstance(raw, str):
         return raw
