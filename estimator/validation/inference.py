@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from estimator.catalog.accelerators import accelerator, cluster_of
 from estimator.catalog.engines import engine, serving_fit
 from estimator.catalog.models import architecture
+from estimator.catalog.plan_fields import plan_fields
 from estimator.errors import EstimatorError, InvalidInput, UnknownName
 from estimator.formulas import Floats, Real
 from estimator.formulas.serving import Pass
 from estimator.formulas.serving import stacked as stacked_passes
+from estimator.predict.checked import checked_value
 from estimator.predict.serving import constants, interval, memory_split, sequence_bytes, slots_and_ends, traits
 from estimator.predict.serving_load import STARTS, Load, Times, batch_prefill_s
 from estimator.predict.serving_machine import ServingPlan, machine
@@ -185,8 +187,16 @@ def _load(row: Row, task: str) -> tuple[str, float]:
     return ("clients" if task in ("ttft", "tpot", "online") and not a_pass else "batch"), max(number, 1.0)
 
 
+def _field(row: Row, column: str) -> int:
+    """A count of the plan, within what its field may hold; 0 where the row does not say."""
+    value = _number(row, column, 0)
+    if value:
+        checked_value(plan_fields("serving")[column], value)
+    return int(value)
+
+
 def _plan(row: Row) -> ServingPlan:
-    tp, pp = int(_number(row, "tp", 0)), int(_number(row, "pp", 0))
+    tp, pp = _field(row, "tp"), _field(row, "pp")
     count = int(_number(row, "n_gpus", max(tp, 1) * max(pp, 1)))
     name = row.get("engine") or "unknown"
     if not tp and not pp and engine(name).layer_split:
@@ -199,7 +209,7 @@ def _plan(row: Row) -> ServingPlan:
         engine=name,
         tp=tp,
         pp=pp,
-        ep=max(int(_number(row, "ep", 0)), count // pp if count > tp * pp else 1),
+        ep=max(_field(row, "ep"), count // pp if count > tp * pp else 1),
     )
 
 

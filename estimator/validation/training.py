@@ -15,11 +15,13 @@ from estimator.catalog.accelerators import accelerator
 from estimator.catalog.cases import fitted
 from estimator.catalog.frameworks import framework
 from estimator.catalog.models import architecture, architecture_names, preset
+from estimator.catalog.plan_fields import field_named, plan_fields
 from estimator.catalog.precisions import precision
 from estimator.errors import EstimatorError, InvalidInput, UnknownName
 from estimator.formulas import Floats, Real, Truths, transformer
 from estimator.formulas.training import model_flop
 from estimator.formulas.units import DAY_S, HOUR_S
+from estimator.predict.checked import checked_value
 from estimator.predict.reliability import usual_goodput
 from estimator.predict.training import interval, layouts_of, parameters, traits
 from estimator.predict.training_memory import MemorySplit, fits, peak_memory
@@ -130,6 +132,14 @@ def _whole(row: Row, column: str) -> int | None:
     return int(_number(row, column, 0)) or None
 
 
+def _field(row: Row, column: str) -> int | None:
+    """A number of the plan, within what its field may hold; 0 is none."""
+    value, fields = _number(row, column, 0), plan_fields("training")
+    if value:
+        checked_value(fields[field_named(column, fields) or column], value)
+    return int(value) or None
+
+
 def _cluster(row: Row) -> Cluster:
     name = row.get("gpu", "")
     if not name:
@@ -230,25 +240,25 @@ def _plan(row: Row, cluster: Cluster) -> TrainingPlan:
     """The plan with None for what the row does not say."""
     sharding = row.get("sharding", "").lower()
     zero, habits = _zero(sharding), framework(row.get("framework", ""))
-    tp, pp = _whole(row, "tp"), _whole(row, "pp")
+    tp, pp = _field(row, "tp"), _field(row, "pp")
     if zero == 3 or pp or tp:
         tp, pp = tp or 1, pp or 1
     method, stored, compute = _method(row)
     return TrainingPlan(
-        seq_len=_whole(row, "seq_len") or DEFAULT_SEQ_LEN,
-        micro_batch=_whole(row, "micro_batch"),
-        global_batch=_whole(row, "global_batch_seqs"),
+        seq_len=_field(row, "seq_len") or DEFAULT_SEQ_LEN,
+        micro_batch=_field(row, "micro_batch"),
+        global_batch=_field(row, "global_batch_seqs"),
         tp=tp,
         pp=pp,
-        vpp=_whole(row, "vpp") or (None if pp is None or (pp > 1 and habits.interleaves) else 1),
-        cp=_whole(row, "cp") or 1,
-        ep=_whole(row, "ep") or (None if row.get("n_experts") else 1),
+        vpp=_field(row, "vpp") or (None if pp is None or (pp > 1 and habits.interleaves) else 1),
+        cp=_field(row, "cp") or 1,
+        ep=_field(row, "ep") or (None if row.get("n_experts") else 1),
         zero=zero,
         shard=min(cluster.per_node, cluster.count) if "hsdp" in sharding or "hybrid" in sharding else None,
         recompute=RECOMPUTE.get(row.get("recompute", "").lower(), "selective"),
         precision=compute,
         method=method,
-        lora_rank=_whole(row, "lora_rank") or 16,
+        lora_rank=_field(row, "lora_rank") or 16,
         lora_targets=row.get("lora_targets", "") or "all",
         weight_precision=stored,
         optimizer=row.get("optimizer", "").lower() or "adamw",

@@ -15,6 +15,7 @@ from estimator.predict.checked import KNOWN, READERS, SECTIONS, checked, checked
 from estimator.predict.training_plan import TrainingPlan
 from estimator.scenario import default_scenario, known_input
 from estimator.search.asking import FIELDS, searched
+from estimator.validation import inference, training
 
 EVERY = [(section, name) for section in TITLES for name in plan_fields(section)]
 NUMBERS = [(s, n) for s, n in EVERY if plan_fields(s)[n].kind in ("whole", "number")]
@@ -353,3 +354,22 @@ def test_the_catalogue_lists_every_field(capsys):
 
     for section, name in EVERY:
         assert f"\n{name},{section}," in lines
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ({"tp": "1.5"}, "tp must be a whole number, not 1.5"),
+        ({"global_batch_seqs": "1e12"}, "global_batch must be between 1 and 1e+09"),
+        ({"engine": "vllm", "tp": "1.5"}, "tp must be a whole number, not 1.5"),
+        ({"engine": "vllm", "ep": "-2"}, "ep must be between 1 and 100000, not -2"),
+    ],
+)
+def test_case_files_keep_the_bounds(row, says):
+    lengths = {"input_len": "100", "output_len": "10", "metric": "tpot_ms", "task": "decode"}
+    known = {"id": "a", "source": "me", "metric": "mfu", "model": "llama-2-7b", "gpu": "a100", "n_gpus": "8"}
+    predict = inference.predict_cases if "engine" in row else training.predict_cases
+    found = predict([known | {"seq_len": "2048"} | (lengths if "engine" in row else {}) | row])[0]
+
+    assert found.status == "unsupported"
+    assert says in found.reason
