@@ -95,8 +95,8 @@ def hints() -> Mapping[str, str]:
 def unknown_field(what: str, name: str, known: Iterable[str], remedy: str) -> UnknownName:
     """The error for a name that is none of `known`: what it means elsewhere, or else the nearest names.
 
-    >>> str(unknown_field("field", "gradient_accumulation_steps", ["zero"], ""))[:64]
-    "unknown field 'gradient_accumulation_steps'. accumulation follow"
+    >>> str(unknown_field("field", "lora_target_linear", ["lora_targets"], ""))
+    "unknown field 'lora_target_linear'. Adapters on every linear layer are lora_targets=all."
     """
     meant = hints().get(plain(name)) or _elsewhere(name)
     if not meant:
