@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from estimator.arguments import FLAG, NAMES, NUMBER, NUMBERS, WORDS, check, check_kind, check_shapes
 from estimator.catalog import energy
 from estimator.catalog.accelerators import cluster as named_cluster
 from estimator.catalog.accelerators import cluster_of
@@ -60,6 +61,7 @@ def estimate(
     >>> answer.data_samples.value
     1000.0
     """
+    check(stage=stage)
     if stage in COMBINATIONS:
         hardware = {"model": model, "gpu": gpu, "api": api, "gpus": gpus, "price": price}
         found: Estimate = import_module("estimator.decide.combine").combine(
@@ -92,6 +94,7 @@ def compare(
     """
     from estimator.stages.answer import hardware_text, llm_text
 
+    check(stages=stages)
     question = ask(model, gpu, api, gpus, price, scenario_file, design, inputs)
     answers = tuple(_try(stage, question) for stage in stages)
     return Comparison(
@@ -117,6 +120,10 @@ def ask(
     """The question in records: names resolved, prices found, the scenario checked."""
     from estimator.stages.question import Question
 
+    named = {"model": model, "gpu": gpu, "api": api, "gpus": gpus, "scenario_file": scenario_file}
+    check(tuple(named), **named)
+    if not isinstance(design, Design):
+        raise InvalidInput(f"design must be a Design, such as Design.monte_carlo(1000), not {type(design).__name__}")
     if api is None and (model is None or gpu is None):
         raise InvalidInput(
             "name an LLM and an accelerator (--model 7b --gpu a100), or a hosted LLM (--api openai:gpt-4o-mini)"
@@ -245,15 +252,16 @@ def training_step(*, model: str, gpu: str, gpus: int | None = None, **plan: Any)
     """
     from estimator.predict.training import TrainingPlan, best_layout
     from estimator.predict.training import training_step as predicted
-    from estimator.predict.training_plan import PLAINEST
 
+    check(model=model)
     asked = checked_plan(TrainingPlan, plan)
+    check_shapes(plan)
     for name in ("seq_len", "global_batch", "micro_batch", "tp", "pp", "cp", "ep", "lora_rank"):
         value = getattr(asked, name)
         if value is not None and np.any(np.asarray(value, float) < 1):
             raise InvalidInput(f"{name} must be 1 or more, not {value}")
-    llm, cluster = architecture(model), _cluster(gpu, gpus)
-    open_fields = any(getattr(asked, name) is None for name in PLAINEST)
+    llm, cluster = architecture(str(model)), _cluster(gpu, gpus)
+    open_fields = any(getattr(asked, name) is None for name in CHOSEN)
     return predicted(llm, cluster, best_layout(llm, cluster, asked) if open_fields else asked)
 
 
@@ -284,32 +292,56 @@ def serving(
     from estimator.predict.serving import serving as predicted
     from estimator.predict.serving_machine import ServingPlan
 
+    traffic = {"prompt_tokens": prompt_tokens, "output_tokens": output_tokens, "cached_tokens": cached_tokens}
+    loads = {"requests_per_s": requests_per_s, "concurrency": concurrency, "batch": batch}
+    check(tuple(loads), model=model, **traffic, **loads)
+    check_shapes(traffic | loads)
     cluster = _cluster(gpu, gpus)
     layout = {} if {"tp", "pp", "ep"} & set(plan) else {"tp": cluster.count}
     load = Traffic(prompt_tokens, output_tokens, cached_tokens, requests_per_s, concurrency, batch)
-    return predicted(architecture(model), cluster, checked_plan(ServingPlan, layout | plan), load)
+    return predicted(architecture(str(model)), cluster, checked_plan(ServingPlan, layout | plan), load)
 
 
 def _cluster(gpu: str, gpus: int | None) -> Cluster:
-    device, count = _device(named_cluster(gpu), gpus)
+    check(("gpus",), gpu=gpu, gpus=gpus)
+    device, count = _device(named_cluster(str(gpu)), gpus)
     if device is None:
         raise InvalidInput("name an accelerator, such as a100")
     return cluster_of(device, count or 1)
 
 
+CHOSEN = ("micro_batch", "tp", "pp", "vpp", "cp", "ep", "zero", "recompute")  # axes of a layout, when left open
+
+
 def checked_plan(kind: type[Any], given_fields: Mapping[str, Any]) -> Any:
     """A plan of a predictor from its fields by name; UnknownName for one it does not have."""
-    for name in given_fields:
-        if name not in kind.__dataclass_fields__:
-            raise UnknownName(
-                "field", name, kind.__dataclass_fields__, f"Fields are {', '.join(kind.__dataclass_fields__)}."
-            )
+    known = kind.__dataclass_fields__
+    for name, value in given_fields.items():
+        if name not in known:
+            raise UnknownName("field", name, known, f"Fields are {', '.join(known)}.")
+        if value is not None or (known[name].default is not None and name not in CHOSEN):
+            _check_field(name, value, known[name].type)
     plan = kind(**given_fields)
     if hasattr(plan, "lora_targets"):
         _check_training(plan)
     return plan
 
 
+def _check_field(name: str, value: Any, kind: Any) -> None:
+    """Of the kind that a field of a plan is declared as; those of any kind take arrays, recomputation by its words."""
+    if name == "cpu_offload" and not isinstance(value, str):  # several may be tried
+        return check_kind(name, value, NAMES)
+    if kind not in PLAIN:
+        words = name == "recompute" and np.asarray(value).dtype.kind == "U"
+        return None if words else check_kind(name, value, WORDS if name == "recompute" else NUMBERS)
+    return check_kind(name, value, PLAIN[kind])
+
+
+PLAIN = {bool: FLAG, int: NUMBER, float: NUMBER, str: WORDS} | {
+    int | None: NUMBER,
+    float | None: NUMBER,
+    str | None: WORDS,
+}
 OFFLOADED = ("", "optimizer", "activations", "params", "all")
 
 

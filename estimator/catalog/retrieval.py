@@ -180,13 +180,15 @@ def measured_index(name: str = "local") -> Host | None:
 
     if profile_path(name) is None or "index" not in (content := profile(name)):
         return None
-    cores, found = float(content["machine"]["cores"]), content["index"]
-    rates = SearchRates(**found["rates"])
-    bandwidth = cores * rates.scan_bytes_per_s
-    memory = content["machine"]["memory_bytes"]
-    largest = float(max(run["vectors"] for run in found["runs"]))
-    drift = {end: max(Z80 * found["noise"], content["drift"][end]) for end in ("down", "up")}
-    spread = HostSpread(**found["log_sd"], **drift, vectors=largest)
+    try:
+        cores, found = float(content["machine"]["cores"]), content["index"]
+        rates = SearchRates(**found["rates"])
+        largest = float(max(run["vectors"] for run in found["runs"]))
+        drift = {end: max(Z80 * found["noise"], content["drift"][end]) for end in ("down", "up")}
+        spread = HostSpread(**found["log_sd"], **drift, vectors=largest)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidInput(f"the vector index in the profile {name} is damaged ({clipped(str(error))})") from None
+    bandwidth, memory = cores * rates.scan_bytes_per_s, content["machine"]["memory_bytes"]
     return Host(name, cores, bandwidth, memory, family="measured", rates=rates, basis="measured", spread=spread)
 
 

@@ -3,18 +3,24 @@
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from estimator.errors import EstimatorError
+
+LONGEST = 480  # of a message [characters]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with `argv` (the process's own arguments when not given) and return its exit status."""
     from estimator.cli.parser import parser
+    from estimator.files import to_screen
 
     try:
         words = sys.argv[1:] if argv is None else list(argv)
         arguments = parser(words).parse_args(words)
-        return int(arguments.run(arguments) or 0)
+        status = int(arguments.run(arguments) or 0)
+        to_screen("")  # what is left to print is printed here, where it can be said that it cannot
+        return status
     except EstimatorError as error:
         return _refused(str(error))
     except KeyboardInterrupt:
@@ -22,10 +28,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, such as `head`, has gone: nothing is wrong
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        return _refused(f"cannot print: {error.strerror or error}")
     except MemoryError:
         return _refused("not enough memory for this question: ask for fewer rows or a smaller grid")
 
 
 def _refused(reason: str) -> int:
-    print(f"estimator: {' '.join(reason.split())}", file=sys.stderr)
+    line = " ".join(reason.split())
+    with suppress(OSError):  # nobody reads it
+        print(f"estimator: {line if len(line) <= LONGEST else f'{line[:LONGEST]} ...'}", file=sys.stderr, flush=True)
     return 2

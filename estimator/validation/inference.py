@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from estimator.catalog.accelerators import accelerator, cluster_of
 from estimator.catalog.engines import engine, serving_fit
 from estimator.catalog.models import architecture
-from estimator.errors import EstimatorError, InvalidInput, UnknownName
+from estimator.errors import EstimatorError, InvalidInput, UnknownName, clipped
 from estimator.formulas import Floats, Real
 from estimator.formulas.serving import Pass
 from estimator.formulas.serving import stacked as stacked_passes
+from estimator.numerals import MOST, numeral
 from estimator.predict.serving import constants, interval, memory_split, sequence_bytes, slots_and_ends, traits
 from estimator.predict.serving_load import STARTS, Load, Times, batch_prefill_s
 from estimator.predict.serving_machine import ServingPlan, machine
@@ -160,10 +161,17 @@ def _number(row: Row, column: str, missing: float) -> float:
     text = row.get(column, "")
     if not text:
         return missing
-    try:
-        return float(text)
-    except ValueError:
-        raise InvalidInput(f"{column} must be a number, not {text!r}") from None
+    value = numeral(text)
+    if value is None or not 0 <= value < MOST:
+        raise InvalidInput(f"{column} must be a number, not {clipped(text)}")
+    return value
+
+
+def _whole(row: Row, column: str, missing: float) -> int:
+    value = _number(row, column, missing)
+    if value % 1:
+        raise InvalidInput(f"{column} must be a whole number, not {value:g}")
+    return int(value)
 
 
 def _load(row: Row, task: str) -> tuple[str, float]:
@@ -175,10 +183,9 @@ def _load(row: Row, task: str) -> tuple[str, float]:
         return "batch", 1.0 if is_time(row.get("metric", "")) else ASSUMED_BATCH
     if text in ("", "max"):
         return ("clients", SEQUENCES_QUEUED) if offline or text == "max" else ("batch", 1.0)
-    try:
-        number = float(digits)
-    except ValueError:
-        raise InvalidInput(f"batch_or_concurrency must be a number, 'max' or 'qpsN', not {text!r}") from None
+    number = numeral(digits)
+    if number is None or not 0 <= number < MOST:
+        raise InvalidInput(f"batch_or_concurrency must be a number, 'max' or 'qpsN', not {clipped(text)}")
     if text.startswith("qps"):
         return "rate", number
     a_pass = number <= 1.0 and _number(row, "output_len", ASSUMED_TOKENS) <= 1.0
@@ -186,8 +193,8 @@ def _load(row: Row, task: str) -> tuple[str, float]:
 
 
 def _plan(row: Row) -> ServingPlan:
-    tp, pp = int(_number(row, "tp", 0)), int(_number(row, "pp", 0))
-    count = int(_number(row, "n_gpus", max(tp, 1) * max(pp, 1)))
+    tp, pp = _whole(row, "tp", 0), _whole(row, "pp", 0)
+    count = _whole(row, "n_gpus", max(tp, 1) * max(pp, 1))
     name = row.get("engine") or "unknown"
     if not tp and not pp and engine(name).layer_split:
         pp = count
@@ -199,14 +206,14 @@ def _plan(row: Row) -> ServingPlan:
         engine=name,
         tp=tp,
         pp=pp,
-        ep=max(int(_number(row, "ep", 0)), count // pp if count > tp * pp else 1),
+        ep=max(_whole(row, "ep", 0), count // pp if count > tp * pp else 1),
     )
 
 
 def _cluster(row: Row) -> Cluster:
     if not row.get("gpu"):
         raise InvalidInput("the case states no 'gpu'")
-    count = int(_number(row, "n_gpus", _number(row, "tp", 1) * _number(row, "pp", 1)))
+    count = _whole(row, "n_gpus", _number(row, "tp", 1) * _number(row, "pp", 1))
     return cluster_of(accelerator(row["gpu"]), max(count, 1))
 
 
@@ -216,7 +223,7 @@ SHAPE = ("layers", "hidden", "heads", "kv_heads", "head_dim", "ffn", "vocab")
 
 def _architecture(row: Row, task: str) -> Architecture:
     """The catalogue's record where the name is known and the stated shape agrees; else the stated shape."""
-    stated = {name: int(_number(row, name, 0)) for name in SHAPE}
+    stated = {name: _whole(row, name, 0) for name in SHAPE}
     try:
         known = architecture(row.get("model", ""))
     except EstimatorError:
@@ -233,7 +240,7 @@ def _architecture(row: Row, task: str) -> Architecture:
 
 def _stated_shape(row: Row, stated: Mapping[str, int], task: str) -> Architecture:
     hidden, heads = stated["hidden"], stated["heads"]
-    experts, visited = int(_number(row, "n_experts", 0)), int(_number(row, "experts_per_token", 0))
+    experts, visited = _whole(row, "n_experts", 0), _whole(row, "experts_per_token", 0)
     ffn = stated["ffn"] or 4 * hidden
     return Architecture(
         name=row.get("model", ""),
