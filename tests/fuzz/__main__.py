@@ -20,7 +20,7 @@ from tests.fuzz.trial import Fault, judged, share, surfaces
 
 ROOT = Path(__file__).parents[2]
 SILENT_S = 60.0  # a worker that says nothing for so long hangs where no alarm reaches
-PIECE = 40  # cases a worker is asked for at a time
+PIECE = 200  # cases a worker is asked for at a time
 
 
 def main() -> int:
@@ -170,7 +170,8 @@ def _warm() -> None:
 
 def summary(faults: list[Fault], done: Counter[str]) -> Iterator[str]:
     """Faults by surface, kind of exception and place, the commonest first, each with its shortest case."""
-    yield f"{sum(done.values()):,} cases, {len(faults):,} faults ({', '.join(f'{name} {n}' for name, n in sorted(done.items()))})"
+    per_surface = ", ".join(f"{name} {count}" for name, count in sorted(done.items()))
+    yield f"{sum(done.values()):,} cases, {len(faults):,} faults ({per_surface})"
     groups = Counter((one.surface, one.what, one.place) for one in faults)
     for key, count in groups.most_common():
         members = [one for one in faults if (one.surface, one.what, one.place) == key]

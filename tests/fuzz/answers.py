@@ -9,6 +9,7 @@ import re
 import shlex
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +162,7 @@ def _range(figure: dict[str, Any], path: str) -> Iterator[str]:
     if any(not math.isfinite(one) for one in numbers):
         yield f"not finite: {path}"
     slack = ROUNDING * max(map(abs, numbers), default=0.0)
-    if any(after < before - slack for before, after in zip(numbers, numbers[1:], strict=False)):
+    if any(after < before - slack for before, after in pairwise(numbers)):
         yield f"crossed range: {path} {low} {value} {high}"
 
 

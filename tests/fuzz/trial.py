@@ -134,7 +134,9 @@ def limited(patient: bool = False) -> Iterator[None]:
     started, limits = time.process_time(), resource.getrlimit(resource.RLIMIT_AS)
 
     def out_of_time(which: int, _: FrameType | None) -> None:
+        nonlocal patient
         starved = which == signal.SIGALRM and not patient and time.process_time() - started > WAITING_S
+        patient = True
         signal.setitimer(signal.ITIMER_REAL, PATIENT_S - LIMIT_S if starved else 0.2)
         if not starved:  # again in a moment, should somebody swallow it
             raise HungError
@@ -196,7 +198,7 @@ def _state(path: Path) -> tuple[Any, ...]:
 
 def _odd(folder: str, names: list[str]) -> set[str]:
     """What cannot be copied: pipes, sockets, devices."""
-    return {name for name in names if not stat.S_IFMT((Path(folder) / name).lstat().st_mode) in _PLAIN}
+    return {name for name in names if stat.S_IFMT((Path(folder) / name).lstat().st_mode) not in _PLAIN}
 
 
 _PLAIN = {stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK}

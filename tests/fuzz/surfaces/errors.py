@@ -30,7 +30,7 @@ RAISING: dict[str, Callable[[], Any]] = {
 
 
 def draw(rng: random.Random, index: int) -> Trial:
-    """An error that the library raised, or one of each class with arguments of any kind; now and then through a pool."""
+    """An error that the library raised, or one of each class with arguments of any kind; a few through a pool."""
     if index % 35 in (10, 20):
         how = "fork" if index % 35 == 10 else "spawn"
         shown = f"multiprocessing.get_context({how!r}).Pool(1).apply(compare, (), dict(model='7b', gpu='a1000'))"
@@ -54,14 +54,10 @@ def _classes() -> list[type[Exception]]:
 
 def _made(kind: type[Exception], rng: random.Random) -> Exception:
     """One error of a class, from what its signature asks for."""
-    if kind.__init__ is Exception.__init__ or "__init__" not in vars(kind) and kind.__init__ is ValueError.__init__:
-        return kind(values.text(rng))
-    given: list[Any] = []
-    for name, one in [*inspect.signature(kind).parameters.items()]:
-        if one.kind is one.VAR_POSITIONAL or one.kind is one.VAR_KEYWORD:
-            break
-        given.append(["a100", "h100"] if name == "known" else values.text(rng))
-    return kind(*given)
+    parameters = inspect.signature(kind.__init__).parameters.values()
+    named = [one.name for one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD and one.name != "self"]
+    given = [["a100", "h100"] if name == "known" else values.text(rng) for name in named]
+    return kind(*given or [values.text(rng)])
 
 
 def _raised(function: Callable[[], Any]) -> Exception:

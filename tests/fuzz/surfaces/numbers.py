@@ -141,7 +141,7 @@ def _counted(text: str) -> float | None:
 TABLES = ("facts", "cases", "counts")
 READERS: dict[str, Callable[[str], Any]] = {
     "--set": lambda text: scenario(samples=assignment(f"samples={text}")[1]).amount("samples").value,
-    "scenario": lambda text: scenario("s.toml").amount("samples").value,
+    "scenario": lambda _: scenario("s.toml").amount("samples").value,
     "Python": lambda text: scenario(samples=text).amount("samples").value,
     "sweep": _swept,
     "facts": _fact,

@@ -32,11 +32,11 @@ NOT_2 = {("cases", "null")}  # nothing to predict, which is said
 
 
 def draw(rng: random.Random, index: int) -> Trial:
-    """Every pair of what is read and what lies there, in turn; between them good files behind links, and names in the way."""
+    """Every pair of what is read and what lies there; between them good files behind links, and names in the way."""
     if index % 8 == 6:
         return _linked(rng)
     if index % 8 == 7:
-        return _in_the_way(rng, index // 8)
+        return _in_the_way(index // 8)
     pairs = [(name, strange) for name in READ for strange in files.STRANGE]
     name, strange = pairs[(index // 8 * 6 + index % 8) * 29 % len(pairs)]
     path, words = READ[name]
@@ -75,7 +75,7 @@ GOOD = {
 }
 
 
-def _in_the_way(rng: random.Random, turn: int) -> Trial:
+def _in_the_way(turn: int) -> Trial:
     """Something under the name of a preset: it is not what was asked for."""
     strange: Callable[[str], None] = files.STRANGE[turn % len(files.STRANGE)]
     name = ("7b", "llama-3.1-8b", "a100")[turn % 3]

@@ -36,7 +36,7 @@ SHOWN = ("compare", *MACHINE)
 Act = Callable[[str, Sequence[str]], Iterator[str]]
 
 
-def draw(rng: random.Random, index: int) -> Trial:
+def draw(_: random.Random, index: int) -> Trial:
     """Each way of being in trouble with each output in turn; some are of one output, or of none."""
     if index % 3 == 2:
         name, act, shown = ALONE[index // 3 % len(ALONE)]
@@ -136,7 +136,7 @@ def _folder(target: str) -> None:
     Path(target).mkdir()
 
 
-def _read_only(target: str, words: Sequence[str]) -> Iterator[str]:
+def _read_only(_: str, words: Sequence[str]) -> Iterator[str]:
     """A folder in which nobody may write."""
     Path("closed").mkdir()
     Path("closed/in.csv").write_text(ROWS)
@@ -274,7 +274,6 @@ def _stdout_full() -> Iterator[str]:
             full.flush()
         except OSError:
             yield "stdout full: lost after the exit was chosen"
-            full = None  # noqa: PLW2901
     text = streams.err
     text.flush()
     if code != 2 or text.buffer.getvalue().count(b"\n") != 1:  # type: ignore[attr-defined]
