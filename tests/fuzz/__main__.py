@@ -4,6 +4,7 @@
 """
 
 import argparse
+import gc
 import importlib
 import json
 import pkgutil
@@ -166,6 +167,7 @@ def _warm() -> None:
         "pandas",
     ):
         importlib.import_module(name)
+    gc.freeze()
 
 
 def summary(faults: list[Fault], done: Counter[str]) -> Iterator[str]:

@@ -187,6 +187,13 @@ def of_file(name: str) -> Iterator[str]:
         yield f"exit 0 and no file: {name!r}"
         return
     ending = path.suffix.lower()
+    try:
+        yield from _of_kind(path, ending)
+    except UnicodeDecodeError:
+        yield f"no text: {path.name}"
+
+
+def _of_kind(path: Path, ending: str) -> Iterator[str]:
     if ending == ".json":
         yield from of_json(path.read_text("utf-8"))
     if ending == ".csv":

@@ -4,6 +4,7 @@ A surface draws a Trial in a fresh folder; `judged` runs it there within 5 s and
 """
 
 import contextlib
+import gc
 import hashlib
 import io
 import os
@@ -111,6 +112,7 @@ def _ran(trial: Trial) -> Iterator[tuple[str, str, str]]:
         with warnings.catch_warnings(record=True) as warned, limited(trial.patient):
             warnings.simplefilter("always")
             complaints = list(trial.act())
+            gc.collect()  # files left open complain here, not in a later case
     except HungError:
         yield f"over {LIMIT_S:g} s", "", ""
         return
