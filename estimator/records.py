@@ -43,6 +43,23 @@ class LatentAttention(NamedTuple):
     v_head_dim: int
 
 
+class Formats(NamedTuple):
+    """How an LLM's weights are stored: the name of a number format per class of tensor.
+
+    experts: routed ones; feed_forward: dense ones and shared experts; rest: norms, biases, routers
+    """
+
+    experts: str = "bf16"
+    attention: str = "bf16"
+    feed_forward: str = "bf16"
+    embeddings: str = "bf16"
+    head: str = "bf16"
+    rest: str = "bf16"
+
+
+SIXTEEN_BIT = Formats()
+
+
 @dataclass(frozen=True, slots=True)
 class Architecture:
     """The shape of a language model. Widths and counts [1]; `params_published` as its makers state it."""
@@ -74,6 +91,7 @@ class Architecture:
     basis: Basis = "published"
     sources: tuple[Source, ...] = ()
     note: str = ""
+    published: Formats = SIXTEEN_BIT
 
     @property
     def moe_layers(self) -> int:

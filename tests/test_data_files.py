@@ -2,6 +2,7 @@
 
 import csv
 import datetime
+import json
 import re
 import tomllib
 
@@ -170,11 +171,33 @@ def test_parameters_agree_with_the_independent_count(row):
     assert params(architecture(row["name"])) == pytest.approx(float(row["hf_meta_params"]), rel=1e-3), row["source"]
 
 
-@pytest.mark.parametrize("name", architecture_names())
+@pytest.mark.parametrize("name", [name for name in architecture_names() if architecture(name).params_published])
 def test_parameters_agree_with_what_the_makers_publish(name):
     arch = architecture(name)
 
     assert params(arch) == pytest.approx(arch.params_published, rel=1e-3)
+
+
+def test_names_of_all_presets_mean_one_llm():
+    owners = {}
+    for table in ("llms.csv", "derived_llms.csv", "configs.csv"):
+        for row in cells(presets() / table):
+            for text in filter(None, [row["name"], row["hf_id"], *row["aliases"].split(";")]):
+                assert owners.setdefault(_key(text), row["name"]) == row["name"], text
+                assert row["source_kind"] in KINDS
+                assert row["source"]
+
+
+def test_every_shipped_config_is_listed_and_of_the_type_it_says():
+    listed = {row["name"]: row["model_type"] for row in cells(presets() / "configs.csv")}
+    found = {path.stem: json.loads(path.read_text()) for path in (presets() / "configs").glob("*.json")}
+
+    assert {name: (c.get("text_config") or c).get("model_type") for name, c in found.items()} == listed
+
+
+def test_derived_llms_have_the_shape_they_are_derived_from():
+    for row in cells(presets() / "derived_llms.csv"):
+        assert params(architecture(row["name"])) == params(architecture(row["of"]))
 
 
 def test_recalled_shapes_are_assumed():
@@ -185,7 +208,8 @@ def test_recalled_shapes_are_assumed():
 def test_sizes_stand_for_presets():
     for row in cells(presets() / "sizes.csv"):
         assert row["llm"] in architecture_names()
-        assert row["role"] in ("ladder", "stands for")
+        assert row["role"] in ("ladder", "stands for", "named for")
+        assert row["before"] or row["role"] == "ladder"
 
 
 def test_criteria_name_who_says_so():

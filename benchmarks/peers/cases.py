@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from estimator.catalog.cases import published
-from estimator.catalog.precisions import precision
 from estimator.errors import EstimatorError
 from estimator.predict.serving import Traffic, serving
 from estimator.predict.training import training_step
@@ -155,9 +154,9 @@ def _serving_one(row: dict[str, str], run: inference.Run, mine: CasePrediction) 
         "output_len": int(lengths[1]),
         "prefix_len": int(lengths[2]),
         "weights": plan.weight_precision,
-        "cache": plan.cache.name,
-        "weight_bits": plan.weights.bits,
-        "compute": precision(plan.weight_precision).compute,
+        "cache": plan.cache(load.arch).name,
+        "weight_bits": plan.layers(load.arch).bits,
+        "compute": plan.layers(load.arch).compute,
     }
     traffic = Traffic(*lengths, batch=run.active) if run.kind == "batch" else Traffic(*lengths, concurrency=run.number)
     return Compared(

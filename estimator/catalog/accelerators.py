@@ -1,4 +1,4 @@
-"""Accelerators by name: `a100`, `NVIDIA H100 80GB HBM3`, `8xh100`. One file each in hardware/accelerators.
+"""Accelerators by name: `a100`, `NVIDIA H100 80GB HBM3`, `8xh100`, `p5.48xlarge`, `v4-8`; a file each in hardware.
 
 A name is looked for among file names first, in the aliases of the files next; only the file that answers is parsed.
 """
@@ -50,19 +50,55 @@ def _measured(name: str) -> Accelerator:
 
 
 def cluster(text: str) -> Cluster | Accelerator:
-    """`8xh100` or `h100:8` is a cluster; a bare name is the accelerator, its count still open.
+    """`8xh100` or `h100:8` is a cluster, an instance or a TPU slice is one too; a bare name leaves the count open.
 
     >>> cluster("16xh100").nodes
     2
     >>> cluster("h100:8").count, cluster("a100").name
     (8, 'a100-sxm-80gb')
+    >>> cluster("g5.12xlarge").count, cluster("2xp5.48xlarge").count, cluster("v4-8").count
+    (4, 16, 4)
     """
     counted = re.fullmatch(r"\s*([+-]?[\d.,_]+)\s*[x×*]\s*(\S.*)", text, re.IGNORECASE | re.ASCII)
     counted_last = re.fullmatch(r"(.*\S)\s*[:×*]\s*([+-]?[\d.,_]+)\s*", text, re.ASCII)
     if not counted and not counted_last:
-        return accelerator(text)
+        return _rented(text) or accelerator(text)
     count, name = counted.groups() if counted else counted_last.groups()[::-1]  # type: ignore[union-attr]
-    return cluster_of(accelerator(name), _count(count))
+    each = _rented(name)
+    if each is None:
+        return cluster_of(accelerator(name), _count(count))
+    return each._replace(count=each.count * _count(count))
+
+
+def _rented(name: str) -> Cluster | None:
+    """The accelerators of an instance or a slice, by the name a cloud rents them under."""
+    spelled = name.strip().lower()[:100]
+    found = _instances().get(spelled.removeprefix("standard_"))
+    if found:
+        return Cluster(accelerator(found[0]), found[1], found[1])
+    piece = re.fullmatch(r"(?:tpu-?)?(v\d[a-z]*)-(\d{1,6})", spelled)
+    if piece is None or piece[1] not in _slices():
+        return None
+    device, per_chip = _slices()[piece[1]]
+    if not int(piece[2]) or int(piece[2]) % per_chip:
+        raise InvalidInput(
+            f"slices of {device} count {per_chip} cores to a chip: {clipped(name)} is no number of chips"
+        )
+    return cluster_of(accelerator(device), int(piece[2]) // per_chip)
+
+
+@cached
+def _instances() -> dict[str, tuple[str, int]]:
+    """From an instance's name to its accelerator and how many of them it has."""
+    listed = rows(data_folder("hardware") / "instances.csv")
+    return {row["name"].lower().removeprefix("standard_"): (row["accelerator"], int(row["count"])) for row in listed}
+
+
+@cached
+def _slices() -> dict[str, tuple[str, int]]:
+    """From the start of a slice's name to its accelerator and what a chip counts for."""
+    listed = rows(data_folder("hardware") / "slices.csv")
+    return {row["prefix"]: (row["accelerator"], int(row["counted_per_chip"])) for row in listed}
 
 
 def cluster_of(device: Accelerator, count: int) -> Cluster:

@@ -8,10 +8,12 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 from estimator.catalog.files import Content, cached, table
+from estimator.catalog.published_format import published
 from estimator.catalog.shapes import checked
 from estimator.errors import InvalidInput, UnknownName, clipped
 from estimator.files import read_text
@@ -57,12 +59,18 @@ def read_config(path: Path) -> Architecture:
     note = (
         "the text part only, without its vision or audio tower" if text is not whole or "vision_config" in whole else ""
     )
-    return checked(reader.architecture(name or kind, note), shown)
+    arch = checked(reader.architecture(name or kind, note), shown)
+    return replace(arch, published=published(whole, arch, shown))
 
 
 @cached
 def _families() -> dict[str, Config]:
     return table(presets() / "model_types.toml")
+
+
+def model_types() -> frozenset[str]:
+    """The model types whose habits are known."""
+    return frozenset(_families())
 
 
 def _tie(text: Config, whole: Config) -> Any:

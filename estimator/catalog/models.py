@@ -1,16 +1,22 @@
-"""Language models by name: a preset (`llama-3.1-8b`, a Hugging Face id), a bare size (`7b`, `3.5b`), a config.json."""
+"""Language models by name: a preset (`llama-3.1-8b`, a hub id), a bare size (`7b`, `3.5b`), a config.json.
+
+A name may end in the format it is stored in (`Qwen/Qwen3-14B-AWQ`, `qwen3-14b:Q4_K_M`): presets/name_suffixes.csv.
+"""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from estimator.catalog.files import cached, count, number, preset_files, rows
+from estimator.catalog.formats import formats, stored
+from estimator.catalog.precisions import known_precisions
 from estimator.catalog.shapes import MOST_PARAMS, checked, scaled
 from estimator.errors import InvalidInput, UnknownName, clipped
 from estimator.formulas.transformer import params
 from estimator.numerals import numeral
+from estimator.paths import presets
 from estimator.records import Architecture, Experts, LatentAttention, Source
 
 REMEDY = "Give a size such as 7b, a name (estimator catalog models lists them) or a path to a config.json."
@@ -24,11 +30,13 @@ QK_NORM: dict[str, Literal["", "head", "full"]] = {"head": "head", "full": "full
 def architecture(name: str) -> Architecture:
     """The shape that `name` means.
 
-    A bare size stands for a documented shape (7b is mistral-7b-v0.3, 8b and 70b are llama-3.1) or, at any other
-    size, for the nearest of its family scaled to it and marked assumed.
+    A bare size stands for a documented shape (presets/sizes.csv: 7b is mistral-7b-v0.3, 8b and 70b are llama-3.1) or,
+    at any other size, for the nearest of its family scaled to it and marked assumed.
 
     >>> architecture("7b").name, architecture("meta-llama/Llama-3.1-8B-Instruct").name
     ('mistral-7b-v0.3', 'llama-3.1-8b')
+    >>> architecture("Qwen/Qwen3-14B-AWQ").name, architecture("Qwen/Qwen3-14B-AWQ").published.attention
+    ('qwen3-14b', 'awq')
     >>> architecture("3.5b").basis, round(params(architecture("3.5b")) / 1e9, 2)
     ('assumed', 3.5)
     """
@@ -36,21 +44,19 @@ def architecture(name: str) -> Architecture:
     size = SIZE.fullmatch(text.lower()[:100])
     if size:
         return _of_size(text.lower(), _size(size[1], size[2], name))
-    found = _presets().get(_key(text))
+    found = _named(text)
     if found:
-        return preset(found)
+        return found
     path = _config_path(text) if text else None
     if path:
-        from estimator.catalog.hf_config import read_config  # rarely asked for, and slower to load than to run
-
-        return read_config(path)
-    raise UnknownName("language model", name, architecture_names(), REMEDY)
+        return _read(path)
+    return _of_the_hub(name)
 
 
 @cached
 def architecture_names() -> tuple[str, ...]:
     """Names of all presets, the user's first."""
-    return tuple(dict.fromkeys(row["name"] for row in _llm_rows()))
+    return tuple(dict.fromkeys(row["name"] for row in (*_llm_rows(), *_readable_configs())))
 
 
 @cached
@@ -59,6 +65,12 @@ def preset(name: str) -> Architecture:
     for row in _llm_rows():
         if row["name"] == name:
             return _record(row)
+    for row in _preset_rows("derived_llms.csv"):
+        if row["name"] == name:
+            return _derived(row)
+    for row in _preset_rows("configs.csv"):
+        if row["name"] == name:
+            return _configured(row)
     raise UnknownName("language model", name, architecture_names(), REMEDY)
 
 
@@ -68,14 +80,109 @@ def _llm_rows() -> list[dict[str, str]]:
 
 
 @cached
+def _preset_rows(file: str) -> list[dict[str, str]]:
+    return rows(presets() / file)
+
+
+def _derived(row: dict[str, str]) -> Architecture:
+    """A tuned LLM, of the shape it was tuned from."""
+    shape = preset(row["of"])
+    return replace(
+        shape,
+        name=row["name"],
+        max_context=int(row["max_context"]) if row["max_context"] else shape.max_context,
+        sources=(*shape.sources, Source(row["source"], row["source_kind"], row["read_on"])),
+        note="; ".join(filter(None, (f"the shape of {row['of']}", shape.note))),
+    )
+
+
+def _configured(row: dict[str, str]) -> Architecture:
+    """A preset whose config.json ships."""
+    read = _read(presets() / "configs" / f"{row['name']}.json")
+    source = Source(row["source"], row["source_kind"], row["read_on"])
+    basis = "assumed" if row["source_kind"] == "recalled" else read.basis
+    return replace(
+        read, name=row["name"], sources=(source,), basis=basis, note="; ".join(filter(None, (read.note, row["note"])))
+    )
+
+
+def _readable_configs() -> list[dict[str, str]]:
+    from estimator.catalog.hf_config import model_types
+
+    return [row for row in _preset_rows("configs.csv") if row["model_type"] in model_types()]
+
+
+def _read(path: Path) -> Architecture:
+    from estimator.catalog.hf_config import read_config  # rarely asked for, and slower to load than to run
+
+    return read_config(path)
+
+
+@cached
 def _presets() -> dict[str, str]:
     """From every spelling of a name to the preset's name; the first row wins."""
     spellings: dict[str, str] = {}
-    for row in _llm_rows():
+    for row in (*_llm_rows(), *_preset_rows("derived_llms.csv"), *_preset_rows("configs.csv")):
         for text in (row["name"], row.get("hf_id", ""), *row.get("aliases", "").split(";")):
             if text:
                 spellings.setdefault(_key(text), row["name"])
     return spellings
+
+
+def _named(text: str) -> Architecture | None:
+    """The preset that a name means, in the format that the end of the name says."""
+    for base, format_name in _readings(text):
+        found = _presets().get(_key(base))
+        if found and format_name:
+            llm = preset(found)
+            return replace(
+                llm, published=stored(llm, format_name), note="; ".join(filter(None, (_said(text), llm.note)))
+            )
+        if found:
+            return preset(found)
+    return None
+
+
+def _said(text: str) -> str:
+    return f"stored as {clipped(text)} says"
+
+
+def _readings(text: str) -> Iterator[tuple[str, str]]:
+    """A name with nothing, then ever more of its ends taken for what it is stored in; the last format said counts."""
+    base, format_name = text, ""
+    yield base, format_name
+    while True:
+        found = next(((at, end) for at, end in _ends(base) if end in _suffixes()), None)
+        if found is None:
+            return
+        base, format_name = base[: found[0]], format_name or _suffixes()[found[1]]
+        yield base, format_name
+
+
+def _ends(text: str) -> Iterator[tuple[int, str]]:
+    """The last three, two and one words of a name, and where they begin."""
+    cuts = [found.start() for found in re.finditer(r"[-:./ ]", text)][-3:]
+    for at in cuts:
+        yield at, re.sub(r"[:./ ]", "-", text[at + 1 :].lower())
+
+
+@cached
+def _suffixes() -> dict[str, str]:
+    """From what a name may end in to the format it says; to nothing where it says none."""
+    known = {name: name for name in known_precisions() if re.search(r"\d|awq|gptq", name)}
+    return known | {row["suffix"]: row["format"] for row in _preset_rows("name_suffixes.csv")}
+
+
+def _of_the_hub(name: str) -> Architecture:
+    """The LLM of a hub id that no preset has: its config.json, where downloads were asked for."""
+    from estimator.catalog.hub import config_file, how_to_get, is_hub_id
+
+    if not is_hub_id(name):
+        raise UnknownName("language model", name, architecture_names(), REMEDY)
+    path = config_file(name)
+    if path is None:
+        raise UnknownName("language model", name, architecture_names(), how_to_get(name))
+    return replace(_read(path), name=name.strip().rpartition("/")[2].lower())
 
 
 def _key(name: str) -> str:
@@ -96,11 +203,13 @@ def _size(digits: str, unit: str, name: str) -> float:
 
 @cached
 def _of_size(text: str, target: float) -> Architecture:
-    ladder = {row["llm"]: row for path in preset_files("sizes.csv")[:1] for row in rows(path, ("size", "llm", "role"))}
-    for llm, row in ladder.items():
-        if row["role"] == "stands for" and _ladder_size(row) == target:
-            return replace(preset(llm), note="; ".join(filter(None, (f"{row['size']} stands for {llm}", row["note"]))))
-    nearest = min((preset(llm) for llm in ladder), key=lambda arch: _far(arch, target))
+    listed = [row for path in preset_files("sizes.csv")[:1] for row in rows(path, ("size", "llm", "role"))]
+    for row in listed:
+        if row["role"] != "ladder" and _ladder_size(row) == target:
+            note = "; ".join(filter(None, (f"{row['size']} stands for {row['llm']}", row["note"])))
+            return replace(preset(row["llm"]), note=note)
+    ladder = (preset(row["llm"]) for row in listed if row["role"] != "named for")  # of one family, to be scaled
+    nearest = min(ladder, key=lambda arch: _far(arch, target))
     note = f"no preset has this size: the shape of {nearest.name} scaled to {text}"
     return replace(scaled(nearest, target, text), note=note)
 
@@ -194,5 +303,6 @@ def _record(row: dict[str, str]) -> Architecture:
         basis="assumed" if kind == "recalled" else "published",
         sources=(Source(row.get("source") or "the user's llms.csv", kind, row.get("read_on", "")),),
         note=row.get("note", ""),
+        published=formats(row.get("published") or "bf16"),
     )
     return checked(arch, where)

@@ -5,8 +5,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from estimator.catalog.files import use_facts
-from estimator.cli.options import DAY_S, asked, levelled, listed, number, seconds, show, whole
+from estimator.cli.options import DAY_S, asked, levelled, listed, number, seconds, show, use_own_facts, whole
 from estimator.decide.break_even import BreakEven
 from estimator.decide.inverse import Finding
 from estimator.decide.recommend import recommend as recommended
@@ -87,7 +86,7 @@ def _fit(options: argparse.Namespace, given: dict[str, Any]) -> Finding:
         raise DoesNotFit(f"no accelerator of the catalogue holds it: {options.fit} of {given['model']}")
     best = sets[0]
     return Finding(
-        f"smallest sets {WORK[options.fit]} {given['model']}, cheapest per hour first",
+        f"smallest sets {WORK[options.fit]} {given['model']}{_stored(options.fit, given)}, cheapest per hour first",
         f"{best.count} x {best.accelerator}",
         best.count,
         "1",
@@ -97,15 +96,31 @@ def _fit(options: argparse.Namespace, given: dict[str, Any]) -> Finding:
     )
 
 
+def _stored(task: str, given: dict[str, Any]) -> str:
+    """What the weights that are served are stored in, in words; nothing for training."""
+    if task != "serve":
+        return ""
+    from estimator.catalog.formats import AS_PUBLISHED, shown
+    from estimator.catalog.models import architecture
+
+    return f" in {shown(architecture(given['model']), given.get('weight_precision', AS_PUBLISHED))}"
+
+
 def _largest(options: argparse.Namespace, given: dict[str, Any]) -> Finding:
     from estimator.decide import inverse
 
     task, what = options.task or "serve", options.largest
     if what == "llm":
-        name = inverse.largest_llm(task, **machine_of(given, "model", "price"))
-        size = inverse.parameters(name)
+        found = inverse.largest_llm_in_usual_formats(task, **machine_of(given, "model", "price"))
+        stored = f" in {found.stored}" if task == "serve" else ""
         return Finding(
-            f"largest LLM {WORK[task]} on {given['gpu']}", name, size, "1", "no larger one of the catalogue fits"
+            f"largest LLM {WORK[task]} on {given['gpu']}",
+            f"{found.name}{stored}",
+            inverse.parameters(found.name),
+            "1",
+            "no larger one of the catalogue fits, as published or in the usual formats (fp8, awq)"
+            if task == "serve"
+            else "no larger one of the catalogue fits",
         )
     if what == "users" and task != "serve":
         raise InvalidInput(f"users are served: leave out --task {task}")
@@ -120,7 +135,7 @@ def _largest(options: argparse.Namespace, given: dict[str, Any]) -> Finding:
     }
     value, counted = ask[what](), COUNTED[what, task == "serve"]
     boundary = "it fits and keeps to the limits; one more does not" if value else "not even one does"
-    where = f"{WORK[task]} {given['model']} on {given['gpu']}"
+    where = f"{WORK[task]} {given['model']}{_stored(task, given)} on {given['gpu']}"
     unit = "token" if what == "context" else "1"
     return Finding(f"largest {what} {where}", f"{value:,} {counted}", value, unit, boundary)
 
@@ -219,8 +234,7 @@ def owning(options: argparse.Namespace) -> Finding:
         raise InvalidInput(
             "owning against renting needs --gpu and --purchase-price (rent: --price-per-hour, or as listed)"
         )
-    if options.facts:
-        use_facts(options.facts)
+    use_own_facts(options)
     named = cluster(options.gpu)
     device = named.accelerator if isinstance(named, Cluster) else named
     rent = Price(

@@ -3,8 +3,7 @@
 import argparse
 from typing import Any
 
-from estimator.catalog.files import use_facts
-from estimator.cli.options import DAY_S, assignment, number, price, seconds, show
+from estimator.cli.options import DAY_S, assignment, number, price, seconds, show, use_own_facts
 from estimator.errors import InvalidInput, clipped
 from estimator.scenario import scaled
 from estimator.search import AXES
@@ -15,8 +14,7 @@ NUMBERS = ("tokens", "prompt_tokens", "output_tokens", "ttft_s", "tpot_s", "requ
 
 def layout(options: argparse.Namespace) -> None:
     """Search and print."""
-    if options.facts:
-        use_facts(options.facts)
+    use_own_facts(options)
     choices: dict[str, Any] = dict(_typed(text) for text in options.inputs)
     for name in NUMBERS:
         value = number(getattr(options, name), f"--{name.replace('_', '-')}")

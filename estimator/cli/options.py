@@ -47,10 +47,19 @@ def belong(options: argparse.Namespace, where: str, *names: str) -> None:
             raise InvalidInput(f"--{name.replace('_', '-')} belongs to {where}")
 
 
-def asked(options: argparse.Namespace, criteria: Iterable[str] = ()) -> dict[str, Any]:
-    """The library's arguments for the options that say what is asked. criteria: what --set takes beside inputs."""
+def use_own_facts(options: argparse.Namespace) -> None:
+    """Take the user's facts first, and the hub's where that was asked for."""
     if options.facts:
         use_facts(options.facts)
+    if options.download:
+        from estimator.catalog.hub import download_configs  # rarely asked for
+
+        download_configs()
+
+
+def asked(options: argparse.Namespace, criteria: Iterable[str] = ()) -> dict[str, Any]:
+    """The library's arguments for the options that say what is asked. criteria: what --set takes beside inputs."""
+    use_own_facts(options)
     inputs = dict(assignment(text) for text in options.inputs)
     known, what = (*default_scenario().names(), *criteria), "criterion or input" if criteria else "input"
     for name in inputs:  # the library's own arguments have options of their own

@@ -153,7 +153,7 @@ def _layout(commands: Any) -> None:
     serve.add_argument("--ttft-s", "--ttft", metavar="S", help="mean time to first token at most")
     serve.add_argument("--tpot-s", "--tpot", metavar="S", help="mean time per output token at most")
     serve.add_argument("--requests-per-s", metavar="N", help="load of all replicas")
-    sub.add_argument("--facts", metavar="DIR", help="overlay of your own accelerators, prices and LLMs")
+    _facts(sub)
     _prices(sub)
     _written(sub)
 
@@ -289,8 +289,16 @@ def _question(sub: argparse.ArgumentParser) -> None:
         help="any input (estimator catalog inputs): VALUE or LOW..VALUE..HIGH, such as 2k or 1k..2k..5k; repeatable",
     )
     asked.add_argument("--scenario", metavar="FILE", help="inputs from a TOML file: samples = 2000, method = 'qlora'")
-    asked.add_argument("--facts", metavar="DIR", help="overlay of your own accelerators, prices and LLMs")
+    _facts(asked)
     _prices(sub)
+
+
+def _facts(sub: Any) -> None:
+    """Where facts come from besides those that ship."""
+    sub.add_argument("--facts", metavar="DIR", help="overlay of your own accelerators, prices and LLMs")
+    sub.add_argument(
+        "--download", action="store_true", help="fetch the config.json of an LLM of the hub that no preset has"
+    )
 
 
 def _prices(sub: argparse.ArgumentParser) -> None:

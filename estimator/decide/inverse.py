@@ -4,15 +4,17 @@ Every answer comes from the same predictors and stages as an estimate, and is a 
 more) does not.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from estimator import api
 from estimator.catalog.accelerators import accelerator, accelerator_names
+from estimator.catalog.formats import AS_PUBLISHED, shown
 from estimator.catalog.models import architecture, architecture_names
+from estimator.catalog.precisions import usual_formats
 from estimator.decide.boundary import first_that, last_figure, last_that, round_figure
 from estimator.errors import DoesNotFit, EstimatorError, InvalidInput, UnknownName
 from estimator.formulas import money, transformer
@@ -197,16 +199,44 @@ def _cheapness(found: AcceleratorSet) -> tuple[bool, float, int, str]:
 # --- how large -------------------------------------------------------------------------------------------
 
 
+class LargestLlm(NamedTuple):
+    """An LLM of the catalogue that fits, the format its weights are in, and that format in words."""
+
+    name: str
+    weight_precision: str
+    stored: str
+
+
 def largest_llm(task: str, *, gpu: str, gpus: int | None = None, **inputs: Any) -> str:
     """The catalogue's LLM with most parameters that fits the given accelerators (8xa100, or gpu with gpus).
 
     >>> largest_llm("serve", gpu="1xrtx-4090", weight_precision="int4") != largest_llm("serve", gpu="1xrtx-4090")
     True
     """
+    return _largest_in((None,), task, gpu, gpus, inputs).name
+
+
+def largest_llm_in_usual_formats(task: str, *, gpu: str, gpus: int | None = None, **inputs: Any) -> LargestLlm:
+    """The same where the usual quantised formats may be used to serve; of one LLM the widest that fits.
+
+    >>> found = largest_llm_in_usual_formats("serve", gpu="1xrtx-4090")
+    >>> parameters(found.name) > parameters(largest_llm("serve", gpu="1xrtx-4090")), found.weight_precision
+    (True, 'awq')
+    """
+    stated = task != "serve" or "weight_precision" in inputs
+    return _largest_in((None,) if stated else (AS_PUBLISHED, *usual_formats()), task, gpu, gpus, inputs)
+
+
+def _largest_in(
+    formats: Sequence[str | None], task: str, gpu: str, gpus: int | None, inputs: Mapping[str, Any]
+) -> LargestLlm:
     names = sorted((n for n in architecture_names() if architecture(n).kind == "decoder"), key=parameters, reverse=True)
     for name in names:
-        if fits(task, model=name, gpu=gpu, gpus=gpus, **inputs):
-            return name
+        for one in formats:
+            asked = {**inputs, **({} if one is None else {"weight_precision": one})}
+            if fits(task, model=name, gpu=gpu, gpus=gpus, **asked):
+                precision = str(asked.get("weight_precision", AS_PUBLISHED))
+                return LargestLlm(name, precision, shown(architecture(name), precision))
     raise DoesNotFit(f"no LLM of the catalogue fits {gpu} for {task}")
 
 

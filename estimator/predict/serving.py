@@ -14,6 +14,8 @@ from numpy.typing import ArrayLike
 from estimator.catalog.efficiency import carried_over
 from estimator.catalog.energy import power_fraction
 from estimator.catalog.engines import engine, serving_fit
+from estimator.catalog.formats import shown
+from estimator.catalog.formats import weights as stored_weights
 from estimator.errors import DoesNotFit, InvalidInput
 from estimator.fitting.ranges import half_widths, untold
 from estimator.formulas import Floats, queueing
@@ -143,7 +145,8 @@ def _timed(work: Pass, load: Load, cluster: Cluster, phase: str) -> Floats:
         from estimator.catalog.local import machine as local_machine  # loaded for these alone
         from estimator.predict import local
 
-        return local.pass_s(load.arch, work, load.plan.weights.compute, phase, local_machine(cluster.accelerator.name))
+        dtype = load.plan.layers(load.arch).compute
+        return local.pass_s(load.arch, work, dtype, phase, local_machine(cluster.accelerator.name))
     found = constants()
     on = machine(load.arch, cluster, load.plan)
     return _own(load.plan, phase) * pass_s(work, on, found) + _adapters_s(load.arch, load.plan, work, on, found)
@@ -319,7 +322,7 @@ def memory_split(arch: Architecture, cluster: Cluster, plan: ServingPlan) -> Mem
     facts, layout = plan.facts, plan.layout
     fraction = facts.memory_fraction if plan.memory_fraction is None else plan.memory_fraction
     usable = memory.usable_bytes(cluster.accelerator, fraction)
-    weights = memory.weights_bytes(arch, plan.weights, plan.head, layout)
+    weights = memory.weights_bytes(arch, stored_weights(arch, plan.weight_precision), layout)
     weights += memory.adapters_bytes(arch, plan.adapters, plan.adapter_rank, layout)
     activations = memory.activation_bytes(arch, facts, layout, plan.chunked_prefill)
     context = memory.CONTEXT_BYTES if cluster.accelerator.kind == "gpu" else 0.0
@@ -388,7 +391,7 @@ def capacity_doubt(
 def sequence_bytes(arch: Architecture, plan: ServingPlan, tokens: ArrayLike) -> Floats:
     """Cache of one sequence on the accelerators that hold it [B]; attention replicas share out the sequences."""
     kept = arch if plan.facts.windowed or arch.sliding_window is None else replace(arch, sliding_window=None)
-    held = memory.kv_sequence_bytes(kept, tokens, plan.cache, plan.layout)
+    held = memory.kv_sequence_bytes(kept, tokens, plan.cache(arch), plan.layout)
     return np.asarray(held / plan.layout.attention_replicas)
 
 
@@ -418,8 +421,8 @@ def smallest_fit(
             return tp
         tp *= 2
     raise DoesNotFit(
-        f"{arch.name} in {plan.weight_precision} with {context:,.0f} tokens of context does not fit {most} x "
-        f"{accelerator.title}. Use fewer bits, a shorter context or a larger accelerator."
+        f"{arch.name} in {shown(arch, plan.weight_precision)} with {context:,.0f} tokens of context does not fit "
+        f"{most} x {accelerator.title}. Use fewer bits, a shorter context or a larger accelerator."
     )
 
 

@@ -86,7 +86,7 @@ class Load(NamedTuple):
 
     def _counted(self, tokens: ArrayLike, context: ArrayLike, sequences: Floats) -> Pass:
         replicas = self.plan.layout.attention_replicas
-        cache = self.plan.cache.bytes
+        cache = self.plan.cache(self.arch).bytes
         return forward_pass(self.arch, tokens, context, np.maximum(sequences, 1.0), cache, replicas)
 
 

@@ -13,7 +13,8 @@ from estimator.catalog.efficiency import (
 )
 from estimator.catalog.engines import Engine, engine
 from estimator.catalog.files import recent
-from estimator.catalog.precisions import head_precision, precision
+from estimator.catalog.formats import AS_PUBLISHED, dense_bytes, main, weights
+from estimator.catalog.precisions import precision
 from estimator.errors import InvalidInput
 from estimator.formulas.collectives import CollectiveRate
 from estimator.formulas.roofline import GemmEfficiency
@@ -32,15 +33,15 @@ LEAST_HALF_ROWS = 16.0  # a tensor-core tile has no fewer rows
 class ServingPlan:
     """How an LLM is served.
 
-    weight_precision, kv_precision, activation_precision: names (`bf16`, `awq`, `q4_k_m`, `fp8`); by default the cache
-        is 16-bit and products are done in the weights' own format
+    weight_precision, kv_precision, activation_precision: names (`bf16`, `awq`, `q4_k_m`, `fp8`); by default weights
+        are as their makers published them, the cache is 16-bit and products are done in the weights' own format
     tp, pp, ep: tensor, pipeline and expert parallelism [1]
     adapters, adapter_rank: LoRA adapters served unmerged beside the weights [1]
     draft_accepted_tokens: tokens per step with speculative decoding, 1 without [token]
     memory_fraction: share of the memory the engine may use; by default the engine's own [1]
     """
 
-    weight_precision: str = "bf16"
+    weight_precision: str = AS_PUBLISHED
     kv_precision: str | None = None
     activation_precision: str | None = None
     engine: str = "vllm"
@@ -78,20 +79,13 @@ class ServingPlan:
         """Most sequences in one step [1]: the engine's limit holds for each copy of the attention layers."""
         return self.facts.max_sequences * self.layout.attention_replicas
 
-    @property
-    def weights(self) -> Precision:
-        """Format of the layers' weights."""
-        return precision(self.weight_precision)
+    def layers(self, arch: Architecture) -> Precision:
+        """Format of most of the layers' weights."""
+        return main(arch, weights(arch, self.weight_precision))
 
-    @property
-    def head(self) -> Precision:
-        """Format of embeddings and output projection."""
-        return head_precision(self.weight_precision)
-
-    @property
-    def cache(self) -> Precision:
+    def cache(self, arch: Architecture) -> Precision:
         """Format of the KV cache; 16 bits when not said."""
-        return precision(self.kv_precision or ("fp32" if self.weights.compute == "fp32" else "bf16"))
+        return precision(self.kv_precision or ("fp32" if self.layers(arch).compute == "fp32" else "bf16"))
 
 
 @recent(4096)
@@ -110,11 +104,13 @@ def machine(arch: Architecture, cluster: Cluster, plan: ServingPlan) -> Machine:
 
 def _memory(arch: Architecture, device: Accelerator, plan: ServingPlan) -> dict[str, float]:
     """How fast weights come in, and from where."""
+    held = weights(arch, plan.weight_precision)
     return {
-        "bytes_per_s": streamed_bytes_per_s(device, gemm_efficiency(device, compute_format(device, plan))),
+        "bytes_per_s": streamed_bytes_per_s(device, gemm_efficiency(device, compute_format(arch, device, plan))),
         "core_cycles_per_s": core_cycles_per_s(device),
-        "weight_bytes": plan.weights.bytes,
-        "head_bytes": plan.head.bytes,
+        "dense_bytes": dense_bytes(arch, held),
+        "expert_bytes": held.experts.bytes,
+        "head_bytes": held.embeddings.bytes if arch.tied_embeddings else held.head.bytes,
         "spilled": spilled_share(arch, device, plan),
         "host_bytes_per_s": device.pcie_bytes_per_s or device.memory_bandwidth_bytes_per_s,
     }
@@ -122,9 +118,9 @@ def _memory(arch: Architecture, device: Accelerator, plan: ServingPlan) -> dict[
 
 def _products(arch: Architecture, device: Accelerator, plan: ServingPlan) -> dict[str, float]:
     """How fast matrices are multiplied, and what widening packed weights adds."""
-    facts, compute = plan.facts, compute_format(device, plan)
+    facts, compute = plan.facts, compute_format(arch, device, plan)
     shapes = gemm_efficiency(device, "bf16")  # tables of narrow formats hold the casts, which engines fuse
-    narrow_weights = plan.weights.bits <= 8 and compute in SIXTEEN_BIT
+    narrow_weights = plan.layers(arch).bits <= 8 and compute in SIXTEEN_BIT
     rate = gemm_efficiency(device, compute).flop_per_s * rate_over_peak(device, plan, compute)
     return {
         "gemm_flop_per_s": rate,
@@ -172,7 +168,7 @@ def _messages(arch: Architecture, cluster: Cluster, plan: ServingPlan) -> dict[s
         "exchange_message_s": message_s(there, plan.ep) + message_s(back, plan.ep),
         "gather_bytes_per_s": there.bytes_per_s,
         "scatter_bytes_per_s": back.bytes_per_s,
-        "token_bytes": precision(compute_format(cluster.accelerator, plan)).bytes,
+        "token_bytes": precision(compute_format(arch, cluster.accelerator, plan)).bytes,
         "stages": plan.pp if plan.facts.layer_split else 1,
     }
 
@@ -237,7 +233,7 @@ def spilled_share(arch: Architecture, device: Accelerator, plan: ServingPlan) ->
     if not plan.facts.offloads:
         return 0.0
     held = usable_bytes(device, plan.memory_fraction or plan.facts.memory_fraction)
-    return max(0.0, 1.0 - held / weights_bytes(arch, plan.weights, plan.head, plan.layout))
+    return max(0.0, 1.0 - held / weights_bytes(arch, weights(arch, plan.weight_precision), plan.layout))
 
 
 def layer_latency_s(arch: Architecture, device: Accelerator, plan: ServingPlan) -> float:
@@ -307,16 +303,17 @@ def message_s(rate: CollectiveRate, members: int) -> float:
     return rate.launch_s + rate.hop_s * (members - 1)
 
 
-def compute_format(device: Accelerator, plan: ServingPlan) -> str:
+def compute_format(arch: Architecture, device: Accelerator, plan: ServingPlan) -> str:
     """The format products are done in on this chip; weight-only formats multiply in 16 bits."""
-    if plan.facts.unpack == "always" and plan.weights.bits <= 8:
+    layers = plan.layers(arch)
+    if plan.facts.unpack == "always" and layers.bits <= 8:
         return "fp16"
     stated = (plan.activation_precision or "").lower().split("/")
     if len(stated) == 2:  # "fp8/bf16": MX formats need units that multiply blocks, which come with 4-bit units
         return precision(stated[0] if "fp4" in device.peak_flop_per_s else stated[1]).compute
-    wanted = plan.weights.compute
-    if stated[0]:
-        wanted = precision(stated[0]).compute if plan.weights.compute not in ("tf32", "fp32") else plan.weights.compute
+    wanted = layers.compute
+    if stated[0] and wanted not in ("tf32", "fp32"):
+        wanted = precision(stated[0]).compute
     if wanted == "fp4" and "fp4" not in device.peak_flop_per_s:
         return "bf16"
     return wanted

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from numpy.typing import ArrayLike
 
 from estimator.catalog.engines import Engine
+from estimator.catalog.formats import Weights, stored_bytes
 from estimator.formulas import Floats, transformer
 from estimator.formulas.serving import adapter_params
 from estimator.records import Accelerator, Architecture, Precision
@@ -33,14 +34,10 @@ class Layout(NamedTuple):
         return max(self.ep // self.tp, 1)
 
 
-def weights_bytes(arch: Architecture, weights: Precision, head: Precision, layout: Layout) -> float:
-    """Weights on one accelerator [B]: layers in their precision, embeddings and output projection in theirs."""
-    ends = transformer.embedding_params(arch)
-    ends += 0 if arch.tied_embeddings else transformer.head_params(arch)
-    experts = arch.moe_layers * arch.experts.experts * transformer.expert_params(arch) if arch.experts else 0
-    layers = transformer.params(arch) - ends - experts
-    shared = (layers * weights.bytes + ends * head.bytes) / (layout.tp * layout.pp)
-    return shared + experts * weights.bytes / layout.accelerators
+def weights_bytes(arch: Architecture, weights: Weights, layout: Layout) -> float:
+    """Weights on one accelerator [B], each class of tensor in its own format; experts spread over all of them."""
+    held = stored_bytes(arch, weights)
+    return (sum(held) - held.experts) / (layout.tp * layout.pp) + held.experts / layout.accelerators
 
 
 def kv_members(arch: Architecture, tp: int) -> int:

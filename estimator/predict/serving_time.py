@@ -21,6 +21,7 @@ DECODE_ROWS = 8.0  # new tokens per sequence up to which attention is a decode k
 VECTOR_ROWS = 16.0  # tokens from which a product fills tiles of the matrix units
 UNPACK_ROWS = 64.0  # tokens from which engines unpack weights before multiplying instead of inside a product
 SCORE_BYTES = 16.0  # 32-bit scores written, normalised (read and written) and read again
+MOST_PACKED_BYTES = 1.0  # a weight that is wider is not unpacked
 LOGIT_PASSES = 5.0  # written, penalised, normalised and sampled from
 COPIES = 3.0  # keys and values appended to a new tensor (read, write) and repeated for all heads
 
@@ -31,7 +32,8 @@ class Machine(NamedTuple):
     # memory
     bytes_per_s: Real  # bandwidth as specified [B/s]
     core_cycles_per_s: Real  # cores x clock [1/s], inf when not known
-    weight_bytes: Real  # of one weight [B]
+    dense_bytes: Real  # of one weight that every token meets [B]
+    expert_bytes: Real  # of one weight of an expert [B]
     head_bytes: Real  # of one weight of the output projection [B]
     spilled: Real  # share of the weights left in the host's memory [1]
     host_bytes_per_s: Real  # rate they are sent over at [B/s]
@@ -131,7 +133,7 @@ def products_s(work: Pass, on: Machine, constants: Constants) -> Real:
     """Matrix products: streaming the weights or multiplying, whichever takes longer [s]."""
     count = passes(work, on)
     layers = work.dense_weights + work.expert_weights
-    weights = layers * either(on.packed_always, 2.0, on.weight_bytes) + work.head_weights * on.head_bytes
+    weights = either(on.packed_always, 2.0 * layers, layer_bytes(work, on)) + work.head_weights * on.head_bytes
     stream = count * weights / on.members * (byte_s(on, constants) + on.spilled / on.host_bytes_per_s)
     dense = work.dense_flop * on.dense_shape * padding(work.rows / count, on)
     head = work.head_flop * padding(work.sequences, on)
@@ -148,6 +150,11 @@ def products_s(work: Pass, on: Machine, constants: Constants) -> Real:
         widen = on.unpacks_simply * constants["unpack_flop"] * layers / on.members / on.vector_flop_per_s
         time = soft_max(time, widen, SHARPNESS)
     return time + count * unpack_s(work, on)
+
+
+def layer_bytes(work: Pass, on: Machine) -> Real:
+    """Storage of the layers' weights that a pass reads [B]."""
+    return work.dense_weights * on.dense_bytes + work.expert_weights * on.expert_bytes
 
 
 def padding(rows: Real, on: Machine) -> Real:
@@ -167,10 +174,12 @@ def unpack_s(work: Pass, on: Machine) -> Real:
     """Widening weights to 16 bits in memory before the products of a pass [s]: read packed, write wide, read wide."""
     if not anywhere(on.packed):
         return 0.0
-    weights = (work.dense_weights + work.expert_weights) / on.members
+    dense = work.dense_weights * (on.dense_bytes <= MOST_PACKED_BYTES)
+    expert = work.expert_weights * (on.expert_bytes <= MOST_PACKED_BYTES)
+    moved = dense * (on.dense_bytes + 4.0) + expert * (on.expert_bytes + 4.0)
     rows = work.rows / passes(work, on)
     many = either(on.packed_always, 1.0, rows / (rows + UNPACK_ROWS))
-    return on.packed * many * weights * (on.weight_bytes + 4.0) / on.bytes_per_s
+    return on.packed * many * moved / on.members / on.bytes_per_s
 
 
 def attention_s(work: Pass, on: Machine, constants: Constants) -> Real:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from estimator.catalog.formats import shown
 from estimator.errors import DoesNotFit
 from estimator.formulas import queueing
 from estimator.predict.serving import Serving, Traffic, serving
@@ -108,7 +109,7 @@ def _filled(
     found = serving(llm, cluster, cut, Traffic(prompt, output, concurrency=CONCURRENCY))
     if not found.fits:
         return
-    layout = {"tp": cut.tp, "pp": cut.pp, "ep": cut.ep, "precision": cut.weight_precision}
+    layout = {"tp": cut.tp, "pp": cut.pp, "ep": cut.ep, "precision": shown(llm, cut.weight_precision)}
     figures = _figures(found, targets, _widths(llm, cut, device))
     price, ends = offer.usd_per_hour.value, offer.usd_per_hour.interval() if offer.usd_per_hour.known else NOWHERE
     for clients, replicas, *row in zip(CONCURRENCY.tolist(), *figures, strict=True):

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from estimator.catalog import formats
 from estimator.catalog.facts import Fact, fact
 from estimator.catalog.files import recent
 from estimator.catalog.prices import ApiPrice
@@ -69,7 +70,13 @@ class Question:
     def _chosen(self, name: str) -> None:
         if name not in self._words:
             one = self.scenario.choices[name]
-            self._words[name] = Assumption(name, _word(one.value), one.why, one.given)
+            self._words[name] = Assumption(name, self._shown(name, one.value), one.why, one.given)
+
+    def _shown(self, name: str, value: str | bool) -> str:
+        """An input in words; the formats that are served by name."""
+        if name == "weight_precision" and self.llm is not None:
+            return formats.shown(self.llm, str(value))
+        return _word(value)
 
     def amount(self, name: str) -> Quantity:
         """A numeric input of the scenario, by name."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from estimator.catalog.files import recent
+from estimator.catalog.formats import shown
 from estimator.errors import DoesNotFit
 from estimator.formulas import Floats, money, prompting
 from estimator.formulas.arithmetic import product, quotient
@@ -73,7 +74,7 @@ def replica_plan(question: Question, context_tokens: float, adapters: int = 0) -
     found = _smallest(llm, device, plan, min(rounded, llm.max_context or rounded))
     if question.count is not None and found.tp > question.count:
         raise DoesNotFit(
-            f"serving {llm.name} in {precision} needs {found.tp} x {device.name}, {question.count} given: "
+            f"serving {llm.name} in {shown(llm, precision)} needs {found.tp} x {device.name}, {question.count} given: "
             f"use --gpu {found.tp}x{device.name} or fewer bits (--set weight_precision=int4)"
         )
     return found

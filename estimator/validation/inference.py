@@ -457,7 +457,7 @@ def _remark(run: Run) -> str:
     remarks = []
     if not run.load.plan.facts.known:
         remarks.append(f"engine {run.load.plan.engine!r} is not known: the pool's factor")
-    if run.load.plan.weights.assumed:
+    if run.load.plan.layers(run.load.arch).assumed:
         remarks.append(f"bits of {run.load.plan.weight_precision!r} read from its name")
     if run.load.arch.basis == "assumed":
         remarks.append(f"shape of {run.load.arch.name!r} as stated or of its size")

@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from estimator.catalog import accelerators
 from estimator.catalog.accelerators import accelerator, accelerator_names, cluster, cluster_of
-from estimator.catalog.files import use_facts
+from estimator.catalog.files import rows, use_facts
 from estimator.errors import EstimatorError, InvalidInput, UnknownName
+from estimator.paths import data_folder
 from estimator.records import Accelerator, Cluster
 
 OWN = """
@@ -216,3 +217,49 @@ def test_facts_nobody_would_read_are_refused(tmp_path, path, says):
 
     with pytest.raises(InvalidInput, match=says):
         use_facts(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "count", "per_node"),
+    [
+        ("g5.12xlarge", "a10g", 4, 4),
+        ("p5.48xlarge", "h100-sxm", 8, 8),
+        ("2xp5.48xlarge", "h100-sxm", 16, 8),
+        ("P4D.24xlarge", "a100-sxm-40gb", 8, 8),
+        ("ND96asr_v4", "a100-sxm-40gb", 8, 8),
+        ("Standard_ND96isr_H100_v5", "h100-sxm", 8, 8),
+        ("a3-highgpu-8g", "h100-sxm", 8, 8),
+        ("g2-standard-48", "l4", 4, 4),
+        ("trn1.32xlarge", "trainium1", 16, 16),
+        ("BM.GPU.MI300X.8", "mi300x", 8, 8),
+        ("v4-8", "tpu-v4", 4, 4),
+        ("v5p-64", "tpu-v5p", 32, 4),
+        ("tpu-v6e-8", "tpu-v6e", 8, 8),
+        ("v5litepod-16", "tpu-v5e", 16, 8),
+    ],
+)
+def test_instances_and_slices_are_clusters(text, name, count, per_node):
+    found = cluster(text)
+
+    assert (found.accelerator.name, found.count) == (name, count)
+    assert found.per_node <= max(per_node, found.accelerator.per_node or 8)
+
+
+def test_a_slice_is_of_whole_chips():
+    with pytest.raises(InvalidInput, match="count 2 cores to a chip"):
+        cluster("v4-7")
+    with pytest.raises(UnknownName):
+        cluster("v9-8")
+
+
+def test_instances_agree_with_the_price_list():
+    listed = {
+        row["name"]: (row["accelerator"], row["count"]) for row in rows(data_folder("hardware") / "instances.csv")
+    }
+    offers = rows(data_folder("hardware") / "prices" / "cloud.csv")
+
+    assert all(accelerator(name).name == name for name, _ in listed.values())
+    assert len(listed) == len({name.lower() for name in listed}) >= 80
+    for offer in offers:
+        if offer["instance"] in listed:
+            assert listed[offer["instance"]] == (offer["accelerator"], offer["count"]), offer["instance"]

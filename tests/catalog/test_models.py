@@ -42,6 +42,8 @@ def written(folder, config):
         ("7B", "mistral-7b-v0.3"),
         ("7.0b", "mistral-7b-v0.3"),
         ("8b", "llama-3.1-8b"),
+        ("13b", "llama-2-13b"),
+        ("32b", "qwen2.5-32b"),
         ("70b", "llama-3.1-70b"),
         ("70 b", "llama-3.1-70b"),
         ("llama-3.1-8b", "llama-3.1-8b"),
@@ -55,13 +57,50 @@ def written(folder, config):
         ("Qwen/Qwen2.5-7B-Instruct", "qwen2.5-7b"),
         ("mixtral", "mixtral-8x7b"),
         ("openai/gpt-oss-20b", "gpt-oss-20b"),
+        ("qwen2-7b", "qwen2-7b"),
+        ("Qwen/Qwen2-7B-Instruct", "qwen2-7b"),
+        ("qwen1.5-14b", "qwen1.5-14b"),
+        ("lmsys/vicuna-7b-v1.5", "vicuna-7b"),
+        ("HuggingFaceH4/zephyr-7b-beta", "zephyr-7b-beta"),
+        ("01-ai/Yi-34B-Chat", "yi-34b"),
+        ("glm-4-9b", "glm-4-9b"),
+        ("glm-4.5-air", "glm-4.5-air"),
+        ("baichuan2-13b", "baichuan2-13b"),
+        ("deepseek-ai/deepseek-coder-33b-instruct", "deepseek-coder-33b"),
+        ("moonshotai/Kimi-K2-Thinking", "kimi-k2-thinking"),
+        ("olmo-3", "olmo-3-7b"),
+        ("Qwen/Qwen3-8B-Base", "qwen3-8b"),
     ],
 )
 def test_names_people_type(text, name):
     assert architecture(text).name == name
 
 
-@pytest.mark.parametrize("text", ["20m", "100m", "350m", "1b", "1.5b", "3.5b", "13b", "34b", "65b", "130b", "1.5t"])
+@pytest.mark.parametrize(
+    ("text", "name", "layers", "head"),
+    [
+        ("Qwen/Qwen3-14B-AWQ", "qwen3-14b", "awq", "bf16"),
+        ("Qwen/Qwen3-14B-FP8", "qwen3-14b", "fp8", "bf16"),
+        ("qwen3-14b-gptq-int4", "qwen3-14b", "gptq", "bf16"),
+        ("qwen3-14b-gptq-int8", "qwen3-14b", "int8-g128", "bf16"),
+        ("qwen3-14b:Q4_K_M", "qwen3-14b", "q4_k_m", "q4_k_m"),
+        ("bartowski/Meta-Llama-3.1-8B-Instruct-GGUF:Q5_K_M", "llama-3.1-8b", "q5_k_m", "q5_k_m"),
+        ("bartowski/Meta-Llama-3.1-8B-Instruct-GGUF", "llama-3.1-8b", "q4_k_m", "q4_k_m"),
+        ("mlx-community/Qwen3-14B-4bit", "qwen3-14b", "mlx-q4", "mlx-q4"),
+        ("unsloth/Llama-3.3-70B-Instruct-bnb-4bit", "llama-3.3-70b", "nf4", "bf16"),
+        ("RedHatAI/Llama-3.1-8B-Instruct-quantized.w4a16", "llama-3.1-8b", "int4", "bf16"),
+        ("RedHatAI/Meta-Llama-3.1-70B-Instruct-FP8-dynamic", "llama-3.1-70b", "fp8", "bf16"),
+        ("llama3.1:8b-instruct-q8_0", "llama-3.1-8b", "q8_0", "q8_0"),
+    ],
+)
+def test_a_name_may_say_the_format(text, name, layers, head):
+    found = architecture(text)
+
+    assert (found.name, found.published.attention, found.published.head) == (name, layers, head)
+    assert "stored as" in found.note
+
+
+@pytest.mark.parametrize("text", ["20m", "100m", "350m", "1b", "1.5b", "3.5b", "12b", "34b", "65b", "130b", "1.5t"])
 def test_other_sizes_are_scaled_and_assumed(text):
     arch = architecture(text)
 
@@ -75,7 +114,7 @@ def test_other_sizes_are_scaled_and_assumed(text):
 @settings(max_examples=60, deadline=None)
 @given(st.floats(0.03, 10_000).map(lambda billions: f"{billions:.4g}b"))
 def test_any_size_comes_out_as_asked(text):
-    if float(text[:-1]) in (7, 8, 70):
+    if float(text[:-1]) in (7, 8, 13, 14, 32, 70, 72, 175, 671):
         return
     assert params(architecture(text)) == pytest.approx(float(text[:-1]) * 1e9, rel=0.03)
 

@@ -115,6 +115,18 @@ def test_largest_llm_fits_and_no_larger_one_does(task, gpu, inputs):
         assert not (larger and inverse.fits(task, model=name, gpu=gpu, **inputs)), name
 
 
+def test_the_largest_llm_may_be_quantised_and_says_so():
+    plain = inverse.largest_llm("serve", gpu="1xrtx-4090")
+    found = inverse.largest_llm_in_usual_formats("serve", gpu="1xrtx-4090")
+
+    assert inverse.parameters(found.name) > inverse.parameters(plain)
+    assert "awq" in found.stored
+    assert inverse.fits("serve", model=found.name, gpu="1xrtx-4090", weight_precision=found.weight_precision)
+    assert inverse.largest_llm_in_usual_formats("finetune", gpu="1xl40s", method="qlora").weight_precision == (
+        "as published"
+    )
+
+
 @QUICK
 @given(st.sampled_from(["8b", "7b", "llama-3.2-1b"]), st.sampled_from(["a100", "l40s", "h100"]), st.integers(1, 200))
 def test_largest_serving_context_fits_and_one_token_more_does_not(model, gpu, users):

@@ -28,6 +28,7 @@ ARITHMETIC = {
     "retrieval": {"floats"},
     "roofline": {"soft_max", "mean_span"},
     "serving": {"stacked"},
+    "weight_classes": {"weight_counts"},
     "training": {"targeted_linears", "unknown_targets", "linear_shapes", "adapter_width"},
     "transformer": {
         *("q_width", "attention_weights", "mlp_weights", "dense_ffn_params", "expert_params", "embedding_params"),

@@ -46,7 +46,8 @@ SLOWER, FASTER = 1.0, -1.0
 MOVES = {
     "bytes_per_s": ("step", FASTER),
     "core_cycles_per_s": ("cores", FASTER),
-    "weight_bytes": ("step", SLOWER),
+    "dense_bytes": ("step", SLOWER),
+    "expert_bytes": ("experts", SLOWER),
     "head_bytes": ("step", SLOWER),
     "spilled": ("spilled", SLOWER),
     "host_bytes_per_s": ("spilled", FASTER),
@@ -54,7 +55,7 @@ MOVES = {
     "half_rows": ("prompt", SLOWER),
     "dense_shape": ("prompt", SLOWER),
     "expert_shape": ("experts", SLOWER),
-    "packed": ("prompt", SLOWER),
+    "packed": ("packed prompt", SLOWER),
     "packed_always": ("packed prompt", SLOWER),
     "unpacks_simply": ("step", SLOWER),
     "value_bytes": ("prompt", SLOWER),
@@ -203,8 +204,8 @@ SAID = {
     "wider layers": (llm(ffn=999), {"dense_shape"}),
     "dense layers": (llm(experts=MIXTURE.experts._replace(first_dense_layers=8)), {"moe_share", "layer_launch_s"}),
     "fewer keys": (llm(kv_heads=2), {"heads_per_kv", "dense_shape", "kv_members"}),
-    "fp8": (served(weight_precision="fp8"), {"weight_bytes", "token_bytes", "gemm_flop_per_s"}),
-    "awq": (served(weight_precision="awq"), {"weight_bytes"}),
+    "fp8": (served(weight_precision="fp8"), {"dense_bytes", "expert_bytes", "token_bytes", "gemm_flop_per_s"}),
+    "awq": (served(weight_precision="awq"), {"dense_bytes", "expert_bytes"}),
     "whole prompts": (served(chunked_prefill=False), {"chunk"}),
     "more copies": (served(ep=64), {"replicas", "exchange_message_s", "gather_bytes_per_s", "scatter_bytes_per_s"}),
 }
@@ -225,7 +226,7 @@ def test_groups_formats_and_stages_are_counted():
     assert (of_eight.members, of_eight.kv_members, of_eight.replicas, of_eight.stages) == (8, 8, 1, 1)
     assert (in_turn.members, in_turn.stages, in_turn.chunk, in_turn.age) == (1, 4, 512, 1)
     assert (grouped.members, grouped.replicas, grouped.moe_share) == (2, 4, 1)
-    assert (of_eight.weight_bytes, of_eight.value_bytes, of_eight.head_bytes) == (4, 4, 4)
+    assert (of_eight.dense_bytes, of_eight.value_bytes, of_eight.head_bytes) == (4, 4, 4)
     assert machine(DENSE, ONE, ServingPlan("q8_0")).value_bytes == 2
 
 

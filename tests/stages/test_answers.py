@@ -72,7 +72,7 @@ def test_words_are_among_the_assumptions() -> None:
     """A choice such as the method is an assumption like any number."""
     shown = {item.name: item for item in estimate("finetune", model="7b", gpu="a100", method="qlora").assumptions}
     assert (shown["method"].shown, shown["method"].given) == ("qlora", True)
-    assert (shown["weight_precision"].shown, shown["weight_precision"].given) == ("bf16", False)
+    assert (shown["weight_precision"].shown, shown["weight_precision"].given) == ("bf16, as published", False)
     assert shown["grid"].shown == "world"
 
 

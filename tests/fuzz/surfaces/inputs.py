@@ -4,9 +4,9 @@ import dataclasses
 import random
 from functools import cache
 
-from estimator.plans import default_scenario
 from estimator.predict.serving_machine import ServingPlan
 from estimator.predict.training import TrainingPlan
+from estimator.scenario import default_scenario
 from tests.fuzz import values
 from tests.fuzz.answers import command
 from tests.fuzz.trial import Trial

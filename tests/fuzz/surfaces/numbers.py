@@ -12,12 +12,12 @@ from estimator import sweep, validate
 from estimator.catalog.accelerators import cluster
 from estimator.catalog.cases import published
 from estimator.catalog.files import number
-from estimator.cli.answers import assignment
-from estimator.cli.answers import number as option
+from estimator.cli.options import assignment
+from estimator.cli.options import number as option
 from estimator.errors import EstimatorError
 from estimator.paths import presets
-from estimator.plans import scenario
 from estimator.records import Cluster
+from estimator.scenario import scenario
 from tests.fuzz import values
 from tests.fuzz.answers import command
 from tests.fuzz.trial import Trial

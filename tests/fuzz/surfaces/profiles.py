@@ -105,7 +105,7 @@ def _spoil(rng: random.Random, content: dict[str, Any]) -> str:
 @cache
 def _whole() -> dict[str, Any]:
     """A machine that does not exist, as the tests of `measure` make it up."""
-    from estimator.fitting.machine import constants
+    from estimator.measure.constants import constants
     from estimator.measure.session import typical
     from tests.measure.conftest import content
 

@@ -7,10 +7,10 @@ from dataclasses import fields
 from typing import Any
 
 import estimator
-from estimator.plans import default_scenario
 from estimator.predict.serving_machine import ServingPlan
 from estimator.predict.training import TrainingPlan
 from estimator.pricing import Price
+from estimator.scenario import default_scenario
 from tests.fuzz import values
 from tests.fuzz.answers import called
 from tests.fuzz.trial import Trial
