@@ -122,7 +122,7 @@ def ask(
 
     named = {"model": model, "gpu": gpu, "api": api, "gpus": gpus, "scenario_file": scenario_file}
     check(tuple(named), **named)
-    if not isinstance(design, Design):
+    if design is not None and not isinstance(design, Design):
         raise InvalidInput(f"design must be a Design, such as Design.monte_carlo(1000), not {type(design).__name__}")
     if api is None and (model is None or gpu is None):
         raise InvalidInput(

@@ -173,16 +173,22 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def to_screen(text: str) -> None:
-    """Text to the screen, at once. Raises InvalidInput when there is none, or it takes no more."""
+    """Text to the screen, at once. Raises InvalidInput when there is none, OSError when it takes no more."""
     if sys.stdout is None:
         raise InvalidInput("there is nowhere to print to: standard output is closed. Give --output FILE.")
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     try:
         print(text.encode(encoding, "backslashreplace").decode(encoding), end="", flush=True)
-    except BrokenPipeError:
-        raise
+    except UnicodeEncodeError:  # an encoding that says one thing and does another
+        raise InvalidInput(f"cannot print the answer in {encoding}. Give --output FILE.") from None
+
+
+def make_folder(folder: Path) -> None:
+    """A folder of this program's own, with those above it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InvalidInput(f"cannot print the answer: {reason(error)}") from None
+        raise InvalidInput(f"cannot make the folder {shown(folder)}: {reason(error)}") from None
 
 
 def kept_beside(path: Path, content: bytes) -> Path:

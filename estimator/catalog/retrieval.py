@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from estimator.catalog.files import Content, cached, folders, number, recent, rows, source_of, table
 from estimator.catalog.prices.hourly import quantile
 from estimator.errors import InvalidInput, MissingExtra, UnknownName, clipped
+from estimator.files import read_bytes, read_text
 from estimator.formulas.corpus import tokens_from_bytes
 from estimator.formulas.retrieval import SearchRates
 from estimator.paths import data_folder, presets
@@ -197,10 +198,11 @@ def measured_host(path: str | Path) -> Host:
 
     Raises InvalidInput when the file cannot be read or holds something else.
     """
+    text = read_text(path, "profile")
     try:
-        machine = json.loads(Path(path).read_text("utf-8"))["machine"]
+        machine = json.loads(text)["machine"]
         return Host(**{**machine, "rates": SearchRates(**machine["rates"])})
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InvalidInput(f"{clipped(str(path))} is not a measured machine: {clipped(str(error))}") from None
 
 
@@ -360,10 +362,7 @@ def measure_corpus(
 
 
 def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise InvalidInput(f"cannot read {clipped(str(path))}: {error}") from None
+    return read_bytes(path, "text").decode("utf-8", "replace")
 
 
 def _tokenizer(path: str | Path) -> Any:

@@ -34,6 +34,11 @@ class Parser(argparse.ArgumentParser):
             return f"{message.split(':')[0]}: unknown {clipped(word)}.{hint} Choices are {', '.join(choices)}."
         return f"{message}."
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """As argparse does, but a screen that takes no more is no secret."""
+        if message and file is not None:
+            file.write(message)
+
     def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
         """As argparse has them, but `--option=--` gives no value."""
         if action.option_strings and arg_strings == ["--"]:

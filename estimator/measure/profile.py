@@ -10,7 +10,7 @@ from typing import Any
 from estimator.catalog.files import Content, use_facts_again
 from estimator.catalog.local import PROFILE_VERSION, checksum, user_data_folder
 from estimator.errors import InvalidInput
-from estimator.files import locked, read_text, reason, shown, write_text
+from estimator.files import locked, make_folder, read_text, write_text
 
 PARTIAL_KEPT_S = 3600.0  # an interrupted run older than that says nothing of the machine now
 
@@ -27,10 +27,7 @@ def write_profile(content: Mapping[str, Any], path: Path) -> None:
 def own_folder(path: Path) -> None:
     """Make the folder of this user's data, where a file is to go there; nobody else's."""
     if path.parent == user_data_folder():
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InvalidInput(f"cannot make the folder {shown(path.parent)}: {reason(error)}") from None
+        make_folder(path.parent)
 
 
 def readable(content: Any, depth: int = 0) -> str:
