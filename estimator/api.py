@@ -255,13 +255,18 @@ def training_step(*, model: str, gpu: str, gpus: int | None = None, **plan: Any)
 
     check(model=model)
     asked = checked_plan(TrainingPlan, plan)
+    check_kind("cp", asked.cp, NUMBERS)
     check_shapes(plan)
     for name in ("seq_len", "global_batch", "micro_batch", "tp", "pp", "cp", "ep", "lora_rank"):
         value = getattr(asked, name)
         if value is not None and np.any(np.asarray(value, float) < 1):
             raise InvalidInput(f"{name} must be 1 or more, not {value}")
     llm, cluster = architecture(str(model)), _cluster(gpu, gpus)
+    check_kind("cpu_offload", asked.cpu_offload, WORDS)
     open_fields = any(getattr(asked, name) is None for name in CHOSEN)
+    for name in ("seq_len", "global_batch", "lora_rank"):
+        if open_fields and np.size(getattr(asked, name)) > 1:
+            raise InvalidInput(f"to choose a layout there must be one {name}: give one, or name the whole layout")
     return predicted(llm, cluster, best_layout(llm, cluster, asked) if open_fields else asked)
 
 
@@ -319,7 +324,8 @@ def checked_plan(kind: type[Any], given_fields: Mapping[str, Any]) -> Any:
     for name, value in given_fields.items():
         if name not in known:
             raise UnknownName("field", name, known, f"Fields are {', '.join(known)}.")
-        if value is not None or (known[name].default is not None and name not in CHOSEN):
+        left_open = known[name].default is None or (name in CHOSEN and known[name].type not in PLAIN)
+        if value is not None or not left_open:
             _check_field(name, value, known[name].type)
     plan = kind(**given_fields)
     if hasattr(plan, "lora_targets"):
@@ -332,8 +338,9 @@ def _check_field(name: str, value: Any, kind: Any) -> None:
     if name == "cpu_offload" and not isinstance(value, str):  # several may be tried
         return check_kind(name, value, NAMES)
     if kind not in PLAIN:
-        words = name == "recompute" and np.asarray(value).dtype.kind == "U"
-        return None if words else check_kind(name, value, WORDS if name == "recompute" else NUMBERS)
+        several = name == "recompute" and isinstance(value, list | tuple | np.ndarray)
+        kind_of = (NAMES if several else WORDS) if name == "recompute" else NUMBERS
+        return check_kind(name, value.tolist() if isinstance(value, np.ndarray) and several else value, kind_of)
     return check_kind(name, value, PLAIN[kind])
 
 

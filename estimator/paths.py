@@ -87,7 +87,7 @@ def _value(text: str) -> Any:
     elif text[0].isdecimal():
         text = DIGITS.sub("", text)
     value, end = DECODER.raw_decode(text)
-    if (keys and len(value) != keys) or text[end:].strip()[:1] not in ("", "#"):
+    if (keys and len(value) != keys) or text[end:].strip(" \t")[:1] not in ("", "#"):
         raise ValueError(text)
     return value
 
@@ -98,7 +98,7 @@ def _opened(content: dict[str, Any], line: str, headed: set[int]) -> dict[str, A
     headed: what headers began; values that are tables or arrays themselves take no more
     """
     opened: dict[str, Any] = {}
-    line = line.partition(" #")[0].rstrip()
+    line = line.partition(" #")[0].rstrip(" \t")
     if found := re.fullmatch(r"\[\[([A-Za-z0-9_-]+)\]\]", line):
         entries = content.setdefault(found[1], [])
         if (entries and id(entries) not in headed) or not isinstance(entries, list):
