@@ -264,8 +264,8 @@ def training_step(*, model: str, gpu: str, gpus: int | None = None, **plan: Any)
     llm, cluster = architecture(str(model)), _cluster(gpu, gpus)
     check_kind("cpu_offload", asked.cpu_offload, WORDS)
     open_fields = any(getattr(asked, name) is None for name in CHOSEN)
-    for name in ("seq_len", "global_batch", "lora_rank"):
-        if open_fields and np.size(getattr(asked, name)) > 1:
+    for name in ("seq_len", "global_batch", "lora_rank", "cp", "shard"):
+        if open_fields and np.ndim(getattr(asked, name)):
             raise InvalidInput(f"to choose a layout there must be one {name}: give one, or name the whole layout")
     return predicted(llm, cluster, best_layout(llm, cluster, asked) if open_fields else asked)
 

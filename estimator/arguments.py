@@ -3,7 +3,6 @@
 An argument has one name in all functions, and so one kind. What it must be beyond that is said where it is used.
 """
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,9 +13,10 @@ from estimator.errors import InvalidInput, clipped
 
 WORDS = "a name"
 FLAG = "True or False"
-NUMBER = "a number"
-NUMBERS = "a number, or an array of numbers"
-PATH = "a path"
+LARGEST = 1e15  # of any number here: what is larger overflows somewhere
+NUMBER = f"a number up to {LARGEST:g}"
+NUMBERS = f"a number up to {LARGEST:g}, or an array of them"
+PATH = "a name or a path"
 NAMES = "names, such as ('a', 'b')"
 ROWS = "a list of dicts, or a pandas, polars or Arrow table"
 KINDS = {
@@ -69,10 +69,7 @@ def _clipped(value: Any) -> str:
 
 def _number(value: Any) -> bool:
     """One real number that can be calculated with."""
-    try:
-        return isinstance(value, int | float | np.number) and math.isfinite(value)
-    except (TypeError, OverflowError):
-        return False
+    return isinstance(value, int | float | np.integer | np.floating) and bool(-LARGEST <= value <= LARGEST)
 
 
 def _numbers(value: Any) -> bool:
@@ -82,7 +79,7 @@ def _numbers(value: Any) -> bool:
         found = np.asarray(value)
     except ValueError:  # ragged
         return False
-    return found.dtype.kind in "biuf" and found.size > 0 and bool(np.isfinite(found).all())
+    return found.dtype.kind in "biuf" and found.size > 0 and bool((np.abs(found) <= LARGEST).all())
 
 
 def _names(value: Any) -> bool:
