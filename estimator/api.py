@@ -257,7 +257,7 @@ def training_step(*, model: str, gpu: str, gpus: int | None = None, **plan: Any)
     asked = checked_plan(TrainingPlan, plan)
     check_kind("cp", asked.cp, NUMBERS)
     check_shapes(plan)
-    for name in ("seq_len", "global_batch", "micro_batch", "tp", "pp", "cp", "ep", "lora_rank"):
+    for name in ("seq_len", "global_batch", "micro_batch", "tp", "pp", "cp", "ep", "shard", "lora_rank"):
         value = getattr(asked, name)
         if value is not None and np.any(np.asarray(value, float) < 1):
             raise InvalidInput(f"{name} must be 1 or more, not {value}")

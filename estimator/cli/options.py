@@ -29,7 +29,7 @@ def levelled(options: argparse.Namespace, answer: Any) -> Any:
 def emit(options: argparse.Namespace, text: str) -> None:
     """To the file that was named, else to the screen."""
     whole = text if text.endswith("\n") else text + "\n"
-    if options.output:
+    if options.output is not None:
         write_text(options.output, whole)
     else:
         to_screen(whole)

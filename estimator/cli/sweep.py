@@ -10,7 +10,7 @@ from typing import Any
 from estimator.cli.options import asked, belong, listed, show
 from estimator.errors import InvalidInput, clipped
 from estimator.export.sweep_files import KINDS, sweep_file, sweep_rows
-from estimator.numerals import MOST, numeral
+from estimator.numerals import LEAST, MOST, numeral
 from estimator.scenario import default_scenario, scaled
 from estimator.sensitivity import Grid, grid
 from estimator.shown import format_for
@@ -77,7 +77,12 @@ def _steps(text: str, low: str, rest: str) -> list[float]:
     high, _, steps = rest.partition(":")
     try:
         first, last, count = (float(scaled(end)) for end in (low, high, steps or "5"))
-        if not -MOST < first < last < MOST or not 2 <= count <= MOST_STEPS or count % 1:
+        if (
+            not first < last
+            or any(LEAST >= abs(end) > 0 or abs(end) >= MOST for end in (first, last))
+            or not 2 <= count <= MOST_STEPS
+            or count % 1
+        ):
             raise ValueError
     except ValueError:
         raise InvalidInput(

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -298,7 +299,8 @@ def _as_rows(piece: Any) -> list[dict[str, Any]]:
 
 def _safe(value: Any) -> Any:
     """Text that begins like a formula made harmless, unless it is a number."""
-    return value if isinstance(value, str) and numeral(value) is not None else harmless(value)
+    number = numeral(value) if isinstance(value, str) else None
+    return value if number is not None and math.isfinite(number) else harmless(value)
 
 
 def _safe_table(table: Any) -> Any:
@@ -390,7 +392,8 @@ class _Sheet:
                 raise InvalidInput(_too_long())
             for place, value in enumerate(row.values()):
                 if value is not None and value == value:
-                    self.sheet.write(self.row, place, _safe(value if isinstance(value, PLAIN) else str(value)))
+                    plain = isinstance(value, PLAIN) and value not in (math.inf, -math.inf)
+                    self.sheet.write(self.row, place, _safe(value if plain else str(value)))
 
     def close(self) -> None:
         try:
