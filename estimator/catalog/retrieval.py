@@ -348,17 +348,17 @@ def measure_corpus(
     """
     root = Path(path)
     files = [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.is_file())
-    texts = [_text(file) for file in files if file == root or file.suffix.lower() in TEXT_SUFFIXES]
-    if not texts:
+    tokenizer = None if tokenizer_json is None else _tokenizer(tokenizer_json)
+    documents = size = words = tokens = 0
+    for file in files:  # one in memory at a time
+        if file == root or file.suffix.lower() in TEXT_SUFFIXES:
+            text = _text(file)
+            documents, size, words = documents + 1, size + len(text.encode()), words + len(text.split())
+            tokens += len(tokenizer.encode(text, add_special_tokens=False).ids) if tokenizer else 0
+    if not documents:
         raise InvalidInput(f"no text files at {clipped(str(path))}; read are {', '.join(sorted(TEXT_SUFFIXES)[1:])}")
-    size = sum(len(text.encode()) for text in texts)
-    words = sum(len(text.split()) for text in texts)
-    if tokenizer_json is None:
-        tokens = float(tokens_from_bytes(size, text_ratio(text_kind).bytes_per_token))
-    else:
-        tokenizer = _tokenizer(tokenizer_json)
-        tokens = float(sum(len(tokenizer.encode(text, add_special_tokens=False).ids) for text in texts))
-    return Corpus(len(texts), size, words, tokens, tokenizer_json is not None)
+    counted = float(tokens) if tokenizer else float(tokens_from_bytes(size, text_ratio(text_kind).bytes_per_token))
+    return Corpus(documents, size, words, counted, tokenizer is not None)
 
 
 def _text(path: Path) -> str:
