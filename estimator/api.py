@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from estimator.arguments import check, check_shapes
 from estimator.catalog import energy
 from estimator.catalog.accelerators import cluster as named_cluster
 from estimator.catalog.accelerators import cluster_of
@@ -59,6 +60,7 @@ def estimate(
     >>> answer.data_samples.value
     1000.0
     """
+    check(stage=stage)
     if stage in COMBINATIONS:
         hardware = {"model": model, "gpu": gpu, "api": api, "gpus": gpus, "price": price}
         found: Estimate = import_module("estimator.decide.combine").combine(
@@ -91,6 +93,7 @@ def compare(
     """
     from estimator.stages.answer import hardware_text, llm_text
 
+    check(stages=stages)
     question = ask(model, gpu, api, gpus, price, scenario_file, design, inputs)
     answers = tuple(_try(stage, question) for stage in stages)
     return Comparison(
@@ -116,6 +119,10 @@ def ask(
     """The question in records: names resolved, prices found, the scenario checked."""
     from estimator.stages.question import Question
 
+    named = {"model": model, "gpu": gpu, "api": api, "gpus": gpus, "scenario_file": scenario_file}
+    check(tuple(named), **named)
+    if design is not None and not isinstance(design, Design):
+        raise InvalidInput(f"design must be a Design, such as Design.monte_carlo(1000), not {type(design).__name__}")
     if api is None and (model is None or gpu is None):
         raise InvalidInput(
             "name an LLM and an accelerator (--model 7b --gpu a100), or a hosted LLM (--api openai:gpt-4o-mini)"
@@ -245,13 +252,17 @@ def training_step(*, model: str, gpu: str, gpus: int | None = None, **plan: Any)
     from estimator.predict.checked import checked_plan
     from estimator.predict.training import TrainingPlan, best_layout
     from estimator.predict.training import training_step as predicted
-    from estimator.predict.training_plan import PLAINEST
 
+    check(model=model)
     asked = checked_plan(TrainingPlan, plan)
+    check_shapes({name: value for name, value in plan.items() if not isinstance(value, str)})
     if asked.method == "full":
         training_precision(asked.precision)
-    llm, cluster = architecture(model), _cluster(gpu, gpus)
-    open_fields = any(getattr(asked, name) is None for name in PLAINEST)
+    llm, cluster = architecture(str(model)), _cluster(gpu, gpus)
+    open_fields = any(getattr(asked, name) is None for name in CHOSEN)
+    for name in ("seq_len", "global_batch", "lora_rank", "cp", "shard"):
+        if open_fields and np.ndim(getattr(asked, name)):
+            raise InvalidInput(f"to choose a layout there must be one {name}: give one, or name the whole layout")
     return predicted(llm, cluster, best_layout(llm, cluster, asked) if open_fields else asked)
 
 
@@ -283,19 +294,25 @@ def serving(
     from estimator.predict.serving import serving as predicted
     from estimator.predict.serving_machine import ServingPlan
 
-    cluster, of_plan, of_load = _cluster(gpu, gpus), fields_of(ServingPlan), fields_of(Traffic)
     lengths = {"prompt_tokens": prompt_tokens, "output_tokens": output_tokens, "cached_tokens": cached_tokens}
     load = {"requests_per_s": requests_per_s, "concurrency": concurrency, "batch": batch}
+    check(tuple(load), model=model, **lengths, **load)
+    check_shapes(lengths | load)
+    cluster, of_plan, of_load = _cluster(gpu, gpus), fields_of(ServingPlan), fields_of(Traffic)
     load = lengths | {name: value for name, value in load.items() if value is not None}
     asked = checked({**of_plan, **of_load}, plan | load)
     layout = {} if {"tp", "pp", "ep"} & set(asked) else {"tp": cluster.count}
     cut = ServingPlan(**layout | {name: value for name, value in asked.items() if name in of_plan})
     traffic = Traffic(**{name: value for name, value in asked.items() if name in of_load})
-    return predicted(architecture(model), cluster, cut, traffic)
+    return predicted(architecture(str(model)), cluster, cut, traffic)
 
 
 def _cluster(gpu: str, gpus: int | None) -> Cluster:
-    device, count = _device(named_cluster(gpu), gpus)
+    check(("gpus",), gpu=gpu, gpus=gpus)
+    device, count = _device(named_cluster(str(gpu)), gpus)
     if device is None:
         raise InvalidInput("name an accelerator, such as a100")
     return cluster_of(device, count or 1)
+
+
+CHOSEN = ("micro_batch", "tp", "pp", "vpp", "cp", "ep", "zero", "recompute")  # axes of a layout, when left open

@@ -11,10 +11,27 @@ EstimatorError                 base; the command prints it on stderr and exits 2
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 
 class EstimatorError(Exception):
-    """Base of all errors a user can cause."""
+    """Base of all errors a user can cause: one line, and the same again in another process.
+
+    >>> import pickle
+    >>> pickle.loads(pickle.dumps(UnknownName("stage", "rga", ["rag"]))).nearest
+    ('rag',)
+    """
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(" ".join(str(message).split()))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Made again from its message and attributes, whatever arguments its class takes."""
+        return _again, (type(self), self.args), self.__dict__
+
+
+def _again(kind: type[EstimatorError], args: tuple[Any, ...]) -> EstimatorError:
+    return kind.__new__(kind, *args)
 
 
 class InvalidInput(EstimatorError, ValueError):
@@ -60,7 +77,7 @@ def nearest(name: str, known: Iterable[str], most: int = 3) -> list[str]:
     import difflib  # only when something went wrong
 
     candidates = sorted(set(known))
-    return difflib.get_close_matches(name.lower()[:100], candidates, n=most, cutoff=0.55)
+    return difflib.get_close_matches(str(name).lower()[:100], candidates, n=most, cutoff=0.55)
 
 
 def clipped(text: object, most: int = 80) -> str:

@@ -1,7 +1,8 @@
-"""Where the data folders lie (inside the package once installed from a wheel, beside it in a checkout), and TOML.
+"""Where the data folders lie (inside the package once installed, beside it in a checkout), and the TOML in them.
 
-Most TOML files hold only lines that JSON would write the same way, and Python's JSON parser takes a tenth of the time
-of its TOML parser, which would be a sixth of a cold start.
+The files that ship hold mostly lines that JSON would write the same way, and Python's JSON parser takes a quarter of
+the time of its TOML parser, which would be felt at every cold start. A test holds that both read them alike; files of
+users are read by Python's own parser (estimator/files.py).
 """
 
 import datetime
@@ -24,9 +25,17 @@ def presets() -> Path:
     return PACKAGE / "presets"
 
 
+def shipped(path: Path) -> bool:
+    """Whether a file came with the package."""
+    return any(folder in path.parents for folder in (PACKAGE, data_folder("hardware"), data_folder("calibration")))
+
+
 LINE = re.compile(r'(?:([A-Za-z0-9_-]+)|"([^"\\]+)") *= *(.+)')
 INNER = re.compile(r"([A-Za-z0-9_-]+) = ")
-DATE = re.compile(r"\d{4}-")
+DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+UNLIKE = ("\\", "null", '":', '" :')  # what JSON and TOML may read in two ways
+DIGITS = re.compile(r"(?<=[0-9])_(?=[0-9])")
 
 
 def _refused(constant: str) -> None:
@@ -37,7 +46,7 @@ DECODER = JSONDecoder(parse_constant=_refused)
 
 
 def toml(text: str) -> dict[str, Any]:
-    """The content of a TOML text. Raises ValueError when it is not TOML.
+    """The content of a TOML text that ships. Raises ValueError when it is not TOML.
 
     >>> toml('[a.b]\\nnumber = 1e3\\npair = { x = 1, y = "two" }')
     {'a': {'b': {'number': 1000.0, 'pair': {'x': 1, 'y': 'two'}}}}
@@ -52,12 +61,14 @@ def toml(text: str) -> dict[str, Any]:
 
 def _plain_toml(text: str) -> dict[str, Any]:
     """Tables of single-line values that JSON reads alike; an error for anything else."""
+    if CONTROL.search(text) or any(mark in text for mark in UNLIKE):
+        raise ValueError
     content: dict[str, Any] = {}
-    current = content
-    for line in text.splitlines():
+    current, headed = content, {id(content)}
+    for line in text.split("\n"):
         if not line or line[0] == "#":
             continue
-        current = current if line[0] != "[" else _opened(content, line)
+        current = current if line[0] != "[" else _opened(content, line, headed)
         if line[0] != "[":
             bare, quoted, value = LINE.fullmatch(line).groups()  # type: ignore[union-attr]  # no match is such an error
             if (bare or quoted) in current:
@@ -70,27 +81,36 @@ def _value(text: str) -> Any:
     """One value, with or without a comment after it."""
     if DATE.match(text):
         return datetime.date.fromisoformat(text)
+    keys = 0
     if text[0] == "{":
-        text = INNER.sub(r'"\1": ', text)
+        text, keys = INNER.subn(r'"\1": ', text)
     elif text[0].isdecimal():
-        text = text.replace("_", "")
+        text = DIGITS.sub("", text)
     value, end = DECODER.raw_decode(text)
-    if value is None or text[end:].strip()[:1] not in ("", "#"):
+    if (keys and len(value) != keys) or text[end:].strip(" \t")[:1] not in ("", "#"):
         raise ValueError(text)
     return value
 
 
-def _opened(content: dict[str, Any], line: str) -> dict[str, Any]:
-    """The table that a header starts: `[name]`, `[name.part]`, or another entry of `[[name]]`."""
+def _opened(content: dict[str, Any], line: str, headed: set[int]) -> dict[str, Any]:
+    """The table that a header starts: `[name]`, `[name.part]`, or another entry of `[[name]]`.
+
+    headed: what headers began; values that are tables or arrays themselves take no more
+    """
     opened: dict[str, Any] = {}
-    line = line.partition(" #")[0].rstrip()
+    line = line.partition(" #")[0].rstrip(" \t")
     if found := re.fullmatch(r"\[\[([A-Za-z0-9_-]+)\]\]", line):
-        content.setdefault(found[1], []).append(opened)
+        entries = content.setdefault(found[1], [])
+        if (entries and id(entries) not in headed) or not isinstance(entries, list):
+            raise ValueError(line)
+        entries.append(opened)
+        headed |= {id(entries), id(opened)}
         return opened
     found = re.fullmatch(r'\[(?:([A-Za-z0-9_-]+)\.)?(?:([A-Za-z0-9_-]+)|"([^"\\]+)")\]', line)
     parent = content.setdefault(found[1], {}) if found and found[1] else content
     name = (found[2] or found[3]) if found else line
-    if found is None or name in parent:
+    if found is None or name in parent or (parent and id(parent) not in headed):
         raise ValueError(line)
     parent[name] = opened
+    headed |= {id(parent), id(opened)}
     return opened

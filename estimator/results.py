@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal, NamedTuple, Self
 
-from estimator.errors import InvalidInput
+from estimator.errors import InvalidInput, clipped
 from estimator.formulas.effort import SECONDS_PER_WEEK
 from estimator.formulas.energy import JOULES_PER_KWH
 from estimator.formulas.money import SECONDS_PER_HOUR
@@ -322,8 +322,9 @@ def at_level(thing: Any, level: float) -> Any:
     >>> answer.at(0.95).total_usd.low < answer.total_usd.low, answer.to_dict(level=0.95)["level"]
     (True, 0.95)
     """
-    if not 0.1 <= level <= 0.99:
-        raise InvalidInput(f"a level is a share of outcomes from 10 % to 99 %, such as 0.9, not {100 * level:g} %")
+    if not isinstance(level, int | float) or not 0.1 <= level <= 0.99:
+        said = f"{100 * level:g} %" if isinstance(level, float) else clipped(level)
+        raise InvalidInput(f"a level is a share of outcomes from 10 % to 99 %, such as 0.9, not {said}")
     done: dict[int, Quantity] = {}  # a figure that enters twice stays one
 
     def change(figure: Quantity) -> Quantity:

@@ -3,13 +3,13 @@
 A number may be given alone, or with its 80 % range as (low, value, high).
 """
 
-import re
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from estimator.errors import InvalidInput, clipped, nearest
+from estimator.files import read_toml
+from estimator.numerals import SPACES, numeral
 from estimator.paths import presets, toml
 
 
@@ -138,28 +138,24 @@ def _changed_amount(name: str, default: Amount, raw: Any) -> Amount:
     return default._replace(value=bounded(name, default, raw), low=None, high=None, given=True)
 
 
-SUFFIXES = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
-# Digits with separators of thousands, and only those: 2,5 is no number here, and not 25.
-NUMBER = re.compile(r"\s*(\d+|[1-9]\d{0,2}(?:,\d{3})+|\d+(?:_\d+)+)(\.\d*)?\s*([kmbt]?)\s*", re.IGNORECASE)
-
-
 def scaled(text: str) -> Any:
     """A number of thousands to trillions, or with separators, as a number; any other text as it is.
 
     >>> scaled("2k"), scaled("1,000"), scaled("1.5M"), scaled("2,5"), scaled("qlora")
     (2000.0, 1000.0, 1500000.0, '2,5', 'qlora')
     """
-    found = NUMBER.fullmatch(text)
-    if not found or text.strip().isdigit():
-        return text.strip()
-    return float(found[1].replace(",", "").replace("_", "") + (found[2] or "")) * SUFFIXES[found[3].lower()]
+    plain = text.strip(SPACES)
+    value = None if plain.isdigit() else numeral(text)
+    return plain if value is None else value
 
 
 def bounded(name: str, bounds: Amount, raw: Any) -> float:
-    """A number within its bounds, as pydantic reads numbers (from text too)."""
+    """A number within its bounds: text as `numeral` has it, anything else as pydantic reads numbers."""
     try:
-        value: float = _reader(float).validate_python(scaled(raw) if isinstance(raw, str) else raw)
-    except ValueError:
+        value = numeral(raw) if isinstance(raw, str) else float(_reader(float).validate_python(raw))
+        if value is None:
+            raise ValueError
+    except (ValueError, OverflowError):
         ends = "; a range has three ends: LOW..VALUE..HIGH" if ".." in str(raw) else ""
         raise InvalidInput(f"{name} must be a number, not {clipped(raw)}{ends}") from None
     if not bounds.least <= value <= bounds.most:
@@ -207,12 +203,7 @@ def yes_or_no(name: str, raw: Any) -> bool:
 
 def file_inputs(file: str) -> dict[str, Any]:
     """Inputs of a TOML file, in sections or not."""
-    try:
-        content = toml(Path(file).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InvalidInput(f"cannot read the scenario {file!r}: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise InvalidInput(f"the scenario {file!r} is not TOML: {str(error)[:100]}") from None
+    content = read_toml(file, "scenario")
     flat: dict[str, Any] = {}
     sections = set(default_scenario().sections.values())
     for name, value in content.items():

@@ -12,13 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from estimator.api import compare
+from estimator.arguments import check
 from estimator.catalog.plan_fields import unknown_field
 from estimator.errors import EstimatorError, InvalidInput, UnknownName, clipped
 from estimator.formulas import Floats
+from estimator.numerals import numeral
 from estimator.pricing import PRICE
 from estimator.quantities import FACTORS, Quantity, intervals
 from estimator.results import Blocked, Estimate
-from estimator.scenario import default_scenario, scaled
+from estimator.scenario import default_scenario
 from estimator.stages import STAGES
 from estimator.stages.live import Moved, Node, Tree
 
@@ -47,6 +49,7 @@ def sweep(table: Any, *, stages: tuple[str, ...] = STAGES, figures: tuple[str, .
     >>> rows[0]["finetune_total_usd"] > 10_000, rows[1]["error"][:27]
     (True, "unknown accelerator 'h1000'")
     """
+    check(table=table, stages=stages, figures=figures)
     columns, count = columns_of(table)
     found = Sweep(stages, figures, inputs).answers(columns, count)
     return attached(table, found)
@@ -296,10 +299,17 @@ def _floats(name: str, column: Column, errors: list[str]) -> Floats:
     found = np.full(len(column), np.nan)
     for row, value in enumerate(column.tolist()):
         try:
-            found[row] = np.nan if _missing(value) else float(scaled(value) if isinstance(value, str) else value)
-        except (TypeError, ValueError):
+            found[row] = np.nan if _missing(value) else _float(value)
+        except (TypeError, ValueError, OverflowError):
             errors[row] = errors[row] or f"{name} must be a number, not {clipped(value)}"
     return found
+
+
+def _float(value: Any) -> float:
+    number = numeral(value) if isinstance(value, str) else float(value)
+    if number is None or (isinstance(value, str) and number != number):
+        raise ValueError(value)
+    return number
 
 
 def _check_bounds(name: str, column: Floats, errors: list[str]) -> None:
@@ -309,7 +319,7 @@ def _check_bounds(name: str, column: Floats, errors: list[str]) -> None:
     for row in np.flatnonzero(wrong):
         errors[row] = errors[row] or f"{name} must be between {least:g} and {most:g}, not {column[row]:g}"
     if bounds.whole if bounds else name == "gpus":
-        for row in np.flatnonzero(~np.isnan(column) & (column % 1 != 0)):
+        for row in np.flatnonzero(np.isfinite(column) & (column != np.floor(column))):
             errors[row] = errors[row] or f"{name} must be a whole number, not {column[row]:g}"
 
 
@@ -361,8 +371,11 @@ def _arrow_array(column: Any) -> Column:
     if kind.startswith(("int", "uint", "float", "double")):
         return np.asarray(column.cast("float64").to_numpy(zero_copy_only=False))
     if kind == "string":
-        try:  # numbers as text, as a CSV file has them
-            return np.asarray(_blank_as_null(column).cast("float64").to_numpy(zero_copy_only=False))
+        try:  # numbers as text, as a CSV file has them; what is none, the word nan too, is said row by row
+            found = _blank_as_null(column).cast("float64")
+            values = np.asarray(found.to_numpy(zero_copy_only=False))
+            if np.isnan(values).sum() == found.null_count:
+                return values
         except ValueError:
             pass
     return np.array(column.to_pylist(), dtype=object)

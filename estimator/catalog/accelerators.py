@@ -11,6 +11,8 @@ from typing import Any
 
 from estimator.catalog.files import cached, folders, number, rows, table
 from estimator.errors import InvalidInput, UnknownName, clipped
+from estimator.files import regular
+from estimator.numerals import numeral
 from estimator.paths import data_folder
 from estimator.records import Accelerator, Cluster, Source
 
@@ -20,6 +22,8 @@ REMEDY = "To add one, see hardware/README.md."
 MAKERS = re.compile(r"^(?:nvidia|amd|intel|google|aws|geforce|tesla|radeon|instinct)-")
 PEAK = re.compile(r"^([a-z0-9]+)_(?:fl)?op_per_s$")
 ALIASES = re.compile(r"^aliases\s*=\s*\[(.*?)\]", re.MULTILINE | re.DOTALL)
+COUNTS = ("year", "sms", "link_domain", "accelerators_per_node")
+MOST_IN_ONE = 1_000_000  # of anything, in one accelerator, node or domain
 MOST_ACCELERATORS = 10_000_000
 
 
@@ -55,8 +59,8 @@ def cluster(text: str) -> Cluster | Accelerator:
     >>> cluster("g5.12xlarge").count, cluster("2xp5.48xlarge").count, cluster("v4-8").count
     (4, 16, 4)
     """
-    counted = re.fullmatch(r"\s*([+-]?[\d.,_]+)\s*[x×*]\s*(\S.*)", text, re.IGNORECASE)
-    counted_last = re.fullmatch(r"(.*\S)\s*[:×*]\s*([+-]?[\d.,_]+)\s*", text)
+    counted = re.fullmatch(r"\s*([+-]?[\d.,_]+)\s*[x×*]\s*(\S.*)", text, re.IGNORECASE | re.ASCII)
+    counted_last = re.fullmatch(r"(.*\S)\s*[:×*]\s*([+-]?[\d.,_]+)\s*", text, re.ASCII)
     if not counted and not counted_last:
         return _rented(text) or accelerator(text)
     count, name = counted.groups() if counted else counted_last.groups()[::-1]  # type: ignore[union-attr]
@@ -131,7 +135,7 @@ def _find(name: str) -> Path | None:
         return None
     for folder in folders("accelerators"):
         path = folder / f"{name}.toml"
-        if path.is_file():
+        if path.exists():
             return path
         likely_first = sorted(_stems(folder), key=lambda stem: (stem[:3] != name[:3], stem))
         for path in (folder / f"{stem}.toml" for stem in likely_first):
@@ -152,7 +156,10 @@ def _stems(folder: Path) -> list[str]:
 
 def _aliases(path: Path) -> list[str]:
     """The aliases of a file, found without parsing it."""
-    found = ALIASES.search(path.read_text(encoding="utf-8", errors="replace"))
+    try:
+        found = ALIASES.search(path.read_text(encoding="utf-8", errors="replace") if regular(path) else "")
+    except OSError:  # in the way of no other name; asked for by its own, it is said
+        return []
     return re.findall(r'"([^"]*)"', found[1]) if found else []
 
 
@@ -163,12 +170,12 @@ def _containing(name: str) -> str:
 
 
 def _count(text: str) -> int:
-    digits = text.replace("_", "").replace(",", "")
-    if not digits.isdecimal() or not 1 <= int(digits[:12]) <= MOST_ACCELERATORS:
+    value = numeral(text)
+    if value is None or not 1 <= value <= MOST_ACCELERATORS or value % 1:
         raise InvalidInput(
             f"the number of accelerators must be a whole number from 1 to {MOST_ACCELERATORS}, not {clipped(text)}"
         )
-    return int(digits)
+    return int(value)
 
 
 def read_accelerator(path: Path) -> Accelerator:
@@ -177,6 +184,9 @@ def read_accelerator(path: Path) -> Accelerator:
     missing = [key for key in ("name", "vendor", "generation", "kind", "source", "spec") if key not in content]
     if missing:
         raise InvalidInput(f"{path.name} lacks {missing[0]!r}. See hardware/README.md.")
+    for key in ("name", "vendor", "generation", "link", "note"):
+        if not isinstance(content.get(key, ""), str):
+            raise InvalidInput(f"{path.name}: {key} must be text, not {clipped(content[key])}")
     if content["kind"] not in ("gpu", "tpu", "asic", "soc", "cpu"):
         raise InvalidInput(f"{path.name}: kind must be gpu, tpu, asic, soc or cpu, not {clipped(content['kind'])}")
     sources = _sources(path, content["source"])
@@ -186,7 +196,7 @@ def read_accelerator(path: Path) -> Accelerator:
 
 def _sources(path: Path, entries: Any) -> dict[str, Source]:
     try:
-        return {e["id"]: Source(e["title"], e["kind"], str(e["read_on"])) for e in entries}
+        return {e["id"]: Source(str(e["title"]), str(e["kind"]), str(e["read_on"])) for e in entries}
     except (KeyError, TypeError):
         raise InvalidInput(f"{path.name}: every [[source]] needs id, title, kind and read_on") from None
 
@@ -197,6 +207,8 @@ def _figure(path: Path, key: str, entry: Any, sources: Mapping[str, Source]) -> 
     value = entry.get("value")
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e20:
         raise InvalidInput(f"{path.name}: {key} must be a positive number, not {clipped(value)}")
+    if key in COUNTS and (value % 1 or value > MOST_IN_ONE):
+        raise InvalidInput(f"{path.name}: {key} must be a whole number up to {MOST_IN_ONE:,}, not {clipped(value)}")
     return float(value), entry["source"]
 
 

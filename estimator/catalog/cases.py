@@ -1,6 +1,7 @@
 """Case files: published, measured runs, one per row, every field as text and empty when not stated."""
 
 import csv
+import io
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Any, Literal
 
 from estimator.catalog.files import cached, rows
 from estimator.errors import InvalidInput, clipped
+from estimator.files import doubled, read_text, shown
+from estimator.numerals import SPACES
 from estimator.paths import data_folder
 
 CaseKind = Literal["training", "inference", "retrieval"]
@@ -47,21 +50,23 @@ def read_cases(path: str | Path) -> list[Case]:
 
     Raises InvalidInput when the file cannot be read, is not CSV, or lacks `id`, `source` or `metric`.
     """
+    lines = io.StringIO(read_text(path, "case file"), newline="")
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-        reader = csv.DictReader(text.splitlines(), restval="", strict=True)
+        reader = csv.DictReader(lines, restval="", strict=True)
+        if (twice := doubled(reader.fieldnames or ())) is not None:
+            raise InvalidInput(f"the case file {shown(path)} has two columns {clipped(twice)}")
         cases = [_stripped(row) for row in reader]
-    except OSError as error:
-        raise InvalidInput(f"cannot read the case file {clipped(str(path))}: {error.strerror}") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InvalidInput(f"the case file {clipped(str(path))} is not CSV in UTF-8: {error}") from None
+    except csv.Error as error:
+        raise InvalidInput(f"the case file {shown(path)} is not CSV: {error}") from None
     _check_header(path, reader.fieldnames or ())
     return cases
 
 
 def _stripped(row: Mapping[str | None, str | list[str]]) -> Case:
     """A row without the cells beyond the header, which csv keeps under None."""
-    return {name.strip(): value.strip() for name, value in row.items() if name is not None and isinstance(value, str)}
+    return {
+        name.strip(): value.strip(SPACES) for name, value in row.items() if name is not None and isinstance(value, str)
+    }
 
 
 def _check_header(path: str | Path, header: Iterable[str]) -> None:

@@ -2,17 +2,23 @@
 
 import csv
 import functools
+import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from estimator.errors import InvalidInput, clipped
-from estimator.paths import data_folder, presets, toml
+from estimator.files import doubled, read_text, read_toml, reason, regular
+from estimator.numerals import LEAST, MOST, numeral
+from estimator.paths import data_folder, presets, shipped, toml
 from estimator.records import Source
 
 Content = dict[str, Any]  # of a TOML or JSON file: numbers, texts and tables of them, by key
 P = ParamSpec("P")
 R = TypeVar("R")
+
+MOST_OF_ANYTHING = 1e9
 
 _caches: list[Callable[[], None]] = []
 _overlay: list[Path] = []
@@ -44,14 +50,27 @@ def use_facts(folder: str | Path | None) -> None:
 
     Looked for in it: accelerators/*.toml, and the tables that ship by their names: prices/*.csv, grid/*.csv, llms.csv.
     """
-    if folder is not None and not Path(folder).is_dir():
-        raise InvalidInput(
-            f"no folder of facts at {clipped(str(folder))}. See hardware/README.md for what it may hold."
-        )
     if folder is not None:
+        _check_folder(Path(folder))
         _check_names(Path(folder))
     _overlay[:] = [] if folder is None else [Path(folder)]
     use_facts_again()
+
+
+def _check_folder(folder: Path) -> None:
+    """InvalidInput for what is no folder, or holds one that cannot be looked into."""
+    parts = [folder / part for part in ("", "accelerators", "prices", "grid")]
+    try:
+        there = folder.is_dir()
+        for part in parts:
+            if part.is_dir():
+                next(part.iterdir(), None)
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"cannot read the folder of facts {clipped(str(folder))}: {reason(error)}") from None
+    if not there:
+        raise InvalidInput(
+            f"no folder of facts at {clipped(str(folder))}. See hardware/README.md for what it may hold."
+        )
 
 
 def _check_names(folder: Path) -> None:
@@ -63,9 +82,20 @@ def _check_names(folder: Path) -> None:
         for path in (folder / part).glob("*.csv"):
             if path.name not in known:
                 raise InvalidInput(f"nobody reads {part}/{path.name}: name it {' or '.join(sorted(known))}")
-    tables = [path.name for path in presets().glob("*.csv") if (folder / path.name).is_file()]
+            _check_file(path)
+    tables = [path.name for path in presets().glob("*.csv") if os.path.lexists(folder / path.name)]
+    for name in tables:
+        _check_file(folder / name)
     if not tables and not any((folder / part).is_dir() for part in ("accelerators", *shipped)):
         raise InvalidInput(f"no facts in {clipped(str(folder))}. See hardware/README.md for what it may hold.")
+
+
+def _check_file(path: Path) -> None:
+    """InvalidInput for a table that would be passed over, since it is a pipe, a folder or a link to nowhere."""
+    try:
+        regular(path)
+    except OSError as error:
+        raise InvalidInput(f"cannot read {path.name}: {reason(error)}") from None
 
 
 def use_facts_again() -> None:
@@ -87,12 +117,14 @@ def preset_files(name: str) -> list[Path]:
 
 @cached
 def rows(path: Path, required: tuple[str, ...] = ()) -> list[dict[str, str]]:
-    """The rows of a CSV file; empty cells are empty text."""
+    """The rows of a CSV file in UTF-8; empty cells are empty text."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            header, *lines = [*filter(None, csv.reader(file))] or [[]]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        lines = [*filter(None, csv.reader(io.StringIO(read_text(path, "table"), newline="")))]
+    except csv.Error as error:
         raise InvalidInput(f"cannot read {path.name}: {error}") from None
+    header, *lines = lines or [[]]
+    if (twice := doubled(filter(None, header))) is not None:
+        raise InvalidInput(f"{path.name} has two columns {clipped(twice)}")
     missing = [column for column in required if column not in header]
     if missing:
         raise InvalidInput(f"{path.name} lacks the column {missing[0]!r}. See hardware/README.md.")
@@ -104,23 +136,25 @@ def rows(path: Path, required: tuple[str, ...] = ()) -> list[dict[str, str]]:
 
 def table(path: Path) -> Content:
     """The content of a TOML file."""
-    try:
-        return toml(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InvalidInput(f"cannot read {path.name}: {error}") from None
+    return toml(path.read_text(encoding="utf-8")) if shipped(path) else read_toml(path, "table")
 
 
 def number(text: str, what: str) -> float | None:
-    """A cell as a finite number, or `None` when it is empty."""
+    """A cell as a number that can be calculated with, or `None` when it is empty."""
     if not text.strip():
         return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not abs(value) < float("inf"):
+    value = numeral(text)
+    if value is None or not (value == 0 or LEAST < abs(value) < MOST):
         raise InvalidInput(f"{what} must be a number, not {clipped(text)}")
     return value
+
+
+def count(text: str, what: str) -> int | None:
+    """A cell as a whole number that something can have so many of, or `None` when it is empty."""
+    value = number(text, what)
+    if value is not None and (value % 1 or not 0 <= value <= MOST_OF_ANYTHING):
+        raise InvalidInput(f"{what} must be a whole number up to {MOST_OF_ANYTHING:g}, not {clipped(text)}")
+    return None if value is None else int(value)
 
 
 def source_of(row: dict[str, str]) -> Source:

@@ -6,6 +6,7 @@ A type that is not listed there is refused rather than guessed.
 
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,12 +16,12 @@ from estimator.catalog.files import Content, cached, table
 from estimator.catalog.published_format import published
 from estimator.catalog.shapes import checked
 from estimator.errors import InvalidInput, UnknownName, clipped
+from estimator.files import read_text
 from estimator.paths import presets
 from estimator.records import Architecture, Experts, LatentAttention, Source
 
 Config = Mapping[str, Any]
 
-MOST_BYTES = 1_000_000
 REMEDY = "Or add its shape to an llms.csv of your own (--facts, see hardware/README.md)."
 
 # The same size under the names different model classes give it.
@@ -81,18 +82,13 @@ def _load(path: Path, shown: str) -> Content:
     def refuse(constant: str) -> NoReturn:
         raise InvalidInput(f"{shown} holds {constant}, which is not a size")
 
+    if not os.path.lexists(path):
+        raise InvalidInput(f"no file {shown}. Give the path of a config.json or of the folder that holds it.")
+    text = read_text(path, "config")
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise InvalidInput(f"{shown} is larger than {MOST_BYTES / 1e6:g} MB: it is not a config.json")
-        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
-    except FileNotFoundError:
-        raise InvalidInput(f"no file {shown}. Give the path of a config.json or of the folder that holds it.") from None
-    except OSError as error:
-        raise InvalidInput(f"cannot read {shown}: {error.strerror}") from None
+        content = json.loads(text, parse_constant=refuse)
     except RecursionError:
         raise InvalidInput(f"{shown} is nested too deeply: it is not a config.json") from None
-    except UnicodeDecodeError:
-        raise InvalidInput(f"{shown} is not text in UTF-8") from None
     except InvalidInput:
         raise
     except ValueError as error:
@@ -284,6 +280,8 @@ class _Reader:
 
     def first_dense(self, layers: int) -> int:
         dense = self.config.get("mlp_only_layers") or []
+        if not isinstance(dense, list):
+            raise InvalidInput(f"{self.shown}: mlp_only_layers must be a list of layers, not {clipped(dense)}")
         if dense and dense != list(range(len(dense))):
             raise InvalidInput(f"{self.shown}: only the first layers may be dense, not {clipped(dense)}")
         return min(layers, len(dense) or self.count("first_dense") or 0)

@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 from estimator.errors import InvalidInput, clipped
+from estimator.files import make_folder, whole
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 ENDPOINT = "https://huggingface.co"
@@ -52,10 +53,9 @@ def config_file(name: str) -> Path | None:
     kept = cache_folder() / name.strip().replace("/", "--") / "config.json"
     if not kept.is_file():
         content = _fetched(name)
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        part = kept.with_suffix(".part")
-        part.write_bytes(content)
-        part.replace(kept)
+        make_folder(kept.parent)
+        with whole(kept) as beside:
+            beside.write_bytes(content)
     return kept
 
 

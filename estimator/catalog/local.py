@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from estimator.catalog.files import Content, cached
+from estimator.catalog.profile_shape import fault
 from estimator.errors import InvalidInput
+from estimator.files import read_text
 from estimator.formulas.roofline import (
     AttentionEfficiency,
     DecodeAttentionEfficiency,
@@ -83,10 +85,9 @@ def profile(name: str = LOCAL) -> Content:
 
 def read_profile(path: Path) -> Content:
     """A profile file, checked: whole, unedited, of a version this package knows."""
+    text = read_text(path, "profile")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InvalidInput(f"cannot read the profile {path.name}: {error.strerror}") from None
+        content = json.loads(text)
     except (ValueError, RecursionError):
         raise InvalidInput(f"the profile {path.name} is damaged: it is not whole JSON. {REMEDY}") from None
     if not isinstance(content, dict) or not isinstance(content.get("profile_version"), int):
@@ -100,6 +101,8 @@ def read_profile(path: Path) -> Content:
         )
     if content.get("checksum") != checksum(content):
         raise InvalidInput(f"the profile {path.name} was changed after it was measured (checksum differs). {REMEDY}")
+    if wrong := fault(content):
+        raise InvalidInput(f"the profile {path.name} cannot be calculated with: {wrong[:200]}. {REMEDY}")
     return content
 
 

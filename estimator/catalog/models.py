@@ -9,12 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from estimator.catalog.files import cached, number, preset_files, rows
+from estimator.catalog.files import cached, count, number, preset_files, rows
 from estimator.catalog.formats import formats, stored
 from estimator.catalog.precisions import known_precisions
 from estimator.catalog.shapes import MOST_PARAMS, checked, scaled
 from estimator.errors import InvalidInput, UnknownName, clipped
 from estimator.formulas.transformer import params
+from estimator.numerals import numeral
 from estimator.paths import presets
 from estimator.records import Architecture, Experts, LatentAttention, Source
 
@@ -192,10 +193,7 @@ def _key(name: str) -> str:
 
 
 def _size(digits: str, unit: str, name: str) -> float:
-    try:
-        value = float(digits.replace(",", "").replace("_", "")) * UNITS[unit]
-    except ValueError:
-        value = float("nan")
+    value = (numeral(digits) or 0.0) * UNITS[unit]
     if not LEAST_PARAMS <= value <= MOST_PARAMS:
         raise InvalidInput(
             f"a model size must lie between {LEAST_PARAMS / 1e6:g}m and {MOST_PARAMS / 1e12:g}t, not {clipped(name)}"
@@ -207,13 +205,20 @@ def _size(digits: str, unit: str, name: str) -> float:
 def _of_size(text: str, target: float) -> Architecture:
     listed = [row for path in preset_files("sizes.csv")[:1] for row in rows(path, ("size", "llm", "role"))]
     for row in listed:
-        if row["role"] != "ladder" and _size(row["size"][:-1], row["size"][-1], text) == target:
+        if row["role"] != "ladder" and _ladder_size(row) == target:
             note = "; ".join(filter(None, (f"{row['size']} stands for {row['llm']}", row["note"])))
             return replace(preset(row["llm"]), note=note)
     ladder = (preset(row["llm"]) for row in listed if row["role"] != "named for")  # of one family, to be scaled
     nearest = min(ladder, key=lambda arch: _far(arch, target))
     note = f"no preset has this size: the shape of {nearest.name} scaled to {text}"
     return replace(scaled(nearest, target, text), note=note)
+
+
+def _ladder_size(row: dict[str, str]) -> float:
+    found = SIZE.fullmatch(row["size"].lower())
+    if found is None:
+        raise InvalidInput(f"sizes.csv: size must be one such as 7b, not {clipped(row['size'])}")
+    return _size(found[1], found[2], row["size"])
 
 
 def _far(arch: Architecture, target: float) -> float:
@@ -259,12 +264,11 @@ def _latent(count: Callable[[str], int | None]) -> LatentAttention:
 def _record(row: dict[str, str]) -> Architecture:
     where = f"llms.csv, {row['name']}"
 
-    def count(column: str) -> int | None:
-        value = number(row.get(column, ""), f"{where}: {column}")
-        return None if value is None else int(value)
+    def stated(column: str) -> int | None:
+        return count(row.get(column, ""), f"{where}: {column}")
 
     def needed(column: str) -> int:
-        value = count(column)
+        value = stated(column)
         if value is None:
             raise InvalidInput(f"{where}: {column} is empty")
         return value
@@ -283,18 +287,18 @@ def _record(row: dict[str, str]) -> Architecture:
         gated_mlp=row.get("gated_mlp", "1") != "0",
         tied_embeddings=row.get("tied_embeddings") == "1",
         kind="encoder" if row.get("kind") == "encoder" else "decoder",
-        max_context=count("max_context"),
-        sliding_window=count("sliding_window"),
-        global_layers=count("global_layers"),
-        experts=_experts(count) if count("experts") else None,
-        latent=_latent(count) if count("kv_lora_rank") else None,
+        max_context=stated("max_context"),
+        sliding_window=stated("sliding_window"),
+        global_layers=stated("global_layers"),
+        experts=_experts(stated) if stated("experts") else None,
+        latent=_latent(stated) if stated("kv_lora_rank") else None,
         norm_bias=row.get("norm") == "ln",
         qkv_bias=row.get("qkv_bias") == "1",
         out_bias=row.get("out_bias") == "1",
         mlp_bias=row.get("mlp_bias") == "1",
         qk_norm=QK_NORM.get(row.get("qk_norm", ""), ""),
-        norms_per_layer=count("norms_per_layer") or 2,
-        learned_positions=int(row["positions"]) if row.get("positions", "").isdecimal() else 0,
+        norms_per_layer=stated("norms_per_layer") or 2,
+        learned_positions=(stated("positions") or 0) if row.get("positions", "")[:1].isdigit() else 0,
         params_published=published,
         basis="assumed" if kind == "recalled" else "published",
         sources=(Source(row.get("source") or "the user's llms.csv", kind, row.get("read_on", "")),),

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from estimator.catalog.files import Content, cached, folders, number, recent, rows, source_of, table
 from estimator.catalog.prices.hourly import quantile
 from estimator.errors import InvalidInput, MissingExtra, UnknownName, clipped
+from estimator.files import read_bytes, read_text
 from estimator.formulas.corpus import tokens_from_bytes
 from estimator.formulas.retrieval import SearchRates
 from estimator.paths import data_folder, presets
@@ -180,13 +181,15 @@ def measured_index(name: str = "local") -> Host | None:
 
     if profile_path(name) is None or "index" not in (content := profile(name)):
         return None
-    cores, found = float(content["machine"]["cores"]), content["index"]
-    rates = SearchRates(**found["rates"])
-    bandwidth = cores * rates.scan_bytes_per_s
-    memory = content["machine"]["memory_bytes"]
-    largest = float(max(run["vectors"] for run in found["runs"]))
-    drift = {end: max(Z80 * found["noise"], content["drift"][end]) for end in ("down", "up")}
-    spread = HostSpread(**found["log_sd"], **drift, vectors=largest)
+    try:
+        cores, found = float(content["machine"]["cores"]), content["index"]
+        rates = SearchRates(**found["rates"])
+        largest = float(max(run["vectors"] for run in found["runs"]))
+        drift = {end: max(Z80 * found["noise"], content["drift"][end]) for end in ("down", "up")}
+        spread = HostSpread(**found["log_sd"], **drift, vectors=largest)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidInput(f"the vector index in the profile {name} is damaged ({clipped(str(error))})") from None
+    bandwidth, memory = cores * rates.scan_bytes_per_s, content["machine"]["memory_bytes"]
     return Host(name, cores, bandwidth, memory, family="measured", rates=rates, basis="measured", spread=spread)
 
 
@@ -195,10 +198,11 @@ def measured_host(path: str | Path) -> Host:
 
     Raises InvalidInput when the file cannot be read or holds something else.
     """
+    text = read_text(path, "profile")
     try:
-        machine = json.loads(Path(path).read_text("utf-8"))["machine"]
+        machine = json.loads(text)["machine"]
         return Host(**{**machine, "rates": SearchRates(**machine["rates"])})
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InvalidInput(f"{clipped(str(path))} is not a measured machine: {clipped(str(error))}") from None
 
 
@@ -344,24 +348,21 @@ def measure_corpus(
     """
     root = Path(path)
     files = [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.is_file())
-    texts = [_text(file) for file in files if file == root or file.suffix.lower() in TEXT_SUFFIXES]
-    if not texts:
+    tokenizer = None if tokenizer_json is None else _tokenizer(tokenizer_json)
+    documents = size = words = tokens = 0
+    for file in files:  # one in memory at a time
+        if file == root or file.suffix.lower() in TEXT_SUFFIXES:
+            text = _text(file)
+            documents, size, words = documents + 1, size + len(text.encode()), words + len(text.split())
+            tokens += len(tokenizer.encode(text, add_special_tokens=False).ids) if tokenizer else 0
+    if not documents:
         raise InvalidInput(f"no text files at {clipped(str(path))}; read are {', '.join(sorted(TEXT_SUFFIXES)[1:])}")
-    size = sum(len(text.encode()) for text in texts)
-    words = sum(len(text.split()) for text in texts)
-    if tokenizer_json is None:
-        tokens = float(tokens_from_bytes(size, text_ratio(text_kind).bytes_per_token))
-    else:
-        tokenizer = _tokenizer(tokenizer_json)
-        tokens = float(sum(len(tokenizer.encode(text, add_special_tokens=False).ids) for text in texts))
-    return Corpus(len(texts), size, words, tokens, tokenizer_json is not None)
+    counted = float(tokens) if tokenizer else float(tokens_from_bytes(size, text_ratio(text_kind).bytes_per_token))
+    return Corpus(documents, size, words, counted, tokenizer is not None)
 
 
 def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise InvalidInput(f"cannot read {clipped(str(path))}: {error}") from None
+    return read_bytes(path, "text").decode("utf-8", "replace")
 
 
 def _tokenizer(path: str | Path) -> Any:

@@ -8,7 +8,7 @@ from estimator import api
 from estimator.cli.options import asked, belong
 from estimator.errors import InvalidInput
 from estimator.export.budget import budget_csv
-from estimator.export.files import write_whole
+from estimator.files import write_text
 from estimator.results import Comparison
 from estimator.shown import in_currency
 
@@ -26,6 +26,12 @@ def export(options: argparse.Namespace) -> None:
     if target is None or (options.into and options.file):
         raise InvalidInput("name one file to write: `estimator export budget.xlsx ...`, or --into with your workbook")
     style = options.format or Path(target).suffix.lower().lstrip(".")
+    if (
+        options.format
+        and Path(target).suffix.lower() in (".xlsx", ".xlsm", ".csv")
+        and (options.format != Path(target).suffix.lower().lstrip("."))
+    ):
+        raise InvalidInput(f"{target!r} does not end as {options.format} does: leave one of the two out")
     if options.into or style != "csv":
         belong(options, "budget lines: name a file that ends in .csv", "fields", "excel")
     if not options.into:
@@ -34,7 +40,7 @@ def export(options: argparse.Namespace) -> None:
         _into(options)
     elif style == "csv":
         fields = tuple(filter(None, (options.fields or "").split(",")))
-        write_whole(target, budget_csv(_compared(options), fields, options.excel))
+        write_text(target, budget_csv(_compared(options), fields, options.excel))
     elif style == "xlsx":
         _compared(options).to_excel(target, command=_again(options))
     else:

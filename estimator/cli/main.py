@@ -3,29 +3,52 @@
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from estimator.errors import EstimatorError
+
+LONGEST = 480  # of a message [characters]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with `argv` (the process's own arguments when not given) and return its exit status."""
-    from estimator.cli.parser import parser
-
     try:
-        words = sys.argv[1:] if argv is None else list(argv)
-        arguments = parser(words).parse_args(words)
-        return int(arguments.run(arguments) or 0)
+        return _run(sys.argv[1:] if argv is None else list(argv))
     except EstimatorError as error:
         return _refused(str(error))
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # the reader, such as `head`, has gone: nothing is wrong
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence()
         return 0
+    except OSError as error:
+        _silence()
+        return _refused(f"cannot print the answer: {error.strerror or error}")
     except MemoryError:
         return _refused("not enough memory for this question: ask for fewer rows or a smaller grid")
 
 
+def _run(words: list[str]) -> int:
+    """The command, and what is left to print, while it can still be said that it cannot."""
+    from estimator.cli.parser import parser
+
+    status = 0
+    try:
+        arguments = parser(words).parse_args(words)
+        status = int(arguments.run(arguments) or 0)
+    finally:  # after help and version too, which end the program
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    return status
+
+
+def _silence() -> None:
+    """Nothing more to a reader that has gone or a disk that is full, not even at the end of the program."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _refused(reason: str) -> int:
-    print(f"estimator: {' '.join(reason.split())}", file=sys.stderr)
+    line = " ".join(reason.split())
+    with suppress(OSError):  # nobody reads it
+        print(f"estimator: {line if len(line) <= LONGEST else f'{line[:LONGEST]} ...'}", file=sys.stderr, flush=True)
     return 2

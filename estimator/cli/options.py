@@ -10,10 +10,11 @@ from typing import Any
 from estimator.catalog.files import use_facts
 from estimator.catalog.plan_fields import plain
 from estimator.errors import InvalidInput, clipped
-from estimator.export.files import write_whole
+from estimator.files import to_screen, write_text
+from estimator.numerals import numeral
 from estimator.pricing import Price
 from estimator.results import at_level
-from estimator.scenario import file_inputs, known_input, scaled
+from estimator.scenario import default_scenario, file_inputs, known_input, scaled
 from estimator.shown import rendered
 
 
@@ -31,10 +32,10 @@ def levelled(options: argparse.Namespace, answer: Any) -> Any:
 def emit(options: argparse.Namespace, text: str) -> None:
     """To the file that was named, else to the screen."""
     whole = text if text.endswith("\n") else text + "\n"
-    if options.output:
-        write_whole(options.output, whole)
+    if options.output is not None:
+        write_text(options.output, whole)
     else:
-        print(whole, end="")
+        to_screen(whole)
 
 
 def listed(text: str | None) -> tuple[str, ...]:
@@ -157,7 +158,7 @@ def seconds(text: str, option: str, unit: str) -> float:
     >>> seconds("2m", "--budget", "s"), seconds("2w", "--deadline", "d") == seconds("14", "--deadline", "d")
     (120.0, True)
     """
-    found = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*([a-z]*)\s*", str(text).lower())
+    found = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*([a-z]*)\s*", str(text).lower(), re.ASCII)
     word = (found[2] or unit) if found else ""
     each = TIMES.get(word, TIMES.get(word.removesuffix("s")))
     if not found or not each or not float(found[1]):
@@ -169,11 +170,8 @@ def number(text: str | None, option: str) -> float | None:
     """A number given to an option; 2k, 2m, 2b and 2t are thousands to trillions."""
     if text is None:
         return None
-    try:
-        value = float(scaled(text))
-    except ValueError:
-        raise InvalidInput(f"{option} must be a number, not {clipped(text)}") from None
-    if value != value:
+    value = numeral(text)
+    if value is None or value != value:
         raise InvalidInput(f"{option} must be a number, not {clipped(text)}")
     return value
 
@@ -181,7 +179,7 @@ def number(text: str | None, option: str) -> float | None:
 def whole(text: str | None, option: str) -> int | None:
     """A whole number given to an option."""
     value = number(text, option)
-    if value is not None and (abs(value) > 1e9 or value != int(value)):
+    if value is not None and (abs(value) > 1e9 or value % 1):
         raise InvalidInput(f"{option} must be a whole number, not {clipped(text)}")
     return None if value is None else int(value)
 
@@ -191,5 +189,7 @@ def assignment(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
         raise InvalidInput(f"--set needs NAME=VALUE, not {clipped(text)}")
+    if name.strip().replace("-", "_").rpartition(".")[2] in default_scenario().choices:
+        return name.strip(), value.strip()  # 1b is a name there
     ends = value.split("..")
     return name.strip(), tuple(scaled(end) for end in ends) if len(ends) == 3 else scaled(value)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
-from estimator.errors import InvalidInput, nearest
+from estimator.errors import InvalidInput, clipped, nearest
 from estimator.shown import format_for, named
 from estimator.stages import COMBINATIONS, STAGES, TASKS
 
@@ -23,16 +23,27 @@ class Parser(argparse.ArgumentParser):
 
     def _plain(self, message: str) -> str:
         if message.startswith("unrecognized arguments: "):
-            word = message.removeprefix("unrecognized arguments: ").split()[0]
-            guess = nearest(word.split("=")[0], self._options())
-            return f"unknown option {word.split('=')[0]!r}.{f' Did you mean {guess[0]!r}?' if guess else ''}"
+            word = (message.removeprefix("unrecognized arguments: ").split() or [""])[0].split("=")[0]
+            guess = nearest(word, self._options())
+            return f"unknown option {clipped(word)}.{f' Did you mean {guess[0]!r}?' if guess else ''}"
         if "invalid choice: " in message:
             word = message.split("invalid choice: ")[1].split(" (")[0].strip("'\"")
             choices = [part.strip(" '\")") for part in message.rpartition("choose from ")[2].split(",")]
             guess = nearest(word, choices)
             hint = f" Did you mean {guess[0]!r}?" if guess else ""
-            return f"{message.split(':')[0]}: unknown {word!r}.{hint} Choices are {', '.join(choices)}."
+            return f"{message.split(':')[0]}: unknown {clipped(word)}.{hint} Choices are {', '.join(choices)}."
         return f"{message}."
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """As argparse does, but a screen that takes no more is no secret."""
+        if message and file is not None:
+            file.write(message)
+
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        """As argparse has them, but `--option=--` gives no value."""
+        if action.option_strings and arg_strings == ["--"]:
+            raise argparse.ArgumentError(action, "expected one argument")
+        return super()._get_values(action, arg_strings)
 
     def _options(self) -> list[str]:
         found = [option for action in self._actions for option in action.option_strings]

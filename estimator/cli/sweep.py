@@ -10,7 +10,8 @@ from typing import Any
 from estimator.cli.options import asked, belong, listed, show
 from estimator.errors import InvalidInput, clipped
 from estimator.export.sweep_files import KINDS, sweep_file, sweep_rows
-from estimator.scenario import scaled
+from estimator.numerals import LEAST, MOST, numeral
+from estimator.scenario import default_scenario, scaled
 from estimator.sensitivity import Grid, grid
 from estimator.shown import format_for
 from estimator.stages import STAGES
@@ -64,33 +65,42 @@ def values_of(text: str) -> tuple[str, list[Any]]:
     if not equals or not name.strip() or not listed.strip():
         raise InvalidInput(f"--vary needs NAME=A,B,... or NAME=LOW..HIGH:STEPS, not {clipped(text)}")
     name = name.strip().replace("-", "_")
+    values = [value.strip() for value in listed.split(",") if value.strip()]
+    if name in default_scenario().choices or name in ("model", "gpu", "api"):
+        return name, values
     if ".." in listed:
         return name, _steps(text, *listed.partition("..")[::2])
-    return name, [_number(scaled(value)) for value in listed.split(",") if value.strip()]
+    return name, [_number(name, value) for value in values]
 
 
 def _steps(text: str, low: str, rest: str) -> list[float]:
     high, _, steps = rest.partition(":")
     try:
-        first, last, count = float(scaled(low)), float(scaled(high)), int(scaled(steps or "5"))
-        if not (first < last < float("inf")) or not 2 <= count <= MOST_STEPS:
+        first, last, count = (float(scaled(end)) for end in (low, high, steps or "5"))
+        if (
+            not first < last
+            or any(LEAST >= abs(end) > 0 or abs(end) >= MOST for end in (first, last))
+            or not 2 <= count <= MOST_STEPS
+            or count % 1
+        ):
             raise ValueError
-    except (TypeError, ValueError):
+    except ValueError:
         raise InvalidInput(
             f"--vary needs NAME=LOW..HIGH:STEPS, LOW below HIGH, 2 steps or more: {clipped(text)}"
         ) from None
     if first > 0 and last / first >= 10:
-        inner = [float(f"{first * (last / first) ** (place / (count - 1)):.3g}") for place in range(1, count - 1)]
+        inner = [float(f"{first * (last / first) ** (place / (count - 1)):.3g}") for place in range(1, int(count) - 1)]
     else:
-        inner = [first + (last - first) * place / (count - 1) for place in range(1, count - 1)]
+        inner = [first + (last - first) * place / (count - 1) for place in range(1, int(count) - 1)]
     return [first, *inner, last]
 
 
-def _number(value: Any) -> Any:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return value
+def _number(name: str, text: str) -> float | str:
+    """A value as a number that can be calculated with, where it is one."""
+    value = numeral(text)
+    if value is not None and not abs(value) < MOST:
+        raise InvalidInput(f"--vary: {name} must be a number, not {clipped(text)}")
+    return text if value is None else value
 
 
 def _together(pairs: list[tuple[str, list[Any]]]) -> dict[str, list[Any]]:

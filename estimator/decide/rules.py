@@ -10,6 +10,7 @@ from typing import Any
 from estimator.catalog.facts import fact
 from estimator.catalog.files import cached, rows, table
 from estimator.errors import InvalidInput, UnknownName, clipped, nearest
+from estimator.numerals import numeral
 from estimator.paths import presets
 from estimator.stages import COMBINATIONS, STAGES
 
@@ -38,17 +39,14 @@ class Criterion:
             return _yes_or_no(self.name, raw)
         if self.choices:
             return self._choice(raw)
-        try:
-            number = float(str(raw).replace(",", "").replace("_", ""))
-        except ValueError:
-            number = math.nan
-        if not number >= 0:
+        number = numeral(str(raw))
+        if number is None or not number >= 0:
             raise InvalidInput(f"{self.name} must be a number of at least 0, not {clipped(raw)}")
         return number
 
     def _choice(self, raw: Any) -> str:
-        if raw in self.choices:
-            return str(raw)
+        if isinstance(raw, str) and raw in self.choices:
+            return raw
         guess = nearest(str(raw), self.choices)
         hint = f" Did you mean {guess[0]!r}?" if guess else ""
         raise InvalidInput(f"{self.name} must be one of {', '.join(self.choices)}, not {clipped(raw)}.{hint}")

@@ -13,6 +13,7 @@ import numpy as np
 
 from estimator.decide.break_even import BreakEven, Curve, curve, pairs
 from estimator.errors import InvalidInput, MissingExtra
+from estimator.files import whole
 from estimator.formulas.units import DAY_S, HOUR_S, WEEK_S
 from estimator.quantities import Quantity, given
 from estimator.results import Comparison, Estimate
@@ -45,10 +46,8 @@ def save(figure: Any, path: str) -> None:
     style = Path(path).suffix.lower().lstrip(".")
     if style not in ("svg", "png"):
         raise InvalidInput(f"cannot draw {path!r}: name a file that ends in .svg or .png")
-    try:
-        figure.savefig(path, format=style, dpi=150)
-    except OSError as error:
-        raise InvalidInput(f"cannot write {path!r}: {error.strerror}") from None
+    with whole(path) as beside:
+        figure.savefig(beside, format=style, dpi=150)
 
 
 def svg(figure: Any) -> str:

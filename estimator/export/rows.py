@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -97,13 +98,22 @@ def _cell(value: Any) -> Any:
     return f"{value:.12g}" if isinstance(value, float) else harmless(value)
 
 
-def harmless(value: Any) -> Any:
-    """Text that starts like a formula gets a leading apostrophe; numbers stay numbers.
+# What programs take for the start of a formula: the signs, full-width ones too, after whatever they trim; or a break.
+FORMULA_STARTS = "^(?:[\t\r\n]|[\\s\u00a0\u3000\u200b\u2060\ufeff\\x00]*[=+\\-@＝＋－＠])"
+FORMULA = re.compile(FORMULA_STARTS)
 
-    >>> harmless("=1+1"), harmless(-3.5)
-    ("'=1+1", -3.5)
+
+def harmless(value: Any) -> Any:
+    """Text that starts like a formula gets a leading apostrophe; a carriage return, which would begin a row, is a line
+    feed; numbers stay numbers.
+
+    >>> harmless("=1+1"), harmless(" ＝1+1"), harmless(-3.5)
+    ("'=1+1", "' ＝1+1", -3.5)
     """
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+    if not isinstance(value, str):
+        return value
+    text = value.replace("\r\n", "\n").replace("\r", "\n") if "\r" in value else value
+    return f"'{text}" if FORMULA.match(text) else text
 
 
 def rows_frame(rows: Iterable[dict[str, Any]]) -> Any:

@@ -1,21 +1,28 @@
 """Sweeps from file to file, a piece at a time: CSV, Parquet and .xlsx; the file written is whole or not there."""
 
 import csv
+import io
+import math
 import re
-import tempfile
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
-from estimator.errors import InvalidInput, MissingExtra
-from estimator.export.rows import harmless
+from estimator.errors import InvalidInput, MissingExtra, clipped
+from estimator.export.rows import FORMULA_STARTS, harmless
+from estimator.files import doubled, read_bytes, reason, regular, shown, unzipped, whole
+from estimator.numerals import numeral
 from estimator.sweeping import Sweep, attached, columns_of
 
 PLAIN = (str, int, float, bool)
 PIECE = 65_536  # rows in memory at a time
 CSV_BLOCK_BYTES = 8_000_000
 MOST_SHEET_ROWS = 100_000
+MOST_COLUMNS = 16_384  # as many as a sheet has
+LAST_ROW = 1_048_576  # of a sheet, empty ones counted
+LONGEST_LINE = 4_000_000  # of names of columns [characters]
 DECIMAL_COMMA = r"^([-+]?\d+),(\d+(?:[eE][-+]?\d+)?)$"
 KINDS = (".csv", ".parquet", ".xlsx")
 Progress = Callable[[int], None]  # called with the rows done so far
@@ -51,7 +58,7 @@ def sweep_rows(
 def _kind_of(name: str) -> str:
     kind = Path(name).suffix.lower()
     if kind not in KINDS:
-        raise InvalidInput(f"{name!r}: a sweep reads and writes files that end in {', '.join(KINDS)}")
+        raise InvalidInput(f"{shown(name)}: a sweep reads and writes files that end in {', '.join(KINDS)}")
     return kind
 
 
@@ -59,19 +66,22 @@ def _answered(
     pieces: Callable[[], Iterator[Any]], source: str, target: str, run: Sweep, progress: Progress | None
 ) -> tuple[int, int]:
     kind = _kind_of(target)
+    if source:
+        _check_source(source)
     try:
-        with tempfile.TemporaryDirectory(dir=Path(target).parent, prefix=f".{Path(target).name}.") as folder:
-            beside = Path(folder) / f"new{kind}"
-            counts = _run(pieces(), WRITERS[kind](beside), run, progress)
-            beside.replace(target)
-    except OSError as error:
-        what = f"read {source!r} or write {target!r}" if source else f"write {target!r}"
-        raise InvalidInput(f"cannot {what}: {error.strerror or error}") from None
+        with whole(target) as beside:
+            return _run(pieces(), WRITERS[kind](beside), run, progress)
     except Exception as error:
         if not type(error).__module__.startswith("pyarrow"):
             raise
-        raise InvalidInput(f"cannot write {target!r}: {_line(error)}") from None
-    return counts
+        raise InvalidInput(f"cannot write {shown(target)}: {_line(error)}") from None
+
+
+def _check_source(source: str) -> None:
+    try:
+        regular(source)
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"cannot read {shown(source)}: {reason(error)}") from None
 
 
 def _run(pieces: Iterator[Any], writer: Writer, run: Sweep, progress: Progress | None) -> tuple[int, int]:
@@ -79,6 +89,8 @@ def _run(pieces: Iterator[Any], writer: Writer, run: Sweep, progress: Progress |
     try:
         for piece in pieces:
             columns, count = columns_of(piece)
+            if len(columns) > MOST_COLUMNS:
+                raise InvalidInput(f"there are {len(columns):,} columns: at most {MOST_COLUMNS:,} are read")
             found = run.answers(columns, count)
             writer.write(attached(piece, found))
             done += count
@@ -114,10 +126,18 @@ def _parquet_pieces(source: str) -> Iterator[Any]:
 
     try:
         with parquet.ParquetFile(source) as file:
+            _check_columns(source, file.schema_arrow.names)
             for batch in file.iter_batches(PIECE):
                 yield arrow.Table.from_batches([batch])
-    except arrow.ArrowInvalid as error:
-        raise InvalidInput(f"{source!r} is no Parquet file: {_line(error)}") from None
+    except (arrow.ArrowException, OSError) as error:  # what is damaged further in is an OSError too
+        raise InvalidInput(f"{shown(source)} is no Parquet file: {_line(error)}") from None
+
+
+def _check_columns(source: str, names: Sequence[str]) -> None:
+    if (twice := doubled(names)) is not None:
+        raise InvalidInput(f"{shown(source)} has two columns {clipped(twice)}")
+    if len(names) > MOST_COLUMNS:
+        raise InvalidInput(f"{shown(source)} has {len(names):,} columns: at most {MOST_COLUMNS:,} are read")
 
 
 def _csv_pieces(source: str) -> Iterator[Any]:
@@ -137,8 +157,8 @@ def _csv_pieces(source: str) -> Iterator[Any]:
             for batch in file:
                 table = arrow.Table.from_batches([batch])
                 yield table if sign == "," else _with_points(table)
-    except arrow.ArrowInvalid as error:
-        raise InvalidInput(f"{source!r} is no CSV file: {_line(error)}") from None
+    except (arrow.ArrowException, OSError) as error:
+        raise InvalidInput(f"{shown(source)} is no CSV file in UTF-8: {_line(error)}") from None
 
 
 def _with_points(table: Any) -> Any:
@@ -155,28 +175,35 @@ def _header(source: str) -> tuple[list[str], str]:
     """The names in the first line, and what separates them: a comma, or a semicolon where there is no comma."""
     try:
         with Path(source).open(encoding="utf-8-sig", newline="") as file:
-            first = file.readline()
+            first = file.readline(LONGEST_LINE)
+            if len(first) == LONGEST_LINE:
+                raise InvalidInput(f"{shown(source)} has a first line of {LONGEST_LINE:,} characters: it is no table")
             file.seek(0)
             sign = ";" if ";" in first and "," not in first else ","
             names = next(csv.reader(file, delimiter=sign), [])
     except (UnicodeDecodeError, csv.Error) as error:
-        raise InvalidInput(f"{source!r} is no CSV file in UTF-8: {_line(error)}") from None
+        raise InvalidInput(f"{shown(source)} is no CSV file in UTF-8: {_line(error)}") from None
     if not names:
-        raise InvalidInput(f"{source!r} is empty: its first line must name the columns")
-    doubled = {name for name in names if names.count(name) > 1}
-    if doubled:
-        raise InvalidInput(f"{source!r} has two columns {sorted(doubled)[0]!r}")
+        raise InvalidInput(f"{shown(source)} is empty: its first line must name the columns")
+    _check_columns(source, names)
     return names, sign
 
 
 def _plain_csv_pieces(source: str) -> Iterator[list[dict[str, Any]]]:
     names, sign = _header(source)
-    with Path(source).open(encoding="utf-8-sig", newline="") as file:
-        reader = islice(csv.reader(file, delimiter=sign), 1, None)
-        while lines := list(islice(reader, PIECE)):
-            if any(len(line) != len(names) for line in lines if line):
-                raise InvalidInput(f"{source!r} has lines with more or fewer cells than its first line")
-            yield [dict(zip(names, map(_pointed if sign == ";" else str, line), strict=True)) for line in lines if line]
+    try:
+        with Path(source).open(encoding="utf-8-sig", newline="") as file:
+            reader = islice(csv.reader(file, delimiter=sign), 1, None)
+            while lines := list(islice(reader, PIECE)):
+                yield [_row(source, names, line, sign) for line in lines if line]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InvalidInput(f"{shown(source)} is no CSV file in UTF-8: {_line(error)}") from None
+
+
+def _row(source: str, names: list[str], line: list[str], sign: str) -> dict[str, str]:
+    if len(line) != len(names):
+        raise InvalidInput(f"{shown(source)} has lines with more or fewer cells than its first line")
+    return dict(zip(names, map(_pointed if sign == ";" else str, line), strict=True))
 
 
 def _pointed(cell: str) -> str:
@@ -188,31 +215,50 @@ def _sheet_pieces(source: str) -> Iterator[list[dict[str, Any]]]:
         import openpyxl
     except ImportError:
         raise MissingExtra("openpyxl", "excel") from None
+    content = _checked_package(source)
     try:
-        book = openpyxl.load_workbook(source, read_only=True, data_only=True)
-    except (KeyError, ValueError, EOFError) as error:
-        raise InvalidInput(f"{source!r} is no .xlsx file: {_line(error)}") from None
-    except Exception as error:  # zipfile.BadZipFile and openpyxl's own
-        if isinstance(error, OSError):
-            raise
-        raise InvalidInput(f"{source!r} is no .xlsx file: {_line(error)}") from None
-    try:
-        lines = book.worksheets[0].iter_rows(values_only=True)
-        heads = next(lines, ())
-        places = {str(name).strip(): place for place, name in enumerate(heads) if name is not None}
-        if len(places) < sum(name is not None for name in heads):
-            raise InvalidInput(f"{source!r} has two columns of the same name")
-        full = (line for line in lines if any(cell is not None for cell in line))
-        rows = [
-            {name: line[place] if place < len(line) else None for name, place in places.items()}
-            for line in islice(full, MOST_SHEET_ROWS + 1)
-        ]
-    finally:
-        book.close()
-    if len(rows) > MOST_SHEET_ROWS:
-        raise InvalidInput(_too_long())
+        with warnings.catch_warnings(action="ignore"):  # what openpyxl leaves out is no part of a table
+            book = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=True)
+            try:
+                rows = _sheet_rows(source, book.worksheets[0] if book.worksheets else None)
+            finally:
+                book.close()
+    except InvalidInput:
+        raise
+    except Exception as error:  # openpyxl raises whatever a damaged part makes it trip over
+        raise InvalidInput(f"{shown(source)} is no .xlsx file, or a damaged one: {_line(error)}") from None
     if rows:
         yield rows
+
+
+def _checked_package(source: str) -> bytes:
+    """The file; refused when it unpacks into too much, or declares entities that grow when they are read."""
+    content = read_bytes(source, "workbook")
+    for info, part in unzipped(content, source, "workbook"):
+        if info.filename.endswith((".xml", ".rels")) and b"<!DOCTYPE" in part[:4096]:
+            raise InvalidInput(
+                f"{shown(source)} is no .xlsx file: its part {clipped(info.filename)} has a document type"
+            )
+    return content
+
+
+def _sheet_rows(source: str, sheet: Any) -> list[dict[str, Any]]:
+    """The rows of a sheet by the names in its first one."""
+    if sheet is None:
+        raise InvalidInput(f"{shown(source)} has no sheet with cells")
+    lines = sheet.iter_rows(values_only=True)
+    heads = next(lines, ())
+    named = [(str(name).strip(), place) for place, name in enumerate(heads) if name is not None]
+    _check_columns(source, [name for name, _ in named])
+    rows = []
+    for number, line in enumerate(lines, start=2):
+        if number > LAST_ROW:
+            raise InvalidInput(f"{shown(source)} has a row beyond {LAST_ROW:,}, the last one of a sheet")
+        if any(cell is not None for cell in line):
+            rows.append({name: line[place] if place < len(line) else None for name, place in named})
+        if len(rows) > MOST_SHEET_ROWS:
+            raise InvalidInput(_too_long())
+    return rows
 
 
 def _too_long() -> str:
@@ -253,14 +299,8 @@ def _as_rows(piece: Any) -> list[dict[str, Any]]:
 
 def _safe(value: Any) -> Any:
     """Text that begins like a formula made harmless, unless it is a number."""
-    guarded = harmless(value)
-    if guarded is value:
-        return value
-    try:
-        float(value)
-    except ValueError:
-        return guarded
-    return value
+    number = numeral(value) if isinstance(value, str) else None
+    return value if number is not None and math.isfinite(number) else harmless(value)
 
 
 def _safe_table(table: Any) -> Any:
@@ -272,10 +312,7 @@ def _safe_table(table: Any) -> Any:
         column = table.column(place)
         if arrow.types.is_floating(column.type) and compute.any(compute.is_nan(column)).as_py():
             table = table.set_column(place, name, compute.if_else(compute.is_nan(column), None, column))
-        if (
-            column.type == arrow.string()
-            and compute.any(compute.match_substring_regex(column, r"^[=+\-@\t\r]")).as_py()
-        ):
+        if column.type == arrow.string() and compute.any(compute.match_substring_regex(column, FORMULA_STARTS)).as_py():
             safe = arrow.array([_safe(value) for value in column.to_pylist()], arrow.string())
             table = table.set_column(place, name, safe)
     return table
@@ -342,7 +379,8 @@ class _Sheet:
             import xlsxwriter
         except ImportError:
             raise MissingExtra("XlsxWriter", "excel") from None
-        self.book = xlsxwriter.Workbook(str(path), {"constant_memory": True, "strings_to_formulas": False})
+        self.path, self.packed = path, io.BytesIO()
+        self.book = xlsxwriter.Workbook(self.packed, {"constant_memory": True, "strings_to_formulas": False})
         self.sheet, self.row = self.book.add_worksheet("Scenarios"), 0
 
     def write(self, piece: Any) -> None:
@@ -354,10 +392,15 @@ class _Sheet:
                 raise InvalidInput(_too_long())
             for place, value in enumerate(row.values()):
                 if value is not None and value == value:
-                    self.sheet.write(self.row, place, _safe(value if isinstance(value, PLAIN) else str(value)))
+                    plain = isinstance(value, PLAIN) and value not in (math.inf, -math.inf)
+                    self.sheet.write(self.row, place, _safe(value if plain else str(value)))
 
     def close(self) -> None:
-        self.book.close()
+        try:
+            self.book.close()
+            self.path.write_bytes(self.packed.getvalue())
+        finally:  # a book that cannot be written leaves the rows it kept aside open
+            self.sheet.row_data_fh.close()
 
 
 def _csv_writer(path: Path) -> Writer:

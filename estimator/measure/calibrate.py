@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from estimator.arguments import NUMBER, PATH, WORDS, check_kind
 from estimator.catalog.files import Content
 from estimator.catalog.local import LOCAL, profile, user_data_folder
 from estimator.errors import InvalidInput, MissingExtra, UnknownName
@@ -40,6 +41,12 @@ def calibrate(
     An interrupted run is continued. Raises MissingExtra, InvalidInput (bad budget, no such device, a run under way).
     """
     started = time.monotonic()
+    check_kind("budget_s", budget_s, NUMBER)
+    check_kind("suite", suite, WORDS)
+    if device is not None:
+        check_kind("device", device, WORDS)
+    if output is not None:
+        check_kind("output", output, PATH)
     if not LEAST_BUDGET_S <= budget_s < MOST_BUDGET_S:
         raise InvalidInput(f"the budget must be {LEAST_BUDGET_S:g} s to a day, not {budget_s:g} s")
     if suite not in SUITES:

@@ -25,8 +25,9 @@ import numpy as np
 from estimator.catalog.files import Content
 from estimator.catalog.local import LOCAL, profile, user_data_folder
 from estimator.errors import InvalidInput
+from estimator.files import write_text
 from estimator.measure.clock import torch_module, wall_seconds
-from estimator.measure.profile import write_profile, write_whole
+from estimator.measure.profile import write_profile
 
 SIZES = (1_000, 30_000, 1_000_000, 16_000_000)
 LARGE_SIZES = (128_000_000, 1_000_000_000)  # on GPUs
@@ -128,7 +129,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             name: alpha_beta(points, ranks, 2.0 if name == "all-reduce" else 1.0) for name, points in found.items()
         }
         whole = {"ranks": ranks, "device": device, "measured_at": time.strftime("%Y-%m-%d"), **rates["all-reduce"]}
-        write_whole(Path(given.output), json.dumps(whole | {"rates": rates, "timings": found}, indent=1))
+        write_text(given.output, json.dumps(whole | {"rates": rates, "timings": found}, indent=1))
         if given.keep:
             keep_network(whole)
     torch.distributed.destroy_process_group()

@@ -20,9 +20,11 @@ from numpy.typing import NDArray
 
 from estimator.catalog.retrieval import Host, fitted_rates, local_host_path
 from estimator.errors import InvalidInput, MissingExtra
+from estimator.files import write_text
 from estimator.fitting.retrieval import GraphTimes, fit_rates, left_out_errors
 from estimator.fitting.robust import shrunk_sd
 from estimator.formulas.retrieval import SearchRates, graph_build_s, graph_search_s
+from estimator.measure.profile import own_folder
 
 Vectors = NDArray[np.float32]
 Setup = tuple[int, int, int, int]  # vectors, dimensions, M, efC
@@ -300,6 +302,6 @@ def save(runs: Iterable[IndexRun], path: str | Path | None = None) -> Path:
     """Write runs and the machine fitted to them as JSON, by default where `local` looks for it; returns the path."""
     runs, file = list(runs), Path(path or local_host_path())
     content = {"machine": asdict(this_machine(runs)), "runs": [asdict(run) for run in runs]}
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    own_folder(file)
+    write_text(file, json.dumps(content, indent=1) + "\n")
     return file

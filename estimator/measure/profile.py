@@ -2,16 +2,15 @@
 
 import contextlib
 import json
-import os
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from estimator.catalog.files import Content, use_facts_again
 from estimator.catalog.local import PROFILE_VERSION, checksum, user_data_folder
 from estimator.errors import InvalidInput
+from estimator.files import locked, make_folder, read_text, write_text
 
 PARTIAL_KEPT_S = 3600.0  # an interrupted run older than that says nothing of the machine now
 
@@ -20,27 +19,15 @@ def write_profile(content: Mapping[str, Any], path: Path) -> None:
     """Write a profile with its version and checksum; a reader sees the old file or the new one, never a part."""
     whole = {"profile_version": PROFILE_VERSION, **content}
     whole["checksum"] = checksum(json.loads(json.dumps(whole)))
-    write_whole(path, readable(whole))
+    own_folder(path)
+    write_text(path, readable(whole))
     use_facts_again()
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Replace a file in one step. Raises InvalidInput when the folder cannot be written to."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).chmod(0o644)
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise InvalidInput(f"cannot write the profile to {path}: {error.strerror}. Give --output FILE.") from None
+def own_folder(path: Path) -> None:
+    """Make the folder of this user's data, where a file is to go there; nobody else's."""
+    if path.parent == user_data_folder():
+        make_folder(path.parent)
 
 
 def readable(content: Any, depth: int = 0) -> str:
@@ -81,44 +68,26 @@ def alone() -> Iterator[None]:
             f"cannot write to {folder}: {error.strerror}. Set XDG_DATA_HOME to a folder that can be."
         ) from None
     with file:
-        if not _locked(file):
+        if not locked(file):
             raise InvalidInput(
                 "another run is measuring this machine right now, and both would be wrong. Wait until it has finished."
             )
         yield
 
 
-def _locked(file: IO[str]) -> bool:
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        import msvcrt
-
-        lock = getattr(msvcrt, "locking")  # noqa: B009 (unknown to type checkers elsewhere)
-        try:
-            lock(file.fileno(), getattr(msvcrt, "LK_NBLCK"), 1)  # noqa: B009
-        except OSError:
-            return False
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
-
-
 def save_partial(state: Mapping[str, Any]) -> None:
     """Keep what was measured so far, for a run that is interrupted."""
-    write_whole(_partial(), json.dumps({"saved_at": time.time(), **state}))
+    own_folder(_partial())
+    write_text(_partial(), json.dumps({"saved_at": time.time(), **state}))
 
 
 def load_partial(fingerprint: str) -> Content | None:
     """What an interrupted run of the same kind measured within the hour; None when there is none."""
     try:
-        state: Content = json.loads(_partial().read_text(encoding="utf-8"))
+        state: Content = json.loads(read_text(_partial(), "profile"))
         fresh = time.time() - state["saved_at"] < PARTIAL_KEPT_S and state["fingerprint"] == fingerprint
         return state if fresh and isinstance(state["samples"], dict) else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

@@ -59,6 +59,8 @@ class ServingPlan:
         for name in ("tp", "pp", "ep"):
             if getattr(self, name) < 1:
                 raise InvalidInput(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.memory_fraction is not None and not 0 < self.memory_fraction <= 1:
+            raise InvalidInput(f"memory_fraction must be more than 0 and at most 1, not {self.memory_fraction:g}")
         if self.draft_accepted_tokens < 1 or self.adapters < 0 or self.adapter_rank < 1:
             raise InvalidInput("draft_accepted_tokens and adapter_rank must be at least 1, adapters at least 0")
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from estimator.arguments import NAMES, check, check_kind
 from estimator.catalog.accelerators import cluster as named_cluster
 from estimator.catalog.facts import fact
 from estimator.catalog.models import architecture
@@ -58,13 +59,15 @@ def layout(
     >>> found.best.accelerators, found.evaluated > 100
     (8, True)
     """
+    check(("most", "precisions"), task=task, most=most, model=model, precisions=precisions, careful=careful)
     task = "pretrain" if task == "train" else task
     if task not in TASKS:
         raise UnknownName("task", task, (*TASKS, "train"), f"Tasks are {', '.join(TASKS)}.")
     if most is not None and most < 1:
         raise InvalidInput(f"most must be at least 1, not {most}")
-    llm = architecture(model)
-    names = [gpu] if isinstance(gpu, str) else list(gpu)
+    llm = architecture(str(model))
+    names = [gpu] if isinstance(gpu, str) else gpu
+    check_kind("gpu", names, NAMES)
     if not names:
         raise InvalidInput("name accelerators, such as a100 or 8xh100")
     paid = price if isinstance(price, Price) else Price(price)

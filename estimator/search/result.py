@@ -91,7 +91,8 @@ class Search(Shown):
         if other is None:
             return "no other layout fits"
         for name in self.criteria:
-            behind = other.figures[name] / self.best.figures[name] - 1
+            least, its = self.best.figures[name], other.figures[name]
+            behind = its / least - 1 if least else float(its > 0)
             if behind > SAME:
                 same = "" if name == self.criteria[0] else f"as good in {titled(self.criteria[0])}, but "
                 lost = self._lost(other) if name in ("run_s", "usd") else ""

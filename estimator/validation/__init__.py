@@ -4,7 +4,9 @@ from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 
+from estimator.arguments import PATH, check_kind
 from estimator.catalog.cases import Case, CaseKind, kind, published, read_cases
+from estimator.errors import InvalidInput, clipped
 from estimator.validation.metrics import as_asked, known_row
 from estimator.validation.report import CasePrediction, Report, with_measurement
 
@@ -19,8 +21,14 @@ def validate(paths: Iterable[str | Path] | str | Path = ()) -> Report:
 
     Raises InvalidInput for a file that cannot be read or whose kind its columns do not tell.
     """
-    paths = [paths] if isinstance(paths, str | Path) else paths
-    files = [Path(path) for path in paths] or [published(name) for name in KINDS if published(name).is_file()]
+    listed = [paths] if isinstance(paths, str | Path) else paths
+    try:
+        names = list(listed)
+    except TypeError:
+        raise InvalidInput(f"paths must be a path, or several, not {clipped(paths)}") from None
+    for name in names:
+        check_kind("paths", name, PATH)
+    files = [Path(path) for path in names] or [published(name) for name in KINDS if published(name).is_file()]
     return Report(tuple(case for path in files for case in _of_file(path)))
 
 

@@ -14,10 +14,11 @@ from estimator.catalog.accelerators import accelerator, cluster_of
 from estimator.catalog.engines import engine, serving_fit
 from estimator.catalog.models import architecture
 from estimator.catalog.plan_fields import plan_fields
-from estimator.errors import EstimatorError, InvalidInput, UnknownName
+from estimator.errors import EstimatorError, InvalidInput, UnknownName, clipped
 from estimator.formulas import Floats, Real
 from estimator.formulas.serving import Pass
 from estimator.formulas.serving import stacked as stacked_passes
+from estimator.numerals import MOST, numeral
 from estimator.predict.checked import checked_value
 from estimator.predict.serving import constants, interval, memory_split, sequence_bytes, slots_and_ends, traits
 from estimator.predict.serving_load import STARTS, Load, Times, batch_prefill_s
@@ -162,10 +163,17 @@ def _number(row: Row, column: str, missing: float) -> float:
     text = row.get(column, "")
     if not text:
         return missing
-    try:
-        return float(text)
-    except ValueError:
-        raise InvalidInput(f"{column} must be a number, not {text!r}") from None
+    value = numeral(text)
+    if value is None or not 0 <= value < MOST:
+        raise InvalidInput(f"{column} must be a number, not {clipped(text)}")
+    return value
+
+
+def _whole(row: Row, column: str, missing: float) -> int:
+    value = _number(row, column, missing)
+    if value % 1:
+        raise InvalidInput(f"{column} must be a whole number, not {value:g}")
+    return int(value)
 
 
 def _load(row: Row, task: str) -> tuple[str, float]:
@@ -177,10 +185,9 @@ def _load(row: Row, task: str) -> tuple[str, float]:
         return "batch", 1.0 if is_time(row.get("metric", "")) else ASSUMED_BATCH
     if text in ("", "max"):
         return ("clients", SEQUENCES_QUEUED) if offline or text == "max" else ("batch", 1.0)
-    try:
-        number = float(digits)
-    except ValueError:
-        raise InvalidInput(f"batch_or_concurrency must be a number, 'max' or 'qpsN', not {text!r}") from None
+    number = numeral(digits)
+    if number is None or not 0 <= number < MOST:
+        raise InvalidInput(f"batch_or_concurrency must be a number, 'max' or 'qpsN', not {clipped(text)}")
     if text.startswith("qps"):
         return "rate", number
     a_pass = number <= 1.0 and _number(row, "output_len", ASSUMED_TOKENS) <= 1.0
@@ -197,7 +204,7 @@ def _field(row: Row, column: str) -> int:
 
 def _plan(row: Row) -> ServingPlan:
     tp, pp = _field(row, "tp"), _field(row, "pp")
-    count = int(_number(row, "n_gpus", max(tp, 1) * max(pp, 1)))
+    count = _whole(row, "n_gpus", max(tp, 1) * max(pp, 1))
     name = row.get("engine") or "unknown"
     if not tp and not pp and engine(name).layer_split:
         pp = count
@@ -216,7 +223,7 @@ def _plan(row: Row) -> ServingPlan:
 def _cluster(row: Row) -> Cluster:
     if not row.get("gpu"):
         raise InvalidInput("the case states no 'gpu'")
-    count = int(_number(row, "n_gpus", _number(row, "tp", 1) * _number(row, "pp", 1)))
+    count = _whole(row, "n_gpus", _number(row, "tp", 1) * _number(row, "pp", 1))
     return cluster_of(accelerator(row["gpu"]), max(count, 1))
 
 
@@ -226,7 +233,7 @@ SHAPE = ("layers", "hidden", "heads", "kv_heads", "head_dim", "ffn", "vocab")
 
 def _architecture(row: Row, task: str) -> Architecture:
     """The catalogue's record where the name is known and the stated shape agrees; else the stated shape."""
-    stated = {name: int(_number(row, name, 0)) for name in SHAPE}
+    stated = {name: _whole(row, name, 0) for name in SHAPE}
     try:
         known = architecture(row.get("model", ""))
     except EstimatorError:
@@ -243,7 +250,7 @@ def _architecture(row: Row, task: str) -> Architecture:
 
 def _stated_shape(row: Row, stated: Mapping[str, int], task: str) -> Architecture:
     hidden, heads = stated["hidden"], stated["heads"]
-    experts, visited = int(_number(row, "n_experts", 0)), int(_number(row, "experts_per_token", 0))
+    experts, visited = _whole(row, "n_experts", 0), _whole(row, "experts_per_token", 0)
     ffn = stated["ffn"] or 4 * hidden
     return Architecture(
         name=row.get("model", ""),

@@ -13,6 +13,7 @@ from typing import Any
 
 from tabulate import tabulate
 
+from estimator.numerals import LEAST, MOST, numeral
 from estimator.shown import SCHEMA_VERSION, Shown
 
 
@@ -216,11 +217,8 @@ def quantity(metric: str) -> str:
 
 def with_measurement(case: CasePrediction, text: str) -> CasePrediction:
     """The case with the measured value of its row, if it has one."""
-    try:
-        value = float(text)
-    except ValueError:
-        return case
-    return replace(case, measured=value) if math.isfinite(value) else case
+    value = numeral(text)
+    return replace(case, measured=value) if value is not None and LEAST < abs(value) < MOST else case
 
 
 def _case(case: CasePrediction) -> dict[str, Any]:

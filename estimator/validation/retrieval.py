@@ -12,6 +12,7 @@ from typing import Any
 from estimator.catalog.retrieval import Host, default, host, retrieval_fit
 from estimator.errors import EstimatorError, InvalidInput, UnknownName, clipped
 from estimator.formulas.retrieval import SearchRates
+from estimator.numerals import numeral
 from estimator.predict.retrieval import (
     LIBRARIES,
     SERVERS,
@@ -89,10 +90,7 @@ def read_run(row: Row) -> Run:
 
 
 def _count(row: Row, column: str) -> float:
-    try:
-        value = float(row.get(column, ""))
-    except ValueError:
-        value = 0.0
+    value = numeral(row.get(column, "")) or 0.0
     if not 0 < value < 1e15:
         raise InvalidInput(f"the case states no usable {column!r}")
     return value

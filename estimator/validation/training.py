@@ -17,10 +17,11 @@ from estimator.catalog.frameworks import framework
 from estimator.catalog.models import architecture, architecture_names, preset
 from estimator.catalog.plan_fields import field_named, plan_fields
 from estimator.catalog.precisions import precision
-from estimator.errors import EstimatorError, InvalidInput, UnknownName
+from estimator.errors import EstimatorError, InvalidInput, UnknownName, clipped
 from estimator.formulas import Floats, Real, Truths, transformer
 from estimator.formulas.training import model_flop
 from estimator.formulas.units import DAY_S, HOUR_S
+from estimator.numerals import MOST, numeral
 from estimator.predict.checked import checked_value
 from estimator.predict.reliability import usual_goodput
 from estimator.predict.training import interval, layouts_of, parameters, traits
@@ -119,17 +120,17 @@ def _number(row: Row, column: str, missing: float) -> float:
     text = row.get(column, "")
     if not text:
         return missing
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value) or value < 0:
-        raise InvalidInput(f"{column} must be a number, not {text!r}.")
+    value = numeral(text)
+    if value is None or not 0 <= value < MOST:
+        raise InvalidInput(f"{column} must be a number, not {clipped(text)}.")
     return value
 
 
 def _whole(row: Row, column: str) -> int | None:
-    return int(_number(row, column, 0)) or None
+    value = _number(row, column, 0)
+    if value % 1:
+        raise InvalidInput(f"{column} must be a whole number, not {value:g}.")
+    return int(value) or None
 
 
 def _field(row: Row, column: str) -> int | None:

@@ -126,6 +126,6 @@ def test_a_missing_library_names_the_extra(monkeypatch):
 
 def test_a_file_that_is_no_machine_is_refused(tmp_path):
     (tmp_path / "other.json").write_text("[]")
-    for name in ("other.json", "none.json"):
-        with pytest.raises(InvalidInput, match="not a measured machine"):
+    for name, says in (("other.json", "not a measured machine"), ("none.json", "cannot read the profile")):
+        with pytest.raises(InvalidInput, match=says):
             measured_host(tmp_path / name)

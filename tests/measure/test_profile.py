@@ -216,6 +216,6 @@ def test_a_folder_that_cannot_be_written_to_is_one_line(local, synthetic_profile
     blocked = local.parent / "file"
     blocked.write_text("not a folder")
 
-    with pytest.raises(InvalidInput, match=r"cannot write the profile to .*Give --output FILE") as error:
+    with pytest.raises(InvalidInput, match=r"cannot write .*Not a directory") as error:
         write_profile(synthetic_profile, blocked / "profile.json")
     assert "\n" not in str(error.value)

@@ -3,7 +3,7 @@
 import datetime
 from typing import Any, NamedTuple
 
-from estimator.catalog.files import cached, folders, number, rows, source_of
+from estimator.catalog.files import cached, count, folders, number, rows, source_of
 from estimator.errors import InvalidInput, MissingExtra, UnknownName, clipped
 from estimator.records import Source
 
@@ -107,9 +107,8 @@ def _read(row: dict[str, str]) -> ApiPrice:
             raise InvalidInput(f"{where}: {column} must be a price per million tokens, not {value:g}")
         return value
 
-    def count(column: str) -> int | None:
-        value = number(row.get(column, ""), f"{where}: {column}")
-        return None if value is None else int(value)
+    def stated(column: str) -> int | None:
+        return count(row.get(column, ""), f"{where}: {column}")
 
     return ApiPrice(
         provider=row["provider"],
@@ -122,12 +121,12 @@ def _read(row: dict[str, str]) -> ApiPrice:
         cache_write_usd_per_mtok=usd("cache_write_usd_per_mtok"),
         batch_input_usd_per_mtok=usd("batch_input_usd_per_mtok"),
         batch_output_usd_per_mtok=usd("batch_output_usd_per_mtok"),
-        long_context_above_tokens=count("long_context_above_tokens"),
+        long_context_above_tokens=stated("long_context_above_tokens"),
         long_input_usd_per_mtok=usd("long_input_usd_per_mtok"),
         long_output_usd_per_mtok=usd("long_output_usd_per_mtok"),
-        max_input_tokens=count("max_input_tokens"),
-        max_output_tokens=count("max_output_tokens"),
-        embedding_dim=count("embedding_dim"),
+        max_input_tokens=stated("max_input_tokens"),
+        max_output_tokens=stated("max_output_tokens"),
+        embedding_dim=stated("embedding_dim"),
         valid_from=row["valid_from"],
         note=row.get("note", ""),
     )

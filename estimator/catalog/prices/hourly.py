@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from estimator.catalog.accelerators import accelerator, accelerator_names
-from estimator.catalog.files import cached, folders, number, recent, rows, source_of
+from estimator.catalog.files import cached, count, folders, number, recent, rows, source_of
 from estimator.errors import InvalidInput, UnknownName, clipped
 from estimator.records import Accelerator, Source
 
@@ -14,6 +14,7 @@ COMMITMENTS = ("on-demand", "spot", "reserved-1y", "reserved-3y")
 CLOUD_COLUMNS = (
     "provider", "accelerator", "count", "price_per_hour", "currency", "commitment", "region", "valid_from", "source"
 )  # fmt: skip
+MOST_USD_PER_HOUR = 1e9  # of everything in one offer
 PROVIDERS = {"amazon": "aws", "google": "gcp", "microsoft": "azure", "gce": "gcp", "oracle": "oracle-cloud"}
 
 
@@ -79,13 +80,17 @@ def hourly_prices(
 
 @cached
 def price_rows(name: str) -> tuple[PriceRow, ...]:
-    """The newest row of every offer of an accelerator; the user's own prices replace those that ship."""
+    """The newest row of every offer of an accelerator; the user's own prices replace those that ship.
+
+    A row of the user's whose price is empty says that it is not known, and replaces them too.
+    """
     for table in _cloud_tables():
-        offers = filter(None, (_price_row(row) for row in table if row["accelerator"] == name))
+        listed = [row for row in table if row["accelerator"] == name]
+        offers = filter(None, map(_price_row, listed))
         newest: dict[tuple[str, ...], PriceRow] = {}
         for row in sorted(offers, key=lambda row: row.valid_from):
             newest[row.provider, row.instance, str(row.count), row.region, row.commitment] = row
-        if newest:
+        if listed:
             return tuple(newest.values())
     return ()
 
@@ -141,19 +146,19 @@ def _cloud_tables() -> tuple[list[dict[str, str]], ...]:
 def _price_row(row: dict[str, str]) -> PriceRow | None:
     """One row of cloud.csv; `None` where the number of accelerators is not known."""
     where = f"cloud.csv, {row['provider']} {row.get('instance', '')}"
-    price, count = number(row["price_per_hour"], f"{where}: price_per_hour"), number(row["count"], f"{where}: count")
+    price, together = number(row["price_per_hour"], f"{where}: price_per_hour"), count(row["count"], f"{where}: count")
     if row["currency"] != "USD":
         raise InvalidInput(f"{where}: prices must be in USD, not {clipped(row['currency'])}")
-    if price is None or count is None:
+    if price is None or together is None:
         return None
-    if price <= 0 or count < 1:
-        raise InvalidInput(f"{where}: price and count must be above 0; leave an unknown price empty")
+    if not 0 < price <= MOST_USD_PER_HOUR or together < 1:
+        raise InvalidInput(f"{where}: price and count must be above 0 and possible; leave an unknown price empty")
     return PriceRow(
         provider=row["provider"].lower(),
         instance=row.get("instance", ""),
         accelerator=row["accelerator"],
-        count=int(count),
-        usd_per_hour=price / count,
+        count=together,
+        usd_per_hour=price / together,
         commitment=row["commitment"],
         region=row["region"],
         valid_from=row["valid_from"],
@@ -224,20 +229,34 @@ def host_prices(commitment: str = "on-demand") -> tuple[HostPrice, ...]:
         _host(row)
         for folder in folders("prices")
         if (folder / "hosts.csv").is_file()
-        for row in rows(folder / "hosts.csv")
+        for row in rows(folder / "hosts.csv", HOST_COLUMNS)
         if row["commitment"] == commitment
     ]
-    return tuple(sorted(found, key=lambda host: host.usd_per_hour))
+    return tuple(sorted(filter(None, found), key=lambda host: host.usd_per_hour))
 
 
-def _host(row: dict[str, str]) -> HostPrice:
+HOST_COLUMNS = (
+    *("provider", "instance", "processor", "vcpus", "memory_gib", "price_per_hour"),
+    *("commitment", "region", "valid_from", "source"),
+)
+
+
+def _host(row: dict[str, str]) -> HostPrice | None:
+    """One row of hosts.csv; `None` where its size or price is not known."""
+    where = f"hosts.csv, {row['provider']} {row['instance']}"
+    vcpus = count(row["vcpus"], f"{where}: vcpus")
+    memory, price = (number(row[name], f"{where}: {name}") for name in ("memory_gib", "price_per_hour"))
+    if not vcpus or not memory or price is None:
+        return None
+    if memory < 0 or not 0 < price <= MOST_USD_PER_HOUR:
+        raise InvalidInput(f"{where}: memory and price must be above 0; leave an unknown price empty")
     return HostPrice(
         provider=row["provider"],
         instance=row["instance"],
         processor=row["processor"],
-        vcpus=int(row["vcpus"]),
-        memory_gib=float(row["memory_gib"]),
-        usd_per_hour=float(row["price_per_hour"]),
+        vcpus=vcpus,
+        memory_gib=memory,
+        usd_per_hour=price,
         commitment=row["commitment"],
         region=row["region"],
         valid_from=row["valid_from"],

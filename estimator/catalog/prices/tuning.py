@@ -2,7 +2,7 @@
 
 import re
 
-from estimator.catalog.files import cached, folders, rows, source_of
+from estimator.catalog.files import cached, folders, number, rows, source_of
 from estimator.catalog.prices.hourly import PriceRange, quantile
 
 COLUMNS = ("provider", "model", "params_above_b", "params_up_to_b", "method", "usd_per_mtok", "source")
@@ -23,14 +23,15 @@ def fine_tuning_price(
     found = [
         row
         for row in _rows()
-        if row["usd_per_mtok"]
+        if row["usd_per_mtok"].strip()
         and _tunes(row, model, params)
         and (not method or row["method"] in methods)
         and (not provider or row["provider"] == provider.lower())
     ]
     if not found:
         return None
-    prices = sorted(float(row["usd_per_mtok"]) for row in found)
+    where = "fine_tuning.csv: usd_per_mtok"
+    prices = sorted(number(row["usd_per_mtok"], where) or 0.0 for row in found)
     dates = sorted(row["valid_from"] for row in found)
     return PriceRange(
         low=prices[0],
@@ -48,12 +49,16 @@ def fine_tuning_price(
 def _tunes(row: dict[str, str], model: str, params: float | None) -> bool:
     if model:
         return re.fullmatch(re.escape(model) + r"(-\d{4}.*)?", row["model"]) is not None
-    if params is None or not row["params_up_to_b"]:
+    ends = [number(row[name], f"fine_tuning.csv: {name}") for name in ("params_above_b", "params_up_to_b")]
+    if params is None or ends[1] is None:
         return False
-    return float(row["params_above_b"]) < params / 1e9 <= float(row["params_up_to_b"])
+    return (ends[0] or 0.0) < params / 1e9 <= ends[1]
 
 
 @cached
 def _rows() -> list[dict[str, str]]:
+    """The user's rows first; what they say of a model, a price left empty too, replaces what ships of it."""
     files = [folder / "fine_tuning.csv" for folder in folders("prices")]
-    return [row for path in files if path.is_file() for row in rows(path, COLUMNS)]
+    first, *others = [rows(path, COLUMNS) for path in files if path.is_file()] or [[]]
+    said = {(row["provider"], row["model"]) for row in first if row["model"]}
+    return first + [row for table in others for row in table if (row["provider"], row["model"]) not in said]

@@ -1,6 +1,6 @@
 """The comparison as a workbook with live formulas."""
 
-import tempfile
+import io
 from pathlib import Path
 
 from estimator.errors import InvalidInput
@@ -8,12 +8,14 @@ from estimator.export.formula_text import Expr
 from estimator.export.workbook.book import SHEETS, Book
 from estimator.export.workbook.model import Calculation, Inputs, Monthly, Ranges
 from estimator.export.workbook.report import break_even, budget_lines, notes, sources, summary
+from estimator.files import whole
 from estimator.results import Comparison
 
 
-def build(comparison: Comparison, target: str, label: str = "", command: str = "") -> Book:
+def build(comparison: Comparison, target: Path, label: str = "", command: str = "") -> Book:
     """Write all sheets to `target`; label goes before every sheet's name. Raises MissingExtra without XlsxWriter."""
-    book = Book(target, comparison, label, command)
+    packed = io.BytesIO()
+    book = Book(packed, comparison, label, command)
     if not book.estimates:
         raise InvalidInput("no approach can be done as asked, so there is nothing to put into a workbook")
     inputs = Inputs(book)
@@ -29,16 +31,11 @@ def build(comparison: Comparison, target: str, label: str = "", command: str = "
     for sheet in SHEETS:  # says which sheets are ours, should they be refreshed one day
         book.define(f"sheet_{sheet}", Expr(book.at(sheet, 0, 0), 0.0))
     book.file.close()
+    target.write_bytes(packed.getvalue())
     return book
 
 
 def write_workbook(comparison: Comparison, path: str, command: str = "") -> None:
     """The comparison as an .xlsx file that is either whole or not there."""
-    target = Path(path)
-    try:
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
-            beside = Path(folder) / "new.xlsx"
-            build(comparison, str(beside), command=command)
-            beside.replace(target)
-    except OSError as error:
-        raise InvalidInput(f"cannot write {path!r}: {error.strerror}") from None
+    with whole(path) as beside:
+        build(comparison, beside, command=command)

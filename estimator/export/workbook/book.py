@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -53,14 +53,15 @@ class Book:
     label: goes before every sheet's name, for a workbook that has other sheets; names start with it, or with `est_`
     """
 
-    def __init__(self, target: str, comparison: Comparison, label: str = "", command: str = "") -> None:
+    def __init__(self, target: IO[bytes], comparison: Comparison, label: str = "", command: str = "") -> None:
         try:
             import xlsxwriter
         except ImportError:
             raise MissingExtra("XlsxWriter", "excel") from None
         self.comparison, self.label, self.command = comparison, label, command
         self.steps = Steps(comparison)
-        self.file = xlsxwriter.Workbook(target, {"strings_to_formulas": False, "strings_to_urls": False})
+        options = {"strings_to_formulas": False, "strings_to_urls": False, "in_memory": True}
+        self.file = xlsxwriter.Workbook(target, options)
         self.styles: dict[tuple[str, str], Any] = {}
         self.sheets = {name: self.file.add_worksheet(self.title(name)) for name in SHEETS}
         for sheet in self.sheets.values():

@@ -5,20 +5,21 @@ name all parts are touched (content types, workbook, its relationships, styles),
 ours from an earlier export are replaced. Where that cannot be kept, the file is refused and nothing changes.
 """
 
+import io
 import posixpath
 import re
-import shutil
-import tempfile
 import xml.etree.ElementTree as ET
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from xml.sax.saxutils import escape, unescape
 
-from estimator.errors import InvalidInput
+from estimator.errors import InvalidInput, clipped
 from estimator.export.workbook import build
 from estimator.export.workbook.book import SHEETS
 from estimator.export.workbook.styles import MAIN, Styles
+from estimator.files import kept_beside, read_bytes, reason, regular, shown, unzipped, whole
 from estimator.results import Comparison
 
 RELATIONS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
@@ -37,12 +38,9 @@ class Package:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            with zipfile.ZipFile(path) as file:
-                self.infos = file.infolist()
-                self.parts = {info.filename: file.read(info) for info in self.infos}
-        except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError) as error:
-            raise InvalidInput(f"{path} is no .xlsx or .xlsm file, or it is encrypted ({error})") from None
+        self.content = read_bytes(path, "workbook")
+        found = unzipped(self.content, path, "workbook")
+        self.infos, self.parts = [info for info, _ in found], {info.filename: part for info, part in found}
         if len(self.parts) != len(self.infos):
             raise _refused(path, "two of its parts have the same name")
         self.before = dict(self.parts)
@@ -60,12 +58,15 @@ class Package:
 
     def put(self, part: str, text: str) -> None:
         """Replace or add a part; the text must be well-formed."""
-        try:
-            ET.fromstring(text)
-        except ET.ParseError as error:
-            raise _refused(self.path, f"its part {part} could not be edited ({error})") from None
+        self._parsed(part, text)
         mark = b"\xef\xbb\xbf" if self.parts.get(part, b"").startswith(b"\xef\xbb\xbf") else b""
         self.parts[part] = mark + text.encode("utf-8")
+
+    def _parsed(self, part: str, text: str | bytes) -> ET.Element:
+        try:
+            return ET.fromstring(text)
+        except (ET.ParseError, ValueError) as error:
+            raise _refused(self.path, f"its part {part} is not well-formed ({error})") from None
 
     def relations(self, part: str) -> dict[str, tuple[str, str]]:
         """Relationships of a part: id -> (kind, target part); external ones left out."""
@@ -76,12 +77,16 @@ class Package:
         if there not in self.parts:
             return {}
         folder, found = posixpath.dirname(part), {}
-        for entry in ET.fromstring(self.parts[there]):
+        if b"<!DOCTYPE" in self.parts[there]:
+            raise _refused(self.path, f"its part {there} has a document type")
+        for entry in self._parsed(there, self.parts[there]):
+            if not {"Id", "Type", "Target"} <= entry.attrib.keys():
+                raise _refused(self.path, f"its part {there} has a relationship without Id, Type or Target")
             if entry.attrib.get("TargetMode") != "External":
                 target = entry.attrib["Target"]
-                whole = target.lstrip("/") if target.startswith("/") else posixpath.join(folder, target)
+                full = target.lstrip("/") if target.startswith("/") else posixpath.join(folder, target)
                 kind = entry.attrib["Type"].rpartition("/")[2]
-                found[entry.attrib["Id"]] = kind, posixpath.normpath(whole)
+                found[entry.attrib["Id"]] = kind, posixpath.normpath(full)
         return found
 
     def free(self, stem: str) -> str:
@@ -91,12 +96,14 @@ class Package:
 
     def write(self, target: Path) -> None:
         """All parts to a new file, those that were there first and with their own settings."""
-        with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as file:
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as file:
             for info in self.infos:
                 if info.filename in self.parts:
                     file.writestr(info, self.parts[info.filename], info.compress_type)
-            for name in self.parts.keys() - self.before.keys():
+            for name in sorted(self.parts.keys() - self.before.keys()):
                 file.writestr(name, self.parts[name])
+        target.write_bytes(packed.getvalue())
 
 
 def add_to_workbook(
@@ -112,19 +119,30 @@ def add_to_workbook(
     _check_file(target)
     package = Package(target)
     _check_package(package)
+    backup = None
     try:
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
-            donor = Path(folder) / "donor.xlsx"
-            book = build(comparison, str(donor), label, command)
-            _merge(package, Package(donor), book.name_text(""), replace)
-            whole = Path(folder) / "whole"
-            package.write(whole)
-            shutil.copymode(target, whole)
-            backup = _backup(target)
-            whole.replace(target)
-    except OSError as error:
-        raise InvalidInput(f"cannot write {path!r}: {error.strerror}") from None
+        with whole(target, still=package.content) as beside:
+            book = build(comparison, beside, label, command)
+            with _understood(package):
+                _merge(package, Package(beside), book.name_text(""), replace)
+            package.write(beside)
+            backup = kept_beside(target, package.content)
+    except BaseException:
+        if backup is not None:
+            backup.unlink(missing_ok=True)  # nothing was changed
+        raise
     return str(backup)
+
+
+@contextmanager
+def _understood(package: Package) -> Iterator[None]:
+    """Refuse a workbook in which what one part names is not there, instead of failing in the middle of it."""
+    try:
+        yield
+    except (KeyError, IndexError, ValueError, StopIteration) as error:
+        if isinstance(error, InvalidInput):
+            raise
+        raise _refused(package.path, f"its parts do not belong together ({clipped(str(error))})") from None
 
 
 def _check_label(label: str) -> None:
@@ -139,10 +157,11 @@ def _check_file(path: Path) -> None:
         if lock.exists():
             raise InvalidInput(f"{path} is open in another program ({lock.name} is there): close it first")
     try:
+        regular(path)
         with path.open("r+b") as file:
             start = file.read(8)
-    except OSError as error:
-        raise InvalidInput(f"cannot change {str(path)!r}: {error.strerror}") from None
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"cannot change {shown(path)}: {reason(error)}") from None
     if start.startswith(b"\xd0\xcf\x11\xe0"):
         raise InvalidInput(f"{path} is encrypted, or an old .xls file: save it as .xlsx without a password first")
 
@@ -163,21 +182,13 @@ def _check_package(package: Package) -> None:
             b"<!DOCTYPE" in package.parts[name] for name in (package.workbook, CONTENT_TYPES)
         ),
     }
-    for reason, found in reasons.items():
+    for why, found in reasons.items():
         if found:
-            raise _refused(package.path, reason)
+            raise _refused(package.path, why)
 
 
 def _refused(path: Path, reason: str) -> InvalidInput:
     return InvalidInput(f"{path} is left as it is: {reason}. Export to a file of its own instead.")
-
-
-def _backup(path: Path) -> Path:
-    """A copy of the file beside it, under a name nobody has."""
-    names = (path.with_name(f"{path.stem}.backup{n or ''}{path.suffix}") for n in range(10_000))
-    backup = next(name for name in names if not name.exists())
-    shutil.copy2(path, backup)
-    return backup
 
 
 class _Merge:
@@ -200,7 +211,10 @@ class _Merge:
         targets, found = self.package.relations(self.package.workbook), {}
         for tag in re.findall(r"<sheet\b[^>]*/?>", self.workbook):
             name = unescape(_attribute(tag, "name"), {"&quot;": '"', "&apos;": "'"})
-            found[name] = _attribute(tag, "sheetId"), targets[_attribute(tag, f"{self.prefix}:id")][1]
+            part = targets[_attribute(tag, f"{self.prefix}:id")][1]
+            if part not in self.package.parts:
+                raise _refused(self.package.path, f"the part of its sheet {clipped(name)} is not in it")
+            found[name] = _attribute(tag, "sheetId"), part
         return found
 
     def names(self) -> dict[str, str]:
@@ -272,7 +286,8 @@ def _check_names(merge: _Merge, old: dict[str, str], ours: set[str]) -> None:
             raise InvalidInput(
                 f"somebody added to the sheet {name!r} ({', '.join(sorted(extra))}): add --replace to lose that"
             )
-    strange = [name for name, text in names.items() if name in ours and _sheet_of(text) not in old.values()]
+    taken = {name.lower() for name in ours}  # programs tell names apart by their letters, not by their case
+    strange = [name for name, text in names.items() if name.lower() in taken and _sheet_of(text) not in old.values()]
     if strange:
         raise _refused(path, f"its name {strange[0]} refers to another sheet; choose another --sheet")
 

@@ -1,0 +1,204 @@
+"""The long run: cases by the thousand over several processes, a line a fault into a log, faults counted at the end.
+
+`python -m tests.fuzz --cases 50000 --seed 1 --log fuzz.log`; one case again: `--one SURFACE SEED INDEX`.
+"""
+
+import argparse
+import gc
+import importlib
+import json
+import pkgutil
+import select
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import estimator
+from tests.fuzz.trial import Fault, judged, share, surfaces
+
+ROOT = Path(__file__).parents[2]
+SILENT_S = 60.0  # a worker that says nothing for so long hangs where no alarm reaches
+PIECE = 200  # cases a worker is asked for at a time
+
+
+def main() -> int:
+    """Run what was asked; 1 when anything is wrong."""
+    asked = _options()
+    if asked.worker:
+        return _work(asked.worker, asked.seed)
+    if asked.one:
+        surface, seed, index = asked.one
+        return _report(judged(surface, int(seed), int(index), asked.keep))
+    faults, done = run(asked.cases, asked.seed, asked.surface or surfaces(), asked.jobs, asked.log)
+    print("\n".join(summary(faults, done)))
+    return 1 if faults else 0
+
+
+def _options() -> argparse.Namespace:
+    read = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+    read.add_argument("--cases", type=int, default=2000, help="in all, shared out over the surfaces")
+    read.add_argument("--seed", type=int, default=1)
+    read.add_argument("--surface", action="append", choices=surfaces(), help="only this one; repeatable")
+    read.add_argument("--jobs", type=int, default=1)
+    read.add_argument("--log", type=Path, help="a line of JSON for each fault")
+    read.add_argument("--one", nargs=3, metavar=("SURFACE", "SEED", "INDEX"), help="one case again")
+    read.add_argument("--keep", type=Path, help="with --one: where its folder stays")
+    read.add_argument("--worker", help=argparse.SUPPRESS)
+    return read.parse_args()
+
+
+def shares(cases: int, chosen: Iterable[str]) -> dict[str, int]:
+    """Cases of each surface, one at least."""
+    parts = {name: share(name) for name in chosen}
+    return {name: max(1, round(cases * part / sum(parts.values()))) for name, part in parts.items()}
+
+
+def run(
+    cases: int, seed: int, chosen: Iterable[str], jobs: int = 1, log: Path | None = None
+) -> tuple[list[Fault], Counter[str]]:
+    """All faults, and how many cases of each surface were run."""
+    counts = shares(cases, chosen)
+    pieces = [
+        (name, range(start, min(start + PIECE, count)))
+        for name, count in counts.items()
+        for start in range(0, count, PIECE)
+    ]
+    faults: list[Fault] = []
+    done: Counter[str] = Counter()
+    for fault_or_name in _in_turn(pieces, seed, jobs):
+        if isinstance(fault_or_name, str):
+            done[fault_or_name] += 1
+            continue
+        faults.append(fault_or_name)
+        if log:
+            with log.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(fault_or_name._asdict()) + "\n")
+    return faults, done
+
+
+def _in_turn(pieces: list[tuple[str, range]], seed: int, jobs: int) -> Iterator[Fault | str]:
+    if jobs == 1:
+        for name, indices in pieces:
+            yield from _piece(name, indices, seed)
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(jobs) as pool:
+        for found in pool.map(lambda piece: [*_piece(*piece, seed)], pieces):
+            yield from found
+
+
+def _piece(surface: str, indices: range, seed: int) -> Iterator[Fault | str]:
+    """Cases in a worker; a new one where it died, with the case that killed it as a fault."""
+    left = list(indices)
+    while left:
+        with _Worker(surface, seed) as worker:
+            while left:
+                index = left.pop(0)
+                found = worker.judged(index)
+                yield surface
+                if found is None:
+                    yield Fault(surface, "worker", worker.end(), "", "", f"--one {surface} {seed} {index}", seed, index)
+                    break
+                yield from found
+
+
+class _Worker:
+    """A process that judges cases of one surface, one at a time."""
+
+    def __init__(self, surface: str, seed: int) -> None:
+        words = [sys.executable, "-m", "tests.fuzz", "--worker", surface, "--seed", str(seed)]
+        self.process = subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT, text=True, bufsize=1
+        )
+
+    def __enter__(self) -> "_Worker":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+    def judged(self, index: int) -> list[Fault] | None:
+        """The faults of a case; None where the process died or hangs."""
+        assert self.process.stdin
+        assert self.process.stdout
+        try:
+            self.process.stdin.write(f"{index}\n")
+            self.process.stdin.flush()
+        except OSError:
+            return None
+        ready, _, _ = select.select([self.process.stdout], [], [], SILENT_S)
+        line = self.process.stdout.readline() if ready else ""
+        return [Fault(*one) for one in json.loads(line)] if line else None
+
+    def end(self) -> str:
+        """How the process ended."""
+        time.sleep(0.1)
+        code = self.process.poll()
+        return f"hangs for {SILENT_S:g} s" if code is None else f"process died: {code}"
+
+
+def _work(surface: str, seed: int) -> int:
+    """Judge the cases that stdin names; stdout stays ours whatever a case does to it."""
+    out = sys.stdout
+    sys.stdout = sys.stderr
+    _warm()
+    for line in sys.stdin:
+        print(json.dumps(judged(surface, seed, int(line))), file=out, flush=True)
+    return 0
+
+
+def _warm() -> None:
+    """Everything loaded that a case may ask for, so that what it takes is its own."""
+    for module in (*pkgutil.walk_packages(estimator.__path__, "estimator."),):
+        if ".measure." not in module.name and ".kernel" not in module.name:
+            importlib.import_module(module.name)
+    for name in (
+        "pyarrow.csv",
+        "pyarrow.parquet",
+        "pyarrow.compute",
+        "openpyxl",
+        "xlsxwriter",
+        "matplotlib.pyplot",
+        "pandas",
+    ):
+        importlib.import_module(name)
+    gc.freeze()
+
+
+def summary(faults: list[Fault], done: Counter[str]) -> Iterator[str]:
+    """Faults by surface, kind of exception and place, the commonest first, each with its shortest case."""
+    per_surface = ", ".join(f"{name} {count}" for name, count in sorted(done.items()))
+    yield f"{sum(done.values()):,} cases, {len(faults):,} faults ({per_surface})"
+    groups = Counter((one.surface, one.what, one.place) for one in faults)
+    for key, count in groups.most_common():
+        members = [one for one in faults if (one.surface, one.what, one.place) == key]
+        least = min(members, key=lambda one: len(one.shown))
+        kinds = Counter(one.kind for one in members)
+        surface, what, place = key
+        yield f"\n{count:5} x {surface}: {what} {'at ' + place if place else ''}"
+        yield f"        kinds: {', '.join(f'{kind} ({n})' for kind, n in kinds.most_common(8))}"
+        yield f"        {least.detail[:200]}"
+        yield f"        {least.shown[:400]}   [--one {least.surface} {least.seed} {least.index}]"
+
+
+def _report(faults: list[Fault]) -> int:
+    for one in faults:
+        print(f"{one.what} {one.place}\n  {one.detail}\n  {one.kind}: {one.shown}")
+    return 1 if faults else 0
+
+
+def ci(surface: str, cases: str, seed: str) -> None:
+    """A surface's own share of the cases; ends with 1 and what is wrong, or says how many were run."""
+    count = shares(int(cases), surfaces())[surface]
+    faults, done = run(count, int(seed), [surface])
+    print("\n".join(summary(faults, done)) if faults else json.dumps({"cases": sum(done.values())}))
+    sys.exit(1 if faults else 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
