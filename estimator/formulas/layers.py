@@ -3,6 +3,8 @@
 Attention with all heads, groups or a latent; feed-forward layers dense and of experts; recurrences in chunks.
 """
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -192,7 +194,7 @@ def usual_blocks(arch: Architecture) -> tuple[Block, ...]:
     cuts = sorted({0, dense, full, arch.layers})
     return tuple(
         _usual_block(arch, last - first, None if last <= full else arch.sliding_window, moe=first >= dense)
-        for first, last in zip(cuts, cuts[1:], strict=False)
+        for first, last in pairwise(cuts)
     )
 
 

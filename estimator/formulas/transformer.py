@@ -138,7 +138,7 @@ def _outside_layers(arch: Architecture) -> int:
 def _multiplied(arch: Architecture) -> tuple[int, int]:
     """Weights that every token is multiplied by, and those of all routed experts [1]."""
     every = routed = 0.0
-    for name, rows, columns, count, per in matrices(arch):
+    for _, rows, columns, count, per in matrices(arch):
         every += rows * columns * count * (per == "token")
         routed += rows * columns * count * (per == "routed")
     return int(every), int(routed)
@@ -343,7 +343,7 @@ def _kept(attention: Attention, tokens: Floats) -> Floats:
 
 
 def read_bytes(arch: Architecture, tokens: ArrayLike, bytes_per_value: ArrayLike = 2.0) -> Floats:
-    """KV cache that one step of a sequence of `tokens` reads [B]; of indexed layers what is looked at, and the index."""
+    """KV cache that one step of a sequence of `tokens` reads [B]; of indexed layers, the index and what it chose."""
     held = np.asarray(tokens, float)
     total = 0.0 * held
     if arch.kind == "encoder":
