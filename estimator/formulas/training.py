@@ -14,7 +14,6 @@ from estimator.formulas import Floats
 from estimator.formulas.transformer import attention_flop, attentions, forward_flop, matrices
 from estimator.records import Architecture, Matrix
 
-
 # The linear layers of a block, and the names that frameworks give them.
 LINEARS = ("q", "k", "v", "o", "gate", "up", "down")
 _GROUPS = {
