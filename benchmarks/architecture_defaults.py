@@ -15,6 +15,7 @@ from typing import Any
 from estimator.catalog import hf_config
 from estimator.catalog.config_layers import Layers
 from estimator.catalog.config_sizes import NAMES
+from estimator.catalog.config_towers import KEYS, towers
 from estimator.errors import InvalidInput
 
 HEADER = """# Defaults of the configuration classes of `transformers` {version}, by model_type, where a
@@ -63,6 +64,26 @@ def asked(kind: str, config: Any) -> set[str]:
     return reader.sizes.asked
 
 
+def _table(kind: str, content: dict[str, Any]) -> str:
+    return f"[{kind}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in content.items())
+
+
+def _towers(classes: Any) -> dict[str, dict[str, Any]]:
+    """Sizes that towers of any composite type leave to their own classes."""
+    found: dict[str, dict[str, Any]] = {}
+    for kind in classes:
+        try:
+            whole = json.loads(classes[kind]().to_json_string(use_diff=False))
+        except Exception:  # a class may need arguments or packages
+            continue
+        for _, part in towers(whole, {}):
+            name = str(part.get("model_type"))
+            if name not in hf_config.architectures():
+                keys = [key for names in KEYS.values() for key in names if isinstance(part.get(key), int | float)]
+                found[name] = {key: part[key] for key in keys}
+    return {name: sizes for name, sizes in found.items() if sizes}
+
+
 def main() -> None:
     import transformers
 
@@ -70,13 +91,15 @@ def main() -> None:
     logging.disable(logging.WARNING)
     classes = transformers.CONFIG_MAPPING
     lines = [HEADER.format(version=transformers.__version__)]
+    for kind, wanted in sorted(_towers(classes).items()):
+        lines.append(_table(kind, wanted))
     for kind, habits in sorted(hf_config.architectures().items()):
         if habits.get("refused") or kind not in classes:
             continue
         found, wanted = defaults(kind, classes), asked(kind, classes[kind]())
         kept = {key: value for key, value in sorted(found.items()) if key in wanted}
         if kept:
-            lines.append(f"[{kind}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in kept.items()))
+            lines.append(_table(kind, kept))
     PLACE.write_text("\n".join(lines))
 
 

@@ -85,7 +85,8 @@ class Attention(NamedTuple):
 
     key_dim, value_dim: widths of a head's scores and values [1]
     chunked: the window starts anew at each multiple of itself; reads: it reads another layer's cache and keeps none
-    index_heads, index_dim, top_k: a light indexer scores all tokens and lets `top_k` be looked at (arXiv:2512.02556)
+    stride: tokens that one cached entry stands for, where they are compressed
+    index_heads, index_dim, top_k: a light indexer scores all entries and lets `top_k` be looked at (arXiv:2512.02556)
     """
 
     heads: int
@@ -96,6 +97,7 @@ class Attention(NamedTuple):
     window: int | None = None
     chunked: bool = False
     reads: bool = False
+    stride: int = 1
     index_heads: int = 0
     index_dim: int = 0
     top_k: int = 0

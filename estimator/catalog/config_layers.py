@@ -104,7 +104,7 @@ class Layers:
         vectors = 0
         for mixer in mixers:
             name = self.habits.get(mixer, mixer)
-            if name in ("attention", *WINDOWED):
+            if name in ("attention", "compressed", *WINDOWED):
                 self.sizes.own["attends"] = True
                 one, projections, more = self.attention(name)
                 attention.append(one)
@@ -138,7 +138,7 @@ class Layers:
         else:
             key, value = sizes.needed("head_dim"), sizes.needed("value_dim")
             cached = kv_heads * (key + value)
-        stated = sizes["cached"]
+        stated, indexed = sizes["cached"], name not in WINDOWED
         one = Attention(
             heads=heads,
             kv_heads=kv_heads,
@@ -148,9 +148,10 @@ class Layers:
             window=window,
             chunked=name == "chunked",
             reads=sizes.flag("reads"),
-            index_heads=sizes.count("index_heads") or 0,
-            index_dim=sizes.count("index_dim") or 0,
-            top_k=sizes.count("top_k") or 0,
+            stride=sizes.needed("rate") if name == "compressed" else 1,
+            index_heads=indexed * (sizes.count("index_heads") or 0),
+            index_dim=indexed * (sizes.count("index_dim") or 0),
+            top_k=indexed * (sizes.count("top_k") or 0),
         )
         inside = sizes.count("inside")
         projections = formulas.attention_matrices(self.hidden, one, latent)

@@ -35,7 +35,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "layer_words": ("layer_types", "layers_block_type"),
     "bias": ("bias",),
 }  # fmt: skip
-OF_LAYERS = ("layers", "_ids", "_idxs", "_indices", "_list")  # ends of keys that list layers, not sizes of layers
+OF_LAYERS = ("layers", "vocab_sizes", "_ids", "_idxs", "_indices", "_list")  # ends of keys that list layers, not sizes of layers
 PARTS = ("attn_config", "ffn_config")  # of a config, in which some classes keep sizes
 SIZES = ("layers", "hidden", "heads", "vocab", "ffn")  # that every config.json states, if it stands by itself
 WORDS_SAID = ("word", "mlp")
@@ -104,7 +104,7 @@ class Sizes(Mapping[str, Any]):
         """What is said of the layer looked at, of all, in parts of the config, and by the class."""
         apart = self.config.get("per_layer_config")
         if isinstance(apart, dict) and "i" in self.own:
-            yield apart.get(f"{self.own['i']:02d}") or {}
+            yield next((sizes for at, sizes in apart.items() if at.isdecimal() and int(at) == self.own["i"]), {})
         yield self.config
         yield from (part for key in PARTS if isinstance(part := self.config.get(key), dict))
         yield self.defaults

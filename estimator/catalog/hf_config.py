@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from estimator.catalog.config_layers import Layers
-from estimator.catalog.config_sizes import SIZES, Sizes
+from estimator.catalog.config_sizes import NAMES, SIZES, Sizes
+from estimator.catalog.config_towers import tower_params, towers
 from estimator.catalog.files import Content, cached, table
 from estimator.catalog.published_format import published
 from estimator.catalog.shapes import MOST, checked
@@ -35,7 +36,6 @@ TEXTS = (
     "thinker_config",
     "decoder",
 )  # where a config of several parts keeps its text
-TOWERS = ("vision_config", "audio_config", "vision_tower", "vit_config", "speech_config", "encoder_config")
 
 
 def read_config(path: Path) -> Architecture:
@@ -73,7 +73,7 @@ def described(whole: Config, name: str, shown: str) -> Architecture:
 @cached
 def architectures() -> dict[str, Config]:
     """Habits by model_type, those that are like another's completed."""
-    listed = table(presets() / "architectures.toml")["type"]
+    listed = _facts()["type"]
     return {kind: _completed(kind, listed) for kind in listed}
 
 
@@ -95,8 +95,13 @@ def _completed(kind: str, listed: Mapping[str, Config]) -> Config:
 
 @cached
 def scans() -> dict[str, Config]:
-    found: dict[str, Config] = table(presets() / "architectures.toml")["scan"]
+    found: dict[str, Config] = _facts()["scan"]
     return found
+
+
+@cached
+def _facts() -> dict[str, Any]:
+    return table(presets() / "architectures.toml")
 
 
 @cached
@@ -123,7 +128,7 @@ def text_of(whole: Config, shown: str) -> tuple[Config, bool]:
         if not isinstance(part, dict):
             raise InvalidInput(f"{shown}: {key} must be an object, not {clipped(part)}")
         inner, _ = text_of(part, shown) if key == "thinker_config" else (part, True)
-        tied = inner.get("tie_word_embeddings", whole.get("tie_word_embeddings"))
+        tied = whole.get("tie_word_embeddings", inner.get("tie_word_embeddings"))
         return inner if tied is None else {**inner, "tie_word_embeddings": tied}, True
     return whole, False
 
@@ -223,7 +228,11 @@ class Reader:
                 f"{self.shown}: model_type {clipped(self.kind)} is not known, and the config lacks what a usual "
                 f"decoder states: {', '.join(missing)}. {REMEDY}"
             )
+        words = self.sizes["layer_words"]
+        usual = isinstance(words, list) and set(map(str, words)) <= {"full_attention", "sliding_attention"}
+        passed = NAMES["layer_words"] if usual else ()
         strange = [key for key in self.text if any(word in key for word in _STRANGE) and self.text[key]]
+        strange = [key for key in strange if key not in passed]
         if strange:
             raise InvalidInput(
                 f"{self.shown}: model_type {clipped(self.kind)} is not known, and {strange[0]} speaks of a kind of "
@@ -275,7 +284,7 @@ class Reader:
 
     def tied(self) -> bool:
         stated = self.sizes.given("tie_word_embeddings")
-        if "tied" in self.habits and (stated is None or self.habits.get("always_tied")):
+        if "tied" in self.habits and (stated is None or self.habits.get("fixed_tie")):
             return bool(self.sizes.worth(self.habits["tied"]))
         return bool(stated)
 
@@ -322,9 +331,17 @@ class Reader:
 
     def tower(self) -> tuple[int, str]:
         """Parameters of vision and audio towers, and what is said of them."""
-        if self.whole is self.text and not any(isinstance(self.whole.get(key), dict) for key in TOWERS):
-            return 0, ""
-        return 0, "the text part only, without its vision or audio tower"
+        gated = _facts()["tower"]["gated"]
+        found, unknown = {}, []
+        for name, part in towers(self.whole, _defaults()):
+            count = tower_params(part, self.sizes.needed("hidden"), str(part.get("model_type")) in gated)
+            if count is None:
+                unknown.append(name)
+            else:
+                found[name] = count
+        said = [f"{count / 1e9:.2f}B parameters of its {name} tower counted, roughly" for name, count in found.items()]
+        said += [f"its {name} tower is not counted, as it states no sizes" for name in unknown]
+        return sum(found.values()), "; ".join(said)
 
 
 _STRANGE = (
@@ -335,8 +352,6 @@ _STRANGE = (
 
 @cached
 def _stated_keys() -> frozenset[str]:
-    from estimator.catalog.config_sizes import NAMES
-
     return frozenset(key for field in SIZES for key in NAMES[field])
 
 

@@ -234,6 +234,9 @@ def _pairs(arch: Architecture, attention: Attention, new: Floats, cached: Floats
     """Pairs of one layer [1]."""
     if arch.kind == "encoder":
         return layers.mutual_pairs(new, cached, attention.window)
+    if attention.stride > 1:
+        one = attention._replace(stride=1)
+        return attention.stride * _pairs(arch, one, new / attention.stride, cached / attention.stride)
     if attention.top_k:
         return layers.windowed_pairs(new, cached, float(attention.top_k))
     if attention.window is None:
@@ -253,7 +256,7 @@ def attention_flop(arch: Architecture, new_tokens: ArrayLike, cached_tokens: Arr
         total = total + width * sum(count * _pairs(arch, each, new, cached) for count, each in group)
     for count, each in attentions(arch):
         if each.top_k:
-            whole = new * cached + new * (new + 1) / 2
+            whole = (new * cached + new * (new + 1) / 2) / each.stride
             total = total + count * 2.0 * each.index_heads * each.index_dim * whole
     return np.asarray(total)
 
@@ -338,8 +341,9 @@ def kv_bytes(arch: Architecture, tokens: ArrayLike, bytes_per_value: ArrayLike =
 
 
 def _kept(attention: Attention, tokens: Floats) -> Floats:
-    """Tokens that a layer keeps of so many [token]."""
-    return tokens if attention.window is None else np.minimum(tokens, float(attention.window))
+    """Entries that a layer keeps of so many tokens [1]."""
+    kept = tokens if attention.window is None else np.minimum(tokens, float(attention.window))
+    return kept if attention.stride == 1 else kept / attention.stride
 
 
 def read_bytes(arch: Architecture, tokens: ArrayLike, bytes_per_value: ArrayLike = 2.0) -> Floats:
@@ -350,9 +354,10 @@ def read_bytes(arch: Architecture, tokens: ArrayLike, bytes_per_value: ArrayLike
         return total
     for width, group in _by(arch, lambda each: each.cached):
         total = total + width * sum(count * _seen(each, held) for count, each in group)
-    indexed = sum(count * each.index_dim for count, each in attentions(arch))
+    indexed = sum(count * each.index_dim / each.stride for count, each in attentions(arch))
     return np.asarray((total + indexed * held) * np.asarray(bytes_per_value, float))
 
 
 def _seen(attention: Attention, tokens: Floats) -> Floats:
-    return np.minimum(tokens, float(attention.top_k)) if attention.top_k else _kept(attention, tokens)
+    kept = _kept(attention, tokens)
+    return np.minimum(kept, float(attention.top_k)) if attention.top_k else kept

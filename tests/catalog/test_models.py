@@ -237,7 +237,7 @@ def test_vision_models_are_read_for_their_text(tmp_path):
 
     assert params(arch) == pytest.approx(params(preset("gemma-3-4b")), rel=1e-3)
     assert (arch.sliding_window, arch.global_layers, arch.tied_embeddings) == (1024, 5, True)
-    assert "text part only" in arch.note
+    assert "vision tower is not counted" in arch.note
 
 
 def test_shared_experts_are_counted_in_routed_ones(tmp_path):
