@@ -35,7 +35,14 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "layer_words": ("layer_types", "layers_block_type"),
     "bias": ("bias",),
 }  # fmt: skip
-OF_LAYERS = ("layers", "vocab_sizes", "_ids", "_idxs", "_indices", "_list")  # ends of keys that list layers, not sizes of layers
+OF_LAYERS = (
+    "layers",
+    "vocab_sizes",
+    "_ids",
+    "_idxs",
+    "_indices",
+    "_list",
+)  # ends of keys that list layers, not sizes of layers
 PARTS = ("attn_config", "ffn_config")  # of a config, in which some classes keep sizes
 SIZES = ("layers", "hidden", "heads", "vocab", "ffn")  # that every config.json states, if it stands by itself
 WORDS_SAID = ("word", "mlp")

@@ -27,7 +27,10 @@ def towers(whole: Config, defaults: Mapping[str, Config]) -> Iterator[tuple[str,
     """What stands beside the text in a config, completed by its class."""
     for key, part in whole.items():
         if isinstance(part, dict) and any(word in key for word in WORDS):
-            yield key.removesuffix("_config").replace("_", " "), {**defaults.get(str(part.get("model_type")), {}), **part}
+            yield (
+                key.removesuffix("_config").replace("_", " "),
+                {**defaults.get(str(part.get("model_type")), {}), **part},
+            )
 
 
 def tower_params(part: Config, text_width: int, gated: bool) -> int | None:
@@ -56,4 +59,6 @@ def _joint(width: int, merged: int | None, out: int) -> int:
 
 def _first(part: Config, keys: tuple[str, ...]) -> Any:
     found = (part.get(key) for key in keys)
-    return next((each for each in found if isinstance(each, int | float) and not isinstance(each, bool) and each > 0), None)
+    return next(
+        (each for each in found if isinstance(each, int | float) and not isinstance(each, bool) and each > 0), None
+    )
