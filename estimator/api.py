@@ -280,14 +280,16 @@ def serving(
     >>> bool(0.004 < one.tpot_s < 0.012)
     True
     """
-    from estimator.predict.serving import Traffic
+    from estimator.predict.serving import Traffic, check_context
     from estimator.predict.serving import serving as predicted
     from estimator.predict.serving_machine import ServingPlan
 
     cluster = _cluster(gpu, gpus)
     layout = {} if {"tp", "pp", "ep"} & set(plan) else {"tp": cluster.count}
     load = Traffic(prompt_tokens, output_tokens, cached_tokens, requests_per_s, concurrency, batch)
-    return predicted(architecture(model), cluster, checked_plan(ServingPlan, layout | plan), load)
+    llm = architecture(model)
+    check_context(llm, prompt_tokens, output_tokens)
+    return predicted(llm, cluster, checked_plan(ServingPlan, layout | plan), load)
 
 
 def _cluster(gpu: str, gpus: int | None) -> Cluster:

@@ -36,7 +36,8 @@ def towers(whole: Config, defaults: Mapping[str, Config]) -> Iterator[tuple[str,
 def tower_params(part: Config, text_width: int, gated: bool) -> int | None:
     """Parameters of one tower and of what joins it to the text, within some per cent [1]; None if it says no sizes.
 
-    >>> tower_params({"hidden_size": 1024, "num_hidden_layers": 24, "intermediate_size": 4096, "patch_size": 14}, 4096, False)
+    >>> sizes = {"hidden_size": 1024, "num_hidden_layers": 24, "intermediate_size": 4096, "patch_size": 14}
+    >>> tower_params(sizes, 4096, False)
     324222976
     """
     size = {name: _first(part, keys) for name, keys in KEYS.items()}

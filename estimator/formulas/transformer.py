@@ -6,7 +6,9 @@ Work counts two FLOP per multiply-add. Attention scores are counted for the pair
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
+from math import gcd
 from typing import NamedTuple
 
 import numpy as np
@@ -83,6 +85,35 @@ def attentions(arch: Architecture) -> tuple[tuple[int, Attention], ...]:
 def scans(arch: Architecture) -> tuple[tuple[int, Scan], ...]:
     """Kinds of recurrence, and how many layers have each."""
     return tuple((block.layers, each) for block in blocks(arch) for each in block.scans)
+
+
+@lru_cache(maxsize=1024)
+def tensor_parts(arch: Architecture) -> int:
+    """Parts that layers can be cut into by tensor parallelism [1]: a group must divide this.
+
+    Heads are cut, of attention and of recurrences; elementwise recurrences are cut by no framework.
+
+    >>> from estimator.records import Architecture
+    >>> tensor_parts(Architecture("llama-3-8b", 32, 4096, 32, 8, 128, 14336, 128256))
+    32
+    """
+    heads = [each.heads for _, each in attentions(arch)]
+    return gcd(*heads, *(1 if each.kind == "gated" else each.heads or arch.hidden for _, each in scans(arch)))
+
+
+def context_parts(arch: Architecture) -> bool:
+    """Whether a sequence may be cut among accelerators: not where a recurrence runs through it."""
+    return not scans(arch)
+
+
+def unwindowed(arch: Architecture) -> Architecture:
+    """The same LLM in an engine that keeps all tokens of layers with a window."""
+    if arch.sliding_window is None:
+        return arch
+    whole = tuple(
+        block._replace(attention=tuple(each._replace(window=None) for each in block.attention)) for block in arch.blocks
+    )
+    return replace(arch, sliding_window=None, blocks=whole)
 
 
 def embedding_params(arch: Architecture) -> int:

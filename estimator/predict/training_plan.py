@@ -258,6 +258,15 @@ def _check(cluster: Cluster, plan: TrainingPlan) -> None:
         raise InvalidInput(f"method must be full, lora or qlora, not {plan.method!r}.")
 
 
+def check_positions(arch: Architecture, seq_len: float) -> None:
+    """Refuse to tune on sequences longer than the positions that an LLM has learned; rotary ones can be extended."""
+    if arch.learned_positions and arch.max_context and seq_len > arch.max_context:
+        raise InvalidInput(
+            f"{arch.name} has learned {arch.max_context:,} positions: it cannot be tuned on {seq_len:,.0f} tokens. "
+            "Give shorter sequences (finetune_seq_len, seq_len), or an LLM with rotary positions."
+        )
+
+
 def _shape(arch: Architecture, plan: TrainingPlan) -> dict[str, Real]:
     experts = arch.experts
     mixing = transformer.mixing(arch)

@@ -161,6 +161,8 @@ def _attention(run: Run, p: Parameters) -> tuple[Real, Real]:
     own_share = either(run.cudnn > 0, p["attention_tuned"], p["attention_flash2"])
     rate = rates.attention_flop_per_s * either(rates.own_attention > 0, own_share, p["attention"])
     fused = run.attention_flop * share / rate * reached * _padding(run.head_dim, 32.0)
+    if anywhere(run.scan_flop > 0):  # recurrences in chunks are products like attention's, whole squares of them
+        fused = fused + run.scan_flop * share / rate
     backward = 2.5 * fused / p["attention_backward"]
     if not anywhere(run.fused_attention == 0):
         return fused, backward

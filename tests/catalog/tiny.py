@@ -57,7 +57,8 @@ SMALL = {
     **dict.fromkeys(("sliding_window", "window_size", "attention_window_size", "attention_chunk_size"), 8),
     **{"sliding_window_size": 8, "hidden_size_per_layer_input": 8, "laurel_rank": 8, "gated_norm_rank": 4, "d_rel": 4},
     **{"rel_extent": 16, "conv_kernel_size": 4, "router_hidden_size": 16, "max_window_layers": 2, "prompt_length": 4},
-    **{"intra_bottleneck_size": 64, "rotary_dim": 8, "adapter_rank": 8, "n_mamba_heads": 2, "mamba_headdim": 64, "attention_head_dim": 32, "num_layers_per_stack": 2},
+    **{"adapter_rank": 8, "n_mamba_heads": 2, "mamba_headdim": 64, "attention_head_dim": 32, "num_layers_per_stack": 2},
+    **{"intra_bottleneck_size": 64, "rotary_dim": 8},
     **{"entity_vocab_size": 50, "shape_vocab_size": 40, "pronunciation_vocab_size": 40, "pad_token_id": 0},
 }  # fmt: skip
 RECURRENT = ["linear_attention", "linear_attention", "hybrid", "linear_attention"]
