@@ -4,6 +4,7 @@ On the meta device: parameters. Run tiny on the CPU: bytes of the real cache by 
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -161,3 +162,10 @@ def expected_flop(arch: Architecture, tokens: int) -> float:
     if transformer.scans(arch):
         scores = 0.0
     return 2.0 * tokens * transformer.matmul_params(arch) + scores
+
+
+def test_the_guide_names_every_type_that_is_refused():
+    guide = (Path(__file__).parents[2] / "docs" / "architectures.md").read_text()
+
+    assert all(f"`{kind}`" in guide for kind in KINDS if kind not in READ)
+    assert f"reads {sum(kind in READ for kind in CAUSAL)} of {len(CAUSAL)} causal" in guide
