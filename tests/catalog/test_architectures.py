@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra 'measure'")
-pytest.importorskip("transformers", reason="needs the extra 'hub'")
+pytest.importorskip("transformers", "5.24", reason="needs the extra 'hub', as new as its types")
 
 from tiny import CAUSAL, KINDS, READ, built, default, nested, odd, read, tiny  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
