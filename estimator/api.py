@@ -290,7 +290,7 @@ def serving(
     True
     """
     from estimator.predict.checked import checked, fields_of
-    from estimator.predict.serving import Traffic
+    from estimator.predict.serving import Traffic, check_context
     from estimator.predict.serving import serving as predicted
     from estimator.predict.serving_machine import ServingPlan
 
@@ -304,7 +304,9 @@ def serving(
     layout = {} if {"tp", "pp", "ep"} & set(asked) else {"tp": cluster.count}
     cut = ServingPlan(**layout | {name: value for name, value in asked.items() if name in of_plan})
     traffic = Traffic(**{name: value for name, value in asked.items() if name in of_load})
-    return predicted(architecture(str(model)), cluster, cut, traffic)
+    llm = architecture(str(model))
+    check_context(llm, traffic.prompt_tokens, traffic.output_tokens)
+    return predicted(llm, cluster, cut, traffic)
 
 
 def _cluster(gpu: str, gpus: int | None) -> Cluster:

@@ -58,11 +58,103 @@ class Formats(NamedTuple):
 
 
 SIXTEEN_BIT = Formats()
+Per = Literal["token", "routed", "output", "lookup"]
+
+
+class Matrix(NamedTuple):
+    """Equal matrices of `rows` outputs and `columns` inputs [1], `count` of them.
+
+    per: what is multiplied by them: every token; tokens routed to an expert; tokens whose logits are computed; nothing,
+    as rows are looked up
+    """
+
+    name: str
+    rows: int
+    columns: int
+    count: float = 1  # type: ignore[assignment]  # hides the method of tuples
+    per: Per = "token"
+
+    @property
+    def size(self) -> int:
+        """Weights of one of them [1]."""
+        return self.rows * self.columns
+
+
+class Attention(NamedTuple):
+    """Queries that look at cached tokens: `cached` values of each are kept, up to `window` of them.
+
+    key_dim, value_dim: widths of a head's scores and values [1]
+    chunked: the window starts anew at each multiple of itself; reads: it reads another layer's cache and keeps none
+    stride: tokens that one cached entry stands for, where they are compressed
+    index_heads, index_dim, top_k: a light indexer scores all entries and lets `top_k` be looked at (arXiv:2512.02556)
+    """
+
+    heads: int
+    kv_heads: int
+    key_dim: int
+    value_dim: int
+    cached: int
+    window: int | None = None
+    chunked: bool = False
+    reads: bool = False
+    stride: int = 1
+    index_heads: int = 0
+    index_dim: int = 0
+    top_k: int = 0
+
+
+class Scan(NamedTuple):
+    """A recurrence: a state of constant size instead of a cache.
+
+    kind: delta (gated delta rule), linear (decaying linear attention), ssd (Mamba 2), selective (Mamba 1),
+        gated (RG-LRU and other elementwise recurrences), conv (a short convolution alone)
+    heads, key_dim, value_dim: the state is `heads` matrices of key_dim x value_dim, kept in `state_bytes` a value
+    conv_values: earlier inputs that convolutions keep, in the format of activations
+    chunk: tokens that a prompt is cut into, whose products are those of attention inside a chunk [token]
+    """
+
+    kind: Literal["delta", "linear", "ssd", "selective", "gated", "conv"]
+    heads: int = 0
+    key_dim: int = 0
+    value_dim: int = 0
+    conv_values: int = 0
+    chunk: int = 64
+    state_bytes: float = 4.0
+
+
+class Block(NamedTuple):
+    """`layers` equal layers of one kind; matrices, vectors and mixers are those of one layer.
+
+    vectors: norm scales, biases, convolutions and whatever else is no matrix product, routed experts' apart [1]
+    expert_vectors: those of one routed expert; experts, per_token: routed experts, and how many a token visits
+    copies: layers that own their weights, where others repeat them; all when not given
+    """
+
+    layers: int
+    matrices: tuple[Matrix, ...]
+    vectors: int = 0
+    attention: tuple[Attention, ...] = ()
+    scans: tuple[Scan, ...] = ()
+    experts: int = 0
+    per_token: int = 0
+    expert_vectors: int = 0
+    copies: int | None = None
+
+    @property
+    def held(self) -> int:
+        """Layers whose weights are stored [1]."""
+        return self.layers if self.copies is None else self.copies
 
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """The shape of a language model. Widths and counts [1]; `params_published` as its makers state it."""
+    """The shape of a language model. Widths and counts [1]; `params_published` as its makers state it.
+
+    The plain fields say what its usual layer is like. `blocks` lists its kinds of layer where those do not say it all;
+    then `matrices` are those outside layers beside embedding and output projection, `outside` all other parameters
+    there, `tower` those of a vision or audio tower among them.
+    embedding: width of an embedding's row where it is not the hidden width
+    """
 
     name: str
     layers: int
@@ -92,10 +184,17 @@ class Architecture:
     sources: tuple[Source, ...] = ()
     note: str = ""
     published: Formats = SIXTEEN_BIT
+    blocks: tuple[Block, ...] = ()
+    embedding: int | None = None
+    matrices: tuple[Matrix, ...] = ()
+    outside: int = 0
+    tower: int = 0
 
     @property
     def moe_layers(self) -> int:
         """Layers whose feed-forward is a mixture of experts [1]."""
+        if self.blocks:
+            return sum(block.layers for block in self.blocks if block.experts)
         if self.experts is None:
             return 0
         return (self.layers - self.experts.first_dense_layers) // self.experts.layer_every
@@ -103,6 +202,8 @@ class Architecture:
     @property
     def full_attention_layers(self) -> int:
         """Layers that attend to the whole context [1]."""
+        if self.blocks:
+            return sum(block.layers for block in self.blocks if any(each.window is None for each in block.attention))
         if self.sliding_window is None:
             return self.layers
         return self.global_layers or 0

@@ -1,81 +1,137 @@
 """The shape of a language model read from a Hugging Face config.json.
 
-A config names sizes; biases, norms and ties are habits of its `model_type` (presets/model_types.toml).
-A type that is not listed there is refused rather than guessed.
+A config names sizes; what they are multiplied to are habits of its `model_type` (presets/architectures.toml), and what
+it leaves out are defaults of its class (presets/architecture_defaults.toml). A type that is listed nowhere is read as
+the usual decoder, and said to be, if every size is there and nothing else is; else it is refused.
 """
 
 import json
-import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+from estimator.catalog.config_layers import Layers
+from estimator.catalog.config_sizes import NAMES, SIZES, Sizes
+from estimator.catalog.config_towers import tower_params, towers
 from estimator.catalog.files import Content, cached, table
 from estimator.catalog.published_format import published
-from estimator.catalog.shapes import checked
-from estimator.errors import InvalidInput, UnknownName, clipped
+from estimator.catalog.shapes import MOST, checked
+from estimator.errors import InvalidInput, clipped
 from estimator.files import read_text
+from estimator.formulas import transformer
 from estimator.paths import presets
-from estimator.records import Architecture, Experts, LatentAttention, Source
+from estimator.records import Architecture, Block, Experts, Matrix, Source
 
 Config = Mapping[str, Any]
 
-REMEDY = "Or add its shape to an llms.csv of your own (--facts, see hardware/README.md)."
-
-# The same size under the names different model classes give it.
-NAMES = {
-    "layers": ("num_hidden_layers", "n_layer", "n_layers", "num_layers"),
-    "hidden": ("hidden_size", "n_embd", "d_model", "dim"),
-    "heads": ("num_attention_heads", "n_head", "n_heads", "num_heads"),
-    "kv_heads": ("num_key_value_heads", "num_kv_heads", "n_head_kv"),
-    "head_dim": ("head_dim",),
-    "ffn": ("intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size", "hidden_dim"),
-    "vocab": ("vocab_size",),
-    "max_context": ("max_position_embeddings", "n_positions", "max_seq_len", "n_ctx", "seq_length"),
-    "experts": ("num_local_experts", "num_experts", "n_routed_experts"),
-    "per_token": ("num_experts_per_tok", "experts_per_token"),
-    "expert_ffn": ("moe_intermediate_size", "intermediate_size"),
-    "first_dense": ("first_k_dense_replace",),
-    "layer_every": ("decoder_sparse_step", "moe_layer_freq", "interleave_moe_layer_step"),
-}
+REMEDY = (
+    "`estimator catalog architectures` lists the types that are read. Or add its shape to an llms.csv of your own "
+    "(--facts, see hardware/README.md)."
+)
+TEXTS = (
+    "text_config",
+    "llm_config",
+    "language_config",
+    "thinker_config",
+    "decoder",
+)  # where a config of several parts keeps its text
 
 
 def read_config(path: Path) -> Architecture:
     """The shape a config.json describes; InvalidInput in one line when it is not one, or contradicts itself."""
     shown = clipped(str(path), 120)
-    whole = _load(path, shown)
-    text = whole.get("text_config") or whole.get("llm_config") or whole
-    if not isinstance(text, dict):
-        raise InvalidInput(f"{shown}: text_config must be an object, not {clipped(text)}")
-    kind = text.get("model_type", whole.get("model_type"))
+    name = path.resolve().parent.name if path.name == "config.json" else path.stem
+    return described(_load(path, shown), name, shown)
+
+
+def described(whole: Config, name: str, shown: str) -> Architecture:
+    """The shape that the content of a config.json describes.
+
+    >>> sizes = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 96}
+    >>> described({"model_type": "llama", "vocab_size": 100, **sizes}, "tiny", "config.json").kv_heads
+    4
+    """
+    outer = whole.get("model_type")
+    if outer is not None:
+        _refuse_kinds(outer, whole, shown)
+    text, nested = text_of(whole, shown)
+    kind = text.get("model_type", outer)
     if kind is None:
         raise InvalidInput(f"{shown} lacks model_type: it is not a config.json of a language model")
-    if not isinstance(kind, str) or kind not in _families():
-        raise UnknownName("model_type", str(kind), _families(), f"It stands in {shown}. {REMEDY}")
-    name = path.resolve().parent.name if path.name == "config.json" else path.stem
-    reader = _Reader({**text, "tie_word_embeddings": _tie(text, whole)}, kind, shown)
-    note = (
-        "the text part only, without its vision or audio tower" if text is not whole or "vision_config" in whole else ""
-    )
-    arch = checked(reader.architecture(name or kind, note), shown)
+    if not isinstance(kind, str):
+        raise InvalidInput(f"{shown}: model_type must be a word, not {clipped(kind)}")
+    if nested and kind not in architectures() and outer in architectures():
+        kind = outer
+    _refuse_kinds(kind, text, shown)
+    habits = architectures().get(kind)
+    reader = Reader(text, whole if nested else text, kind, shown, habits)
+    arch = checked(reader.architecture(name or kind), shown)
     return replace(arch, published=published(whole, arch, shown))
 
 
 @cached
-def _families() -> dict[str, Config]:
-    return table(presets() / "model_types.toml")
+def architectures() -> dict[str, Config]:
+    """Habits by model_type, those that are like another's completed."""
+    listed = _facts()["type"]
+    return {kind: _completed(kind, listed) for kind in listed}
 
 
 def model_types() -> frozenset[str]:
-    """The model types whose habits are known."""
-    return frozenset(_families())
+    """The model types that are read."""
+    return frozenset(kind for kind, habits in architectures().items() if not habits.get("refused"))
 
 
-def _tie(text: Config, whole: Config) -> Any:
-    own = text.get("tie_word_embeddings")
-    return whole.get("tie_word_embeddings") if own is None else own
+def _completed(kind: str, listed: Mapping[str, Config]) -> Config:
+    own = listed[kind]
+    if "like" not in own:
+        return own
+    base = _completed(own["like"], listed)
+    both = {
+        key: {**base[key], **own[key]} for key in ("sizes", "kinds", "biases", "scan") if key in base and key in own
+    }
+    return {**{key: value for key, value in base.items() if key != "refused"}, **own, **both}
+
+
+@cached
+def scans() -> dict[str, Config]:
+    found: dict[str, Config] = _facts()["scan"]
+    return found
+
+
+@cached
+def _facts() -> dict[str, Any]:
+    return table(presets() / "architectures.toml")
+
+
+@cached
+def _defaults() -> dict[str, Config]:
+    return table(presets() / "architecture_defaults.toml")
+
+
+def _refuse_kinds(kind: Any, config: Config, shown: str) -> None:
+    """Refuse what is no decoder or encoder, with the reason."""
+    habits = architectures().get(kind, {}) if isinstance(kind, str) else {}
+    reason = habits.get("refused", "")
+    if config.get("is_encoder_decoder") is True and not reason:
+        reason = "is an encoder-decoder, whose two halves share no cache and no count here"
+    if reason:
+        raise InvalidInput(f"{shown}: model_type {clipped(kind)} {reason}. {REMEDY}")
+
+
+def text_of(whole: Config, shown: str) -> tuple[Config, bool]:
+    """The part of a config that describes the text model, and whether it is only a part."""
+    for key in TEXTS:
+        part = whole.get(key)
+        if part is None or (key == "decoder" and not isinstance(part, dict)):
+            continue
+        if not isinstance(part, dict):
+            raise InvalidInput(f"{shown}: {key} must be an object, not {clipped(part)}")
+        inner, _ = text_of(part, shown) if key == "thinker_config" else (part, True)
+        tied = whole.get("tie_word_embeddings", inner.get("tie_word_embeddings"))
+        return inner if tied is None else {**inner, "tie_word_embeddings": tied}, True
+    return whole, False
 
 
 def _load(path: Path, shown: str) -> Content:
@@ -98,190 +154,225 @@ def _load(path: Path, shown: str) -> Content:
     return content
 
 
-class _Reader:
-    """One config with the habits of its family."""
+class Reader:
+    """One config with the habits of its type."""
 
-    def __init__(self, config: Config, kind: str, shown: str) -> None:
-        self.config, self.kind, self.shown = config, kind, shown
-        self.habits = _families()[kind]
+    def __init__(self, text: Config, whole: Config, kind: str, shown: str, habits: Config | None) -> None:
+        self.text, self.whole, self.kind, self.shown = text, whole, kind, shown
+        self.known = habits is not None
+        self.habits: Config = habits or {}
+        like = self.habits.get("defaults_of", kind)
+        defaults = _defaults().get(like, {}) if self.known else {}
+        if whole is text:
+            defaults = {key: value for key, value in defaults.items() if key not in _stated_keys()}
+        self.sizes = Sizes(text, self.habits, kind, shown, defaults)
 
-    def architecture(self, name: str, note: str) -> Architecture:
-        layers, hidden, heads = self.needed("layers"), self.needed("hidden"), self.needed("heads")
-        for field, value in (("layers", layers), ("hidden", hidden), ("heads", heads)):
-            if value < 1:
-                raise InvalidInput(f"{self.shown}: {NAMES[field][0]} must be at least 1, not {value}")
-        latent = self.latent()
-        window, global_layers = self.window(layers)
-        bias = bool(self.flag("bias", self.habits.get("bias", False)))
+    def architecture(self, name: str) -> Architecture:
+        """The architecture; in plain fields alone where they say it all."""
+        sizes = self.sizes
+        if not self.known:
+            self.check_unknown()
+        layers, hidden = sizes.needed("layers"), sizes.needed("hidden")
+        for field, value, most in (
+            ("num_hidden_layers", layers, MOST["layers"]),
+            ("hidden_size", hidden, MOST["hidden"]),
+        ):
+            if not 1 <= value <= most:
+                bound = "at least 1" if value < 1 else f"a whole number up to {most}"
+                raise InvalidInput(f"{self.shown}: {field.removeprefix('num_hidden_')} must be {bound}, not {value}")
+        sizes.own = {"i": 0, "of": layers}
+        self.check_heads(hidden)
+        built = Layers(sizes, self.habits, scans())
+        blocks = built.blocks()
+        sizes.own = {"of": layers}
+        outer = built.extra("outer")
+        tower, said = self.tower()
+        whole = replace(
+            self.usual(name, layers, hidden, blocks, built),
+            note="; ".join(filter(None, (said, self.unsure()))),
+            basis="published" if self.known else "assumed",
+        )
+        listed = replace(
+            whole,
+            blocks=blocks,
+            matrices=tuple(each for each in outer if each.size),
+            embedding=sizes.count("embedding"),
+            outside=self.outside(built, hidden) + tower,
+            tower=tower,
+        )
+        return whole if not tower and _same(whole, listed) else listed
+
+    def check_heads(self, hidden: int) -> None:
+        """Heads that there cannot be."""
+        heads = self.sizes.count("heads")
+        if heads is not None and heads < 1:
+            raise InvalidInput(f"{self.shown}: num_attention_heads must be at least 1, not {heads}")
+        if (
+            heads
+            and self.sizes.given("head_dim") is None
+            and self.sizes["kv_lora_rank"] is None
+            and "head_dim" not in self.habits.get("sizes", {})
+            and hidden % heads
+        ):
+            raise InvalidInput(f"{self.shown}: hidden size {hidden} does not divide into {heads} heads")
+
+    def check_unknown(self) -> None:
+        """Refuse a type that nobody listed unless every size of a usual decoder is there."""
+        missing = [field for field in (*SIZES, "kv_heads") if self.sizes.given(field) is None]
+        if missing:
+            raise InvalidInput(
+                f"{self.shown}: model_type {clipped(self.kind)} is not known, and the config lacks what a usual "
+                f"decoder states: {', '.join(missing)}. {REMEDY}"
+            )
+        words = self.sizes["layer_words"]
+        usual = isinstance(words, list) and set(map(str, words)) <= {"full_attention", "sliding_attention"}
+        passed = NAMES["layer_words"] if usual else ()
+        strange = [key for key in self.text if any(word in key for word in _STRANGE) and self.text[key]]
+        strange = [key for key in strange if key not in passed]
+        if strange:
+            raise InvalidInput(
+                f"{self.shown}: model_type {clipped(self.kind)} is not known, and {strange[0]} speaks of a kind of "
+                f"layer that is not a usual decoder's. {REMEDY}"
+            )
+
+    def unsure(self) -> str:
+        """What is assumed of a type that nobody listed."""
+        return "" if self.known else f"model_type {self.kind} is not known: read as a usual decoder by its sizes"
+
+    def usual(self, name: str, layers: int, hidden: int, blocks: tuple[Block, ...], built: Layers) -> Architecture:
+        """What the plain fields can say: of the first layer that attends to everything, or attends at all."""
+        sizes = self.sizes
+        main = _main(blocks)
+        sparse = next((block for block in blocks if block.experts), None)
+        sizes.own = {"i": 0, "of": layers, "word": "", "attends": True, "scans": False, "mlp": "dense"}
+        latent = built.latent() if main and main.heads == main.kv_heads else None
+        windows = [each.window for block in blocks for each in block.attention if each.window is not None]
+        limit = self.max_context()
+        full = sum(block.layers for block in blocks if any(each.window is None for each in block.attention))
+        probe = {each: built.biased(Matrix(each, 1, 1)) for each in ("q", "o", "up")}
+        heads = main.heads if main else max((scan.heads for block in blocks for scan in block.scans), default=1)
         return Architecture(
             name=name,
             layers=layers,
             hidden=hidden,
-            heads=heads,
-            kv_heads=self.kv_heads(heads),
-            head_dim=latent.qk_nope_head_dim + latent.qk_rope_head_dim if latent else self.head_dim(hidden, heads),
-            ffn=self.ffn(hidden),
-            vocab=self.needed("vocab"),
-            gated_mlp=bool(self.habits.get("gated", True)),
-            tied_embeddings=bool(self.flag("tie_word_embeddings", self.habits.get("tied", False))),
+            heads=max(heads, 1),
+            kv_heads=main.kv_heads if main else max(heads, 1),
+            head_dim=main.key_dim if main else max(hidden // max(heads, 1), 1),
+            ffn=_dense_width(blocks) or (sizes.count("ffn") or _expert_width(blocks) or hidden),
+            vocab=sizes.needed("vocab"),
+            gated_mlp=built.gated(),
+            tied_embeddings=self.tied(),
             kind="encoder" if self.habits.get("encoder") else "decoder",
-            max_context=self.max_context(),
-            sliding_window=window,
-            global_layers=global_layers,
-            experts=self.experts(layers),
+            max_context=limit,
+            sliding_window=windows[0] if windows else None,
+            global_layers=full if windows else None,
+            experts=self.experts(blocks, sparse, built) if sparse else None,
             latent=latent,
-            norm_bias=bool(self.habits.get("ln", False)),
-            qkv_bias=bool(self.flag("attention_bias", self.habits.get("qkv_bias", bias))) or self.fixed("qkv_bias"),
-            out_bias=bool(self.flag("attention_bias", bias)) and not self.fixed("qkv_bias"),
-            mlp_bias=bool(self.flag("mlp_bias", bias)),
-            qk_norm=self.habits.get("qk_norm", ""),
-            norms_per_layer=self.norms(),
+            norm_bias=bool(sizes.worth(self.habits.get("ln", False))),
+            qkv_bias=probe["q"],
+            out_bias=probe["o"],
+            mlp_bias=probe["up"],
+            qk_norm=sizes.worth(self.habits.get("qk_norm", "''")),
+            norms_per_layer=built.number(self.habits.get("norms", 2)),
             learned_positions=self.positions(),
             sources=(Source(f"config.json of {name}", "read"),),
-            note=note,
         )
 
-    def count(self, field: str) -> int | None:
-        """A size by any of its names, the family's default when absent."""
-        for key in NAMES.get(field, (field,)):
-            value = self.config.get(key)
-            if value is not None:
-                return self.whole(key, value)
-        default = self.habits.get(field)
-        return default if isinstance(default, int) else None
+    def tied(self) -> bool:
+        stated = self.sizes.given("tie_word_embeddings")
+        if "tied" in self.habits and (stated is None or self.habits.get("fixed_tie")):
+            return bool(self.sizes.worth(self.habits["tied"]))
+        return bool(stated)
 
-    def whole(self, key: str, value: Any) -> int:
-        if isinstance(value, float) and math.isfinite(value) and value == int(value):
-            value = int(value)
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise InvalidInput(f"{self.shown}: {key} must be a whole number, not {clipped(value)}")
-        return value
+    def experts(self, blocks: tuple[Block, ...], sparse: Block, built: Layers) -> Experts:
+        width = next(each.rows for each in sparse.matrices if each.name == "up" and each.per == "routed")
+        shared = sum(
+            each.rows
+            for each in sparse.matrices
+            if each.name in ("shared_up",) or (each.name == "up" and each.per == "token")
+        )
+        first, every = self.dense_first(blocks, built.total)
+        return Experts(
+            experts=sparse.experts,
+            per_token=sparse.per_token,
+            ffn=width,
+            shared=round(shared / width),
+            first_dense_layers=first,
+            layer_every=every,
+        )
 
-    def needed(self, field: str) -> int:
-        value = self.count(field)
-        if value is None:
-            first, *others = NAMES[field]
-            also = f" (or {', '.join(others)})" if others else ""
-            raise InvalidInput(f"{self.shown} lacks {first}{also}, which its model_type {self.kind!r} needs")
-        return value
-
-    def flag(self, key: str, default: Any) -> Any:
-        value = self.config.get(key)
-        return default if value is None else value
-
-    def fixed(self, habit: str) -> bool:
-        """A habit that no key of the config changes."""
-        return bool(self.habits.get(habit))
-
-    def kv_heads(self, heads: int) -> int:
-        if self.kind == "falcon" and not self.config.get("new_decoder_architecture"):
-            return 1 if self.flag("multi_query", True) else heads
-        attention = self.config.get("attn_config")
-        if isinstance(attention, dict) and attention.get("kv_n_heads") is not None:
-            return self.whole("kv_n_heads", attention["kv_n_heads"])
-        found = self.count("kv_heads")
-        return heads if found is None else found
-
-    def head_dim(self, hidden: int, heads: int) -> int:
-        found = self.count("head_dim")
-        if found is not None:
-            return found
-        if hidden % heads:
-            raise InvalidInput(f"{self.shown}: hidden size {hidden} does not divide into {heads} heads")
-        return hidden // heads
-
-    def ffn(self, hidden: int) -> int:
-        if self.kind == "mpt":
-            return self.whole("expansion_ratio", self.flag("expansion_ratio", 4)) * hidden
-        if "dense_ffn" in self.habits:
-            return self.whole("intermediate_size_mlp", self.flag("intermediate_size_mlp", self.habits["dense_ffn"]))
-        found = self.count("ffn")
-        if found is None and "ffn_x" in self.habits:
-            return int(self.habits["ffn_x"]) * hidden
-        return self.needed("ffn") if found is None else found
-
-    def norms(self) -> int:
-        if self.kind == "falcon":
-            return 2 if self.config.get("new_decoder_architecture") or not self.flag("parallel_attn", True) else 1
-        return int(self.habits.get("norms", 2))
+    def dense_first(self, blocks: tuple[Block, ...], total: int) -> tuple[int, int]:
+        """Dense layers before the first with experts, and how many layers apart those are, in plain fields."""
+        moe = sum(block.layers for block in blocks if block.experts)
+        every = max(1, self.sizes.count("layer_every") or 1)
+        return (0, every) if every > 1 and total // every == moe else (max(0, total - moe), 1)
 
     def positions(self) -> int:
+        """Rows of learned positions."""
         if "positions" not in self.habits:
             return 0
-        return (self.count("max_context") or 0) + int(self.habits["positions"])
+        found = self.sizes.worth(self.habits["positions"])
+        return 0 if found is None else self.sizes.whole("max_context", found)
 
     def max_context(self) -> int | None:
         """Positions a text may use."""
-        found = self.count("max_context")
+        found = self.sizes.count("max_context")
         return None if found is None else found - int(self.habits.get("padded", 0))
 
-    def window(self, layers: int) -> tuple[int | None, int | None]:
-        """Sliding window and the layers without one."""
-        chunk = self.config.get("attention_chunk_size")
-        size = self.config.get("sliding_window", self.habits.get("window")) if chunk is None else chunk
-        if size is None or (self.fixed("window_if") and not self.config.get("use_sliding_window")):
-            return None, None
-        window, full = self.whole("sliding_window", size), self.full_layers(layers)
-        limit = self.count("max_context")
-        return (None, None) if full == layers or (limit and window >= limit) else (window, full)
+    def outside(self, built: Layers, hidden: int) -> int:
+        """Parameters outside layers, embeddings and matrices: the last norm, and what the type's habits list."""
+        ln = bool(self.sizes.worth(self.habits.get("ln", False)))
+        norm = built.number(self.habits.get("last_norms", 1)) * hidden * (2 if ln else 1)
+        return norm + built.vectors("outside")
 
-    def full_layers(self, layers: int) -> int:
-        types = self.config.get("layer_types")
-        if isinstance(types, Sequence) and not isinstance(types, str):
-            strange = [
-                kind for kind in types if kind not in ("full_attention", "sliding_attention", "chunked_attention")
-            ]
-            if strange or len(types) != layers:
-                raise InvalidInput(
-                    f"{self.shown}: layer_types must name full or sliding attention for each of {layers} layers"
-                )
-            return types.count("full_attention")
-        if self.fixed("window_if"):
-            return min(layers, self.whole("max_window_layers", self.flag("max_window_layers", layers)))
-        every = self.flag("sliding_window_pattern", self.habits.get("window_every"))
-        return layers // max(1, self.whole("sliding_window_pattern", every)) if every else 0
+    def tower(self) -> tuple[int, str]:
+        """Parameters of vision and audio towers, and what is said of them."""
+        gated = _facts()["tower"]["gated"]
+        found, unknown = {}, []
+        for name, part in towers(self.whole, _defaults()):
+            count = tower_params(part, self.sizes.needed("hidden"), str(part.get("model_type")) in gated)
+            if count is None:
+                unknown.append(name)
+            else:
+                found[name] = count
+        said = [f"{count / 1e9:.2f}B parameters of its {name} tower counted, roughly" for name, count in found.items()]
+        said += [f"its {name} tower is not counted, as it states no sizes" for name in unknown]
+        return sum(found.values()), "; ".join(said)
 
-    def latent(self) -> LatentAttention | None:
-        rank = self.count("kv_lora_rank")
-        if rank is None:
-            if self.fixed("mla"):
-                raise InvalidInput(f"{self.shown} lacks kv_lora_rank, which its model_type {self.kind!r} needs")
-            return None
-        sizes = {}
-        for key in ("qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim"):
-            value = self.count(key)
-            if value is None:
-                raise InvalidInput(f"{self.shown} lacks {key}, which latent attention needs")
-            sizes[key] = value
-        return LatentAttention(q_lora_rank=self.count("q_lora_rank") or 0, kv_lora_rank=rank, **sizes)
 
-    def experts(self, layers: int) -> Experts | None:
-        experts = self.count("experts")
-        if not experts:
-            return None
-        width = self.needed("expert_ffn")
-        return Experts(
-            experts=experts,
-            per_token=self.needed("per_token"),
-            ffn=width,
-            shared=self.shared(width),
-            first_dense_layers=self.first_dense(layers),
-            layer_every=self.count("layer_every") or 1,
-        )
+_STRANGE = (
+    "layer_types", "layers_block_type", "block_types", "mamba", "ssm", "conv_", "linear_", "lora_rank", "expert", "moe",
+    "rwkv", "state_size", "index_", "per_layer", "attn_layer", "hybrid",
+)  # fmt: skip
 
-    def shared(self, width: int) -> int:
-        """Shared experts, counted in the width of a routed one."""
-        wide = self.count("shared_expert_intermediate_size")
-        if wide is None:
-            return self.count("n_shared_experts") or int(self.habits.get("shared", 0))
-        if width < 1 or wide % width:
-            raise InvalidInput(f"{self.shown}: the shared expert's width {wide} is no multiple of {width}")
-        return wide // width
 
-    def first_dense(self, layers: int) -> int:
-        dense = self.config.get("mlp_only_layers") or []
-        if not isinstance(dense, list):
-            raise InvalidInput(f"{self.shown}: mlp_only_layers must be a list of layers, not {clipped(dense)}")
-        if dense and dense != list(range(len(dense))):
-            raise InvalidInput(f"{self.shown}: only the first layers may be dense, not {clipped(dense)}")
-        return min(layers, len(dense) or self.count("first_dense") or 0)
+@cached
+def _stated_keys() -> frozenset[str]:
+    return frozenset(key for field in SIZES for key in NAMES[field])
+
+
+def _main(blocks: tuple[Block, ...]) -> Any:
+    """The attention of the first layer that sees everything, else of the first that attends."""
+    every = [each for block in blocks for each in block.attention]
+    return next((each for each in every if each.window is None), every[0] if every else None)
+
+
+def _dense_width(blocks: tuple[Block, ...]) -> int:
+    return next(
+        (each.rows for block in blocks for each in block.matrices if each.name == "up" and each.per == "token"), 0
+    )
+
+
+def _expert_width(blocks: tuple[Block, ...]) -> int:
+    return next((each.rows for block in blocks for each in block.matrices if each.name == "up"), 0)
+
+
+def _same(plain: Architecture, listed: Architecture) -> bool:
+    """Whether the plain fields say all that the listed layers do."""
+    if any(each.copies is not None for each in listed.blocks) or listed.embedding or listed.matrices:
+        return False
+    return (
+        transformer.params(plain) == transformer.params(listed)
+        and transformer.attentions(plain) == transformer.attentions(listed)
+        and set(transformer.matrices(plain)) == set(transformer.matrices(listed))
+    )

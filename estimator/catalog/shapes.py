@@ -14,7 +14,15 @@ MOST = {
 }  # fmt: skip
 MOST_EXPERTS = {"experts": 100_000, "per_token": 100_000, "ffn": 10_000_000, "shared": 1_000, "layer_every": 1_000}
 MOST_LATENT = {"q_lora_rank": 10**6, "kv_lora_rank": 10**6, "qk_nope_head_dim": 10**5, "qk_rope_head_dim": 10**5}
-MAY_BE_ZERO = {"learned_positions", "global_layers", "shared", "first_dense_layers", "q_lora_rank", "qk_rope_head_dim"}
+MAY_BE_ZERO = {
+    "norms_per_layer",
+    "learned_positions",
+    "global_layers",
+    "shared",
+    "first_dense_layers",
+    "q_lora_rank",
+    "qk_rope_head_dim",
+}
 MOST_PARAMS = 20e12
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from estimator.catalog.accelerators import accelerator, accelerator_names
 from estimator.catalog.files import use_facts
 from estimator.catalog.frameworks import framework, framework_names
+from estimator.catalog.hf_config import architectures
 from estimator.catalog.models import architecture, architecture_names
 from estimator.catalog.plan_fields import TITLES, plan_fields
 from estimator.catalog.prices import api_names, api_price, price_rows
@@ -166,6 +167,19 @@ def _cited(sources: tuple[Source, ...]) -> str:
     return "; ".join(map(str, sources))
 
 
+def _architectures(_: argparse.Namespace) -> Iterator[Row]:
+    """Model types of a config.json, by what they read as, or why they are not read."""
+    for name, habits in sorted(architectures().items()):
+        refused = habits.get("refused", "")
+        yield {
+            "model_type": name,
+            "reads_as": "" if refused else "encoder" if habits.get("encoder") else "decoder",
+            "recurrence": habits.get("linear", habits.get("conv", "")),
+            "like": habits.get("like", ""),
+            "why": refused and f"not read: it {refused}",
+        }
+
+
 KINDS: dict[str, Callable[[argparse.Namespace], Iterator[Row]]] = {
     "models": _llms,
     "accelerators": _accelerators,
@@ -173,4 +187,5 @@ KINDS: dict[str, Callable[[argparse.Namespace], Iterator[Row]]] = {
     "apis": _apis,
     "inputs": _inputs,
     "frameworks": _frameworks,
+    "architectures": _architectures,
 }

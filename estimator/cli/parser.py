@@ -229,7 +229,7 @@ def _catalog(commands: Any) -> None:
         _lazy("catalogue", "catalog"),
         example,
     )
-    kinds = ("models", "accelerators", "prices", "apis", "inputs", "frameworks")
+    kinds = ("models", "accelerators", "prices", "apis", "inputs", "frameworks", "architectures")
     sub.add_argument("kind", choices=kinds, metavar="KIND", help=", ".join(kinds))
     sub.add_argument("name", nargs="?", default="", help="only names that contain this")
     sub.add_argument("--gpu", metavar="NAME", help="prices of this accelerator")

@@ -34,6 +34,8 @@ class Pass(NamedTuple):
     kv_bytes: Real  # cache read and written [B]
     scores: Real  # query-key products of all heads [1]
     mean_span: Real  # cached or earlier tokens the average query attends to, layers averaged [token]
+    scan_flop: Real  # of recurrences [FLOP]
+    state_bytes: Real  # their state, read and written [B]
     stream_bytes: Real  # the residual stream, once per layer [B]
 
 
@@ -71,7 +73,8 @@ def forward_pass(
     """
     new, cached, count = (np.asarray(value, float) for value in (tokens, context, sequences))
     rows = new * count
-    dense, head = _dense_weights(arch), float(transformer.head_params(arch))
+    dense, head = float(transformer.dense_weights(arch)), float(transformer.head_params(arch))
+    attending = float(sum(layers for layers, _ in transformer.attentions(arch)))
     pairs = transformer.attended_pairs(arch, new, cached)
     return Pass(
         rows=rows,
@@ -83,10 +86,12 @@ def forward_pass(
         head_weights=head,
         head_flop=2.0 * head * count,
         logit_bytes=LOGIT_BYTES * arch.vocab * count * (head > 0),
-        attention_flop=count * (transformer.pair_flop(arch) * pairs),
-        kv_bytes=count * transformer.kv_bytes(arch, new + cached, kv_value_bytes),
-        scores=count * arch.heads * pairs,
-        mean_span=pairs / (arch.layers * np.maximum(new, 1e-9)),
+        attention_flop=count * transformer.attention_flop(arch, new, cached),
+        kv_bytes=count * transformer.read_bytes(arch, new + cached, kv_value_bytes),
+        scores=count * transformer.scores(arch, new, cached),
+        mean_span=pairs / (max(attending, 1.0) * np.maximum(new, 1e-9)),
+        scan_flop=count * transformer.scan_flop(arch, new),
+        state_bytes=2.0 * count * transformer.state_bytes(arch),
         stream_bytes=2.0 * arch.hidden * rows * arch.layers,
     )
 
@@ -95,7 +100,7 @@ def _visits(arch: Architecture, rows: Floats, copies: Floats) -> dict[str, Real]
     """What `rows` tokens on each of `copies` attention replicas ask of the routed experts they share."""
     if arch.experts is None:
         return {"expert_weights": 0.0, "expert_flop": 0.0, "expert_rows": 0.0}
-    held, moe = _expert_weights(arch), arch.experts
+    held, moe = float(transformer.expert_weights(arch)), arch.experts
     visited = moe.per_token / moe.experts
     coverage = expert_coverage(moe.experts, moe.per_token, rows * copies)
     return {
@@ -103,21 +108,6 @@ def _visits(arch: Architecture, rows: Floats, copies: Floats) -> dict[str, Real]
         "expert_flop": 2.0 * held * visited * rows,
         "expert_rows": rows * copies * visited / np.maximum(coverage, 1e-12),
     }
-
-
-def _expert_weights(arch: Architecture) -> float:
-    """Weights of all routed experts [1]."""
-    if arch.experts is None:
-        return 0.0
-    return float(arch.moe_layers * arch.experts.experts * transformer.mlp_weights(arch, arch.experts.ffn))
-
-
-def _dense_weights(arch: Architecture) -> float:
-    """Layer weights that every token passes through: attention, dense and shared feed-forward, routers [1]."""
-    visited = transformer.matmul_params(arch, with_head=False)
-    if arch.experts is None:
-        return float(visited)
-    return visited - _expert_weights(arch) * arch.experts.per_token / arch.experts.experts
 
 
 def stacked(passes: list[Pass]) -> Pass:
@@ -188,8 +178,9 @@ def adapter_params(arch: Architecture, rank: ArrayLike) -> Floats:
     >>> float(adapter_params(Architecture("llama-2-7b", 32, 4096, 32, 32, 128, 11008, 32000), 16))
     39976960.0
     """
-    query, key_value = arch.heads * arch.head_dim, arch.kv_heads * arch.head_dim
-    attention = 2 * (arch.hidden + query) + 2 * (arch.hidden + key_value)
-    feed_forward = (3 if arch.gated_mlp else 2) * (arch.hidden + arch.ffn)
-    dense_layers = arch.layers - arch.moe_layers
-    return np.asarray(np.asarray(rank, float) * (arch.layers * attention + dense_layers * feed_forward))
+    width = sum(
+        (each.rows + each.columns) * each.count
+        for each in transformer.matrices(arch)
+        if each.per == "token" and each.name != "router" and not each.name.startswith("shared_")
+    )
+    return np.asarray(np.asarray(rank, float) * width)

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from estimator.formulas import Floats
-from estimator.formulas.transformer import attention_flop, forward_flop, q_width
-from estimator.records import Architecture
+from estimator.formulas.transformer import attention_flop, attentions, forward_flop, matrices
+from estimator.records import Architecture, Matrix
 
 # The linear layers of a block, and the names that frameworks give them.
 LINEARS = ("q", "k", "v", "o", "gate", "up", "down")
@@ -84,8 +84,8 @@ def model_flop(arch: Architecture, seq_len: ArrayLike, sequences: ArrayLike = 1.
     """
     work = forward_flop(arch, seq_len)
     if not causal:
-        pairs = np.asarray(seq_len, float) ** 2 * arch.layers
-        work = work - attention_flop(arch, seq_len) + 4.0 * q_width(arch) * pairs
+        width = sum(count * each.heads * each.key_dim for count, each in attentions(arch))
+        work = work - attention_flop(arch, seq_len) + 4.0 * width * np.asarray(seq_len, float) ** 2
     total: Floats = 3.0 * np.asarray(sequences, float) * work
     return total
 
@@ -135,24 +135,30 @@ def _meaning(word: str) -> Iterable[str]:
     return (bare,) if bare in LINEARS else {"query": ("q",), "key": ("k",), "value": ("v",)}.get(bare, ())
 
 
-def linear_shapes(arch: Architecture) -> dict[str, tuple[int, int]]:
-    """Input and output width of each linear layer of a block [1]; for a mixture of experts those of one expert."""
-    kv = arch.kv_heads * arch.head_dim
-    ffn = arch.experts.ffn if arch.experts else arch.ffn
-    shapes = {
-        "q": (arch.hidden, q_width(arch)),
-        "k": (arch.hidden, kv),
-        "v": (arch.hidden, kv),
-        "o": (arch.heads * (arch.latent.v_head_dim if arch.latent else arch.head_dim), arch.hidden),
-        "gate": (arch.hidden, ffn),
-        "up": (arch.hidden, ffn),
-        "down": (ffn, arch.hidden),
-    }
-    return shapes if arch.gated_mlp else {name: shape for name, shape in shapes.items() if name != "gate"}
+# Names under which a matrix is adapted: the latent's projections, and those of recurrences, are queries, keys, ... too.
+_FAMILY = {"q_a": "q", "q_b": "q", "kv_a": "k", "kv_b": "v", "in": "q", "out": "o"}
+
+
+def family(matrix: Matrix) -> str:
+    """The linear layer that a matrix stands for, one of LINEARS; its own name when none."""
+    name = matrix.name.removeprefix("shared_")
+    return _FAMILY.get(name, name)
+
+
+def adapted(arch: Architecture, targets: str = "all") -> tuple[Matrix, ...]:
+    """Matrices that adapters on `targets` are put beside: in attention or recurrence, and in feed-forward layers.
+
+    >>> from estimator.records import Architecture
+    >>> llm = Architecture("llama-2-7b", 32, 4096, 32, 32, 128, 11008, 32000)
+    >>> [each.name for each in adapted(llm, "q,v")]
+    ['q', 'v']
+    """
+    wanted = targeted_linears(targets)
+    return tuple(each for each in matrices(arch) if each.per in ("token", "routed") and family(each) in wanted)
 
 
 def adapter_params(arch: Architecture, rank: ArrayLike, targets: str = "all") -> Floats:
-    """Trainable parameters of low-rank adapters [1]: r (in + out) for each targeted linear layer.
+    """Trainable parameters of low-rank adapters [1]: r (in + out) for each targeted matrix, those of experts too.
 
     Source: arXiv:2106.09685 section 4.2.
 
@@ -160,15 +166,9 @@ def adapter_params(arch: Architecture, rank: ArrayLike, targets: str = "all") ->
     >>> float(adapter_params(Architecture("llama-2-7b", 32, 4096, 32, 32, 128, 11008, 32000), 8, "q,v"))
     4194304.0
     """
-    return np.asarray(rank, float) * arch.layers * adapter_width(arch, targets)
+    return np.asarray(np.asarray(rank, float) * adapter_width(arch, targets))
 
 
-def adapter_width(arch: Architecture, targets: str = "all") -> int:
-    """Inputs and outputs of one block's targeted linear layers together [1]."""
-    shapes = linear_shapes(arch)
-    experts = (arch.experts.experts + arch.experts.shared) if arch.experts else 1
-    return sum(
-        sum(shapes[name]) * (experts if name in ("gate", "up", "down") else 1)
-        for name in targeted_linears(targets)
-        if name in shapes
-    )
+def adapter_width(arch: Architecture, targets: str = "all") -> float:
+    """Inputs and outputs of all targeted matrices together [1]."""
+    return sum((each.rows + each.columns) * each.count for each in adapted(arch, targets))

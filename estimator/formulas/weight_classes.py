@@ -2,14 +2,9 @@
 
 from typing import NamedTuple
 
-from estimator.formulas.transformer import (
-    attention_weights,
-    embedding_params,
-    head_params,
-    mlp_weights,
-    params,
-)
-from estimator.records import Architecture
+from estimator.formulas.layers import is_feed_forward
+from estimator.formulas.transformer import blocks, embedding_params, head_params, params
+from estimator.records import Architecture, Matrix
 
 
 class WeightCounts(NamedTuple):
@@ -35,12 +30,19 @@ def weight_counts(arch: Architecture) -> WeightCounts:
     >>> found.attention, found.feed_forward, found.rest, sum(found)
     (2147483648, 4328521728, 266240, 6738415616)
     """
-    experts = shared = 0
-    if arch.experts:
-        each = mlp_weights(arch, arch.experts.ffn)
-        experts, shared = (arch.moe_layers * count * each for count in (arch.experts.experts, arch.experts.shared))
-    attention = arch.layers * attention_weights(arch)
-    feed_forward = (arch.layers - arch.moe_layers) * mlp_weights(arch) + shared
-    embeddings, head = embedding_params(arch), 0 if arch.tied_embeddings else head_params(arch)
-    rest = params(arch) - experts - attention - feed_forward - embeddings - head
-    return WeightCounts(experts, attention, feed_forward, embeddings, head, rest)
+    found = {"experts": 0, "attention": 0, "feed_forward": 0}
+    for block in blocks(arch):
+        for matrix in block.matrices:
+            if matrix.name != "router":
+                found[_class(matrix)] += int(block.held * matrix.size * matrix.count)
+    looked_up = int(sum(each.size * each.count for each in arch.matrices if each.per == "lookup"))
+    embeddings = embedding_params(arch) + looked_up
+    head = 0 if arch.tied_embeddings else head_params(arch)
+    rest = params(arch) - sum(found.values()) - embeddings - head
+    return WeightCounts(**found, embeddings=embeddings, head=head, rest=rest)
+
+
+def _class(matrix: Matrix) -> str:
+    if matrix.per == "routed":
+        return "experts"
+    return "feed_forward" if is_feed_forward(matrix) else "attention"

@@ -17,11 +17,11 @@ from estimator.catalog.precisions import precision
 from estimator.formulas import Floats, Real, transformer
 from estimator.formulas.roofline import attention_s, decode_attention_s, experts_visited, gemm_s, set_crowding
 from estimator.formulas.serving import Pass
-from estimator.formulas.training import adapter_params, linear_shapes
+from estimator.formulas.training import adapted, adapter_params
 from estimator.predict.training_plan import Run, TrainingPlan
 from estimator.predict.training_time import StepTime
 from estimator.quantities import Z80
-from estimator.records import Architecture
+from estimator.records import Architecture, Matrix
 
 Parts = dict[str, Real]
 
@@ -145,15 +145,17 @@ def parts_s(work: Work, on: LocalMachine) -> Parts:
 
 def products_s(work: Work, on: LocalMachine) -> tuple[Floats, Floats]:
     """Linear layers, adapters and the output projection: (forward, backward) [s]."""
-    arch, layers = work.arch, work.arch.layers
+    arch = work.arch
     forward, backward = np.zeros(np.shape(work.rows)), np.zeros(np.shape(work.rows))
-    for name, (wide, out) in linear_shapes(arch).items():
-        copies, rows = _spread_over_experts(work, name)
-        ahead, back = _linear_s(work, on, rows, out, wide, work.rank == 0)
-        forward, backward = forward + layers * copies * ahead, backward + layers * copies * back
-        if np.any(np.asarray(work.rank) > 0):
-            ahead, back = _adapter_s(work, on, rows, out, wide)
-            forward, backward = forward + layers * copies * ahead, backward + layers * copies * back
+    for each in transformer.matrices(arch):
+        if each.per not in ("token", "routed"):
+            continue
+        copies, rows = _spread_over_experts(work, each)
+        ahead, back = _linear_s(work, on, rows, each.rows, each.columns, work.rank == 0)
+        forward, backward = forward + copies * ahead, backward + copies * back
+        if np.any(np.asarray(work.rank) > 0) and each in adapted(arch):
+            ahead, back = _adapter_s(work, on, rows, each.rows, each.columns)
+            forward, backward = forward + copies * ahead, backward + copies * back
     if arch.kind == "decoder":
         rows = work.rows if work.trains else np.asarray(work.sequences, float)
         ahead, back = _linear_s(work, on, rows, arch.vocab, arch.hidden, work.phase == "train")
@@ -161,13 +163,13 @@ def products_s(work: Work, on: LocalMachine) -> tuple[Floats, Floats]:
     return forward, backward
 
 
-def _spread_over_experts(work: Work, name: str) -> tuple[Real, Real]:
-    """How many matrices of a name a layer multiplies, and with how many rows each."""
+def _spread_over_experts(work: Work, matrix: Matrix) -> tuple[Real, Real]:
+    """How many of these matrices are multiplied in all layers, and with how many rows each."""
     experts = work.arch.experts
-    if experts is None or name not in ("gate", "up", "down"):
-        return 1.0, work.rows
+    if experts is None or matrix.per != "routed":
+        return float(matrix.count), work.rows
     visited = experts_visited(work.rows, experts.experts, experts.per_token)
-    return visited + experts.shared, work.rows * experts.per_token / visited
+    return matrix.count * visited / experts.experts, work.rows * experts.per_token / visited
 
 
 def _linear_s(work: Work, on: LocalMachine, rows: Real, out: Real, wide: Real, trained: bool) -> tuple[Floats, Floats]:
@@ -246,21 +248,27 @@ def vectors_s(work: Work, on: LocalMachine) -> Floats:
     q, kv = transformer.q_width(arch), arch.kv_heads * arch.head_dim
     norm = "layernorm" if arch.norm_bias else "rmsnorm"
     ffn = arch.experts.ffn * arch.experts.per_token if arch.experts else arch.ffn
-    layer = [(norm, arch.hidden)] * 2 + [("add", arch.hidden)] * 2 + [("copy", q)]
-    layer += [("swiglu" if arch.gated_mlp else "gelu", ffn)]
-    layer += [] if arch.learned_positions else [("rotary", q), ("rotary", kv)]
-    layer += [("copy", kv)] * 2 if work.phase == "decode" else []
+    layer = [(norm, arch.hidden, 1.0)] * 2 + [("add", arch.hidden, 1.0)] * 2 + [("copy", q, 1.0)]
+    layer += [("swiglu" if arch.gated_mlp else "gelu", ffn, 1.0)]
+    layer += [] if arch.learned_positions else [("rotary", q, 1.0), ("rotary", kv, 1.0)]
+    layer += [("copy", kv, 1.0)] * 2 if work.phase == "decode" else []
     if np.any(np.asarray(work.rank) > 0):
-        layer += [("add", out) for _, out in linear_shapes(arch).values()] * 2
-    outside = [("embedding", arch.hidden), (norm, arch.hidden)]
-    outside += [("embedding", arch.hidden), ("add", arch.hidden)] if arch.learned_positions else []
+        layer += [("add", each.rows, _each_layer(arch, each)) for each in adapted(arch)] * 2
+    outside = [("embedding", arch.hidden, 1.0), (norm, arch.hidden, 1.0)]
+    outside += [("embedding", arch.hidden, 1.0), ("add", arch.hidden, 1.0)] if arch.learned_positions else []
     mode = "train" if work.trains else "infer"
 
-    def total(operators: list[tuple[str, int]]) -> Real:
-        return sum(_curve(work.dtype, on, f"{name}-{mode}", rows * width) for name, width in operators)
+    def total(operators: list[tuple[str, int, float]]) -> Real:
+        return sum(count * _curve(work.dtype, on, f"{name}-{mode}", rows * width) for name, width, count in operators)
 
     loss = _curve(work.dtype, on, "loss-train", rows * arch.vocab) if work.trains else 0.0
     return np.asarray(arch.layers * total(layer) + total(outside) + loss, float)
+
+
+def _each_layer(arch: Architecture, matrix: Matrix) -> float:
+    """Tensors that hold these matrices, to a layer [1]; all experts are one."""
+    experts = arch.experts.experts if arch.experts and matrix.per == "routed" else 1
+    return matrix.count / experts / arch.layers
 
 
 def _curve(dtype: str, on: LocalMachine, name: str, elements: Real) -> Floats:
@@ -323,7 +331,7 @@ def _optimizer_s(work: Work, on: LocalMachine) -> Floats:
         return np.zeros(np.shape(work.rows))
     table = on.constants["optimizer"]
     cost = table.get(work.optimizer) or next(iter(table.values()))
-    linears = len(linear_shapes(work.arch))
+    linears = sum(_each_layer(work.arch, each) for each in adapted(work.arch))
     tensors = work.arch.layers * np.where(np.asarray(work.rank) > 0, 2.0 * linears, linears + 2.0) + 3.0
     large = large_params(work)
     small = trained_params(work) - large

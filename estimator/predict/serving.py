@@ -20,6 +20,7 @@ from estimator.errors import DoesNotFit, InvalidInput
 from estimator.fitting.ranges import half_widths, untold
 from estimator.formulas import Floats, queueing
 from estimator.formulas.serving import Pass, adapter_params, held_tokens, kv_slots
+from estimator.formulas.transformer import tensor_parts, unwindowed
 from estimator.predict import serving_memory as memory
 from estimator.predict.serving_load import MOST_USE, STARTS, Load, Times, batch_prefill_s
 from estimator.predict.serving_machine import ServingPlan, machine
@@ -231,7 +232,8 @@ def serving(
         max_concurrency=slots,
         max_context=held.max_context,
         weights_bytes=held.weights,
-        kv_bytes_per_token=float(sequence_bytes(arch, plan, 1.0)),
+        kv_bytes_per_token=float(memory.kv_sequence_bytes(arch, 1.0, plan.cache(arch), plan.layout))
+        / plan.layout.attention_replicas,
         kv_bytes_available=held.kv_available,
         activations_bytes=held.activations,
         reserve_bytes=held.reserve,
@@ -388,10 +390,21 @@ def capacity_doubt(
     return float(np.log(most / here)), float(np.log(here / least))
 
 
+def check_context(arch: Architecture, prompt_tokens: ArrayLike, output_tokens: ArrayLike) -> None:
+    """DoesNotFit where a prompt and its answer are longer than the LLM's context."""
+    longest = float(np.max(np.asarray(prompt_tokens, float) + np.asarray(output_tokens, float)))
+    if arch.max_context is not None and longest > arch.max_context:
+        raise DoesNotFit(
+            f"a request of {longest:,.0f} tokens exceeds the {arch.max_context:,} that {arch.name} holds. Shorten it, "
+            "or take an LLM with a longer context."
+        )
+
+
 def sequence_bytes(arch: Architecture, plan: ServingPlan, tokens: ArrayLike) -> Floats:
     """Cache of one sequence on the accelerators that hold it [B]; attention replicas share out the sequences."""
-    kept = arch if plan.facts.windowed or arch.sliding_window is None else replace(arch, sliding_window=None)
+    kept = arch if plan.facts.windowed else unwindowed(arch)
     held = memory.kv_sequence_bytes(kept, tokens, plan.cache(arch), plan.layout)
+    held = held + memory.state_sequence_bytes(arch, plan.layout)
     return np.asarray(held / plan.layout.attention_replicas)
 
 
@@ -415,6 +428,8 @@ def smallest_fit(
     context = context_tokens or float(arch.max_context or 4096)
     tp = 1
     while tp <= most:
+        if arch.blocks and tensor_parts(arch) % tp:
+            break
         cut = replace(plan, tp=tp)
         held = memory_split(arch, Cluster(accelerator, tp * plan.pp, max(tp, accelerator.per_node or 8)), cut)
         if held.kv_available > 0 and held.max_context >= context:

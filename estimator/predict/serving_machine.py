@@ -16,13 +16,16 @@ from estimator.catalog.files import recent
 from estimator.catalog.formats import AS_PUBLISHED, dense_bytes, main, weights
 from estimator.catalog.precisions import precision
 from estimator.errors import InvalidInput
+from estimator.formulas import transformer
 from estimator.formulas.collectives import CollectiveRate
+from estimator.formulas.layers import is_feed_forward
 from estimator.formulas.roofline import GemmEfficiency
 from estimator.predict.serving_memory import Layout, kv_members, usable_bytes, weights_bytes
 from estimator.predict.serving_time import Machine
 from estimator.records import Accelerator, Architecture, Cluster, Precision
 
 SIXTEEN_BIT = ("bf16", "fp16")
+LAST = ("o", "out")  # matrices whose inputs a tensor group splits, of those that mix tokens
 EAGER_SHARE = {"eager": 1.0, "script": 0.5}  # of dispatching each operator: an interpreter's share is about half
 NEWEST = 2025  # year of the newest engines that were measured; a chip is served a year after its announcement
 INTEGER_LANES = 64
@@ -126,7 +129,7 @@ def _products(arch: Architecture, device: Accelerator, plan: ServingPlan) -> dic
         "gemm_flop_per_s": rate,
         "half_rows": LEAST_HALF_ROWS if compute == "fp32" else max(shapes.m_half, LEAST_HALF_ROWS),
         "dense_shape": shape_slowdown(dense_widths(arch, plan.tp), shapes, compute),
-        "expert_shape": shape_slowdown(expert_widths(arch), shapes, compute),
+        "expert_shape": shape_slowdown([(*width, 1.0) for width in expert_widths(arch)], shapes, compute),
         "packed": narrow_weights and facts.unpack != "never",
         "packed_always": narrow_weights and facts.unpack == "always",
         "unpacks_simply": narrow_weights and facts.kernels != "engine",
@@ -239,19 +242,45 @@ def spilled_share(arch: Architecture, device: Accelerator, plan: ServingPlan) ->
 def layer_latency_s(arch: Architecture, device: Accelerator, plan: ServingPlan) -> float:
     """Time of one layer's matrix products of hardly any work [s]: launches, and tiles that run along the depth."""
     products, experts = gemm_efficiency(device, "bf16"), moe_efficiency(device, "bf16")
-    widths = dense_widths(arch, plan.tp)
-    attention = sum(products.launch_s + products.depth_s * depth for _, depth in widths[:2])
-    dense = sum(products.launch_s + products.depth_s * depth for _, depth in widths[2:])
+    mixing = sum(
+        share * (products.launch_s + products.depth_s * depth) for _, depth, share in mixer_widths(arch, plan.tp)
+    )
+    dense = sum(products.launch_s + products.depth_s * depth for _, depth in ffn_widths(arch, plan.tp))
     expert = sum(experts.launch_s + experts.depth_s * depth for _, depth in expert_widths(arch))
     share = arch.moe_layers / arch.layers
-    return attention + (1.0 - share) * dense + share * expert
+    return mixing + (1.0 - share) * dense + share * expert
 
 
-def dense_widths(arch: Architecture, tp: int) -> list[tuple[float, float]]:
-    """Output and input widths of a layer's dense matrices on one accelerator [1]."""
-    query, key_value = arch.heads * arch.head_dim / tp, 2 * arch.kv_heads * arch.head_dim / tp
-    ffn, gates = arch.ffn / tp, 2 if arch.gated_mlp else 1
-    return [(query + key_value, arch.hidden), (arch.hidden, query), (gates * ffn, arch.hidden), (arch.hidden, ffn)]
+def mixer_widths(arch: Architecture, tp: int) -> list[tuple[float, float, float]]:
+    """Output and input widths on one accelerator of the matrices that mix tokens, and their count a layer [1].
+
+    Engines multiply those that read a layer's input at once; what a latent is expanded from is not split.
+    """
+    found: dict[tuple[float, float], float] = {}
+    for block in transformer.blocks(arch):
+        mixers = [each for each in block.matrices if not is_feed_forward(each)]
+        inside = sum(each.rows * each.count for each in mixers if each.columns == arch.hidden and each.name not in LAST)
+        widths = [(inside / tp, float(arch.hidden), 1.0)] if inside else []
+        widths += [
+            (each.rows / tp, float(each.columns), each.count)
+            for each in mixers
+            if each.columns != arch.hidden and each.name not in LAST
+        ]
+        widths += [(float(each.rows), each.columns / tp, each.count) for each in mixers if each.name in LAST]
+        for out, depth, count in widths:
+            found[out, depth] = found.get((out, depth), 0.0) + count * block.layers / arch.layers
+    return [(out, depth, count) for (out, depth), count in found.items()]
+
+
+def ffn_widths(arch: Architecture, tp: int) -> list[tuple[float, float]]:
+    """Output and input widths of a dense feed-forward layer on one accelerator [1]; none where no layer has one."""
+    ffn, gates = transformer.dense_width(arch) / tp, 2 if arch.gated_mlp else 1
+    return [(gates * ffn, arch.hidden), (arch.hidden, ffn)] if ffn else []
+
+
+def dense_widths(arch: Architecture, tp: int) -> list[tuple[float, float, float]]:
+    """Output and input widths of a layer's dense matrices on one accelerator, and their count [1]."""
+    return [*mixer_widths(arch, tp), *((out, depth, 1.0) for out, depth in ffn_widths(arch, tp))]
 
 
 def expert_widths(arch: Architecture) -> list[tuple[float, float]]:
@@ -262,12 +291,12 @@ def expert_widths(arch: Architecture) -> list[tuple[float, float]]:
     return [(gates * ffn, arch.hidden), (arch.hidden, ffn)]
 
 
-def shape_slowdown(widths: list[tuple[float, float]], products: GemmEfficiency, dtype: str) -> float:
+def shape_slowdown(widths: list[tuple[float, float, float]], products: GemmEfficiency, dtype: str) -> float:
     """Time of products of these widths over that of unboundedly wide ones [1], weighted by their work."""
     if dtype == "fp32":  # vector units are filled by smaller tiles
         return 1.0
-    work = [n * k for n, k in widths]
-    slow = [(1 + products.n_half / n) * (1 + products.k_half / k) for n, k in widths]
+    work = [n * k * count for n, k, count in widths]
+    slow = [(1 + products.n_half / n) * (1 + products.k_half / k) for n, k, _ in widths]
     return sum(w * s for w, s in zip(work, slow, strict=True)) / sum(work) if work else 1.0
 
 

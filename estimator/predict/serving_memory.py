@@ -50,13 +50,25 @@ def kv_sequence_bytes(arch: Architecture, tokens: ArrayLike, cache: Precision, l
     return transformer.kv_bytes(arch, tokens, cache.bytes) / (kv_members(arch, layout.tp) * layout.pp)
 
 
+def state_sequence_bytes(arch: Architecture, layout: Layout) -> float:
+    """State of one sequence, however long, on each accelerator that holds a part of it [B]."""
+    return float(transformer.state_bytes(arch)) / (layout.tp * layout.pp)
+
+
 def activation_bytes(arch: Architecture, engine: Engine, layout: Layout, chunked: bool = True) -> float:
     """Largest intermediate tensors of one pass of a full chunk, or of the longest prompt where none is cut [B]."""
     longest = arch.max_context or engine.prefill_chunk
     tokens = float(min(engine.prefill_chunk, longest) if chunked else longest)
-    wide = max(2 * arch.ffn, transformer.q_width(arch) + 2 * arch.kv_heads * arch.head_dim) / layout.tp
+    wide = _widest(arch) / layout.tp
     logits = LOGIT_SEQUENCES * arch.vocab * 4.0 / layout.tp * (arch.kind == "decoder")
     return 2.0 * tokens * (4 * arch.hidden + wide) + 2.0 * logits
+
+
+def _widest(arch: Architecture) -> float:
+    """Width of the widest thing a token is multiplied to inside a layer [1]."""
+    if arch.blocks:
+        return float(max(each.rows for block in arch.blocks for each in block.matrices if each.per == "token"))
+    return max(2 * arch.ffn, transformer.q_width(arch) + 2 * arch.kv_heads * arch.head_dim)
 
 
 def adapters_bytes(arch: Architecture, adapters: int, rank: int, layout: Layout) -> float:

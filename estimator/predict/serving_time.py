@@ -118,6 +118,7 @@ def device_s(work: Pass, on: Machine, constants: Constants) -> Real:
     return (
         products_s(work, on, constants)
         + attention_s(work, on, constants)
+        + scans_s(work, on, constants)
         + vectors_s(work, on, constants)
         + messages_s(work, on, constants)
         + exchange_s(work, on, constants)
@@ -201,6 +202,15 @@ def attention_s(work: Pass, on: Machine, constants: Constants) -> Real:
     unfused = on.unfused * SCORE_BYTES * work.scores / on.members
     copied = torch * COPIES * on.heads_per_kv * work.kv_bytes / on.kv_members
     return time + (unfused + copied) / on.bytes_per_s
+
+
+def scans_s(work: Pass, on: Machine, constants: Constants) -> Real:
+    """Recurrences: their state read and written, or products at attention's rate, whichever takes longer [s]."""
+    if not anywhere(work.state_bytes):
+        return 0.0
+    moved = work.state_bytes / on.members / on.cache_bytes_per_s
+    multiply = work.scan_flop / on.members / (constants["attention"] * on.attention_flop_per_s)
+    return soft_max(moved, multiply, SHARPNESS)
 
 
 def vectors_s(work: Pass, on: Machine, constants: Constants) -> Real:

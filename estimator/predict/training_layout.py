@@ -11,6 +11,7 @@ from estimator.catalog.frameworks import framework
 from estimator.errors import DoesNotFit
 from estimator.formulas import Floats, Truths
 from estimator.formulas.parallelism import stage_layers
+from estimator.formulas.transformer import tensor_parts
 from estimator.predict.training_plan import Open, TrainingPlan
 from estimator.records import Architecture, Cluster
 
@@ -73,7 +74,7 @@ def whole_axes(plan: TrainingPlan) -> tuple[str, ...]:
 
 def _tensor_parallel(arch: Architecture, cluster: Cluster) -> list[int]:
     inside = max(cluster.per_node, 1)
-    return [t for t in divisors(cluster.count) if t <= min(inside, 16) and arch.heads % t == 0]
+    return [t for t in divisors(cluster.count) if t <= min(inside, 16) and tensor_parts(arch) % t == 0]
 
 
 def _expert_parallel(arch: Architecture, cluster: Cluster) -> list[int]:

@@ -125,6 +125,7 @@ class Run(NamedTuple):
     expert_params: Real
     embed_params: Real
     attention_flop: Real
+    scan_flop: Real
     score_flop: Real
     # the machine
     rates: Rates
@@ -257,30 +258,35 @@ def _check(cluster: Cluster, plan: TrainingPlan) -> None:
         raise InvalidInput(f"method must be full, lora or qlora, not {plan.method!r}.")
 
 
+def check_positions(arch: Architecture, seq_len: float) -> None:
+    """Refuse to tune on sequences longer than the positions that an LLM has learned; rotary ones can be extended."""
+    if arch.learned_positions and arch.max_context and seq_len > arch.max_context:
+        raise InvalidInput(
+            f"{arch.name} has learned {arch.max_context:,} positions: it cannot be tuned on {seq_len:,.0f} tokens. "
+            "Give shorter sequences (finetune_seq_len, seq_len), or an LLM with rotary positions."
+        )
+
+
 def _shape(arch: Architecture, plan: TrainingPlan) -> dict[str, Real]:
-    latent, experts = arch.latent, arch.experts
-    kv = arch.heads * (latent.qk_nope_head_dim + latent.qk_rope_head_dim + latent.v_head_dim) if latent else 0
-    q, grouped = transformer.q_width(arch), 2 * arch.kv_heads * arch.head_dim
-    out = arch.heads * (latent.v_head_dim if latent else arch.head_dim)
-    expert = transformer.expert_params(arch)
-    held = experts.experts * expert * arch.moe_layers if experts else 0
-    embeddings = transformer.embedding_params(arch) + (0 if arch.tied_embeddings else transformer.head_params(arch))
+    experts = arch.experts
+    mixing = transformer.mixing(arch)
+    held, embeddings = transformer.routed_params(arch), transformer.end_params(arch)
     seq = np.asarray(plan.seq_len, float)
     return {
         "layers": arch.layers,
         "hidden": arch.hidden,
         "heads": arch.heads,
-        "head_dim": q / arch.heads,
-        "q": q,
-        "kv": kv or grouped,
-        "kv_projection": (transformer.attention_weights(arch) / arch.hidden - q - out) if latent else grouped,
-        "out": out,
-        "ffn": arch.ffn,
+        "head_dim": transformer.q_width(arch) / arch.heads,
+        "q": mixing.query,
+        "kv": mixing.key_value,
+        "kv_projection": mixing.projected - mixing.query,
+        "out": mixing.out,
+        "ffn": transformer.dense_width(arch),
         "gated": float(arch.gated_mlp),
         "moe_layers": arch.moe_layers,
         "experts": experts.experts if experts else 0,
         "per_token": experts.per_token if experts else 0,
-        "shared": experts.shared if experts else 0,
+        "shared": transformer.shared_experts(arch),
         "moe_ffn": experts.ffn if experts else 0,
         "vocab": arch.vocab,
         "head": float(arch.kind == "decoder"),
@@ -289,7 +295,8 @@ def _shape(arch: Architecture, plan: TrainingPlan) -> dict[str, Real]:
         "expert_params": held,
         "embed_params": embeddings,
         "attention_flop": transformer.attention_flop(arch, seq),
-        "score_flop": 2.0 * (q + out) * seq**2 * arch.layers,
+        "scan_flop": transformer.scan_flop(arch, seq),
+        "score_flop": mixing.pair_flop * seq**2,
     }
 
 
@@ -344,7 +351,7 @@ def _numbers(arch: Architecture, plan: TrainingPlan, habits: Framework) -> dict[
     quantised = adapters and stored < 1.5
     offload = plan.cpu_offload.lower()
     everything = offload in ("1", "true", "all", "yes")
-    width = adapter_width(arch, plan.lora_targets)
+    width = adapter_width(arch, plan.lora_targets) / arch.layers
     return {
         "low": {"fp8": 1.0, "int8": 1.0, "fp4": 2.0}.get(_compute(plan), 0.0),
         "fused_attention": float(plan.fused_attention),

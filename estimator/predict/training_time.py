@@ -155,12 +155,14 @@ def _attention(run: Run, p: Parameters) -> tuple[Real, Real]:
     rates = run.rates
     share = run.mb / (run.layers * run.tp * run.cp)
     rows = run.mb * run.heads / run.tp * run.seq / run.cp
-    span = run.attention_flop / (2.0 * (run.q + run.out) * run.seq * run.layers)
+    span = np.maximum(run.attention_flop / np.maximum(run.score_flop / run.seq, 1.0), 1.0)
     reached = (1 + rates.attention_rows_half / rows) * (1 + rates.attention_span_half / span)
     reached = reached * (1 + rates.attention_head_dim_half / run.head_dim)
     own_share = either(run.cudnn > 0, p["attention_tuned"], p["attention_flash2"])
     rate = rates.attention_flop_per_s * either(rates.own_attention > 0, own_share, p["attention"])
     fused = run.attention_flop * share / rate * reached * _padding(run.head_dim, 32.0)
+    if anywhere(run.scan_flop > 0):  # recurrences in chunks are products like attention's, whole squares of them
+        fused = fused + run.scan_flop * share / rate
     backward = 2.5 * fused / p["attention_backward"]
     if not anywhere(run.fused_attention == 0):
         return fused, backward

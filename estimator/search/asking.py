@@ -16,6 +16,7 @@ from estimator.predict.checked import checked, checked_value
 from estimator.predict.reliability import usual_goodput
 from estimator.predict.serving_machine import ServingPlan
 from estimator.predict.training import TrainingPlan
+from estimator.predict.training_plan import check_positions
 from estimator.pricing import Price, usd_per_hour
 from estimator.quantities import ONE_AT_A_TIME
 from estimator.records import Architecture, Cluster
@@ -80,6 +81,8 @@ def layout(
     if not offers:
         raise InvalidInput(f"no number of accelerators up to {most} can be tried")
     usual = _pretraining(llm, asked) if task == "pretrain" else _finetuning()
+    if task == "finetune":
+        check_positions(llm, float((usual | asked)["seq_len"]))
     return _train(llm, offers, precisions, tried, careful=careful, **usual | asked)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from estimator.errors import InvalidInput
+from estimator.formulas.transformer import context_parts, tensor_parts
 from estimator.predict.training_layout import CHUNKS, divisors, interleaves, whole_axes
 from estimator.predict.training_plan import TrainingPlan
 from estimator.records import Architecture, Cluster
@@ -49,7 +50,8 @@ def _tensor(llm: Architecture, cluster: Cluster, _: TrainingPlan) -> Any:
     device, sizes = cluster.accelerator, divisors(cluster.per_node)
     if (device.domain or 1) > (device.per_node or 8):
         sizes += [size for size in divisors(device.domain or 1) if size % cluster.per_node == 0]
-    return np.array([size for size in sorted({*sizes}) if cluster.count % size == 0 and llm.heads % size == 0])
+    parts = tensor_parts(llm)
+    return np.array([size for size in sorted({*sizes}) if cluster.count % size == 0 and parts % size == 0])
 
 
 def _pipeline(llm: Architecture, cluster: Cluster, _: TrainingPlan) -> Any:
@@ -60,7 +62,9 @@ def _chunks(llm: Architecture, *_: Any) -> Any:
     return np.array([size for size in CHUNKS if size <= llm.layers])
 
 
-def _context(_: Architecture, cluster: Cluster, plan: TrainingPlan) -> Any:
+def _context(llm: Architecture, cluster: Cluster, plan: TrainingPlan) -> Any:
+    if not context_parts(llm):
+        return np.array([1])
     most = max(int(np.max(plan.seq_len)) // LEAST_TOKENS, 1)
     return np.array([size for size in CONTEXT if size <= most and cluster.count % size == 0])
 

@@ -10,7 +10,8 @@ import numpy as np
 from estimator.catalog.formats import shown
 from estimator.errors import DoesNotFit
 from estimator.formulas import queueing
-from estimator.predict.serving import Serving, Traffic, serving
+from estimator.formulas.transformer import tensor_parts
+from estimator.predict.serving import Serving, Traffic, check_context, serving
 from estimator.predict.serving_machine import ServingPlan
 from estimator.predict.training_layout import divisors
 from estimator.records import Accelerator, Architecture, Cluster
@@ -49,6 +50,7 @@ def best_serving(
 
     Each offer's count is the most accelerators a replica may use. Raises DoesNotFit when no cut meets the targets.
     """
+    check_context(llm, prompt_tokens, output_tokens)
     choices = [
         choice
         for offer in offers
@@ -91,7 +93,7 @@ def _given(targets: Targets) -> dict[str, float]:
 def cuts(llm: Architecture, cluster: Cluster, plan: ServingPlan) -> Iterator[ServingPlan]:
     """Replicas of at most the cluster's accelerators: tensor groups that fill a node, pipelines, and experts spread."""
     for tp, pp in itertools.product(divisors(cluster.per_node), range(1, cluster.count + 1)):
-        if tp * pp > cluster.count or llm.heads % tp or llm.layers % pp:
+        if tp * pp > cluster.count or tensor_parts(llm) % tp or llm.layers % pp:
             continue
         for ep in [1, tp] if llm.experts and llm.experts.experts % tp == 0 and tp > 1 else [1]:
             yield replace(plan, tp=tp, pp=pp, ep=ep)

@@ -196,10 +196,10 @@ def _load(row: Row, task: str) -> tuple[str, float]:
 
 def _field(row: Row, column: str) -> int:
     """A count of the plan, within what its field may hold; 0 where the row does not say."""
-    value = _number(row, column, 0)
-    if value:
-        checked_value(plan_fields("serving")[column], value)
-    return int(value)
+    text = row.get(column, "")
+    if text and numeral(text):
+        checked_value(plan_fields("serving")[column], text)
+    return int(_number(row, column, 0))
 
 
 def _plan(row: Row) -> ServingPlan:

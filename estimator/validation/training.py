@@ -135,10 +135,10 @@ def _whole(row: Row, column: str) -> int | None:
 
 def _field(row: Row, column: str) -> int | None:
     """A number of the plan, within what its field may hold; 0 is none."""
-    value, fields = _number(row, column, 0), plan_fields("training")
-    if value:
-        checked_value(fields[field_named(column, fields) or column], value)
-    return int(value) or None
+    text, fields = row.get(column, ""), plan_fields("training")
+    if text and numeral(text):
+        checked_value(fields[field_named(column, fields) or column], text)
+    return int(_number(row, column, 0)) or None
 
 
 def _cluster(row: Row) -> Cluster:

@@ -156,9 +156,11 @@ BAD_CONFIGS = {
     "a list": ("[]", "must hold a JSON object"),
     "a number": ("7", "must hold a JSON object"),
     "no type": ({**LLAMA, "model_type": None}, "lacks model_type"),
-    "unknown type": ({**LLAMA, "model_type": "mamba"}, "unknown model_type 'mamba'"),
-    "near type": ({**LLAMA, "model_type": "llamas"}, "Did you mean 'llama'"),
-    "type is a list": ({**LLAMA, "model_type": ["llama"]}, "unknown model_type"),
+    "unknown type": ({**LLAMA, "model_type": "wave", "num_key_value_heads": None}, "'wave' is not known, .* kv_heads"),
+    "unknown layers": ({**LLAMA, "model_type": "wave", "ssm_size": 16}, "'wave' is not known, and ssm_size"),
+    "no relabelling": ({"model_type": "llamas"}, "estimator catalog architectures"),
+    "encoder-decoder": ({**LLAMA, "model_type": "bart"}, "encoder-decoder"),
+    "type is a list": ({**LLAMA, "model_type": ["llama"]}, "model_type must be a word"),
     "no layers": ({**LLAMA, "num_hidden_layers": None}, "lacks num_hidden_layers"),
     "no vocabulary": ({**LLAMA, "vocab_size": None}, "lacks vocab_size"),
     "no width": ({**LLAMA, "intermediate_size": None}, "lacks intermediate_size"),
@@ -191,9 +193,12 @@ BAD_CONFIGS = {
         {**LLAMA, "model_type": "mixtral", "num_local_experts": 2, "num_experts_per_tok": 8},
         "cannot visit",
     ),
-    "latent attention without rank": ({**LLAMA, "model_type": "deepseek_v3"}, "lacks kv_lora_rank"),
+    "latent attention without rank": (
+        {**LLAMA, "model_type": "deepseek_v3", "kv_lora_rank": None},
+        "lacks kv_lora_rank",
+    ),
     "latent attention without sizes": (
-        {**LLAMA, "model_type": "deepseek_v3", "kv_lora_rank": 512},
+        {**LLAMA, "model_type": "deepseek_v3", "kv_lora_rank": 512, "qk_nope_head_dim": None},
         "lacks qk_nope_head_dim",
     ),
     "strange layers": ({**LLAMA, "model_type": "gpt_oss", "layer_types": ["linear_attention"] * 32}, "layer_types"),
@@ -232,7 +237,7 @@ def test_vision_models_are_read_for_their_text(tmp_path):
 
     assert params(arch) == pytest.approx(params(preset("gemma-3-4b")), rel=1e-3)
     assert (arch.sliding_window, arch.global_layers, arch.tied_embeddings) == (1024, 5, True)
-    assert "text part only" in arch.note
+    assert "vision tower is not counted" in arch.note
 
 
 def test_shared_experts_are_counted_in_routed_ones(tmp_path):

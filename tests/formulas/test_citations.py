@@ -29,10 +29,16 @@ ARITHMETIC = {
     "roofline": {"soft_max", "mean_span"},
     "serving": {"stacked"},
     "weight_classes": {"weight_counts"},
-    "training": {"targeted_linears", "unknown_targets", "linear_shapes", "adapter_width"},
+    "training": {"targeted_linears", "unknown_targets", "family", "adapted", "adapter_width"},
+    "layers": {
+        *("pair_flop", "kept_width", "is_feed_forward", "windowed_pairs", "chunked_pairs", "mutual_pairs"),
+        *("expert_weights", "expert_params", "block_params", "state_bytes", "usual_attention", "usual_blocks"),
+    },
     "transformer": {
-        *("q_width", "attention_weights", "mlp_weights", "dense_ffn_params", "expert_params", "embedding_params"),
-        *("head_params", "params", "active_params", "matmul_params", "attended_pairs", "pair_flop"),
+        *("q_width", "blocks", "matrices", "attentions", "scans", "tensor_parts", "context_parts", "unwindowed"),
+        *("embedding_params", "head_params", "routed_params", "end_params", "params", "active_params", "dense_weights"),
+        *("expert_weights", "matmul_params", "mixing", "dense_width", "shared_experts", "attended_pairs", "scores"),
+        *("scan_flop", "state_bytes", "read_bytes"),
     },
 }
 

@@ -36,6 +36,8 @@ def problem(seed: int):
 def one_by_one(asked):
     """(layouts tried, those within the targets as (USD/h, TPOT, TTFT)), each computed alone."""
     llm, found, tried = architecture(asked["model"]), [], 0
+    if asked["prompt_tokens"] + asked["output_tokens"] > (llm.max_context or math.inf):
+        return 0, []
     count, lengths = asked["count"], {name: asked[name] for name in ("prompt_tokens", "output_tokens")}
     for precision, tp, pp in itertools.product(asked["precisions"], range(1, count + 1), range(1, count + 1)):
         if tp * pp > count or count % tp or llm.heads % tp or llm.layers % pp:
