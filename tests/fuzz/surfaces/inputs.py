@@ -11,7 +11,7 @@ from tests.fuzz import values
 from tests.fuzz.answers import command
 from tests.fuzz.trial import Trial
 
-SHARE = 190
+SHARE = 170
 MACHINE = ("--model", "7b", "--gpu", "a100")
 ASKS = (
     ("compare", *MACHINE, "--format", "json"),

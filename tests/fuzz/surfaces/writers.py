@@ -16,7 +16,7 @@ from tests.fuzz import files
 from tests.fuzz.answers import of_file, outcome
 from tests.fuzz.trial import Streams, Trial
 
-SHARE = 35
+SHARE = 30
 MACHINE = ("--model", "7b", "--gpu", "a100")
 HOSTED = ("--api", "openai:gpt-4o-mini")
 ROWS = "samples\n" + "5000\n" * 200
