@@ -25,7 +25,7 @@ ASKS = (
     ("recommend", *MACHINE, "--format", "json"),
 )
 NAMED = (
-    ("layout", "finetune", *MACHINE, "--set", "tp=1..2..3"),
+    ("layout", "serve", *MACHINE, "--set", "tp=1..2..3"),
     ("layout", "serve", *MACHINE, "--set", "tp=nan"),
     ("layout", "finetune", *MACHINE, "--set", "cpu_offload=false"),
     ("sweep", *MACHINE, "--vary", "samples=nan"),
