@@ -50,7 +50,7 @@ def pythons() -> list[Path]:
     found = [path for name in names for path in Path("~/.pyenv/versions").expanduser().glob(f"*/bin/{name}")]
     found += [Path(where) for name in names if (where := shutil.which(name))]
     runs = [path for path in found if quiet([path, "-c", ""])[0] == 0]
-    return [*{path.name: path for path in reversed(runs)}.values()][::-1]
+    return sorted({path.name: path for path in reversed(runs)}.values(), key=lambda path: path.name)
 
 
 def requirements(kind: str) -> list[str]:
