@@ -45,11 +45,12 @@ CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, PR_CAPBSET_DROP = 1, 2, 24
 
 
 def pythons() -> list[Path]:
-    """Every Python of 3.11 or later on PATH and beside pyenv's, one of each version."""
+    """Every Python from 3.11 on that is on PATH or pyenv's and runs, one of each version."""
     names = [f"python3.{minor}" for minor in range(11, 20)]
-    found = [Path(where) for name in names if (where := shutil.which(name))]
-    found += [path for name in names for path in Path("~/.pyenv/versions").expanduser().glob(f"*/bin/{name}")]
-    return [*{path.name: path for path in reversed(found)}.values()][::-1]
+    found = [path for name in names for path in Path("~/.pyenv/versions").expanduser().glob(f"*/bin/{name}")]
+    found += [Path(where) for name in names if (where := shutil.which(name))]
+    runs = [path for path in found if quiet([path, "-c", ""])[0] == 0]
+    return sorted({path.name: path for path in reversed(runs)}.values(), key=lambda path: path.name)
 
 
 def requirements(kind: str) -> list[str]:

@@ -4,13 +4,17 @@
 """
 
 import argparse
+import contextlib
 import gc
 import importlib
 import json
+import os
 import pkgutil
 import select
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -21,6 +25,7 @@ from tests.fuzz.trial import Fault, judged, share, surfaces
 
 ROOT = Path(__file__).parents[2]
 SILENT_S = 60.0  # a worker that says nothing for so long hangs where no alarm reaches
+TABLES = ("pyarrow.csv", "pyarrow.parquet", "pyarrow.compute", "openpyxl", "xlsxwriter")
 PIECE = 200  # cases a worker is asked for at a time
 
 
@@ -111,16 +116,26 @@ class _Worker:
 
     def __init__(self, surface: str, seed: int) -> None:
         words = [sys.executable, "-m", "tests.fuzz", "--worker", surface, "--seed", str(seed)]
+        self.said = tempfile.TemporaryFile("w+")  # noqa: SIM115  # closed with the process
         self.process = subprocess.Popen(
-            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT, text=True, bufsize=1
+            words,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.said,
+            cwd=ROOT,
+            text=True,
+            bufsize=1,
+            start_new_session=True,
         )
 
     def __enter__(self) -> "_Worker":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)  # with whatever it started
         self.process.communicate()
+        self.said.close()
 
     def judged(self, index: int) -> list[Fault] | None:
         """The faults of a case; None where the process died or hangs."""
@@ -139,33 +154,27 @@ class _Worker:
         """How the process ended."""
         time.sleep(0.1)
         code = self.process.poll()
-        return f"hangs for {SILENT_S:g} s" if code is None else f"process died: {code}"
+        self.said.seek(0)
+        last = (self.said.read().strip().splitlines() or [""])[-1]
+        return f"hangs for {SILENT_S:g} s" if code is None else f"process died: {code} {last}"
 
 
 def _work(surface: str, seed: int) -> int:
     """Judge the cases that stdin names; stdout stays ours whatever a case does to it."""
     out = sys.stdout
     sys.stdout = sys.stderr
-    _warm()
+    _warm(surface)
     for line in sys.stdin:
         print(json.dumps(judged(surface, seed, int(line))), file=out, flush=True)
     return 0
 
 
-def _warm() -> None:
-    """Everything loaded that a case may ask for, so that what it takes is its own."""
+def _warm(surface: str) -> None:
+    """What a case may ask for is loaded, so that what it takes is its own."""
     for module in (*pkgutil.walk_packages(estimator.__path__, "estimator."),):
         if ".measure." not in module.name and ".kernel" not in module.name:
             importlib.import_module(module.name)
-    for name in (
-        "pyarrow.csv",
-        "pyarrow.parquet",
-        "pyarrow.compute",
-        "openpyxl",
-        "xlsxwriter",
-        "matplotlib.pyplot",
-        "pandas",
-    ):
+    for name in TABLES if surface in ("tables", "injection", "readers", "numbers") else ():
         importlib.import_module(name)
     gc.freeze()
 

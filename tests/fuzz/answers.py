@@ -23,6 +23,7 @@ ROUNDING = 1e-6
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 ODD_NUMBER = re.compile(r"(?<![\w'-])[-+]?(?:nan|inf)(?![\w'-])")
 STARTS = "=+-@\uff1d\uff0b\uff0d\uff20"  # what spreadsheets read as the beginning of a formula, full width too
+LAST = {".svg": b"</svg>\n", ".png": b"IEND\xaeB`\x82", ".parquet": b"PAR1", ".json": b"\n"}
 BLANKS = " \t\r\n\v\f\ufeff\u00a0\u200b\u2028\u2029\u3000"
 
 
@@ -200,6 +201,8 @@ def _of_kind(path: Path, ending: str) -> Iterator[str]:
         yield from of_csv(path.read_text("utf-8-sig"))
     if ending == ".xlsx":
         yield from _zip(path)
+    if not path.read_bytes().endswith(LAST.get(ending, b"")):
+        yield f"not whole: {path.name} is cut"
 
 
 def of_csv(text: str) -> Iterator[str]:

@@ -10,7 +10,7 @@ from tests.fuzz import values
 from tests.fuzz.answers import command
 from tests.fuzz.trial import Trial
 
-SHARE = 230
+SHARE = 200
 MACHINE = ("--model", "7b", "--gpu", "a100")
 BASES: dict[str, tuple[str, ...]] = {
     "compare": MACHINE,

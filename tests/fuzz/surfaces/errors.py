@@ -93,5 +93,8 @@ def _pooled(how: str) -> Iterator[str]:
         wrong = "" if error.nearest else f"comes back changed: {error!r}"
     except (multiprocessing.TimeoutError, AssertionError):  # the thread that takes answers has died of the error
         wrong = "the pool hangs"
+    finally:
+        for child in multiprocessing.active_children():
+            child.kill()
     if wrong:
         yield wrong

@@ -11,7 +11,7 @@ from tests.fuzz import values
 from tests.fuzz.answers import command
 from tests.fuzz.trial import Trial
 
-SHARE = 190
+SHARE = 170
 MACHINE = ("--model", "7b", "--gpu", "a100")
 ASKS = (
     ("compare", *MACHINE, "--format", "json"),
@@ -25,7 +25,7 @@ ASKS = (
     ("recommend", *MACHINE, "--format", "json"),
 )
 NAMED = (
-    ("layout", "finetune", *MACHINE, "--set", "tp=1..2..3"),
+    ("layout", "serve", *MACHINE, "--set", "tp=1..2..3"),
     ("layout", "serve", *MACHINE, "--set", "tp=nan"),
     ("layout", "finetune", *MACHINE, "--set", "cpu_offload=false"),
     ("sweep", *MACHINE, "--vary", "samples=nan"),

@@ -15,7 +15,7 @@ from tests.fuzz import values
 from tests.fuzz.answers import called
 from tests.fuzz.trial import Trial
 
-SHARE = 190
+SHARE = 150
 GOOD: dict[str, dict[str, Any]] = {
     "compare": {"model": "7b", "gpu": "a100"},
     "estimate": {"stage": "finetune", "model": "7b", "gpu": "a100"},

@@ -11,7 +11,7 @@ from estimator.paths import toml
 from tests.fuzz.answers import command
 from tests.fuzz.trial import Trial
 
-SHARE = 150
+SHARE = 230
 KEYS = ("a", "b", "samples", "a-b", "1", '"q"', "'l'", "a.b", "é", '"a b"', '""', "a b", "", '"\\u0041"', "true", "inf")
 VALUES = (
     *(

@@ -10,7 +10,7 @@ from tests.fuzz import files
 from tests.fuzz.answers import command, outcome
 from tests.fuzz.trial import Trial
 
-SHARE = 14
+SHARE = 18
 ASK = ("--api", "openai:gpt-4o-mini")
 TARGET = "book.xlsx"
 RELS = "xl/_rels/workbook.xml.rels"

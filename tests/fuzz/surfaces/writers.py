@@ -9,6 +9,7 @@ import stat
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from estimator.cli import main
@@ -16,7 +17,7 @@ from tests.fuzz import files
 from tests.fuzz.answers import of_file, outcome
 from tests.fuzz.trial import Streams, Trial
 
-SHARE = 35
+SHARE = 30
 MACHINE = ("--model", "7b", "--gpu", "a100")
 HOSTED = ("--api", "openai:gpt-4o-mini")
 ROWS = "samples\n" + "5000\n" * 200
@@ -36,24 +37,26 @@ SHOWN = ("compare", *MACHINE)
 Act = Callable[[str, Sequence[str]], Iterator[str]]
 
 
-def draw(_: random.Random, index: int) -> Trial:
+def draw(rng: random.Random, index: int) -> Trial:
     """Each way of being in trouble with each output in turn; some are of one output, or of none."""
     if index % 3 == 2:
         name, act, shown = ALONE[index // 3 % len(ALONE)]
         return Trial(name, shown, lambda: _alone(act), ("out*", "book*"), patient=True)
     place = index // 3 * 2 + index % 3
     trouble = [*TROUBLES][place % len(TROUBLES)]
-    name = [*WRITTEN][(place + place // len(TROUBLES)) % len(WRITTEN)]
+    name = [*WRITTEN][(place // len(TROUBLES) + place % len(TROUBLES) * 2) % len(WRITTEN)]
     target, words = WRITTEN[name]
     Path("in.csv").write_text(ROWS)
     lay_out, act = TROUBLES[trouble]
     lay_out(target)
+    if trouble in KILLS:
+        act = partial(_killed, KILLS[trouble], rng.choice((0.0, rng.random() * LATEST_S)))
     return Trial(
         f"{trouble}: {name}",
         f"{trouble}; estimator {' '.join(words)}",
         lambda: _alone(lambda: act(target, words)),
-        (target, "real*", "closed*"),
-        trouble == "SIGTERM",
+        (target, "real*", "closed*", *([".*"] if trouble == "SIGKILL" else [])),
+        trouble in KILLS,
     )
 
 
@@ -157,20 +160,30 @@ def _whole(target: str, words: Sequence[str]) -> Iterator[str]:
     yield from of_file(target)
 
 
-def _killed(target: str, words: Sequence[str]) -> Iterator[str]:
-    """SIGTERM at some moment: the old or the new file, whole, and nothing beside."""
-    names = {path.name for path in Path().iterdir()}
+def _killed(how: signal.Signals, after_s: float, target: str, words: Sequence[str]) -> Iterator[str]:
+    """A signal as soon as something is written, or a moment later: the old or the new file, whole, nothing beside."""
+    names, before = {path.name for path in Path().iterdir()}, Path(target).stat()
     child = _forked(words)
     deadline = time.monotonic() + 10
-    while time.monotonic() < deadline and {path.name for path in Path().iterdir()} == names and not _ended(child):
+    while time.monotonic() < deadline and not _ended(child) and not _touched(names, target, before):
         time.sleep(0.0005)
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(child, signal.SIGTERM)
+    time.sleep(after_s)
+    if not _ended(child):
+        os.kill(child, how)
     _ended(child, wait=True)
-    if beside := sorted({path.name for path in Path().iterdir()} - names - {target}):
+    beside = sorted({path.name for path in Path().iterdir()} - names - {target})
+    if beside and how is signal.SIGTERM:
         yield f"left beside after SIGTERM: {beside}"
     if Path(target).is_file() and Path(target).read_bytes() != b"old":
         yield from of_file(target)
+
+
+def _touched(names: set[str], target: str, before: os.stat_result) -> bool:
+    """Whether anything in the folder is new, or the target another."""
+    now = Path(target).stat()
+    return (now.st_ino, now.st_mtime_ns) != (before.st_ino, before.st_mtime_ns) or {
+        path.name for path in Path().iterdir()
+    } != names
 
 
 def _forked(words: Sequence[str]) -> int:
@@ -211,9 +224,14 @@ TROUBLES: dict[str, tuple[Callable[[str], None], Act]] = {
     "a pipe in its place": (_pipe, _refused),
     "a folder in its place": (_folder, _refused),
     "a read-only folder": (_plain, _read_only),
-    "SIGTERM": (_old, _killed),
+    "SIGTERM": (_old, _whole),  # these two with a signal, see KILLS
+    "SIGKILL": (_old, _whole),
     "an old file": (_old, _whole),
 }
+
+
+KILLS = {"SIGTERM": signal.SIGTERM, "SIGKILL": signal.SIGKILL}
+LATEST_S = 0.05  # after something was written
 
 
 def _alone(act: Callable[[], Iterator[str]]) -> Iterator[str]:
