@@ -5,6 +5,9 @@ choice, and which questions were refused. A change that should move no figure is
 figures, and words may be put otherwise. Questions are read from the file, so that new inputs do not change them. It is
 saved once (--save) and never again: a change that means to move figures is named in KNOWN, with what it may move.
 
+Constants fitted anew since are not what is asked about: the check runs on a copy of the tree with those of the day it
+was saved, from the history (`--as-fitted` keeps today's, and shows what a fit moved).
+
 Last bits hang on the processor and on NumPy too: where those differ from the file's, compare a commit with its parent.
 """
 
@@ -14,9 +17,12 @@ import csv
 import gzip
 import io
 import json
+import os
 import platform
 import re
 import shlex
+import shutil
+import subprocess
 import sys
 import tempfile
 from collections import Counter
@@ -30,7 +36,10 @@ import estimator
 from estimator.cli import main as command
 
 SAVED = Path(__file__).with_suffix(".json.gz")
-PUBLISHED = Path(__file__).parents[1] / "calibration" / "published"
+ROOT = Path(__file__).parents[1]
+PUBLISHED = ROOT / "calibration" / "published"
+DAY = "9fc159b"  # the commit whose answers are saved
+REFITTED = ("serving.json", "left_out_serving.csv")
 
 
 def _of(pattern: str) -> Callable[[str, str], bool]:
@@ -483,13 +492,29 @@ def _counted(answers: list[tuple[Question, Figures]]) -> str:
     return f"{count:,} answers ({refused} refusals) with {sum(len(found) for _, found in answers):,} figures"
 
 
+def with_constants_of_the_day() -> int:
+    """The same check in a copy of the tree that holds the constants as they were fitted when the answers were saved."""
+    with tempfile.TemporaryDirectory() as folder:
+        for part in ("estimator", "hardware", "calibration", "benchmarks"):
+            shutil.copytree(ROOT / part, Path(folder) / part, ignore=shutil.ignore_patterns("__pycache__"))
+        for name in REFITTED:
+            path = Path("calibration") / "fitted" / name
+            before = subprocess.run(["git", "show", f"{DAY}:{path}"], cwd=ROOT, check=True, capture_output=True)
+            (Path(folder) / path).write_bytes(before.stdout)
+        again = [sys.executable, str(Path(folder) / "benchmarks" / Path(__file__).name), *sys.argv[1:], "--as-fitted"]
+        return subprocess.run(again, cwd=folder, env={**os.environ, "PYTHONPATH": folder}, check=False).returncode
+
+
 def main() -> int:
     """Save or check."""
     options = argparse.ArgumentParser(description="Whether every figure is what it was, to the last bit.")
     options.add_argument("--save", action="store_true", help="write the file; refused where there is one")
     options.add_argument("--only", metavar="PATTERN", default="", help="questions that match this alone")
+    options.add_argument("--as-fitted", action="store_true", help="with the constants that are fitted today")
     given = options.parse_args()
-    return save() if given.save else check(given.only)
+    if given.save:
+        return save()
+    return check(given.only) if given.as_fitted else with_constants_of_the_day()
 
 
 if __name__ == "__main__":
