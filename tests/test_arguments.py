@@ -75,13 +75,17 @@ def test_a_wrong_argument_is_one_line(call, name):
     assert len(refused) > len(WRONG) / 3
 
 
-@pytest.mark.parametrize("paths", [3, None, True, b"a", object(), [3], ["\0"], np.array("a")], ids=repr)
+@pytest.mark.parametrize(
+    "paths", [3, None, True, b"a", object(), [3], ["\0"], np.array("a")], ids=lambda value: type(value).__name__
+)
 def test_paths_are_paths(paths):
     with pytest.raises(InvalidInput):
         validate(paths)
 
 
-@pytest.mark.parametrize("level", ["0.9", None, [0.9], float("nan"), 10**400, np.array([0.8, 0.9])], ids=str)
+@pytest.mark.parametrize(
+    "level", ["0.9", None, [0.9], float("nan"), 10**400, np.array([0.8, 0.9])], ids=lambda value: type(value).__name__
+)
 def test_a_level_is_a_number(level):
     with pytest.raises(InvalidInput):
         estimate("prompt", model="7b", gpu="a100").at(level)
