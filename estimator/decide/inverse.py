@@ -19,7 +19,16 @@ from estimator.decide.boundary import first_that, last_figure, last_that, round_
 from estimator.errors import DoesNotFit, EstimatorError, InvalidInput, UnknownName
 from estimator.formulas import money, transformer
 from estimator.formulas.units import DAY_S
-from estimator.predict.serving import Serving, Traffic, check_context, check_writes, memory_split, serving, slots_of, smallest_fit
+from estimator.predict.serving import (
+    Serving,
+    Traffic,
+    check_context,
+    check_writes,
+    memory_split,
+    serving,
+    slots_of,
+    smallest_fit,
+)
 from estimator.predict.serving_machine import ServingPlan
 from estimator.predict.training import TrainingPlan, best_layout, training_step
 from estimator.predict.training_layout import grid
