@@ -14,7 +14,7 @@ RANGELESS = 0.05  # the half range in ln that an input without one is ranked by
 
 
 def foremost(result: Estimate | Comparison) -> list[str]:
-    """Lines with the inputs that were given, those always told and those that move the total most, and how to see all."""
+    """Lines with the inputs that were given, are always told or move the total most, and how to see and change all."""
     given = [one for one in result.assumptions if one.given or one.name in ALWAYS]
     ranked = _ranked(result)
     listed = [*given, *[one for one in ranked if one not in given][: max(SHOWN - len(given), 0)]]
