@@ -124,6 +124,7 @@ def ask(
     if design is not None and not isinstance(design, Design):
         raise InvalidInput(f"design must be a Design, such as Design.monte_carlo(1000), not {type(design).__name__}")
     if api is None and (model is None or gpu is None):
+        _check_writes(model)
         raise InvalidInput(
             "name an LLM and an accelerator (--model 7b --gpu a100), or a hosted LLM (--api openai:gpt-4o-mini)"
         )
@@ -144,6 +145,14 @@ def ask(
         pue=_pue(chosen, design),
         design=design,
     )
+
+
+def _check_writes(model: str | None) -> None:
+    """That an LLM which answers nothing wants no accelerator to be told so."""
+    if model is not None:
+        from estimator.predict.serving import check_writes
+
+        check_writes(architecture(str(model)))
 
 
 def _device(hardware: Cluster | Accelerator | None, gpus: int | None) -> tuple[Accelerator | None, int | None]:

@@ -19,7 +19,16 @@ from estimator.decide.boundary import first_that, last_figure, last_that, round_
 from estimator.errors import DoesNotFit, EstimatorError, InvalidInput, UnknownName
 from estimator.formulas import money, transformer
 from estimator.formulas.units import DAY_S
-from estimator.predict.serving import Serving, Traffic, memory_split, serving, slots_of, smallest_fit
+from estimator.predict.serving import (
+    Serving,
+    Traffic,
+    check_context,
+    check_writes,
+    memory_split,
+    serving,
+    slots_of,
+    smallest_fit,
+)
 from estimator.predict.serving_machine import ServingPlan
 from estimator.predict.training import TrainingPlan, best_layout, training_step
 from estimator.predict.training_layout import grid
@@ -176,14 +185,23 @@ def accelerator_sets(
 
     Those without a price come last, fewest first; those that cannot hold the task are left out.
     """
-    found = []
-    for name in gpus or _usual():
+    found, names = [], gpus or _usual()
+    _check_lengths(task, _question(task, model, names[0], price, inputs))
+    for name in names:
         try:
             found.append(smallest_set(task, model=model, gpu=name, price=price, **inputs))
         except EstimatorError:
             if gpus:
                 raise
     return tuple(sorted(found, key=_cheapness))
+
+
+def _check_lengths(task: str, question: Question) -> None:
+    """Refuse what no accelerator changes before any is tried."""
+    if task == "serve":
+        check_context(question.own_llm(), _request_tokens(question), 0.0)
+    else:
+        training_plan(question, task)
 
 
 def _usual() -> tuple[str, ...]:
@@ -479,4 +497,7 @@ def _question(
 ) -> Question:
     if task not in TASKS:
         raise UnknownName("task", task, TASKS, f"Tasks are {', '.join(TASKS)}.")
-    return api.ask(model, gpu, None, gpus, price, None, ONE_AT_A_TIME, inputs)
+    question = api.ask(model, gpu, None, gpus, price, None, ONE_AT_A_TIME, inputs)
+    if task == "serve":
+        check_writes(question.own_llm())
+    return question

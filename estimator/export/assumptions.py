@@ -9,14 +9,15 @@ from estimator.scenario import default_scenario
 
 WIDTH = 120
 SHOWN = 12
+ALWAYS = ("weight_precision",)  # the format of the weights, which no total is derived from by number
 RANGELESS = 0.05  # the half range in ln that an input without one is ranked by
 
 
 def foremost(result: Estimate | Comparison) -> list[str]:
-    """Lines with the inputs that were given and those that move the total most, and how to see and change all."""
-    given = [one for one in result.assumptions if one.given]
+    """Lines with the inputs that were given, are always told or move the total most, and how to see and change all."""
+    given = [one for one in result.assumptions if one.given or one.name in ALWAYS]
     ranked = _ranked(result)
-    listed = [*given, *[one for one in ranked if not one.given][: max(SHOWN - len(given), 0)]]
+    listed = [*given, *[one for one in ranked if one not in given][: max(SHOWN - len(given), 0)]]
     if not listed:
         return []
     rest = len(result.assumptions) - len(listed)

@@ -10,6 +10,7 @@ from tabulate import tabulate
 from estimator.decide.inverse import Finding
 from estimator.decide.recommend import Change, Option, Reason, Recommendation
 from estimator.errors import MissingExtra
+from estimator.export.assumptions import ALWAYS
 from estimator.export.tables import WIDTH
 from estimator.quantities import Quantity
 from estimator.text import digits, human, short
@@ -34,7 +35,8 @@ def _head(found: Recommendation) -> str:
     what = "The last resort, and all that stands," if found.best.last_resort else "Recommended"
     of = found.best.estimate
     whose = f" of {of.llm} on {of.hardware}" if of and (of.llm, of.hardware) != (found.llm, found.hardware) else ""
-    lines = [f"{what} for {where}: {found.best.title}{whose}. Given: {given}."]
+    stored = [f" Weights are served in {one.shown}." for one in found.assumptions if one.name in ALWAYS]
+    lines = [f"{what} for {where}: {found.best.title}{whose}. Given: {given}.{''.join(stored)}"]
     lines += [f"- because {reason.text} [{reason.asks}]" for reason in found.best.met]
     if not found.best.met:
         lines.append(f"- because {_place(found.best)}, and no need was named that asks for more")

@@ -391,12 +391,22 @@ def capacity_doubt(
 
 
 def check_context(arch: Architecture, prompt_tokens: ArrayLike, output_tokens: ArrayLike) -> None:
-    """DoesNotFit where a prompt and its answer are longer than the LLM's context."""
+    """DoesNotFit where a prompt and its answer are longer than the LLM's context; InvalidInput where it writes none."""
+    check_writes(arch)
     longest = float(np.max(np.asarray(prompt_tokens, float) + np.asarray(output_tokens, float)))
     if arch.max_context is not None and longest > arch.max_context:
         raise DoesNotFit(
             f"a request of {longest:,.0f} tokens exceeds the {arch.max_context:,} that {arch.name} holds. Shorten it, "
             "or take an LLM with a longer context."
+        )
+
+
+def check_writes(arch: Architecture) -> None:
+    """InvalidInput where a model only encodes, so that there is nothing to decode."""
+    if arch.kind == "encoder":
+        raise InvalidInput(
+            f"{arch.name} embeds texts and answers no questions. Name an LLM that writes, such as llama-3.1-8b; "
+            f"texts are embedded by it with --set embedding_model={arch.name}."
         )
 
 
@@ -425,6 +435,7 @@ def smallest_fit(
     >>> smallest_fit(architecture("8b"), accelerator("a100"), ServingPlan())
     1
     """
+    check_writes(arch)
     context = context_tokens or float(arch.max_context or 4096)
     tp = 1
     while tp <= most:

@@ -267,6 +267,16 @@ def check_positions(arch: Architecture, seq_len: float) -> None:
         )
 
 
+def beyond_positions(arch: Architecture, seq_len: float) -> tuple[str, ...]:
+    """What to say where sequences are longer than those an LLM was trained at."""
+    if arch.max_context is None or seq_len <= arch.max_context:
+        return ()
+    return (
+        f"Sequences of {seq_len:,.0f} tokens reach beyond the {arch.max_context:,} positions that {arch.name} was "
+        "trained at: its rotary embedding has to be extended, and what it learns there may be less.",
+    )
+
+
 def _shape(arch: Architecture, plan: TrainingPlan) -> dict[str, Real]:
     experts = arch.experts
     mixing = transformer.mixing(arch)

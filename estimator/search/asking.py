@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from estimator.arguments import NAMES, check, check_kind
@@ -16,7 +17,7 @@ from estimator.predict.checked import checked, checked_value
 from estimator.predict.reliability import usual_goodput
 from estimator.predict.serving_machine import ServingPlan
 from estimator.predict.training import TrainingPlan
-from estimator.predict.training_plan import check_positions
+from estimator.predict.training_plan import beyond_positions, check_positions
 from estimator.pricing import Price, usd_per_hour
 from estimator.quantities import ONE_AT_A_TIME
 from estimator.records import Architecture, Cluster
@@ -81,9 +82,10 @@ def layout(
     if not offers:
         raise InvalidInput(f"no number of accelerators up to {most} can be tried")
     usual = _pretraining(llm, asked) if task == "pretrain" else _finetuning()
-    if task == "finetune":
-        check_positions(llm, float((usual | asked)["seq_len"]))
-    return _train(llm, offers, precisions, tried, careful=careful, **usual | asked)
+    longest = float((usual | asked)["seq_len"]) if task == "finetune" else 0.0
+    check_positions(llm, longest)
+    found = _train(llm, offers, precisions, tried, careful=careful, **usual | asked)
+    return replace(found, notes=(*found.notes, *beyond_positions(llm, longest)))
 
 
 def asked_of(kind: str, task: str, choices: Mapping[str, Any]) -> dict[str, Any]:

@@ -51,13 +51,17 @@ def best_serving(
     Each offer's count is the most accelerators a replica may use. Raises DoesNotFit when no cut meets the targets.
     """
     check_context(llm, prompt_tokens, output_tokens)
-    choices = [
-        choice
-        for offer in offers
-        for name in precisions or (plan.weight_precision,)
-        for cut in cuts(llm, offer.cluster, replace(plan, weight_precision=name))
-        for choice in _filled(llm, offer, cut, prompt_tokens, output_tokens, targets)
-    ]
+    plans = [replace(plan, weight_precision=name) for name in precisions or (plan.weight_precision,)]
+    found = (
+        [
+            choice
+            for offer, one in itertools.product(offers, plans)
+            for cut in cuts(llm, offer.cluster, one, across)
+            for choice in _filled(llm, offer, cut, prompt_tokens, output_tokens, targets)
+        ]
+        for across in (False, True)
+    )
+    choices = next(filter(None, found), [])  # groups across nodes only where none inside one will do
     end = 1 if targets.careful else 0
     allowed = [
         choice
@@ -90,9 +94,13 @@ def _given(targets: Targets) -> dict[str, float]:
     return {name: value for name, value in numbers.items() if 0 < value < float("inf")}
 
 
-def cuts(llm: Architecture, cluster: Cluster, plan: ServingPlan) -> Iterator[ServingPlan]:
-    """Replicas of at most the cluster's accelerators: tensor groups that fill a node, pipelines, and experts spread."""
-    for tp, pp in itertools.product(divisors(cluster.per_node), range(1, cluster.count + 1)):
+def cuts(llm: Architecture, cluster: Cluster, plan: ServingPlan, across: bool = False) -> Iterator[ServingPlan]:
+    """Replicas of at most the cluster's accelerators: tensor groups that fill a node, pipelines, and experts spread.
+
+    across: tensor groups of several nodes instead, as large LLMs need whose layers no pipeline divides evenly
+    """
+    groups = [size for size in divisors(cluster.count) if size > cluster.per_node]
+    for tp, pp in itertools.product(groups if across else divisors(cluster.per_node), range(1, cluster.count + 1)):
         if tp * pp > cluster.count or tensor_parts(llm) % tp or llm.layers % pp:
             continue
         for ep in [1, tp] if llm.experts and llm.experts.experts % tp == 0 and tp > 1 else [1]:

@@ -10,7 +10,7 @@ from estimator.formulas import alignment, effort, money
 from estimator.formulas.arithmetic import product, quotient, sum_of
 from estimator.formulas.transformer import request_flop
 from estimator.predict.training import TrainingPlan
-from estimator.predict.training_plan import check_positions
+from estimator.predict.training_plan import beyond_positions, check_positions
 from estimator.quantities import Quantity, derive, given, total
 from estimator.results import Estimate, Line
 from estimator.stages.answer import Findings, Overhead, answer, bare, calendar, served_here
@@ -36,15 +36,8 @@ def _copies(question: Question) -> Copies:
     return Copies(trained.value, frozen.value)
 
 
-def _beyond(question: Question, training: Training) -> tuple[str, ...]:
-    """That sequences reach beyond the positions the LLM was trained at."""
-    limit, longest = question.own_llm().max_context, float(training.plan.seq_len)
-    if limit is None or longest <= limit:
-        return ()
-    return (
-        f"Sequences of {longest:,.0f} tokens reach beyond the {limit:,} positions that {question.own_llm().name} was "
-        "trained at: its rotary embedding has to be extended, and what it learns there may be less.",
-    )
+def _warned(question: Question, training: Training) -> tuple[str, ...]:
+    return (*training.warnings(), *beyond_positions(question.own_llm(), float(training.plan.seq_len)))
 
 
 def training_plan(question: Question) -> TrainingPlan:
@@ -301,7 +294,7 @@ def _answer(
             training_s=wall,
             peak_memory_bytes=training.peak_memory_bytes if training else None,
             details=_details(question, training, service),
-            warnings=(*training.warnings(), *_beyond(question, training)) if training else _not_listed(question),
+            warnings=_warned(question, training) if training else _not_listed(question),
         ),
     )
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from estimator.catalog.files import recent
 from estimator.catalog.formats import shown
-from estimator.errors import DoesNotFit, InvalidInput
+from estimator.errors import DoesNotFit
 from estimator.formulas import Floats, money, prompting
 from estimator.formulas.arithmetic import product, quotient
 from estimator.predict.serving import Serving, Traffic, capacity_doubt, interval, serving, smallest_fit, traits
@@ -69,11 +69,6 @@ def of_prefix(
 def replica_plan(question: Question, context_tokens: float, adapters: int = 0) -> ServingPlan:
     """The smallest replica that holds the LLM and such a request; DoesNotFit when more were needed than given."""
     precision, llm, device = question.word("weight_precision"), question.own_llm(), question.own_accelerator()
-    if llm.kind == "encoder":
-        raise InvalidInput(
-            f"{llm.name} embeds texts and answers no questions. Name an LLM that writes, such as llama-3.1-8b; "
-            f"texts are embedded by it with --set embedding_model={llm.name}."
-        )
     plan = ServingPlan(weight_precision=precision, engine=question.word("engine"), adapters=adapters)
     rounded = 2.0 ** math.ceil(math.log2(context_tokens))  # so that few lengths are tried
     found = _smallest(llm, device, plan, min(rounded, llm.max_context or rounded))
