@@ -44,7 +44,8 @@ def _run(words: list[str]) -> int:
 
 def _silence() -> None:
     """Nothing more to a reader that has gone or a disk that is full, not even at the end of the program."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with suppress(OSError):  # it is no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _refused(reason: str) -> int:

@@ -50,7 +50,17 @@ LAYERED = LLAMA | {
     "use_sliding_window": True,
     "sliding_window": 99,
 }
-BASES = (LLAMA, MIXTURE, LATENT, WINDOWED, LAYERED, {"text_config": LLAMA, "model_type": "llava"})
+SCANNED = {
+    "model_type": "mamba",
+    "hidden_size": 2560,
+    "num_hidden_layers": 64,
+    "vocab_size": 50280,
+    "state_size": 16,
+    "conv_kernel": 4,
+    "time_step_rank": 160,
+    "intermediate_size": 5120,
+}
+BASES = (LLAMA, MIXTURE, LATENT, WINDOWED, LAYERED, SCANNED, {"text_config": LLAMA, "model_type": "llava"})
 QUANTIZED: tuple[dict[str, Any], ...] = (
     {"quant_method": "awq", "bits": 4, "group_size": 128, "modules_to_not_convert": ["lm_head"]},
     {"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_use_double_quant": True},
