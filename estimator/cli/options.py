@@ -2,12 +2,12 @@
 
 import argparse
 import re
-import sys
 from collections.abc import Iterable
 from typing import Any
 
 from estimator.catalog.files import use_facts
 from estimator.catalog.plan_fields import plain
+from estimator.cli.notes import note
 from estimator.errors import InvalidInput, clipped
 from estimator.files import is_file, to_screen, write_text
 from estimator.numerals import numeral
@@ -105,9 +105,9 @@ def once(given: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def say_alias(called: str, name: str) -> None:
-    """On stderr, what a name of another tool was taken for."""
+    """With the answer, on stderr, what a name of another tool was taken for."""
     if plain(called).rpartition(".")[2] != name:
-        print(f"estimator: {called} is {name} here", file=sys.stderr)
+        note(f"{called} is {name} here")
 
 
 OF_ACCELERATORS = (
