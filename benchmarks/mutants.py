@@ -4,8 +4,9 @@
 
 Each mutant is one change of formulas/, stages/ or decide/ in a copy of the tree: a comparison or an operator swapped, a
 number nudged, a condition turned round, an answer scaled, an argument dropped, min for max. Its own tests run first,
-then all others, until one fails. Mutants that change nothing count as survivors. A log can be continued, and what the
-tests say of the tree as it is comes first. Survivors get a test.
+then all others, until one fails; with --near only its own, and who survives those is asked again by a run without.
+Mutants that change nothing count as survivors. A log can be continued, and what the tests say of the tree as it is
+comes first. Survivors get a test.
 """
 
 import argparse
@@ -38,6 +39,8 @@ COPIED = (
     "CHANGELOG.md",
 )
 LAST = ("tests/measure", "tests/validation", "tests/export", "tests/search")  # slow ones
+NEAR = "survived its own tests"
+SURVIVED = ("survived", NEAR)
 NEVER = ("tests/fuzz",)  # looks for tracebacks, not for wrong figures
 COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     **{ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq},
@@ -237,7 +240,7 @@ def _failure(output: str) -> str:
     return lines[0].split(" - ")[0].split(" ", 1)[1] if lines else (output.strip().splitlines() or ["nothing said"])[-1]
 
 
-def judged(mutant: Mutant, tree: Path, limit_s: float) -> dict[str, object]:
+def judged(mutant: Mutant, tree: Path, limit_s: float, near: bool) -> dict[str, object]:
     """What became of a mutant."""
     path, started = tree / mutant.file, time.monotonic()
     whole = path.read_bytes()
@@ -245,16 +248,17 @@ def judged(mutant: Mutant, tree: Path, limit_s: float) -> dict[str, object]:
         path.write_bytes(whole[: mutant.start] + mutant.after.encode() + whole[mutant.end :])
         first, rest = order(tree, mutant)
         fate = run(tree, first, limit_s)
-        fate = run(tree, rest, limit_s) if fate == "survived" else fate
+        if fate == "survived":
+            fate = NEAR if near else run(tree, rest, limit_s)
     finally:
         path.write_bytes(whole)
     return {"key": mutant.key, **mutant._asdict(), "fate": fate, "took_s": round(time.monotonic() - started, 1)}
 
 
-def all_judged(chosen: list[Mutant], jobs: int, log: Path, limit_s: float) -> list[dict[str, object]]:
+def all_judged(chosen: list[Mutant], jobs: int, log: Path, limit_s: float, near: bool) -> list[dict[str, object]]:
     """The fate of each, those in the log as it has them."""
     before = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.exists() else []
-    known = {one["key"]: one for one in before}
+    known = {one["key"]: one for one in before if near or one["fate"] != NEAR}
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder, ThreadPoolExecutor(jobs) as pool:
         trees: Queue[Path] = Queue()
         for number in range(jobs):
@@ -265,7 +269,7 @@ def all_judged(chosen: list[Mutant], jobs: int, log: Path, limit_s: float) -> li
                 return dict(known[mutant.key])
             tree = trees.get()
             try:
-                found = judged(mutant, tree, limit_s)
+                found = judged(mutant, tree, limit_s, near)
             finally:
                 trees.put(tree)
             with log.open("a", encoding="utf-8") as file:
@@ -276,23 +280,24 @@ def all_judged(chosen: list[Mutant], jobs: int, log: Path, limit_s: float) -> li
         return list(pool.map(judge, chosen))
 
 
-def sound(log: Path, limit_s: float) -> str:
+def sound(log: Path, limit_s: float, near: bool) -> str:
     """What the tests say of the tree as it is, unless the log shows that they were asked before; they must pass."""
+    own = [f"tests/{package}" for package in PACKAGES]
     if log.exists():
         return "survived"
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         tree = copied(Path(folder))
-        return run(tree, order(tree, None)[1], limit_s)
+        return run(tree, own if near else order(tree, None)[1], limit_s)
 
 
 def summary(found: list[dict[str, object]]) -> Iterator[str]:
     """The score, and who survived."""
-    alive = [one for one in found if one["fate"] == "survived"]
+    alive = [one for one in found if one["fate"] in SURVIVED]
     yield f"\n{len(found)} mutants, {len(found) - len(alive)} noticed: {1 - len(alive) / max(len(found), 1):.1%}"
     for kind in sorted({str(one["kind"]) for one in found}):
         own = [one for one in found if one["kind"] == kind]
-        yield f"  {kind}: {sum(one['fate'] != 'survived' for one in own)} of {len(own)}"
-    yield from (f"survived  {one['key']}" for one in alive)
+        yield f"  {kind}: {sum(one['fate'] not in SURVIVED for one in own)} of {len(own)}"
+    yield from (f"{one['fate']}  {one['key']}" for one in alive)
 
 
 def main() -> None:
@@ -304,14 +309,15 @@ def main() -> None:
     read.add_argument("--log", type=Path, default=Path("mutants.log"))
     read.add_argument("--limit", type=float, default=1800.0, help="of one run of tests [s]")
     read.add_argument("--list", action="store_true", help="only say which")
+    read.add_argument("--near", action="store_true", help="only the tests of its own package and module")
     asked = read.parse_args()
     chosen = drawn(asked.mutants, asked.seed)
     if asked.list:
         print("\n".join(one.key for one in chosen))
         return
-    if (whole := sound(asked.log, asked.limit)) != "survived":
+    if (whole := sound(asked.log, asked.limit, asked.near)) != "survived":
         sys.exit(f"the tests fail before anything is changed: {whole}")
-    print("\n".join(summary(all_judged(chosen, asked.jobs, asked.log, asked.limit))))
+    print("\n".join(summary(all_judged(chosen, asked.jobs, asked.log, asked.limit, asked.near))))
 
 
 if __name__ == "__main__":

@@ -86,6 +86,14 @@ def regular(path: str | Path) -> os.stat_result:
     return found
 
 
+def is_file(path: str | Path) -> bool:
+    """Whether a file is there; a name that no file can have is none."""
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def reason(error: BaseException) -> str:
     """Why a file could not be read or written, as the system says it."""
     if isinstance(error, OSError):

@@ -234,7 +234,7 @@ class Layers:
             return bool(listed[i] == "sparse")
         if "sparse" in self.habits:
             return bool(sizes.worth(self.habits["sparse"]))
-        dense = sizes["mlp_only_layers"] or []
+        dense = sizes.numbers("mlp_only_layers")
         every = max(1, sizes.needed("layer_every"))
         return i >= sizes.needed("first_dense") and i not in dense and (i + 1) % every == 0
 

@@ -131,7 +131,9 @@ class Sizes(Mapping[str, Any]):
             return text
         try:
             return value(text, self)
-        except (TypeError, ZeroDivisionError, IndexError, AttributeError):
+        except InvalidInput:
+            raise
+        except (TypeError, ValueError, ArithmeticError, IndexError, AttributeError, MemoryError):
             raise InvalidInput(
                 f"{self.shown}: its sizes do not allow {text!r}, as model_type {self.kind!r} is built"
             ) from None
@@ -142,12 +144,14 @@ class Sizes(Mapping[str, Any]):
         return None if found is None else self.whole(name, found)
 
     def whole(self, name: str, found: Any) -> int:
-        """A number that must be whole."""
+        """A number that must be whole and not negative."""
         key = self._key(name)
         if isinstance(found, float) and math.isfinite(found) and found == int(found):
             found = int(found)
         if isinstance(found, bool) or not isinstance(found, int):
             raise InvalidInput(f"{self.shown}: {key} must be a whole number, not {clipped(found)}")
+        if found < 0:
+            raise InvalidInput(f"{self.shown}: {key} must not be negative, as {clipped(found)} is")
         return found
 
     def _key(self, name: str) -> str:
@@ -161,6 +165,13 @@ class Sizes(Mapping[str, Any]):
             also = f" (or {', '.join(others)})" if others else ""
             raise InvalidInput(f"{self.shown} lacks {first}{also}, which its model_type {self.kind!r} needs")
         return found
+
+    def numbers(self, name: str) -> list[int]:
+        """A list of numbers of layers; empty where nothing gives it."""
+        found = self[name]
+        if not isinstance(found, list | None) or not all(type(each) is int for each in found or ()):
+            raise InvalidInput(f"{self.shown}: {self._key(name)} must list numbers of layers, not {clipped(found)}")
+        return found or []
 
     def flag(self, name: str) -> bool:
         """Something that is so or not."""

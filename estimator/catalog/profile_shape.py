@@ -25,6 +25,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     "phases": ("log_sd",),
 }
 MEMORY = ("bytes_per_s", "launch_s", "touch_s_per_byte")
+OPTIONAL = ("cache_bytes", "sms", "devices")  # of a machine
 LOGARITHMS = ("log", "down", "up", "log_sd", "log_errors", "left_out", "without_factors", "noise")
 LARGEST_LOGARITHM = 50.0  # more than a factor of 1e21
 ABOVE_ZERO = ("_per_s", "elements", "seconds", "memory_bytes")
@@ -49,7 +50,8 @@ def _faults(content: Content) -> Iterator[str]:
             yield f"machine.{name} is no text"
     if not isinstance(content.get("date"), str):
         yield "date is no text"
-    yield from _missing("machine", content["machine"], ("memory_bytes",))
+    known = [name for name in OPTIONAL if content["machine"].get(name) is not None]
+    yield from _missing("machine", content["machine"], ("memory_bytes", *known))
     yield from _missing("drift", content["drift"], ("log", "down", "up"))
     if type(content.get("threads")) is not int or content["threads"] < 1:
         yield "threads is no whole number"
@@ -125,7 +127,7 @@ def _numbers(where: str, value: Any, name: str = "") -> Iterator[str]:
             yield from _numbers(where, inner, name)
     elif isinstance(value, int | float) and not isinstance(value, bool) and not _possible(name, value):
         yield f"{where} is {value:.3g}" if isinstance(value, float) else f"{where} is too large or below 0"
-    elif name in ("elements", "seconds", *LOGARITHMS, "shapes") and not isinstance(value, int | float):
+    elif (name in (*LOGARITHMS, "shapes") or name.endswith(ABOVE_ZERO)) and not isinstance(value, int | float | None):
         yield f"{where} holds something that is no number"
 
 

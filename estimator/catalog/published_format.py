@@ -37,6 +37,7 @@ EXPERTS = (
     ("mlp.experts.0.gate_proj", "block_sparse_moe.experts.0.w1", "feed_forward.experts.0.gate_proj"),
     ("mlp.experts.0.down_proj", "block_sparse_moe.experts.0.w2", "feed_forward.experts.0.down_proj"),
 )
+ENDLESS = re.compile(r"[*+}]\??\)[*+{]")  # an expression that may be tried for ever
 REMEDY = "Known: awq, gptq, auto-round, bitsandbytes, fp8, fbgemm_fp8, mxfp4, modelopt, compressed-tensors and MLX's."
 
 
@@ -68,7 +69,7 @@ def published(config: Config, arch: Architecture, where: str) -> Formats:
     mlx = _object(config, "quantization") or (entry if "quant_method" not in entry and "bits" in entry else {})
     if mlx:
         return formats(_grouped("mlx-q", mlx, where, usual=64))
-    groups, left = _groups(entry, where), _claim(_ignored(entry))
+    groups, left = _groups(entry, where), _claim(_ignored(entry, where), where)
     return Formats(
         experts=_class_format(EXPERTS, _moe_layers(arch), groups, left, wide),
         attention=_class_format(ATTENTION, range(arch.layers), groups, left, wide),
@@ -119,7 +120,8 @@ def _all(_: str) -> bool:
 
 
 def _whole(entry: Config, key: str, usual: int, where: str) -> int:
-    value = entry.get(key, usual)
+    value = entry.get(key)
+    value = usual if value is None else value
     if isinstance(value, bool) or not isinstance(value, int):
         raise InvalidInput(f"{where}: {key} of quantization_config must be a whole number, not {clipped(value)}")
     return value
@@ -155,20 +157,20 @@ def _listed_group(group: Any, where: str) -> Group:
     kind = _object(group, "weights") if isinstance(group, Mapping) else {}
     if not kind:
         raise InvalidInput(f"{where}: a group of quantization_config lacks weights")
-    targets = [one for one in group.get("targets", ["Linear"]) if isinstance(one, str)]
+    targets = _names(group, "targets", where, ["Linear"])
     types = any(re.fullmatch(r"[A-Z]\w+", one) for one in targets)  # classes of modules, such as Linear
-    return Group(_compressed(kind, group, where), _all if types else _claim(targets))
+    return Group(_compressed(kind, group, where), _all if types else _claim(targets, where))
 
 
 def _compressed(kind: Config, group: Config, where: str) -> str:
-    bits, size = _whole(kind, "num_bits", 8, where), kind.get("group_size") or -1
+    bits, size = _whole(kind, "num_bits", 8, where), _whole(kind, "group_size", -1, where)
     if str(kind.get("type", "int")) == "float":
         if bits == 4:
             return "mxfp4" if size == 32 else "nvfp4"
         return "mxfp8" if size == 32 else "fp8"
     if bits == 8:
         return "int8" if group.get("input_activations") else "int8-wo"
-    if not isinstance(size, int) or size < 1:
+    if size < 1:
         return f"int{bits}-row" if bits == 4 else f"int{bits}"
     return f"int{bits}-g{size}" + ("-sym" if kind.get("symmetric", True) else "")
 
@@ -176,15 +178,24 @@ def _compressed(kind: Config, group: Config, where: str) -> str:
 # --- modules ----------------------------------------------------------------------------------------------------------
 
 
-def _ignored(entry: Config) -> list[str]:
+def _names(entry: Config, key: str, where: str, usual: Sequence[str] = ()) -> list[str]:
+    """A list of modules, or of one alone."""
+    found = entry.get(key)
+    found = usual if found is None else [found] if isinstance(found, str) else found
+    if not isinstance(found, list | tuple) or not all(isinstance(one, str) for one in found):
+        raise InvalidInput(f"{where}: {key} of quantization_config must list names of modules, not {clipped(found)}")
+    return [*found]
+
+
+def _ignored(entry: Config, where: str) -> list[str]:
     keys = ("ignore", "ignored_layers", "modules_to_not_convert", "exclude_modules", "llm_int8_skip_modules")
-    return [one for key in keys for one in entry.get(key) or () if isinstance(one, str)]
+    return [one for key in keys for one in _names(entry, key, where)]
 
 
-def _claim(entries: Sequence[str]) -> Claim:
+def _claim(entries: Sequence[str], where: str) -> Claim:
     """Whether a module is meant by any of the entries: its name or a part of it, a wildcard, or an expression."""
     plain = {STARTS.sub("", one).strip(".") for one in entries if not _is_pattern(one)}
-    patterns = list(_patterns([one for one in entries if _is_pattern(one)]))
+    patterns = list(_patterns([one for one in entries if _is_pattern(one)], where))
 
     def claims(name: str) -> bool:
         return any(part in plain for part in _runs(name)) or any(
@@ -198,8 +209,10 @@ def _is_pattern(entry: str) -> bool:
     return entry.startswith("re:") or "*" in entry
 
 
-def _patterns(entries: Sequence[str]) -> Iterator[re.Pattern[str]]:
+def _patterns(entries: Sequence[str], where: str) -> Iterator[re.Pattern[str]]:
     for one in entries:
+        if one.startswith("re:") and ENDLESS.search(one):
+            raise InvalidInput(f"{where}: {clipped(one)} of quantization_config repeats what repeats, without an end")
         try:
             yield re.compile(one[3:] if one.startswith("re:") else translate(one)[:-2] + r"(?:\.|$)")
         except re.error:

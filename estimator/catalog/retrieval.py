@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from estimator.catalog.files import Content, cached, folders, number, recent, rows, source_of, table
 from estimator.catalog.prices.hourly import quantile
 from estimator.errors import InvalidInput, MissingExtra, UnknownName, clipped
-from estimator.files import read_bytes, read_text
+from estimator.files import is_file, read_bytes, read_text
 from estimator.formulas.corpus import tokens_from_bytes
 from estimator.formulas.retrieval import SearchRates
 from estimator.paths import data_folder, presets
@@ -347,7 +347,7 @@ def measure_corpus(
     Raises InvalidInput when nothing readable lies there, MissingExtra when `tokenizers` is not installed.
     """
     root = Path(path)
-    files = [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.is_file())
+    files = [root] if is_file(root) else sorted(p for p in root.rglob("*") if p.is_file())
     tokenizer = None if tokenizer_json is None else _tokenizer(tokenizer_json)
     documents = size = words = tokens = 0
     for file in files:  # one in memory at a time
@@ -372,7 +372,7 @@ def _tokenizer(path: str | Path) -> Any:
         tokenizers = import_module("tokenizers")
     except ImportError:
         raise MissingExtra("tokenizers", "tokenizers") from None
-    if not Path(path).is_file():
+    if not is_file(path):
         raise InvalidInput(f"no tokenizer.json at {clipped(str(path))}")
     try:
         return tokenizers.Tokenizer.from_file(str(path))

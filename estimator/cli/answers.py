@@ -1,10 +1,10 @@
 """compare and estimate: from options to the library's calls, and its results as they were asked for."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 
 from estimator import api
+from estimator.cli.notes import note
 from estimator.cli.options import asked, assignment, emit, levelled, listed, show
 from estimator.errors import InvalidInput
 from estimator.results import Comparison, Estimate
@@ -55,8 +55,8 @@ def _assumed(options: argparse.Namespace, result: Estimate | Comparison) -> None
 
 
 def _say_unused(options: argparse.Namespace, used: set[str]) -> None:
-    """On stderr, which of the inputs named with --set this answer does not rest on."""
+    """With the answer, on stderr, which of the inputs named with --set this answer does not rest on."""
     names = [assignment(text)[0].replace("-", "_").rpartition(".")[2] for text in options.inputs]
     unused = [name for name in dict.fromkeys(names) if name not in used]
     if unused:
-        print(f"estimator: nothing here rests on {', '.join(unused)}", file=sys.stderr)
+        note(f"nothing here rests on {', '.join(unused)}")

@@ -56,8 +56,10 @@ def _asked(options: argparse.Namespace, task: str) -> dict[str, Any]:
 def _typed(text: str, task: str) -> tuple[str, Any]:
     """NAME=VALUE as the field's own name and the text of its value; several values of an axis as a list."""
     called, value = assignment(text)
-    name = field_named(called, searched("serve" if task == "serve" else "train")) or called.replace("-", "_")
-    say_alias(called, name)
+    found = field_named(called, searched("serve" if task == "serve" else "train"))
+    name = found or called.replace("-", "_")
+    if found:
+        say_alias(called, found)
     if isinstance(value, tuple):
         raise InvalidInput(f"{name} is one value, not a range {clipped(text.partition('=')[2])}")
     if name in (*AXES, "cpu_offload") and "," in text:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
+from estimator.cli import notes
 from estimator.errors import EstimatorError
 
 LONGEST = 480  # of a message [characters]
@@ -36,7 +37,9 @@ def _run(words: list[str]) -> int:
     try:
         arguments = parser(words).parse_args(words)
         status = int(arguments.run(arguments) or 0)
+        notes.say()
     finally:  # after help and version too, which end the program
+        notes.forget()
         if sys.stdout is not None:
             sys.stdout.flush()
     return status
@@ -44,7 +47,8 @@ def _run(words: list[str]) -> int:
 
 def _silence() -> None:
     """Nothing more to a reader that has gone or a disk that is full, not even at the end of the program."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with suppress(OSError):  # it is no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _refused(reason: str) -> int:

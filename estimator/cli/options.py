@@ -2,15 +2,14 @@
 
 import argparse
 import re
-import sys
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from estimator.catalog.files import use_facts
 from estimator.catalog.plan_fields import plain
+from estimator.cli.notes import note
 from estimator.errors import InvalidInput, clipped
-from estimator.files import to_screen, write_text
+from estimator.files import is_file, to_screen, write_text
 from estimator.numerals import numeral
 from estimator.pricing import Price
 from estimator.results import at_level
@@ -65,7 +64,7 @@ def asked(options: argparse.Namespace, criteria: Iterable[str] = ()) -> dict[str
     use_own_facts(options)
     options.inputs = [_named(text, criteria) for text in options.inputs]
     inputs = once(assignment(text) for text in options.inputs)
-    for called in file_inputs(options.scenario) if options.scenario and Path(options.scenario).is_file() else ():
+    for called in file_inputs(options.scenario) if options.scenario and is_file(options.scenario) else ():
         say_alias(called, known_input(called))
     if options.api and not options.gpu and not hasattr(options, "vary"):  # rows of a sweep may name accelerators
         belong(options, "own accelerators: name them with --gpu", *OF_ACCELERATORS)
@@ -106,9 +105,9 @@ def once(given: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def say_alias(called: str, name: str) -> None:
-    """On stderr, what a name of another tool was taken for."""
+    """With the answer, on stderr, what a name of another tool was taken for."""
     if plain(called).rpartition(".")[2] != name:
-        print(f"estimator: {called} is {name} here", file=sys.stderr)
+        note(f"{called} is {name} here")
 
 
 OF_ACCELERATORS = (

@@ -18,6 +18,7 @@ Constants = Mapping[str, float]
 
 SHARPNESS = 3.0  # of the roofline's knee: streaming and multiplying overlap, imperfectly
 DECODE_ROWS = 8.0  # new tokens per sequence up to which attention is a decode kernel
+LEAST_SPAN = 1e-9  # of an LLM that attends to nothing, whose attention takes no time [token]
 VECTOR_ROWS = 16.0  # tokens from which a product fills tiles of the matrix units
 UNPACK_ROWS = 64.0  # tokens from which engines unpack weights before multiplying instead of inside a product
 SCORE_BYTES = 16.0  # 32-bit scores written, normalised (read and written) and read again
@@ -192,7 +193,8 @@ def attention_s(work: Pass, on: Machine, constants: Constants) -> Real:
     share = either(on.ggml, constants["ggml_kv"], 1.0)
     read = work.kv_bytes / on.kv_members / (share * on.cache_bytes_per_s)
     read = read + (on.spilled > 0) * work.kv_bytes / on.kv_members / on.host_bytes_per_s
-    slowed = (1.0 + on.attention_rows_half / work.rows) * (1.0 + on.attention_span_half / work.mean_span)
+    span = np.maximum(work.mean_span, LEAST_SPAN)
+    slowed = (1.0 + on.attention_rows_half / work.rows) * (1.0 + on.attention_span_half / span)
     rate = np.where(prompt, on.attention_flop_per_s / slowed, on.cache_flop_per_s)
     multiply = work.attention_flop / on.members / (constants["attention"] * rate)
     time = soft_max(read, multiply, SHARPNESS)

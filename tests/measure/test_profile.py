@@ -9,7 +9,7 @@ import pytest
 
 from estimator.catalog.accelerators import accelerator
 from estimator.catalog.files import use_facts_again
-from estimator.catalog.local import PROFILE_VERSION, profile, read_profile
+from estimator.catalog.local import PROFILE_VERSION, checksum, profile, read_profile
 from estimator.errors import InvalidInput
 from estimator.measure.profile import alone, drop_partial, load_partial, readable, save_partial, write_profile
 
@@ -44,6 +44,17 @@ def test_an_edited_profile_is_refused(local):
     local.write_text(json.dumps(content))
 
     with pytest.raises(InvalidInput, match="was changed after it was measured"):
+        read_profile(local)
+
+
+@pytest.mark.parametrize("field", ["cache_bytes", "sms", "devices"])
+@pytest.mark.parametrize("wrong", [[5], "5", {"a": 1}, True])
+def test_a_signed_profile_of_wrong_kinds_is_refused(local, field, wrong):
+    content = json.loads(local.read_text())
+    content["machine"][field] = wrong
+    local.write_text(json.dumps({**content, "checksum": checksum(content)}))
+
+    with pytest.raises(InvalidInput, match=f"cannot be calculated with: machine.{field} is no number"):
         read_profile(local)
 
 

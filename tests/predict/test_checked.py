@@ -272,6 +272,18 @@ def test_an_input_of_the_scenario_by_what_trainers_call_it(tmp_path, capsys):
     ]
 
 
+def test_what_was_taken_for_what_is_not_said_with_a_refusal(capsys):
+    argv = [*ASKED["train"], "--set", "per_device_train_batch_size=4", "--set", "recompute=nonsense"]
+
+    assert main(argv) == 2
+    refused = capsys.readouterr().err
+    assert refused.count("\n") == 1
+    assert "recompute" in refused
+
+    assert main(ASKED["train"]) == 0  # nor with the next answer
+    assert capsys.readouterr().err == ""
+
+
 # --- values -----------------------------------------------------------------------------------------------------------
 
 

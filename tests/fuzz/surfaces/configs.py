@@ -2,9 +2,11 @@
 
 import json
 import random
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from estimator.paths import presets
 from tests.fuzz.answers import command
 from tests.fuzz.trial import Trial
 
@@ -48,7 +50,36 @@ LAYERED = LLAMA | {
     "use_sliding_window": True,
     "sliding_window": 99,
 }
-BASES = (LLAMA, MIXTURE, LATENT, WINDOWED, LAYERED, {"text_config": LLAMA, "model_type": "llava"})
+SCANNED = {
+    "model_type": "mamba",
+    "hidden_size": 2560,
+    "num_hidden_layers": 64,
+    "vocab_size": 50280,
+    "state_size": 16,
+    "conv_kernel": 4,
+    "time_step_rank": 160,
+    "intermediate_size": 5120,
+}
+BASES = (LLAMA, MIXTURE, LATENT, WINDOWED, LAYERED, SCANNED, {"text_config": LLAMA, "model_type": "llava"})
+QUANTIZED: tuple[dict[str, Any], ...] = (
+    {"quant_method": "awq", "bits": 4, "group_size": 128, "modules_to_not_convert": ["lm_head"]},
+    {"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_use_double_quant": True},
+    {"quant_method": "fp8", "weight_block_size": [128, 128], "ignored_layers": ["re:.*mlp.*"]},
+    {"quant_method": "modelopt", "quant_algo": "NVFP4", "exclude_modules": ["model.layers.0*"]},
+    {
+        "quant_method": "compressed-tensors",
+        "ignore": ["lm_head", "re:.*self_attn.*"],
+        "config_groups": {
+            "group_0": {
+                "targets": ["Linear"],
+                "weights": {"num_bits": 4, "type": "int", "group_size": 128, "symmetric": True},
+                "input_activations": None,
+            }
+        },
+    },
+    {"bits": 4, "group_size": 64, "mode": "affine"},
+)
+EXPRESSIONS = ("re:(", "re:(.+)+!", "re:(.*)*(.*)*x", "re:(?P<a>.)(?P=a)", "[", "*" * 40 + "x", "a" * 5_000, "re:", "")
 WRONG: tuple[Any, ...] = (
     *(
         5,
@@ -105,23 +136,44 @@ TEXTS = (
 
 
 def draw(rng: random.Random, index: int) -> Trial:
-    """A good config with one to three fields made bad; every 6th no config at all."""
+    """A good config with one to three values made bad, at any depth; every 6th no config at all."""
     if index % 12 == 0:
         return _asked({**MIXTURE, "mlp_only_layers": 5}, "mlp_only_layers: 5", "mlp_only_layers = 5")
     if index % 12 == 2:
         return _asked(BASES[index // 12 % len(BASES)], "plain config", "as its maker writes it", wants=0)
     if index % 6 == 1:
         return _raw(rng.choice(TEXTS))
-    base: dict[str, Any] = json.loads(json.dumps(rng.choice(BASES)))
-    fields = base.get("text_config", base)
-    names = rng.sample([*fields], rng.choice((1, 1, 2, 3)))
-    for name in names:
-        if rng.random() < 0.1:
-            del fields[name]
-        else:
-            fields[name] = rng.choice(WRONG)
-    changed = {name: fields.get(name, "left out") for name in names}
-    return _asked(base, "random config", f"{fields.get('model_type')!r} with {changed!r}"[:300])
+    base: dict[str, Any] = json.loads(json.dumps(rng.choice(shipped() if index % 2 else BASES)))
+    hostile = base
+    if index % 6 == 4:
+        hostile = json.loads(json.dumps(rng.choice(QUANTIZED)))
+        base["quantization" if "mode" in hostile else "quantization_config"] = hostile
+    changes = [_changed(rng, hostile) for _ in range(rng.choice((1, 1, 2, 3)))]
+    kind = "random config" if hostile is base else "random quantization_config"
+    return _asked(base, kind, f"{base.get('model_type')!r} with {', '.join(changes)}"[:300])
+
+
+@cache
+def shipped() -> list[dict[str, Any]]:
+    """Configs of layers of many kinds, as they are shipped."""
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted((presets() / "configs").glob("*.json"))]
+
+
+def _changed(rng: random.Random, thing: Any, path: str = "") -> str:
+    """One value somewhere in plain data made bad or left out; what was done."""
+    places = [*thing] if isinstance(thing, dict) else [*range(len(thing))]
+    if not places:
+        return f"{path or 'it'} as it was"
+    place = rng.choice(places)
+    inner, shown = thing[place], f"{path}.{place}".lstrip(".")
+    if isinstance(inner, dict | list) and rng.random() < 0.6:
+        return _changed(rng, inner, shown)
+    if rng.random() < 0.1:
+        del thing[place]
+        return f"{shown} left out"
+    of_text = isinstance(inner, str) and rng.random() < 0.4
+    thing[place] = rng.choice(EXPRESSIONS) if of_text else rng.choice(WRONG)
+    return f"{shown} = {thing[place]!r}"
 
 
 def _asked(config: dict[str, Any], kind: str, files: str, wants: int | None = None) -> Trial:

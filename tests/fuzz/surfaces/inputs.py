@@ -1,17 +1,15 @@
 """--set and --vary: every input and every field of a plan, with values that are no numbers, no ranges, or extreme."""
 
-import dataclasses
 import random
-from functools import cache
 
-from estimator.predict.serving_machine import ServingPlan
-from estimator.predict.training import TrainingPlan
+from estimator.catalog.plan_fields import PlanField, hints, plan_fields
 from estimator.scenario import default_scenario
 from tests.fuzz import values
 from tests.fuzz.answers import command
 from tests.fuzz.trial import Trial
 
 SHARE = 170
+SERVED, TRAINED = ("serving", "traffic", "serving_goal"), ("training", "training_goal")
 MACHINE = ("--model", "7b", "--gpu", "a100")
 ASKS = (
     ("compare", *MACHINE, "--format", "json"),
@@ -42,9 +40,7 @@ def draw(rng: random.Random, index: int) -> Trial:
         words = NAMED[index // 25 % len(NAMED)]
         return command(" ".join(words[-2:] if words[-2] != "--format" else words[-4:-2]), words)
     if index % 8 == 1:
-        task = rng.choice(("serve", "finetune", "pretrain"))
-        name = rng.choice(_fields(task))
-        return command(f"layout --set {name}", ("layout", task, *MACHINE, "--set", f"{name}={values.number(rng)}"))
+        return _planned(rng)
     if index % 5 == 2:
         name = rng.choice((*default_scenario().names(), "gpus", "price_per_hour", "model"))
         vary = f"{name}={rng.choice(values.SPANS)}"
@@ -69,6 +65,24 @@ def _value(rng: random.Random, name: str) -> str:
     return "..".join(f"{end:.17g}" for end in sorted(ends)) if rng.random() < 0.3 else values.number(rng)
 
 
-@cache
-def _fields(task: str) -> list[str]:
-    return [one.name for one in dataclasses.fields(ServingPlan if task == "serve" else TrainingPlan)]
+def _planned(rng: random.Random) -> Trial:
+    """Fields of a plan, by what any framework calls them, at the ends of what they may be or past any."""
+    task = rng.choice(("serve", "finetune", "pretrain"))
+    fields = [*plan_fields(*(SERVED if task == "serve" else TRAINED)).values()]
+    chosen = rng.sample(fields, rng.choice((1, 1, 2, 4)))
+    words = [word for one in chosen for word in ("--set", f"{_called(rng, one)}={_held(rng, one)}")]
+    return command(f"layout --set {chosen[0].name}", ("layout", task, *MACHINE, *words))
+
+
+def _called(rng: random.Random, field: PlanField) -> str:
+    others = (*field.aliases, *hints(), values.text(rng))
+    return rng.choice(others) if rng.random() < 0.3 else field.name
+
+
+def _held(rng: random.Random, field: PlanField) -> str:
+    if rng.random() < 0.4:
+        return values.number(rng)
+    if field.kind in ("whole", "number"):
+        return f"{rng.choice((field.least, field.most, field.value or 1)):.17g}"
+    known = (*field.words, *(field.choices if isinstance(field.choices, tuple) else ()), "true", "false", "all")
+    return rng.choice(known) if rng.random() < 0.7 else values.text(rng)
