@@ -2,10 +2,9 @@
 
 import textwrap
 from collections.abc import Callable
-from itertools import zip_longest
 
 from estimator.export.assumptions import foremost
-from estimator.results import Blocked, Comparison, Estimate, Line
+from estimator.results import FIGURES, Blocked, Comparison, Estimate, Figure, Line
 from estimator.stages.answer import approaches
 from estimator.text import human
 
@@ -36,25 +35,23 @@ def _memory_text(answer: Estimate) -> str:
     return "-" if answer.peak_memory_bytes.value == 0 else human(answer.peak_memory_bytes)
 
 
+# What is not shown as the number that it is.
+SAID: dict[str, Callable[[Estimate], str]] = {
+    "data_tokens": _data,
+    "training_s": _training_text,
+    "accelerators": _accelerators_text,
+    "peak_memory_bytes": _memory_text,
+}
+
+
+def _row(figure: Figure) -> tuple[str, Callable[[Estimate], str]]:
+    label = f"- {figure.label}" if figure.part else figure.label
+    return label, SAID.get(figure.name, lambda answer: human(getattr(answer, figure.name)))
+
+
 ROWS: tuple[tuple[str, Callable[[Estimate], str]], ...] = (
-    ("Data needed", _data),
-    ("Complexity", lambda a: a.complexity),
-    ("Time to first result", lambda a: human(a.calendar_s)),
-    ("- people's hours", lambda a: human(a.people_hours)),
-    ("- training time", _training_text),
-    ("Accelerators to train", _accelerators_text),
-    ("- peak memory of one", _memory_text),
-    ("One-off cost", lambda a: human(a.one_off_usd)),
-    ("Each request adds", lambda _: ""),
-    ("- prompt tokens", lambda a: human(a.extra_prompt_tokens)),
-    ("- time to first token", lambda a: human(a.added_ttft_s)),
-    ("- time per output token", lambda a: human(a.added_tpot_s)),
-    ("- cost of 1,000 requests", lambda a: human(a.added_usd_per_1000_requests)),
-    ("Accelerators to serve", lambda a: human(a.serving_accelerators)),
-    ("Monthly cost, month 1", lambda a: human(a.monthly_usd)),
-    ("Total over the horizon", lambda a: human(a.total_usd)),
-    ("- energy", lambda a: human(a.energy_j)),
-    ("- emissions", lambda a: human(a.co2e_g)),
+    ("Complexity", lambda answer: answer.complexity),
+    *map(_row, FIGURES),
 )
 
 
@@ -177,8 +174,9 @@ def _details(answer: Estimate) -> str:
     from tabulate import tabulate
 
     rows = [[_detail(name), human(figure)] for name, figure in answer.details.items()]
-    half = (len(rows) + 1) // 2
-    pairs = [left + right for left, right in zip_longest(rows[:half], rows[half:], fillvalue=[])]
+    padded = rows + [["", ""]] * (len(rows) % 2)
+    half = len(padded) // 2
+    pairs = [left + right for left, right in zip(padded[:half], padded[half:], strict=True)]
     paired = tabulate(pairs, tablefmt="plain", disable_numparse=True)
     if all(len(line) <= WIDTH for line in paired.splitlines()):
         return paired
