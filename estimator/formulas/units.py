@@ -1,4 +1,4 @@
-"""Units that people name beside SI: hour and day by definition (BIPM, The International System of Units, 9th ed., table 8).
+"""Units that people name beside SI: hour and day by definition (BIPM, SI Brochure, 9th ed., table 8).
 
 A week is seven days; months and years differ in the calendar, and which is meant is said here.
 """
