@@ -1,6 +1,6 @@
 """Writes estimator/presets/architecture_defaults.toml: sizes that a config.json may leave to its class.
 
-    python benchmarks/architecture_defaults.py        # needs the extra `hub`
+    python benchmarks/architecture_defaults.py        # needs the extra `dev`
 
 A default counts if it is a plain number, word or flag that reading the type's own default config asks for, and does not
 change when heads, width or depth do: what a class derives is derived by presets/architectures.toml as well.

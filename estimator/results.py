@@ -222,22 +222,22 @@ class Figure(NamedTuple):
 
 # What is shown of an estimate, in this order.
 FIGURES = (
+    Figure("data_tokens", "Data needed", "M tokens", 1e6),
     Figure("calendar_s", "Time to first result", "weeks", SECONDS_PER_WEEK, decides=True),
-    Figure("people_hours", "People's hours", "h", decides=True),
-    Figure("data_tokens", "Data to train on or index", "M tokens", 1e6),
-    Figure("training_s", "Training time", "h", SECONDS_PER_HOUR),
+    Figure("people_hours", "people's hours", "h", part=True, decides=True),
+    Figure("training_s", "training time", "h", SECONDS_PER_HOUR, part=True),
     Figure("accelerators", "Accelerators to train", ""),
-    Figure("peak_memory_bytes", "Peak memory of one", "GB", 1e9),
+    Figure("peak_memory_bytes", "peak memory of one", "GB", 1e9, part=True),
     Figure("serving_accelerators", "Accelerators to serve", ""),
-    Figure("extra_prompt_tokens", "Each request adds: prompt", "tokens"),
+    Figure("extra_prompt_tokens", "Each request adds tokens", "tokens"),
     Figure("added_ttft_s", "time to first token", "ms", 1e-3, part=True),
     Figure("added_tpot_s", "time per output token", "ms", 1e-3, part=True),
     Figure("added_usd_per_1000_requests", "cost of 1,000 requests", "USD", part=True, decides=True),
     Figure("one_off_usd", "One-off cost", "USD", decides=True),
     Figure("monthly_usd", "Monthly cost, month 1", "USD", decides=True),
     Figure("total_usd", "Total over the horizon", "USD", decides=True),
-    Figure("energy_j", "Energy over the horizon", "MWh", 1000 * JOULES_PER_KWH),
-    Figure("co2e_g", "Emissions over the horizon", "t CO2e", 1e6),
+    Figure("energy_j", "energy", "MWh", 1000 * JOULES_PER_KWH, part=True),
+    Figure("co2e_g", "emissions", "t CO2e", 1e6, part=True),
 )
 
 

@@ -4,15 +4,15 @@ import math
 
 import numpy as np
 
+from estimator.formulas.units import DAY_S, HOUR_S, MONTH_S, WEEK_S, YEAR_S
 from estimator.quantities import Quantity
 
-HOUR, DAY = 3600.0, 86_400.0
 TIME_UNITS = (
-    (365.25 * DAY, "y"),
-    (30.44 * DAY, "mo"),
-    (7 * DAY, "wk"),
-    (DAY, "d"),
-    (HOUR, "h"),
+    (YEAR_S, "y"),
+    (MONTH_S, "mo"),
+    (WEEK_S, "wk"),
+    (DAY_S, "d"),
+    (HOUR_S, "h"),
     (60.0, "min"),
     (1.0, "s"),
     (1e-3, "ms"),
@@ -25,7 +25,7 @@ HOURS = ((1e9, "B"), (1e6, "M"), (1.0, ""))  # 2,000 hours, not 2k
 COUNTED = ("token", "word", "day", "month", "year")  # units that have a plural
 EMISSIONS = ((1e9, " ktCO2e"), (1e6, " tCO2e"), (1e3, " kgCO2e"))
 SI_UNITS = ("B", "FLOP", "Wh", "J")
-WATT_HOURS = tuple((3600.0 * size, f" {prefix}Wh") for size, prefix in SI_PREFIXES)  # energy as it is billed
+WATT_HOURS = tuple((HOUR_S * size, f" {prefix}Wh") for size, prefix in SI_PREFIXES)  # energy as it is billed
 
 
 def human(quantity: Quantity, spread: bool = True) -> str:

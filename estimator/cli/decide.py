@@ -5,12 +5,13 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from estimator.cli.options import DAY_S, asked, levelled, listed, number, seconds, show, use_own_facts, whole
+from estimator.cli.options import asked, levelled, listed, number, seconds, show, use_own_facts, whole
 from estimator.decide.break_even import BreakEven
 from estimator.decide.inverse import Finding
 from estimator.decide.recommend import recommend as recommended
 from estimator.decide.rules import criteria
 from estimator.errors import DoesNotFit, InvalidInput
+from estimator.formulas.units import DAY_S
 from estimator.pricing import Price
 from estimator.quantities import Quantity
 from estimator.records import Cluster

@@ -4,8 +4,9 @@ import argparse
 from typing import Any
 
 from estimator.catalog.plan_fields import field_named
-from estimator.cli.options import DAY_S, assignment, number, once, price, say_alias, seconds, show, use_own_facts
+from estimator.cli.options import assignment, number, once, price, say_alias, seconds, show, use_own_facts
 from estimator.errors import InvalidInput, clipped
+from estimator.formulas.units import DAY_S
 from estimator.search import AXES
 from estimator.search import layout as search
 from estimator.search.asking import searched

@@ -10,6 +10,7 @@ from estimator.catalog.plan_fields import plain
 from estimator.cli.notes import note
 from estimator.errors import InvalidInput, clipped
 from estimator.files import is_file, to_screen, write_text
+from estimator.formulas.units import DAY_S, HOUR_S, MONTH_S, WEEK_S, YEAR_S
 from estimator.numerals import numeral
 from estimator.pricing import Price
 from estimator.results import at_level
@@ -145,10 +146,9 @@ def level(text: str) -> float:
     return share if share < 1 else share / 100
 
 
-HOUR_S, DAY_S = 3600.0, 86_400.0
 TIMES = {"s": 1.0, "sec": 1.0, "second": 1.0, "m": 60.0, "min": 60.0, "minute": 60.0, "h": HOUR_S, "hour": HOUR_S}
-TIMES |= {"d": DAY_S, "day": DAY_S, "w": 7 * DAY_S, "week": 7 * DAY_S}
-TIMES |= {"mo": 30.44 * DAY_S, "month": 30.44 * DAY_S, "y": 365.25 * DAY_S, "year": 365.25 * DAY_S}
+TIMES |= {"d": DAY_S, "day": DAY_S, "w": WEEK_S, "week": WEEK_S}
+TIMES |= {"mo": MONTH_S, "month": MONTH_S, "y": YEAR_S, "year": YEAR_S}
 
 
 def seconds(text: str, option: str, unit: str) -> float:

@@ -266,7 +266,7 @@ def _sweep(commands: Any) -> None:
     text = "answers: .csv, .parquet or .xlsx; those of --vary go to the screen without it"
     sub.add_argument("-o", "--output", metavar="FILE", help=text)
     sub.add_argument("--format", choices=named(), help="of --vary: how answers look; by --output where not given")
-    sub.add_argument("--stages", metavar="A,B", help="only these approaches: prompt, rag, finetune, pretrain")
+    sub.add_argument("--stages", metavar="A,B", help=f"only these approaches: {', '.join(STAGES)}")
     sub.add_argument("--figures", metavar="A,B", help="only these figures, such as total_usd,calendar_s")
     _question(sub)
 

@@ -4,13 +4,14 @@ import textwrap
 from collections.abc import Callable
 
 from estimator.export.assumptions import foremost
-from estimator.results import Blocked, Comparison, Estimate
+from estimator.results import FIGURES, Blocked, Comparison, Estimate, Figure, Line
 from estimator.stages.answer import approaches
 from estimator.text import human
 
 WIDTH = 120
 CELL = 22
 LABEL = 24
+SMALL = 1e-3  # of the total: a budget line below is counted, not listed, on the screen
 
 
 def _data(answer: Estimate) -> str:
@@ -34,25 +35,23 @@ def _memory_text(answer: Estimate) -> str:
     return "-" if answer.peak_memory_bytes.value == 0 else human(answer.peak_memory_bytes)
 
 
+# What is not shown as the number that it is.
+SAID: dict[str, Callable[[Estimate], str]] = {
+    "data_tokens": _data,
+    "training_s": _training_text,
+    "accelerators": _accelerators_text,
+    "peak_memory_bytes": _memory_text,
+}
+
+
+def _row(figure: Figure) -> tuple[str, Callable[[Estimate], str]]:
+    label = f"- {figure.label}" if figure.part else figure.label
+    return label, SAID.get(figure.name, lambda answer: human(getattr(answer, figure.name)))
+
+
 ROWS: tuple[tuple[str, Callable[[Estimate], str]], ...] = (
-    ("Data needed", _data),
-    ("Complexity", lambda a: a.complexity),
-    ("Time to first result", lambda a: human(a.calendar_s)),
-    ("- people's hours", lambda a: human(a.people_hours)),
-    ("- training time", _training_text),
-    ("Accelerators to train", _accelerators_text),
-    ("- peak memory of one", _memory_text),
-    ("One-off cost", lambda a: human(a.one_off_usd)),
-    ("Each request adds", lambda _: ""),
-    ("- prompt tokens", lambda a: human(a.extra_prompt_tokens)),
-    ("- time to first token", lambda a: human(a.added_ttft_s)),
-    ("- time per output token", lambda a: human(a.added_tpot_s)),
-    ("- cost of 1,000 requests", lambda a: human(a.added_usd_per_1000_requests)),
-    ("Accelerators to serve", lambda a: human(a.serving_accelerators)),
-    ("Monthly cost, month 1", lambda a: human(a.monthly_usd)),
-    ("Total over the horizon", lambda a: human(a.total_usd)),
-    ("- energy", lambda a: human(a.energy_j)),
-    ("- emissions", lambda a: human(a.co2e_g)),
+    ("Complexity", lambda answer: answer.complexity),
+    *map(_row, FIGURES),
 )
 
 
@@ -156,14 +155,13 @@ def estimate_table(answer: Estimate) -> str:
     from tabulate import tabulate
 
     rows = [[label, show(answer)] for label, show in ROWS]
-    details = [[_detail(name), human(figure)] for name, figure in answer.details.items()]
     parts = [
         _paragraph(
             f"{answer.title}: {answer.llm} on {answer.hardware}. Figures: expected {range_words(answer.level)}."
         ),
         tabulate(rows, tablefmt="plain", disable_numparse=True),
-        tabulate(details, tablefmt="plain", disable_numparse=True),
-        tabulate(_budget(answer), BUDGET, tablefmt="simple", disable_numparse=True),
+        _details(answer),
+        _listed(answer),
         "\n".join(_words(answer)),
         "\n".join(textwrap.shorten(f"- {item}", WIDTH, placeholder=" ...]") for item in answer.evidence),
         "\n".join(foremost(answer)),
@@ -171,13 +169,43 @@ def estimate_table(answer: Estimate) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
+def _details(answer: Estimate) -> str:
+    """The details, two beside each other where a line holds them."""
+    from tabulate import tabulate
+
+    rows = [[_detail(name), human(figure)] for name, figure in answer.details.items()]
+    padded = rows + [["", ""]] * (len(rows) % 2)
+    half = len(padded) // 2
+    pairs = [left + right for left, right in zip(padded[:half], padded[half:], strict=True)]
+    paired = tabulate(pairs, tablefmt="plain", disable_numparse=True)
+    if all(len(line) <= WIDTH for line in paired.splitlines()):
+        return paired
+    return tabulate(rows, tablefmt="plain", disable_numparse=True)
+
+
 BUDGET = ["phase", "item", "cost", "over the horizon"]
 
 
-def _budget(answer: Estimate) -> list[list[str]]:
+def _listed(answer: Estimate) -> str:
+    """The budget lines that matter to the total, and how many do not."""
+    from tabulate import tabulate
+
+    lines = _costing(answer)
+    kept = [line for line in lines if not abs(line.horizon_usd.value) < SMALL * abs(answer.total_usd.value)]
+    table = tabulate(_budget(kept), BUDGET, tablefmt="simple", disable_numparse=True)
+    left = len(lines) - len(kept)
+    if not left:
+        return table
+    return f"{table}\n{left} more of less than {SMALL:.1%} of the total each: --format csv"
+
+
+def _costing(answer: Estimate) -> list[Line]:
     """The budget lines that cost anything, what is paid once before what is paid every month."""
     lines = sorted(answer.lines, key=lambda line: line.phase != "one-off")
-    lines = [line for line in lines if line.usd.value != 0 or line.horizon_usd.value != 0]
+    return [line for line in lines if line.usd.value != 0 or line.horizon_usd.value != 0]
+
+
+def _budget(lines: list[Line]) -> list[list[str]]:
     return [[line.phase, line.item, human(line.usd), human(line.horizon_usd)] for line in lines]
 
 
@@ -197,5 +225,5 @@ def estimate_markdown(answer: Estimate) -> str:
 
     rows = [[label, show(answer)] for label, show in ROWS]
     figures = tabulate(rows, ["figure", answer.title], tablefmt="github", disable_numparse=True)
-    lines = tabulate(_budget(answer), BUDGET, tablefmt="github", disable_numparse=True)
+    lines = tabulate(_budget(_costing(answer)), BUDGET, tablefmt="github", disable_numparse=True)
     return f"{figures}\n\n{lines}"

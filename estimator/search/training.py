@@ -10,6 +10,7 @@ from estimator.catalog.precisions import native
 from estimator.errors import DoesNotFit
 from estimator.formulas import Floats
 from estimator.formulas.arithmetic import product
+from estimator.formulas.units import DAY_S, HOUR_S
 from estimator.predict.training import TrainingPlan, interval, time_interval, training_step, traits
 from estimator.quantities import Quantity, derive, given, off
 from estimator.records import Accelerator, Architecture, Cluster
@@ -21,7 +22,6 @@ OFFLOAD = ("", "optimizer", "activations")
 PARTS = ("compute_s", "exposed_communication_s", "bubble_s", "optimizer_s", "host_s")
 LAYOUT = ("tp", "pp", "vpp", "cp", "ep", "dp", "zero", "micro_batch", "recompute", "offload", "precision")
 MOST_SHOWN = 200  # of a front; longer ones hold hardly different choices
-DAY, HOUR = 86_400.0, 3600.0
 
 
 class Offer(NamedTuple):
@@ -83,10 +83,10 @@ def best_training(
     pool = _Pool([part for part in _roomy(found) if len(part.figures["run_s"])])
     time, usd, memory = (pool.figure(name) for name in ("run_s", "usd", "memory_bytes"))
     latest = pool.upper_time() if careful else time
-    allowed = np.ones(len(time), bool) if deadline_days is None else latest <= deadline_days * DAY
+    allowed = np.ones(len(time), bool) if deadline_days is None else latest <= deadline_days * DAY_S
     if not allowed.any():
         fastest = pool.choice(int(np.argmin(latest)))
-        raise DoesNotFit(_late(fastest, float(latest.min()) / DAY, deadline_days or 0.0, careful))
+        raise DoesNotFit(_late(fastest, float(latest.min()) / DAY_S, deadline_days or 0.0, careful))
     money = deadline_days is not None and bool(np.isfinite(usd).any())
     goals = (usd, time) if money else (time, usd)
     keys = [np.where(allowed, np.nan_to_num(goal, nan=np.inf, posinf=np.inf), np.inf) for goal in goals]
@@ -148,7 +148,7 @@ def _step(
     run_s = tokens / (step.tokens_per_s_per_accelerator * cluster.count * offer.goodput)
     figures = {
         "run_s": run_s,
-        "usd": run_s / HOUR * cluster.count * offer.usd_per_hour.value,
+        "usd": run_s / HOUR_S * cluster.count * offer.usd_per_hour.value,
         "memory_bytes": np.minimum(total, capacity),  # an allocator keeps no more than there is
         "step_s": step.step_s,
         "mfu": step.mfu,
@@ -212,7 +212,7 @@ def _choice(part: Found, index: int) -> Choice:
 def _ranges(part: Found, figures: Mapping[str, float]) -> dict[str, tuple[float, float]]:
     """80 % intervals: of time and memory by the errors of their models, of money by time's and the price's."""
     run = off(given("run", figures["run_s"], "s", basis="analytic"), "training time", *part.spread.time)
-    count = given("accelerators", part.offer.cluster.count / HOUR, "1", basis="analytic")
+    count = given("accelerators", part.offer.cluster.count / HOUR_S, "1", basis="analytic")
     usd = derive("cost", "USD", product, seconds=run, count=count, price=part.offer.usd_per_hour)
     used = off(given("memory", figures["memory_bytes"], "B", basis="analytic"), "training memory", *part.spread.memory)
     scale = figures["step_s"] / figures["run_s"]

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra 'measure'")
-pytest.importorskip("transformers", "5.24", reason="needs the extra 'hub', as new as its types")
+pytest.importorskip("transformers", "5.24", reason="needs the extra 'dev', as new as its types")
 
-from tiny import CAUSAL, KINDS, READ, built, default, nested, odd, read, tiny  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 from estimator.catalog.hf_config import architectures  # noqa: E402
 from estimator.formulas import transformer  # noqa: E402
 from estimator.records import Architecture  # noqa: E402
+from tests.catalog.tiny import CAUSAL, KINDS, READ, built, default, nested, odd, read, tiny  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 TOWERS = ("vision", "visual", "image", "audio", "multi_modal", "connector", "embed_tokens_extend")

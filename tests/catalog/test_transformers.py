@@ -9,7 +9,7 @@ from estimator.catalog.hf_config import read_config
 from estimator.catalog.models import preset
 from estimator.formulas.transformer import params
 
-transformers = pytest.importorskip("transformers", reason="needs the extra 'hub'")
+transformers = pytest.importorskip("transformers", reason="needs the extra 'dev'")
 torch = pytest.importorskip("torch", reason="needs the extra 'measure'")
 
 

@@ -6,7 +6,6 @@ import zipfile
 import openpyxl
 import pytest
 import xlsxwriter
-from engine import SOFFICE, recalculated, saved, values
 from openpyxl.chart import BarChart, Reference
 from openpyxl.formatting.rule import ColorScaleRule
 
@@ -15,6 +14,7 @@ from estimator.cli import main
 from estimator.errors import InvalidInput
 from estimator.export.workbook.book import SHEETS
 from estimator.export.workbook.package import add_to_workbook
+from tests.export.engine import SOFFICE, recalculated, saved, values
 
 LISTS = {"[Content_Types].xml", "xl/workbook.xml", "xl/_rels/workbook.xml.rels", "xl/styles.xml"}
 VBA = b"\xcc\x61 not real code, but nobody may touch it"

@@ -10,7 +10,6 @@ import zipfile
 
 import openpyxl
 import pytest
-from engine import SOFFICE, patched, recalculated, values, with_wrong_caches
 
 from estimator import compare
 from estimator.api import STAGES
@@ -18,6 +17,7 @@ from estimator.catalog.accelerators import accelerator_names
 from estimator.export.currency import converted, currency
 from estimator.export.workbook.steps import Steps
 from estimator.results import FIGURES, Blocked
+from tests.export.engine import SOFFICE, patched, recalculated, values, with_wrong_caches
 
 QUESTION = {"model": "7b", "gpu": "a100"}
 HOSTED = {"model": "7b", "api": "openai:gpt-4o-mini"}
