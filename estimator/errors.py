@@ -30,7 +30,7 @@ class EstimatorError(Exception):
         return _again, (type(self), self.args), self.__dict__
 
 
-def _again(kind: type[EstimatorError], args: tuple[Any, ...]) -> EstimatorError:
+def _again(kind: type[EstimatorError], args: tuple[object, ...]) -> EstimatorError:
     return kind.__new__(kind, *args)
 
 

@@ -68,7 +68,7 @@ class Scenario(NamedTuple):
         return tuple(self.sections)
 
 
-def scenario(file: str | None = None, **changes: Any) -> Scenario:
+def scenario(file: str | None = None, **changes: object) -> Scenario:
     """The default scenario with some inputs changed, first those of a TOML file, then those by name.
 
     Raises InvalidInput in one line; names need no section (`samples`), but may have it (`finetune.samples`).
@@ -124,7 +124,7 @@ def known_input(name: str, criteria: tuple[str, ...] = ()) -> str:
     raise plan_fields.unknown_field(what, name, known, "`estimator catalog inputs` lists them all.")
 
 
-def _changed_amount(name: str, default: Amount, raw: Any) -> Amount:
+def _changed_amount(name: str, default: Amount, raw: object) -> Amount:
     if isinstance(raw, Mapping):
         ends = [raw[key] for key in ("low", "value", "high") if key in raw]
         if "value" not in raw or len(ends) == 2:
@@ -149,7 +149,7 @@ def scaled(text: str) -> Any:
     return plain if value is None else value
 
 
-def bounded(name: str, bounds: Amount, raw: Any) -> float:
+def bounded(name: str, bounds: Amount, raw: object) -> float:
     """A number within its bounds: text as `numeral` has it, anything else as pydantic reads numbers."""
     try:
         value = numeral(raw) if isinstance(raw, str) else float(_reader(float).validate_python(raw))
@@ -193,7 +193,7 @@ def chosen(name: str, default: Word, raw: Any) -> Word:
     return default._replace(value=raw, given=True)
 
 
-def yes_or_no(name: str, raw: Any) -> bool:
+def yes_or_no(name: str, raw: object) -> bool:
     """True or false, as pydantic reads them."""
     try:
         return bool(_reader(bool).validate_python(raw))

@@ -201,7 +201,7 @@ def _sources(path: Path, entries: Any) -> dict[str, Source]:
         raise InvalidInput(f"{path.name}: every [[source]] needs id, title, kind and read_on") from None
 
 
-def _figure(path: Path, key: str, entry: Any, sources: Mapping[str, Source]) -> tuple[float, str]:
+def _figure(path: Path, key: str, entry: object, sources: Mapping[str, Source]) -> tuple[float, str]:
     if not isinstance(entry, dict) or entry.get("source") not in sources:
         raise InvalidInput(f"{path.name}: {key} must be {{ value = ..., source = an id of a [[source]] }}")
     value = entry.get("value")

@@ -106,7 +106,7 @@ def read_profile(path: Path) -> Content:
     return content
 
 
-def checksum(content: Mapping[str, Any]) -> str:
+def checksum(content: Mapping[str, object]) -> str:
     """Digest of everything but the checksum itself."""
     import hashlib  # only for profiles
 

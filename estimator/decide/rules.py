@@ -33,7 +33,7 @@ class Criterion:
     choices: tuple[str, ...] = ()
     unit: str = ""
 
-    def read(self, raw: Any) -> Value:
+    def read(self, raw: object) -> Value:
         """A given answer, checked; InvalidInput in one line."""
         if isinstance(self.value, bool):
             return _yes_or_no(self.name, raw)
@@ -44,7 +44,7 @@ class Criterion:
             raise InvalidInput(f"{self.name} must be a number of at least 0, not {clipped(raw)}")
         return number
 
-    def _choice(self, raw: Any) -> str:
+    def _choice(self, raw: object) -> str:
         if isinstance(raw, str) and raw in self.choices:
             return raw
         guess = nearest(str(raw), self.choices)
@@ -52,7 +52,7 @@ class Criterion:
         raise InvalidInput(f"{self.name} must be one of {', '.join(self.choices)}, not {clipped(raw)}.{hint}")
 
 
-def _yes_or_no(name: str, raw: Any) -> bool:
+def _yes_or_no(name: str, raw: object) -> bool:
     words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
     found = words.get(str(raw).lower())
     if found is None:

@@ -121,7 +121,7 @@ def rows(comparison: Comparison) -> Iterator[dict[str, Any]]:
             yield from (_row(answer, line) for line in answer.lines)
 
 
-def _row(answer: Estimate, line: Line) -> dict[str, Any]:
+def _row(answer: Estimate, line: Line) -> dict[str, object]:
     low, high = line.usd.interval()
     horizon_low, horizon_high = line.horizon_usd.interval()
     exchange = rate(line)
@@ -173,7 +173,7 @@ def _field(name: str) -> str:
     return found
 
 
-def _cell(value: Any, excel: bool) -> Any:
+def _cell(value: object, excel: bool) -> object:
     if value is None:
         return ""
     if isinstance(value, float):

@@ -41,7 +41,7 @@ def _cells(found: Catalogue) -> list[dict[str, str]]:
     return [{key: _text(value) for key, value in row.items()} for row in found.entries]
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     """A cell for people: four digits, no exponent where that is readable.
 
     >>> _text(524_288.0), _text(13.0156), _text(131_072), _text(1e-05), _text(True)

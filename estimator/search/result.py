@@ -61,7 +61,7 @@ WORDS = {
 ALWAYS = ("tp", "dp", "micro_batch", "precision", "concurrency")
 
 
-def _word(name: str, value: Any) -> str:
+def _word(name: str, value: object) -> str:
     """One choice of a layout; nothing for what is not used."""
     unused = value in ("", "none") or (value == 0 if name == "zero" else value == 1)
     return "" if unused and name not in ALWAYS else WORDS.get(name, f"{name} {{}}").format(value)

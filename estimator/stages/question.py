@@ -237,7 +237,7 @@ class Question:
         return (*(one for one in used if one.given), *(one for one in used if not one.given))
 
 
-def _predict(predict: Callable[..., Predicted], *args: Any) -> Predicted:
+def _predict(predict: Callable[..., Predicted], *args: object) -> Predicted:
     return predict(*(arg.column if isinstance(arg, Quantity) else arg for arg in args))
 
 

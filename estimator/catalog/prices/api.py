@@ -181,7 +181,7 @@ def _base(price: Any) -> float | None:
     return None if price is None else float(getattr(price, "base", price))
 
 
-def _tier(price: Any) -> tuple[int | None, float | None]:
+def _tier(price: object) -> tuple[int | None, float | None]:
     """Where the first tier starts and what it asks, when there is one."""
     tiers = getattr(price, "tiers", None)
     return (int(tiers[0].start), float(tiers[0].price)) if tiers else (None, None)

@@ -102,7 +102,7 @@ def _glance_row(book: Book, ranges: Ranges, answer: Estimate, row: int) -> None:
     put(11, high - expected, "grey_money")
 
 
-def _or_unknown(found: Any) -> Expr:
+def _or_unknown(found: object) -> Expr:
     cell = expr(found)
     return Expr(f'IFERROR({cell.text},"unknown")', cell.value if np.isfinite(cell.value) else "unknown")
 
@@ -112,7 +112,7 @@ def _chart(book: Book, end: int) -> None:
     chart = book.file.add_chart({"type": "bar", "subtype": "stacked"})
     title = book.title("Summary")
 
-    def area(column: int) -> list[Any]:
+    def area(column: int) -> list[object]:
         return [title, 4, column, end - 1, column]
 
     whiskers = {
@@ -207,7 +207,7 @@ def break_even(book: Book, ranges: Ranges, monthly: Monthly, inputs: Inputs) -> 
 
 
 def _pair(book: Book, ranges: Ranges, monthly: Monthly, inputs: Inputs, row: int, a: Estimate, b: Estimate) -> None:
-    def put(column: int, found: Any, style: str = "number") -> Expr:
+    def put(column: int, found: object, style: str = "number") -> Expr:
         cell = book.formula("Break-even", row, column, _or_unknown(found), style)
         return Expr(cell.text.rpartition("!")[2], expr(found).value)
 
@@ -280,7 +280,7 @@ def budget_lines(book: Book, ranges: Ranges) -> None:
     sheet.autofilter(0, 0, row, len(budget.COLUMNS) - 1)
 
 
-def _live(book: Book, ranges: Ranges, answer: Estimate, line: Any) -> dict[str, Any]:
+def _live(book: Book, ranges: Ranges, answer: Estimate, line: Any) -> dict[str, object]:
     low, expected, high = ranges.of(answer.title, line.usd)
     horizon_low, horizon, horizon_high = ranges.of(answer.title, line.horizon_usd)
     share, exchange = budget.reserve(answer), budget.rate(line)
