@@ -226,7 +226,7 @@ def _named(beside: Path, path: Path) -> Path:
     raise OSError(errno.EEXIST, "there are 10,000 backups of it already")
 
 
-def locked(file: IO[Any], wait: bool = False) -> bool:
+def locked(file: IO[str] | IO[bytes], wait: bool = False) -> bool:
     """Whether this process holds the file's lock now; it goes with the file, or the process, however it ends."""
     try:
         import fcntl

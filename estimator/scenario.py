@@ -5,12 +5,17 @@ A number may be given alone, or with its 80 % range as (low, value, high).
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from estimator.errors import InvalidInput, clipped, nearest
 from estimator.files import read_toml
 from estimator.numerals import SPACES, numeral
 from estimator.paths import presets, toml
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+T = TypeVar("T")
 
 
 class Amount(NamedTuple):
@@ -138,7 +143,7 @@ def _changed_amount(name: str, default: Amount, raw: object) -> Amount:
     return default._replace(value=bounded(name, default, raw), low=None, high=None, given=True)
 
 
-def scaled(text: str) -> Any:
+def scaled(text: str) -> float | str:
     """A number of thousands to trillions, or with separators, as a number; any other text as it is.
 
     >>> scaled("2k"), scaled("1,000"), scaled("1.5M"), scaled("2,5"), scaled("qlora")
@@ -167,7 +172,7 @@ def bounded(name: str, bounds: Amount, raw: object) -> float:
 
 
 @cache
-def _reader(kind: type) -> Any:
+def _reader(kind: type[T]) -> "TypeAdapter[T]":
     """What reads a value of that kind, with pydantic's ValueError for what is none; loaded when one is given."""
     from pydantic import TypeAdapter
 

@@ -55,7 +55,7 @@ class Sensitivity(Shown):
     expected: float
     swings: tuple[Swing, ...]
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[dict[str, object]]:
         """One row an input."""
         names = ("name", "unit", "low", "high", "at_low", "at_high", "note")
         return [{name: getattr(swing, name) for name in names} for swing in self.swings]
@@ -70,12 +70,12 @@ class Sensitivity(Shown):
 class Grid(Shown):
     """Answers to every combination of some inputs' values. rows: as `sweep` has them, unknown is None."""
 
-    answered: tuple[Mapping[str, Any], ...]
+    answered: tuple[Mapping[str, object], ...]
     varied: tuple[str, ...]
     stages: tuple[str, ...]
     figures: tuple[str, ...]
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[dict[str, object]]:
         """One row a combination; what is not known is None."""
         return [{name: None if value != value else value for name, value in row.items()} for row in self.answered]
 
@@ -109,7 +109,7 @@ def sensitivity(stage: str, *, figure: str = "total_usd", vary: Sequence[str] = 
     return Sensitivity(stage, answer.title, figure, target.unit, target.value, tuple(swings))
 
 
-def grid(values: Mapping[str, Sequence[object]]) -> list[dict[str, Any]]:
+def grid(values: Mapping[str, Sequence[object]]) -> list[dict[str, object]]:
     """Every combination of some inputs' values, as rows for `sweep`; the last input changes fastest.
 
     >>> grid({"gpu": ["a100", "h100"], "samples": [1000, 5000]})[1]

@@ -101,7 +101,7 @@ def scans() -> dict[str, Config]:
 
 
 @cached
-def _facts() -> dict[str, Any]:
+def _facts() -> Content:
     return table(presets() / "architectures.toml")
 
 

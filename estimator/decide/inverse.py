@@ -19,7 +19,7 @@ from estimator.decide.boundary import first_that, last_figure, last_that, round_
 from estimator.errors import DoesNotFit, EstimatorError, InvalidInput, UnknownName
 from estimator.formulas import money, transformer
 from estimator.formulas.units import DAY_S
-from estimator.predict.serving import Serving, Traffic, memory_split, serving, slots_of, smallest_fit
+from estimator.predict.serving import Memory, Serving, Traffic, memory_split, serving, slots_of, smallest_fit
 from estimator.predict.serving_machine import ServingPlan
 from estimator.predict.training import TrainingPlan, best_layout, training_step
 from estimator.predict.training_layout import grid
@@ -52,7 +52,7 @@ class Finding(Shown):
     value: float | None
     unit: str
     boundary: str
-    rows: tuple[Mapping[str, Any], ...] = field(default=())
+    rows: tuple[Mapping[str, object], ...] = field(default=())
     absent: str = "unknown"
 
     def to_dict(self) -> dict[str, Any]:
@@ -279,7 +279,7 @@ def largest_context(
     return (steps or 0) * SEQ_LEN_STEP
 
 
-def _slots(llm: Architecture, plan: ServingPlan, held: Any, tokens: float) -> float:
+def _slots(llm: Architecture, plan: ServingPlan, held: Memory, tokens: float) -> float:
     """Sequences of so many tokens that are held at once; none where not even one fits."""
     return float(slots_of(llm, plan, held, tokens)) if tokens <= held.max_context else 0.0
 

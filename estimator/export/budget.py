@@ -7,7 +7,6 @@ is not a bill.
 import csv
 import io
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from estimator.errors import UnknownName
 from estimator.export.rows import harmless
@@ -114,7 +113,7 @@ def words(answer: Estimate, line: Line) -> dict[str, str]:
     }
 
 
-def rows(comparison: Comparison) -> Iterator[dict[str, Any]]:
+def rows(comparison: Comparison) -> Iterator[dict[str, object]]:
     """One row a line, of every approach that can be done."""
     for answer in comparison.estimates:
         if isinstance(answer, Estimate):

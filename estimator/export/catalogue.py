@@ -2,14 +2,13 @@
 
 import textwrap
 from dataclasses import dataclass
-from typing import Any
 
 from tabulate import tabulate
 
 from estimator.export.tables import WIDTH
 from estimator.shown import Shown
 
-Row = dict[str, Any]
+Row = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +21,7 @@ class Catalogue(Shown):
         """One row an entry."""
         return list(self.entries)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, list[Row]]:
         """Plain data, ready for JSON."""
         return {"rows": self.rows()}
 

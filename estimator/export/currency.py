@@ -23,7 +23,7 @@ class Currency:
     per_usd: float
     date: str
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, str | float]:
         """Plain data."""
         return {"code": self.code, "per_usd": self.per_usd, "date": self.date, "base": "USD"}
 
@@ -54,7 +54,7 @@ def currency(text: str) -> Currency:
     return Currency(found[1].upper(), rate, found[3])
 
 
-def converted(thing: Any, to: Currency) -> object:
+def converted(thing: Any, to: Currency) -> Any:
     """A result with every money figure in the currency, and the rate among its inputs; anything else unchanged.
 
     Figures that are plain numbers of a row, such as `usd_per_hour`, stay and have the currency's beside them.

@@ -2,7 +2,6 @@
 
 import textwrap
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import numpy as np
 from tabulate import tabulate
@@ -100,7 +99,7 @@ def search_rows(found: Search) -> Iterator[dict[str, object]]:
 
 
 def _row(choice: Choice) -> dict[str, object]:
-    row: dict[str, Any] = {"accelerator": choice.accelerator, "count": choice.accelerators, **choice.layout}
+    row: dict[str, object] = {"accelerator": choice.accelerator, "count": choice.accelerators, **choice.layout}
     for name, value in choice.figures.items():
         row[name] = value if np.isfinite(value) else ""
         if name in choice.ranges:

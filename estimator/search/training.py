@@ -139,7 +139,7 @@ def _chunked(layouts: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _step(
     llm: Architecture, offer: Offer, plan: TrainingPlan, tokens: float, reserve: float, at: Mapping[str, Any]
-) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+) -> tuple[dict[str, Any], dict[str, Floats], dict[str, Floats]]:
     """Layout, figures and time parts of those that fit."""
     cluster, capacity = offer.cluster, offer.cluster.accelerator.memory_bytes
     step = training_step(llm, cluster, plan)
@@ -227,7 +227,7 @@ def _ranges(part: Found, figures: Mapping[str, float]) -> dict[str, tuple[float,
     }
 
 
-def _scalar(value: Any) -> Any:
+def _scalar(value: np.generic) -> int | str:
     return str(value) if isinstance(value, str) else int(value)
 
 

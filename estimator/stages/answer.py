@@ -28,8 +28,7 @@ def bare(question: Question) -> Service:
         prompt, output = question.amount("prompt_tokens"), question.amount("output_tokens")
         question.check_context(prompt, output, "shorten the question or the answer")
         question.bare = serve(question, prompt, output)
-    found: Service = question.bare
-    return found
+    return question.bare
 
 
 def served_here(question: Question, adapters: int = 0) -> Service:

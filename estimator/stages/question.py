@@ -1,9 +1,9 @@
 """The question as every stage sees it: LLM, hardware, prices and scenario, each input a Quantity that exists once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from estimator.records import Accelerator, Architecture, Basis, Cluster, Source
 from estimator.results import Assumption, Limit
 from estimator.scenario import Amount, Scenario
 from estimator.text import named
+
+if TYPE_CHECKING:
+    from estimator.stages.service import Service
 
 Predicted = TypeVar("Predicted")
 SCENARIO_SOURCE = Source("default scenario (estimator/presets/scenario.toml)", kind="assumed")
@@ -44,7 +47,7 @@ class Question:
     carbon_g_per_kwh: Quantity
     pue: Quantity
     design: Design = ONE_AT_A_TIME
-    bare: Any = None  # the bare LLM's service, once computed
+    bare: "Service | None" = None  # the bare LLM's service, once computed
     chosen_by: set[str] = field(default_factory=set)  # inputs by whose value something was chosen, beside any formula
     limits: dict[Limit, None] = field(default_factory=dict)  # what the answer kept within
     _inputs: dict[str, Quantity] = field(default_factory=dict)
@@ -114,7 +117,7 @@ class Question:
         """A figure without spread, such as a property of the LLM or the accelerator."""
         return given(name, value, unit, design=self.design, basis=basis, sources=sources)
 
-    def once(self, predict: Callable[..., Predicted], *args: Any) -> Predicted:
+    def once(self, predict: Callable[..., Predicted], *args: Hashable) -> Predicted:
         """What a predictor says to records and columns: the same as before, while the facts it knows are the same.
 
         Where only prices or traffic are new, nothing is predicted anew. Of random draws nothing is kept: too large.

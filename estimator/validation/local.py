@@ -101,7 +101,7 @@ class LocalReport(Shown):
             "summary": self.summary(),
         }
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[dict[str, object]]:
         """One row a piece of work; its rounds are behind the column that counts them."""
         return [case | {"rounds": len(case["rounds"])} for case in self._cases()]
 

@@ -142,7 +142,7 @@ def _elsewhere(name: str, provider: str, model: str) -> ApiPrice:
         raise MissingExtra("genai-prices", "prices") from None
     if not provider:
         raise UnknownName("API model", name, api_names(), REMEDY)
-    snapshot: Any = data_snapshot.get_snapshot()
+    snapshot = data_snapshot.get_snapshot()
     known = {entry.id: entry for entry in snapshot.providers}
     offered = known.get(LIBRARY.get(provider, provider))
     if offered is None:

@@ -1,7 +1,6 @@
 """The sheets that are read: Summary, Break-even, Budget lines, Sources and Notes."""
 
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 
@@ -14,7 +13,8 @@ from estimator.formulas import money
 from estimator.formulas.effort import SECONDS_PER_WEEK
 from estimator.formulas.energy import JOULES_PER_KWH
 from estimator.quantities import Quantity
-from estimator.results import FIGURES, Blocked, Estimate, Figure
+from estimator.records import Source
+from estimator.results import FIGURES, Blocked, Estimate, Figure, Line
 from estimator.shown import SCHEMA_VERSION
 
 JOULES_PER_MWH = 1000 * JOULES_PER_KWH
@@ -280,7 +280,7 @@ def budget_lines(book: Book, ranges: Ranges) -> None:
     sheet.autofilter(0, 0, row, len(budget.COLUMNS) - 1)
 
 
-def _live(book: Book, ranges: Ranges, answer: Estimate, line: Any) -> dict[str, object]:
+def _live(book: Book, ranges: Ranges, answer: Estimate, line: Line) -> dict[str, object]:
     low, expected, high = ranges.of(answer.title, line.usd)
     horizon_low, horizon, horizon_high = ranges.of(answer.title, line.horizon_usd)
     share, exchange = budget.reserve(answer), budget.rate(line)
@@ -305,7 +305,7 @@ def sources(book: Book) -> None:
     book.text("Sources", 0, 0, "Sources", "title")
     for column, words in enumerate(("Source", "How it was read", "As of", "First used by")):
         book.text("Sources", 1, column, words, "head")
-    found: dict[Any, str] = {}
+    found: dict[Source, str] = {}
     for _, step in book.steps.of_kind("input", "fact", "physical", "formula"):
         for source in step.node.citations():
             found.setdefault(source, step.node.name)
