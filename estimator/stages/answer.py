@@ -28,7 +28,8 @@ def bare(question: Question) -> Service:
         prompt, output = question.amount("prompt_tokens"), question.amount("output_tokens")
         question.check_context(prompt, output, "shorten the question or the answer")
         question.bare = serve(question, prompt, output)
-    return question.bare
+    found: Service = question.bare
+    return found
 
 
 def served_here(question: Question, adapters: int = 0) -> Service:

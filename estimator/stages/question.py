@@ -3,7 +3,7 @@
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -21,9 +21,6 @@ from estimator.records import Accelerator, Architecture, Basis, Cluster, Source
 from estimator.results import Assumption, Limit
 from estimator.scenario import Amount, Scenario
 from estimator.text import named
-
-if TYPE_CHECKING:
-    from estimator.stages.service import Service
 
 Predicted = TypeVar("Predicted")
 SCENARIO_SOURCE = Source("default scenario (estimator/presets/scenario.toml)", kind="assumed")
@@ -47,7 +44,7 @@ class Question:
     carbon_g_per_kwh: Quantity
     pue: Quantity
     design: Design = ONE_AT_A_TIME
-    bare: "Service | None" = None  # the bare LLM's service, once computed
+    bare: Any = None  # the bare LLM's service, once computed
     chosen_by: set[str] = field(default_factory=set)  # inputs by whose value something was chosen, beside any formula
     limits: dict[Limit, None] = field(default_factory=dict)  # what the answer kept within
     _inputs: dict[str, Quantity] = field(default_factory=dict)
