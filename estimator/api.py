@@ -27,6 +27,8 @@ from estimator.scenario import Scenario, scenario
 from estimator.stages import COMBINATIONS, STAGES
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
     from estimator.predict.serving import Serving
     from estimator.predict.training import TrainingStep
     from estimator.stages.question import Question
@@ -247,7 +249,7 @@ def _notes(question: Question) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def training_step(*, model: str, gpu: str, gpus: int | None = None, **plan: Any) -> TrainingStep:
+def training_step(*, model: str, gpu: str, gpus: int | None = None, **plan: object) -> TrainingStep:
     """Time and memory of one training step; `plan` are the fields of `TrainingPlan` (seq_len, micro_batch, tp, ...).
 
     A layout field given as None is chosen: fits, then fastest. Numeric fields may be arrays of layouts.
@@ -279,13 +281,13 @@ def serving(
     *,
     model: str,
     gpu: str,
-    prompt_tokens: Any,
-    output_tokens: Any,
+    prompt_tokens: ArrayLike,
+    output_tokens: ArrayLike,
     gpus: int | None = None,
-    cached_tokens: Any = 0.0,
-    requests_per_s: Any = None,
-    concurrency: Any = None,
-    batch: Any = None,
+    cached_tokens: ArrayLike = 0.0,
+    requests_per_s: ArrayLike | None = None,
+    concurrency: ArrayLike | None = None,
+    batch: ArrayLike | None = None,
     **plan: Any,
 ) -> Serving:
     """Latency, throughput and memory of a replica; `plan` are the fields of `ServingPlan` (weight_precision, tp, ...).
@@ -304,7 +306,7 @@ def serving(
     from estimator.predict.serving_machine import ServingPlan
 
     lengths = {"prompt_tokens": prompt_tokens, "output_tokens": output_tokens, "cached_tokens": cached_tokens}
-    load = {"requests_per_s": requests_per_s, "concurrency": concurrency, "batch": batch}
+    load: dict[str, object] = {"requests_per_s": requests_per_s, "concurrency": concurrency, "batch": batch}
     check(tuple(load), model=model, **lengths, **load)
     check_shapes(lengths | load)
     cluster, of_plan, of_load = _cluster(gpu, gpus), fields_of(ServingPlan), fields_of(Traffic)

@@ -31,7 +31,7 @@ KINDS = {
 }
 
 
-def check(open_: Sequence[str] = (), **given: Any) -> None:
+def check(open_: Sequence[str] = (), **given: object) -> None:
     """Refuse what is not of its argument's kind. open_: those that may be None.
 
     >>> check(stage="rag", gpus=8)
@@ -44,7 +44,7 @@ def check(open_: Sequence[str] = (), **given: Any) -> None:
             check_kind(name, value, KINDS[name])
 
 
-def check_kind(name: str, value: Any, kind: str) -> None:
+def check_kind(name: str, value: object, kind: str) -> None:
     """Refuse a value that is not of the kind."""
     if not TESTS[kind](value):
         raise InvalidInput(f"{name} must be {kind}, not {_clipped(value)}")
@@ -60,19 +60,19 @@ def check_shapes(given: Mapping[str, Any]) -> None:
         raise InvalidInput(f"arrays must be of one shape, or of shapes that broadcast: {several}") from None
 
 
-def _clipped(value: Any) -> str:
+def _clipped(value: object) -> str:
     try:
         return clipped(value)
     except ValueError:  # whole numbers of thousands of digits
         return f"something of type {type(value).__name__}"
 
 
-def _number(value: Any) -> bool:
+def _number(value: object) -> bool:
     """One real number that can be calculated with."""
     return isinstance(value, int | float | np.integer | np.floating) and bool(-LARGEST <= value <= LARGEST)
 
 
-def _numbers(value: Any) -> bool:
+def _numbers(value: object) -> bool:
     if isinstance(value, bytes | bytearray | memoryview):
         return False
     try:
@@ -87,7 +87,7 @@ def _names(value: Any) -> bool:
     return listed and all(isinstance(one, str) for one in value)
 
 
-def _rows(value: Any) -> bool:
+def _rows(value: object) -> bool:
     if isinstance(value, list):
         return all(isinstance(row, Mapping) and all(isinstance(name, str) for name in row) for row in value)
     return hasattr(value, "column_names") or hasattr(value, "columns")

@@ -11,7 +11,6 @@ EstimatorError                 base; the command prints it on stderr and exits 2
 """
 
 from collections.abc import Iterable
-from typing import Any
 
 
 class EstimatorError(Exception):
@@ -25,12 +24,12 @@ class EstimatorError(Exception):
     def __init__(self, message: object = "") -> None:
         super().__init__(" ".join(str(message).split()))
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         """Made again from its message and attributes, whatever arguments its class takes."""
         return _again, (type(self), self.args), self.__dict__
 
 
-def _again(kind: type[EstimatorError], args: tuple[Any, ...]) -> EstimatorError:
+def _again(kind: type[EstimatorError], args: tuple[object, ...]) -> EstimatorError:
     return kind.__new__(kind, *args)
 
 

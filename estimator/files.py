@@ -7,9 +7,12 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from estimator.errors import EstimatorError, InvalidInput, clipped
+
+if TYPE_CHECKING:
+    from zipfile import ZipInfo
 
 MB = 1_000_000
 # The most that is read of a file, by what it is; files of scenarios are read in pieces, and may be of any size.
@@ -116,7 +119,7 @@ def _what(found: os.stat_result) -> str:
     return next((words for test, words in KINDS if test(found.st_mode)), "it is no regular file")
 
 
-def unzipped(content: bytes, path: str | Path, kind: str) -> list[tuple[Any, bytes]]:
+def unzipped(content: bytes, path: str | Path, kind: str) -> list[tuple["ZipInfo", bytes]]:
     """The parts of a zip archive, such as a workbook, with what the archive says of each, in order.
 
     Raises InvalidInput for one that is damaged, encrypted, or unpacks into more than anybody wrote.
@@ -231,7 +234,7 @@ def _named(beside: Path, path: Path) -> Path:
     raise OSError(errno.EEXIST, "there are 10,000 backups of it already")
 
 
-def locked(file: IO[Any], wait: bool = False) -> bool:
+def locked(file: IO[str] | IO[bytes], wait: bool = False) -> bool:
     """Whether this process holds the file's lock now; it goes with the file, or the process, however it ends."""
     try:
         import fcntl
@@ -311,7 +314,7 @@ def _stopped_by_signals() -> Iterator[None]:
     ours = threading.current_thread() is threading.main_thread()
     taken = [number for number in wanted if ours and signal.getsignal(number) is signal.SIG_DFL]
 
-    def stop(number: int, _: Any) -> NoReturn:
+    def stop(number: int, _: object) -> NoReturn:
         sys.exit(128 + number)
 
     try:

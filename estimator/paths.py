@@ -59,7 +59,7 @@ def toml(text: str) -> dict[str, Any]:
         return tomllib.loads(text)
 
 
-def _plain_toml(text: str) -> dict[str, Any]:
+def _plain_toml(text: str) -> dict[str, object]:
     """Tables of single-line values that JSON reads alike; an error for anything else."""
     if CONTROL.search(text) or any(mark in text for mark in UNLIKE):
         raise ValueError
@@ -77,7 +77,7 @@ def _plain_toml(text: str) -> dict[str, Any]:
     return content
 
 
-def _value(text: str) -> Any:
+def _value(text: str) -> object:
     """One value, with or without a comment after it."""
     if DATE.match(text):
         return datetime.date.fromisoformat(text)
@@ -97,7 +97,7 @@ def _opened(content: dict[str, Any], line: str, headed: set[int]) -> dict[str, A
 
     headed: what headers began; values that are tables or arrays themselves take no more
     """
-    opened: dict[str, Any] = {}
+    opened: dict[str, object] = {}
     line = line.partition(" #")[0].rstrip(" \t")
     if found := re.fullmatch(r"\[\[([A-Za-z0-9_-]+)\]\]", line):
         entries = content.setdefault(found[1], [])

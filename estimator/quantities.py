@@ -18,6 +18,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from estimator.formulas import Floats
 from estimator.formulas.arithmetic import sum_of
@@ -258,7 +259,7 @@ WEAKNESS = {basis: max(place, BASES.index("analytic")) for place, basis in enume
 def derive(
     name: str,
     unit: str,
-    formula: Callable[..., Any],
+    formula: Callable[..., ArrayLike],
     /,
     **inputs: Quantity,
 ) -> Quantity:
@@ -274,23 +275,29 @@ def derive(
     return of(name, unit, formula, **inputs)
 
 
-def computed(name: str, unit: str, result: Any, formula: Callable[..., Any] | None, /, **inputs: Quantity) -> Quantity:
+def computed(
+    name: str, unit: str, result: ArrayLike, formula: Callable[..., ArrayLike] | None, /, **inputs: Quantity
+) -> Quantity:
     """A figure whose column is known already: one of several that `formula` gives at once from `inputs`."""
     return _result(name, unit, result, formula, inputs)
 
 
-def predicted(name: str, unit: str, result: Any, predictor: Callable[..., Any], /, **inputs: Quantity) -> Quantity:
+def predicted(
+    name: str, unit: str, result: ArrayLike, predictor: Callable[..., object], /, **inputs: Quantity
+) -> Quantity:
     """A figure that a predictor found; `inputs` say what it rests on, but no formula gives it from them."""
     if next(iter(inputs.values())).design is ONE_AT_A_TIME:
         return _predicted_once(name, unit, np.asarray(result, float).tobytes(), predictor, **inputs)
     return _result(name, unit, result, predictor, inputs, predicted=True)
 
 
-def _predicted(name: str, unit: str, result: bytes, predictor: Callable[..., Any], /, **inputs: Quantity) -> Quantity:
+def _predicted(
+    name: str, unit: str, result: bytes, predictor: Callable[..., object], /, **inputs: Quantity
+) -> Quantity:
     return _result(name, unit, np.frombuffer(result), predictor, inputs, predicted=True)
 
 
-def _derived(name: str, unit: str, formula: Callable[..., Any], /, **inputs: Quantity) -> Quantity:
+def _derived(name: str, unit: str, formula: Callable[..., ArrayLike], /, **inputs: Quantity) -> Quantity:
     result = formula(**{key: quantity.column for key, quantity in inputs.items()})
     return _result(name, unit, result, formula, inputs)
 
@@ -298,8 +305,8 @@ def _derived(name: str, unit: str, formula: Callable[..., Any], /, **inputs: Qua
 def _result(
     name: str,
     unit: str,
-    result: Any,
-    formula: Callable[..., Any] | None,
+    result: ArrayLike,
+    formula: Callable[..., object] | None,
     inputs: Mapping[str, Quantity],
     predicted: bool = False,
 ) -> Quantity:
@@ -332,7 +339,7 @@ def _interval(figure: Quantity, level: float) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def intervals(column: Floats, level: float = 0.8) -> tuple[Any, Any]:
+def intervals(column: Floats, level: float = 0.8) -> tuple[Floats, Floats]:
     """Ends of the central interval that holds `level` of the outcomes, of one figure or of one in every row.
 
     column: as expected, every factor low, every factor high [1 + 2 factors] or [1 + 2 factors, rows]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self, TypeVar
 
 from estimator.errors import InvalidInput, clipped
 from estimator.formulas.effort import SECONDS_PER_WEEK
@@ -12,6 +12,7 @@ from estimator.quantities import Quantity
 from estimator.records import Accelerator, Source
 from estimator.shown import SCHEMA_VERSION, Shown, in_currency, renderer
 
+R = TypeVar("R")
 Phase = Literal["one-off", "monthly"]
 CostType = Literal["fixed", "variable"]
 # What a budget line pays for: whatever is asked of a line asks this, never its words.
@@ -106,8 +107,7 @@ class Ranged(Shown):
 
     def at(self, level: float) -> Self:
         """The same with ranges that hold `level` of the outcomes, such as 0.9."""
-        found: Self = at_level(self, level)
-        return found
+        return at_level(self, level)
 
     def to_json(self, level: float | None = None) -> str:
         """JSON text with `schema_version`; level: of its ranges, its own unless given."""
@@ -314,7 +314,7 @@ def changed(thing: Any, change: Callable[[Quantity], Quantity]) -> Any:
     return thing
 
 
-def at_level(thing: Any, level: float) -> Any:
+def at_level(thing: R, level: float) -> R:
     """A result whose ranges hold `level` of the outcomes, those of all inputs beneath too.
 
     >>> from estimator import estimate
@@ -333,10 +333,11 @@ def at_level(thing: Any, level: float) -> Any:
             done[id(figure)] = replace(figure, level=level, inputs=parts)
         return done[id(figure)]
 
-    return changed(thing, change)
+    again: R = changed(thing, change)
+    return again
 
 
-def _plain(thing: Any) -> Any:
+def _plain(thing: object) -> Any:
     if isinstance(thing, Quantity | Line):
         return thing.to_dict()
     if isinstance(thing, Limit):

@@ -5,12 +5,17 @@ A number may be given alone, or with its 80 % range as (low, value, high).
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from estimator.errors import InvalidInput, clipped, nearest
 from estimator.files import read_toml
 from estimator.numerals import SPACES, numeral
 from estimator.paths import presets, toml
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+T = TypeVar("T")
 
 
 class Amount(NamedTuple):
@@ -68,7 +73,7 @@ class Scenario(NamedTuple):
         return tuple(self.sections)
 
 
-def scenario(file: str | None = None, **changes: Any) -> Scenario:
+def scenario(file: str | None = None, **changes: object) -> Scenario:
     """The default scenario with some inputs changed, first those of a TOML file, then those by name.
 
     Raises InvalidInput in one line; names need no section (`samples`), but may have it (`finetune.samples`).
@@ -124,7 +129,7 @@ def known_input(name: str, criteria: tuple[str, ...] = ()) -> str:
     raise plan_fields.unknown_field(what, name, known, "`estimator catalog inputs` lists them all.")
 
 
-def _changed_amount(name: str, default: Amount, raw: Any) -> Amount:
+def _changed_amount(name: str, default: Amount, raw: object) -> Amount:
     if isinstance(raw, Mapping):
         ends = [raw[key] for key in ("low", "value", "high") if key in raw]
         if "value" not in raw or len(ends) == 2:
@@ -138,7 +143,7 @@ def _changed_amount(name: str, default: Amount, raw: Any) -> Amount:
     return default._replace(value=bounded(name, default, raw), low=None, high=None, given=True)
 
 
-def scaled(text: str) -> Any:
+def scaled(text: str) -> float | str:
     """A number of thousands to trillions, or with separators, as a number; any other text as it is.
 
     >>> scaled("2k"), scaled("1,000"), scaled("1.5M"), scaled("2,5"), scaled("qlora")
@@ -149,7 +154,7 @@ def scaled(text: str) -> Any:
     return plain if value is None else value
 
 
-def bounded(name: str, bounds: Amount, raw: Any) -> float:
+def bounded(name: str, bounds: Amount, raw: object) -> float:
     """A number within its bounds: text as `numeral` has it, anything else as pydantic reads numbers."""
     try:
         value = numeral(raw) if isinstance(raw, str) else float(_reader(float).validate_python(raw))
@@ -167,7 +172,7 @@ def bounded(name: str, bounds: Amount, raw: Any) -> float:
 
 
 @cache
-def _reader(kind: type) -> Any:
+def _reader(kind: type[T]) -> "TypeAdapter[T]":
     """What reads a value of that kind, with pydantic's ValueError for what is none; loaded when one is given."""
     from pydantic import TypeAdapter
 
@@ -193,7 +198,7 @@ def chosen(name: str, default: Word, raw: Any) -> Word:
     return default._replace(value=raw, given=True)
 
 
-def yes_or_no(name: str, raw: Any) -> bool:
+def yes_or_no(name: str, raw: object) -> bool:
     """True or false, as pydantic reads them."""
     try:
         return bool(_reader(bool).validate_python(raw))

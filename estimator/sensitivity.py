@@ -55,7 +55,7 @@ class Sensitivity(Shown):
     expected: float
     swings: tuple[Swing, ...]
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[dict[str, object]]:
         """One row an input."""
         names = ("name", "unit", "low", "high", "at_low", "at_high", "note")
         return [{name: getattr(swing, name) for name in names} for swing in self.swings]
@@ -70,12 +70,12 @@ class Sensitivity(Shown):
 class Grid(Shown):
     """Answers to every combination of some inputs' values. rows: as `sweep` has them, unknown is None."""
 
-    answered: tuple[Mapping[str, Any], ...]
+    answered: tuple[Mapping[str, object], ...]
     varied: tuple[str, ...]
     stages: tuple[str, ...]
     figures: tuple[str, ...]
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[dict[str, object]]:
         """One row a combination; what is not known is None."""
         return [{name: None if value != value else value for name, value in row.items()} for row in self.answered]
 
@@ -109,7 +109,7 @@ def sensitivity(stage: str, *, figure: str = "total_usd", vary: Sequence[str] = 
     return Sensitivity(stage, answer.title, figure, target.unit, target.value, tuple(swings))
 
 
-def grid(values: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+def grid(values: Mapping[str, Sequence[object]]) -> list[dict[str, object]]:
     """Every combination of some inputs' values, as rows for `sweep`; the last input changes fastest.
 
     >>> grid({"gpu": ["a100", "h100"], "samples": [1000, 5000]})[1]
@@ -121,7 +121,9 @@ def grid(values: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
     return [dict(zip(values, row, strict=True)) for row in product(*values.values())]
 
 
-def _ranges(answer: Estimate, question: Mapping[str, Any], vary: Sequence[str]) -> dict[str, tuple[str, float, float]]:
+def _ranges(
+    answer: Estimate, question: Mapping[str, object], vary: Sequence[str]
+) -> dict[str, tuple[str, float, float]]:
     """Unit, low and high of the inputs to vary."""
     chosen = _scenario(question)
     used = [item.name for item in answer.assumptions if item.name in chosen.amounts]
@@ -169,7 +171,7 @@ def _price_ends(answer: Estimate) -> Ends | None:
 
 
 def _inputs(
-    stage: str, figure: str, ranges: Mapping[str, tuple[str, float, float]], question: Mapping[str, Any]
+    stage: str, figure: str, ranges: Mapping[str, tuple[str, float, float]], question: Mapping[str, object]
 ) -> Iterator[Swing]:
     """The figure with each input at both ends of its range."""
     rows = [{name: end} for name, (_, *ends) in ranges.items() for end in ends]
@@ -184,7 +186,7 @@ def _inputs(
         yield Swing(name, unit, low, high, at_low, at_high, note)
 
 
-def _other(target: Quantity, ranges: Mapping[str, Any]) -> Iterator[Swing]:
+def _other(target: Quantity, ranges: Mapping[str, object]) -> Iterator[Swing]:
     """What moves the figure and is no input: errors of predictions, prices of services, grids."""
     covered = {"accelerator price"} if PRICE in ranges else set()
     covered |= {amount.factor for name, amount in scenario().amounts.items() if name in ranges}

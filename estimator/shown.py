@@ -9,10 +9,14 @@ Another format is a row of FORMATS and a module beside those in `export/`.
 import os
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from estimator.errors import InvalidInput, UnknownName, clipped
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+R = TypeVar("R")
 SCHEMA_VERSION = 2  # of JSON; what each version changed: docs/json.md
 ANY = "*"  # a type of result that a format has no renderer of its own for
 UNSAID = ("", ".txt")  # endings that go with every format
@@ -107,9 +111,10 @@ class Shown:
         """CSV text: a header, then a row a figure or a choice."""
         return str(rendered(self, "csv"))
 
-    def to_dataframe(self) -> Any:
+    def to_dataframe(self) -> "DataFrame":
         """The rows of `to_csv` as a pandas DataFrame; MissingExtra without pandas."""
-        return rendered(self, "frame")
+        found: DataFrame = rendered(self, "frame")
+        return found
 
     def _repr_html_(self) -> str:
         return str(rendered(self, "html"))
@@ -118,7 +123,7 @@ class Shown:
         return str(rendered(self, "table"))
 
 
-def rendered(result: Any, style: str, *, currency: str = "") -> Any:
+def rendered(result: object, style: str, *, currency: str = "") -> Any:
     """A result in a format; with a currency (`EUR=0.92@2026-11-01`) its money in that too, in text instead.
 
     >>> from estimator import estimate
@@ -133,11 +138,12 @@ def rendered(result: Any, style: str, *, currency: str = "") -> Any:
     return f"{_found('export.currency:currency')(currency)}\n\n{render(in_currency(result, currency))}"
 
 
-def in_currency(result: Any, currency: str) -> Any:
+def in_currency(result: R, currency: str) -> R:
     """A result with its money in a currency instead; as it is where none is named."""
     if not currency:
         return result
-    return _found("export.currency:converted")(result, _found("export.currency:currency")(currency))
+    again: R = _found("export.currency:converted")(result, _found("export.currency:currency")(currency))
+    return again
 
 
 def renderer(kind: str, style: str) -> Callable[..., Any]:
@@ -172,14 +178,14 @@ def format_for(path: str | None, asked: str | None = None) -> str:
     return asked or style
 
 
-def dumps(data: Any) -> str:
+def dumps(data: object) -> str:
     """JSON text, indented; what is not a finite number is null."""
     import json
 
     return json.dumps(_known(data), indent=2, ensure_ascii=False, allow_nan=False)
 
 
-def _known(data: Any) -> Any:
+def _known(data: object) -> object:
     if isinstance(data, Mapping):
         return {key: _known(value) for key, value in data.items()}
     if isinstance(data, list | tuple):

@@ -6,7 +6,7 @@ formulas are then computed for all of them at once; so a million rows of prices,
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,12 +31,15 @@ PASSED_ON = ("id", "name", "note", "label", "scenario", "error")
 BLOCK = 2048  # rows computed at once: a few arrays of scenarios x rows stay in the cache
 MOST_GROUPS = 256  # estimates kept for rows to come
 
+Table = TypeVar("Table")  # rows, or a table of a library
 Column = NDArray[Any]
 Columns = Mapping[str, Column]
 Rows = NDArray[np.intp]
 
 
-def sweep(table: Any, *, stages: tuple[str, ...] = STAGES, figures: tuple[str, ...] = FIGURES, **inputs: Any) -> Any:
+def sweep(
+    table: Table, *, stages: tuple[str, ...] = STAGES, figures: tuple[str, ...] = FIGURES, **inputs: object
+) -> Table:
     """Answers for every row of a table: a list of dicts, or a pandas, polars or Arrow table; the same kind comes back.
 
     Columns are arguments of `compare`: model, gpu, api, gpus, price_per_hour and any input by name; NAME_low and
@@ -52,7 +55,8 @@ def sweep(table: Any, *, stages: tuple[str, ...] = STAGES, figures: tuple[str, .
     check(table=table, stages=stages, figures=figures)
     columns, count = columns_of(table)
     found = Sweep(stages, figures, inputs).answers(columns, count)
-    return attached(table, found)
+    answered: Table = attached(table, found)
+    return answered
 
 
 @dataclass(slots=True, eq=False)
@@ -73,8 +77,8 @@ class Sweep:
     stages: tuple[str, ...] = STAGES
     figures: tuple[str, ...] = FIGURES
     inputs: Mapping[str, Any] = field(default_factory=dict)
-    _groups: dict[Any, _Group] = field(default_factory=dict)
-    _lives: dict[Any, Mapping[str, int]] = field(default_factory=dict)
+    _groups: dict[object, _Group] = field(default_factory=dict)
+    _lives: dict[object, Mapping[str, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse stages and figures that do not exist."""
@@ -136,7 +140,7 @@ class Sweep:
                     results[:, row] = np.nan  # beyond a limit: asked alone, it is answered otherwise, or refused
                     self._same(texts, numbers, np.array([row]), list(numbers), results, errors)
 
-    def _live(self, asked: Mapping[str, Any]) -> Mapping[str, int]:
+    def _live(self, asked: Mapping[str, object]) -> Mapping[str, int]:
         """The inputs that enter all figures of all approaches through formulas alone, for a choice of words."""
         key = tuple(sorted(asked.items()))
         if key not in self._lives:
@@ -149,7 +153,7 @@ class Sweep:
             self._lives[key] = Tree(figures, _chosen_by(answers)).live
         return self._lives[key]
 
-    def _group(self, asked: Mapping[str, Any]) -> _Group:
+    def _group(self, asked: Mapping[str, object]) -> _Group:
         """The estimate for a row's words and those of its numbers that predictions rest on."""
         key = tuple(sorted(asked.items()))
         if key not in self._groups:
@@ -158,7 +162,7 @@ class Sweep:
             self._groups[key] = self._estimated(asked)
         return self._groups[key]
 
-    def _estimated(self, asked: Mapping[str, Any]) -> _Group:
+    def _estimated(self, asked: Mapping[str, object]) -> _Group:
         try:
             comparison = compare(**self._arguments(asked), stages=self.stages)
         except EstimatorError as error:
@@ -176,7 +180,7 @@ class Sweep:
         tree = Tree([*figures, *(limit.figure for limit in limits)], _chosen_by(answers))
         return _Group(tree, tuple(places), tuple(limit.most for limit in limits), blocked="; ".join(blocked))
 
-    def _arguments(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+    def _arguments(self, asked: Mapping[str, object]) -> dict[str, Any]:
         """Arguments of `compare` for a row: ranges put together, counts whole."""
         found: dict[str, Any] = dict(self.inputs)
         for name, value in asked.items():
@@ -192,7 +196,7 @@ class Sweep:
         return found
 
 
-def _asked(texts: Columns, numbers: Mapping[str, Floats], row: int, fixed: Sequence[str]) -> dict[str, Any]:
+def _asked(texts: Columns, numbers: Mapping[str, Floats], row: int, fixed: Sequence[str]) -> dict[str, object]:
     """What a row asks in words, and in some of its numbers."""
     asked = {name: column[row] for name, column in texts.items() if column[row] is not None}
     return asked | {name: float(numbers[name][row]) for name in fixed if not np.isnan(numbers[name][row])}
@@ -268,12 +272,12 @@ def _texts(column: Column) -> Column:
     return np.array([known[value] for value in values], dtype=object)
 
 
-def _text(value: Any) -> str | None:
+def _text(value: object) -> str | None:
     text = f"{value:g}" if isinstance(value, float) else value
     return None if _missing(text) or text == "nan" else str(text)
 
 
-def _missing(value: Any) -> bool:
+def _missing(value: object) -> bool:
     """Nothing given: None, blank, NaN, or the NA of a data frame (which answers no question)."""
     return value is None or type(value).__name__ in ("NAType", "NaTType") or value == "" or value != value
 
@@ -345,7 +349,7 @@ def _alike(columns: Columns, rows: Rows) -> Iterator[Rows]:
 def _codes(column: Column) -> Rows:
     if column.dtype.kind == "f":
         return np.unique(column, return_inverse=True)[1]
-    known: dict[Any, int] = {}
+    known: dict[object, int] = {}
     return np.array([known.setdefault(value, len(known)) for value in column.tolist()], dtype=np.int64)
 
 
@@ -381,7 +385,7 @@ def _arrow_array(column: Any) -> Column:
     return np.array(column.to_pylist(), dtype=object)
 
 
-def _blank_as_null(column: Any) -> Any:
+def _blank_as_null(column: object) -> Any:
     import pyarrow.compute as compute
 
     return compute.if_else(compute.equal(column, ""), None, column)
@@ -406,7 +410,7 @@ def attached(table: Any, found: Mapping[str, Column]) -> Any:
     return table.with_columns(**{name: polars.Series(name, column) for name, column in found.items()} | texts)
 
 
-def _arrow_texts(column: Column) -> Any:
+def _arrow_texts(column: Column) -> object:
     import pyarrow
 
     return pyarrow.array(column.tolist(), pyarrow.string())

@@ -7,9 +7,8 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
-from estimator.catalog.files import cached, folders, number, rows, table
+from estimator.catalog.files import Content, cached, folders, number, rows, table
 from estimator.errors import InvalidInput, UnknownName, clipped
 from estimator.files import regular
 from estimator.numerals import numeral
@@ -194,14 +193,14 @@ def read_accelerator(path: Path) -> Accelerator:
     return _record(path, content, figures, sources)
 
 
-def _sources(path: Path, entries: Any) -> dict[str, Source]:
+def _sources(path: Path, entries: list[Content]) -> dict[str, Source]:
     try:
         return {e["id"]: Source(str(e["title"]), str(e["kind"]), str(e["read_on"])) for e in entries}
     except (KeyError, TypeError):
         raise InvalidInput(f"{path.name}: every [[source]] needs id, title, kind and read_on") from None
 
 
-def _figure(path: Path, key: str, entry: Any, sources: Mapping[str, Source]) -> tuple[float, str]:
+def _figure(path: Path, key: str, entry: object, sources: Mapping[str, Source]) -> tuple[float, str]:
     if not isinstance(entry, dict) or entry.get("source") not in sources:
         raise InvalidInput(f"{path.name}: {key} must be {{ value = ..., source = an id of a [[source]] }}")
     value = entry.get("value")
@@ -213,7 +212,7 @@ def _figure(path: Path, key: str, entry: Any, sources: Mapping[str, Source]) -> 
 
 
 def _record(
-    path: Path, content: Mapping[str, Any], figures: Mapping[str, tuple[float, str]], sources: Mapping[str, Source]
+    path: Path, content: Content, figures: Mapping[str, tuple[float, str]], sources: Mapping[str, Source]
 ) -> Accelerator:
     values = {key: value for key, (value, _) in figures.items()}
     peaks = {match[1]: value for key, value in values.items() if (match := PEAK.match(key))}

@@ -5,9 +5,9 @@ import io
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from estimator.catalog.files import cached, rows
+from estimator.catalog.files import Content, cached, rows
 from estimator.errors import InvalidInput, clipped
 from estimator.files import doubled, read_text, shown
 from estimator.numerals import SPACES
@@ -92,14 +92,14 @@ def file_hash(path: str | Path) -> str:
 
 
 @cached
-def fitted(name: str) -> Mapping[str, Any]:
+def fitted(name: str) -> Content:
     """What was fitted to the cases of a kind: parameters with their folds, residuals, ranges.
 
     Raises InvalidInput when the file is missing or broken.
     """
     path = data_folder("calibration") / "fitted" / f"{name}.json"
     try:
-        content: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content: Content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InvalidInput(f"cannot read the fitted constants {path.name}: {error}") from error
     return content

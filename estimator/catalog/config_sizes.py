@@ -86,7 +86,7 @@ class Sizes(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self.config)
 
-    def _sum(self, name: str, text: Any) -> Any:
+    def _sum(self, name: str, text: object) -> Any:
         if not isinstance(text, str):
             return text
         self._open.add(name)
@@ -125,7 +125,7 @@ class Sizes(Mapping[str, Any]):
             return found[at]
         return found
 
-    def worth(self, text: Any) -> Any:
+    def worth(self, text: object) -> Any:
         """What a sum of the habits comes to."""
         if not isinstance(text, str):
             return text
@@ -143,7 +143,7 @@ class Sizes(Mapping[str, Any]):
         found = self[name]
         return None if found is None else self.whole(name, found)
 
-    def whole(self, name: str, found: Any) -> int:
+    def whole(self, name: str, found: object) -> int:
         """A number that must be whole and not negative."""
         key = self._key(name)
         if isinstance(found, float) and math.isfinite(found) and found == int(found):

@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from estimator.catalog.files import Content, cached, rows
 from estimator.catalog.generations import generation
@@ -46,7 +46,7 @@ P90_PER_SD = 1.645
 class _Found:
     """Constants of one kind of kernel, the number format they were measured in, and how they were come by."""
 
-    entry: Mapping[str, Any]
+    entry: Content
     variant: str
     evidence: Evidence
 
@@ -243,7 +243,7 @@ def _find(kind: str, accelerator: Accelerator, variant: str) -> _Found | None:
     return _variant(tables[relative], variant, Evidence("published", _spread(step, kind), note))
 
 
-def _variant(table: Mapping[str, Any], variant: str, evidence: Evidence) -> _Found | None:
+def _variant(table: Content, variant: str, evidence: Evidence) -> _Found | None:
     """The entry of a variant, or of a similar one (wider); its own error joins the spread of the evidence."""
     wanted = "bf16" if variant == "fp16" else variant
     chosen = next((name for name in (wanted, *SIMILAR.get(wanted, WIDER.get(wanted, ()))) if name in table), None)
@@ -257,7 +257,7 @@ def _variant(table: Mapping[str, Any], variant: str, evidence: Evidence) -> _Fou
 
 
 @cached
-def _family(name: str) -> Mapping[str, Any] | None:
+def _family(name: str) -> Content | None:
     """Generations whose kernels behave alike; of one that no table names, its relative's, as a neighbour."""
     families = {each: family for family in _transfer()["family"] for each in family["generations"]}
     relative = generation(name).family
@@ -266,7 +266,7 @@ def _family(name: str) -> Mapping[str, Any] | None:
     return {**families[relative], "neighbour": True, "note": f"{name} is taken to be like {relative}"}
 
 
-def _distance(accelerator: Accelerator, table: Mapping[str, Any]) -> float:
+def _distance(accelerator: Accelerator, table: Content) -> float:
     """How unlike in compute and memory rate [1]."""
     entry = next(iter(table.values()))
     if "peak_flop_per_s" not in entry:

@@ -5,7 +5,7 @@
 """
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from math import isqrt
 from types import CodeType
@@ -16,7 +16,7 @@ _ALLOWED = (
     ast.Subscript, ast.Call, ast.List, ast.Tuple, ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.USub,
     ast.Not, ast.And, ast.Or, ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.In, ast.NotIn, ast.Is, ast.IsNot,
 )  # fmt: skip
-CALLS: Mapping[str, Any] = {
+CALLS: Mapping[str, Callable[..., object]] = {
     "min": min,
     "max": max,
     "int": int,
@@ -41,7 +41,7 @@ def _known(call: ast.Call) -> bool:
     return isinstance(call.func, ast.Name) and call.func.id in CALLS and not call.keywords
 
 
-def value(text: str, names: Mapping[str, Any]) -> Any:
+def value(text: str, names: Mapping[str, object]) -> Any:
     """What `text` comes to. Raises ValueError for anything but arithmetic, KeyError for an unknown name.
 
     >>> value("__import__('os')", {})

@@ -101,7 +101,7 @@ def scans() -> dict[str, Config]:
 
 
 @cached
-def _facts() -> dict[str, Any]:
+def _facts() -> Content:
     return table(presets() / "architectures.toml")
 
 
@@ -110,7 +110,7 @@ def _defaults() -> dict[str, Config]:
     return table(presets() / "architecture_defaults.toml")
 
 
-def _refuse_kinds(kind: Any, config: Config, shown: str) -> None:
+def _refuse_kinds(kind: object, config: Config, shown: str) -> None:
     """Refuse what is no decoder or encoder, with the reason."""
     habits = architectures().get(kind, {}) if isinstance(kind, str) else {}
     reason = habits.get("refused", "")

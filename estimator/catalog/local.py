@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 from estimator.catalog.files import Content, cached
 from estimator.catalog.profile_shape import fault
@@ -30,7 +30,7 @@ PROFILE_VERSION = 2
 LOCAL = "local"
 ONE_THREAD = "-1-thread"
 REMEDY = "Run `estimator calibrate` to measure this machine."
-Content = Content
+Constants = TypeVar("Constants", GemmEfficiency, AttentionEfficiency, DecodeAttentionEfficiency)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ def read_profile(path: Path) -> Content:
     return content
 
 
-def checksum(content: Mapping[str, Any]) -> str:
+def checksum(content: Mapping[str, object]) -> str:
     """Digest of everything but the checksum itself."""
     import hashlib  # only for profiles
 
@@ -123,7 +123,7 @@ class LocalMachine(NamedTuple):
 
     name: str
     kind: str
-    constants: Mapping[str, Any]
+    constants: Content
     drift: tuple[float, float] = (0.0, 0.0)
 
     def format(self, dtype: str) -> str:
@@ -133,8 +133,7 @@ class LocalMachine(NamedTuple):
 
     def gemm(self, dtype: str, variant: str) -> GemmEfficiency:
         """Products: `few` (up to 8 rows), `nt` (forward), `nn` (gradient of the input), `tn` (of the weights)."""
-        found: GemmEfficiency = _record(GemmEfficiency, self._entry("gemm", dtype, variant, "nt"))
-        return found
+        return _record(GemmEfficiency, self._entry("gemm", dtype, variant, "nt"))
 
     def crowding_power(self, dtype: str) -> float:
         """Power of `roofline.set_crowding` that products against the columns of weights (`nn`) take longer by [1]."""
@@ -147,24 +146,23 @@ class LocalMachine(NamedTuple):
 
     def attention(self, dtype: str, variant: str) -> AttentionEfficiency:
         """Attention of many new tokens: `causal`, `full`, or `train` (forward and backward together)."""
-        found: AttentionEfficiency = _record(AttentionEfficiency, self._entry("attention", dtype, variant, "causal"))
-        return found
+        return _record(AttentionEfficiency, self._entry("attention", dtype, variant, "causal"))
 
     def decode_attention(self, dtype: str) -> tuple[DecodeAttentionEfficiency, float]:
         """Attention of one new token; and the head width that costs as much as what does not grow with it [1]."""
         entry = self._entry("attention", dtype, "decode", "decode", "decode_attention")
         return _record(DecodeAttentionEfficiency, entry), float(entry.get("head_dim_half", 0.0))
 
-    def _entry(self, kind: str, dtype: str, variant: str, otherwise: str, table: str = "") -> Mapping[str, Any]:
+    def _entry(self, kind: str, dtype: str, variant: str, otherwise: str, table: str = "") -> Content:
         entries = self.constants[table or kind]
         for key in (f"{self.format(dtype)} {variant}", f"{self.format(dtype)} {otherwise}", f"fp32 {otherwise}"):
             if key in entries:
-                found: Mapping[str, Any] = entries[key]
+                found: Content = entries[key]
                 return found
         raise InvalidInput(f"the profile of {self.name!r} holds no {kind} measurement. {REMEDY}")
 
 
-def _record(kind: type[Any], entry: Mapping[str, Any]) -> Any:
+def _record(kind: type[Constants], entry: Content) -> Constants:
     values = {name: entry[name] for name in kind._fields if name in entry}
     return kind(**values, evidence=Evidence("measured", float(entry["log_sd"]), "measured on this machine"))
 

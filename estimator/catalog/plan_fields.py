@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
-from estimator.catalog.files import cached, table
+from estimator.catalog.files import Content, cached, table
 from estimator.errors import UnknownName
 from estimator.paths import presets
 
@@ -59,7 +59,7 @@ def plan_fields(*sections: str) -> Mapping[str, PlanField]:
     return {name: _field(section, name, entry) for section in sections for name, entry in content[section].items()}
 
 
-def _field(section: str, name: str, entry: Mapping[str, Any]) -> PlanField:
+def _field(section: str, name: str, entry: Content) -> PlanField:
     lists = {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
     left_open = entry.get("open", "value" not in entry and not entry.get("required"))
     return PlanField(name, section, **{**lists, "open": left_open})
@@ -127,5 +127,5 @@ def input_meant(name: str) -> str | None:
 
 
 @cached
-def _tables() -> dict[str, Any]:
+def _tables() -> Content:
     return table(presets() / "plan.toml")

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
 
 from estimator.catalog.files import Content
 from estimator.errors import InvalidInput, UnknownName, clipped
@@ -99,7 +98,7 @@ def native(device: Accelerator, name: str) -> bool:
     return precision(name.lower().removeprefix("amp_")).compute in device.peak_flop_per_s
 
 
-def _listed(name: str, entry: Mapping[str, Any], sources: Mapping[str, Source]) -> Precision:
+def _listed(name: str, entry: Content, sources: Mapping[str, Source]) -> Precision:
     return Precision(name, float(entry["bits"]), entry["compute"], (sources[entry["source"]],))
 
 

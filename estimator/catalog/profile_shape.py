@@ -61,7 +61,7 @@ def _faults(content: Content) -> Iterator[str]:
         yield from _numbers(name, content.get(name, {}))
 
 
-def _of_constants(where: str, constants: Any) -> Iterator[str]:
+def _of_constants(where: str, constants: object) -> Iterator[str]:
     if not isinstance(constants, dict):
         yield f"{where} is no table"
         return
@@ -82,7 +82,7 @@ def _of_constants(where: str, constants: Any) -> Iterator[str]:
         yield f"{where}.gemm is empty"
 
 
-def _missing(where: str, table: Any, names: tuple[str, ...]) -> Iterator[str]:
+def _missing(where: str, table: object, names: tuple[str, ...]) -> Iterator[str]:
     if not isinstance(table, dict):
         yield f"{where} is no table"
         return
@@ -117,7 +117,7 @@ def _phase(where: str, entry: Content) -> Iterator[str]:
 OF_ENTRY = {"vectors": _curve, "gemm": _products, "phases": _phase}
 
 
-def _numbers(where: str, value: Any, name: str = "") -> Iterator[str]:
+def _numbers(where: str, value: object, name: str = "") -> Iterator[str]:
     """Every number that cannot be."""
     if isinstance(value, dict):
         for key, inner in value.items():

@@ -4,7 +4,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from estimator.catalog.files import Content, cached, folders, number, recent, rows, source_of, table
 from estimator.catalog.prices.hourly import quantile
@@ -15,6 +15,9 @@ from estimator.formulas.retrieval import SearchRates
 from estimator.paths import data_folder, presets
 from estimator.quantities import Z80
 from estimator.records import Basis, Source
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 RULE_COLUMNS = ("engine", "encoding", "index", "factor", "bytes_per_dim", "bytes_per_m", "bytes_fixed")
 
@@ -365,7 +368,7 @@ def _text(path: Path) -> str:
     return read_bytes(path, "text").decode("utf-8", "replace")
 
 
-def _tokenizer(path: str | Path) -> Any:
+def _tokenizer(path: str | Path) -> "Tokenizer":
     try:
         from importlib import import_module
 
@@ -375,6 +378,7 @@ def _tokenizer(path: str | Path) -> Any:
     if not is_file(path):
         raise InvalidInput(f"no tokenizer.json at {clipped(str(path))}")
     try:
-        return tokenizers.Tokenizer.from_file(str(path))
+        found: Tokenizer = tokenizers.Tokenizer.from_file(str(path))
+        return found
     except Exception as error:  # the library raises bare Exception
         raise InvalidInput(f"{clipped(str(path))} is not a tokenizer.json: {error}") from None

@@ -62,7 +62,7 @@ def _recommended(options: argparse.Namespace) -> None:
     return show(options, found, in_currency(best, options.currency or "").explain(*listed(options.explain)))
 
 
-def machine_of(given: dict[str, Any], *leave_out: str) -> dict[str, Any]:
+def machine_of(given: dict[str, object], *leave_out: str) -> dict[str, Any]:
     """The arguments of the questions turned round: no API, no scenario file, nothing that was not given."""
     if given["scenario_file"]:
         raise InvalidInput("give inputs with --set here, not with --scenario")
@@ -107,7 +107,7 @@ def _stored(task: str, given: dict[str, Any]) -> str:
     return f" in {shown(architecture(given['model']), given.get('weight_precision', AS_PUBLISHED))}"
 
 
-def _largest(options: argparse.Namespace, given: dict[str, Any]) -> Finding:
+def _largest(options: argparse.Namespace, given: dict[str, object]) -> Finding:
     from estimator.decide import inverse
 
     task, what = options.task or "serve", options.largest
@@ -155,7 +155,7 @@ def _limits(options: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _deadline(options: argparse.Namespace, given: dict[str, Any]) -> Finding:
+def _deadline(options: argparse.Namespace, given: dict[str, object]) -> Finding:
     from estimator.decide.inverse import accelerators_for_deadline, pretraining_days
 
     days = seconds(options.deadline, "--deadline", "d") / DAY_S
@@ -208,7 +208,7 @@ def _bought(ask: Callable[[], float]) -> dict[str, Any]:
         return {"most": None, "note": str(error)}
 
 
-def _replicas(options: argparse.Namespace, given: dict[str, Any]) -> Finding:
+def _replicas(options: argparse.Namespace, given: dict[str, object]) -> Finding:
     from estimator.decide.inverse import replicas_for_latency
 
     limits = _limits(options)
@@ -276,7 +276,7 @@ def _percent(share: Quantity) -> str:
     return f"{digits(100 * share.value)} %"
 
 
-def _spread(figure: Quantity) -> dict[str, Any]:
+def _spread(figure: Quantity) -> dict[str, object]:
     """A figure and the ends of its range; nothing where it is unknown or never reached."""
     if not figure.known:
         return {"value": None, "low": None, "high": None}
@@ -284,7 +284,7 @@ def _spread(figure: Quantity) -> dict[str, Any]:
     return {"value": figure.value, "low": max(low, 0.0), "high": high if math.isfinite(high) else None}
 
 
-def _break_even(options: argparse.Namespace, given: dict[str, Any]) -> Finding:
+def _break_even(options: argparse.Namespace, given: dict[str, object]) -> Finding:
     return (_by_volume if options.break_even == "volume" else _against_api)(given)
 
 
@@ -310,7 +310,7 @@ def _by_volume(given: dict[str, Any]) -> Finding:
     )
 
 
-def _volumes(found: BreakEven, *names: str) -> dict[str, Any]:
+def _volumes(found: BreakEven, *names: str) -> dict[str, object]:
     """From which volume on, low and high end, under three names; and where the two cost the same."""
     data = found.to_dict()["cheaper_from"] or {}
     crossed = ", ".join(f"{volume:,.0f}" for volume in found.crossings[:4])

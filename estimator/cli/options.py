@@ -3,7 +3,7 @@
 import argparse
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 from estimator.catalog.files import use_facts
 from estimator.catalog.plan_fields import plain
@@ -17,14 +17,16 @@ from estimator.results import at_level
 from estimator.scenario import default_scenario, file_inputs, known_input, scaled
 from estimator.shown import rendered
 
+R = TypeVar("R")
 
-def show(options: argparse.Namespace, result: Any, *more: str) -> None:
+
+def show(options: argparse.Namespace, result: object, *more: str) -> None:
     """A result as it was asked for, and more words beneath it, to the file that was named or to the screen."""
     text = rendered(result, options.format, currency=getattr(options, "currency", None) or "")
     emit(options, "\n\n".join([str(text), *more]))
 
 
-def levelled(options: argparse.Namespace, answer: Any) -> Any:
+def levelled(options: argparse.Namespace, answer: R) -> R:
     """The answer with ranges of the level that was asked for."""
     return at_level(answer, level(options.level)) if options.level else answer
 
@@ -95,7 +97,7 @@ def _named(text: str, criteria: Iterable[str]) -> str:
     return f"{name}{equals}{value}"
 
 
-def once(given: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+def once(given: Iterable[tuple[str, object]]) -> dict[str, Any]:
     """Values by name; a name that comes twice is refused, as one of the two would say nothing."""
     found: dict[str, Any] = {}
     for name, value in given:
@@ -183,7 +185,7 @@ def whole(text: str | None, option: str) -> int | None:
     return None if value is None else int(value)
 
 
-def assignment(text: str) -> tuple[str, Any]:
+def assignment(text: str) -> tuple[str, object]:
     """`samples=2000`, `samples=2k`, `samples=1k..2k..5k` (low, value, high), `method=qlora`."""
     name, equals, value = text.partition("=")
     if not equals or not name.strip():

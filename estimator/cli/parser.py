@@ -3,11 +3,14 @@
 import argparse
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 from estimator.errors import InvalidInput, clipped, nearest
 from estimator.shown import format_for, named
 from estimator.stages import COMBINATIONS, STAGES, TASKS
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 BREAK_EVENS = ("volume", "api", "owning")
 LARGEST = ("llm", "context", "batch", "users")
@@ -34,12 +37,12 @@ class Parser(argparse.ArgumentParser):
             return f"{message.split(':')[0]}: unknown {clipped(word)}.{hint} Choices are {', '.join(choices)}."
         return f"{message}."
 
-    def _print_message(self, message: str, file: Any = None) -> None:
+    def _print_message(self, message: str, file: "SupportsWrite[str] | None" = None) -> None:
         """As argparse does, but a screen that takes no more is no secret."""
         if message and file is not None:
             file.write(message)
 
-    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> object:
         """As argparse has them, but `--option=--` gives no value."""
         if action.option_strings and arg_strings == ["--"]:
             raise argparse.ArgumentError(action, "expected one argument")
@@ -51,6 +54,9 @@ class Parser(argparse.ArgumentParser):
             if isinstance(action, argparse._SubParsersAction):
                 found += [option for sub in action.choices.values() for option in sub._options()]
         return found
+
+
+Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 
 def parser(words: Sequence[str] = ()) -> Parser:
@@ -69,7 +75,7 @@ def parser(words: Sequence[str] = ()) -> Parser:
     return top
 
 
-def _builders() -> dict[str, Callable[[Any], None]]:
+def _builders() -> dict[str, Callable[[Commands], None]]:
     """What adds each command, by its name."""
     return {
         "compare": _compare,
@@ -88,24 +94,26 @@ def _builders() -> dict[str, Callable[[Any], None]]:
 class _Version(argparse.Action):
     """Looks the version up only when asked: the lookup costs more than all the rest of the help."""
 
-    def __call__(self, top: argparse.ArgumentParser, *_: Any) -> NoReturn:
+    def __call__(self, top: argparse.ArgumentParser, *_: object) -> NoReturn:
         import estimator
 
         print(f"estimator {estimator.__version__}")
         top.exit(0)
 
 
-def _lazy(module: str, function: str) -> Callable[[argparse.Namespace], Any]:
+def _lazy(module: str, function: str) -> Callable[[argparse.Namespace], object]:
     """A command's function, imported when it runs."""
 
-    def run(arguments: argparse.Namespace) -> Any:
+    def run(arguments: argparse.Namespace) -> object:
         _settle_format(arguments)
         return getattr(import_module(f"estimator.cli.{module}"), function)(arguments)
 
     return run
 
 
-def _command(commands: Any, name: str, text: str, run: Callable[[argparse.Namespace], Any], example: str) -> Parser:
+def _command(
+    commands: Commands, name: str, text: str, run: Callable[[argparse.Namespace], object], example: str
+) -> Parser:
     added: Parser = commands.add_parser(
         name, help=text, description=text, epilog=f"Example: {example}", allow_abbrev=False
     )
@@ -113,14 +121,14 @@ def _command(commands: Any, name: str, text: str, run: Callable[[argparse.Namesp
     return added
 
 
-def _compare(commands: Any) -> None:
+def _compare(commands: Commands) -> None:
     example = "estimator compare --model llama-3.1-8b --gpu 8xh100 --set samples=20000"
     sub = _command(commands, "compare", "the four approaches side by side", _lazy("answers", "compare"), example)
     _question(sub)
     _assumptions(_output(sub))
 
 
-def _estimate(commands: Any) -> None:
+def _estimate(commands: Commands) -> None:
     example = "estimator estimate finetune --model 8b --gpu a100 --set method=qlora"
     sub = _command(commands, "estimate", "one approach in full", _lazy("answers", "estimate"), example)
     stages = (*STAGES, *COMBINATIONS)
@@ -132,7 +140,7 @@ def _estimate(commands: Any) -> None:
     _assumptions(_output(sub))
 
 
-def _layout(commands: Any) -> None:
+def _layout(commands: Commands) -> None:
     example = "estimator layout pretrain --model 7b --gpu a100,h100 --tokens 100b --deadline 14d"
     sub = _command(commands, "layout", "the best layout, over all valid ones", _lazy("layout", "layout"), example)
     sub.add_argument("word", metavar="TASK", nargs="?", help="pretrain (default), finetune or serve")
@@ -163,7 +171,7 @@ def _layout(commands: Any) -> None:
     _written(sub)
 
 
-def _recommend(commands: Any) -> None:
+def _recommend(commands: Commands) -> None:
     example = "estimator recommend --model 7b --gpu a100 --set failure_mode=knowledge --set citations=yes"
     text = "which approach, and why; or what fits, how large, by when, for how much"
     sub = _command(commands, "recommend", text, _lazy("decide", "recommend"), example)
@@ -188,7 +196,7 @@ def _recommend(commands: Any) -> None:
     _output(sub)
 
 
-def _calibrate(commands: Any) -> None:
+def _calibrate(commands: Commands) -> None:
     example = "estimator calibrate --budget 60s"
     text = "measure this machine, so that --gpu local stands for it"
     sub = _command(commands, "calibrate", text, _lazy("calibrate", "calibrate"), example)
@@ -199,7 +207,7 @@ def _calibrate(commands: Any) -> None:
     sub.add_argument("--suite", choices=suites, default="all", help=", ".join(suites))
 
 
-def _plot(commands: Any) -> None:
+def _plot(commands: Commands) -> None:
     example = "estimator plot volume --model 7b --gpu a100 --output volume.svg"
     sub = _command(commands, "plot", "a picture, as SVG or PNG (extra `plot`)", _lazy("plot", "plot"), example)
     sub.add_argument("picture", choices=PICTURES, metavar="PICTURE", help=", ".join(PICTURES))
@@ -208,7 +216,7 @@ def _plot(commands: Any) -> None:
     sub.add_argument("--output", metavar="FILE", required=True, help="what to write: picture.svg or picture.png")
 
 
-def _validate(commands: Any) -> None:
+def _validate(commands: Commands) -> None:
     example = "estimator validate --cases my_runs.csv"
     sub = _command(commands, "validate", "predict measured runs and compare", _lazy("calibrate", "validate"), example)
     sub.add_argument("--local", action="store_true", help="run real work on this machine instead; needs a profile")
@@ -220,7 +228,7 @@ def _validate(commands: Any) -> None:
     sub.add_argument("--facts", metavar="DIR", help="overlay of your own accelerators, prices and LLMs")
 
 
-def _catalog(commands: Any) -> None:
+def _catalog(commands: Commands) -> None:
     example = "estimator catalog prices --gpu h100"
     sub = _command(
         commands,
@@ -240,7 +248,7 @@ def _catalog(commands: Any) -> None:
     _written(sub)
 
 
-def _export(commands: Any) -> None:
+def _export(commands: Commands) -> None:
     example = "estimator export budget.xlsx --model 7b --gpu a100"
     sub = _command(commands, "export", "a workbook with live formulas", _lazy("export", "export"), example)
     sub.add_argument(
@@ -256,7 +264,7 @@ def _export(commands: Any) -> None:
     _currency(sub)
 
 
-def _sweep(commands: Any) -> None:
+def _sweep(commands: Commands) -> None:
     example = "estimator sweep scenarios.csv -o answers.csv --model 7b --gpu a100"
     sub = _command(commands, "sweep", "scenarios as rows, answers as columns", _lazy("sweep", "sweep"), example)
     text = "scenarios: .csv, .parquet or .xlsx; columns are inputs by name"
@@ -298,7 +306,7 @@ def _question(sub: argparse.ArgumentParser) -> None:
     _prices(sub)
 
 
-def _facts(sub: Any) -> None:
+def _facts(sub: argparse._ActionsContainer) -> None:
     """Where facts come from besides those that ship."""
     sub.add_argument("--facts", metavar="DIR", help="overlay of your own accelerators, prices and LLMs")
     sub.add_argument(
@@ -318,7 +326,7 @@ def _prices(sub: argparse.ArgumentParser) -> None:
     price.add_argument("--billing", metavar="HOW", help="replicas (default: whole, always on), autoscaled or per-use")
 
 
-def _written(sub: argparse.ArgumentParser) -> Any:
+def _written(sub: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     """How and where an answer is written; `formats` says that its form is settled before anything is computed."""
     out = sub.add_argument_group("output")
     text = f"{', '.join(named())}; by the ending of --output where not given, else a table"
@@ -328,7 +336,7 @@ def _written(sub: argparse.ArgumentParser) -> Any:
     return out
 
 
-def _output(sub: argparse.ArgumentParser) -> Any:
+def _output(sub: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     """The same for an answer of figures."""
     out = _written(sub)
     text = "where these figures come from, such as total_usd; the headline ones beneath the answer where none is named"
@@ -338,7 +346,7 @@ def _output(sub: argparse.ArgumentParser) -> Any:
     return out
 
 
-def _assumptions(out: Any) -> None:
+def _assumptions(out: argparse._ActionsContainer) -> None:
     text = "all inputs the answer rests on, and why they are what they are; the answer ends with those that matter most"
     out.add_argument("--assumptions", action="store_true", help=text)
 
@@ -349,11 +357,11 @@ def _settle_format(arguments: argparse.Namespace) -> None:
         arguments.format = format_for(arguments.output, arguments.format)
 
 
-def _level(to: Any) -> None:
+def _level(to: argparse._ActionsContainer) -> None:
     text = "share of outcomes that every range holds: 0.8 (default), 0.9, 95%%, ..."
     to.add_argument("--level", metavar="SHARE", help=text)
 
 
-def _currency(to: Any) -> None:
+def _currency(to: argparse._ActionsContainer) -> None:
     text = "money in this currency at your dated rate, such as EUR=0.92@2026-11-01 (data keep USD beside it)"
     to.add_argument("--currency", metavar="CODE=RATE@DATE", help=text)

@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from estimator import api
 from estimator.catalog.accelerators import accelerator
@@ -16,6 +16,9 @@ from estimator.results import Estimate
 from estimator.stages import STAGES
 from estimator.stages.answer import approaches
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 TIMES = (1, 2, 4, 8)  # of the smallest set, in the picture of time against money
 
 
@@ -27,7 +30,7 @@ def plot(options: argparse.Namespace) -> None:
     pictures.save(DRAWN[options.picture](options, asked(options)), options.output)
 
 
-def _spectrum(_: argparse.Namespace, given: dict[str, Any]) -> Any:
+def _spectrum(_: argparse.Namespace, given: dict[str, Any]) -> "Figure":
     asked = api.compare(**given)
     answers = [one for one in asked.estimates if isinstance(one, Estimate) and one.calendar_s.known]
     if not answers:
@@ -35,7 +38,7 @@ def _spectrum(_: argparse.Namespace, given: dict[str, Any]) -> Any:
     return pictures.spectrum(answers)
 
 
-def _volume(_: argparse.Namespace, given: dict[str, Any]) -> Any:
+def _volume(_: argparse.Namespace, given: dict[str, Any]) -> "Figure":
     """The approaches that are in question by volume, on own accelerators and behind the API where both are named."""
     stages = tuple(one for one in STAGES if one != "pretrain")  # which costs what it costs at any volume
     answers = pictures.estimates_of(api.compare(**given, stages=stages))
@@ -46,7 +49,7 @@ def _volume(_: argparse.Namespace, given: dict[str, Any]) -> Any:
     return pictures.cost_over_volume(answers)
 
 
-def _money(options: argparse.Namespace, given: dict[str, Any]) -> Any:
+def _money(options: argparse.Namespace, given: dict[str, Any]) -> "Figure":
     answer = api.estimate(options.stage, **given)
     if not answer.total_usd.known:
         raise InvalidInput("the cost is unknown: give --price-per-hour")
@@ -55,7 +58,7 @@ def _money(options: argparse.Namespace, given: dict[str, Any]) -> Any:
     return pictures.where_it_goes(answer)
 
 
-def _step(options: argparse.Namespace, given: dict[str, Any]) -> Any:
+def _step(options: argparse.Namespace, given: dict[str, Any]) -> "Figure":
     """The training step of fine-tuning or pre-training in its best layout."""
     from estimator.predict.training import training_step
 
@@ -72,7 +75,7 @@ def _step(options: argparse.Namespace, given: dict[str, Any]) -> Any:
     return pictures.time_and_memory(title, step, cluster.accelerator.memory_bytes)
 
 
-def _pareto(options: argparse.Namespace, given: dict[str, Any]) -> Any:
+def _pareto(options: argparse.Namespace, given: dict[str, Any]) -> "Figure":
     """The smallest set of each accelerator, and 2, 4 and 8 times it."""
     task = _trained(options)
     names = tuple(given["gpu"].split(",")) if given["gpu"] else ()
@@ -104,7 +107,7 @@ def _tried(task: str, **given: Any) -> Estimate | None:
 
 NAMES = ("model", "gpu", "api", "gpus", "price", "scenario_file")
 MOST_SETS = 6  # accelerators in one picture, the cheapest by the hour
-DRAWN: dict[str, Callable[[argparse.Namespace, dict[str, Any]], Any]] = {
+DRAWN: dict[str, Callable[[argparse.Namespace, dict[str, Any]], "Figure"]] = {
     "spectrum": _spectrum,
     "volume": _volume,
     "money": _money,

@@ -46,7 +46,7 @@ def _told(options: argparse.Namespace, counts: tuple[int, int]) -> None:
     print(f"{options.output}: {done:,} scenarios{wrong}")
 
 
-def _grid(options: argparse.Namespace, values: dict[str, list[Any]], run: Sweep) -> None:
+def _grid(options: argparse.Namespace, values: dict[str, list[object]], run: Sweep) -> None:
     rows, ending = grid(values), Path(options.output or "").suffix.lower()
     if ending in KINDS and options.format is None:
         return _told(options, sweep_rows(rows, options.output, run, _bar()))
@@ -103,7 +103,7 @@ def _number(name: str, text: str) -> float | str:
     return text if value is None else value
 
 
-def _together(pairs: list[tuple[str, list[Any]]]) -> dict[str, list[Any]]:
+def _together(pairs: list[tuple[str, list[object]]]) -> dict[str, list[object]]:
     values = dict(pairs)
     if len(values) < len(pairs):
         raise InvalidInput("--vary names an input twice: give all its values at once, NAME=A,B,C")

@@ -9,7 +9,7 @@ Functions are found here by name, their modules loaded when they are asked for. 
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from estimator.decide.break_even import curve, most_used, owning, owning_share, pairs
@@ -63,7 +63,7 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module 'estimator.decide' has no attribute {name!r}")
     return getattr(import_module(f"estimator.decide.{_HOMES.get(name, 'inverse')}"), name)

@@ -34,7 +34,7 @@ class Curve:
         """The cost as expected."""
         return self.costs[0]
 
-    def at(self, volume: Any) -> Floats:
+    def at(self, volume: Floats | float) -> Floats:
         """Expected total at one or many volumes [USD]."""
         return self.expected.at(volume)
 

@@ -30,7 +30,7 @@ ADDED_LATER: tuple[LineKind, ...] = ("regression", "contingency")  # by the answ
 OF_ONE_REQUEST = "break_even_utilisation"  # of a part's own requests, which nobody sends
 
 
-def combine(name: str, /, **asked: Any) -> Estimate:
+def combine(name: str, /, **asked: object) -> Estimate:
     """What a combination needs and costs: prompt+rag, finetune+rag, distil or corpus-in-prompt.
 
     Arguments as for `estimate`. distil trains the input `student` on the LLM's answers and serves the student, on the
@@ -50,7 +50,7 @@ def combine(name: str, /, **asked: Any) -> Estimate:
     return _together(question, name, [api.answered(stage, question) for stage in name.split("+")])
 
 
-def _question(asked: dict[str, Any]) -> Question:
+def _question(asked: dict[str, object]) -> Question:
     names = ("model", "gpu", "api", "gpus", "price", "scenario_file", "design")
     given: dict[str, Any] = {name: asked.get(name) for name in names}
     given["design"] = given["design"] or ONE_AT_A_TIME
@@ -163,7 +163,7 @@ def _corpus_in_prompt(asked: dict[str, Any]) -> Estimate:
     return replace(found, stage="corpus-in-prompt", chosen_by=chosen_by, **described("corpus-in-prompt"))
 
 
-def _distil(asked: dict[str, Any]) -> Estimate:
+def _distil(asked: dict[str, object]) -> Estimate:
     """The student's fine-tuning on answers that the LLM writes and people check a share of, against the bare LLM."""
     teacher = _question(asked)
     student = _student(asked, teacher)
@@ -173,7 +173,7 @@ def _distil(asked: dict[str, Any]) -> Estimate:
     return _against(found, service, baseline, teacher)
 
 
-def _student(asked: dict[str, Any], teacher: Question) -> Question:
+def _student(asked: dict[str, object], teacher: Question) -> Question:
     """The question of the smaller LLM: an open one on the accelerators at hand, or one that its provider trains."""
     name = teacher.scenario.word("student")
     if ":" in name:

@@ -20,6 +20,7 @@ from estimator.errors import DoesNotFit, EstimatorError, InvalidInput, UnknownNa
 from estimator.formulas import money, transformer
 from estimator.formulas.units import DAY_S
 from estimator.predict.serving import (
+    Memory,
     Serving,
     Traffic,
     check_context,
@@ -61,7 +62,7 @@ class Finding(Shown):
     value: float | None
     unit: str
     boundary: str
-    rows: tuple[Mapping[str, Any], ...] = field(default=())
+    rows: tuple[Mapping[str, object], ...] = field(default=())
     absent: str = "unknown"
 
     def to_dict(self) -> dict[str, Any]:
@@ -126,7 +127,7 @@ def held_by(llm: Architecture, cluster: Cluster, plan: TrainingPlan) -> Training
 
 
 def smallest_set(
-    task: str, *, model: str, gpu: str, price: Price | float | None = None, **inputs: Any
+    task: str, *, model: str, gpu: str, price: Price | float | None = None, **inputs: object
 ) -> AcceleratorSet:
     """The fewest of one accelerator that hold a task: serve, finetune or pretrain. DoesNotFit when no number does.
 
@@ -179,7 +180,7 @@ def _set(question: Question, count: int, layout: str, peak: float) -> Accelerato
 
 
 def accelerator_sets(
-    task: str, *, model: str, gpus: tuple[str, ...] = (), price: Price | float | None = None, **inputs: Any
+    task: str, *, model: str, gpus: tuple[str, ...] = (), price: Price | float | None = None, **inputs: object
 ) -> tuple[AcceleratorSet, ...]:
     """The smallest set of each accelerator (all of the catalogue when none is named), cheapest per hour first.
 
@@ -225,7 +226,7 @@ class LargestLlm(NamedTuple):
     stored: str
 
 
-def largest_llm(task: str, *, gpu: str, gpus: int | None = None, **inputs: Any) -> str:
+def largest_llm(task: str, *, gpu: str, gpus: int | None = None, **inputs: object) -> str:
     """The catalogue's LLM with most parameters that fits the given accelerators (8xa100, or gpu with gpus).
 
     >>> largest_llm("serve", gpu="1xrtx-4090", weight_precision="int4") != largest_llm("serve", gpu="1xrtx-4090")
@@ -234,7 +235,7 @@ def largest_llm(task: str, *, gpu: str, gpus: int | None = None, **inputs: Any) 
     return _largest_in((None,), task, gpu, gpus, inputs).name
 
 
-def largest_llm_in_usual_formats(task: str, *, gpu: str, gpus: int | None = None, **inputs: Any) -> LargestLlm:
+def largest_llm_in_usual_formats(task: str, *, gpu: str, gpus: int | None = None, **inputs: object) -> LargestLlm:
     """The same where the usual quantised formats may be used to serve; of one LLM the widest that fits.
 
     >>> found = largest_llm_in_usual_formats("serve", gpu="1xrtx-4090")
@@ -246,7 +247,7 @@ def largest_llm_in_usual_formats(task: str, *, gpu: str, gpus: int | None = None
 
 
 def _largest_in(
-    formats: Sequence[str | None], task: str, gpu: str, gpus: int | None, inputs: Mapping[str, Any]
+    formats: Sequence[str | None], task: str, gpu: str, gpus: int | None, inputs: Mapping[str, object]
 ) -> LargestLlm:
     names = sorted((n for n in architecture_names() if architecture(n).kind == "decoder"), key=parameters, reverse=True)
     for name in names:
@@ -263,7 +264,7 @@ def parameters(name: str) -> float:
     return float(transformer.params(architecture(name)))
 
 
-def fits(task: str, *, model: str, gpu: str, gpus: int | None = None, **inputs: Any) -> bool:
+def fits(task: str, *, model: str, gpu: str, gpus: int | None = None, **inputs: object) -> bool:
     """Whether the task fits the given accelerators."""
     question = _question(task, model, gpu, None, inputs, gpus)
     count = question.count or 1
@@ -272,7 +273,9 @@ def fits(task: str, *, model: str, gpu: str, gpus: int | None = None, **inputs: 
     return held_by(question.own_llm(), question.cluster(count), training_plan(question, task)) is not None
 
 
-def largest_context(task: str, *, model: str, gpu: str, gpus: int | None = None, users: int = 1, **inputs: Any) -> int:
+def largest_context(
+    task: str, *, model: str, gpu: str, gpus: int | None = None, users: int = 1, **inputs: object
+) -> int:
     """Longest sequence that fits [token]: of each of `users` at once when serving, a multiple of 128 in training.
 
     >>> one, many = (largest_context("serve", model="8b", gpu="1xa100", users=n) for n in (1, 64))
@@ -295,7 +298,7 @@ def largest_context(task: str, *, model: str, gpu: str, gpus: int | None = None,
     return (steps or 0) * SEQ_LEN_STEP
 
 
-def _slots(llm: Architecture, plan: ServingPlan, held: Any, tokens: float) -> float:
+def _slots(llm: Architecture, plan: ServingPlan, held: Memory, tokens: float) -> float:
     """Sequences of so many tokens that are held at once; none where not even one fits."""
     return float(slots_of(llm, plan, held, tokens)) if tokens <= held.max_context else 0.0
 
@@ -305,7 +308,7 @@ def _largest_serving_context(question: Question, count: int) -> float:
     return held.max_context if held.kv_available > 0 else 0.0
 
 
-def largest_batch(task: str, *, model: str, gpu: str, gpus: int | None = None, **inputs: Any) -> int:
+def largest_batch(task: str, *, model: str, gpu: str, gpus: int | None = None, **inputs: object) -> int:
     """Sequences at once: of the scenario's requests on a replica, or in the micro-batch of one training rank."""
     question = _question(task, model, gpu, None, inputs, gpus)
     llm, cluster = question.own_llm(), question.cluster(question.count or 1)
@@ -327,7 +330,7 @@ def most_users(
     gpus: int | None = None,
     ttft_s: float = np.inf,
     tpot_s: float = np.inf,
-    **inputs: Any,
+    **inputs: object,
 ) -> int:
     """Users who can wait for an answer at the same time on these accelerators within the latency limits.
 
@@ -349,7 +352,7 @@ def _served(question: Question, count: int, **load: Any) -> Serving:
 
 
 def replicas_for_latency(
-    *, model: str, gpu: str, ttft_s: float = np.inf, tpot_s: float = np.inf, gpus: int | None = None, **inputs: Any
+    *, model: str, gpu: str, ttft_s: float = np.inf, tpot_s: float = np.inf, gpus: int | None = None, **inputs: object
 ) -> int:
     """Fewest replicas that keep mean latencies within the limits in the busy hour; DoesNotFit when none can.
 
@@ -389,7 +392,7 @@ def busy_hour_requests_per_s(question: Question) -> float:
 # --- by when, and for how much ---------------------------------------------------------------------------
 
 
-def accelerators_for_deadline(days: float, *, model: str, gpu: str, **inputs: Any) -> int:
+def accelerators_for_deadline(days: float, *, model: str, gpu: str, **inputs: object) -> int:
     """Fewest accelerators that pre-train the LLM in so many days, failures included. DoesNotFit when no number can.
 
     Sizes tried: powers of two within a node, then whole nodes in steps of at most an eighth.
@@ -431,7 +434,7 @@ def deadline_sizes(per_node: int) -> list[int]:
     return small + [n * per_node for n in nodes]
 
 
-def tokens_for_budget(usd: float, *, model: str, gpu: str, careful: bool = False, **inputs: Any) -> float:
+def tokens_for_budget(usd: float, *, model: str, gpu: str, careful: bool = False, **inputs: object) -> float:
     """Most tokens (three digits) whose pre-training costs no more than `usd` once.
 
     careful: even at the high end of the range
@@ -441,13 +444,13 @@ def tokens_for_budget(usd: float, *, model: str, gpu: str, careful: bool = False
 
 
 def samples_for_budget(
-    usd: float, *, model: str | None = None, gpu: str | None = None, careful: bool = False, **inputs: Any
+    usd: float, *, model: str | None = None, gpu: str | None = None, careful: bool = False, **inputs: object
 ) -> float:
     """Most samples (three digits) whose fine-tuning costs no more than `usd` once."""
     return _most(usd, "finetune", "samples", {"model": model, "gpu": gpu, **inputs}, careful)
 
 
-def _most(usd: float, stage: str, name: str, asked: dict[str, Any], careful: bool) -> float:
+def _most(usd: float, stage: str, name: str, asked: dict[str, object], careful: bool) -> float:
     _check(usd)
 
     def affordable(index: int) -> bool:
@@ -493,7 +496,7 @@ def llm_for_budget(usd: float, *, gpu: str, careful: bool = False, **inputs: Any
 
 
 def _question(
-    task: str, model: str, gpu: str, price: Price | float | None, inputs: Mapping[str, Any], gpus: int | None = None
+    task: str, model: str, gpu: str, price: Price | float | None, inputs: Mapping[str, object], gpus: int | None = None
 ) -> Question:
     if task not in TASKS:
         raise UnknownName("task", task, TASKS, f"Tasks are {', '.join(TASKS)}.")

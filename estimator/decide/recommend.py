@@ -182,7 +182,7 @@ def recommend(
     gpus: int | None = None,
     price: Price | float | None = None,
     scenario_file: str | None = None,
-    **inputs: Any,
+    **inputs: object,
 ) -> Recommendation:
     """Which approach, and why: candidates ranked by cost among those that meet every need and constraint.
 
@@ -199,7 +199,7 @@ def recommend(
     return decide(found, goals)
 
 
-def _sorted_out(inputs: Mapping[str, Any]) -> tuple[dict[str, Value], dict[str, Any]]:
+def _sorted_out(inputs: Mapping[str, object]) -> tuple[dict[str, Value], dict[str, object]]:
     """Criteria, checked and complete, and the scenario's inputs."""
     known = criteria()
     inputs = {name.replace("-", "_"): value for name, value in inputs.items()}
@@ -214,7 +214,7 @@ Found = Mapping[str, Estimate | str]
 TRAINED_ON_LABELS = ("finetune", "finetune+rag")
 
 
-def _estimates(asked: dict[str, Any], labelled: float = np.inf) -> dict[str, Estimate | str]:
+def _estimates(asked: dict[str, object], labelled: float = np.inf) -> dict[str, Estimate | str]:
     """Every candidate's estimate, or why it cannot be done. labelled: examples there are to train on, at most."""
     usual = default_scenario().amount("samples").value
     fewer = {"samples": max(labelled, 1.0)} if labelled < usual and not asked.get("scenario_file") else {}

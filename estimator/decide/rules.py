@@ -5,17 +5,16 @@ import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 from estimator.catalog.facts import fact
-from estimator.catalog.files import cached, rows, table
+from estimator.catalog.files import Content, cached, rows, table
 from estimator.errors import InvalidInput, UnknownName, clipped, nearest
 from estimator.numerals import numeral
 from estimator.paths import presets
 from estimator.stages import COMBINATIONS, STAGES
 
 Value = float | str | bool
-ORDER: Mapping[str, Callable[[Any, Any], bool]] = {
+ORDER: Mapping[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
     ">": operator.gt,
@@ -33,7 +32,7 @@ class Criterion:
     choices: tuple[str, ...] = ()
     unit: str = ""
 
-    def read(self, raw: Any) -> Value:
+    def read(self, raw: object) -> Value:
         """A given answer, checked; InvalidInput in one line."""
         if isinstance(self.value, bool):
             return _yes_or_no(self.name, raw)
@@ -44,7 +43,7 @@ class Criterion:
             raise InvalidInput(f"{self.name} must be a number of at least 0, not {clipped(raw)}")
         return number
 
-    def _choice(self, raw: Any) -> str:
+    def _choice(self, raw: object) -> str:
         if isinstance(raw, str) and raw in self.choices:
             return raw
         guess = nearest(str(raw), self.choices)
@@ -52,7 +51,7 @@ class Criterion:
         raise InvalidInput(f"{self.name} must be one of {', '.join(self.choices)}, not {clipped(raw)}.{hint}")
 
 
-def _yes_or_no(name: str, raw: Any) -> bool:
+def _yes_or_no(name: str, raw: object) -> bool:
     words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
     found = words.get(str(raw).lower())
     if found is None:
@@ -160,7 +159,7 @@ def _source(criterion: str, publisher: str) -> str:
 
 
 @cache
-def _file() -> dict[str, Any]:
+def _file() -> Content:
     return table(presets() / "rules.toml")
 
 
@@ -198,7 +197,7 @@ def rules() -> tuple[Rule, ...]:
     return tuple(_rule(entry) for entry in _file()["rule"])
 
 
-def _rule(entry: dict[str, Any]) -> Rule:
+def _rule(entry: Content) -> Rule:
     effect = next(name for name in ("needs", "out", "notes", "last") if name in entry)
     when = tuple(Condition(*text.split(maxsplit=2)) for text in entry["when"])
     listed = entry["met_by"] if effect == "needs" else entry[effect]

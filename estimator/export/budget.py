@@ -7,7 +7,6 @@ is not a bill.
 import csv
 import io
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from estimator.errors import UnknownName
 from estimator.export.rows import harmless
@@ -114,14 +113,14 @@ def words(answer: Estimate, line: Line) -> dict[str, str]:
     }
 
 
-def rows(comparison: Comparison) -> Iterator[dict[str, Any]]:
+def rows(comparison: Comparison) -> Iterator[dict[str, object]]:
     """One row a line, of every approach that can be done."""
     for answer in comparison.estimates:
         if isinstance(answer, Estimate):
             yield from (_row(answer, line) for line in answer.lines)
 
 
-def _row(answer: Estimate, line: Line) -> dict[str, Any]:
+def _row(answer: Estimate, line: Line) -> dict[str, object]:
     low, high = line.usd.interval()
     horizon_low, horizon_high = line.horizon_usd.interval()
     exchange = rate(line)
@@ -173,7 +172,7 @@ def _field(name: str) -> str:
     return found
 
 
-def _cell(value: Any, excel: bool) -> Any:
+def _cell(value: object, excel: bool) -> object:
     if value is None:
         return ""
     if isinstance(value, float):

@@ -2,14 +2,13 @@
 
 import textwrap
 from dataclasses import dataclass
-from typing import Any
 
 from tabulate import tabulate
 
 from estimator.export.tables import WIDTH
 from estimator.shown import Shown
 
-Row = dict[str, Any]
+Row = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +21,7 @@ class Catalogue(Shown):
         """One row an entry."""
         return list(self.entries)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, list[Row]]:
         """Plain data, ready for JSON."""
         return {"rows": self.rows()}
 
@@ -41,7 +40,7 @@ def _cells(found: Catalogue) -> list[dict[str, str]]:
     return [{key: _text(value) for key, value in row.items()} for row in found.entries]
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     """A cell for people: four digits, no exponent where that is readable.
 
     >>> _text(524_288.0), _text(13.0156), _text(131_072), _text(1e-05), _text(True)

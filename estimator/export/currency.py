@@ -23,7 +23,7 @@ class Currency:
     per_usd: float
     date: str
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, str | float]:
         """Plain data."""
         return {"code": self.code, "per_usd": self.per_usd, "date": self.date, "base": "USD"}
 
@@ -79,7 +79,7 @@ def data_in_both(data: Mapping[str, Any], to: Currency) -> dict[str, Any]:
     return both | ({"rows": [row_in_both(row, to) for row in data["rows"]]} if "rows" in data else {})
 
 
-def in_both(data: Any, to: Currency) -> Any:
+def in_both(data: object, to: Currency) -> Any:
     """Plain data with `in_currency` beside every money figure, which stays as it is."""
     if isinstance(data, list | tuple):
         return [in_both(one, to) for one in data]
@@ -91,7 +91,7 @@ def in_both(data: Any, to: Currency) -> Any:
     return both
 
 
-def row_in_both(row: Mapping[str, Any], to: Currency) -> dict[str, Any]:
+def row_in_both(row: Mapping[str, Any], to: Currency) -> dict[str, object]:
     """A row with its money in the currency too: beside its value and ends, or beside every column named in USD."""
     rate = {"rate": to.per_usd, "rate_date": to.date}
     if {"value", "unit", "low", "high"} <= set(row):
@@ -107,10 +107,10 @@ def row_in_both(row: Mapping[str, Any], to: Currency) -> dict[str, Any]:
 ENDS = ("value", "low", "high")
 
 
-def _ends(figure: Mapping[str, Any], to: Currency) -> dict[str, Any]:
+def _ends(figure: Mapping[str, object], to: Currency) -> dict[str, object]:
     return {name: _times(figure[name], to) for name in ENDS}
 
 
-def _times(value: Any, to: Currency) -> Any:
+def _times(value: object, to: Currency) -> object:
     """The same in the currency; what is no number (unknown, empty) as it is."""
     return value * to.per_usd if isinstance(value, int | float) else value

@@ -2,7 +2,6 @@
 
 import textwrap
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from tabulate import tabulate
@@ -145,7 +144,7 @@ def recommendation_markdown(found: Recommendation) -> str:
     return tabulate(body, header, tablefmt="github", disable_numparse=True)
 
 
-def recommendation_rows(found: Recommendation) -> Iterator[dict[str, Any]]:
+def recommendation_rows(found: Recommendation) -> Iterator[dict[str, object]]:
     """One row per candidate: rank, figures and reasons."""
     return (_flat(rank, option) for rank, option in _ranked(found))
 
@@ -154,7 +153,7 @@ def _ranked(found: Recommendation) -> Iterator[tuple[int, Option]]:
     return enumerate(found.options, 1)
 
 
-def _flat(rank: int, option: Option) -> dict[str, Any]:
+def _flat(rank: int, option: Option) -> dict[str, object]:
     names = ("one_off_usd", "monthly_usd", "total_usd", "calendar_s", "added_usd_per_1000_requests")
     figures = {name: getattr(option.estimate, name).to_dict() if option.estimate else {} for name in names}
     shown = {f"{name}{end}": data.get(key, "") for name, data in figures.items() for key, end in ENDS}
@@ -186,7 +185,7 @@ def finding_markdown(found: Finding) -> str:
     return finding_text(found, "github")
 
 
-def finding_rows(found: Finding) -> Iterator[dict[str, Any]]:
+def finding_rows(found: Finding) -> Iterator[dict[str, object]]:
     """The figures beside the answer; where there are none, the answer."""
     alone = {name: getattr(found, name) for name in ("question", "value", "unit", "boundary")}
     return ({name: "" if value is None else value for name, value in row.items()} for row in found.rows or (alone,))

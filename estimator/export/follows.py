@@ -1,7 +1,6 @@
 """How a figure follows what it rests on: in proportion (1), half as fast in ln (0.5), not at all (0)."""
 
 import math
-from typing import Any
 
 import numpy as np
 
@@ -38,7 +37,7 @@ def _followed(figure: Quantity, changed: dict[str, float]) -> float:
     return abs(math.log(found)) / math.log(2) if 0 < found < math.inf else 1.0
 
 
-def _computed(figure: Quantity, values: dict[str, Any]) -> float:
+def _computed(figure: Quantity, values: dict[str, float]) -> float:
     """What the formula gives for other inputs; unknown where it takes no single numbers."""
     try:
         return float(figure.formula(**values)) if figure.formula and figure.value else math.nan

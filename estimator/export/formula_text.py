@@ -6,11 +6,13 @@ else to its arguments (loops, asks which is larger) cannot be written down, and 
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from estimator.formulas import Floats
 
 COMPARE, ADD, MULTIPLY, POWER, ATOM = range(5)
 INLINE = (0.0, 1.0, 2.0)  # numbers that are structure, not facts; all others become named cells
@@ -31,52 +33,52 @@ class Expr:
     value: Any
     level: int = ATOM
 
-    def __add__(self, other: Any) -> "Expr":
+    def __add__(self, other: object) -> "Expr":
         return self if _is(other, 0) else _joined("+", ADD, np.add, self, other)
 
-    def __radd__(self, other: Any) -> "Expr":
+    def __radd__(self, other: object) -> "Expr":
         return self if _is(other, 0) else _joined("+", ADD, np.add, other, self)
 
-    def __sub__(self, other: Any) -> "Expr":
+    def __sub__(self, other: object) -> "Expr":
         return self if _is(other, 0) else _joined("-", ADD, np.subtract, self, other)
 
-    def __rsub__(self, other: Any) -> "Expr":
+    def __rsub__(self, other: object) -> "Expr":
         return _joined("-", ADD, np.subtract, other, self)
 
-    def __mul__(self, other: Any) -> "Expr":
+    def __mul__(self, other: object) -> "Expr":
         return self if _is(other, 1) else _joined("*", MULTIPLY, np.multiply, self, other)
 
-    def __rmul__(self, other: Any) -> "Expr":
+    def __rmul__(self, other: object) -> "Expr":
         return self if _is(other, 1) else _joined("*", MULTIPLY, np.multiply, other, self)
 
-    def __truediv__(self, other: Any) -> "Expr":
+    def __truediv__(self, other: object) -> "Expr":
         return self if _is(other, 1) else _joined("/", MULTIPLY, np.true_divide, self, other)
 
-    def __rtruediv__(self, other: Any) -> "Expr":
+    def __rtruediv__(self, other: object) -> "Expr":
         return _joined("/", MULTIPLY, np.true_divide, other, self)
 
-    def __pow__(self, other: Any) -> "Expr":
+    def __pow__(self, other: object) -> "Expr":
         return _joined("^", POWER, np.power, self, other)
 
-    def __rpow__(self, other: Any) -> "Expr":
+    def __rpow__(self, other: object) -> "Expr":
         return _joined("^", POWER, np.power, other, self)
 
     def __neg__(self) -> "Expr":
         return Expr(f"(-{_inside(self, POWER)})", np.negative(self.value))
 
-    def __lt__(self, other: Any) -> "Expr":
+    def __lt__(self, other: object) -> "Expr":
         return _joined("<", COMPARE, np.less, self, other)
 
-    def __le__(self, other: Any) -> "Expr":
+    def __le__(self, other: object) -> "Expr":
         return _joined("<=", COMPARE, np.less_equal, self, other)
 
-    def __gt__(self, other: Any) -> "Expr":
+    def __gt__(self, other: object) -> "Expr":
         return _joined(">", COMPARE, np.greater, self, other)
 
-    def __ge__(self, other: Any) -> "Expr":
+    def __ge__(self, other: object) -> "Expr":
         return _joined(">=", COMPARE, np.greater_equal, self, other)
 
-    def __eq__(self, other: Any) -> "Expr":  # type: ignore[override]  # a formula, as NumPy's is an array
+    def __eq__(self, other: object) -> "Expr":  # type: ignore[override]  # a formula, as NumPy's is an array
         return _joined("=", COMPARE, np.equal, self, other)
 
     __hash__ = None  # type: ignore[assignment]
@@ -84,14 +86,16 @@ class Expr:
     def __bool__(self) -> bool:
         raise TypeError("a cell is neither true nor false before it is computed")
 
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **_: Any) -> "Expr":
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: object, **_: object) -> "Expr":
         write = _UFUNCS.get(ufunc)
         if method != "__call__" or write is None:
             raise TypeError(f"{ufunc.__name__} has no spreadsheet form")
         written: Expr = write(*(expr(value) for value in inputs))
         return written
 
-    def __array_function__(self, function: Any, _: Any, args: Any, __: Any) -> "Expr":
+    def __array_function__(
+        self, function: Callable[..., object], _: object, args: Sequence[object], __: object
+    ) -> "Expr":
         if function is not np.where:
             raise TypeError(f"{function.__name__} has no spreadsheet form")
         return choose(*args)
@@ -107,33 +111,33 @@ def expr(value: Any) -> Expr:
     return Expr(f"{number:g}" if number in INLINE else f"«k{number!r}»", number)
 
 
-def choose(condition: Any, then: Any, otherwise: Any) -> Expr:
+def choose(condition: object, then: object, otherwise: object) -> Expr:
     """IF: one of two, by a condition."""
-    condition, then, otherwise = expr(condition), expr(then), expr(otherwise)
-    value = np.where(condition.value, then.value, otherwise.value)
-    return Expr(f"IF({condition.text},{then.text},{otherwise.text})", _scalar(condition, then, otherwise, value))
+    cells = [expr(part) for part in (condition, then, otherwise)]
+    value = np.where(*(cell.value for cell in cells))
+    return Expr(f"IF({','.join(cell.text for cell in cells)})", _scalar(*cells, value))
 
 
-def called(name: str, function: Callable[..., Any], *arguments: Any) -> Expr:
+def called(name: str, function: Callable[..., object], *arguments: object) -> Expr:
     """A spreadsheet function of some cells; `function` computes the same."""
     cells = [expr(argument) for argument in arguments]
     return Expr(f"{name}({','.join(cell.text for cell in cells)})", function(*(cell.value for cell in cells)))
 
 
-def span(first: str, values: Any, last: str) -> Expr:
+def span(first: str, values: Floats, last: str) -> Expr:
     """A range of cells."""
     return Expr(f"{first}:{last}", np.asarray(values))
 
 
 def summed(cells: Iterable[Expr]) -> Expr:
     """The sum of some cells; 0 when there are none."""
-    result: Any = 0.0
+    result: Expr | float = 0.0
     for cell in cells:
         result = result + cell
     return expr(result)
 
 
-def written(formula: Callable[..., Any], inputs: Mapping[str, Expr]) -> Expr | None:
+def written(formula: Callable[..., object], inputs: Mapping[str, Expr]) -> Expr | None:
     """The formula applied to cells; None when it has no spreadsheet form."""
     special = SPECIAL.get(f"{formula.__module__}.{formula.__name__}")
     try:
@@ -148,7 +152,7 @@ def with_constants(text: str, name_of: Callable[[float], str]) -> str:
     return CONSTANT.sub(lambda found: name_of(float(found[1])), text)
 
 
-def _joined(sign: str, level: int, function: Callable[..., Any], left: Any, right: Any) -> Expr:
+def _joined(sign: str, level: int, function: Callable[..., object], left: object, right: object) -> Expr:
     left, right = expr(left), expr(right)
     own = min(level + 1, ATOM) if sign in "-/^<=>=" else level  # these do not associate to the right
     first = _inside(left, level + 1 if level in (POWER, COMPARE) else level)
@@ -198,7 +202,7 @@ def _replica_months(
 # The one formula that walks over months.
 SPECIAL: dict[str, Callable[..., Expr]] = {"estimator.formulas.money.replica_months": _replica_months}
 
-_UFUNCS: dict[Any, Callable[..., Expr]] = {
+_UFUNCS: dict[object, Callable[..., Expr]] = {
     np.add: lambda a, b: a + b,
     np.subtract: lambda a, b: a - b,
     np.multiply: lambda a, b: a * b,

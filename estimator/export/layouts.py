@@ -2,7 +2,6 @@
 
 import textwrap
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import numpy as np
 from tabulate import tabulate
@@ -83,7 +82,7 @@ def asked_text(found: Search) -> str:
     return ", ".join(f"{name} {_plain(value)}" for name, value in found.asked.items())
 
 
-def _plain(value: Any) -> str:
+def _plain(value: object) -> str:
     """A number as people write it; words as they are.
 
     >>> _plain(1e11), _plain(4096), _plain(0.152207), _plain("lora")
@@ -94,13 +93,13 @@ def _plain(value: Any) -> str:
     return short(value) if value >= 1e6 else f"{value:,.0f}" if value == int(value) else digits(value)
 
 
-def search_rows(found: Search) -> Iterator[dict[str, Any]]:
+def search_rows(found: Search) -> Iterator[dict[str, object]]:
     """The front, best first: one row a choice, every figure with the ends of its range."""
     return map(_row, found.front)
 
 
-def _row(choice: Choice) -> dict[str, Any]:
-    row: dict[str, Any] = {"accelerator": choice.accelerator, "count": choice.accelerators, **choice.layout}
+def _row(choice: Choice) -> dict[str, object]:
+    row: dict[str, object] = {"accelerator": choice.accelerator, "count": choice.accelerators, **choice.layout}
     for name, value in choice.figures.items():
         row[name] = value if np.isfinite(value) else ""
         if name in choice.ranges:

@@ -4,20 +4,29 @@ Colours are those of Okabe and Ito, told apart by colour-blind readers too; shap
 Each function returns a matplotlib Figure; `save` writes SVG or PNG by the file's name.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from estimator.decide.break_even import BreakEven, Curve, curve, pairs
 from estimator.errors import InvalidInput, MissingExtra
 from estimator.files import whole
+from estimator.formulas import Floats
 from estimator.formulas.units import DAY_S, HOUR_S, WEEK_S
 from estimator.quantities import Quantity, given
 from estimator.results import Comparison, Estimate
 from estimator.text import digits, human, short
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+
+    from estimator.predict.training import TrainingStep
 
 # M. Okabe, K. Ito, "Color Universal Design", 2008.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
@@ -28,7 +37,7 @@ DEMANDS = ("low", "medium", "medium to high", "high", "very high")  # as the pub
 SMALL = 0.005  # of the total: lines below that are drawn as one
 
 
-def _figure(width: float = 9.0, height: float = 5.2) -> tuple[Any, Any]:
+def _figure(width: float = 9.0, height: float = 5.2) -> "tuple[Figure, Axes]":
     try:
         from matplotlib.figure import Figure
     except ImportError:
@@ -41,7 +50,7 @@ def _figure(width: float = 9.0, height: float = 5.2) -> tuple[Any, Any]:
     return figure, axes
 
 
-def save(figure: Any, path: str) -> None:
+def save(figure: "Figure", path: str) -> None:
     """Write a picture; the file's name ends in .svg or .png."""
     style = Path(path).suffix.lower().lstrip(".")
     if style not in ("svg", "png"):
@@ -50,7 +59,7 @@ def save(figure: Any, path: str) -> None:
         figure.savefig(beside, format=style, dpi=150)
 
 
-def svg(figure: Any) -> str:
+def svg(figure: "Figure") -> str:
     """A picture as SVG text, for HTML."""
     import io
 
@@ -59,7 +68,7 @@ def svg(figure: Any) -> str:
     return out.getvalue()
 
 
-def spectrum(answers: Sequence[Estimate]) -> Any:
+def spectrum(answers: Sequence[Estimate]) -> "Figure":
     """Time to the first result against how demanding each approach is, with what it costs and what was measured.
 
     The upward axis is organisational maturity as the published comparison orders it; response quality is not scored:
@@ -72,7 +81,7 @@ def spectrum(answers: Sequence[Estimate]) -> Any:
         colour = COLOURS[height % len(COLOURS)]
         axes.plot([low, high], [height, height], color=colour, linewidth=7, alpha=0.35, solid_capstyle="round")
         axes.plot(value, height, MARKERS[height % len(MARKERS)], color=colour, markersize=12)
-        beside = {"xy": (low, height), "textcoords": "offset points", "in_layout": False}
+        beside: dict[str, Any] = {"xy": (low, height), "textcoords": "offset points", "in_layout": False}
         text = f"{answer.title}: {human(answer.one_off_usd)} once, {human(answer.monthly_usd, spread=False)} a month"
         axes.annotate(_plain(text), xytext=(-4, 12), fontsize=10, weight="bold", color=colour, **beside)
         axes.annotate(_plain(_measured(answer)), xytext=(-4, -12), fontsize=8.5, va="top", color="#333333", **beside)
@@ -114,7 +123,7 @@ def _effect(text: str) -> str:
     return f"Measured elsewhere ({where}): {gain}{brief.replace('percentage point ', 'percentage points ')}"
 
 
-def cost_over_volume(answers: Sequence[Estimate], most: float | None = None) -> Any:
+def cost_over_volume(answers: Sequence[Estimate], most: float | None = None) -> "Figure":
     """Total over the horizon against requests a month, with ranges and the volumes at which the order changes."""
     answers = _told_apart(answers)
     curves = [curve(answer) for answer in answers]
@@ -152,11 +161,11 @@ def _told_apart(answers: Sequence[Estimate]) -> list[Estimate]:
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), "-")
 
 
-def _ticks(sign: str = "") -> Any:
-    return lambda value, _place=None: f"{sign}{short(value)}"
+def _ticks(sign: str = "") -> Callable[[float, object], str]:
+    return lambda value, _place: f"{sign}{short(value)}"
 
 
-def _band(one: Curve, volumes: Any) -> tuple[Any, Any]:
+def _band(one: Curve, volumes: Floats) -> tuple[Floats, Floats]:
     """80 % ends at every volume: the moves of all scenarios in log space, as a quantity combines them.
 
     No scenario gets cheaper with volume, so no end of the range may, though whole replicas move scenarios by jumps.
@@ -167,7 +176,7 @@ def _band(one: Curve, volumes: Any) -> tuple[Any, Any]:
     return np.maximum.accumulate(low), np.minimum.accumulate(high[::-1])[::-1]
 
 
-def _mark_crossings(axes: Any, answers: Sequence[Estimate], volumes: Any) -> list[str]:
+def _mark_crossings(axes: "Axes", answers: Sequence[Estimate], volumes: Floats) -> list[str]:
     """A number where the cheaper of two changes for good, a bar for its 80 % range; what each number says."""
     drawn = [one for one in pairs(answers) if one.exists and volumes[0] < one.cheaper_from.value < volumes[-1]]
     drawn.sort(key=lambda one: one.cheaper_from.value)
@@ -190,7 +199,7 @@ def _from_where(found: BreakEven) -> str:
     return f"{found.b} is cheaper than {found.a} from {short(found.cheaper_from.value)} requests a month ({spread})"
 
 
-def _mark(axes: Any, volume: Quantity, height: float, volumes: Any, label: tuple[str, float]) -> None:
+def _mark(axes: "Axes", volume: Quantity, height: float, volumes: Floats, label: tuple[str, float]) -> None:
     low, high = volume.interval()
     axes.plot([max(low, volumes[0]), min(high, volumes[-1])], [height, height], color="black", linewidth=1, zorder=4)
     for end, inside, beyond in ((low, low >= volumes[0], "<"), (high, high <= volumes[-1], ">")):
@@ -199,11 +208,11 @@ def _mark(axes: Any, volume: Quantity, height: float, volumes: Any, label: tuple
     axes.plot(volume.value, height, "o", color="black", markersize=5, zorder=5)
     number, lift = label
     ring = {"boxstyle": "circle,pad=0.25", "facecolor": "white", "edgecolor": "black"}
-    place = {"ha": "center", "va": "center", "fontsize": 9, "zorder": 6, "bbox": ring}
+    place: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 9, "zorder": 6, "bbox": ring}
     axes.annotate(number, (volume.value, height), (0, lift), textcoords="offset points", **place)
 
 
-def where_it_goes(answer: Estimate) -> Any:
+def where_it_goes(answer: Estimate) -> "Figure":
     """What the total is made of, line by line, largest first; one-off and monthly told apart."""
     total = answer.total_usd.value
     lines = sorted((line for line in answer.lines), key=lambda line: line.horizon_usd.value)
@@ -228,13 +237,13 @@ def where_it_goes(answer: Estimate) -> Any:
     return figure
 
 
-def _patch(colour: str, hatch: str, label: str) -> Any:
+def _patch(colour: str, hatch: str, label: str) -> "Patch":
     from matplotlib.patches import Patch
 
     return Patch(facecolor=colour, hatch=hatch, edgecolor="white", label=label)
 
 
-def time_and_memory(title: str, step: Any, capacity_bytes: float) -> Any:
+def time_and_memory(title: str, step: "TrainingStep", capacity_bytes: float) -> "Figure":
     """Where the seconds of a step and the bytes of an accelerator go. step: a TrainingStep of single numbers."""
     figure, _ = _figure(9.5, 4.0)
     figure.clear()
@@ -253,7 +262,7 @@ def time_and_memory(title: str, step: Any, capacity_bytes: float) -> Any:
     return figure
 
 
-def _stack(axes: Any, parts: Mapping[str, float], unit: str, title: str, limit: float | None = None) -> None:
+def _stack(axes: "Axes", parts: Mapping[str, float], unit: str, title: str, limit: float | None = None) -> None:
     shown = {name: value for name, value in parts.items() if value > 0}
     size, plain = (1e9, "B") if unit == "GB" else (1.0, unit)
     for place, value in enumerate(reversed(shown.values())):
@@ -268,7 +277,7 @@ def _stack(axes: Any, parts: Mapping[str, float], unit: str, title: str, limit: 
     axes.set_xlabel(unit)
 
 
-def pareto(found: Sequence[tuple[str, Estimate]], what: str) -> Any:
+def pareto(found: Sequence[tuple[str, Estimate]], what: str) -> "Figure":
     """Time against money of the same work on named accelerators; the line joins those nothing beats in both.
 
     found: each by its accelerators, such as `8 x a100`
@@ -297,12 +306,18 @@ def pareto(found: Sequence[tuple[str, Estimate]], what: str) -> Any:
 RUN_UNITS = ((2 * DAY_S, "d"), (HOUR_S, "h"), (60.0, "min"), (1.0, "s"))
 
 
-def _devices(axes: Any, points: Sequence[tuple[float, float, str]], best: Sequence[Any]) -> None:
+def _devices(
+    axes: "Axes", points: Sequence[tuple[float, float, str]], best: Sequence[tuple[float, float, str]]
+) -> None:
     """Each accelerator in its colour and marker, its count above every point; filled where nothing beats it."""
     devices = list(dict.fromkeys(name.partition(" x ")[2] for _, _, name in points))
     for place, device in enumerate(devices):
         own = [point for point in points if point[2].partition(" x ")[2] == device]
-        look = {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)], "linestyle": "none"}
+        look: dict[str, Any] = {
+            "color": COLOURS[place % len(COLOURS)],
+            "marker": MARKERS[place % len(MARKERS)],
+            "linestyle": "none",
+        }
         axes.plot([x for x, _, _ in own], [y for _, y, _ in own], fillstyle="none", markersize=8, label=device, **look)
         ahead = [point for point in own if point in best]
         axes.plot([x for x, _, _ in ahead], [y for _, y, _ in ahead], markersize=8, **look)
@@ -312,7 +327,7 @@ def _devices(axes: Any, points: Sequence[tuple[float, float, str]], best: Sequen
             )
 
 
-def _log_ticks(axis: Any, sign: str) -> None:
+def _log_ticks(axis: "Axis", sign: str) -> None:
     """Labels that a reader can find the figures by, however little of a power of ten the axis spans."""
     from matplotlib.ticker import LogLocator, NullFormatter
 

@@ -4,7 +4,7 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from estimator.errors import MissingExtra
 from estimator.export.currency import Currency, data_in_both, row_in_both
@@ -12,10 +12,13 @@ from estimator.quantities import Quantity
 from estimator.results import Blocked, Comparison, Estimate
 from estimator.shown import SCHEMA_VERSION, dumps, rendered
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
 COLUMNS = ("stage", "figure", "value", "unit", "low", "high", "level", "basis", "note")
 
 
-def comparison_rows(comparison: Comparison) -> Iterator[dict[str, Any]]:
+def comparison_rows(comparison: Comparison) -> Iterator[dict[str, object]]:
     """One row per stage and figure; a stage that cannot run has one row with the reason."""
     for answer in comparison.estimates:
         if isinstance(answer, Blocked):
@@ -24,7 +27,7 @@ def comparison_rows(comparison: Comparison) -> Iterator[dict[str, Any]]:
             yield from estimate_rows(answer)
 
 
-def estimate_rows(answer: Estimate) -> Iterator[dict[str, Any]]:
+def estimate_rows(answer: Estimate) -> Iterator[dict[str, object]]:
     """One row per figure of one estimate."""
     for name, figure in answer.quantities():
         yield _row(answer.stage, name, figure)
@@ -44,7 +47,7 @@ def _row(stage: str, name: str, figure: Quantity | None = None) -> dict[str, Any
     }
 
 
-def own_rows(result: Any) -> Iterator[dict[str, Any]]:
+def own_rows(result: Any) -> Iterator[dict[str, object]]:
     """The rows that a result has itself; the cells of what is None are empty."""
     for row in result.rows():
         yield {name: "" if value is None else value for name, value in row.items()}
@@ -56,29 +59,29 @@ def as_json(result: Any, to: Currency | None = None) -> str:
     return dumps({**head, "currency": to.to_dict(), **data_in_both(data, to)} if to else head | data)
 
 
-def as_csv(result: Any, to: Currency | None = None) -> str:
+def as_csv(result: object, to: Currency | None = None) -> str:
     """The rows of a result as CSV text."""
     return rows_csv(_rows(result, to))
 
 
-def as_frame(result: Any, to: Currency | None = None) -> Any:
+def as_frame(result: object, to: Currency | None = None) -> "DataFrame":
     """The rows of a result as a pandas DataFrame."""
     return rows_frame(_rows(result, to))
 
 
-def as_html(result: Any) -> str:
+def as_html(result: object) -> str:
     """For a notebook: the text as it stands on a screen."""
     import html
 
     return f"<pre>{html.escape(str(result))}</pre>"
 
 
-def _rows(result: Any, to: Currency | None) -> Iterable[dict[str, Any]]:
+def _rows(result: object, to: Currency | None) -> Iterable[dict[str, Any]]:
     rows: Iterable[dict[str, Any]] = rendered(result, "rows")
     return (row_in_both(row, to) for row in rows) if to else rows
 
 
-def rows_csv(rows: Iterable[dict[str, Any]]) -> str:
+def rows_csv(rows: Iterable[dict[str, object]]) -> str:
     """CSV text with a header; text that a spreadsheet would take for a formula is made harmless."""
     listed = list(rows)
     out = io.StringIO()
@@ -89,7 +92,7 @@ def rows_csv(rows: Iterable[dict[str, Any]]) -> str:
     return out.getvalue()
 
 
-def _cell(value: Any) -> Any:
+def _cell(value: object) -> object:
     """A cell; of a number twelve digits, which is more than any figure knows and less than rounding leaves behind.
 
     >>> _cell(1999.9999999999998), _cell(0.1), _cell(3), _cell(None), _cell("=1+1")
@@ -103,7 +106,7 @@ FORMULA_STARTS = "^(?:[\t\r\n]|[\\s\u00a0\u3000\u200b\u2060\ufeff\\x00]*[=+\\-@ï
 FORMULA = re.compile(FORMULA_STARTS)
 
 
-def harmless(value: Any) -> Any:
+def harmless(value: object) -> object:
     """Text that starts like a formula gets a leading apostrophe; a carriage return, which would begin a row, is a line
     feed; numbers stay numbers.
 
@@ -116,7 +119,7 @@ def harmless(value: Any) -> Any:
     return f"'{text}" if FORMULA.match(text) else text
 
 
-def rows_frame(rows: Iterable[dict[str, Any]]) -> Any:
+def rows_frame(rows: Iterable[dict[str, object]]) -> "DataFrame":
     """Rows as a pandas DataFrame; MissingExtra without pandas."""
     try:
         import pandas

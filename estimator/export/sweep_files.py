@@ -8,13 +8,20 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from types import ModuleType
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from estimator.errors import InvalidInput, MissingExtra, clipped
 from estimator.export.rows import FORMULA_STARTS, harmless
 from estimator.files import doubled, read_bytes, reason, regular, shown, unzipped, whole
 from estimator.numerals import numeral
 from estimator.sweeping import Sweep, attached, columns_of
+
+if TYPE_CHECKING:
+    from openpyxl.worksheet._read_only import ReadOnlyWorksheet
+    from pyarrow import Array, Schema, Table
+    from pyarrow.csv import CSVWriter
+    from pyarrow.parquet import ParquetWriter
 
 PLAIN = (str, int, float, bool)
 PIECE = 65_536  # rows in memory at a time
@@ -26,12 +33,13 @@ LONGEST_LINE = 4_000_000  # of names of columns [characters]
 DECIMAL_COMMA = r"^([-+]?\d+),(\d+(?:[eE][-+]?\d+)?)$"
 KINDS = (".csv", ".parquet", ".xlsx")
 Progress = Callable[[int], None]  # called with the rows done so far
+Piece: TypeAlias = "list[dict[str, object]] | Table"
 
 
 class Writer(Protocol):
     """Where answered pieces go."""
 
-    def write(self, piece: Any) -> None:
+    def write(self, piece: Piece) -> None:
         """Add a piece: an Arrow table or a list of dicts."""
 
     def close(self) -> None:
@@ -48,7 +56,7 @@ def sweep_file(source: str, target: str, run: Sweep, progress: Progress | None =
 
 
 def sweep_rows(
-    rows: list[dict[str, Any]], target: str, run: Sweep, progress: Progress | None = None
+    rows: list[dict[str, object]], target: str, run: Sweep, progress: Progress | None = None
 ) -> tuple[int, int]:
     """The same for rows at hand."""
     pieces = (rows[start : start + PIECE] for start in range(0, len(rows), PIECE))
@@ -63,7 +71,7 @@ def _kind_of(name: str) -> str:
 
 
 def _answered(
-    pieces: Callable[[], Iterator[Any]], source: str, target: str, run: Sweep, progress: Progress | None
+    pieces: Callable[[], Iterator[Piece]], source: str, target: str, run: Sweep, progress: Progress | None
 ) -> tuple[int, int]:
     kind = _kind_of(target)
     if source:
@@ -84,7 +92,7 @@ def _check_source(source: str) -> None:
         raise InvalidInput(f"cannot read {shown(source)}: {reason(error)}") from None
 
 
-def _run(pieces: Iterator[Any], writer: Writer, run: Sweep, progress: Progress | None) -> tuple[int, int]:
+def _run(pieces: Iterator[Piece], writer: Writer, run: Sweep, progress: Progress | None) -> tuple[int, int]:
     done = bad = 0
     try:
         for piece in pieces:
@@ -104,7 +112,7 @@ def _run(pieces: Iterator[Any], writer: Writer, run: Sweep, progress: Progress |
     return done, bad
 
 
-def _pieces(source: str, kind: str) -> Iterator[Any]:
+def _pieces(source: str, kind: str) -> Iterator[Piece]:
     if kind == ".parquet":
         return _parquet_pieces(source)
     if kind == ".xlsx":
@@ -120,7 +128,7 @@ def _has_arrow() -> bool:
     return True
 
 
-def _parquet_pieces(source: str) -> Iterator[Any]:
+def _parquet_pieces(source: str) -> Iterator[Piece]:
     arrow = _arrow()
     from pyarrow import parquet
 
@@ -140,7 +148,7 @@ def _check_columns(source: str, names: Sequence[str]) -> None:
         raise InvalidInput(f"{shown(source)} has {len(names):,} columns: at most {MOST_COLUMNS:,} are read")
 
 
-def _csv_pieces(source: str) -> Iterator[Any]:
+def _csv_pieces(source: str) -> Iterator[Piece]:
     """Through Arrow; all columns as text, so that one odd cell spoils its row only."""
     arrow = _arrow()
     from pyarrow import csv as arrow_csv
@@ -161,7 +169,7 @@ def _csv_pieces(source: str) -> Iterator[Any]:
         raise InvalidInput(f"{shown(source)} is no CSV file in UTF-8: {_line(error)}") from None
 
 
-def _with_points(table: Any) -> Any:
+def _with_points(table: "Table") -> "Table":
     """Decimal commas as points, as a file with semicolons has them."""
     import pyarrow.compute as compute
 
@@ -189,7 +197,7 @@ def _header(source: str) -> tuple[list[str], str]:
     return names, sign
 
 
-def _plain_csv_pieces(source: str) -> Iterator[list[dict[str, Any]]]:
+def _plain_csv_pieces(source: str) -> Iterator[list[dict[str, object]]]:
     names, sign = _header(source)
     try:
         with Path(source).open(encoding="utf-8-sig", newline="") as file:
@@ -200,7 +208,7 @@ def _plain_csv_pieces(source: str) -> Iterator[list[dict[str, Any]]]:
         raise InvalidInput(f"{shown(source)} is no CSV file in UTF-8: {_line(error)}") from None
 
 
-def _row(source: str, names: list[str], line: list[str], sign: str) -> dict[str, str]:
+def _row(source: str, names: list[str], line: list[str], sign: str) -> dict[str, object]:
     if len(line) != len(names):
         raise InvalidInput(f"{shown(source)} has lines with more or fewer cells than its first line")
     return dict(zip(names, map(_pointed if sign == ";" else str, line), strict=True))
@@ -210,7 +218,7 @@ def _pointed(cell: str) -> str:
     return re.sub(DECIMAL_COMMA, r"\1.\2", cell)
 
 
-def _sheet_pieces(source: str) -> Iterator[list[dict[str, Any]]]:
+def _sheet_pieces(source: str) -> Iterator[list[dict[str, object]]]:
     try:
         import openpyxl
     except ImportError:
@@ -242,7 +250,7 @@ def _checked_package(source: str) -> bytes:
     return content
 
 
-def _sheet_rows(source: str, sheet: Any) -> list[dict[str, Any]]:
+def _sheet_rows(source: str, sheet: "ReadOnlyWorksheet | None") -> list[dict[str, object]]:
     """The rows of a sheet by the names in its first one."""
     if sheet is None:
         raise InvalidInput(f"{shown(source)} has no sheet with cells")
@@ -265,7 +273,7 @@ def _too_long() -> str:
     return f"an .xlsx file holds at most {MOST_SHEET_ROWS:,} scenarios here: use CSV or Parquet for more"
 
 
-def _arrow() -> Any:
+def _arrow() -> ModuleType:
     try:
         import pyarrow
     except ImportError:
@@ -277,14 +285,14 @@ def _line(error: BaseException) -> str:
     return " ".join(str(error).split())[:120]
 
 
-def _as_arrow(piece: Any) -> Any:
+def _as_arrow(piece: Piece) -> "Table":
     if not isinstance(piece, list):
         return piece
     names = dict.fromkeys(name for row in piece for name in row)
     return _arrow().table({name: _arrow_column([row.get(name) for row in piece]) for name in names})
 
 
-def _arrow_column(values: list[Any]) -> Any:
+def _arrow_column(values: list[object]) -> "Array":
     """Values of one kind as they are, of several as text."""
     arrow = _arrow()
     try:
@@ -293,17 +301,17 @@ def _arrow_column(values: list[Any]) -> Any:
         return arrow.array([None if value is None else str(value) for value in values], arrow.string())
 
 
-def _as_rows(piece: Any) -> list[dict[str, Any]]:
+def _as_rows(piece: Piece) -> list[dict[str, object]]:
     return piece if isinstance(piece, list) else list(piece.to_pylist())
 
 
-def _safe(value: Any) -> Any:
+def _safe(value: object) -> object:
     """Text that begins like a formula made harmless, unless it is a number."""
     number = numeral(value) if isinstance(value, str) else None
     return value if number is not None and math.isfinite(number) else harmless(value)
 
 
-def _safe_table(table: Any) -> Any:
+def _safe_table(table: "Table") -> "Table":
     """Text harmless, and no answer an empty cell."""
     arrow = _arrow()
     import pyarrow.compute as compute
@@ -321,9 +329,9 @@ def _safe_table(table: Any) -> Any:
 class _Parquet:
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.file: Any = None
+        self.file: ParquetWriter | _WithSchema | None = None
 
-    def write(self, piece: Any) -> None:
+    def write(self, piece: Piece) -> None:
         table = _as_arrow(piece)
         if self.file is None:
             self.file = self._opened(table.schema)
@@ -333,17 +341,17 @@ class _Parquet:
         if self.file is not None:
             self.file.close()
 
-    def _opened(self, schema: Any) -> Any:
+    def _opened(self, schema: "Schema") -> "ParquetWriter | _WithSchema":
         from pyarrow import parquet
 
         return parquet.ParquetWriter(self.path, schema)
 
 
 class _ArrowCsv(_Parquet):
-    def write(self, piece: Any) -> None:
+    def write(self, piece: Piece) -> None:
         super().write(_safe_table(_as_arrow(piece)))
 
-    def _opened(self, schema: Any) -> Any:
+    def _opened(self, schema: "Schema") -> "_WithSchema":
         from pyarrow import csv as arrow_csv
 
         writer = arrow_csv.CSVWriter(self.path, schema, write_options=arrow_csv.WriteOptions(quoting_style="needed"))
@@ -353,7 +361,7 @@ class _ArrowCsv(_Parquet):
 class _WithSchema:
     """A CSV writer that remembers its schema, as a Parquet writer does."""
 
-    def __init__(self, writer: Any, schema: Any) -> None:
+    def __init__(self, writer: "CSVWriter", schema: "Schema") -> None:
         self.schema, self.write_table, self.close = schema, writer.write_table, writer.close
 
 
@@ -362,7 +370,7 @@ class _PlainCsv:
         self.file = path.open("w", encoding="utf-8", newline="")
         self.writer: csv.DictWriter[str] | None = None
 
-    def write(self, piece: Any) -> None:
+    def write(self, piece: Piece) -> None:
         for row in _as_rows(piece):
             if self.writer is None:
                 self.writer = csv.DictWriter(self.file, list(row), lineterminator="\n")
@@ -383,7 +391,7 @@ class _Sheet:
         self.book = xlsxwriter.Workbook(self.packed, {"constant_memory": True, "strings_to_formulas": False})
         self.sheet, self.row = self.book.add_worksheet("Scenarios"), 0
 
-    def write(self, piece: Any) -> None:
+    def write(self, piece: Piece) -> None:
         for row in _as_rows(piece):
             if self.row == 0:
                 self.sheet.write_row(0, 0, [str(_safe(name)) for name in row])

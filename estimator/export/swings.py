@@ -94,8 +94,9 @@ def _table(head: list[str], body: list[list[str]], style: str) -> str:
     return tabulate(body, head, tablefmt=style, disable_numparse=True)
 
 
-def _label(row: Mapping[str, Any], varied: Sequence[str]) -> str:
-    return ", ".join(digits(row[name]) if isinstance(row[name], float | int) else str(row[name]) for name in varied)
+def _label(row: Mapping[str, object], varied: Sequence[str]) -> str:
+    values = (row[name] for name in varied)
+    return ", ".join(digits(value) if isinstance(value, float | int) else str(value) for value in values)
 
 
 def _answer(row: Mapping[str, Any], stage: str, figure: str) -> str:

@@ -2,12 +2,10 @@
 
 import math
 import time
-from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from estimator.arguments import NUMBER, PATH, WORDS, check_kind
 from estimator.catalog.files import Content
@@ -106,7 +104,7 @@ def _part(device: str, budget_s: float, suite: str, name: str, started: float, p
     return content
 
 
-def since_last(before: Mapping[str, Any], now: Mapping[str, Any]) -> Content:
+def since_last(before: Content, now: Content) -> Content:
     """How far the same cases lie from the profile before: median of |ln(time now / time then)| [1].
 
     >>> since_last({}, {"measurements": {}})

@@ -18,7 +18,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 
@@ -105,7 +104,7 @@ def alpha_beta(points: Sequence[Sequence[float]], ranks: int, passes: float) -> 
     return {"launch_s": float(f"{max(alpha, 0.0):.4g}"), "bytes_per_s": float(f"{rate:.4g}")}
 
 
-def keep_network(found: Mapping[str, Any]) -> None:
+def keep_network(found: Mapping[str, object]) -> None:
     """Put rates between machines into this machine's profile. Raises InvalidInput where it has none."""
     content = {name: value for name, value in profile().items() if name not in ("checksum", "profile_version")}
     write_profile(content | {"network": dict(found)}, user_data_folder() / f"{LOCAL}.json")

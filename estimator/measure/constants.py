@@ -157,7 +157,7 @@ def fit_decode(cases: Sequence[Case], seconds: Floats, call_s: float) -> Content
     return {**_fitted(priors, predicted, seconds), "sharpness": ATTENTION_SHARPNESS}
 
 
-def _fitted(priors: Sequence[Prior], predicted: Callable[[Mapping[str, Any]], Floats], seconds: Floats) -> Content:
+def _fitted(priors: Sequence[Prior], predicted: Callable[[Mapping[str, float]], Floats], seconds: Floats) -> Content:
     """Values of the constants, and the spread of the log errors they leave."""
 
     def errors(values: Mapping[str, float]) -> Floats:

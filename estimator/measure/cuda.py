@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from estimator.catalog.files import Content
 from estimator.measure.clock import seconds_of, torch_module, wall_seconds
@@ -101,14 +101,14 @@ def quantise(torch: ModuleType, layers: "Module", dtype: str) -> None:
                 setattr(module, name, kind(torch, child))
 
 
-def _eight_bits(torch: Any, linear: "Linear") -> "Module":
+def _eight_bits(torch: ModuleType, linear: "Linear") -> "Module":
     """A linear layer whose products are in 8 bits, one scale for the weights and one for each batch of activations."""
 
     def scaled(x: "Tensor") -> tuple["Tensor", "Tensor"]:
         scale = x.abs().amax().float() / FP8_MOST + 1e-12
         return (x / scale).to(torch.float8_e4m3fn), scale
 
-    class EightBits(torch.nn.Module):  # type: ignore[misc]
+    class EightBits(torch.nn.Module):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
             super().__init__()
             self.weight, self.scale = scaled(linear.weight.detach())
@@ -121,7 +121,7 @@ def _eight_bits(torch: Any, linear: "Linear") -> "Module":
     return EightBits()
 
 
-def _four_bits(torch: Any, linear: "Linear") -> "Module":
+def _four_bits(torch: ModuleType, linear: "Linear") -> "Module":
     """A linear layer whose weights are kept in 4 bits, a scale and a zero for each 64 of a row."""
     weight = linear.weight.detach().float()
     groups = weight.view(weight.shape[0], -1, GROUP)
@@ -138,7 +138,7 @@ def _four_bits(torch: Any, linear: "Linear") -> "Module":
         packed = torch.ops.aten._convert_weight_to_int4pack(pairs, TILES)
     product = torch.ops.aten._weight_int4pack_mm_for_cpu if on_cpu else torch.ops.aten._weight_int4pack_mm
 
-    class FourBits(torch.nn.Module):  # type: ignore[misc]
+    class FourBits(torch.nn.Module):  # type: ignore[misc, name-defined]
         def forward(self, x: "Tensor") -> "Tensor":
             return product(x.reshape(-1, x.shape[-1]), packed, GROUP, scales).view(*x.shape[:-1], -1)
 

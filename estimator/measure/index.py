@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import Any
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -178,14 +178,14 @@ def _scans(library: str, data: Vectors, queries: Vectors) -> Iterator[IndexRun]:
     yield IndexRun(library, "assign", vectors, dim, 0, 0, 1, seconds)
 
 
-def _once(task: Callable[..., Any], *args: Any) -> float:
+def _once(task: Callable[..., object], *args: object) -> float:
     """CPU time of all threads of this process [s]."""
     start = time.process_time()
     task(*args)
     return max(time.process_time() - start, 1e-9)
 
 
-Searches = tuple[Callable[[Vectors], Any], Callable[[Vectors, int, int], Any]]
+Searches = tuple[Callable[[Vectors], object], Callable[[Vectors, int, int], object]]
 
 
 def _faiss(dim: int, m: int, ef_construction: int) -> Searches:
@@ -194,7 +194,7 @@ def _faiss(dim: int, m: int, ef_construction: int) -> Searches:
     index = faiss.IndexHNSWFlat(dim, m)
     index.hnsw.efConstruction = ef_construction
 
-    def search(queries: Vectors, ef: int, k: int) -> Any:
+    def search(queries: Vectors, ef: int, k: int) -> object:
         index.hnsw.efSearch = ef
         return index.search(queries, k)
 
@@ -205,14 +205,14 @@ def _usearch(dim: int, m: int, ef_construction: int) -> Searches:
     usearch = _library("usearch.index", "usearch")
     index = usearch.Index(ndim=dim, metric="l2sq", dtype="f32", connectivity=m, expansion_add=ef_construction)
 
-    def search(queries: Vectors, ef: int, k: int) -> Any:
+    def search(queries: Vectors, ef: int, k: int) -> object:
         index.expansion_search = ef
         return index.search(queries, k, threads=1)
 
     return lambda data: index.add(np.arange(len(index), len(index) + len(data)), data, threads=1), search
 
 
-def _library(module: str, name: str) -> Any:
+def _library(module: str, name: str) -> ModuleType:
     import importlib
 
     try:

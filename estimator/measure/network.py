@@ -1,12 +1,15 @@
 """An LLM as an ordinary PyTorch module, from its shape. Imported only where torch is known to be there."""
 
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from estimator.records import Architecture
+
+Rotary = tuple[Tensor, Tensor]  # cosines and sines of the angles
+Cache = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # keys and values of a layer, with those before them
 
 
 class Network(nn.Module):
@@ -23,7 +26,9 @@ class Network(nn.Module):
         if self.head is not None and arch.tied_embeddings:
             self.head.weight = self.embedding.weight
 
-    def forward(self, ids: Tensor, caches: Any = None, start: int = 0, last_only: bool = False) -> Tensor:
+    def forward(
+        self, ids: Tensor, caches: Sequence[Cache] | None = None, start: int = 0, last_only: bool = False
+    ) -> Tensor:
         x = self.embedding(ids)
         places = torch.arange(start, start + ids.shape[1], device=ids.device)
         rotary = None
@@ -45,7 +50,7 @@ class Layer(nn.Module):
         self.attention, self.feed_forward = Attention(arch), FeedForward(arch)
         self.before, self.between = _norm(arch), _norm(arch)
 
-    def forward(self, x: Tensor, rotary: Any, cache: Any) -> Tensor:
+    def forward(self, x: Tensor, rotary: Rotary | None, cache: Cache | None) -> Tensor:
         x = x + self.attention(self.before(x), rotary, cache)
         return x + self.feed_forward(self.between(x))
 
@@ -62,7 +67,7 @@ class Attention(nn.Module):
         self.v = nn.Linear(arch.hidden, narrow, bias=arch.qkv_bias)
         self.o = nn.Linear(wide, arch.hidden, bias=arch.out_bias)
 
-    def forward(self, x: Tensor, rotary: Any, cache: Any) -> Tensor:
+    def forward(self, x: Tensor, rotary: Rotary | None, cache: Cache | None) -> Tensor:
         batch, tokens, _ = x.shape
         heads = (batch, tokens, -1, self.head_dim)
         q, k, v = (layer(x).view(heads).transpose(1, 2) for layer in (self.q, self.k, self.v))
@@ -94,7 +99,7 @@ def _norm(arch: Architecture) -> nn.Module:
     return nn.LayerNorm(arch.hidden) if arch.norm_bias else nn.RMSNorm(arch.hidden, eps=1e-5)
 
 
-def _angles(places: Tensor, width: int, dtype: Any) -> tuple[Tensor, Tensor]:
+def _angles(places: Tensor, width: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     inverse = 10000.0 ** (-torch.arange(0, width, 2, device=places.device).float() / width)
     angle = torch.outer(places.float(), inverse).repeat(1, 2)
     return angle.cos().to(dtype), angle.sin().to(dtype)

@@ -5,7 +5,6 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from estimator.catalog.files import Content, use_facts_again
 from estimator.catalog.local import PROFILE_VERSION, checksum, user_data_folder
@@ -15,7 +14,7 @@ from estimator.files import locked, make_folder, read_text, write_text
 PARTIAL_KEPT_S = 3600.0  # an interrupted run older than that says nothing of the machine now
 
 
-def write_profile(content: Mapping[str, Any], path: Path) -> None:
+def write_profile(content: Mapping[str, object], path: Path) -> None:
     """Write a profile with its version and checksum; a reader sees the old file or the new one, never a part."""
     whole = {"profile_version": PROFILE_VERSION, **content}
     whole["checksum"] = checksum(json.loads(json.dumps(whole)))
@@ -30,7 +29,7 @@ def own_folder(path: Path) -> None:
         make_folder(path.parent)
 
 
-def readable(content: Any, depth: int = 0) -> str:
+def readable(content: object, depth: int = 0) -> str:
     """JSON with one entry a line, and lists of numbers on one line.
 
     >>> print(readable({"a": {"b": [1, 2]}}))
@@ -45,7 +44,7 @@ def readable(content: Any, depth: int = 0) -> str:
     return text + "\n" if depth == 0 else text
 
 
-def _lines(content: Any, depth: int) -> str:
+def _lines(content: object, depth: int) -> str:
     if not isinstance(content, Mapping) or not content:
         return json.dumps(content)
     pad = " " * (depth + 1)
@@ -75,7 +74,7 @@ def alone() -> Iterator[None]:
         yield
 
 
-def save_partial(state: Mapping[str, Any]) -> None:
+def save_partial(state: Mapping[str, object]) -> None:
     """Keep what was measured so far, for a run that is interrupted."""
     own_folder(_partial())
     write_text(_partial(), json.dumps({"saved_at": time.time(), **state}))

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain, cycle
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 
@@ -42,7 +41,7 @@ class Session:
     used_s: float = 0.0
     fingerprint: str = ""
     started: float = field(default_factory=time.monotonic)
-    rates_seen: dict[Any, float] = field(default_factory=dict)  # best of each group of cases
+    rates_seen: dict[object, float] = field(default_factory=dict)  # best of each group of cases
 
     @property
     def passed_s(self) -> float:
@@ -155,7 +154,7 @@ def _probe(session: Session) -> None:
 
 def _needed(cases: list[Case], threads: int) -> list[Case]:
     """The first of each group without which there is no machine to speak of."""
-    first: dict[Any, Case] = {}
+    first: dict[object, Case] = {}
     for case in cases:
         if case.dtype == cases[0].dtype and case.threads == threads and case.kind in NEEDED:
             first.setdefault(case.group, case)

@@ -14,6 +14,7 @@ from estimator.records import Architecture
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from torch.nn import Linear
 
     from estimator.measure.network import Network
 
@@ -104,7 +105,7 @@ def _add_adapters(torch: ModuleType, module: Any, rank: int, device: str) -> Non
     nn = torch.nn
 
     class Adapted(nn.Module):  # type: ignore[misc, name-defined]
-        def __init__(self, base: Any) -> None:
+        def __init__(self, base: "Linear") -> None:
             super().__init__()
             made = {"device": device, "dtype": base.weight.dtype}
             self.base = base

@@ -20,12 +20,12 @@ P = TypeVar("P")
 SECTIONS = {TrainingPlan: "training", ServingPlan: "serving", Traffic: "traffic"}
 
 
-def fields_of(kind: type[Any]) -> Mapping[str, PlanField]:
+def fields_of(kind: type[object]) -> Mapping[str, PlanField]:
     """The fields of a kind of plan, by name."""
     return plan_fields(next(section for plan, section in SECTIONS.items() if issubclass(kind, plan)))
 
 
-def checked_plan(kind: type[P], given: Mapping[str, Any]) -> P:
+def checked_plan(kind: type[P], given: Mapping[str, object]) -> P:
     """A plan from its fields by name or alias. Raises InvalidInput, or UnknownName with the nearest names.
 
     >>> checked_plan(TrainingPlan, {"per_device_train_batch_size": "2", "zero": 3}).micro_batch
@@ -34,7 +34,7 @@ def checked_plan(kind: type[P], given: Mapping[str, Any]) -> P:
     return kind(**checked(fields_of(kind), given))
 
 
-def checked(fields: Mapping[str, PlanField], given: Mapping[str, Any]) -> dict[str, Any]:
+def checked(fields: Mapping[str, PlanField], given: Mapping[str, object]) -> dict[str, Any]:
     """Values by the fields' own names, each one that its field may hold."""
     found: dict[str, Any] = {}
     for called, raw in given.items():
@@ -49,7 +49,7 @@ def checked(fields: Mapping[str, PlanField], given: Mapping[str, Any]) -> dict[s
     return found
 
 
-def checked_value(field: PlanField, raw: Any) -> Any:
+def checked_value(field: PlanField, raw: object) -> Any:
     """The value, text read as what the field holds. Raises InvalidInput for one that it may not hold."""
     if raw is None:
         if not field.open:
@@ -62,7 +62,7 @@ def checked_value(field: PlanField, raw: Any) -> Any:
     return READERS[field.kind](field, raw)
 
 
-def _several(field: PlanField, raw: Any) -> Any:
+def _several(field: PlanField, raw: Any) -> object:
     """Values of as many layouts or loads, or the words of a list."""
     if field.kind == "list":
         return _listed(field, ",".join(map(str, raw)))
@@ -82,7 +82,7 @@ def _several(field: PlanField, raw: Any) -> Any:
     return raw
 
 
-def _numeric(field: PlanField, raw: Any) -> Any:
+def _numeric(field: PlanField, raw: object) -> object:
     if isinstance(raw, bool | bytes):  # both of which could be read as numbers
         raise InvalidInput(f"{field.name} must be a number, not {raw!r}")
     value = bounded(field.name, Amount(0.0, field.unit, field.least, field.most, "", whole=field.whole), raw)
@@ -91,11 +91,11 @@ def _numeric(field: PlanField, raw: Any) -> Any:
     return int(value) if value % 1 == 0 else value
 
 
-def _switched(field: PlanField, raw: Any) -> bool:
+def _switched(field: PlanField, raw: object) -> bool:
     return yes_or_no(field.name, raw)
 
 
-def _worded(field: PlanField, raw: Any) -> str:
+def _worded(field: PlanField, raw: object) -> str:
     if isinstance(raw, bool):
         raw = str(raw).lower()
     if not isinstance(raw, str):
@@ -106,14 +106,14 @@ def _worded(field: PlanField, raw: Any) -> str:
     return word
 
 
-def _listed(field: PlanField, raw: Any) -> str:
+def _listed(field: PlanField, raw: object) -> str:
     if not isinstance(raw, str):
         raise InvalidInput(f"{field.name} must be names, not {clipped(raw)}")
     _refuse_unknown(field, raw)
     return raw
 
 
-READERS: Mapping[str, Callable[[PlanField, Any], Any]] = {
+READERS: Mapping[str, Callable[[PlanField, Any], object]] = {
     "whole": _numeric,
     "number": _numeric,
     "switch": _switched,

@@ -190,7 +190,7 @@ class Run(NamedTuple):
 def stack(runs: Sequence[Run]) -> Run:
     """Runs of single numbers as one run of arrays."""
 
-    def join(parts: Sequence[Any]) -> Any:  # of one field: numbers, words or rates
+    def join(parts: Sequence[object]) -> Any:  # of one field: numbers, words or rates
         if isinstance(parts[0], str):
             return np.array(parts)
         if isinstance(parts[0], Rates):
@@ -203,7 +203,7 @@ def stack(runs: Sequence[Run]) -> Run:
 def taken(record: R, which: Places) -> R:
     """Some of the layouts, or one, of a record whose fields are arrays of layouts; what is the same for all stays."""
 
-    def part(value: Any) -> Any:  # numbers and words, or a record of them
+    def part(value: object) -> Any:  # numbers and words, or a record of them
         if isinstance(value, tuple):
             return taken(value, which)
         return value[which] if isinstance(value, np.ndarray) and value.ndim else value

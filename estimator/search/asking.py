@@ -44,7 +44,7 @@ def layout(
     most: int | None = None,
     precisions: Sequence[str] | None = None,
     careful: bool = False,
-    **choices: Any,
+    **choices: object,
 ) -> Search:
     """The best layout for training or serving, over every valid one; the front of time, money and memory beside it.
 
@@ -88,7 +88,7 @@ def layout(
     return replace(found, notes=(*found.notes, *beyond_positions(llm, longest)))
 
 
-def asked_of(kind: str, task: str, choices: Mapping[str, Any]) -> dict[str, Any]:
+def asked_of(kind: str, task: str, choices: Mapping[str, object]) -> dict[str, Any]:
     """What was chosen, by the names of the fields; what is None stays open. Refuses what belongs to another task."""
     fields, other = searched(kind), searched("train" if kind == "serve" else "serve")
     for name in choices:
@@ -104,7 +104,7 @@ def searched(kind: str) -> dict[str, PlanField]:
     return {name: field._replace(several=field.several and name in AXES) for name, field in fields}
 
 
-def _offloads(choices: dict[str, Any]) -> list[str]:
+def _offloads(choices: dict[str, object]) -> list[str]:
     """What may wait in host memory, taken out of the choices: one way or several."""
     given = choices.pop("cpu_offload", choices.pop("offloads", None))
     words = OFFLOAD if given is None else given
@@ -179,7 +179,7 @@ def _train(
     tokens: float,
     deadline_days: float | None = None,
     careful: bool = False,
-    **plan: Any,
+    **plan: object,
 ) -> Search:
     asked = TrainingPlan(**OPEN | plan)
     for name in (precisions or (asked.precision,)) if asked.method == "full" else ():

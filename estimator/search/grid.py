@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from estimator.errors import InvalidInput
 from estimator.formulas.transformer import context_parts, tensor_parts
@@ -32,7 +33,7 @@ def valid_layouts(llm: Architecture, cluster: Cluster, plan: TrainingPlan) -> di
     return {name: values[keep] for name, values in flat.items()}
 
 
-def _axis(name: str, llm: Architecture, cluster: Cluster, plan: TrainingPlan) -> Any:
+def _axis(name: str, llm: Architecture, cluster: Cluster, plan: TrainingPlan) -> NDArray[np.generic]:
     """Values of one axis: as given, else all that could be valid."""
     given = getattr(plan, name)
     if given is None:
@@ -45,7 +46,7 @@ def _axis(name: str, llm: Architecture, cluster: Cluster, plan: TrainingPlan) ->
     return values
 
 
-def _tensor(llm: Architecture, cluster: Cluster, _: TrainingPlan) -> Any:
+def _tensor(llm: Architecture, cluster: Cluster, _: TrainingPlan) -> NDArray[np.int_]:
     """Groups that fill a node, or a rack whose accelerators are all linked, without a rest."""
     device, sizes = cluster.accelerator, divisors(cluster.per_node)
     if (device.domain or 1) > (device.per_node or 8):
@@ -54,31 +55,31 @@ def _tensor(llm: Architecture, cluster: Cluster, _: TrainingPlan) -> Any:
     return np.array([size for size in sorted({*sizes}) if cluster.count % size == 0 and parts % size == 0])
 
 
-def _pipeline(llm: Architecture, cluster: Cluster, _: TrainingPlan) -> Any:
+def _pipeline(llm: Architecture, cluster: Cluster, _: TrainingPlan) -> NDArray[np.int_]:
     return np.array([size for size in divisors(cluster.count) if size <= llm.layers])
 
 
-def _chunks(llm: Architecture, *_: Any) -> Any:
+def _chunks(llm: Architecture, *_: object) -> NDArray[np.int_]:
     return np.array([size for size in CHUNKS if size <= llm.layers])
 
 
-def _context(llm: Architecture, cluster: Cluster, plan: TrainingPlan) -> Any:
+def _context(llm: Architecture, cluster: Cluster, plan: TrainingPlan) -> NDArray[np.int_]:
     if not context_parts(llm):
         return np.array([1])
     most = max(int(np.max(plan.seq_len)) // LEAST_TOKENS, 1)
     return np.array([size for size in CONTEXT if size <= most and cluster.count % size == 0])
 
 
-def _expert(llm: Architecture, cluster: Cluster, _: TrainingPlan) -> Any:
+def _expert(llm: Architecture, cluster: Cluster, _: TrainingPlan) -> NDArray[np.int_]:
     experts = llm.experts.experts if llm.experts else 1
     return np.array([size for size in divisors(cluster.count) if experts % size == 0])
 
 
-def _micro_batch(_: Architecture, __: Cluster, plan: TrainingPlan) -> Any:
+def _micro_batch(_: Architecture, __: Cluster, plan: TrainingPlan) -> NDArray[np.int_]:
     return np.array([size for size in MICRO_BATCHES if size <= max(int(np.max(plan.global_batch)), 1)])
 
 
-CHOICES: Mapping[str, Callable[[Architecture, Cluster, TrainingPlan], Any]] = {
+CHOICES: Mapping[str, Callable[[Architecture, Cluster, TrainingPlan], NDArray[np.generic]]] = {
     "tp": _tensor,
     "pp": _pipeline,
     "vpp": _chunks,
@@ -90,7 +91,7 @@ CHOICES: Mapping[str, Callable[[Architecture, Cluster, TrainingPlan], Any]] = {
 }
 
 
-def _valid(llm: Architecture, cluster: Cluster, plan: TrainingPlan, at: Mapping[str, Any]) -> Any:
+def _valid(llm: Architecture, cluster: Cluster, plan: TrainingPlan, at: Mapping[str, Any]) -> NDArray[np.bool_]:
     per_replica = at["tp"] * at["pp"] * at["cp"]
     keep = cluster.count % per_replica == 0
     dp = np.maximum(cluster.count // per_replica, 1)

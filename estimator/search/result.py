@@ -37,14 +37,14 @@ class Choice(NamedTuple):
 
     accelerator: str
     accelerators: int
-    layout: Mapping[str, Any]
+    layout: Mapping[str, int | str]
     figures: Mapping[str, float]
     parts: Mapping[str, float]
     ranges: Mapping[str, tuple[float, float]]
 
     def text(self) -> str:
         """The layout in a few words."""
-        several = self.layout.get("replicas", 1)
+        several = int(self.layout.get("replicas", 1))
         where = f"{self.accelerators} x {self.accelerator}"
         words = [_word(name, value) for name, value in self.layout.items() if name != "replicas"]
         return f"{f'{several} replicas of ' if several > 1 else ''}{where}: {', '.join(filter(None, words))}"
@@ -61,7 +61,7 @@ WORDS = {
 ALWAYS = ("tp", "dp", "micro_batch", "precision", "concurrency")
 
 
-def _word(name: str, value: Any) -> str:
+def _word(name: str, value: object) -> str:
     """One choice of a layout; nothing for what is not used."""
     unused = value in ("", "none") or (value == 0 if name == "zero" else value == 1)
     return "" if unused and name not in ALWAYS else WORDS.get(name, f"{name} {{}}").format(value)
@@ -82,7 +82,7 @@ class Search(Shown):
     evaluated: int
     fitting: int
     criteria: tuple[str, ...]
-    asked: Mapping[str, Any]
+    asked: Mapping[str, object]
     notes: tuple[str, ...] = ()
 
     def why(self) -> str:
@@ -137,7 +137,7 @@ def _percent(share: float) -> str:
     return f"{digits(100 * share)} %" if share > 1e-3 else "under 0.1 %"
 
 
-def _plain(choice: Choice) -> dict[str, Any]:
+def _plain(choice: Choice) -> dict[str, object]:
     figures = {name: value if np.isfinite(value) else None for name, value in choice.figures.items()}
     ranges = {
         name: {"low": low, "high": high} for name, (low, high) in choice.ranges.items() if figures[name] is not None

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from estimator.catalog.precisions import native
 from estimator.errors import DoesNotFit
@@ -126,7 +127,7 @@ def _spread(llm: Architecture, cluster: Cluster, plan: TrainingPlan) -> Spread:
     return Spread(time_interval(llm, cluster, plan), interval("memory", traits(llm, cluster, plan)))
 
 
-def _joined(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _joined(parts: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
@@ -138,7 +139,7 @@ def _chunked(layouts: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _step(
     llm: Architecture, offer: Offer, plan: TrainingPlan, tokens: float, reserve: float, at: Mapping[str, Any]
-) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+) -> tuple[dict[str, Any], dict[str, Floats], dict[str, Floats]]:
     """Layout, figures and time parts of those that fit."""
     cluster, capacity = offer.cluster, offer.cluster.accelerator.memory_bytes
     step = training_step(llm, cluster, plan)
@@ -226,7 +227,7 @@ def _ranges(part: Found, figures: Mapping[str, float]) -> dict[str, tuple[float,
     }
 
 
-def _scalar(value: Any) -> Any:
+def _scalar(value: np.generic) -> int | str:
     return str(value) if isinstance(value, str) else int(value)
 
 
@@ -268,7 +269,7 @@ def _notes(pool: _Pool, usd: Floats, front_size: int) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _asked(plan: TrainingPlan, tokens: float, deadline_days: float | None) -> dict[str, Any]:
+def _asked(plan: TrainingPlan, tokens: float, deadline_days: float | None) -> dict[str, object]:
     named = ("seq_len", "global_batch", "method", "optimizer")
     deadline = {} if deadline_days is None else {"deadline_days": deadline_days}
     return {"tokens": tokens, **deadline, **{name: getattr(plan, name) for name in named}}

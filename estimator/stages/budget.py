@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+
+from numpy.typing import ArrayLike
 
 from estimator.formulas import money
 from estimator.formulas.arithmetic import product
@@ -19,7 +20,7 @@ def one_off(
     driver: str,
     quantity: Quantity,
     unit_price: Quantity,
-    formula: Callable[..., Any] = product,
+    formula: Callable[..., ArrayLike] = product,
     activity: str = "",
 ) -> Line:
     """A line paid once: formula(quantity, unit price), by position in the formula's own terms.
@@ -51,7 +52,7 @@ def monthly(
     driver: str,
     quantity: Quantity,
     unit_price: Quantity,
-    formula: Callable[..., Any] = product,
+    formula: Callable[..., ArrayLike] = product,
     activity: str = "",
     horizon: Quantity | None = None,
 ) -> Line:
@@ -92,7 +93,9 @@ def worked(line: Line, activity: str, each_s: Quantity, device: Accelerator | No
     return replace(line, work=Work(activity, device_s, device))
 
 
-def priced(item: str, unit: str, quantity: Quantity, unit_price: Quantity, formula: Callable[..., Any]) -> Quantity:
+def priced(
+    item: str, unit: str, quantity: Quantity, unit_price: Quantity, formula: Callable[..., ArrayLike]
+) -> Quantity:
     """formula(quantity, unit price) as a traced figure, whatever the formula calls its two arguments."""
     if formula is product:
         return derive(item, unit, product, quantity=quantity, unit_price=unit_price)

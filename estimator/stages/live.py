@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, reduce
 from operator import or_
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +36,7 @@ def moved_by(column: Floats) -> str:
     return FACTORS[int(ends.argmax())] if ends.max() > 0 else ""
 
 
-def model_error(figure: Quantity, result: Any) -> Floats | None:
+def model_error(figure: Quantity, result: Floats) -> Floats | None:
     """The figure over what its formula gives, in every scenario; None when the formula is not how it came about."""
     with np.errstate(all="ignore"):
         ratio = np.asarray(figure.column / result)

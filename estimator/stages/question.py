@@ -1,6 +1,6 @@
 """The question as every stage sees it: LLM, hardware, prices and scenario, each input a Quantity that exists once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -114,7 +114,7 @@ class Question:
         """A figure without spread, such as a property of the LLM or the accelerator."""
         return given(name, value, unit, design=self.design, basis=basis, sources=sources)
 
-    def once(self, predict: Callable[..., Predicted], *args: Any) -> Predicted:
+    def once(self, predict: Callable[..., Predicted], *args: Hashable) -> Predicted:
         """What a predictor says to records and columns: the same as before, while the facts it knows are the same.
 
         Where only prices or traffic are new, nothing is predicted anew. Of random draws nothing is kept: too large.
@@ -237,7 +237,7 @@ class Question:
         return (*(one for one in used if one.given), *(one for one in used if not one.given))
 
 
-def _predict(predict: Callable[..., Predicted], *args: Any) -> Predicted:
+def _predict(predict: Callable[..., Predicted], *args: object) -> Predicted:
     return predict(*(arg.column if isinstance(arg, Quantity) else arg for arg in args))
 
 

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from numpy.typing import ArrayLike
 
 from estimator.catalog.accelerators import accelerator as named_accelerator
 from estimator.catalog.facts import fact
@@ -260,7 +262,7 @@ def _embedding_on_own(question: Question, encoder: Architecture, device: Acceler
     facts, asked = _device_facts(question, encoder, device), question.amount("prompt_tokens")
     down, up = half_widths("embedding", encoder, device, plan.engine)
 
-    def found_as(name: str, column: Floats, formula: Callable[..., Any], tokens: Quantity) -> Quantity:
+    def found_as(name: str, column: Floats, formula: Callable[..., ArrayLike], tokens: Quantity) -> Quantity:
         return off(predicted(name, "s", column, formula, tokens=tokens, **facts), "embedding time", down, up)
 
     each = found_as("embedding of a chunk", 1 / rate, embedding_sequences_per_s, chunk)

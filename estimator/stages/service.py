@@ -3,7 +3,9 @@
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from numpy.typing import ArrayLike
 
 from estimator.catalog.files import recent
 from estimator.catalog.formats import shown
@@ -47,7 +49,7 @@ def cached(question: Question, prefix: Quantity, least: Quantity | None = None) 
 
 
 def of_prefix(
-    question: Question, name: str, formula: Callable[..., Any], prefix: Quantity, least: Quantity | None
+    question: Question, name: str, formula: Callable[..., ArrayLike], prefix: Quantity, least: Quantity | None
 ) -> Quantity:
     """Tokens of the prefix that hit or miss the cache; none where the scenario has no cache."""
     if not question.flag("prefix_cache"):

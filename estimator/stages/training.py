@@ -1,7 +1,7 @@
 """Training on the accelerators at hand: how many, in which layout, how fast, and how much memory."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from estimator.catalog.facts import fact
 from estimator.catalog.files import recent
 from estimator.catalog.precisions import native
 from estimator.errors import DoesNotFit
-from estimator.formulas import transformer
+from estimator.formulas import Real, transformer
 from estimator.formulas.arithmetic import quotient
 from estimator.predict.training import (
     MemorySplit,
@@ -79,7 +79,7 @@ class Copies(NamedTuple):
     trained: float = 1.0
     frozen: float = 0.0
 
-    def memory_bytes(self, llm: Architecture, cluster: Cluster, memory: MemorySplit) -> Any:
+    def memory_bytes(self, llm: Architecture, cluster: Cluster, memory: MemorySplit) -> Real:
         """Peak memory of one accelerator with all of them [B], of each layout of the split."""
         return self.trained * memory.total + self.frozen * 2 * transformer.params(llm) / cluster.count
 

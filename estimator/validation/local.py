@@ -101,7 +101,7 @@ class LocalReport(Shown):
             "summary": self.summary(),
         }
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[dict[str, object]]:
         """One row a piece of work; its rounds are behind the column that counts them."""
         return [case | {"rounds": len(case["rounds"])} for case in self._cases()]
 
@@ -207,7 +207,7 @@ def _percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.0f} %"
 
 
-def _errors(family: str, cases: Sequence[LocalCase]) -> dict[str, Any]:
+def _errors(family: str, cases: Sequence[LocalCase]) -> dict[str, object]:
     sizes = sorted(abs(case.error) for case in cases)
     naive = [abs(case.naive_error) for case in cases if case.naive_error is not None]
     differences = [case.difference for case in cases if case.difference is not None]
@@ -445,7 +445,7 @@ INDEX_SETUPS = ((6_000, 256, 12, 96), (9_000, 192, 16, 80))  # vectors, dimensio
 INDEX_SEARCHES = ((48, 10), (128, 10))  # ef, k
 
 
-def _index_round(seed: int, progress: Progress | None) -> list[Any]:
+def _index_round(seed: int, progress: Progress | None) -> list[object]:
     """Vector indexes built and searched once; CPU time of one core."""
     from estimator.measure import index
 
@@ -456,7 +456,7 @@ def _index_round(seed: int, progress: Progress | None) -> list[Any]:
 
 
 def _index_cases(
-    rates: SearchRates, spread: HostSpread, rounds: Sequence[Sequence[Any]], since: float
+    rates: SearchRates, spread: HostSpread, rounds: Sequence[Sequence[object]], since: float
 ) -> list[LocalCase]:
     """What was built and searched in each round, against the rates of the profile."""
     from estimator.measure import index

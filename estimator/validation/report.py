@@ -62,7 +62,7 @@ class Report(Shown):
             "summary": self.summary(),
         }
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[dict[str, object]]:
         """One row a case; what is not known is None."""
         return [_case(case) for case in self.cases]
 
@@ -99,7 +99,7 @@ def report_html(found: Report) -> str:
     return summary_table(found.summary()["sources"], "html")
 
 
-def _entries(found: Report) -> list[dict[str, Any]]:
+def _entries(found: Report) -> list[dict[str, object]]:
     summary = found.summary()
     return [*summary["sources"], {"source": "all", "quantity": "", **summary["overall"]}]
 
@@ -149,7 +149,7 @@ COLUMNS = {
 }
 
 
-def summary_table(entries: Sequence[Mapping[str, Any]], style: str = "simple") -> str:
+def summary_table(entries: Sequence[Mapping[str, object]], style: str = "simple") -> str:
     """Rows of a summary as a table; shares in percent."""
     table = [[_shown(name, entry[name]) for name in COLUMNS] for entry in entries]
     return tabulate(table, headers=list(COLUMNS.values()), tablefmt=style, disable_numparse=True, stralign="left")
@@ -163,7 +163,7 @@ def _shown(name: str, value: Any) -> str:
     return f"{value:.2f}" if isinstance(value, float) else str(value)
 
 
-def errors(cases: Iterable[CasePrediction]) -> dict[str, Any]:
+def errors(cases: Iterable[CasePrediction]) -> dict[str, object]:
     """Errors of a group; `median_error` takes the left-out prediction where the source was fitted."""
     cases = list(cases)
     good = [case for case in cases if case.status == "ok"]
@@ -221,7 +221,7 @@ def with_measurement(case: CasePrediction, text: str) -> CasePrediction:
     return replace(case, measured=value) if value is not None and LEAST < abs(value) < MOST else case
 
 
-def _case(case: CasePrediction) -> dict[str, Any]:
+def _case(case: CasePrediction) -> dict[str, object]:
     order = (
         "id", "source", "metric", "unit", "measured", "predicted", "low", "high", "status", "reason", "fits", "fitted",
         "predicted_loso",

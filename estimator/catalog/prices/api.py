@@ -142,7 +142,7 @@ def _elsewhere(name: str, provider: str, model: str) -> ApiPrice:
         raise MissingExtra("genai-prices", "prices") from None
     if not provider:
         raise UnknownName("API model", name, api_names(), REMEDY)
-    snapshot: Any = data_snapshot.get_snapshot()
+    snapshot = data_snapshot.get_snapshot()
     known = {entry.id: entry for entry in snapshot.providers}
     offered = known.get(LIBRARY.get(provider, provider))
     if offered is None:
@@ -181,7 +181,7 @@ def _base(price: Any) -> float | None:
     return None if price is None else float(getattr(price, "base", price))
 
 
-def _tier(price: Any) -> tuple[int | None, float | None]:
+def _tier(price: object) -> tuple[int | None, float | None]:
     """Where the first tier starts and what it asks, when there is one."""
     tiers = getattr(price, "tiers", None)
     return (int(tiers[0].start), float(tiers[0].price)) if tiers else (None, None)

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Iterable, Mapping
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
@@ -22,7 +22,7 @@ LONGEST_TEXT = 32_000  # a cell holds 32,767 characters
 DECIMALS = ((100.0, "#,##0"), (1.0, "#,##0.00"), (0.0, "0.0000"))
 
 BASE = {"font_name": "Calibri", "font_size": 10, "valign": "top"}
-STYLES: dict[str, dict[str, Any]] = {
+STYLES: dict[str, dict[str, object]] = {
     "plain": {},
     "title": {"bold": True, "font_size": 15},
     "subtitle": {"font_color": "#595959"},
@@ -62,7 +62,7 @@ class Book:
         self.steps = Steps(comparison)
         options = {"strings_to_formulas": False, "strings_to_urls": False, "in_memory": True}
         self.file = xlsxwriter.Workbook(target, options)
-        self.styles: dict[tuple[str, str], Any] = {}
+        self.styles: dict[tuple[str, str], object] = {}
         self.sheets = {name: self.file.add_worksheet(self.title(name)) for name in SHEETS}
         for sheet in self.sheets.values():
             sheet.set_landscape()
@@ -93,7 +93,7 @@ class Book:
         places = [FACTORS.index(name) for name in self.factors]
         return [0, *(1 + place for place in places), *(1 + len(FACTORS) + place for place in places)]
 
-    def style(self, name: str, size: Any = 0.0) -> Any:
+    def style(self, name: str, size: object = 0.0) -> object:
         """A cell format; numbers of no particular kind get decimals by their size."""
         decimals = {}
         if name.endswith("number"):
@@ -131,7 +131,7 @@ class Book:
         sheet: str,
         row: int,
         column: int,
-        found: Any,
+        found: object,
         style: str = "number",
         letter: str = "",
         size: float | None = None,
@@ -210,7 +210,7 @@ def letters(column: int) -> str:
     return name
 
 
-def _cached(value: Any) -> Any:
+def _cached(value: object) -> object:
     plain = value.item() if isinstance(value, np.generic | np.ndarray) else value
     if isinstance(plain, float) and not math.isfinite(plain):
         return "#N/A"

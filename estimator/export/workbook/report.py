@@ -1,7 +1,6 @@
 """The sheets that are read: Summary, Break-even, Budget lines, Sources and Notes."""
 
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 
@@ -14,7 +13,8 @@ from estimator.formulas import money
 from estimator.formulas.effort import SECONDS_PER_WEEK
 from estimator.formulas.energy import JOULES_PER_KWH
 from estimator.quantities import Quantity
-from estimator.results import FIGURES, Blocked, Estimate, Figure
+from estimator.records import Source
+from estimator.results import FIGURES, Blocked, Estimate, Figure, Line
 from estimator.shown import SCHEMA_VERSION
 
 JOULES_PER_MWH = 1000 * JOULES_PER_KWH
@@ -102,7 +102,7 @@ def _glance_row(book: Book, ranges: Ranges, answer: Estimate, row: int) -> None:
     put(11, high - expected, "grey_money")
 
 
-def _or_unknown(found: Any) -> Expr:
+def _or_unknown(found: object) -> Expr:
     cell = expr(found)
     return Expr(f'IFERROR({cell.text},"unknown")', cell.value if np.isfinite(cell.value) else "unknown")
 
@@ -112,7 +112,7 @@ def _chart(book: Book, end: int) -> None:
     chart = book.file.add_chart({"type": "bar", "subtype": "stacked"})
     title = book.title("Summary")
 
-    def area(column: int) -> list[Any]:
+    def area(column: int) -> list[object]:
         return [title, 4, column, end - 1, column]
 
     whiskers = {
@@ -207,7 +207,7 @@ def break_even(book: Book, ranges: Ranges, monthly: Monthly, inputs: Inputs) -> 
 
 
 def _pair(book: Book, ranges: Ranges, monthly: Monthly, inputs: Inputs, row: int, a: Estimate, b: Estimate) -> None:
-    def put(column: int, found: Any, style: str = "number") -> Expr:
+    def put(column: int, found: object, style: str = "number") -> Expr:
         cell = book.formula("Break-even", row, column, _or_unknown(found), style)
         return Expr(cell.text.rpartition("!")[2], expr(found).value)
 
@@ -280,7 +280,7 @@ def budget_lines(book: Book, ranges: Ranges) -> None:
     sheet.autofilter(0, 0, row, len(budget.COLUMNS) - 1)
 
 
-def _live(book: Book, ranges: Ranges, answer: Estimate, line: Any) -> dict[str, Any]:
+def _live(book: Book, ranges: Ranges, answer: Estimate, line: Line) -> dict[str, object]:
     low, expected, high = ranges.of(answer.title, line.usd)
     horizon_low, horizon, horizon_high = ranges.of(answer.title, line.horizon_usd)
     share, exchange = budget.reserve(answer), budget.rate(line)
@@ -305,7 +305,7 @@ def sources(book: Book) -> None:
     book.text("Sources", 0, 0, "Sources", "title")
     for column, words in enumerate(("Source", "How it was read", "As of", "First used by")):
         book.text("Sources", 1, column, words, "head")
-    found: dict[Any, str] = {}
+    found: dict[Source, str] = {}
     for _, step in book.steps.of_kind("input", "fact", "physical", "formula"):
         for source in step.node.citations():
             found.setdefault(source, step.node.name)

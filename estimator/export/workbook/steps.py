@@ -9,7 +9,7 @@ cluster was chosen by it; only then may a reader change it and still have what P
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -59,7 +59,7 @@ class Steps:
         self.steps: list[Step] = []
         self.constants: dict[float, str] = {}
         self._numbers: dict[int, int] = {}  # of a figure
-        self._alike: dict[Any, int] = {}  # of figures that are computed alike
+        self._alike: dict[object, int] = {}  # of figures that are computed alike
         self._kept: list[Quantity] = []  # so that no identity is used twice
         self._fixed: set[int] = set()  # figures that a physical result rests on
         for answer in answers:
@@ -127,7 +127,7 @@ class Steps:
         ratio = Quantity(f"error of the model: {figure.name}", "1", error, figure.design, "published")
         return formula * self.steps[self.number(ratio)].cell
 
-    def _name_constants(self, text: str, formula: Callable[..., Any]) -> None:
+    def _name_constants(self, text: str, formula: Callable[..., object]) -> None:
         known = {
             float(value): name
             for name, value in vars(inspect.getmodule(formula)).items()
@@ -181,7 +181,7 @@ def _rate(figure: Quantity) -> tuple[str, Amount]:
     return f"rate_{figure.unit.partition('/')[0]}_per_usd", Amount(figure.value, figure.unit, 1e-6, 1e9, why)
 
 
-def _identity(figure: Quantity, kind: Kind, parts: dict[str, int]) -> Any:
+def _identity(figure: Quantity, kind: Kind, parts: dict[str, int]) -> object:
     if kind == "formula":
         return figure.formula, tuple(parts.items()), figure.column.tobytes()
     return kind, figure.key or figure.name, figure.unit, figure.column.tobytes()
