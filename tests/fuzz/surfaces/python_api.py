@@ -52,7 +52,10 @@ def _refused_budget(value: Any) -> bool:
 
 
 def _none(paths: Any) -> bool:
-    return paths is None or (hasattr(paths, "__len__") and len(paths) == 0)
+    try:
+        return paths is None or len(paths) == 0
+    except TypeError:  # it has no length, whatever its class says
+        return False
 
 
 def _function(name: str) -> Callable[..., Any]:
