@@ -281,7 +281,8 @@ def test_a_training_step_of_nothing_is_refused():
 def test_a_path_may_be_text_or_a_path(tmp_path):
     """Of a model's config.json, and of one file of cases."""
     config = {"model_type": "llama", "hidden_size": 2048, "num_hidden_layers": 16, "num_attention_heads": 16}
-    (tmp_path / "config.json").write_text(json.dumps(config | {"intermediate_size": 5504, "vocab_size": 32000}))
+    sizes = {"intermediate_size": 5504, "vocab_size": 32000, "max_position_embeddings": 4096}
+    (tmp_path / "config.json").write_text(json.dumps(config | sizes))
     cases = tmp_path / "mine.csv"
     cases.write_text(
         "id,source,metric,model,gpu,n_gpus,seq_len,micro_batch,value\na,me,mfu,llama-2-7b,a100,8,2048,1,0.4\n"
