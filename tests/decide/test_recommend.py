@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from estimator import recommend
 from estimator.decide.break_even import break_even
 from estimator.decide.recommend import _estimates, decide
-from estimator.decide.rules import candidates, criteria, rules
+from estimator.decide.rules import Criterion, candidates, criteria, rules
 from estimator.errors import InvalidInput, UnknownName
 from estimator.paths import presets
 from estimator.results import Estimate, at_level
@@ -378,3 +378,13 @@ def test_a_criterion_with_hyphens_counts_like_one_with_underscores():
 
     assert named.best.approach == "rag"
     assert named.given == {"failure_mode": "knowledge"}
+
+
+@pytest.mark.parametrize(("raw", "read"), [(0, 0.0), ("0", 0.0), ("2.5", 2.5), (3, 3.0)])
+def test_a_criterion_may_be_nothing_but_not_less(raw, read):
+    criterion = Criterion("examples", 1.0, "How many?")
+
+    assert criterion.read(raw) == read
+    for wrong in (-1, "-0.5", "nan", "x"):
+        with pytest.raises(InvalidInput, match="at least 0"):
+            criterion.read(wrong)

@@ -125,3 +125,16 @@ def test_experts_shared_experts_and_a_router_by_hand():
 
     assert transformer.params(mixed) - transformer.params(PLAIN) == 2 * (9 * one + 8 * 64 - dense)
     assert transformer.params(mixed) - transformer.active_params(mixed) == 2 * 6 * one
+
+
+def test_latent_attention_has_two_norms_of_its_own():
+    llm = replace(PLAIN, kv_heads=4, latent=LatentAttention(6, 5, 4, 2, 3))
+    block = transformer.blocks(llm)[0]
+
+    assert block.vectors == 2 * 64 + 6 + 5
+
+
+def test_layers_with_and_without_a_window():
+    llm = replace(PLAIN, sliding_window=2, global_layers=1)
+
+    assert transformer.scores(llm, 4) == 4 * ((1 + 2 + 3 + 4) + 2 * (1 + 2 + 2 + 2))
