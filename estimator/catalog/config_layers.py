@@ -299,8 +299,12 @@ class Layers:
         return False
 
     def vectors(self, key: str) -> int:
-        """Other parameters that the type's habits list."""
-        return sum(self.number(part) for text in self.habits.get(key, ()) if (part := self.where(text)) is not None)
+        """Other parameters that the type's habits list; less than none where a class has fewer than is usual."""
+        return sum(
+            self.number(part, signed=True)
+            for text in self.habits.get(key, ())
+            if (part := self.where(text)) is not None
+        )
 
     def extra(self, key: str) -> list[Matrix]:
         """Other matrices that the type's habits list."""
@@ -322,5 +326,5 @@ class Layers:
             found.append(Matrix(name.strip(), self.number(rows), self.number(columns), count, per))
         return found
 
-    def number(self, text: Any) -> int:
-        return self.sizes.whole(str(text), self.sizes.worth(text))
+    def number(self, text: Any, signed: bool = False) -> int:
+        return self.sizes.whole(str(text), self.sizes.worth(text), signed)

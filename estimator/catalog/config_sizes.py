@@ -143,15 +143,15 @@ class Sizes(Mapping[str, Any]):
         found = self[name]
         return None if found is None else self.whole(name, found)
 
-    def whole(self, name: str, found: object) -> int:
-        """A number that must be whole and not negative."""
+    def whole(self, name: str, found: object, signed: bool = False) -> int:
+        """A number that must be whole, and unless `signed` not negative."""
         key = self._key(name)
         if isinstance(found, float) and math.isfinite(found) and found == int(found):
             found = int(found)
         if isinstance(found, bool) or not isinstance(found, int):
             raise InvalidInput(f"{self.shown}: {key} must be a whole number, not {clipped(found)}")
-        if found < 0:
-            raise InvalidInput(f"{self.shown}: {key} must not be negative, as {clipped(found)} is")
+        if found < 0 and not signed:
+            raise InvalidInput(f"{self.shown}: {key} must be 0 or at least 1, not {clipped(found)}")
         return found
 
     def _key(self, name: str) -> str:
