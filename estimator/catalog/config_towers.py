@@ -38,7 +38,7 @@ def tower_params(part: Config, text_width: int, gated: bool) -> int | None:
 
     >>> sizes = {"hidden_size": 1024, "num_hidden_layers": 24, "intermediate_size": 4096, "patch_size": 14}
     >>> tower_params(sizes, 4096, False)
-    324222976
+    323883008
     """
     size = {name: _first(part, keys) for name, keys in KEYS.items()}
     width, layers = size["width"], size["layers"]
