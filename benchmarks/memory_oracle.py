@@ -1,0 +1,498 @@
+"""What a real training step keeps in memory, without a GPU: python benchmarks/memory_oracle.py [--only TEXT]
+
+Models of `transformers` (and adapters of `peft`) run forward, backward and an optimizer's step on fake tensors, which have
+shapes and no values, while every storage is counted from its creation to its end. Writes
+calibration/measured/step_memory.csv and the table of docs/accuracy.md, where formulas.step_memory stands beside it.
+Takes about ten minutes for all configurations. What it cannot see: rounding and fragmentation of an allocator, the
+context of a GPU, and memory inside one kernel.
+"""
+
+import argparse
+import contextlib
+import csv
+import datetime
+import gc
+import math
+import sys
+import warnings
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+
+import torch
+import transformers
+from tabulate import tabulate
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.checkpoint import checkpoint
+from transformers import masking_utils
+from transformers.initialization import no_init_weights
+
+from estimator.catalog.models import architecture
+from estimator.formulas.step_memory import Moments, Step, held_bytes, kept_bytes, passing_bytes, step_moments
+from estimator.formulas.training import targeted_linears
+from estimator.records import Architecture
+
+ROOT = Path(__file__).parent.parent
+MEASURED = ROOT / "calibration" / "measured" / "step_memory.csv"
+PAGE = ROOT / "docs" / "accuracy.md"
+MARKS = "<!-- step memory -->", "<!-- end of step memory -->"
+CHUNKS = 8
+# Kinds of LLM in `transformers`, by how names in the catalogue begin; the first that fits.
+KINDS = {
+    "qwen3-30b": "qwen3_moe",
+    "qwen3": "qwen3",
+    "qwen2.5": "qwen2",
+    "gemma-2-": "gemma2",
+    "gemma": "gemma",
+    "mixtral": "mixtral",
+    "mistral": "mistral",
+    "": "llama",
+}
+PRECISIONS = {"bf16": (2.0, 2.0), "fp32": (4.0, 4.0), "amp_bf16": (4.0, 2.0)}  # bytes of weights, of products
+
+
+@dataclass(frozen=True)
+class Case:
+    """One training step on one device; layers: fewer than the LLM has, 0 for all of them."""
+
+    model: str
+    layers: int = 0
+    seq_len: int = 2048
+    micro_batch: int = 1
+    micro_batches: int = 1
+    precision: str = "bf16"
+    recompute: str = "none"
+    attention: str = "sdpa"
+    loss: str = "whole"
+    optimizer: str = "adamw fused"
+    lora_rank: int = 0
+    lora_targets: str = "all"
+    lora_dropout: float = 0.0
+    adapter_bytes: int = 4
+    frozen_ends: int = 0
+
+
+@dataclass(frozen=True)
+class Found:
+    """Bytes of one step: at rest, with all gradients, kept by the forward pass, and the most in each phase."""
+
+    params: int
+    weights: int
+    states: int
+    gradients: int
+    saved: int
+    logits: int
+    forward: int
+    backward: int
+    step: int
+
+    @property
+    def peak(self) -> int:
+        """The most at any time."""
+        return max(self.forward, self.backward, self.step)
+
+
+class Alive(TorchDispatchMode):
+    """Bytes of all storages that are alive, and of those with a value for each word of the vocabulary."""
+
+    def __init__(self, vocab: int, least: int) -> None:
+        super().__init__()
+        self.vocab, self.least, self.seen = vocab, least, {}
+        self.now = self.logits = self.most = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(out):
+            if isinstance(tensor, torch.Tensor):
+                self.count(tensor)
+        return out
+
+    def count(self, tensor: torch.Tensor) -> None:
+        """A storage from its first sight to its end."""
+        storage = tensor.untyped_storage()
+        if storage._cdata in self.seen:
+            return
+        size = storage.nbytes()
+        whole = tensor.dim() > 1 and tensor.shape[-1] == self.vocab and tensor.numel() >= self.least
+        self.seen[storage._cdata] = weakref.finalize(storage, self._end, storage._cdata, size, size * whole)
+        self.now, self.logits = self.now + size, self.logits + size * whole
+        self.most = max(self.most, self.now)
+
+    def _end(self, key: int, size: int, of_logits: int) -> None:
+        del self.seen[key]
+        self.now, self.logits = self.now - size, self.logits - of_logits
+
+    def phase(self) -> int:
+        """The most since the last call."""
+        most, self.most = self.most, self.now
+        return most
+
+
+def run(case: Case) -> Found:
+    """A steady step: the optimizer has its states already."""
+    with FakeTensorMode(), cuda_like():
+        model = built(case)
+        weights = [each for each in model.parameters() if each.requires_grad]
+        optimizer = OPTIMIZERS[case.optimizer](weights)
+        for each in weights:
+            each.grad = torch.zeros_like(each)
+        optimizer.step()
+        optimizer.zero_grad()
+        found = measured(case, model, optimizer)
+    gc.collect()
+    return found
+
+
+def measured(case: Case, model: nn.Module, optimizer: torch.optim.Optimizer) -> Found:
+    """Bytes of the step of a model that is ready for it."""
+    vocab = architecture(case.model).vocab
+    alive = Alive(vocab, case.seq_len * case.micro_batch * vocab // CHUNKS)
+    held = [*model.parameters(), *model.buffers()]
+    states = [each for state in optimizer.state.values() for each in state.values() if torch.is_tensor(each)]
+    for each in (*held, *states):
+        alive.count(each)
+    forward = backward = saved = logits = 0
+    autocast = torch.autocast("cpu", torch.bfloat16) if case.precision == "amp_bf16" else contextlib.nullcontext()
+    with alive:
+        for _ in range(case.micro_batches):
+            before = alive.now
+            ids = torch.randint(0, vocab, (case.micro_batch, case.seq_len))
+            alive.phase()
+            with autocast:
+                loss = OF_LOSS[case.loss](model, ids)
+            saved, logits, forward = alive.now - before - alive.logits, alive.logits, alive.phase()
+            loss.backward()
+            del loss
+            backward = max(backward, alive.phase())
+        optimizer.step()
+    return Found(
+        params=sum(each.numel() for each in model.parameters()),
+        weights=stored(held),
+        states=stored(states),
+        gradients=stored([each.grad for each in model.parameters() if each.grad is not None]),
+        saved=saved,
+        logits=logits,
+        forward=forward,
+        backward=backward,
+        step=alive.phase(),
+    )
+
+
+def stored(tensors: list[torch.Tensor]) -> int:
+    """Bytes of tensors, those of tied ones once."""
+    return sum({each.untyped_storage()._cdata: each.untyped_storage().nbytes() for each in tensors}.values())
+
+
+# --- models ----------------------------------------------------------------------------------------------------------
+
+
+def shape(case: Case) -> Architecture:
+    """The LLM of a case, with its layers cut."""
+    arch = architecture(case.model)
+    return replace(arch, layers=case.layers or arch.layers)
+
+
+def kind(case: Case) -> str:
+    """Its kind in `transformers`."""
+    return next(kind for start, kind in KINDS.items() if case.model.startswith(start))
+
+
+def config(case: Case) -> transformers.PretrainedConfig:
+    """A configuration of `transformers` from the catalogue's shape."""
+    arch = shape(case)
+    given: dict[str, Any] = {
+        "hidden_size": arch.hidden,
+        "intermediate_size": arch.ffn,
+        "num_hidden_layers": arch.layers,
+        "num_attention_heads": arch.heads,
+        "num_key_value_heads": arch.kv_heads,
+        "head_dim": arch.head_dim,
+        "vocab_size": arch.vocab,
+        "tie_word_embeddings": arch.tied_embeddings,
+        "max_position_embeddings": 131_072,
+        "use_cache": False,
+    }
+    if arch.experts:
+        experts = arch.experts
+        given |= {"num_experts": experts.experts, "num_local_experts": experts.experts}
+        given |= {"num_experts_per_tok": experts.per_token, "moe_intermediate_size": experts.ffn}
+    if kind(case) in ("mistral", "mixtral"):
+        given["sliding_window"] = None
+    return transformers.AutoConfig.for_model(kind(case), **given)
+
+
+def built(case: Case) -> nn.Module:
+    """The model, its trained weights marked, with adapters and recomputation."""
+    dtype = torch.bfloat16 if case.precision == "bf16" else torch.float32
+    with no_init_weights():
+        model = transformers.AutoModelForCausalLM.from_config(
+            config(case), dtype=dtype, attn_implementation=case.attention
+        )
+    model.tie_weights()
+    base = model
+    if case.lora_rank:
+        model = adapted(case, model)
+    if case.frozen_ends:
+        for each in (base.get_input_embeddings(), base.get_output_embeddings()):
+            each.requires_grad_(False)
+    if case.recompute == "full":
+        if case.lora_rank:
+            base.enable_input_require_grads()  # as trainers do, or checkpointed blocks get no gradient
+        base.gradient_checkpointing_enable({"use_reentrant": False})
+    return model.train()
+
+
+def adapted(case: Case, model: nn.Module) -> nn.Module:
+    """The model with adapters beside its projections."""
+    from peft import LoraConfig, get_peft_model
+
+    names = [f"{name}_proj" for name in targeted_linears(case.lora_targets)]
+    asked = LoraConfig(r=case.lora_rank, target_modules=names, lora_dropout=case.lora_dropout, init_lora_weights=False)
+    return get_peft_model(model, asked, autocast_adapter_dtype=case.adapter_bytes == 4)
+
+
+def whole(model: nn.Module, ids: torch.Tensor) -> torch.Tensor:
+    """The loss as the model takes it."""
+    return model(input_ids=ids, labels=ids).loss
+
+
+def chunked_head(model: nn.Module, ids: torch.Tensor) -> torch.Tensor:
+    """The loss in pieces, each projected again in the backward pass."""
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    hidden, head = base.model(input_ids=ids).last_hidden_state.flatten(0, 1), base.get_output_embeddings().weight
+
+    def piece(part: torch.Tensor, weight: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return nn.functional.cross_entropy(nn.functional.linear(part, weight).float(), target, reduction="sum")
+
+    labels = nn.functional.pad(ids, (0, 1), value=-100)[..., 1:].flatten()
+    parts = zip(hidden.chunk(CHUNKS), labels.chunk(CHUNKS), strict=True)
+    losses = [checkpoint(piece, part, head, target, use_reentrant=False) for part, target in parts]
+    return torch.stack(losses).sum() / ids.numel()
+
+
+def adafactor(weights: list[nn.Parameter]) -> torch.optim.Optimizer:
+    """As the Trainer of `transformers` sets it; PyTorch's own reads values, which fake tensors have not."""
+    from transformers.optimization import Adafactor
+
+    return Adafactor(weights, lr=1e-5, scale_parameter=False, relative_step=False)
+
+
+OF_LOSS: dict[str, Callable[[nn.Module, torch.Tensor], torch.Tensor]] = {"whole": whole, "chunked head": chunked_head}
+OPTIMIZERS: dict[str, Callable[[list[nn.Parameter]], torch.optim.Optimizer]] = {
+    "adamw": lambda weights: torch.optim.AdamW(weights, foreach=False),
+    "adamw foreach": lambda weights: torch.optim.AdamW(weights, foreach=True),
+    "adamw fused": lambda weights: torch.optim.AdamW(weights, fused=True),
+    "sgd": lambda weights: torch.optim.SGD(weights, lr=1e-5, foreach=True),
+    "sgd momentum": lambda weights: torch.optim.SGD(weights, lr=1e-5, momentum=0.9, foreach=True),
+    "adafactor": adafactor,
+}
+# Of weights: states of a parameter, temporaries of one, and of one of the largest tensor while it alone steps.
+COPIES = {
+    "adamw": (2, 0, 1),
+    "adamw foreach": (2, 1, 0),
+    "adamw fused": (2, 0, 0),
+    "sgd": (0, 0, 0),
+    "sgd momentum": (1, 0, 0),
+}
+
+
+@contextlib.contextmanager
+def cuda_like() -> Iterator[None]:
+    """On fake tensors and a CPU, what a GPU does: no mask for packed sequences, dropout masks of a byte, weights moved."""
+
+    def dropout(input: torch.Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> torch.Tensor:
+        return torch.native_dropout(input, p, True)[0] if training and p > 0 else input
+
+    def apply(self: nn.Module, change: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> nn.Module:
+        for child in self.children():
+            child._apply(change)
+        for name, weight in self._parameters.items():
+            if weight is not None:
+                self._parameters[name] = nn.Parameter(change(weight.detach()), weight.requires_grad)
+        return self
+
+    kept = masking_utils.find_packed_sequence_indices, nn.functional.dropout, nn.Module._apply
+    masking_utils.find_packed_sequence_indices, nn.functional.dropout = (lambda *_, **__: None), dropout
+    nn.Module._apply = apply  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        masking_utils.find_packed_sequence_indices, nn.functional.dropout, nn.Module._apply = kept  # type: ignore[method-assign]
+
+
+# --- formulas beside it ----------------------------------------------------------------------------------------------
+
+
+def step(case: Case) -> Step:
+    """The case as formulas read it."""
+    weight, compute = PRECISIONS[case.precision]
+    trained = weight if not case.lora_rank else float(max(case.adapter_bytes, weight))
+    if case.optimizer == "adafactor":
+        states, temporaries, largest = 0.0, 0.0, 16.0
+    else:
+        states, temporaries, largest = (copies * trained for copies in COPIES[case.optimizer])
+    return Step(
+        seq=case.seq_len,
+        micro_batch=case.micro_batch,
+        micro_batches=case.micro_batches,
+        weight_bytes=weight,
+        compute_bytes=compute,
+        rank=case.lora_rank,
+        targets=case.lora_targets,
+        adapter_bytes=trained,
+        dropout=case.lora_dropout,
+        recompute=case.recompute == "full",
+        eager=case.attention == "eager",
+        loss=case.loss,  # type: ignore[arg-type]  # one of OF_LOSS
+        chunks=CHUNKS,
+        state_bytes=states,
+        temporary_bytes=temporaries,
+        largest_bytes=largest,
+        wide_norms=kind(case) in ("gemma", "gemma2"),
+        frozen_ends=bool(case.frozen_ends),
+    )
+
+
+def parts(case: Case) -> dict[str, float]:
+    """Bytes by formula, named as they are found."""
+    arch, asked = shape(case), step(case)
+    held, passing, at = held_bytes(arch, asked), passing_bytes(arch, asked), step_moments(arch, asked)
+    one = passing.inputs if asked.recompute else kept_bytes(arch, asked) * asked.tokens
+    values = {
+        "weights": held.weights,
+        "states": held.states,
+        "gradients": held.gradients,
+        "saved": arch.layers * one + passing.final + passing.casts,
+        "logits": passing.logits_forward * (case.loss == "whole"),
+        "forward": at.loss_forward,
+        "backward": np_max(at),
+        "step": at.step,
+        "peak": at.peak,
+    }
+    return {name: float(value) for name, value in values.items()}
+
+
+def np_max(at: Moments) -> float:
+    """The fullest moment of the backward pass [B]."""
+    return max(float(value) for value in (at.loss_backward, at.first_recomputed, at.middle, at.end))
+
+
+PARTS = ("weights", "states", "gradients", "saved", "forward", "backward", "step", "peak")
+
+
+def cases() -> Iterator[Case]:
+    """Configurations: each setting on its own for several LLMs, and pairs that interact."""
+    small = ("tinyllama-1.1b", "llama-3.2-1b", "qwen2.5-0.5b", "qwen3-0.6b", "gemma-2b")
+    for name in small:
+        yield from ordinary(Case(name, micro_batch=2))
+    for name, layers in (("llama-3.1-8b", 0), ("llama-2-7b", 0), ("mistral-7b", 0), ("qwen2.5-7b", 0), ("qwen3-8b", 0)):
+        yield from ordinary(Case(name, layers), brief=True)
+    yield from (Case("mixtral-8x7b", 4, recompute=redone) for redone in ("none", "full"))
+    for name in ("llama-3.2-1b", "llama-3.1-8b", "qwen3-0.6b", "gemma-2b"):
+        yield from with_adapters(Case(name, micro_batch=2, lora_rank=16))
+    for name in ("llama-3.2-3b", "qwen2.5-14b", "qwen3-4b", "gemma-7b"):
+        yield Case(name, recompute="full")
+        yield Case(name, recompute="full", lora_rank=16, micro_batch=4)
+
+
+def ordinary(base: Case, brief: bool = False) -> Iterator[Case]:
+    """Everything trained: precision, recomputation, attention, loss, micro-batches, optimizers, ends."""
+    for precision in PRECISIONS:
+        yield from (replace(base, precision=precision, recompute=redone) for redone in ("none", "full"))
+    yield replace(base, seq_len=8192, micro_batch=1, recompute="full")
+    yield replace(base, micro_batches=2, recompute="full")
+    yield replace(base, optimizer="adamw foreach", seq_len=512, micro_batch=1)
+    if brief:
+        return
+    yield from (replace(base, attention="eager", recompute=redone) for redone in ("none", "full"))
+    yield from (replace(base, loss="chunked head", recompute=redone) for redone in ("none", "full"))
+    yield replace(base, frozen_ends=1, micro_batch=8)
+    for name in ("adamw", "sgd", "sgd momentum", "adafactor"):
+        yield replace(base, optimizer=name, seq_len=512, micro_batch=1)
+    yield replace(base, precision="amp_bf16", optimizer="adamw foreach", seq_len=512, micro_batch=1)
+
+
+def with_adapters(base: Case) -> Iterator[Case]:
+    """Low-rank adapters: targets, ranks, dropout, width, precision, recomputation, attention, loss."""
+    yield from (replace(base, lora_targets=targets) for targets in ("all", "q,v", "attention", "mlp"))
+    yield from (replace(base, lora_rank=rank) for rank in (64, 256))
+    yield from (replace(base, lora_dropout=0.05, adapter_bytes=value) for value in (2, 4))
+    yield from (replace(base, adapter_bytes=2, lora_targets=targets) for targets in ("all", "q,v"))
+    yield from (replace(base, precision=precision) for precision in ("amp_bf16", "fp32"))
+    yield from (replace(base, recompute="full", loss=loss) for loss in OF_LOSS)
+    yield replace(base, attention="eager")
+
+
+def row(case: Case, found: Found, date: str) -> dict[str, Any]:
+    """A line of the table of measurements."""
+    source = f"benchmarks/memory_oracle.py, torch {torch.__version__.split('+')[0]}, transformers {transformers.__version__}"
+    return {**asdict(case), **{f"{name}_bytes" if name != "params" else name: value for name, value in asdict(found).items()},
+            "source": source, "kind": "measured", "date": date}  # fmt: skip
+
+
+def read(path: Path = MEASURED) -> list[tuple[Case, Found]]:
+    """What was measured."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return [(of_row(Case, line), of_row(Found, line)) for line in csv.DictReader(file)]
+
+
+def of_row(record: Callable[..., Any], line: Mapping[str, str]) -> Any:
+    """A record from the cells of its fields."""
+    cells = {each.name: line.get(each.name) or line[f"{each.name}_bytes"] for each in fields(record)}  # type: ignore[arg-type]
+    kinds = {each.name: {"int": int, "float": float, "str": str}[each.type if isinstance(each.type, str) else each.type.__name__] for each in fields(record)}  # type: ignore[arg-type]  # fmt: skip
+    return record(**{name: kinds[name](text) for name, text in cells.items()})
+
+
+def errors(runs: list[tuple[Case, Found]], part: str) -> list[float]:
+    """ln(formula / oracle) of a part where there is any of it."""
+    pairs = [(parts(case)[part], getattr(found, part)) for case, found in runs]
+    return [math.log(mine / its) for mine, its in pairs if mine and its]
+
+
+def table(runs: list[tuple[Case, Found]]) -> str:
+    """Part by part: how far formulas are from the oracle."""
+    lines = []
+    for part in PARTS:
+        found = sorted(abs(error) for error in errors(runs, part))
+        share = quantiles(found, n=10)[-1]
+        lines.append([part, len(found), *(f"{100 * value:.2f} %" for value in (median(found), share, found[-1]))])
+    return tabulate(lines, ("part", "runs", "median error", "9 of 10 within", "largest"), "github", disable_numparse=True)
+
+
+def main() -> None:
+    """Run the configurations, write what they measured, and print the table."""
+    asked = argparse.ArgumentParser(description=__doc__)
+    asked.add_argument("--only", default="", help="configurations whose description holds this text; writes nothing")
+    only = asked.parse_args().only
+    warnings.filterwarnings("ignore")
+    transformers.logging.set_verbosity_error()
+    runs, today = [], datetime.date.today().isoformat()
+    for case in dict.fromkeys(cases()):
+        if only in str(case):
+            runs.append((case, run(case)))
+            print(f"{math.log(parts(case)['peak'] / runs[-1][1].peak):+.4f}", case, file=sys.stderr, flush=True)
+    print(table(runs))
+    if not only:
+        write(runs, today)
+
+
+def write(runs: list[tuple[Case, Found]], today: str) -> None:
+    """The measurements, and the table of the page."""
+    lines = [row(case, found, today) for case, found in runs]
+    with MEASURED.open("w", newline="", encoding="utf-8") as file:
+        out = csv.DictWriter(file, lines[0], lineterminator="\n")
+        out.writeheader()
+        out.writerows(lines)
+    text = PAGE.read_text(encoding="utf-8")
+    (before, rest), end = text.split(MARKS[0]), MARKS[1]
+    PAGE.write_text(f"{before}{MARKS[0]}\n\n{table(runs)}\n\n{end}{rest.split(end)[1]}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
