@@ -1,9 +1,8 @@
-"""What a real training step keeps in memory, without a GPU: python benchmarks/memory_oracle.py [--only TEXT]
+"""What a real training step keeps in memory, without a GPU: python benchmarks/memory_oracle.py [--measure] [--only TEXT]
 
 Models of `transformers` (and adapters of `peft`) run forward, backward and an optimizer's step on fake tensors, which have
-shapes and no values, while every storage is counted from its creation to its end. Writes
-calibration/measured/step_memory.csv and the table of docs/accuracy.md, where formulas.step_memory stands beside it.
-Takes about ten minutes for all configurations. What it cannot see: rounding and fragmentation of an allocator, the
+shapes and no values, while every storage is counted from its creation to its end: `--measure` writes calibration/measured/step_memory.csv (some
+twenty minutes). Formulas (formulas.step_memory) stand beside it, part by part, in the table of docs/accuracy.md. What it cannot see: rounding and fragmentation of an allocator, the
 context of a GPU, and memory inside one kernel.
 """
 
@@ -16,11 +15,11 @@ import math
 import sys
 import warnings
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from statistics import median, quantiles
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import transformers
@@ -43,6 +42,7 @@ MEASURED = ROOT / "calibration" / "measured" / "step_memory.csv"
 PAGE = ROOT / "docs" / "accuracy.md"
 MARKS = "<!-- step memory -->", "<!-- end of step memory -->"
 CHUNKS = 8
+R = TypeVar("R", "Case", "Found")
 # Kinds of LLM in `transformers`, by how names in the catalogue begin; the first that fits.
 KINDS = {
     "qwen3-30b": "qwen3_moe",
@@ -368,7 +368,7 @@ def parts(case: Case) -> dict[str, float]:
         "weights": held.weights,
         "states": held.states,
         "gradients": held.gradients,
-        "saved": arch.layers * one + passing.final + passing.casts,
+        "saved": arch.layers * one + passing.final + passing.casts * (not asked.recompute),
         "logits": passing.logits_forward * (case.loss == "whole"),
         "forward": at.loss_forward,
         "backward": np_max(at),
@@ -383,6 +383,7 @@ def np_max(at: Moments) -> float:
     return max(float(value) for value in (at.loss_backward, at.first_recomputed, at.middle, at.end))
 
 
+BYTES = {each.name: f"{each.name}_bytes" for each in fields(Found) if each.name != "params"}
 PARTS = ("weights", "states", "gradients", "saved", "forward", "backward", "step", "peak")
 
 
@@ -431,9 +432,10 @@ def with_adapters(base: Case) -> Iterator[Case]:
 
 def row(case: Case, found: Found, date: str) -> dict[str, Any]:
     """A line of the table of measurements."""
-    source = f"benchmarks/memory_oracle.py, torch {torch.__version__.split('+')[0]}, transformers {transformers.__version__}"
-    return {**asdict(case), **{f"{name}_bytes" if name != "params" else name: value for name, value in asdict(found).items()},
-            "source": source, "kind": "measured", "date": date}  # fmt: skip
+    versions = f"torch {torch.__version__.split('+')[0]}, transformers {transformers.__version__}"
+    of_found = {BYTES.get(name, name): value for name, value in asdict(found).items()}
+    told = {"source": f"benchmarks/memory_oracle.py, {versions}", "kind": "measured", "date": date}
+    return {**asdict(case), **of_found, **told}
 
 
 def read(path: Path = MEASURED) -> list[tuple[Case, Found]]:
@@ -442,11 +444,9 @@ def read(path: Path = MEASURED) -> list[tuple[Case, Found]]:
         return [(of_row(Case, line), of_row(Found, line)) for line in csv.DictReader(file)]
 
 
-def of_row(record: Callable[..., Any], line: Mapping[str, str]) -> Any:
+def of_row(record: type[R], line: Mapping[str, str]) -> R:
     """A record from the cells of its fields."""
-    cells = {each.name: line.get(each.name) or line[f"{each.name}_bytes"] for each in fields(record)}  # type: ignore[arg-type]
-    kinds = {each.name: {"int": int, "float": float, "str": str}[each.type if isinstance(each.type, str) else each.type.__name__] for each in fields(record)}  # type: ignore[arg-type]  # fmt: skip
-    return record(**{name: kinds[name](text) for name, text in cells.items()})
+    return record(**{each.name: each.type(line[BYTES.get(each.name, each.name)]) for each in fields(record)})  # type: ignore[operator, arg-type]
 
 
 def errors(runs: list[tuple[Case, Found]], part: str) -> list[float]:
@@ -462,36 +462,50 @@ def table(runs: list[tuple[Case, Found]]) -> str:
         found = sorted(abs(error) for error in errors(runs, part))
         share = quantiles(found, n=10)[-1]
         lines.append([part, len(found), *(f"{100 * value:.2f} %" for value in (median(found), share, found[-1]))])
-    return tabulate(lines, ("part", "runs", "median error", "9 of 10 within", "largest"), "github", disable_numparse=True)
+    return tabulate(
+        lines, ("part", "runs", "median error", "9 of 10 within", "largest"), "github", disable_numparse=True
+    )
 
 
 def main() -> None:
-    """Run the configurations, write what they measured, and print the table."""
+    """Measure if asked; write the table of the page from what was measured."""
     asked = argparse.ArgumentParser(description=__doc__)
-    asked.add_argument("--only", default="", help="configurations whose description holds this text; writes nothing")
-    only = asked.parse_args().only
+    asked.add_argument("--measure", action="store_true", help="run all configurations anew")
+    asked.add_argument("--only", help="run those whose description holds this text, and write nothing")
+    options = asked.parse_args()
+    if options.only is not None:
+        print(table(list(measure(options.only))))
+        return
+    if options.measure:
+        write(measure())
+    of_page = PAGE.read_text(encoding="utf-8")
+    (before, rest), end = of_page.split(MARKS[0]), MARKS[1]
+    PAGE.write_text(f"{before}{MARKS[0]}\n\n{table(read())}\n\n{end}{rest.split(end)[1]}", encoding="utf-8")
+
+
+def measure(only: str = "") -> Iterator[tuple[Case, Found]]:
+    """Configurations and what they hold; each is told with its error."""
     warnings.filterwarnings("ignore")
     transformers.logging.set_verbosity_error()
-    runs, today = [], datetime.date.today().isoformat()
     for case in dict.fromkeys(cases()):
         if only in str(case):
-            runs.append((case, run(case)))
-            print(f"{math.log(parts(case)['peak'] / runs[-1][1].peak):+.4f}", case, file=sys.stderr, flush=True)
-    print(table(runs))
-    if not only:
-        write(runs, today)
+            found = run(case)
+            print(f"{math.log(parts(case)['peak'] / found.peak):+.4f}", case, file=sys.stderr, flush=True)
+            yield case, found
 
 
-def write(runs: list[tuple[Case, Found]], today: str) -> None:
-    """The measurements, and the table of the page."""
-    lines = [row(case, found, today) for case, found in runs]
-    with MEASURED.open("w", newline="", encoding="utf-8") as file:
-        out = csv.DictWriter(file, lines[0], lineterminator="\n")
-        out.writeheader()
-        out.writerows(lines)
-    text = PAGE.read_text(encoding="utf-8")
-    (before, rest), end = text.split(MARKS[0]), MARKS[1]
-    PAGE.write_text(f"{before}{MARKS[0]}\n\n{table(runs)}\n\n{end}{rest.split(end)[1]}", encoding="utf-8")
+def write(runs: Iterable[tuple[Case, Found]]) -> None:
+    """The measurements, a line as soon as it is known; the file is replaced when all are."""
+    today, part = datetime.date.today().isoformat(), MEASURED.with_suffix(".part")
+    with part.open("w", newline="", encoding="utf-8") as file:
+        out = csv.writer(file, lineterminator="\n")
+        for index, (case, found) in enumerate(runs):
+            line = row(case, found, today)
+            if not index:
+                out.writerow(line)
+            out.writerow(line.values())
+            file.flush()
+    part.replace(MEASURED)
 
 
 if __name__ == "__main__":
