@@ -1,9 +1,10 @@
-"""What a real training step keeps in memory, without a GPU: python benchmarks/memory_oracle.py [--measure] [--only TEXT]
+"""What a real training step keeps in memory, without a GPU: python benchmarks/memory_oracle.py [--measure]
 
-Models of `transformers` (and adapters of `peft`) run forward, backward and an optimizer's step on fake tensors, which have
-shapes and no values, while every storage is counted from its creation to its end: `--measure` writes calibration/measured/step_memory.csv (some
-twenty minutes). Formulas (formulas.step_memory) stand beside it, part by part, in the table of docs/accuracy.md. What it cannot see: rounding and fragmentation of an allocator, the
-context of a GPU, and memory inside one kernel.
+Models of `transformers` (and adapters of `peft`) run forward, backward and an optimizer's step on fake tensors, which
+have shapes and no values, while every storage is counted from its creation to its end: `--measure` does so for all
+configurations and writes calibration/measured/step_memory.csv (some twenty minutes). Formulas (formulas.step_memory)
+stand beside it, part by part, in the table of docs/accuracy.md. What it cannot see: rounding and fragmentation of an
+allocator, the context of a GPU, and memory inside one kernel.
 """
 
 import argparse
@@ -15,15 +16,14 @@ import math
 import sys
 import warnings
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
-from statistics import median, quantiles
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 import transformers
-from tabulate import tabulate
+from step_cases import BYTES, CHUNKS, MEASURED, PRECISIONS, Case, Found, parts, read, shape, table
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -33,16 +33,10 @@ from transformers import masking_utils
 from transformers.initialization import no_init_weights
 
 from estimator.catalog.models import architecture
-from estimator.formulas.step_memory import Moments, Step, held_bytes, kept_bytes, passing_bytes, step_moments
 from estimator.formulas.training import targeted_linears
-from estimator.records import Architecture
 
-ROOT = Path(__file__).parent.parent
-MEASURED = ROOT / "calibration" / "measured" / "step_memory.csv"
-PAGE = ROOT / "docs" / "accuracy.md"
+PAGE = Path(__file__).parent.parent / "docs" / "accuracy.md"
 MARKS = "<!-- step memory -->", "<!-- end of step memory -->"
-CHUNKS = 8
-R = TypeVar("R", "Case", "Found")
 # Kinds of LLM in `transformers`, by how names in the catalogue begin; the first that fits.
 KINDS = {
     "qwen3-30b": "qwen3_moe",
@@ -54,48 +48,6 @@ KINDS = {
     "mistral": "mistral",
     "": "llama",
 }
-PRECISIONS = {"bf16": (2.0, 2.0), "fp32": (4.0, 4.0), "amp_bf16": (4.0, 2.0)}  # bytes of weights, of products
-
-
-@dataclass(frozen=True)
-class Case:
-    """One training step on one device; layers: fewer than the LLM has, 0 for all of them."""
-
-    model: str
-    layers: int = 0
-    seq_len: int = 2048
-    micro_batch: int = 1
-    micro_batches: int = 1
-    precision: str = "bf16"
-    recompute: str = "none"
-    attention: str = "sdpa"
-    loss: str = "whole"
-    optimizer: str = "adamw fused"
-    lora_rank: int = 0
-    lora_targets: str = "all"
-    lora_dropout: float = 0.0
-    adapter_bytes: int = 4
-    frozen_ends: int = 0
-
-
-@dataclass(frozen=True)
-class Found:
-    """Bytes of one step: at rest, with all gradients, kept by the forward pass, and the most in each phase."""
-
-    params: int
-    weights: int
-    states: int
-    gradients: int
-    saved: int
-    logits: int
-    forward: int
-    backward: int
-    step: int
-
-    @property
-    def peak(self) -> int:
-        """The most at any time."""
-        return max(self.forward, self.backward, self.step)
 
 
 class Alive(TorchDispatchMode):
@@ -192,12 +144,6 @@ def stored(tensors: list[torch.Tensor]) -> int:
 # --- models ----------------------------------------------------------------------------------------------------------
 
 
-def shape(case: Case) -> Architecture:
-    """The LLM of a case, with its layers cut."""
-    arch = architecture(case.model)
-    return replace(arch, layers=case.layers or arch.layers)
-
-
 def kind(case: Case) -> str:
     """Its kind in `transformers`."""
     return next(kind for start, kind in KINDS.items() if case.model.startswith(start))
@@ -292,24 +238,16 @@ OPTIMIZERS: dict[str, Callable[[list[nn.Parameter]], torch.optim.Optimizer]] = {
     "sgd momentum": lambda weights: torch.optim.SGD(weights, lr=1e-5, momentum=0.9, foreach=True),
     "adafactor": adafactor,
 }
-# Of weights: states of a parameter, temporaries of one, and of one of the largest tensor while it alone steps.
-COPIES = {
-    "adamw": (2, 0, 1),
-    "adamw foreach": (2, 1, 0),
-    "adamw fused": (2, 0, 0),
-    "sgd": (0, 0, 0),
-    "sgd momentum": (1, 0, 0),
-}
 
 
 @contextlib.contextmanager
 def cuda_like() -> Iterator[None]:
-    """On fake tensors and a CPU, what a GPU does: no mask for packed sequences, dropout masks of a byte, weights moved."""
+    """On fake tensors and a CPU, what a GPU does: no mask for packed sequences, dropout's of a byte, weights moved."""
 
-    def dropout(input: torch.Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> torch.Tensor:
+    def dropout(input: torch.Tensor, p: float = 0.5, training: bool = True, **_: Any) -> torch.Tensor:
         return torch.native_dropout(input, p, True)[0] if training and p > 0 else input
 
-    def apply(self: nn.Module, change: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> nn.Module:
+    def apply(self: nn.Module, change: Callable[[torch.Tensor], torch.Tensor], **_: Any) -> nn.Module:
         for child in self.children():
             child._apply(change)
         for name, weight in self._parameters.items():
@@ -326,78 +264,24 @@ def cuda_like() -> Iterator[None]:
         masking_utils.find_packed_sequence_indices, nn.functional.dropout, nn.Module._apply = kept  # type: ignore[method-assign]
 
 
-# --- formulas beside it ----------------------------------------------------------------------------------------------
-
-
-def step(case: Case) -> Step:
-    """The case as formulas read it."""
-    weight, compute = PRECISIONS[case.precision]
-    trained = weight if not case.lora_rank else float(max(case.adapter_bytes, weight))
-    if case.optimizer == "adafactor":
-        states, temporaries, largest = 0.0, 0.0, 16.0
-    else:
-        states, temporaries, largest = (copies * trained for copies in COPIES[case.optimizer])
-    return Step(
-        seq=case.seq_len,
-        micro_batch=case.micro_batch,
-        micro_batches=case.micro_batches,
-        weight_bytes=weight,
-        compute_bytes=compute,
-        rank=case.lora_rank,
-        targets=case.lora_targets,
-        adapter_bytes=trained,
-        dropout=case.lora_dropout,
-        recompute=case.recompute == "full",
-        eager=case.attention == "eager",
-        loss=case.loss,  # type: ignore[arg-type]  # one of OF_LOSS
-        chunks=CHUNKS,
-        state_bytes=states,
-        temporary_bytes=temporaries,
-        largest_bytes=largest,
-        wide_norms=kind(case) in ("gemma", "gemma2"),
-        frozen_ends=bool(case.frozen_ends),
-    )
-
-
-def parts(case: Case) -> dict[str, float]:
-    """Bytes by formula, named as they are found."""
-    arch, asked = shape(case), step(case)
-    held, passing, at = held_bytes(arch, asked), passing_bytes(arch, asked), step_moments(arch, asked)
-    one = passing.inputs if asked.recompute else kept_bytes(arch, asked) * asked.tokens
-    values = {
-        "weights": held.weights,
-        "states": held.states,
-        "gradients": held.gradients,
-        "saved": arch.layers * one + passing.final + passing.casts * (not asked.recompute),
-        "logits": passing.logits_forward * (case.loss == "whole"),
-        "forward": at.loss_forward,
-        "backward": np_max(at),
-        "step": at.step,
-        "peak": at.peak,
-    }
-    return {name: float(value) for name, value in values.items()}
-
-
-def np_max(at: Moments) -> float:
-    """The fullest moment of the backward pass [B]."""
-    return max(float(value) for value in (at.loss_backward, at.first_recomputed, at.middle, at.end))
-
-
-BYTES = {each.name: f"{each.name}_bytes" for each in fields(Found) if each.name != "params"}
-PARTS = ("weights", "states", "gradients", "saved", "forward", "backward", "step", "peak")
-
-
 def cases() -> Iterator[Case]:
-    """Configurations: each setting on its own for several LLMs, and pairs that interact."""
-    small = ("tinyllama-1.1b", "llama-3.2-1b", "qwen2.5-0.5b", "qwen3-0.6b", "gemma-2b")
-    for name in small:
-        yield from ordinary(Case(name, micro_batch=2))
-    for name, layers in (("llama-3.1-8b", 0), ("llama-2-7b", 0), ("mistral-7b", 0), ("qwen2.5-7b", 0), ("qwen3-8b", 0)):
-        yield from ordinary(Case(name, layers), brief=True)
-    yield from (Case("mixtral-8x7b", 4, recompute=redone) for redone in ("none", "full"))
+    """Configurations: each setting on its own for several LLMs, some with a few of their layers, and pairs that meet."""
+    for name in ("tinyllama-1.1b", "llama-3.2-1b", "qwen2.5-0.5b", "qwen3-0.6b", "gemma-2b"):
+        yield from ordinary(Case(name, 6, micro_batch=2))
+    for name in ("llama-3.1-8b", "llama-2-7b", "mistral-7b", "qwen2.5-7b", "qwen3-8b"):
+        yield from ordinary(Case(name, 4), brief=True)
     for name in ("llama-3.2-1b", "llama-3.1-8b", "qwen3-0.6b", "gemma-2b"):
-        yield from with_adapters(Case(name, micro_batch=2, lora_rank=16))
-    for name in ("llama-3.2-3b", "qwen2.5-14b", "qwen3-4b", "gemma-7b"):
+        yield from with_adapters(Case(name, 4, micro_batch=2, lora_rank=16))
+    yield from (Case("mixtral-8x7b", 4, recompute=redone) for redone in ("none", "full"))
+    for name in (
+        "tinyllama-1.1b",
+        "llama-3.2-3b",
+        "qwen2.5-0.5b",
+        "qwen3-0.6b",
+        "gemma-2b",
+        "llama-2-7b",
+        "llama-3.1-8b",
+    ):
         yield Case(name, recompute="full")
         yield Case(name, recompute="full", lora_rank=16, micro_batch=4)
 
@@ -436,35 +320,6 @@ def row(case: Case, found: Found, date: str) -> dict[str, Any]:
     of_found = {BYTES.get(name, name): value for name, value in asdict(found).items()}
     told = {"source": f"benchmarks/memory_oracle.py, {versions}", "kind": "measured", "date": date}
     return {**asdict(case), **of_found, **told}
-
-
-def read(path: Path = MEASURED) -> list[tuple[Case, Found]]:
-    """What was measured."""
-    with path.open(newline="", encoding="utf-8") as file:
-        return [(of_row(Case, line), of_row(Found, line)) for line in csv.DictReader(file)]
-
-
-def of_row(record: type[R], line: Mapping[str, str]) -> R:
-    """A record from the cells of its fields."""
-    return record(**{each.name: each.type(line[BYTES.get(each.name, each.name)]) for each in fields(record)})  # type: ignore[operator, arg-type]
-
-
-def errors(runs: list[tuple[Case, Found]], part: str) -> list[float]:
-    """ln(formula / oracle) of a part where there is any of it."""
-    pairs = [(parts(case)[part], getattr(found, part)) for case, found in runs]
-    return [math.log(mine / its) for mine, its in pairs if mine and its]
-
-
-def table(runs: list[tuple[Case, Found]]) -> str:
-    """Part by part: how far formulas are from the oracle."""
-    lines = []
-    for part in PARTS:
-        found = sorted(abs(error) for error in errors(runs, part))
-        share = quantiles(found, n=10)[-1]
-        lines.append([part, len(found), *(f"{100 * value:.2f} %" for value in (median(found), share, found[-1]))])
-    return tabulate(
-        lines, ("part", "runs", "median error", "9 of 10 within", "largest"), "github", disable_numparse=True
-    )
 
 
 def main() -> None:
