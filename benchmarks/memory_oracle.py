@@ -265,7 +265,7 @@ def cuda_like() -> Iterator[None]:
 
 
 def cases() -> Iterator[Case]:
-    """Configurations: each setting on its own for several LLMs, some with a few of their layers, and pairs that meet."""
+    """Configurations: each setting on its own for several LLMs, most with a few of their layers, and pairs of them."""
     for name in ("tinyllama-1.1b", "llama-3.2-1b", "qwen2.5-0.5b", "qwen3-0.6b", "gemma-2b"):
         yield from ordinary(Case(name, 6, micro_batch=2))
     for name in ("llama-3.1-8b", "llama-2-7b", "mistral-7b", "qwen2.5-7b", "qwen3-8b"):

@@ -20,7 +20,7 @@ R = TypeVar("R", "Case", "Found")
 PRECISIONS = {"bf16": (2.0, 2.0), "fp32": (4.0, 4.0), "amp_bf16": (4.0, 2.0)}  # bytes of weights, of products
 # Of weights: states of a parameter, temporaries of one, and of one of the largest tensor while it alone steps.
 COPIES = {
-    "adamw": (2, 0, 1),
+    "adamw": (2, 0, 2),
     "adamw foreach": (2, 1, 0),
     "adamw fused": (2, 0, 0),
     "sgd": (0, 0, 0),
@@ -114,7 +114,7 @@ def parts(case: Case) -> dict[str, float]:
         "weights": held.weights,
         "states": held.states,
         "gradients": held.gradients,
-        "saved": arch.layers * one + passing.final + passing.casts * (not asked.recompute),
+        "saved": arch.layers * one + passing.final + (passing.cast_head if asked.recompute else passing.casts),
         "logits": 4.0 * asked.tokens * arch.vocab * (case.loss == "whole"),  # the log-softmax stays
         "forward": at.loss_forward,
         "backward": max(at.loss_backward, at.first_recomputed, at.middle, at.end),

@@ -248,7 +248,7 @@ def logit_bytes(loss: Loss, chunks: float = 8, compute_bytes: ArrayLike = 2.0) -
     kinds: dict[Loss, tuple[Real, Real]] = {
         "whole": (whole, 12.0),
         "chunked": (stored + 8.0 / chunks, stored + 10.0 / chunks),
-        "chunked head": (12.0 / chunks, 12.0 / chunks),
+        "chunked head": (8.0 / chunks, 9.0 / chunks),
         "fused": (0.0, 0.0),
         "shifted": (whole + 4.0, 18.0),
     }
@@ -283,7 +283,8 @@ def moments(
     copies = np.where(redone, passing.cast_head + passing.cast_layer, passing.casts)
     pieces = 2 * held.of_head * np.asarray(chunked_head, float)
     first = rest + np.maximum(held.earlier, held.of_head) + kept + passing.alive + passing.cast_layer
-    most = np.maximum(held.gradients - held.of_layer - held.of_head, 0.0)
+    # Of the layer that is gone back through, the last projection's gradient is there: a quarter of it.
+    most = np.maximum(held.gradients - 0.75 * held.of_layer - held.of_head, 0.0)
     within = np.where(redone, passing.alive, passing.layer) + passing.inputs + passing.cast_layer * redone
     both_ends = np.maximum(passing.inputs, 2 * held.of_head * np.asarray(tied, float))
     return Moments(
@@ -368,9 +369,11 @@ def passing_bytes(arch: Architecture, step: Step) -> Passing:
     """What the passes of `step` hold on one device [B]."""
     tokens, hidden, w, c = step.tokens, arch.hidden, step.weight_bytes, step.compute_bytes
     layer = kept_bytes(arch, step) * tokens
-    # Redone, a layer has its input in fp32 besides; what fp32 adapters add to a 16-bit feed-forward is summed in fp32.
+    # Back through a gated feed-forward, both factors' gradients are there, and those that fp32 adapters add in fp32; in
+    # attention without a fused kernel those of scores.
     wide_adapters = step.rank > 0 and step.adapter_bytes > w
-    alive = 4.0 * hidden + 6.0 * arch.heads * step.seq * step.eager + 6.0 * _feed_forward(arch) * wide_adapters
+    ffn = _feed_forward(arch) * (6.0 if wide_adapters else 2.0 * c)
+    alive = max(ffn + 4.0 * hidden * wide_adapters, 4.0 * hidden, 5.5 * arch.heads * step.seq * step.eager)
     logits, values = logit_bytes(step.loss, step.chunks, c), tokens * arch.vocab
     params, head = transformer.params(arch), transformer.head_params(arch)
     inside = params - transformer.end_params(arch)
