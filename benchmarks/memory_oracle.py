@@ -16,7 +16,7 @@ import math
 import sys
 import warnings
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from transformers.initialization import no_init_weights
 from estimator.catalog.models import architecture
 from estimator.formulas.training import targeted_linears
 
+PART = MEASURED.with_suffix(".part")
 PAGE = Path(__file__).parent.parent / "docs" / "accuracy.md"
 MARKS = "<!-- step memory -->", "<!-- end of step memory -->"
 # Kinds of LLM in `transformers`, by how names in the catalogue begin; the first that fits.
@@ -244,10 +245,10 @@ OPTIMIZERS: dict[str, Callable[[list[nn.Parameter]], torch.optim.Optimizer]] = {
 def cuda_like() -> Iterator[None]:
     """On fake tensors and a CPU, what a GPU does: no mask for packed sequences, dropout's of a byte, weights moved."""
 
-    def dropout(input: torch.Tensor, p: float = 0.5, training: bool = True, **_: Any) -> torch.Tensor:
+    def dropout(input: torch.Tensor, p: float = 0.5, training: bool = True, *_: Any, **__: Any) -> torch.Tensor:
         return torch.native_dropout(input, p, True)[0] if training and p > 0 else input
 
-    def apply(self: nn.Module, change: Callable[[torch.Tensor], torch.Tensor], **_: Any) -> nn.Module:
+    def apply(self: nn.Module, change: Callable[[torch.Tensor], torch.Tensor], *_: Any, **__: Any) -> nn.Module:
         for child in self.children():
             child._apply(change)
         for name, weight in self._parameters.items():
@@ -332,27 +333,27 @@ def main() -> None:
         print(table(list(measure(options.only))))
         return
     if options.measure:
-        write(measure())
+        write(measure(known=dict(read(PART)) if PART.exists() else {}))
     of_page = PAGE.read_text(encoding="utf-8")
     (before, rest), end = of_page.split(MARKS[0]), MARKS[1]
     PAGE.write_text(f"{before}{MARKS[0]}\n\n{table(read())}\n\n{end}{rest.split(end)[1]}", encoding="utf-8")
 
 
-def measure(only: str = "") -> Iterator[tuple[Case, Found]]:
-    """Configurations and what they hold; each is told with its error."""
+def measure(only: str = "", known: Mapping[Case, Found] | None = None) -> Iterator[tuple[Case, Found]]:
+    """Configurations and what they hold; each that is not known yet is told with its error."""
     warnings.filterwarnings("ignore")
     transformers.logging.set_verbosity_error()
     for case in dict.fromkeys(cases()):
         if only in str(case):
-            found = run(case)
+            found = (known or {}).get(case) or run(case)
             print(f"{math.log(parts(case)['peak'] / found.peak):+.4f}", case, file=sys.stderr, flush=True)
             yield case, found
 
 
 def write(runs: Iterable[tuple[Case, Found]]) -> None:
-    """The measurements, a line as soon as it is known; the file is replaced when all are."""
-    today, part = datetime.date.today().isoformat(), MEASURED.with_suffix(".part")
-    with part.open("w", newline="", encoding="utf-8") as file:
+    """The measurements, a line as soon as it is known; a run that was stopped goes on where it was."""
+    today = datetime.date.today().isoformat()
+    with PART.open("w", newline="", encoding="utf-8") as file:
         out = csv.writer(file, lineterminator="\n")
         for index, (case, found) in enumerate(runs):
             line = row(case, found, today)
@@ -360,7 +361,7 @@ def write(runs: Iterable[tuple[Case, Found]]) -> None:
                 out.writerow(line)
             out.writerow(line.values())
             file.flush()
-    part.replace(MEASURED)
+    PART.replace(MEASURED)
 
 
 if __name__ == "__main__":
