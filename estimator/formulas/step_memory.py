@@ -218,7 +218,7 @@ def adapters_bytes(
 
     every, own, targets: as `adapter_inputs` has them; rank: of each adapter
     Each target casts its input to the adapters' width where that is another; adapters as wide as the weights share it.
-    Dropout keeps a mask of one byte, and a dropped copy where the input was shared.
+    Dropout keeps a mask of one byte, and a dropped copy instead of an input that was shared.
 
     >>> float(adapters_bytes(*adapter_inputs(("q", "v"), 4096, 4096, 14336), 16)) == 4 * 2 * 4096 + 2 * 4 * 16
     True
@@ -227,7 +227,7 @@ def adapters_bytes(
     wide, w, c = (np.asarray(value, float) for value in (adapter_bytes, weight_bytes, compute_bytes))
     autocast, cast = w > c, wide != w
     value = np.where(autocast, c, wide)
-    inputs = np.where(autocast | cast, every, own)
+    inputs = np.where(autocast | cast, every, np.where(np.asarray(dropout) > 0, 0.0, own))
     dropped = (np.asarray(dropout) > 0) * every * (1 + np.where(autocast | cast, 0.0, value))
     return np.asarray(value * (inputs + rank * targets) + dropped)
 
@@ -248,7 +248,7 @@ def logit_bytes(loss: Loss, chunks: float = 8, compute_bytes: ArrayLike = 2.0) -
     kinds: dict[Loss, tuple[Real, Real]] = {
         "whole": (whole, 12.0),
         "chunked": (stored + 8.0 / chunks, stored + 10.0 / chunks),
-        "chunked head": (8.0 / chunks, 9.0 / chunks),
+        "chunked head": (8.0 / chunks, 12.0 / chunks),
         "fused": (0.0, 0.0),
         "shifted": (whole + 4.0, 18.0),
     }
@@ -281,7 +281,8 @@ def moments(
     kept = np.asarray(layers, float) * np.where(redone, passing.inputs, passing.layer)
     at_loss = rest + held.earlier + kept + passing.final
     copies = np.where(redone, passing.cast_head + passing.cast_layer, passing.casts)
-    pieces = 2 * held.of_head * np.asarray(chunked_head, float)
+    # The sum beside all of a piece, or besides the gradient of the piece when two thirds of it are left.
+    pieces = np.maximum(held.of_head, 2 * held.of_head - passing.logits_backward / 3) * np.asarray(chunked_head, float)
     first = rest + np.maximum(held.earlier, held.of_head) + kept + passing.alive + passing.cast_layer
     # Of the layer that is gone back through, the last projection's gradient is there: a quarter of it.
     most = np.maximum(held.gradients - 0.75 * held.of_layer - held.of_head, 0.0)

@@ -27,8 +27,8 @@ def test_the_peak_is_near_whatever_the_run_does():
 
     assert len(found) >= 150
     assert median(found) <= 0.01
-    assert quantiles(found, n=10)[-1] <= 0.03
-    assert max(found) <= 0.1
+    assert quantiles(found, n=10)[-1] <= 0.02
+    assert max(found) <= 0.03
 
 
 @pytest.mark.prediction
@@ -44,6 +44,7 @@ def test_the_page_shows_the_table():
     assert table(RUNS) in PAGE.read_text(encoding="utf-8"), "run python benchmarks/memory_oracle.py"
 
 
+@pytest.mark.filterwarnings("ignore")  # of other libraries
 @pytest.mark.parametrize("change", [{}, {"recompute": "full"}, {"lora_rank": 8}, {"precision": "amp_bf16"}])
 def test_a_small_model_runs_as_foretold(change):
     pytest.importorskip("transformers", "5.0", reason="the oracle runs models of transformers 5")
