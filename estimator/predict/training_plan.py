@@ -19,6 +19,7 @@ from estimator.catalog.efficiency import (
 )
 from estimator.catalog.frameworks import Framework, framework
 from estimator.catalog.generations import generation
+from estimator.catalog.optimizers import optimizer
 from estimator.catalog.precisions import precision
 from estimator.errors import InvalidInput
 from estimator.formulas import Real, Words, parallelism, transformer
@@ -390,9 +391,9 @@ def _numbers(arch: Architecture, plan: TrainingPlan, habits: Framework) -> dict[
 
 
 def _temporaries(plan: TrainingPlan, habits: Framework) -> float:
-    """Whether the optimizer's step needs temporaries besides its states (0 or 1): fused and 8-bit ones need none."""
-    frugal = habits.fused_step or any(word in plan.optimizer for word in ("fused", "8bit", "8-bit", "backward", "bwd"))
-    return float(not frugal)
+    """Whether the optimizer's step needs temporaries of all parameters at once (0 or 1)."""
+    kind = optimizer(plan.optimizer).step
+    return float(kind == "foreach" or (not kind and not habits.fused_step))
 
 
 def _stored_bytes(plan: TrainingPlan, compute: float) -> float:
@@ -410,40 +411,17 @@ def _stored_bytes(plan: TrainingPlan, compute: float) -> float:
 
 def _states(plan: TrainingPlan, habits: Framework) -> StateBytes:
     """Bytes of each copy of a trained parameter, after what the optimizer is."""
-    name, optimizer = plan.precision.lower(), plan.optimizer.lower()
+    name, kind = plan.precision.lower(), optimizer(plan.optimizer)
     if _compute(plan) in ("fp32", "tf32"):
         base = FULL_PRECISION
     elif name.startswith("amp") or "mixed" in name:
         base = MIXED_PRECISION["amp"]
-    elif "pure" in name or "true" in name:
+    elif "pure" in name or "true" in name or kind.masters is False:
         base = MIXED_PRECISION["pure"]
-    elif "master" in optimizer:
-        base = MIXED_PRECISION["pure-master"]
     else:
-        base = MIXED_PRECISION[habits.states]
-    in_backward = any(word in optimizer for word in ("backward", "bwd", "lomo"))
-    gradients = 0.0 if in_backward else base.gradients
-    return StateBytes(base.weights, gradients, base.master, _moment_bytes(optimizer, base.moments))
-
-
-def _moment_bytes(optimizer: str, adam: Real) -> Real:
-    """Bytes of the optimizer's moments per parameter, `adam` of Adam in the same precision [B].
-
-    8-bit: two moments of one byte and their scales (arXiv:2110.02861). Paged ones live in host memory until used.
-    """
-    if "paged" in optimizer or "lomo" in optimizer:
-        return 0.0
-    eight_bit = any(mark in optimizer for mark in ("8bit", "8-bit", "int8", "fp8"))
-    share = 1.0
-    if any(mark in optimizer for mark in ("lion", "muon", "momentum", "sgdm")):
-        share = 0.5
-    elif "sgd" in optimizer or "adafactor" in optimizer or "apollo-mini" in optimizer:
-        share = 0.0 if "sgd" in optimizer else 0.02
-    elif "galore" in optimizer or "mini" in optimizer:
-        share = 0.5
-    if "bf16" in optimizer:
-        adam = np.minimum(adam, 4.0)
-    return share * (2.06 if eight_bit else adam)
+        base = MIXED_PRECISION["pure-master" if kind.masters else habits.states]
+    gradients = 0.0 if kind.in_backward else base.gradients
+    return StateBytes(base.weights, gradients, base.master, kind.moment_bytes(base.moments))
 
 
 # --- rates of the machine ---------------------------------------------------------------------------------------------

@@ -34,6 +34,10 @@ ARITHMETIC = {
         *("pair_flop", "kept_width", "is_feed_forward", "windowed_pairs", "chunked_pairs", "mutual_pairs"),
         *("expert_weights", "expert_params", "block_params", "state_bytes", "usual_attention", "usual_blocks"),
     },
+    "step_memory": {
+        *("layer_bytes", "eager_bytes", "adapter_inputs", "adapters_bytes", "logit_bytes", "moments"),
+        *("held_bytes", "kept_bytes", "passing_bytes", "step_moments"),
+    },
     "transformer": {
         *("q_width", "blocks", "matrices", "attentions", "scans", "tensor_parts", "context_parts", "unwindowed"),
         *("embedding_params", "head_params", "routed_params", "end_params", "params", "active_params", "dense_weights"),
