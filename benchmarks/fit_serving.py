@@ -24,7 +24,7 @@ from estimator.fitting.ranges import new_to_others
 from estimator.fitting.robust import Prior, fit
 from estimator.formulas.transformer import params
 from estimator.paths import data_folder
-from estimator.predict.serving import hard
+from estimator.predict.serving import difficulties
 from estimator.predict.serving_time import Constants
 from estimator.validation.inference import (
     GROUPS,
@@ -156,7 +156,7 @@ def runs_left_out(found: Fit, outside: Floats) -> list[dict[str, Any]]:
             "error": outside[index],
             "trust": 1.0,
             "traits": [name for name, mask in unseen.items() if mask[index]]
-            + [*hard(run.load.arch, run.cluster.accelerator)],
+            + [*difficulties(run.load.arch, run.cluster.accelerator)],
         }
         for index, run in enumerate(found.runs)
     ]

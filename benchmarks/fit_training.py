@@ -26,7 +26,7 @@ from estimator.catalog.frameworks import framework
 from estimator.fitting.ranges import new_to_others
 from estimator.fitting.robust import Prior, fit, folds, source_weights
 from estimator.formulas.transformer import params
-from estimator.predict.training import hard
+from estimator.predict.training import difficulties
 from estimator.predict.training_memory import peak_memory
 from estimator.predict.training_plan import Run, stack
 from estimator.predict.training_time import step_time
@@ -165,7 +165,7 @@ def runs_left_out(data: Group, errors: np.ndarray) -> list[dict[str, Any]]:
             "error": -errors[index],
             "trust": float(data.quality[index]),
             "traits": [name for name, mask in unseen.items() if mask[index]]
-            + [*hard(run.arch, run.cluster, run.plan), *sort_of(run)],
+            + [*difficulties(run.arch, run.cluster, run.plan), *sort_of(run)],
         }
         for index, run in enumerate(data.runs)
     ]

@@ -236,13 +236,13 @@ def _given(
     return Quantity(name, unit, column, design, basis, sources, note=note, key=key)
 
 
-def off(quantity: Quantity, factor: str, down: float, up: float) -> Quantity:
+def uncertain(quantity: Quantity, factor: str, down: float, up: float) -> Quantity:
     """The same quantity, uncertain by exp(-down) to exp(+up) through `factor`: the error of a model, say."""
-    of = _off_once if quantity.design is ONE_AT_A_TIME else _off
+    of = _uncertain_once if quantity.design is ONE_AT_A_TIME else _uncertain
     return of(quantity, factor, down, up)
 
 
-def _off(quantity: Quantity, factor: str, down: float, up: float) -> Quantity:
+def _uncertain(quantity: Quantity, factor: str, down: float, up: float) -> Quantity:
     return replace(quantity, column=quantity.column * _displacement(quantity.design, factor, down, up))
 
 
@@ -329,7 +329,7 @@ def total(name: str, unit: str, parts: Sequence[Quantity], design: Design = ONE_
 # most of an answer is there already. Formulas are pure, so nothing here rests on facts that change. Random draws are
 # too large to keep.
 REMEMBERED = 8192
-_given_once, _off_once = lru_cache(REMEMBERED)(_given), lru_cache(REMEMBERED)(_off)
+_given_once, _uncertain_once = lru_cache(REMEMBERED)(_given), lru_cache(REMEMBERED)(_uncertain)
 _derived_once, _predicted_once = lru_cache(REMEMBERED)(_derived), lru_cache(REMEMBERED)(_predicted)
 
 

@@ -6,20 +6,20 @@ from hypothesis import given as hypothesis_given
 from hypothesis import strategies as st
 
 from estimator.formulas.arithmetic import product, quotient, sum_of
-from estimator.quantities import Design, Quantity, derive, given, off, total
+from estimator.quantities import Design, Quantity, derive, given, total, uncertain
 
 SPREAD = st.floats(1.01, 3.0)
 VALUE = st.floats(1e-3, 1e9)
 
 
-def uncertain(name: str, value: float, spread: float, factor: str, design: Design | None = None) -> Quantity:
+def ranged(name: str, value: float, spread: float, factor: str, design: Design | None = None) -> Quantity:
     """A figure that 80 % of outcomes put within value / spread to value x spread."""
     extra = {} if design is None else {"design": design}
     return given(name, value, "1", low=value / spread, high=value * spread, factor=factor, **extra)
 
 
 def test_one_factor_entering_twice_moves_both():
-    price = uncertain("price", 2.0, 2.0, "accelerator price")
+    price = ranged("price", 2.0, 2.0, "accelerator price")
     hours = given("hours", 10.0, "h")
     once = derive("once", "USD", product, price=price, hours=hours)
     both = total("both", "USD", [once, once])
@@ -28,8 +28,8 @@ def test_one_factor_entering_twice_moves_both():
 
 
 def test_independent_factors_partly_cancel_in_a_sum():
-    a = uncertain("a", 10.0, 2.0, "traffic")
-    b = uncertain("b", 10.0, 2.0, "people's effort")
+    a = ranged("a", 10.0, 2.0, "traffic")
+    b = ranged("b", 10.0, 2.0, "people's effort")
     both = total("both", "USD", [a, b])
 
     assert 20 / both.low < 2.0
@@ -38,10 +38,8 @@ def test_independent_factors_partly_cancel_in_a_sum():
 
 @hypothesis_given(VALUE, VALUE, SPREAD, SPREAD)
 def test_range_holds_the_value_and_grows_with_the_spread(x, y, s, t):
-    narrow = derive("q", "1", quotient, dividend=uncertain("x", x, s, "traffic"), divisor=uncertain("y", y, t, "power"))
-    wide = derive(
-        "q", "1", quotient, dividend=uncertain("x", x, s * 1.5, "traffic"), divisor=uncertain("y", y, t, "power")
-    )
+    narrow = derive("q", "1", quotient, dividend=ranged("x", x, s, "traffic"), divisor=ranged("y", y, t, "power"))
+    wide = derive("q", "1", quotient, dividend=ranged("x", x, s * 1.5, "traffic"), divisor=ranged("y", y, t, "power"))
 
     assert narrow.low <= narrow.value <= narrow.high
     assert wide.high >= narrow.high * (1 - 1e-12)
@@ -51,7 +49,7 @@ def test_range_holds_the_value_and_grows_with_the_spread(x, y, s, t):
 def model(design: Design) -> Quantity:
     """A small budget: hours x price of one kind, people of another, both with errors."""
     price = given("price", 2.8, "USD/h", low=1.9, high=4.2, factor="accelerator price", design=design)
-    hours = off(given("hours", 1e4, "h", design=design), "training time", 0.25, 0.3)
+    hours = uncertain(given("hours", 1e4, "h", design=design), "training time", 0.25, 0.3)
     effort = given("effort", 200.0, "h", low=120.0, high=340.0, factor="people's effort", design=design)
     rate = given("rate", 85.0, "USD/h", low=60.0, high=120.0, factor="people's rate", design=design)
     machines = derive("machines", "USD", product, price=price, hours=hours)
@@ -91,8 +89,8 @@ def test_unknown_stays_unknown():
 
 
 def test_a_difference_around_zero_has_a_range_in_its_own_unit():
-    a = uncertain("a", 10.0, 1.5, "traffic")
-    b = uncertain("b", 10.5, 1.5, "people's effort")
+    a = ranged("a", 10.0, 1.5, "traffic")
+    b = ranged("b", 10.5, 1.5, "people's effort")
     gap = derive("gap", "1", lambda a, b: a - b, a=a, b=b)
 
     assert gap.low < gap.value < 0 < gap.high
@@ -100,7 +98,7 @@ def test_a_difference_around_zero_has_a_range_in_its_own_unit():
 
 def test_what_is_never_below_zero_has_no_range_below_it():
     """Money that steps from nothing to something, such as a second replica's."""
-    load = uncertain("load", 1.5, 4.0, "traffic")
+    load = ranged("load", 1.5, 4.0, "traffic")
     more = derive("more", "USD", lambda load: 100 * np.maximum(np.ceil(load) - 1, 0), load=load)
 
     assert more.column.min() == 0 < more.value

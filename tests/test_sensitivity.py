@@ -9,7 +9,7 @@ import pytest
 from estimator import compare, estimate, sweep
 from estimator.cli import main
 from estimator.errors import EstimatorError, InvalidInput
-from estimator.export.swings import unit_of
+from estimator.export.sensitivity import unit_of
 from estimator.results import Quantity
 from estimator.sensitivity import grid, sensitivity
 from estimator.sweeping import PRICE

@@ -23,9 +23,9 @@ def compare(options: argparse.Namespace) -> None:
 def estimate(options: argparse.Namespace) -> None:
     """`estimator estimate STAGE`."""
     if options.sensitivity is not None or options.figure:
-        from estimator.cli.swings import swings
+        from estimator.cli.sensitivity import sensitivity
 
-        return swings(options)
+        return sensitivity(options)
     _table_alone(options)
     answer: Estimate = levelled(options, api.estimate(options.stage, **asked(options)))
     _say_unused(options, {one.name for one in answer.assumptions})

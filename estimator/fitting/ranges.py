@@ -122,7 +122,7 @@ def new(seen: Mapping[str, Collection[str]], **names: str) -> tuple[str, ...]:
     return tuple(f"new {kind}" for kind, name in names.items() if name not in seen.get(f"{kind}s", ()))
 
 
-def untold(
+def novelties(
     seen: Mapping[str, Collection[str]], arch: Architecture, device: Accelerator, **names: str
 ) -> tuple[str, ...]:
     """Traits of a run by what no measured run had: names, LLM and accelerator; and of an LLM whose shape is assumed.

@@ -17,7 +17,7 @@ from estimator.catalog.engines import engine, serving_fit
 from estimator.catalog.formats import shown
 from estimator.catalog.formats import weights as stored_weights
 from estimator.errors import DoesNotFit, InvalidInput
-from estimator.fitting.ranges import half_widths, untold
+from estimator.fitting.ranges import half_widths, novelties
 from estimator.formulas import Floats, queueing
 from estimator.formulas.serving import Pass, adapter_params, held_tokens, kv_slots
 from estimator.formulas.transformer import tensor_parts, unwindowed
@@ -486,10 +486,10 @@ def interval(group: str, traits: Collection[str] = ()) -> tuple[float, float]:
 def traits(arch: Architecture, device: Accelerator, engine_name: str) -> tuple[str, ...]:
     """What makes an answer less sure: what no measured run had, and what was hard wherever it was measured."""
     family = engine(engine_name).family
-    return untold(serving_fit()["seen"], arch, device, engine=family) + hard(arch, device)
+    return novelties(serving_fit()["seen"], arch, device, engine=family) + difficulties(arch, device)
 
 
-def hard(arch: Architecture, device: Accelerator) -> tuple[str, ...]:
+def difficulties(arch: Architecture, device: Accelerator) -> tuple[str, ...]:
     """Traits that made errors of measured runs larger, whatever else had been measured."""
     found = {
         "mixture of experts": bool(arch.experts),

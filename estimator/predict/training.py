@@ -9,12 +9,12 @@ from estimator.catalog.cases import fitted
 from estimator.catalog.efficiency import carried_over
 from estimator.catalog.frameworks import framework
 from estimator.errors import DoesNotFit
-from estimator.fitting.ranges import half_widths, untold
+from estimator.fitting.ranges import half_widths, novelties
 from estimator.formulas import Real, Truth, Truths
 from estimator.formulas.transformer import forward_flop, matmul_params
 from estimator.predict.training_layout import chosen, grid, smallest
 from estimator.predict.training_memory import MemorySplit, fits, peak_memory
-from estimator.predict.training_plan import Run, TrainingPlan, run, taken
+from estimator.predict.training_plan import Run, TrainingPlan, run, subset
 from estimator.predict.training_time import StepTime, step_time
 from estimator.records import Architecture, Cluster
 
@@ -24,7 +24,7 @@ __all__ = [
     "TrainingPlan",
     "TrainingStep",
     "best_layout",
-    "hard",
+    "difficulties",
     "interval",
     "layouts_of",
     "parameters",
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 
-HARDLY_SLOWER = 0.95  # speed of a layout that surely fits over that of the fastest, for which it is taken
+HARDLY_SLOWER = 0.95  # speed of a layout that surely fits over that of the fastest, for which it is subset
 HUNDREDS = 512  # accelerators from which stragglers and congestion make published runs' errors larger
 
 
@@ -138,7 +138,7 @@ def time_interval(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> t
 
 
 class Layouts(NamedTuple):
-    """All layouts of a plan, and what they keep in memory; times are computed for those that may be taken."""
+    """All layouts of a plan, and what they keep in memory; times are computed for those that may be subset."""
 
     arch: Architecture
     cluster: Cluster
@@ -161,12 +161,12 @@ class Layouts(NamedTuple):
     def fastest(self, allowed: Truths, preferred: Truths | None = None) -> tuple[TrainingPlan, TrainingStep]:
         """The fastest of those that are allowed, at least one, and its step; a preferred one if it is hardly slower."""
         kept = np.flatnonzero(allowed)
-        numbers, memory = taken(self.numbers, kept), taken(self.memory, kept)
+        numbers, memory = subset(self.numbers, kept), subset(self.memory, kept)
         step = _step(self.arch, self.cluster, self.plan, numbers, memory, self.values)
         rate = np.asarray(step.tokens_per_s_per_accelerator)
         wanted = (rate >= HARDLY_SLOWER * rate.max()) & preferred[kept] if preferred is not None else False
         best = int(np.argmax(np.where(wanted, rate, 0.0) if np.any(wanted) else rate))
-        return chosen(self.plan, int(kept[best])), taken(step, best)
+        return chosen(self.plan, int(kept[best])), subset(step, best)
 
     def smallest(self, used: Real) -> DoesNotFit:
         """The error that says what the most frugal layout needs, of `used` bytes each."""
@@ -210,10 +210,12 @@ def interval(quantity: str = "time", traits: Collection[str] = ()) -> tuple[floa
 def traits(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> tuple[str, ...]:
     """What makes a run less sure to foretell: what no measured run had, and what was hard wherever it was measured."""
     name = framework(plan.framework).name
-    return untold(fitted("training")["seen"], arch, cluster.accelerator, framework=name) + hard(arch, cluster, plan)
+    return novelties(fitted("training")["seen"], arch, cluster.accelerator, framework=name) + difficulties(
+        arch, cluster, plan
+    )
 
 
-def hard(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> tuple[str, ...]:
+def difficulties(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> tuple[str, ...]:
     """Traits that made errors of measured runs larger, whatever else had been measured."""
     found = {
         "mixture of experts": bool(arch.experts),

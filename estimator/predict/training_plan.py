@@ -201,12 +201,12 @@ def stack(runs: Sequence[Run]) -> Run:
     return Run(**{name: join([getattr(part, name) for part in runs]) for name in Run._fields})
 
 
-def taken(record: R, which: Places) -> R:
+def subset(record: R, which: Places) -> R:
     """Some of the layouts, or one, of a record whose fields are arrays of layouts; what is the same for all stays."""
 
     def part(value: object) -> Any:  # numbers and words, or a record of them
         if isinstance(value, tuple):
-            return taken(value, which)
+            return subset(value, which)
         return value[which] if isinstance(value, np.ndarray) and value.ndim else value
 
     return type(record)(*map(part, record))

@@ -13,7 +13,7 @@ from estimator.formulas import Floats
 from estimator.formulas.arithmetic import product
 from estimator.formulas.units import DAY_S, HOUR_S
 from estimator.predict.training import TrainingPlan, interval, time_interval, training_step, traits
-from estimator.quantities import Quantity, derive, given, off
+from estimator.quantities import Quantity, derive, given, uncertain
 from estimator.records import Accelerator, Architecture, Cluster
 from estimator.search.grid import valid_layouts
 from estimator.search.result import Choice, Search, front
@@ -212,10 +212,12 @@ def _choice(part: Found, index: int) -> Choice:
 
 def _ranges(part: Found, figures: Mapping[str, float]) -> dict[str, tuple[float, float]]:
     """80 % intervals: of time and memory by the errors of their models, of money by time's and the price's."""
-    run = off(given("run", figures["run_s"], "s", basis="analytic"), "training time", *part.spread.time)
+    run = uncertain(given("run", figures["run_s"], "s", basis="analytic"), "training time", *part.spread.time)
     count = given("accelerators", part.offer.cluster.count / HOUR_S, "1", basis="analytic")
     usd = derive("cost", "USD", product, seconds=run, count=count, price=part.offer.usd_per_hour)
-    used = off(given("memory", figures["memory_bytes"], "B", basis="analytic"), "training memory", *part.spread.memory)
+    used = uncertain(
+        given("memory", figures["memory_bytes"], "B", basis="analytic"), "training memory", *part.spread.memory
+    )
     scale = figures["step_s"] / figures["run_s"]
     low, high = run.interval()
     return {

@@ -13,7 +13,7 @@ from estimator.formulas.training import model_flop
 from estimator.formulas.units import DAY_S
 from estimator.predict.reliability import LEAST
 from estimator.predict.training import TrainingPlan
-from estimator.quantities import Quantity, derive, off
+from estimator.quantities import Quantity, derive, uncertain
 from estimator.results import Estimate, Line
 from estimator.stages.answer import Findings, Overhead, answer, bare, calendar, served_here
 from estimator.stages.budget import monthly, one_off, people, upkeep
@@ -316,7 +316,7 @@ def _loss(question: Question, tokens: Quantity) -> Quantity:
     )
     law_error = fact(f"{LAW}/E")
     down, up = math.log(law_error.value / law_error.low), math.log(law_error.high / law_error.value)
-    return off(found, "scaling law", down, up)
+    return uncertain(found, "scaling law", down, up)
 
 
 def _law(question: Question, *names: str) -> dict[str, Quantity]:

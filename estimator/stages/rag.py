@@ -19,7 +19,7 @@ from estimator.predict.retrieval import IndexPlan
 from estimator.predict.serving import embedding_sequences_per_s, prefill_s, rerank_s
 from estimator.predict.serving_machine import ServingPlan
 from estimator.pricing import Price, usd_per_hour
-from estimator.quantities import Quantity, derive, off, predicted, total
+from estimator.quantities import Quantity, derive, predicted, total, uncertain
 from estimator.records import Accelerator, Architecture, Cluster, Source
 from estimator.results import Estimate, Line
 from estimator.stages.answer import Findings, Overhead, answer, bare, calendar, serve
@@ -211,7 +211,7 @@ def _index(question: Question, chunks: Quantity) -> tuple[Quantity, Quantity, Qu
 
     def timed(name: str, column: Floats, what: str) -> Quantity:
         down, up = retrieval.interval(what, plan, machine)
-        return off(predicted(name, "s", column, retrieval.query_s, **machine_inputs), "retrieval time", down, up)
+        return uncertain(predicted(name, "s", column, retrieval.query_s, **machine_inputs), "retrieval time", down, up)
 
     return (
         predicted("index in memory", "B", memory_bytes, retrieval.index_memory_bytes, **inputs),
@@ -263,7 +263,7 @@ def _embedding_on_own(question: Question, encoder: Architecture, device: Acceler
     down, up = half_widths("embedding", encoder, device, plan.engine)
 
     def found_as(name: str, column: Floats, formula: Callable[..., ArrayLike], tokens: Quantity) -> Quantity:
-        return off(predicted(name, "s", column, formula, tokens=tokens, **facts), "embedding time", down, up)
+        return uncertain(predicted(name, "s", column, formula, tokens=tokens, **facts), "embedding time", down, up)
 
     each = found_as("embedding of a chunk", 1 / rate, embedding_sequences_per_s, chunk)
     query_s = question.once(prefill_s, encoder, cluster, plan, asked)
@@ -327,7 +327,7 @@ def _rerank(question: Question) -> Rerank:
     column = question.once(rerank_s, encoder, Cluster(device, 1, 1), plan, asked, chunk, candidates)
     inputs = {"query": asked, "passage": chunk, "passages": candidates, **_device_facts(question, encoder, device)}
     down, up = half_widths("embedding", encoder, device, plan.engine)
-    time = off(predicted("rerank", "s", column, rerank_s, **inputs), "embedding time", down, up)
+    time = uncertain(predicted("rerank", "s", column, rerank_s, **inputs), "embedding time", down, up)
     price = _price_of(question, device)
     return Rerank(time, derive("rerank", "USD", money.machine_usd, machine_s=time, usd_per_hour=price), device)
 

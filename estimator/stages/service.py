@@ -14,7 +14,7 @@ from estimator.formulas import Floats, money, prompting
 from estimator.formulas.arithmetic import product, quotient
 from estimator.predict.serving import Serving, Traffic, capacity_doubt, interval, serving, smallest_fit, traits
 from estimator.predict.serving_machine import ServingPlan
-from estimator.quantities import Quantity, derive, off, predicted
+from estimator.quantities import Quantity, derive, predicted, uncertain
 from estimator.records import Accelerator, Architecture, Cluster
 from estimator.results import Line
 from estimator.stages.budget import monthly
@@ -104,7 +104,7 @@ def on_own(question: Question, prompt: Quantity, output: Quantity, prefix: Quant
     def found_as(name: str, unit: str, column: Floats, group: str, doubt: tuple[float, float] = (0.0, 0.0)) -> Quantity:
         ends = half_widths(group, question.own_llm(), question.own_accelerator(), plan.engine)
         figure = noted(predicted(name, unit, column, serving, **inputs), parts)
-        return off(figure, FACTOR_OF[group], *map(math.hypot, ends, doubt))
+        return uncertain(figure, FACTOR_OF[group], *map(math.hypot, ends, doubt))
 
     ends = question.once(capacity_doubt, *replica, prompt.value, output.value)
     apart = found_as("time between requests at capacity", "s", 1 / found.capacity_requests_per_s, "offline", ends)

@@ -22,7 +22,7 @@ from estimator.predict.training import (
     traits,
 )
 from estimator.predict.training_layout import NothingDivides, whole_axes
-from estimator.quantities import Quantity, derive, off, predicted
+from estimator.quantities import Quantity, derive, predicted, uncertain
 from estimator.records import Architecture, Cluster
 from estimator.stages.parts import memory_parts, noted, step_parts
 from estimator.stages.question import Question
@@ -99,7 +99,7 @@ def set_up(question: Question, plan: TrainingPlan, count: int | None, copies: Co
     seconds = predicted(
         "time per token", "s/token", 1 / float(step.tokens_per_s_per_accelerator), training_step, **inputs
     )
-    seconds = off(noted(seconds, step_parts(step)), "training time", time_down, time_up)
+    seconds = uncertain(noted(seconds, step_parts(step)), "training time", time_down, time_up)
     one = question.counted("one token", 1.0, "token", "by definition")
     memory = predicted("peak training memory", "B", held, training_step, **inputs)
     memory = noted(memory, memory_parts(step.memory)) if copies == ALONE else memory
@@ -108,7 +108,7 @@ def set_up(question: Question, plan: TrainingPlan, count: int | None, copies: Co
         cluster,
         step,
         derive("training rate of an accelerator", "token/s", quotient, dividend=one, divisor=seconds),
-        off(memory, "training memory", memory_down, memory_up),
+        uncertain(memory, "training memory", memory_down, memory_up),
         question.counted(
             f"accelerators for training ({plan.method})",
             cluster.count,

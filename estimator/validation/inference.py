@@ -429,12 +429,12 @@ def _retold(run: Run) -> tuple[Run, Run]:
     """The run with what its row leaves open at its least and at its most."""
     load = run.load
 
-    def told(factor: float) -> Run:
+    def scaled_by(factor: float) -> Run:
         changed = {name: getattr(load, name) * factor for name in ("prompt", "output") if name in run.untold}
         number = run.number * (factor if "batch" in run.untold else 1.0)
         return replace(run, load=load._replace(**changed), number=max(number, 1.0))
 
-    return told(1.0 / UNTOLD), told(UNTOLD)
+    return scaled_by(1.0 / UNTOLD), scaled_by(UNTOLD)
 
 
 def _prediction(run: Run, value: float, left_out: float | None, others: Floats) -> CasePrediction:

@@ -4,15 +4,15 @@ import argparse
 
 from estimator.cli.options import asked, listed, show
 from estimator.errors import InvalidInput
-from estimator.sensitivity import sensitivity
+from estimator.sensitivity import sensitivity as turned_on
 from estimator.stages import STAGES
 
 
-def swings(options: argparse.Namespace) -> None:
-    """Print or write the tornado."""
+def sensitivity(options: argparse.Namespace) -> None:
+    """Print or write the table."""
     if options.stage not in STAGES:
         raise InvalidInput(f"--sensitivity goes with {', '.join(STAGES)}, not with a combination")
     if options.currency or options.explain is not None or options.level or options.assumptions:
         raise InvalidInput("--sensitivity goes without --currency, --level, --explain and --assumptions")
     vary = tuple(name.replace("-", "_") for name in listed(options.sensitivity))
-    show(options, sensitivity(options.stage, figure=options.figure or "total_usd", vary=vary, **asked(options)))
+    show(options, turned_on(options.stage, figure=options.figure or "total_usd", vary=vary, **asked(options)))

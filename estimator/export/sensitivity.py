@@ -14,7 +14,7 @@ BAR = 24
 LEAST = 5e-4  # a smaller change than this share is no change
 
 
-def tornado_text(found: Sensitivity) -> str:
+def sensitivity_text(found: Sensitivity) -> str:
     """One input a line, what moves the figure most first; the bar runs from the figure's low to its high."""
     head = f"{found.title}: {found.figure} is {_figure(found, found.expected)} as expected."
     moving = [swing for swing in found.swings if swing.width > LEAST * abs(found.expected)]
@@ -32,7 +32,7 @@ def tornado_text(found: Sensitivity) -> str:
     return "\n".join([*lines, "", *(textwrap.fill(line, WIDTH, subsequent_indent="    ") for line in words)]).rstrip()
 
 
-def tornado_markdown(found: Sensitivity) -> str:
+def sensitivity_markdown(found: Sensitivity) -> str:
     """The same as a Markdown table."""
     from tabulate import tabulate
 
