@@ -356,6 +356,7 @@ def _answer(
             peak_memory_bytes=training.peak_memory_bytes if training else None,
             details=_details(question, training, service),
             warnings=_warned(question, training) if training else _not_listed(question),
+            words="embedder" if _contrastive(question) else "",
         ),
     )
 
