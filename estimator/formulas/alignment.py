@@ -62,9 +62,9 @@ def contrastive_tokens(query_tokens: Real, passage_tokens: Real, passages: Real)
 def contrastive_flop(weights_flop: Real, tokens: Real, attention_flop: Real, samples: Real, attempts: Real) -> Real:
     """Work of contrastive fine-tuning [FLOP]: every sequence of a sample is passed forward and back, no logits.
 
-    weights_flop: of weights, per token [FLOP/token]; attention_flop: of a sample, forward [FLOP]; backward is twice that
-    samples: passes over samples, epochs included [1]. Validity: the similarities of a batch, two products of its
-    embeddings, are left out (batch x width of sequences' own width x parameters).
+    weights_flop: of weights, per token [FLOP/token]; attention_flop: of a sample, forward [FLOP], backward twice that
+    samples: samples passed, those of all epochs [1]. Validity: similarities within a batch are left out, which are
+    negligible: one product of embeddings for every pair.
 
     >>> contrastive_flop(6e9, 2112, 1e12, 1, 1)
     15672000000000.0

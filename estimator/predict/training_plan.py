@@ -287,7 +287,8 @@ def check_positions(arch: Architecture, seq_len: float) -> None:
     if arch.learned_positions and arch.max_context and seq_len > arch.max_context:
         raise InvalidInput(
             f"{arch.name} has learned {arch.max_context:,} positions: it cannot be tuned on {seq_len:,.0f} tokens. "
-            "Give shorter sequences (finetune_seq_len, seq_len; of an embedder chunk_tokens), or an LLM with rotary positions."
+            "Give shorter sequences (finetune_seq_len, seq_len; of an embedder chunk_tokens), or an LLM with rotary "
+            "positions."
         )
 
 

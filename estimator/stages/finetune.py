@@ -95,7 +95,7 @@ def training_plan(question: Question) -> TrainingPlan:
     )
 
 
-def _lengths(question: Question) -> dict[str, float]:
+def _lengths(question: Question) -> dict[str, Any]:
     """Of packed sequences, or of what a sample of an embedder's holds, by the names of the plan."""
     if not _contrastive(question):
         return {"seq_len": question.number("finetune_seq_len")}
@@ -234,7 +234,7 @@ def _completions(question: Question) -> Quantity:
 
 
 def served(question: Question) -> Service:
-    """What was trained here is served here, an embedder to embed, unmerged adapters slowing every step; what an API trained, by the API."""
+    """What was trained here is served here, unmerged adapters slowing every step; what an API trained, by the API."""
     if _contrastive(question):
         return embedded(question)
     if question.api is not None and not question.trains_here:
