@@ -21,7 +21,7 @@ from estimator.catalog.prices import api_price
 from estimator.errors import DoesNotFit, InvalidInput, UnknownName
 from estimator.pricing import Price, usd_per_hour
 from estimator.quantities import ONE_AT_A_TIME, Design, Quantity, given, total
-from estimator.records import Accelerator, Cluster
+from estimator.records import Accelerator, Architecture, Cluster
 from estimator.results import Blocked, Comparison, Estimate
 from estimator.scenario import Scenario, scenario
 from estimator.stages import COMBINATIONS, STAGES
@@ -97,6 +97,8 @@ def compare(
 
     check(stages=stages)
     question = ask(model, gpu, api, gpus, price, scenario_file, design, inputs)
+    if tuple(stages) != ("finetune",):
+        check_answers(question)
     answers = tuple(_try(stage, question) for stage in stages)
     return Comparison(
         llm=llm_text(question),
@@ -130,8 +132,8 @@ def ask(
         raise InvalidInput(
             "name an LLM and an accelerator (--model 7b --gpu a100), or a hosted LLM (--api openai:gpt-4o-mini)"
         )
-    chosen, design = scenario(scenario_file, **inputs), design or ONE_AT_A_TIME
     llm = architecture(str(model)) if model else None  # a path may be one of pathlib
+    chosen, design = _suited(scenario(scenario_file, **inputs), llm), design or ONE_AT_A_TIME
     hardware = named_cluster(str(gpu)) if gpu else None
     accelerator, count = _device(hardware, gpus)
     hosted = api_price(api) if api else None
@@ -147,6 +149,28 @@ def ask(
         pue=_pue(chosen, design),
         design=design,
     )
+
+
+def _suited(chosen: Scenario, llm: Architecture | None) -> Scenario:
+    """The scenario, with the one objective that an encoder can be trained to where none was given."""
+    objective = chosen.choices["objective"]
+    if llm is None or llm.kind != "encoder" or objective.given:
+        return chosen
+    word = objective._replace(value="contrastive", why=f"{llm.name} embeds texts: it learns from pairs or triplets")
+    return chosen._replace(choices={**chosen.choices, "objective": word})
+
+
+def check_answers(question: Question) -> None:
+    """Refuse to set what makes an embedder beside what answers questions."""
+    from estimator.predict.serving import check_writes
+
+    if question.llm is not None:
+        check_writes(question.llm)
+    if question.scenario.word("objective") == "contrastive":
+        raise InvalidInput(
+            "objective contrastive trains an embedder, which answers no questions and compares with nothing that does. "
+            "Ask for it alone: estimator estimate finetune --set objective=contrastive"
+        )
 
 
 def _check_writes(model: str | None) -> None:

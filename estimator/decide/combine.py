@@ -47,6 +47,7 @@ def combine(name: str, /, **asked: object) -> Estimate:
     if name == "corpus-in-prompt":
         return _corpus_in_prompt(asked)
     question = _question(asked)
+    api.check_answers(question)
     return _together(question, name, [api.answered(stage, question) for stage in name.split("+")])
 
 

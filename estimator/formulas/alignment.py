@@ -1,4 +1,4 @@
-"""Learning from preferences and rewards: work per token relative to supervised fine-tuning.
+"""Learning from preferences and rewards: work per token relative to supervised fine-tuning; embedders from pairs.
 
 Work is counted in units of N FLOP per token: forward 2, backward 4 (2 when the weights are frozen behind an adapter).
 Validity: attention scores, which grow with the sequence, are left out, as is what samples are generated with.
@@ -45,3 +45,28 @@ def policy_gradient_work_ratio(
     """
     sft = 4 + 2 * trainable_share
     return (2 * scoring_passes + update_epochs * trained_copies * sft) / sft
+
+
+def contrastive_tokens(query_tokens: Real, passage_tokens: Real, passages: Real) -> Real:
+    """Tokens of a sample of contrastive fine-tuning [token]: a query, its positive passage and hard negatives.
+
+    passages: 1 + hard negatives [1]; passages of the other queries in the batch are negatives at no further work.
+    Source: arXiv:2004.04906 section 3.2 (in-batch negatives).
+
+    >>> contrastive_tokens(64, 256, 8)
+    2112
+    """
+    return query_tokens + passages * passage_tokens
+
+
+def contrastive_flop(weights_flop: Real, tokens: Real, attention_flop: Real, samples: Real, attempts: Real) -> Real:
+    """Work of contrastive fine-tuning [FLOP]: every sequence of a sample is passed forward and back, no logits.
+
+    weights_flop: of weights, per token [FLOP/token]; attention_flop: of a sample, forward [FLOP], backward twice that
+    samples: samples passed, those of all epochs [1]. Validity: similarities within a batch are left out, which are
+    negligible: one product of embeddings for every pair.
+
+    >>> contrastive_flop(6e9, 2112, 1e12, 1, 1)
+    15672000000000.0
+    """
+    return (weights_flop * tokens + 3 * attention_flop) * samples * attempts

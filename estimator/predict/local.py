@@ -347,8 +347,8 @@ def step_time(arch: Architecture, plan: TrainingPlan, run: Run, on: LocalMachine
     work = Work(
         method,
         arch,
-        run.mb,
-        run.seq,
+        run.mb * run.seq / run.span,
+        run.span,
         dtype=compute_format(plan),
         rank=run.rank if method == "lora" else 0,
         optimizer=next((kind for kind in ("fused", "foreach") if kind in plan.optimizer), "loop"),

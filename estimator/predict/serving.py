@@ -406,7 +406,8 @@ def check_writes(arch: Architecture) -> None:
     if arch.kind == "encoder":
         raise InvalidInput(
             f"{arch.name} embeds texts and answers no questions. Name an LLM that writes, such as llama-3.1-8b; "
-            f"texts are embedded by it with --set embedding_model={arch.name}."
+            f"texts are embedded by it with --set embedding_model={arch.name}; it is fine-tuned on pairs or triplets "
+            f"with estimator estimate finetune --model {arch.name} --gpu h100."
         )
 
 

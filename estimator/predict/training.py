@@ -98,8 +98,9 @@ def _step(
     time = _local_time(arch, cluster, plan, numbers) or step_time(numbers, values)
     total = time.total
     sequences = numbers.ga * numbers.mb * numbers.dp
-    forward = forward_flop(arch, numbers.seq) * sequences
-    frozen = 2.0 * matmul_params(arch) * sequences * numbers.seq  # weight gradients that adapters do not need
+    forward = _forward_flop(arch, plan) * sequences
+    weights = matmul_params(arch, with_head=not plan.contrastive)
+    frozen = 2.0 * weights * sequences * numbers.seq  # weight gradients that adapters do not need
     model = 3.0 * forward - numbers.adapters * frozen
     available = total * cluster.count * np.where(numbers.low > 0, numbers.rates.low_peak, numbers.rates.peak)
     return TrainingStep(
@@ -115,6 +116,12 @@ def _step(
         memory=memory,
         fits=fits(memory, cluster.accelerator.memory_bytes, values),
     )
+
+
+def _forward_flop(arch: Architecture, plan: TrainingPlan) -> Real:
+    """Forward work of one sample [FLOP]; embeddings need no logits."""
+    heads = 0.0 if plan.contrastive else None
+    return sum(count * forward_flop(arch, tokens, head_tokens=heads) for count, tokens in plan.sequences)
 
 
 def _local_time(arch: Architecture, cluster: Cluster, plan: TrainingPlan, numbers: Run) -> StepTime | None:

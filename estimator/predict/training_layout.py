@@ -84,7 +84,7 @@ def _expert_parallel(arch: Architecture, cluster: Cluster) -> list[int]:
 
 
 def _micro_batches(plan: TrainingPlan, global_batch: int) -> list[int]:
-    longest = max(LONGEST_MICRO_BATCH_TOKENS // int(np.max(plan.seq_len)), 1)
+    longest = max(LONGEST_MICRO_BATCH_TOKENS // int(np.max(plan.sample_tokens)), 1)
     return [2**i for i in range(8) if 2**i <= min(MOST_MICRO_BATCH, global_batch, longest)] or [1]
 
 

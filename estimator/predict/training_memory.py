@@ -122,7 +122,7 @@ def _activations(run: Run, p: Parameters, flight: Real) -> Real:
     value = run.compute_bytes
     replicated = either(run.sequence_parallel > 0, run.tp, 1.0)
     whole = whole / replicated
-    scores = either(run.fused_attention > 0, 0.0, 2.5 * run.heads * run.seq / run.cp)
+    scores = either(run.fused_attention > 0, 0.0, 2.5 * run.heads * run.span / run.cp)
     # Written out in PyTorch, RMS norms, rotations and gates keep intermediate steps; LayerNorm and GELU are one kernel.
     kind = either(run.eager * run.gated > 0, p["saved_eager"], p["saved"])
     dropout = run.adapters * p["adapter_saved"] * run.adapter_width * 0.5

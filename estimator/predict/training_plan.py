@@ -22,7 +22,7 @@ from estimator.catalog.generations import generation
 from estimator.catalog.optimizers import optimizer
 from estimator.catalog.precisions import precision
 from estimator.errors import InvalidInput
-from estimator.formulas import Real, Words, parallelism, transformer
+from estimator.formulas import Floats, Real, Words, parallelism, transformer
 from estimator.formulas.memory import FULL_PRECISION, MIXED_PRECISION, StateBytes
 from estimator.formulas.training import adapter_width, targeted_linears
 from estimator.predict.flags import anywhere
@@ -49,6 +49,8 @@ class TrainingPlan:
     method: full | lora | qlora; weight_precision: how frozen weights are stored (nf4 for qlora)
     cpu_offload: "" | optimizer | activations | params | all
     framework: whose habits to assume (catalog.frameworks); unknown ones get usual habits
+    passages_per_query: more than 0 trains an embedder on samples of a query of query_len tokens, its positive passage
+        and hard negatives, of seq_len tokens each (contrastive); batches then count samples
     """
 
     seq_len: Count = 4096
@@ -71,6 +73,26 @@ class TrainingPlan:
     cpu_offload: str = ""
     fused_attention: bool = True
     framework: str = ""
+    passages_per_query: float = 0
+    query_len: Count = 32
+
+    @property
+    def contrastive(self) -> bool:
+        """Whether embeddings of queries and passages are compared, instead of tokens foretold."""
+        return self.passages_per_query > 0
+
+    @property
+    def sequences(self) -> tuple[tuple[float, Floats], ...]:
+        """Sequences of a sample: how many [1], and how long [token]."""
+        alone = 1.0, np.asarray(self.seq_len, float)
+        if not self.contrastive:
+            return (alone,)
+        return (1.0, np.asarray(self.query_len, float)), (float(self.passages_per_query), alone[1])
+
+    @property
+    def sample_tokens(self) -> Floats:
+        """Tokens of a sample, all its sequences together [token]."""
+        return np.asarray(sum(count * tokens for count, tokens in self.sequences))
 
 
 class Rates(NamedTuple):
@@ -128,6 +150,7 @@ class Run(NamedTuple):
     attention_flop: Real
     scan_flop: Real
     score_flop: Real
+    span: Real  # of a sequence, over the tokens of a sample [token]
     # the machine
     rates: Rates
     # the layout
@@ -264,7 +287,8 @@ def check_positions(arch: Architecture, seq_len: float) -> None:
     if arch.learned_positions and arch.max_context and seq_len > arch.max_context:
         raise InvalidInput(
             f"{arch.name} has learned {arch.max_context:,} positions: it cannot be tuned on {seq_len:,.0f} tokens. "
-            "Give shorter sequences (finetune_seq_len, seq_len), or an LLM with rotary positions."
+            "Give shorter sequences (finetune_seq_len, seq_len; of an embedder chunk_tokens), or an LLM with rotary "
+            "positions."
         )
 
 
@@ -282,7 +306,7 @@ def _shape(arch: Architecture, plan: TrainingPlan) -> dict[str, Real]:
     experts = arch.experts
     mixing = transformer.mixing(arch)
     held, embeddings = transformer.routed_params(arch), transformer.end_params(arch)
-    seq = np.asarray(plan.seq_len, float)
+    squares = sum(count * tokens**2 for count, tokens in plan.sequences)
     return {
         "layers": arch.layers,
         "hidden": arch.hidden,
@@ -300,14 +324,15 @@ def _shape(arch: Architecture, plan: TrainingPlan) -> dict[str, Real]:
         "shared": transformer.shared_experts(arch),
         "moe_ffn": experts.ffn if experts else 0,
         "vocab": arch.vocab,
-        "head": float(arch.kind == "decoder"),
+        "head": float(arch.kind == "decoder" and not plan.contrastive),
         "tied": float(arch.tied_embeddings),
         "layer_params": transformer.params(arch) - held - embeddings,
         "expert_params": held,
-        "embed_params": embeddings,
-        "attention_flop": transformer.attention_flop(arch, seq),
-        "scan_flop": transformer.scan_flop(arch, seq),
-        "score_flop": mixing.pair_flop * seq**2,
+        "embed_params": transformer.embedding_params(arch) if plan.contrastive else embeddings,
+        "attention_flop": sum(count * transformer.attention_flop(arch, tokens) for count, tokens in plan.sequences),
+        "scan_flop": sum(count * transformer.scan_flop(arch, tokens) for count, tokens in plan.sequences),
+        "score_flop": mixing.pair_flop * squares,
+        "span": squares / plan.sample_tokens if plan.contrastive else np.asarray(plan.seq_len, float),
     }
 
 
@@ -321,7 +346,7 @@ def _layout(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> dict[st
         raise InvalidInput(f"recompute must be none, selective or full, not {plan.recompute!r}.")
     vpp = np.where(pp > 1, np.asarray(plan.vpp, float), 1.0)
     ep = np.asarray(plan.ep, float) if arch.experts else np.ones_like(tp)
-    seq = np.asarray(plan.seq_len, float)
+    seq = plan.sample_tokens
     shard = dp * cp if plan.shard is None else np.minimum(np.asarray(plan.shard, float), dp * cp)
     split = np.maximum(ep, tp)
     return {

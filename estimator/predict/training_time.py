@@ -155,7 +155,7 @@ def _attention(run: Run, p: Parameters) -> tuple[Real, Real]:
     rates = run.rates
     share = run.mb / (run.layers * run.tp * run.cp)
     rows = run.mb * run.heads / run.tp * run.seq / run.cp
-    span = np.maximum(run.attention_flop / np.maximum(run.score_flop / run.seq, 1.0), 1.0)
+    span = np.maximum(run.attention_flop / np.maximum(run.score_flop / run.span, 1.0), 1.0)
     reached = (1 + rates.attention_rows_half / rows) * (1 + rates.attention_span_half / span)
     reached = reached * (1 + rates.attention_head_dim_half / run.head_dim)
     own_share = either(run.cudnn > 0, p["attention_tuned"], p["attention_flash2"])
@@ -169,7 +169,7 @@ def _attention(run: Run, p: Parameters) -> tuple[Real, Real]:
     # Unfused products of heads that are not whole multiples of 8 run without tensor cores.
     aligned = np.where(run.head_dim % 8 == 0, 1.0, UNALIGNED)
     scores = run.score_flop * share / (rates.flop_per_s * p["gemm"] * 0.6) * aligned
-    softmax = run.mb * run.heads / run.tp * run.seq**2 / run.cp * p["unfused"] / rates.bandwidth
+    softmax = run.mb * run.heads / run.tp * (run.seq * run.span) / run.cp * p["unfused"] / rates.bandwidth
     return (
         np.where(run.fused_attention > 0, fused, scores + 12.0 * softmax),
         np.where(run.fused_attention > 0, backward, 2.0 * scores + 16.0 * softmax),

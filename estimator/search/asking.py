@@ -12,7 +12,7 @@ from estimator.catalog.models import architecture
 from estimator.catalog.plan_fields import PlanField, field_named, plan_fields
 from estimator.catalog.precisions import training_precision
 from estimator.errors import InvalidInput, UnknownName
-from estimator.formulas import money, scaling, transformer
+from estimator.formulas import alignment, money, scaling, transformer
 from estimator.predict.checked import checked, checked_value
 from estimator.predict.reliability import usual_goodput
 from estimator.predict.serving_machine import ServingPlan
@@ -81,8 +81,9 @@ def layout(
     offers = [offer for name in names for offer in _offers(name, paid, most or MOST_TRAINING)]
     if not offers:
         raise InvalidInput(f"no number of accelerators up to {most} can be tried")
-    usual = _pretraining(llm, asked) if task == "pretrain" else _finetuning()
-    longest = float((usual | asked)["seq_len"]) if task == "finetune" else 0.0
+    usual = _pretraining(llm, asked) if task == "pretrain" else _finetuning(llm, asked)
+    lengths = [float((usual | asked).get(name, 0.0)) for name in ("seq_len", "query_len")]
+    longest = max(lengths) if task == "finetune" else 0.0
     check_positions(llm, longest)
     found = _train(llm, offers, precisions, tried, careful=careful, **usual | asked)
     return replace(found, notes=(*found.notes, *beyond_positions(llm, longest)))
@@ -151,18 +152,30 @@ def _pretraining(llm: Architecture, choices: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _finetuning() -> dict[str, Any]:
+def _finetuning(llm: Architecture, choices: dict[str, Any]) -> dict[str, Any]:
     usual = default_scenario()
-    amounts = (usual.amount(name).value for name in ("samples", "tokens_per_sample", "epochs"))
+    sample = _sample(llm, choices)
+    each = alignment.contrastive_tokens(*sample.values()) if sample else usual.amount("tokens_per_sample").value
     return {
-        "tokens": math.prod(amounts),
+        "tokens": math.prod(usual.amount(name).value for name in ("samples", "epochs")) * each,
         "seq_len": usual.amount("finetune_seq_len").value,
+        **sample,
         "global_batch": usual.amount("finetune_batch").value,
         "precision": usual.word("finetune_precision"),
         "optimizer": usual.word("optimizer"),
         "method": usual.word("method"),
         "lora_rank": usual.amount("lora_rank").value,
     }
+
+
+def _sample(llm: Architecture, choices: dict[str, Any]) -> dict[str, float]:
+    """What a sample holds where an embedder is trained: always of an encoder, of an LLM where passages are asked."""
+    usual = default_scenario()
+    names = {"query_len": "prompt_tokens", "seq_len": "chunk_tokens", "passages_per_query": "passages_per_query"}
+    sample = {field: choices.get(field, usual.amount(name).value) for field, name in names.items()}
+    if llm.kind == "encoder" and not sample["passages_per_query"]:
+        raise InvalidInput(f"{llm.name} embeds texts: it is fine-tuned on passages_per_query of 1 (pairs) or more")
+    return sample if llm.kind == "encoder" or choices.get("passages_per_query") else {}
 
 
 def _optimal_tokens(llm: Architecture) -> float:

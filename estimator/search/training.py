@@ -272,6 +272,7 @@ def _notes(pool: _Pool, usd: Floats, front_size: int) -> tuple[str, ...]:
 
 
 def _asked(plan: TrainingPlan, tokens: float, deadline_days: float | None) -> dict[str, object]:
-    named = ("seq_len", "global_batch", "method", "optimizer")
+    embedder = ("passages_per_query", "query_len") if plan.contrastive else ()
+    named = ("seq_len", *embedder, "global_batch", "method", "optimizer")
     deadline = {} if deadline_days is None else {"deadline_days": deadline_days}
     return {"tokens": tokens, **deadline, **{name: getattr(plan, name) for name in named}}

@@ -6,46 +6,81 @@ from estimator.catalog.facts import fact
 from estimator.catalog.frameworks import named_framework
 from estimator.catalog.precisions import training_precision
 from estimator.catalog.prices import ApiPrice, fine_tuning_price
-from estimator.formulas import alignment, effort, money
+from estimator.errors import InvalidInput
+from estimator.formulas import Floats, alignment, effort, money
 from estimator.formulas.arithmetic import product, quotient, sum_of
-from estimator.formulas.transformer import request_flop
+from estimator.formulas.transformer import attention_flop, matmul_params, request_flop
 from estimator.predict.training import TrainingPlan
 from estimator.predict.training_plan import beyond_positions, check_positions
-from estimator.quantities import Quantity, derive, given, total
+from estimator.quantities import Quantity, derive, given, predicted, total
+from estimator.records import Architecture
 from estimator.results import Estimate, Line
 from estimator.stages.answer import Findings, Overhead, answer, bare, calendar, served_here
 from estimator.stages.budget import evaluation_runs, monthly, one_off, people, upkeep
 from estimator.stages.hosted import behind_api, tuned_price
 from estimator.stages.question import Question
-from estimator.stages.service import Service, on_own
+from estimator.stages.service import Service, embedded, on_own
 from estimator.stages.training import ALONE, Copies, Training, set_up
 
 
 def estimate(question: Question) -> Estimate:
     """What a fine-tuned LLM needs and costs."""
+    _check_objective(question)
     tokens = _training_tokens(question)
     return _own(question, tokens) if question.trains_here else _managed(question, tokens)
+
+
+def _contrastive(question: Question) -> bool:
+    """Whether an embedder is trained, on pairs or triplets."""
+    return question.word("objective") == "contrastive"
+
+
+def _check_objective(question: Question) -> None:
+    objective, llm = question.word("objective"), question.llm
+    if llm is not None and llm.kind == "encoder" and objective != "contrastive":
+        raise InvalidInput(
+            f"{llm.name} embeds texts and writes none: {objective} needs an LLM that writes. "
+            "Embedders are fine-tuned on pairs or triplets: objective=contrastive."
+        )
+    if objective == "contrastive" and not question.trains_here:
+        raise InvalidInput(
+            "no price is known of fine-tuning embeddings behind an API: name a model and accelerators "
+            "(--model bge-m3 --gpu a100)"
+        )
 
 
 def _copies(question: Question) -> Copies:
     """Models the objective holds beside each other; adapters share their frozen base with the reference."""
     objective, method = question.word("objective"), question.word("method")
-    if objective == "sft" or (objective == "dpo" and method != "full"):
+    if objective in ("sft", "contrastive") or (objective == "dpo" and method != "full"):
         return ALONE
     trained, frozen = (question.fact(f"{objective}/{kind}_copies") for kind in ("trained", "frozen"))
     return Copies(trained.value, frozen.value)
 
 
 def _warned(question: Question, training: Training) -> tuple[str, ...]:
-    return (*training.warnings(), *beyond_positions(question.own_llm(), float(training.plan.seq_len)))
+    longest = max(float(tokens) for _, tokens in training.plan.sequences)
+    return (*training.warnings(), *_accumulated(training), *beyond_positions(question.own_llm(), longest))
+
+
+def _accumulated(training: Training) -> tuple[str, ...]:
+    """That fewer negatives are seen than the batch holds, where it is passed in parts."""
+    plan, seen = training.plan, training.together
+    if not plan.contrastive or seen >= plan.global_batch:
+        return ()
+    return (
+        f"Gradients are accumulated: each query sees the passages of {seen:,.0f} samples, not of all "
+        f"{plan.global_batch:,.0f}. Caching embeddings (GradCache) sees them all and takes another forward pass.",
+    )
 
 
 def training_plan(question: Question) -> TrainingPlan:
     """The plan the scenario describes, its layout still open."""
+    lengths = _lengths(question)
     if question.llm:
-        check_positions(question.llm, question.number("finetune_seq_len"))
+        check_positions(question.llm, max(lengths["seq_len"], lengths.get("query_len", 0.0)))
     return TrainingPlan(
-        seq_len=question.number("finetune_seq_len"),
+        **lengths,
         global_batch=question.number("finetune_batch"),
         micro_batch=None,
         tp=None,
@@ -58,6 +93,14 @@ def training_plan(question: Question) -> TrainingPlan:
         optimizer=question.word("optimizer"),
         framework=named_framework(question.word("finetune_framework")),
     )
+
+
+def _lengths(question: Question) -> dict[str, Any]:
+    """Of packed sequences, or of what a sample of an embedder's holds, by the names of the plan."""
+    if not _contrastive(question):
+        return {"seq_len": question.number("finetune_seq_len")}
+    names = {"seq_len": "chunk_tokens", "query_len": "prompt_tokens", "passages_per_query": "passages_per_query"}
+    return {field: question.number(name) for field, name in names.items()}
 
 
 def _own(question: Question, tokens: Quantity) -> Estimate:
@@ -97,24 +140,35 @@ def _retraining(question: Question, once: Quantity, price: Quantity) -> Line:
 
 
 def _training_tokens(question: Question) -> Quantity:
-    many = 1.0 if question.word("objective") in ("sft", "grpo", "ppo") else 2.0
+    many = 2.0 if question.word("objective") == "dpo" else 1.0
     answers = question.counted("answers per sample", many, "1", "by the objective: one, or a chosen and a rejected one")
     return derive(
         "training tokens",
         "token",
         product,
         samples=question.amount("samples"),
-        tokens_per_sample=question.amount("tokens_per_sample"),
+        tokens_per_sample=_tokens_per_sample(question),
         answers=answers,
         epochs=question.amount("epochs"),
     )
+
+
+def _tokens_per_sample(question: Question) -> Quantity:
+    if not _contrastive(question):
+        return question.amount("tokens_per_sample")
+    return derive("tokens per sample", "token", alignment.contrastive_tokens, **_of_sample(question))
+
+
+def _of_sample(question: Question) -> dict[str, Quantity]:
+    names = {"query_tokens": "prompt_tokens", "passage_tokens": "chunk_tokens", "passages": "passages_per_query"}
+    return {name: question.amount(key) for name, key in names.items()}
 
 
 def _run(question: Question, training: Training, tokens: Quantity) -> tuple[Quantity, Quantity]:
     """Device-seconds of one run: learning, and generating what is learnt from."""
     objective = question.word("objective")
     nothing = question.zero("generation", "s")
-    if objective == "sft":
+    if objective in ("sft", "contrastive"):
         return training.device_s(tokens), nothing
     work = _work_ratio(question, objective)
     if objective == "dpo":
@@ -181,10 +235,17 @@ def _completions(question: Question) -> Quantity:
 
 def served(question: Question) -> Service:
     """What was trained here is served here, unmerged adapters slowing every step; what an API trained, by the API."""
+    if _contrastive(question):
+        return embedded(question)
     if question.api is not None and not question.trains_here:
         return _tuned_api(question, question.api, bare(question))
     apart = question.word("deployment") == "unmerged" and question.word("method") != "full"
     return served_here(question, adapters=int(apart))
+
+
+def _untrained(question: Question) -> Service:
+    """What there was before: the bare LLM, or the embedder as it is published."""
+    return embedded(question) if _contrastive(question) else bare(question)
 
 
 def _tuned_api(question: Question, api: ApiPrice, baseline: Service) -> Service:
@@ -287,7 +348,7 @@ def _answer(
             flop=_flop(question, tokens),
             accelerators=training.accelerators if training else None,
             layout=training.layout if training else "managed",
-            overhead=Overhead(service, bare(question)),
+            overhead=Overhead(service, _untrained(question)),
             data_tokens=tokens,
             data_samples=question.amount("samples"),
             data_bytes=_data_bytes(question),
@@ -295,6 +356,7 @@ def _answer(
             peak_memory_bytes=training.peak_memory_bytes if training else None,
             details=_details(question, training, service),
             warnings=_warned(question, training) if training else _not_listed(question),
+            words="embedder" if _contrastive(question) else "",
         ),
     )
 
@@ -305,13 +367,15 @@ def _data_bytes(question: Question) -> Quantity:
         "B",
         product,
         samples=question.amount("samples"),
-        tokens_per_sample=question.amount("tokens_per_sample"),
+        tokens_per_sample=_tokens_per_sample(question),
         bytes_per_token=question.bytes_per_token(),
     )
 
 
 def _details(question: Question, training: Training | None, service: Service) -> dict[str, Quantity]:
     found = {"replicas": service.replicas}
+    if training and _contrastive(question):
+        found |= {"embeddings_per_s": service.requests_per_s, "negatives_per_query": _negatives(question, training)}
     if training:
         found["training_tokens_per_s_per_accelerator"] = training.tokens_per_s
         if question.word("method") == "full":  # frozen weights do less than the 6N that MFU counts
@@ -319,6 +383,13 @@ def _details(question: Question, training: Training | None, service: Service) ->
                 "MFU", float(training.step.mfu), "1", "the predicted step against the peak, by model FLOP"
             )
     return found
+
+
+def _negatives(question: Question, training: Training) -> Quantity:
+    seen = training.plan.passages_per_query * training.together - 1
+    return question.counted(
+        "negatives per query", seen, "1", "hard ones and all other queries' passages of a pass, gathered over ranks"
+    )
 
 
 def _hours(question: Question) -> tuple[Quantity, Quantity]:
@@ -359,7 +430,7 @@ def _kept_beside(question: Question) -> list[Line]:
     """Replicas of the base LLM that a dedicated deployment leaves running for everything else."""
     if question.word("deployment") != "dedicated" or question.api is not None:
         return []
-    one, each = question.counted("one replica", 1.0, "1", "by definition"), bare(question).accelerators
+    one, each = question.counted("one replica", 1.0, "1", "by definition"), _untrained(question).accelerators
     always = derive("base LLM kept on", "s/month", money.always_on_s, replicas=one, accelerators=each)
     line = monthly(
         question,
@@ -378,6 +449,8 @@ def _flop(question: Question, tokens: Quantity) -> Quantity:
     if question.llm is None:
         return question.unknown("work", "FLOP", "the LLM's size is not published")
     objective, weights = question.word("objective"), question.matmul_params()
+    if objective == "contrastive":
+        return _contrastive_flop(question, question.llm)
     per_token = derive(
         "work per token",
         "FLOP/token",
@@ -392,6 +465,29 @@ def _flop(question: Question, tokens: Quantity) -> Quantity:
     learning = derive("learning", "FLOP", product, per_token=per_token, tokens=learnt, work=ratio)
     once = learning if objective == "dpo" else total("one run", "FLOP", _with_sampling(question, learning, weights))
     return derive("work", "FLOP", product, once=once, attempts=question.amount("attempts"))
+
+
+def _contrastive_flop(question: Question, llm: Architecture) -> Quantity:
+    held, of_sample = matmul_params(llm, with_head=False), _of_sample(question)
+    weights = question.known("weights per token", held, "1", llm.basis, *llm.sources)
+    share, passes = _trainable_share(question), {name: question.amount(name) for name in ("samples", "epochs")}
+    attended = question.once(_attention_flop, llm, *of_sample.values())
+    return derive(
+        "work",
+        "FLOP",
+        alignment.contrastive_flop,
+        weights_flop=derive(
+            "work per token", "FLOP/token", alignment.sft_flop_per_token, params=weights, trainable_share=share
+        ),
+        tokens=_tokens_per_sample(question),
+        attention_flop=predicted("attention of a sample", "FLOP", attended, attention_flop, **of_sample),
+        samples=derive("samples of all epochs", "1", product, **passes),
+        attempts=question.amount("attempts"),
+    )
+
+
+def _attention_flop(llm: Architecture, query: Floats, passage: Floats, passages: Floats) -> Floats:
+    return attention_flop(llm, query) + passages * attention_flop(llm, passage)
 
 
 def _with_sampling(question: Question, learning: Quantity, weights: Quantity) -> list[Quantity]:

@@ -17,7 +17,6 @@ from estimator.formulas.arithmetic import product, quotient, sum_of
 from estimator.predict import retrieval
 from estimator.predict.retrieval import IndexPlan
 from estimator.predict.serving import embedding_sequences_per_s, prefill_s, rerank_s
-from estimator.predict.serving_machine import ServingPlan
 from estimator.pricing import Price, usd_per_hour
 from estimator.quantities import Quantity, derive, predicted, total, uncertain
 from estimator.records import Accelerator, Architecture, Cluster, Source
@@ -25,7 +24,7 @@ from estimator.results import Estimate, Line
 from estimator.stages.answer import Findings, Overhead, answer, bare, calendar, serve
 from estimator.stages.budget import evaluation_runs, monthly, one_off, people, upkeep, worked
 from estimator.stages.question import Question
-from estimator.stages.service import Service, half_widths
+from estimator.stages.service import Service, encoder_plan, half_widths
 from estimator.stages.store import SELF_HOSTED, store_line
 from estimator.stages.unit_costs import times
 
@@ -256,7 +255,7 @@ def _device(question: Question) -> Accelerator:
 
 
 def _embedding_on_own(question: Question, encoder: Architecture, device: Accelerator, base: KnowledgeBase) -> Embedding:
-    plan, batch = _encoder_plan(), int(fact("embedding/batch").value)
+    plan, batch = encoder_plan(), int(fact("embedding/batch").value)
     cluster, chunk = Cluster(device, 1, 1), question.amount("chunk_tokens")
     rate = question.once(embedding_sequences_per_s, encoder, cluster, plan, chunk, batch)
     facts, asked = _device_facts(question, encoder, device), question.amount("prompt_tokens")
@@ -277,10 +276,6 @@ def _embedding_on_own(question: Question, encoder: Architecture, device: Acceler
         derive("embedding of a question", "USD", money.machine_usd, machine_s=query, usd_per_hour=price),
         device,
     )
-
-
-def _encoder_plan() -> ServingPlan:
-    return ServingPlan(weight_precision="fp16", engine=fact("embedding/engine").text)
 
 
 def _device_facts(question: Question, encoder: Architecture, device: Accelerator) -> dict[str, Quantity]:
@@ -323,7 +318,7 @@ def _rerank(question: Question) -> Rerank:
     encoder, device = architecture(name), _device(question)
     asked, chunk = question.amount("prompt_tokens"), question.amount("chunk_tokens")
     candidates = question.amount("rerank_candidates")
-    plan = _encoder_plan()
+    plan = encoder_plan()
     column = question.once(rerank_s, encoder, Cluster(device, 1, 1), plan, asked, chunk, candidates)
     inputs = {"query": asked, "passage": chunk, "passages": candidates, **_device_facts(question, encoder, device)}
     down, up = half_widths("embedding", encoder, device, plan.engine)

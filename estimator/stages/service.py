@@ -7,12 +7,23 @@ from typing import NamedTuple
 
 from numpy.typing import ArrayLike
 
+from estimator.catalog.facts import fact
 from estimator.catalog.files import recent
 from estimator.catalog.formats import shown
 from estimator.errors import DoesNotFit
-from estimator.formulas import Floats, money, prompting
+from estimator.formulas import Floats, money, prompting, transformer
 from estimator.formulas.arithmetic import product, quotient
-from estimator.predict.serving import Serving, Traffic, capacity_doubt, interval, serving, smallest_fit, traits
+from estimator.predict.serving import (
+    Serving,
+    Traffic,
+    capacity_doubt,
+    embedding_sequences_per_s,
+    interval,
+    prefill_s,
+    serving,
+    smallest_fit,
+    traits,
+)
 from estimator.predict.serving_machine import ServingPlan
 from estimator.quantities import Quantity, derive, predicted, uncertain
 from estimator.records import Accelerator, Architecture, Cluster
@@ -135,6 +146,42 @@ def on_own(question: Question, prompt: Quantity, output: Quantity, prefix: Quant
         accelerators=accelerators,
         lines=_own_lines(question, sent, capacity, replicas, accelerators),
     )
+
+
+def embedded(question: Question) -> Service:
+    """Embedding texts as long as a question, an accelerator a replica; nothing is written, and nothing kept of it."""
+    llm, device, plan = question.own_llm(), question.own_accelerator(), encoder_plan()
+    if 2.0 * transformer.params(llm) > device.memory_bytes:
+        raise DoesNotFit(f"embedding with {llm.name} takes more memory than one {device.name} has: name a larger one")
+    asked, price, batch = question.amount("prompt_tokens"), question.usd_per_hour, int(fact("embedding/batch").value)
+    cluster, inputs = question.cluster(1), {"tokens": asked, **question.machine_facts()}
+    ends = half_widths("embedding", llm, device, plan.engine)
+    rate = question.once(embedding_sequences_per_s, llm, cluster, plan, asked, batch)
+    alone_s = question.once(prefill_s, llm, cluster, plan, asked)
+    apart = predicted("time between texts at capacity", "s", 1 / rate, embedding_sequences_per_s, **inputs)
+    once = question.counted("one text", 1.0, "1", "by definition")
+    capacity = derive("replica capacity", "1/s", quotient, dividend=once, divisor=off(apart, "embedding time", *ends))
+    accelerators = question.counted("accelerators per replica", 1.0, "1", "one holds an embedder")
+    busy, sent = _busy(question, capacity, accelerators), sent_requests(question)
+    replicas = _replicas(question, sent, capacity)
+    return Service(
+        prompt_tokens=asked,
+        output_tokens=question.zero("output", "token"),
+        ttft_s=off(predicted("embedding of a text", "s", alone_s, prefill_s, **inputs), "embedding time", *ends),
+        tpot_s=question.zero("time per output token", "s"),
+        requests_per_s=capacity,
+        usd_per_request=derive("embedding of a text", "USD", money.machine_usd, machine_s=busy, usd_per_hour=price),
+        kv_bytes=question.zero("KV cache of a request", "B"),
+        busy_s=busy,
+        replicas=replicas,
+        accelerators=accelerators,
+        lines=_own_lines(question, sent, capacity, replicas, accelerators),
+    )
+
+
+def encoder_plan() -> ServingPlan:
+    """How embedders are usually served."""
+    return ServingPlan(weight_precision="fp16", engine=fact("embedding/engine").text)
 
 
 FACTOR_OF = {

@@ -48,6 +48,12 @@ class Training(NamedTuple):
         """The layout in a few words."""
         return layout_text(self.plan, self.cluster)
 
+    @property
+    def together(self) -> float:
+        """Sequences, or samples, that all ranks pass forward at once [1]."""
+        plan = self.plan
+        return float(plan.micro_batch) * (self.cluster.count // int(plan.tp * plan.pp * plan.cp))
+
     def warnings(self) -> tuple[str, ...]:
         """What could make the plan fail that its expected figures do not show."""
         device, found = self.cluster.accelerator, []
