@@ -287,6 +287,7 @@ def training_step(*, model: str, gpu: str, gpus: int | None = None, **plan: obje
     from estimator.predict.checked import checked_plan
     from estimator.predict.training import TrainingPlan, best_layout
     from estimator.predict.training import training_step as predicted
+    from estimator.predict.training_plan import check_positions
 
     check(model=model)
     asked = checked_plan(TrainingPlan, plan)
@@ -294,6 +295,8 @@ def training_step(*, model: str, gpu: str, gpus: int | None = None, **plan: obje
     if asked.method == "full":
         training_precision(asked.precision)
     llm, cluster = architecture(str(model)), _cluster(gpu, gpus)
+    if asked.method != "full":  # an LLM trained whole may be given as many positions as it needs
+        check_positions(llm, float(np.max(asked.seq_len)))
     open_fields = any(getattr(asked, name) is None for name in CHOSEN)
     for name in ("seq_len", "global_batch", "lora_rank", "cp", "shard"):
         if open_fields and np.ndim(getattr(asked, name)):

@@ -292,3 +292,13 @@ def test_a_path_may_be_text_or_a_path(tmp_path):
 
     assert by_path.total_usd.value == by_text.total_usd.value
     assert len(validate(cases).cases) == len(validate([str(cases)]).cases) == 1
+
+
+def test_adapters_keep_to_the_positions_an_llm_has_learned():
+    """Trained whole, a new LLM may be given more."""
+    longer = {"model": "gpt2", "gpu": "a100", "seq_len": 4096}
+
+    with pytest.raises(InvalidInput, match="has learned 1,024 positions"):
+        training_step(**longer, method="lora")
+
+    assert training_step(**longer).step_s > 0
