@@ -160,14 +160,16 @@ def embedded(question: Question) -> Service:
     alone_s = question.once(prefill_s, llm, cluster, plan, asked)
     apart = predicted("time between texts at capacity", "s", 1 / rate, embedding_sequences_per_s, **inputs)
     once = question.counted("one text", 1.0, "1", "by definition")
-    capacity = derive("replica capacity", "1/s", quotient, dividend=once, divisor=off(apart, "embedding time", *ends))
+    capacity = derive(
+        "replica capacity", "1/s", quotient, dividend=once, divisor=uncertain(apart, "embedding time", *ends)
+    )
     accelerators = question.counted("accelerators per replica", 1.0, "1", "one holds an embedder")
     busy, sent = _busy(question, capacity, accelerators), sent_requests(question)
     replicas = _replicas(question, sent, capacity)
     return Service(
         prompt_tokens=asked,
         output_tokens=question.zero("output", "token"),
-        ttft_s=off(predicted("embedding of a text", "s", alone_s, prefill_s, **inputs), "embedding time", *ends),
+        ttft_s=uncertain(predicted("embedding of a text", "s", alone_s, prefill_s, **inputs), "embedding time", *ends),
         tpot_s=question.zero("time per output token", "s"),
         requests_per_s=capacity,
         usd_per_request=derive("embedding of a text", "USD", money.machine_usd, machine_s=busy, usd_per_hour=price),
