@@ -32,7 +32,7 @@ STAGE_FILES = sorted(Path(question.__file__).parent.glob("*.py"))
 
 def forget():
     """Nothing that was computed under other words is used again."""
-    kept = ("_given_once", "_off_once", "_derived_once", "_predicted_once", "_interval")
+    kept = ("_given_once", "_uncertain_once", "_derived_once", "_predicted_once", "_interval")
     for remembered in (*(getattr(quantities, name) for name in kept), question._figure_once, live.origin):
         remembered.cache_clear()
 

@@ -42,7 +42,12 @@ def test_an_answer_remembered_is_the_answer_computed():
     compare(**ASKED, requests_per_month=12345)
     warm = compare(**ASKED, requests_per_month=54321)
     use_facts(None)
-    for kept in (quantities._given_once, quantities._off_once, quantities._derived_once, quantities._predicted_once):
+    for kept in (
+        quantities._given_once,
+        quantities._uncertain_once,
+        quantities._derived_once,
+        quantities._predicted_once,
+    ):
         kept.cache_clear()
     cold = compare(**ASKED, requests_per_month=54321)
 
@@ -51,7 +56,7 @@ def test_an_answer_remembered_is_the_answer_computed():
 
 
 def test_memory_is_bounded_and_holds_no_random_draws():
-    kept = (quantities._given_once, quantities._off_once, quantities._derived_once, quantities._predicted_once)
+    kept = (quantities._given_once, quantities._uncertain_once, quantities._derived_once, quantities._predicted_once)
     compare(**ASKED)
     sizes = [one.cache_info().currsize for one in kept]
     compare(**ASKED, design=Design.monte_carlo(50))

@@ -20,6 +20,7 @@ ARITHMETIC = {
         *("tokens_from_words", "tokens_from_bytes", "chunks", "embedded_tokens"),
         *("curation_s", "keyword_index_s", "both_searched_s"),
     },
+    "alignment": {"contrastive_flop"},
     "energy": {"emissions_g"},
     "parallelism": {"data_parallel", "micro_batches", "stage_layers", "group_bytes_per_s"},
     "prompting": {"fixed_prefix_tokens", "cached_tokens", "written_tokens", "input_usd_per_request"},
