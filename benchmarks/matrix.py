@@ -25,8 +25,10 @@ EXTRAS = ("excel", "tables", "plot")
 TESTING = ("pytest", "hypothesis")
 OF_THEIR_TIME = ("pyparsing<3.3",)  # what the lowest call of others: later ones warn of matplotlib's own calls
 CORE = ("tests/formulas", "tests/catalog", "tests/predict", "tests/stages", "tests/decide", "tests/cli", "tests/search")
-COPIED = ("estimator", "hardware", "calibration", "tests", "docs", "benchmarks", "pyproject.toml", "README.md")
-COPIED += ("CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "constraints.txt")
+COPIED = (
+    *("estimator", "hardware", "calibration", "tests", "docs", "benchmarks", "pyproject.toml"),
+    *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "constraints.txt"),
+)
 MACHINE = ("--model", "7b", "--gpu", "a100")
 COMMANDS = (
     ("--version",),
@@ -127,7 +129,18 @@ def tests(inside: Path, folder: Path, chosen: Sequence[str]) -> str:
         elif source.exists():
             shutil.copy2(source, target)
     locked(tree)
-    words = [inside, "-W", "error", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--no-header", *chosen]
+    words: list[str | Path] = [
+        inside,
+        "-W",
+        "error",
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--no-header",
+        *chosen,
+    ]
     code, said = quiet(words, cwd=tree, env=environment(), preexec_fn=unprivileged)
     failed = [line for line in said.splitlines() if line.startswith(("FAILED", "ERROR"))]
     return "\n      ".join([*failed[:20], *said.strip().splitlines()[-1:]]) + (f" (exit {code})" if code else "")
