@@ -302,7 +302,8 @@ def run(tree: Path, asked: list[str], limit_s: float) -> str:
 
 
 def _environment(tree: Path) -> dict[str, str]:
-    return os.environ | {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
+    """Without plugins: to load those of installed packages takes longer than most tests."""
+    return os.environ | {"PYTHONPATH": str(tree), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
 
 def _failure(output: str) -> str:
