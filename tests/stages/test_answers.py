@@ -8,6 +8,7 @@ from estimator import compare, estimate, layout
 from estimator.errors import DoesNotFit, InvalidInput, UnknownName
 from estimator.formulas import money
 from estimator.pricing import Price
+from estimator.stages.pretrain import _whole
 
 
 def test_models_beside_each_other_take_few_accelerators() -> None:
@@ -89,6 +90,18 @@ def test_a_missed_deadline_is_said() -> None:
     in_time = estimate("pretrain", model="8b", gpu="h100", training_tokens=1e10)
     assert "deadline_days" in late.warnings[0]
     assert not any("deadline_days" in warning for warning in in_time.warnings)
+
+
+@pytest.mark.parametrize("per_node", [1, 4, 8])
+def test_accelerators_for_a_deadline_are_whole_nodes_that_layouts_divide(per_node: int) -> None:
+    """At most an eighth more nodes than needed, and their number is a power of two times sixteen at most."""
+    for tenths in range(1, 30_000, 7):
+        needed = tenths / 10 * per_node
+        nodes, rest = divmod(_whole(needed, per_node), per_node)
+        assert rest == 0
+        assert needed <= nodes * per_node
+        assert nodes <= math.ceil(needed / per_node) * 9 / 8
+        assert nodes // (nodes & -nodes) <= 16
 
 
 def test_a_long_run_says_its_interruptions_and_checkpoints() -> None:
