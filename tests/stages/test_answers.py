@@ -84,6 +84,13 @@ def test_no_traffic_has_no_cost_of_a_request() -> None:
     assert answer.total_usd.value > 0
 
 
+@pytest.mark.parametrize(("stage", "given"), [("pretrain", {}), ("finetune", {"method": "full"})])
+def test_a_trained_llm_answers_as_fast_as_the_one_it_is_made_from(stage: str, given: dict[str, str]) -> None:
+    """All its weights are its own: no adapters beside them."""
+    answer = estimate(stage, model="1b", gpu="h100", **given)
+    assert answer.added_tpot_s.value == answer.added_ttft_s.value == 0
+
+
 def test_a_missed_deadline_is_said() -> None:
     """Eight accelerators do not pre-train a 70B LLM in a day."""
     late = estimate("pretrain", model="70b", gpu="64xh100", deadline_days=1)
