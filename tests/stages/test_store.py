@@ -94,3 +94,10 @@ def test_a_managed_store_bills_its_index_itself():
 
     assert "building the index" not in lines
     assert lines["text on disk"].usd.value == pytest.approx(answer.data_bytes.value / 1e9 * 0.08)
+
+
+def test_an_index_of_ones_own_lies_beside_the_text():
+    answer = estimate("rag", storage_usd_per_gb_month=2.0, **ASK)
+    held = answer.data_bytes.value + answer.details["index_disk_bytes"].value
+
+    assert line(answer, "text and index on disk").usd.value == pytest.approx(held / 1e9 * 2)
