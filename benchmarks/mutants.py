@@ -3,14 +3,17 @@
     python benchmarks/mutants.py --mutants 200 --seed 1 --jobs 2 --log mutants.log
 
 Each mutant is one change of formulas/, stages/ or decide/ in a copy of the tree: a comparison or an operator swapped, a
-number nudged, a condition turned round, an answer scaled, an argument dropped, min for max. Its own tests run first,
-then all others, until one fails; with --near only its own, and who survives those is asked again by a run without.
-Mutants that change nothing count as survivors. A log can be continued, and what the tests say of the tree as it is
-comes first. Survivors get a test.
+number nudged, a condition turned round, an answer scaled, an argument dropped, min for max. First come tests that call
+the changed function, the quick and narrow ones before others, for --budget seconds; then all, until one fails. With
+--near only the first, and who survives those is asked again by a run without. Which test calls what is found out once,
+by all tests of the tree as it is, which must pass, and kept in --map; tests written since then come before all others.
+Some slow ones never run, see --without. Mutants that change nothing count as survivors. A log can be continued; --again
+judges its survivors anew. Survivors get a test.
 """
 
 import argparse
 import ast
+import itertools
 import json
 import os
 import random
@@ -19,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import Queue
@@ -38,10 +41,10 @@ COPIED = (
     "README.md",
     "CHANGELOG.md",
 )
-LAST = ("tests/measure", "tests/validation", "tests/export", "tests/search")  # slow ones
+LAST = ("tests/validation", "tests/export", "tests/search")  # slow ones
+WITHOUT = ("tests/fuzz", "tests/measure", "tests/test_kills.py", "tests/catalog/test_architectures.py")
 NEAR = "survived its own tests"
 SURVIVED = ("survived", NEAR)
-NEVER = ("tests/fuzz",)  # looks for tracebacks, not for wrong figures
 COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     **{ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq},
     **{ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is},
@@ -153,9 +156,9 @@ def _is_text(node: ast.expr) -> bool:
 
 
 def _constant(node: ast.AST) -> Iterator[Change]:
-    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
-        value = node.value
-        yield node, "number nudged", repr(value + 1 if type(value) is int else value * NUDGE or 1.0)
+    value = node.value if isinstance(node, ast.Constant) else None
+    if isinstance(node, ast.Constant) and isinstance(value, int | float) and not isinstance(value, bool):
+        yield node, "number nudged", repr(value + 1 if isinstance(value, int) else value * NUDGE or 1.0)
 
 
 def _condition(node: ast.AST) -> Iterator[Change]:
@@ -194,6 +197,24 @@ CHANGES: tuple[Callable[[ast.AST], Iterator[Change]], ...] = (
 
 # --- judging ----------------------------------------------------------------------------------------------------------
 
+PYTEST = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--no-header")
+
+
+class Asked(argparse.Namespace):
+    """The command line."""
+
+    mutants: int
+    seed: int
+    jobs: int
+    log: Path
+    map: Path
+    budget_s: float
+    limit_s: float
+    list: bool
+    near: bool
+    again: bool
+    without: Sequence[str]
+
 
 def copied(folder: Path) -> Path:
     """A copy of the tree."""
@@ -206,33 +227,83 @@ def copied(folder: Path) -> Path:
     return folder
 
 
-def order(tree: Path, mutant: Mutant | None) -> tuple[list[str], list[str]]:
-    """The tests of the mutant's own package and whatever names its module; then all others, the slow ones last."""
-    files = sorted(str(path.relative_to(tree)) for path in (tree / "tests").rglob("test_*.py"))
-    files = [name for name in files if not name.startswith(NEVER)]
-    if mutant is None:
-        return [], [*files, "estimator", "docs", "README.md"]
-    package, module = Path(mutant.file).parts[1], Path(mutant.file).stem
-    near = [name for name in files if f"tests/{package}/" in name]
-    near += [name for name in files if name not in near and _names(tree / name, package, module)]
-    rest = sorted((name for name in files if name not in near), key=lambda name: (name.startswith(LAST), name))
-    return [mutant.file, *near], [*rest, "docs", "README.md", "estimator"]
+class Known(NamedTuple):
+    """Which functions [file:line] each test calls, how long it takes [s], and when that was found out [s, epoch]."""
+
+    calls: dict[str, list[str]]
+    took_s: dict[str, float]
+    at: float
 
 
-def _names(path: Path, package: str, module: str) -> bool:
-    text = path.read_text(encoding="utf-8")
-    return f"estimator.{package}.{module}" in text or f"from estimator.{package} import {module}" in text
+def mapped(path: Path, without: Sequence[str]) -> Known:
+    """What the map says; it is made where it is missing, and then all tests must pass."""
+    if not path.exists():
+        words = [*PYTEST, "-p", "benchmarks.touched", "tests", "estimator", *(f"--ignore={name}" for name in without)]
+        done = subprocess.run(words, cwd=ROOT, env=_environment(ROOT) | {"TOUCHED": str(path.resolve())}, text=True)
+        if done.returncode:
+            path.unlink(missing_ok=True)
+            sys.exit("the tests fail before anything is changed")
+    return Known(**json.loads(path.read_text(encoding="utf-8")), at=path.stat().st_mtime)
 
 
-def run(tree: Path, tests: list[str], limit_s: float) -> str:
+def near(mutant: Mutant, known: Known, budget_s: float) -> list[str]:
+    """Tests that call the changed function, or anything of its module when none does or the change is outside any.
+
+    Of a test with many cases first one, then the others; the quick and narrow before the slow and wide.
+    """
+    where = _function(mutant)
+    callers = [test for test, calls in known.calls.items() if where in calls]
+    callers = callers or [test for test, calls in known.calls.items() if any(_is_in(one, mutant.file) for one in calls)]
+    cost = {test: (known.took_s[test] + 0.01) * len(known.calls[test]) for test in callers}
+    seen: dict[str, int] = {}
+    ranked: list[tuple[int, float, str]] = []
+    for test in sorted(callers, key=cost.__getitem__):
+        seen[test.split("[")[0]] = nth = seen.get(test.split("[")[0], -1) + 1
+        ranked.append((nth, cost[test], test))
+    ordered = [test for *_, test in sorted(ranked)]
+    ends = itertools.accumulate(known.took_s[test] for test in ordered)
+    return [test for test, end in zip(ordered, ends, strict=True) if end <= budget_s]
+
+
+def _is_in(place: str, file: str) -> bool:
+    return place.startswith(f"{file}:")
+
+
+def _function(mutant: Mutant) -> str:
+    """Where the innermost function around the change begins, as the map names it."""
+    tree = ast.parse((ROOT / mutant.file).read_text(encoding="utf-8"))
+    defined = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    around = [node for node in defined if node.lineno <= mutant.line <= (node.end_lineno or 0)]
+    inner = max(around, key=lambda node: node.lineno, default=None)
+    first = min([inner.lineno, *(one.lineno for one in inner.decorator_list)]) if inner else 0
+    return f"{mutant.file}:{first}"
+
+
+def tests(tree: Path, mutant: Mutant, known: Known, how: Asked) -> tuple[list[str], list[str]]:
+    """What is asked first, and then."""
+    names = sorted(str(path.relative_to(tree)) for path in (tree / "tests").rglob("test_*.py"))
+    names = [name for name in names if not name.startswith(tuple(how.without))]
+    new = [name for name in names if (ROOT / name).stat().st_mtime > known.at]
+    listed = near(mutant, known, how.budget_s)
+    listed = [test for test in listed if test.split("::")[0] not in new]
+    rest = sorted((name for name in names if name not in new), key=lambda name: (name.startswith(LAST), name))
+    return [*new, *listed], [*rest, "estimator"]
+
+
+def run(tree: Path, asked: list[str], limit_s: float) -> str:
     """killed, survived, or timed out, which is as good as killed."""
-    words = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--no-header", *tests]
-    environment = os.environ | {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
     try:
-        done = subprocess.run(words, cwd=tree, env=environment, capture_output=True, text=True, timeout=limit_s)
+        done = subprocess.run(
+            [*PYTEST, "-x", *asked], cwd=tree, env=_environment(tree), capture_output=True, text=True, timeout=limit_s
+        )
     except subprocess.TimeoutExpired:
         return "timed out"
     return "survived" if done.returncode == 0 else f"killed by {_failure(done.stdout)}"
+
+
+def _environment(tree: Path) -> dict[str, str]:
+    """Without plugins: to load those of installed packages takes longer than most tests."""
+    return os.environ | {"PYTHONPATH": str(tree), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
 
 def _failure(output: str) -> str:
@@ -240,39 +311,38 @@ def _failure(output: str) -> str:
     return lines[0].split(" - ")[0].split(" ", 1)[1] if lines else (output.strip().splitlines() or ["nothing said"])[-1]
 
 
-def judged(mutant: Mutant, tree: Path, limit_s: float, near: bool) -> dict[str, object]:
+def judged(mutant: Mutant, tree: Path, known: Known, how: Asked) -> dict[str, object]:
     """What became of a mutant."""
     path, started = tree / mutant.file, time.monotonic()
     whole = path.read_bytes()
     try:
         path.write_bytes(whole[: mutant.start] + mutant.after.encode() + whole[mutant.end :])
-        first, rest = order(tree, mutant)
-        fate = run(tree, first, limit_s)
+        first, rest = tests(tree, mutant, known, how)
+        fate = run(tree, first, how.limit_s) if first else "survived"
         if fate == "survived":
-            fate = NEAR if near else run(tree, rest, limit_s)
+            fate = NEAR if how.near else run(tree, rest, how.limit_s)
     finally:
         path.write_bytes(whole)
     return {"key": mutant.key, **mutant._asdict(), "fate": fate, "took_s": round(time.monotonic() - started, 1)}
 
 
-def all_judged(chosen: list[Mutant], jobs: int, log: Path, limit_s: float, near: bool) -> list[dict[str, object]]:
+def all_judged(chosen: list[Mutant], known: Known, how: Asked) -> list[dict[str, object]]:
     """The fate of each, those in the log as it has them."""
-    before = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.exists() else []
-    known = {one["key"]: one for one in before if near or one["fate"] != NEAR}
-    with tempfile.TemporaryDirectory(prefix="mutants-") as folder, ThreadPoolExecutor(jobs) as pool:
+    before = in_log(how)
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder, ThreadPoolExecutor(how.jobs) as pool:
         trees: Queue[Path] = Queue()
-        for number in range(jobs):
+        for number in range(how.jobs):
             trees.put(copied(Path(folder) / str(number)))
 
         def judge(mutant: Mutant) -> dict[str, object]:
-            if mutant.key in known:
-                return dict(known[mutant.key])
+            if mutant.key in before:
+                return before[mutant.key]
             tree = trees.get()
             try:
-                found = judged(mutant, tree, limit_s, near)
+                found = judged(mutant, tree, known, how)
             finally:
                 trees.put(tree)
-            with log.open("a", encoding="utf-8") as file:
+            with how.log.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(found) + "\n")
             print(f"{found['took_s']:6} s  {found['fate']}  {mutant.key}"[:200], flush=True)
             return found
@@ -280,14 +350,12 @@ def all_judged(chosen: list[Mutant], jobs: int, log: Path, limit_s: float, near:
         return list(pool.map(judge, chosen))
 
 
-def sound(log: Path, limit_s: float, near: bool) -> str:
-    """What the tests say of the tree as it is, unless the log shows that they were asked before; they must pass."""
-    own = [f"tests/{package}" for package in PACKAGES]
-    if log.exists():
-        return "survived"
-    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
-        tree = copied(Path(folder))
-        return run(tree, own if near else order(tree, None)[1], limit_s)
+def in_log(how: Asked) -> dict[str, dict[str, object]]:
+    """What the log says of each mutant last, but for those that this run judges anew."""
+    lines = how.log.read_text(encoding="utf-8").splitlines() if how.log.exists() else []
+    last = {one["key"]: one for one in map(json.loads, lines)}
+    anew = SURVIVED if how.again else () if how.near else (NEAR,)
+    return {key: one for key, one in last.items() if one["fate"] not in anew}
 
 
 def summary(found: list[dict[str, object]]) -> Iterator[str]:
@@ -307,17 +375,21 @@ def main() -> None:
     read.add_argument("--seed", type=int, default=1)
     read.add_argument("--jobs", type=int, default=1)
     read.add_argument("--log", type=Path, default=Path("mutants.log"))
-    read.add_argument("--limit", type=float, default=1800.0, help="of one run of tests [s]")
+    read.add_argument("--map", type=Path, default=Path("touched.json"), help="which test calls what; made if not there")
+    read.add_argument("--budget", dest="budget_s", type=float, default=60.0, help="of the tests that call it [s]")
+    read.add_argument("--limit", dest="limit_s", type=float, default=1800.0, help="of one run of tests [s]")
     read.add_argument("--list", action="store_true", help="only say which")
-    read.add_argument("--near", action="store_true", help="only the tests of its own package and module")
-    asked = read.parse_args()
+    read.add_argument("--near", action="store_true", help="only tests that call the changed function")
+    read.add_argument("--again", action="store_true", help="judge the log's survivors anew")
+    read.add_argument("--without", nargs="*", default=WITHOUT, help=f"tests left out (default: {' '.join(WITHOUT)})")
+    asked = read.parse_args(namespace=Asked())
     chosen = drawn(asked.mutants, asked.seed)
     if asked.list:
         print("\n".join(one.key for one in chosen))
         return
-    if (whole := sound(asked.log, asked.limit, asked.near)) != "survived":
-        sys.exit(f"the tests fail before anything is changed: {whole}")
-    print("\n".join(summary(all_judged(chosen, asked.jobs, asked.log, asked.limit, asked.near))))
+    known = mapped(asked.map, asked.without)
+    print("\n".join(summary(all_judged(chosen, known, asked))))
+    print(f"not run: docs, README.md, {', '.join(asked.without)}")
 
 
 if __name__ == "__main__":

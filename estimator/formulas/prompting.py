@@ -79,6 +79,8 @@ def mipro_calls(candidates: Real, validation: Real, minibatch: Real, full_every:
 
     >>> float(mipro_calls(6, 100, 35, 5))  # the "light" setting
     650.0
+    >>> float(mipro_calls(5, 100, 35, 5))  # nine trials: one full run after the fifth, one at the end
+    515.0
     """
     trials: Real = np.floor(np.maximum(2 * 2 * np.log2(candidates), 1.5 * candidates))
     full_runs: Real = np.floor(trials / full_every) + 1

@@ -87,6 +87,16 @@ def test_two_straight_lines_by_hand():
     assert crossings(Cost(1000, 0.5), Cost(4000, 0.2)) == [pytest.approx(10_000)]
 
 
+@pytest.mark.parametrize("months", [1, 3])
+def test_costs_that_are_equal_for_a_while_cross_where_one_gets_cheaper(months):
+    """Replicas of 100 USD carry 100 each: dearer than a flat 200 from the third on, equal with two of them."""
+    replicas, flat = Cost(0, 0, 100, carried=100, months=months), Cost(200 * months, 0, months=months)
+
+    assert crossings(replicas, flat) == [200]
+    assert cheaper_from(replicas, flat) == 200
+    assert cheaper_from(flat, flat) == np.inf
+
+
 def test_whole_replicas_by_hand():
     """An API at 2 USD per 1,000 requests against replicas at 1,500 USD that carry a million each.
 

@@ -134,6 +134,15 @@ def test_the_whole_corpus_is_in_the_prompt():
         combine("corpus-in-prompt", model="8b", gpu="h100", corpus_gb=50)
 
 
+def test_adapters_kept_apart_slow_a_combination_as_they_slow_the_tuned_llm():
+    """Beside an API they are the provider's: neither price nor prompt knows of them."""
+    apart, merged = (combine("finetune+rag", **OWN, deployment=how) for how in ("unmerged", "merged"))
+    there = [combine("finetune+rag", **API, deployment=how).total_usd.value for how in ("unmerged", "merged")]
+
+    assert apart.added_tpot_s.value > merged.added_tpot_s.value
+    assert there[0] == there[1]
+
+
 @settings(max_examples=10, deadline=None)
 @given(st.sampled_from(["prompt+rag", "finetune+rag"]), st.floats(1e3, 1e7), st.integers(1, 8))
 def test_a_combination_never_costs_less_than_its_dearest_part(name, requests, top_k):

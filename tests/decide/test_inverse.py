@@ -192,6 +192,17 @@ def test_most_users_are_served_in_time_and_one_more_is_not(ttft, tpot):
     assert found == most or not good(found + 1)
 
 
+def test_one_user_is_a_user_and_without_limits_all_that_fit_are():
+    alone = serving(
+        architecture("8b"), Cluster(accelerator("a100"), 1, 1), ServingPlan(tp=1), Traffic(300, 250, concurrency=1)
+    )
+    asked = {"model": "8b", "gpu": "1xa100"}
+
+    assert inverse.most_users(**asked, ttft_s=1.001 * float(alone.ttft_s)) == 1
+    assert inverse.most_users(**asked, ttft_s=0.999 * float(alone.ttft_s)) == 0
+    assert inverse.most_users(**asked) == inverse.largest_batch("serve", **asked)
+
+
 @QUICK
 @given(st.floats(0.05, 1.0), st.floats(0.012, 0.05), st.floats(1e5, 1e8))
 def test_replicas_hold_the_latency_and_one_less_does_not(ttft, tpot, requests):

@@ -138,3 +138,19 @@ def test_layers_with_and_without_a_window():
     llm = replace(PLAIN, sliding_window=2, global_layers=1)
 
     assert transformer.scores(llm, 4) == 4 * ((1 + 2 + 3 + 4) + 2 * (1 + 2 + 2 + 2))
+
+
+@pytest.mark.parametrize(
+    ("scan", "parts"),
+    [
+        (Scan("ssd", heads=6), 2),  # 4 heads of attention, 6 of the recurrence
+        (Scan("delta", heads=8), 4),
+        (Scan("selective"), 4),  # no heads: its channels are cut, 64 of them
+        (Scan("gated", heads=8), 1),
+    ],
+)
+def test_tensor_groups_divide_all_heads_there_are(scan, parts):
+    rows = (Matrix("q", 64, 64),)
+    blocks = (Block(1, rows, attention=(Attention(4, 2, 16, 16, 64),)), Block(2, rows, scans=(scan,)))
+
+    assert transformer.tensor_parts(replace(PLAIN, blocks=blocks)) == parts

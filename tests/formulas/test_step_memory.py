@@ -6,6 +6,8 @@ from statistics import median, quantiles
 
 import pytest
 
+from estimator.formulas.step_memory import Held, Passing, moments
+
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 from step_cases import Case, errors, parts, read, table
@@ -42,6 +44,33 @@ def test_every_part_is_near(part):
 
 def test_the_page_shows_the_table():
     assert table(RUNS) in PAGE.read_text(encoding="utf-8"), "run python benchmarks/memory_oracle.py"
+
+
+def test_every_moment_of_a_recomputing_step_by_hand():
+    """16 of weights and states; 4 layers keep an input of 1; what comes beside them is of one moment alone."""
+    held = Held(weights=6, states=10, gradients=8, earlier=5, of_layer=2, of_head=3, temporaries=7)
+    passing = Passing(layer=9, inputs=1, alive=11, final=0.5, logits_forward=20, logits_backward=24)
+    passing = passing._replace(casts=4, cast_layer=0.75, cast_head=0.25)
+    found = moments(held, passing, 4, recompute=1)
+
+    assert found.loss_forward == 16 + 5 + 4 + 0.5 + 20 + 4
+    assert found.loss_backward == 16 + 5 + 4 + 0.5 + 24 + 1
+    assert found.first_recomputed == 16 + 5 + 4 + 11 + 0.75
+    assert found.middle == 16 + (8 - 1.5 - 3) + 11 + 1 + 0.75
+    assert found.end == 16 + 8 + 1
+    assert found.step == 16 + 8 + 7
+    assert found.peak == 16 + 5 + 4 + 0.5 + 24 + 1
+
+
+def test_moments_of_a_step_that_keeps_all_by_hand():
+    """No earlier gradients: the first layer that is redone would wait for the output projection's; none is redone."""
+    held = Held(weights=6, states=10, gradients=8, of_layer=2, of_head=3)
+    passing = Passing(layer=9, inputs=1, alive=11, final=0.5, logits_forward=20, logits_backward=24)
+
+    assert moments(held, passing, 4, recompute=1).first_recomputed == 16 + 3 + 4 + 11
+    assert moments(held, passing, 4).first_recomputed == 0
+    assert moments(held, passing, 4).middle == 16 + (8 - 1.5 - 3) + 9 + 1
+    assert moments(held, passing, 4, tied=1).end == 16 + 8 + 2 * 3
 
 
 @pytest.mark.filterwarnings("ignore")  # of other libraries

@@ -8,6 +8,7 @@ from estimator import compare, estimate, layout
 from estimator.errors import DoesNotFit, InvalidInput, UnknownName
 from estimator.formulas import money
 from estimator.pricing import Price
+from estimator.stages.pretrain import _whole
 
 
 def test_models_beside_each_other_take_few_accelerators() -> None:
@@ -83,12 +84,46 @@ def test_no_traffic_has_no_cost_of_a_request() -> None:
     assert answer.total_usd.value > 0
 
 
+@pytest.mark.parametrize(("stage", "given"), [("pretrain", {}), ("finetune", {"method": "full"})])
+def test_a_trained_llm_answers_as_fast_as_the_one_it_is_made_from(stage: str, given: dict[str, str]) -> None:
+    """All its weights are its own: no adapters beside them."""
+    answer = estimate(stage, model="1b", gpu="h100", **given)
+    assert answer.added_tpot_s.value == answer.added_ttft_s.value == 0
+
+
+def test_evidence_of_some_questions_alone_is_shown_to_those() -> None:
+    """Of rewards where they are learnt from, of reranking where it is done, and of retrieval always."""
+    asked = {"model": "1b", "gpu": "h100", "corpus_gb": 0.0003}
+    plain, rewarded = (" ".join(estimate("finetune", objective=how, **asked).evidence) for how in ("sft", "grpo"))
+    ranked, bare = (
+        " ".join(estimate("rag", rerank_model=name, **asked).evidence) for name in ("bge-base-en-v1.5", "none")
+    )
+    assert "grpo" in rewarded
+    assert "grpo" not in plain
+    assert "reranked" in ranked
+    assert "reranked" not in bare
+    assert "retrieval_failure/baseline" in ranked
+    assert "retrieval_failure/baseline" in bare
+
+
 def test_a_missed_deadline_is_said() -> None:
     """Eight accelerators do not pre-train a 70B LLM in a day."""
     late = estimate("pretrain", model="70b", gpu="64xh100", deadline_days=1)
     in_time = estimate("pretrain", model="8b", gpu="h100", training_tokens=1e10)
     assert "deadline_days" in late.warnings[0]
     assert not any("deadline_days" in warning for warning in in_time.warnings)
+
+
+@pytest.mark.parametrize("per_node", [1, 4, 8])
+def test_accelerators_for_a_deadline_are_whole_nodes_that_layouts_divide(per_node: int) -> None:
+    """At most an eighth more nodes than needed, and their number is a power of two times sixteen at most."""
+    for tenths in range(1, 30_000, 7):
+        needed = tenths / 10 * per_node
+        nodes, rest = divmod(_whole(needed, per_node), per_node)
+        assert rest == 0
+        assert needed <= nodes * per_node
+        assert nodes <= math.ceil(needed / per_node) * 9 / 8
+        assert nodes // (nodes & -nodes) <= 16
 
 
 def test_a_long_run_says_its_interruptions_and_checkpoints() -> None:

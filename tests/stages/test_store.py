@@ -94,3 +94,27 @@ def test_a_managed_store_bills_its_index_itself():
 
     assert "building the index" not in lines
     assert lines["text on disk"].usd.value == pytest.approx(answer.data_bytes.value / 1e9 * 0.08)
+
+
+def test_an_index_of_ones_own_lies_beside_the_text():
+    answer = estimate("rag", storage_usd_per_gb_month=2.0, **ASK)
+    held = answer.data_bytes.value + answer.details["index_disk_bytes"].value
+
+    assert line(answer, "text and index on disk").usd.value == pytest.approx(held / 1e9 * 2)
+
+
+@pytest.mark.parametrize("cores", [1, 6])
+def test_building_the_index_keeps_all_cores_busy(cores):
+    answer = estimate("rag", index_cores=cores, **ASK)
+
+    built = line(answer, "building the index").quantity
+    assert built.value == pytest.approx(cores * answer.details["index_build_s"].value)
+
+
+def test_an_inverted_index_lies_beside_vectors_and_text():
+    """A third of the text, over all that lies there without it."""
+    without, with_it = (estimate("rag", keyword_search=on, **ASK) for on in (False, True))
+    more = {key: with_it.details[key].value - without.details[key].value for key in without.details}
+
+    assert more["index_disk_bytes"] == pytest.approx(0.33 * with_it.data_bytes.value)
+    assert more["index_build_s"] > 0
