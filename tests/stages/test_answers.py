@@ -91,6 +91,21 @@ def test_a_trained_llm_answers_as_fast_as_the_one_it_is_made_from(stage: str, gi
     assert answer.added_tpot_s.value == answer.added_ttft_s.value == 0
 
 
+def test_evidence_of_some_questions_alone_is_shown_to_those() -> None:
+    """Of rewards where they are learnt from, of reranking where it is done, and of retrieval always."""
+    asked = {"model": "1b", "gpu": "h100", "corpus_gb": 0.0003}
+    plain, rewarded = (" ".join(estimate("finetune", objective=how, **asked).evidence) for how in ("sft", "grpo"))
+    ranked, bare = (
+        " ".join(estimate("rag", rerank_model=name, **asked).evidence) for name in ("bge-base-en-v1.5", "none")
+    )
+    assert "grpo" in rewarded
+    assert "grpo" not in plain
+    assert "reranked" in ranked
+    assert "reranked" not in bare
+    assert "retrieval_failure/baseline" in ranked
+    assert "retrieval_failure/baseline" in bare
+
+
 def test_a_missed_deadline_is_said() -> None:
     """Eight accelerators do not pre-train a 70B LLM in a day."""
     late = estimate("pretrain", model="70b", gpu="64xh100", deadline_days=1)

@@ -101,3 +101,11 @@ def test_an_index_of_ones_own_lies_beside_the_text():
     held = answer.data_bytes.value + answer.details["index_disk_bytes"].value
 
     assert line(answer, "text and index on disk").usd.value == pytest.approx(held / 1e9 * 2)
+
+
+@pytest.mark.parametrize("cores", [1, 6])
+def test_building_the_index_keeps_all_cores_busy(cores):
+    answer = estimate("rag", index_cores=cores, **ASK)
+
+    built = line(answer, "building the index").quantity
+    assert built.value == pytest.approx(cores * answer.details["index_build_s"].value)
