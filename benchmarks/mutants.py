@@ -6,8 +6,8 @@ Each mutant is one change of formulas/, stages/ or decide/ in a copy of the tree
 number nudged, a condition turned round, an answer scaled, an argument dropped, min for max. First come tests that call
 the changed function, the quick and narrow ones before others, for --budget seconds; then all, until one fails. With
 --near only the first, and who survives those is asked again by a run without. Which test calls what is found out once,
-by all tests of the tree as it is, which must pass, and kept in --map; tests written since then come before all others.
-Some slow ones never run, see --without. Mutants that change nothing count as survivors. A log can be continued; --again
+by all tests of the tree as it is, which must pass, and kept in --map, to which tests written since then are added. Some
+slow ones never run, see --without. Mutants that change nothing count as survivors. A log can be continued; --again
 judges its survivors anew. Survivors get a test.
 """
 
@@ -228,22 +228,39 @@ def copied(folder: Path) -> Path:
 
 
 class Known(NamedTuple):
-    """Which functions [file:line] each test calls, how long it takes [s], and when that was found out [s, epoch]."""
+    """Which functions [file:line] each test calls, and how long it takes [s]."""
 
     calls: dict[str, list[str]]
     took_s: dict[str, float]
-    at: float
 
 
 def mapped(path: Path, without: Sequence[str]) -> Known:
-    """What the map says; it is made where it is missing, and then all tests must pass."""
-    if not path.exists():
-        words = [*PYTEST, "-p", "benchmarks.touched", "tests", "estimator", *(f"--ignore={name}" for name in without)]
-        done = subprocess.run(words, cwd=ROOT, env=_environment(ROOT) | {"TOUCHED": str(path.resolve())}, text=True)
-        if done.returncode:
-            path.unlink(missing_ok=True)
+    """What the map says, once it has all tests that are newer than it, all when there is none; these must pass."""
+    known, asked = Known({}, {}), ["tests", "estimator"]
+    if path.exists():
+        known = Known(**json.loads(path.read_text(encoding="utf-8")))
+        files = sorted((ROOT / "tests").rglob("test_*.py"))
+        asked = [str(file.relative_to(ROOT)) for file in files if file.stat().st_mtime > path.stat().st_mtime]
+    asked = [name for name in asked if not name.startswith(tuple(without))]
+    if not asked:
+        return known
+    left = [test for test in known.calls if test.split("::")[0] not in asked]
+    new = touched(asked, without)
+    merged = Known(
+        {test: known.calls[test] for test in left} | new.calls, {test: known.took_s[test] for test in left} | new.took_s
+    )
+    path.write_text(json.dumps(merged._asdict()), encoding="utf-8")
+    return merged
+
+
+def touched(asked: Sequence[str], without: Sequence[str]) -> Known:
+    """What these tests call, as they run now."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "touched.json"
+        words = [*PYTEST, "-p", "benchmarks.touched", *asked, *(f"--ignore={name}" for name in without)]
+        if subprocess.run(words, cwd=ROOT, env=_environment(ROOT) | {"TOUCHED": str(path)}).returncode:
             sys.exit("the tests fail before anything is changed")
-    return Known(**json.loads(path.read_text(encoding="utf-8")), at=path.stat().st_mtime)
+        return Known(**json.loads(path.read_text(encoding="utf-8")))
 
 
 def near(mutant: Mutant, known: Known, budget_s: float) -> list[str]:
@@ -279,15 +296,11 @@ def _function(mutant: Mutant) -> str:
     return f"{mutant.file}:{first}"
 
 
-def tests(tree: Path, mutant: Mutant, known: Known, how: Asked) -> tuple[list[str], list[str]]:
-    """What is asked first, and then."""
+def others(tree: Path, without: Sequence[str]) -> list[str]:
+    """All tests, the slow ones last."""
     names = sorted(str(path.relative_to(tree)) for path in (tree / "tests").rglob("test_*.py"))
-    names = [name for name in names if not name.startswith(tuple(how.without))]
-    new = [name for name in names if (ROOT / name).stat().st_mtime > known.at]
-    listed = near(mutant, known, how.budget_s)
-    listed = [test for test in listed if test.split("::")[0] not in new]
-    rest = sorted((name for name in names if name not in new), key=lambda name: (name.startswith(LAST), name))
-    return [*new, *listed], [*rest, "estimator"]
+    names = [name for name in names if not name.startswith(tuple(without))]
+    return [*sorted(names, key=lambda name: name.startswith(LAST)), "estimator"]
 
 
 def run(tree: Path, asked: list[str], limit_s: float) -> str:
@@ -317,10 +330,10 @@ def judged(mutant: Mutant, tree: Path, known: Known, how: Asked) -> dict[str, ob
     whole = path.read_bytes()
     try:
         path.write_bytes(whole[: mutant.start] + mutant.after.encode() + whole[mutant.end :])
-        first, rest = tests(tree, mutant, known, how)
+        first = near(mutant, known, how.budget_s)
         fate = run(tree, first, how.limit_s) if first else "survived"
         if fate == "survived":
-            fate = NEAR if how.near else run(tree, rest, how.limit_s)
+            fate = NEAR if how.near else run(tree, others(tree, how.without), how.limit_s)
     finally:
         path.write_bytes(whole)
     return {"key": mutant.key, **mutant._asdict(), "fate": fate, "took_s": round(time.monotonic() - started, 1)}

@@ -109,12 +109,3 @@ def test_building_the_index_keeps_all_cores_busy(cores):
 
     built = line(answer, "building the index").quantity
     assert built.value == pytest.approx(cores * answer.details["index_build_s"].value)
-
-
-def test_an_inverted_index_lies_beside_vectors_and_text():
-    """A third of the text, over all that lies there without it."""
-    without, with_it = (estimate("rag", keyword_search=on, **ASK) for on in (False, True))
-    more = {key: with_it.details[key].value - without.details[key].value for key in without.details}
-
-    assert more["index_disk_bytes"] == pytest.approx(0.33 * with_it.data_bytes.value)
-    assert more["index_build_s"] > 0
