@@ -45,9 +45,16 @@ def peak_memory(run: Run, p: Parameters) -> MemorySplit:
     logits = _logits(run, p, flight, activations)
     # fp32 masters need fp32 gradients, which 16-bit ones become at the step.
     copied = either((run.master_bytes > 0) & (run.gradient_bytes < 4), 4.0, 0.0)
-    step = run.temporaries * (p["step_temporaries"] + copied) * shard_params
-    passing = activations + logits + gathers
-    larger_step = soft_max(step, passing, SHARPNESS) - passing
+    moment = either(run.master_bytes > 0, 4.0, run.weight_bytes)
+    step = run.temporaries * (p["step_temporaries"] * moment + copied) * shard_params * (1 - run.offload_optimizer)
+    # Gradients come as activations go, unless they have buffers or those of earlier micro-batches are there.
+    buffered = (run.buffers > 0) | (run.ga > 1) | ((run.zero < 2) & (run.dp > 1))
+    at_loss = activations + logits + gathers + either(buffered, gradients, 0.0)
+    last = gradients + gathers + activations / np.maximum(flight, 1.0)
+    passing = np.maximum(at_loss, last) - gradients
+    larger_step = soft_max(step, passing + gradients, SHARPNESS) - passing - gradients
+    early = passing - activations - logits - gathers  # gradients that are not there at the peak
+    gradients = gradients + early
     used = weights + gradients + master + moments + activations + logits + gathers + larger_step
     reserve = (p["reserve"] - 1) * used + p["reserve_bytes"]
     return MemorySplit(
@@ -148,7 +155,7 @@ def _logits(run: Run, p: Parameters, flight: Real, activations: Real) -> Real:
     """
     # In chunks only their 16-bit values and gradients stay; in fp32 there is no second copy but all is wider.
     per_logit = either(run.chunked_loss > 0, 4.0, p["logit_bytes"] * either(run.compute_bytes > 2, 1.2, 1.0))
-    logits = run.head * run.tokens * run.vocab / run.tp * per_logit
+    logits = run.head * run.tokens * run.vocab / run.tp * per_logit * (1 - run.fused_loss)
     several = run.pp > 1
     if not anywhere(several):
         return logits

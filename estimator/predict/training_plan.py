@@ -181,6 +181,8 @@ class Run(NamedTuple):
     light_selective: Real
     tensor_gathers: Real
     chunked_loss: Real
+    fused_loss: Real
+    buffers: Real  # gradients live in buffers of their own from step to step
 
     @property
     def tokens_per_step(self) -> Real:
@@ -242,6 +244,8 @@ def run(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> Run:
         light_selective=float(habits.light_selective),
         tensor_gathers=float(habits.tensor_gathers),
         chunked_loss=float(habits.chunked_loss),
+        fused_loss=0.0,
+        buffers=float(habits.states in ("megatron", "megatron-bf16", "deepspeed", "pure-master")),
     )
 
 

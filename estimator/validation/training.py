@@ -64,6 +64,7 @@ class CaseRun:
     whole_run: bool
     total_tokens: float
     assumed: tuple[str, ...]
+    reading: str = ""
 
 
 def predict_cases(rows: Sequence[Row]) -> list[CasePrediction]:
@@ -106,11 +107,23 @@ def case_run(row: Row, values: Mapping[str, float] | None = None) -> CaseRun:
         arch=arch,
         cluster=cluster,
         plan=plan,
-        numbers=run(arch, cluster, plan),
+        numbers=_told(row, run(arch, cluster, plan)),
+        reading=row.get("memory_reading", ""),
         whole_run=row.get("family", "") == "total_run",
         total_tokens=total_tokens,
         assumed=assumed + (("a usual shape of its size",) if arch.basis == "assumed" else ()),
     )
+
+
+def _told(row: Row, numbers: Run) -> Run:
+    """What a row says of its own kernels and loss, instead of the framework's habits."""
+    loss, compiled = row.get("loss", ""), row.get("compiled", "")
+    if compiled:
+        graph = float(compiled == "1")
+        numbers = numbers._replace(compiled=graph, eager=0.0 if graph else max(numbers.eager, numbers.compiled))
+    if loss:
+        numbers = numbers._replace(chunked_loss=float(loss == "chunked"), fused_loss=float(loss == "fused"))
+    return numbers
 
 
 # --- from columns to records -----------------------------------------------------------------------------------------
@@ -345,6 +358,7 @@ class Yardstick:
     goodput: Floats
     memory: Truths
     allocated: Truths
+    reserved: Truths
 
     @classmethod
     def of(cls, runs: Sequence[CaseRun]) -> "Yardstick":
@@ -355,17 +369,24 @@ class Yardstick:
             rate=np.isin(metric, RATES),
             goodput=np.array([usual_goodput(each.cluster) if each.whole_run else 1.0 for each in runs]),
             memory=metric == "peak_mem_gb",
-            allocated=np.array([framework(each.plan.framework).reads_allocated for each in runs]),
+            allocated=np.array([_reads_allocated(each) for each in runs]),
+            reserved=np.array([each.reading == "reserved" for each in runs]),
         )
 
     def reading(self, memory: MemorySplit) -> Real:
         """Peak memory as each run's framework reads it [B]."""
-        return memory.total - np.where(self.allocated, memory.reserve, 0.0)
+        context = parameters()["reserve_bytes"]
+        return memory.total - np.where(self.allocated, memory.reserve, np.where(self.reserved, context, 0.0))
 
     def shown(self, seconds: Real) -> Floats:
         """Step times [s] in each run's metric; a whole run takes longer than its steps, as it is interrupted."""
         seconds = seconds / self.goodput
         return np.where(self.rate, self.scale / seconds, self.scale * seconds)
+
+
+def _reads_allocated(case: CaseRun) -> bool:
+    said = case.reading == "allocated"
+    return said or (not case.reading and framework(case.plan.framework).reads_allocated)
 
 
 def metric_scale(case: CaseRun) -> float:
