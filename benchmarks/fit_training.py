@@ -56,7 +56,8 @@ class Group:
     def log_errors(self, values: Mapping[str, float]) -> np.ndarray:
         """ln(predicted / measured) of the time or memory, whatever the metric's direction."""
         if self.quantity == "memory":
-            return np.log(self.yardstick.reading(peak_memory(self.numbers, values)) / 1e9 / self.measured)
+            read = self.yardstick.reading(peak_memory(self.numbers, values), values["reserve_bytes"])
+            return np.log(read / 1e9 / self.measured)
         seconds = step_time(self.numbers, values).total
         direction = np.where(self.yardstick.rate, -1.0, 1.0)
         return direction * np.log(self.yardstick.shown(seconds) / self.measured)

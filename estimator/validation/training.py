@@ -13,12 +13,13 @@ import numpy as np
 
 from estimator.catalog.accelerators import accelerator
 from estimator.catalog.cases import fitted
-from estimator.catalog.frameworks import framework
+from estimator.catalog.frameworks import Framework, framework
 from estimator.catalog.models import architecture, architecture_names, preset
 from estimator.catalog.plan_fields import field_named, plan_fields
 from estimator.catalog.precisions import precision
 from estimator.errors import EstimatorError, InvalidInput, UnknownName, clipped
 from estimator.formulas import Floats, Real, Truths, transformer
+from estimator.formulas.step_memory import Loss
 from estimator.formulas.training import model_flop
 from estimator.formulas.units import DAY_S, HOUR_S
 from estimator.numerals import MOST, numeral
@@ -107,7 +108,7 @@ def case_run(row: Row, values: Mapping[str, float] | None = None) -> CaseRun:
         arch=arch,
         cluster=cluster,
         plan=plan,
-        numbers=_told(row, run(arch, cluster, plan)),
+        numbers=run(arch, cluster, plan, _told(row))._replace(uneven=float(row.get("packing") == "padded")),
         reading=row.get("memory_reading", ""),
         whole_run=row.get("family", "") == "total_run",
         total_tokens=total_tokens,
@@ -115,15 +116,19 @@ def case_run(row: Row, values: Mapping[str, float] | None = None) -> CaseRun:
     )
 
 
-def _told(row: Row, numbers: Run) -> Run:
-    """What a row says of its own kernels and loss, instead of the framework's habits."""
-    loss, compiled = row.get("loss", ""), row.get("compiled", "")
-    if compiled:
-        graph = float(compiled == "1")
-        numbers = numbers._replace(compiled=graph, eager=0.0 if graph else max(numbers.eager, numbers.compiled))
-    if loss:
-        numbers = numbers._replace(chunked_loss=float(loss == "chunked"), fused_loss=float(loss == "fused"))
-    return numbers
+def _told(row: Row) -> Framework:
+    """The habits of a row's framework, and what the row says of its own kernels and loss instead."""
+    habits, loss, compiled = framework(row.get("framework", "")), row.get("loss", ""), row.get("compiled", "")
+    if compiled == "1":
+        habits = habits._replace(kernels="compiled")
+    elif compiled and habits.kernels == "compiled":
+        habits = habits._replace(kernels="eager")
+    if loss in ("plain", "fused", "chunked") and not habits.loss.startswith(loss):
+        habits = habits._replace(loss=TOLD_LOSS[loss])
+    return habits._replace(splits_vocabulary=loss == "vocab_parallel") if loss else habits
+
+
+TOLD_LOSS: Mapping[str, Loss] = {"plain": "whole", "fused": "fused", "chunked": "chunked"}
 
 
 # --- from columns to records -----------------------------------------------------------------------------------------
@@ -342,7 +347,7 @@ def predicted(runs: Sequence[CaseRun], values: Mapping[str, float]) -> tuple[lis
         return [], []
     numbers, yardstick = stack([each.numbers for each in runs]), Yardstick.of(runs)
     seconds, memory = step_time(numbers, values).total, peak_memory(numbers, values)
-    answers = np.where(yardstick.memory, yardstick.reading(memory) / 1e9, yardstick.shown(seconds))
+    answers = np.where(yardstick.memory, yardstick.reading(memory, values["reserve_bytes"]) / 1e9, yardstick.shown(seconds))
     # A run that does not say what it recomputed may have recomputed all it had to.
     unsaid = np.array([any(text.startswith("recompute") for text in each.assumed) for each in runs])
     frugal = numbers._replace(full_recompute=np.where(unsaid, 1.0, numbers.full_recompute))
@@ -359,6 +364,7 @@ class Yardstick:
     memory: Truths
     allocated: Truths
     reserved: Truths
+    card: Floats
 
     @classmethod
     def of(cls, runs: Sequence[CaseRun]) -> "Yardstick":
@@ -371,12 +377,17 @@ class Yardstick:
             memory=metric == "peak_mem_gb",
             allocated=np.array([_reads_allocated(each) for each in runs]),
             reserved=np.array([each.reading == "reserved" for each in runs]),
+            card=np.array([each.cluster.accelerator.memory_bytes for each in runs]),
         )
 
-    def reading(self, memory: MemorySplit) -> Real:
-        """Peak memory as each run's framework reads it [B]."""
-        context = parameters()["reserve_bytes"]
-        return memory.total - np.where(self.allocated, memory.reserve, np.where(self.reserved, context, 0.0))
+    def reading(self, memory: MemorySplit, context: float) -> Real:
+        """Peak memory as each run's framework reads it [B]; context: of libraries, which the allocator does not see.
+
+        What the allocator keeps for itself it gives back before the card is full.
+        """
+        live = memory.total - memory.reserve
+        seen = live + memory.reserve - np.where(self.reserved, context, 0.0)
+        return np.where(self.allocated, live, np.minimum(seen, np.maximum(live + context, self.card)))
 
     def shown(self, seconds: Real) -> Floats:
         """Step times [s] in each run's metric; a whole run takes longer than its steps, as it is interrupted."""
