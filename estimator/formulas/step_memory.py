@@ -19,7 +19,7 @@ from estimator.formulas import Floats, Real, transformer
 from estimator.formulas.training import adapter_params, targeted_linears
 from estimator.records import Architecture
 
-Loss = Literal["whole", "chunked", "chunked head", "fused", "shifted", "in place"]
+Loss = Literal["whole", "chunked", "chunked head", "fused", "shifted", "in place", "16-bit"]
 
 
 class Step(NamedTuple):
@@ -239,6 +239,7 @@ def logit_bytes(loss: Loss, chunks: float = 8, compute_bytes: ArrayLike = 2.0) -
     chunked: 16-bit logits are whole, the rest is of one of `chunks`; chunked head: all of it is
     fused: never whole, in one kernel with the output projection (arXiv:2410.10989 section 3.2)
     in place: an fp32 copy that its gradient replaces, and the 16-bit gradient
+    16-bit: no fp32 copy; logits, log-softmax and gradient as wide as the products
     shifted: a contiguous fp32 copy of all but the last besides, as `transformers` did until the end of 2024
 
     >>> [[float(value) for value in logit_bytes(loss, chunks=10)] for loss in ("whole", "chunked", "fused")]
@@ -253,6 +254,7 @@ def logit_bytes(loss: Loss, chunks: float = 8, compute_bytes: ArrayLike = 2.0) -
         "fused": (0.0, 0.0),
         "shifted": (whole + 4.0, 18.0),
         "in place": (stored + 4.0, 8.0),
+        "16-bit": (2 * stored, 3 * stored),
     }
     return LogitBytes(*kinds[loss])
 

@@ -25,8 +25,9 @@ def held(
 ) -> dict[str, Real]:
     """Fields of `Run` that only memory asks for. stored: format of frozen weights"""
     quantised = bool(numbers["quantised"])
-    widened = quantised and habits.widens_frozen and "gptq" not in stored
-    residual = _residual_bytes(numbers, zero, widened)
+    widens = quantised and habits.widens_frozen and "gptq" not in stored
+    widened = np.asarray(zero) < 3 if widens else False  # what is sharded together is of one width
+    residual = np.where(widened, 4.0, _residual_bytes(numbers, zero))
     whole, split = _kept(arch, habits, numbers, residual, quantised and "gptq" not in stored)
     if numbers["adapters"]:
         split = split + _adapters(arch, habits, numbers, residual, lora_targets)
@@ -35,27 +36,26 @@ def held(
         "accumulates_whole": float(habits.accumulates_whole),
         "copied_bytes": 4.0 * float(habits.states in COPIED and habits.kernels != "compiled"),
         "residual_bytes": residual,
+        "written_out": float(habits.kernels == "eager" and arch.gated_mlp),
         "kept_whole": whole,
         "kept_split": split,
         "kept_scores": _scores(arch, habits, numbers),
         "alive": _alive(arch, habits, numbers),
         "logit_bytes": step_memory.logit_bytes(habits.loss, compute_bytes=numbers["compute_bytes"]).backward,
         "splits_vocabulary": float(habits.splits_vocabulary),
-        "end_bytes": 4.0 if widened else 2.0,
+        "end_bytes": np.where(widened, 4.0, 2.0),
+        "compiled_loss": float(habits.kernels == "compiled"),
         "uneven": 0.0,
     }
 
 
-def _residual_bytes(numbers: Numbers, zero: Real, widened: bool) -> Real:
+def _residual_bytes(numbers: Numbers, zero: Real) -> Real:
     """Of a value between layers: as wide as embeddings are, unless weights are gathered in 16 bits."""
-    frozen = bool(numbers["adapters"])
-    stored = 4.0 if widened else numbers["stored_bytes"] if frozen and not numbers["quantised"] else 2.0
-    width = stored if frozen else numbers["weight_bytes"]
     compute = numbers["compute_bytes"]
-    wide = np.maximum(width, compute)
-    if width == compute or widened:
-        return float(wide)
-    return np.where(np.asarray(zero) >= 3, compute, wide)
+    if numbers["quantised"]:
+        return compute
+    width = np.maximum(numbers["stored_bytes"] if numbers["adapters"] else numbers["weight_bytes"], compute)
+    return np.where(np.asarray(zero) >= 3, compute, width)
 
 
 def _kept(

@@ -56,7 +56,7 @@ def peak_memory(run: Run, p: Parameters) -> MemorySplit:
     weights, gradients, master, moments, shard_params = _states(run)
     flight = parallelism.layers_in_flight(run.layers, run.pp, run.vpp, run.ga)
     layer, kept, redone = _activations(run, p, flight)
-    logits, gathers, earlier = _logits(run, flight, kept), _gathers(run, p), _earlier(run, gradients)
+    logits, gathers, earlier = _logits(run, p, flight, kept), _gathers(run, p), _earlier(run, gradients)
     # Logits are gone when the last layer is redone, of which gradients are alive besides.
     loss = Moment(earlier, kept, logits, gathers)
     first = Moment(earlier, kept + redone, 0.0, gathers)
@@ -161,7 +161,7 @@ def _activations(run: Run, p: Parameters, flight: Real) -> tuple[Real, Real, Rea
     """One layer's, with what is alive while it is gone back through; kept by all in flight; by the one redone [B]."""
     replicated = either(run.sequence_parallel > 0, run.tp, 1.0)
     scores = either(run.fused_attention > 0, 0.0, run.kept_scores * run.seq / run.cp)
-    kind = either(run.eager * run.gated > 0, p["saved_eager"], p["saved"])
+    kind = either(run.written_out > 0, p["saved_eager"], p["saved"])
     fused = run.tokens * kind * (run.kept_whole / replicated + run.kept_split / run.tp)
     per_layer = fused + run.tokens * scores / run.tp
     alive = run.tokens * run.alive / run.tp
@@ -170,17 +170,19 @@ def _activations(run: Run, p: Parameters, flight: Real) -> tuple[Real, Real, Rea
     share = either(run.light_selective > 0, p["selective_kept_light"], p["selective_kept"])
     selective = either(run.fused_attention > 0, share * per_layer, fused)
     each = np.where(run.full_recompute > 0, inputs, here * np.where(run.selective > 0, selective, per_layer))
-    again = (run.full_recompute > 0) | (run.selective > 0) | (run.offload_activations > 0)
-    return per_layer + alive, flight * each, np.where(again, per_layer, 0.0) + alive
+    # A layer that is redone is there whole, but for what was kept of it.
+    redone = per_layer - np.where(run.full_recompute > 0, 0.0, each)
+    return per_layer + alive, flight * each, redone + alive
 
 
-def _logits(run: Run, flight: Real, activations: Real) -> Real:
+def _logits(run: Run, p: Parameters, flight: Real, activations: Real) -> Real:
     """Logits, their copies and gradients on the stage that has them [B].
 
     Of a pipeline, what the last stage has of them beyond the activations that only the first still holds.
     """
     parts = either(run.splits_vocabulary > 0, run.tp, 1.0)
-    logits = run.head * run.tokens * run.vocab / parts * run.logit_bytes
+    fused = either(run.compiled_loss > 0, p["logits_compiled"], 1.0)
+    logits = run.head * run.tokens * run.vocab / parts * run.logit_bytes * fused
     several = run.pp > 1
     if not anywhere(several):
         return logits

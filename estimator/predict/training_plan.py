@@ -185,12 +185,14 @@ class Run(NamedTuple):
     accumulates_whole: Real
     copied_bytes: Real  # fp32 copies of 16-bit gradients at the step, of a parameter
     residual_bytes: Real
+    written_out: Real  # norms and gates run one operation at a time
     kept_whole: Real  # by a layer for its backward pass, of a token [B]: by every tensor-parallel rank
     kept_split: Real  # divided by tensor parallelism
     kept_scores: Real  # of attention without a fused kernel
     alive: Real  # while a layer is gone back through [B]
     logit_bytes: Real
     splits_vocabulary: Real
+    compiled_loss: Real
     end_bytes: Real  # of a frozen embedding's parameter
     uneven: Real  # sequences of many lengths
 

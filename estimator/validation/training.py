@@ -123,7 +123,7 @@ def _told(row: Row) -> Framework:
         habits = habits._replace(kernels="compiled")
     elif compiled and habits.kernels == "compiled":
         habits = habits._replace(kernels="eager")
-    if loss in ("plain", "fused", "chunked") and not habits.loss.startswith(loss):
+    if loss in TOLD_LOSS and not (habits.loss == "16-bit" and loss != "fused"):
         habits = habits._replace(loss=TOLD_LOSS[loss])
     return habits._replace(splits_vocabulary=loss == "vocab_parallel") if loss else habits
 
