@@ -28,6 +28,7 @@ class Framework(NamedTuple):
     loss: how logits become the loss (see formulas.step_memory.logit_bytes)
     splits_vocabulary: whether each tensor-parallel rank keeps its share of the logits; others gather all of them
     widens_frozen: whether what stays unquantised under a 4-bit base is fp32 (PEFT's preparation for k-bit training)
+    keeps_frozen_inputs: whether inputs of frozen layers wait for the backward pass, which does not need them
     accumulates_whole: whether sharded gradients wait whole until the last micro-batch of a step
     known: False for a name that nothing matches
     """
@@ -49,6 +50,7 @@ class Framework(NamedTuple):
     loss: Loss = "whole"
     splits_vocabulary: bool = True
     widens_frozen: bool = False
+    keeps_frozen_inputs: bool = False
     accumulates_whole: bool = False
     source: str = ""
     known: bool = False
@@ -105,6 +107,7 @@ def _read(row: dict[str, str]) -> Framework:
         loss=row["loss"],  # type: ignore[arg-type]
         splits_vocabulary=row["vocabulary"] == "split",
         widens_frozen=row["kbit"] == "fp32",
+        keeps_frozen_inputs=row["frozen_inputs"] == "kept",
         accumulates_whole=row["accumulation"] == "whole",
         tensor_gathers=row["gathers"] == "tensors",
         source=row["source"],

@@ -28,7 +28,7 @@ def held(
     widens = quantised and habits.widens_frozen and "gptq" not in stored
     widened = np.asarray(zero) < 3 if widens else False  # what is sharded together is of one width
     residual = np.where(widened, 4.0, _residual_bytes(numbers, zero))
-    whole, split = _kept(arch, habits, numbers, residual, quantised and "gptq" not in stored)
+    whole, split = _kept(arch, habits, numbers, residual, _keeps_inputs(habits, numbers, stored))
     if numbers["adapters"]:
         split = split + _adapters(arch, habits, numbers, residual, lora_targets)
     return {
@@ -58,6 +58,11 @@ def _residual_bytes(numbers: Numbers, zero: Real) -> Real:
     return np.where(np.asarray(zero) >= 3, compute, width)
 
 
+def _keeps_inputs(habits: Framework, numbers: Numbers, stored: str) -> bool:
+    """Whether inputs of frozen layers are kept: bitsandbytes does for its 4-bit ones."""
+    return bool(numbers["adapters"]) and (habits.keeps_frozen_inputs or (numbers["quantised"] and "gptq" not in stored))
+
+
 def _kept(
     arch: Architecture, habits: Framework, numbers: Numbers, residual: Real, keeps_inputs: bool
 ) -> tuple[Real, Real]:
@@ -67,7 +72,6 @@ def _kept(
     visited = moe * (arch.experts.per_token if arch.experts else 0)
     ffn, q, kv, h = step_memory.feed_forward(arch), mixing.query, mixing.key_value, arch.hidden
     routed = 2 * compute * h * visited
-    # bitsandbytes keeps the inputs of 4-bit layers, though their weights are frozen.
     inputs = (compute * 2 * h, compute * ffn) if keeps_inputs else (0.0, 0.0)
     if habits.kernels == "eager" and arch.gated_mlp:
         layer = partial(step_memory.layer_bytes, weight_bytes=residual, compute_bytes=compute, frozen=frozen)

@@ -123,12 +123,18 @@ def _told(row: Row) -> Framework:
         habits = habits._replace(kernels="compiled")
     elif compiled and habits.kernels == "compiled":
         habits = habits._replace(kernels="eager")
-    if loss in TOLD_LOSS and not (habits.loss == "16-bit" and loss != "fused"):
-        habits = habits._replace(loss=TOLD_LOSS[loss])
+    if loss in TOLD_LOSS and habits.loss not in TOLD_LOSS[loss]:
+        habits = habits._replace(loss=TOLD_LOSS[loss][0])
+    if not habits.known:  # a loop of one's own: cross entropy of logits as they are
+        habits = habits._replace(loss="16-bit" if loss in ("", "plain") else habits.loss)
     return habits._replace(splits_vocabulary=loss == "vocab_parallel") if loss else habits
 
 
-TOLD_LOSS: Mapping[str, Loss] = {"plain": "whole", "fused": "fused", "chunked": "chunked"}
+TOLD_LOSS: Mapping[str, tuple[Loss, ...]] = {
+    "plain": ("whole", "shifted", "16-bit", "in place"),
+    "fused": ("fused",),
+    "chunked": ("chunked", "chunked head", "16-bit"),
+}
 
 
 # --- from columns to records -----------------------------------------------------------------------------------------
