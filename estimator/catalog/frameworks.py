@@ -30,6 +30,7 @@ class Framework(NamedTuple):
     widens_frozen: whether what stays unquantised under a 4-bit base is fp32 (PEFT's preparation for k-bit training)
     keeps_frozen_inputs: whether inputs of frozen layers wait for the backward pass, which does not need them
     accumulates_whole: whether sharded gradients wait whole until the last micro-batch of a step
+    pace: the framework whose fitted factor of time it shares, its own unless it is kernels for another
     known: False for a name that nothing matches
     """
 
@@ -52,6 +53,7 @@ class Framework(NamedTuple):
     widens_frozen: bool = False
     keeps_frozen_inputs: bool = False
     accumulates_whole: bool = False
+    pace: str = ""
     source: str = ""
     known: bool = False
 
@@ -110,6 +112,7 @@ def _read(row: dict[str, str]) -> Framework:
         keeps_frozen_inputs=row["frozen_inputs"] == "kept",
         accumulates_whole=row["accumulation"] == "whole",
         tensor_gathers=row["gathers"] == "tensors",
+        pace=row["pace_of"] or row["match"],
         source=row["source"],
         known=True,
     )

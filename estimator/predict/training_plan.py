@@ -251,7 +251,7 @@ def run(arch: Architecture, cluster: Cluster, plan: TrainingPlan, told: Framewor
         **_layout(arch, cluster, plan),
         **numbers,
         rates=machine,
-        framework=habits.name,
+        framework=habits.pace,
         eager=float(habits.kernels == "eager"),
         compiled=float(habits.kernels == "compiled"),
         cudnn=float(habits.cudnn),
