@@ -1,14 +1,17 @@
 """Fit the constants of training steps to the published runs, with every source left out in turn.
 
-    python benchmarks/fit_training.py
+    python benchmarks/fit_training.py [--times]
 
-Takes about a minute. Reads calibration/published/training.csv and calibration/fitted/training_priors.csv; writes
-calibration/fitted/training.json, calibration/fitted/left_out_training.csv and benchmarks/accuracy_training.md.
+Memory is fitted; times keep their parameters unless `--times` is given, since a fit to the sources that came last made
+those of all others worse: they are judged by them. Takes about a minute. Reads calibration/published/training.csv and
+calibration/fitted/training_priors.csv; writes calibration/fitted/training.json,
+calibration/fitted/left_out_training.csv and benchmarks/accuracy_training.md.
 """
 
 import datetime
 import json
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,9 +41,6 @@ FITTED = ROOT / "calibration" / "fitted" / "training.json"
 CAUTION = 0.3  # weight of a run whose row assumes a field
 FRAMEWORK_SIGMA = 0.12  # spread of ln(time) between frameworks
 SHAPE = ("model", "layers", "hidden", "heads", "kv_heads", "head_dim", "ffn", "vocab", "gated_mlp", "tied_embeddings")
-# Times that are predicted and not fitted to: taken in, they make all other sources' predictions worse. Memory takes them.
-JUDGES = ("fms-acceleration", "llms-from-scratch", "moe-modelzoo", "optimum-habana", "torchao", "tpu-recipes")
-JUDGES += ("xtuner-legacy", "yafsdp")
 OUTLIERS = {"hf-blog": "wall-clock with evaluation and checkpoints", "openllama": "chip count nominal"}
 
 
@@ -64,11 +64,6 @@ class Group:
         seconds = step_time(self.numbers, values).total
         direction = np.where(self.yardstick.rate, -1.0, 1.0)
         return direction * np.log(self.yardstick.shown(seconds) / self.measured)
-
-    @property
-    def taught(self) -> np.ndarray:
-        """The runs that are fitted to."""
-        return np.array([self.quantity != "time" or run.source not in JUDGES for run in self.runs])
 
     def part(self, keep: np.ndarray) -> "Group":
         """The runs that `keep` marks."""
@@ -120,18 +115,27 @@ def believed(kind: str, runs: Sequence[CaseRun]) -> list[Prior]:
 
 
 def fitted_to(data: Group, power: float = 0.5) -> dict[str, float]:
-    """Parameters of one quantity, fitted to those of `data` that are not judges alone."""
-    data = data.part(data.taught)
+    """Parameters of one quantity, fitted to `data`."""
     weights = source_weights([run.source for run in data.runs], data.quality.tolist(), power)
     return fit(data.log_errors, believed(data.quantity, data.runs), weights)
 
 
 def left_out(data: Group) -> dict[str, dict[str, float]]:
     """Parameters with each fold left out."""
-    everything = fitted_to(data)
-    taught = {fold for fold, fitted in zip(data.fold, data.taught, strict=True) if fitted}
-    others = {name: data.part(np.array([fold != name for fold in data.fold])) for name in taught}
-    return {name: fitted_to(others[name]) if name in taught else everything for name in sorted(set(data.fold))}
+    return {name: fitted_to(data.part(np.array([f != name for f in data.fold]))) for name in sorted(set(data.fold))}
+
+
+def kept_times(data: Group, content: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+    """Parameters of time as an earlier fit has them, and with each fold left out: all of them for what it had not."""
+    memory = {prior.name for prior in believed("memory", [])}
+    values, folds = content["values"], {}
+    for run, fold in zip(data.runs, data.fold, strict=True):
+        folds[fold] = content["folds"].get(fold if "/" in fold else run.source, values)
+    names = [name for name in values if name not in memory]
+    return (
+        {name: values[name] for name in names},
+        {fold: {name: held.get(name, values[name]) for name in names} for fold, held in folds.items()},
+    )
 
 
 def left_out_errors(data: Group, folded: Mapping[str, Mapping[str, float]]) -> np.ndarray:
@@ -165,7 +169,6 @@ def runs_left_out(data: Group, errors: np.ndarray) -> list[dict[str, Any]]:
     unseen = {
         "new accelerator": new_to_others([run.cluster.accelerator.name for run in data.runs], data.fold),
         "new generation": new_to_others([run.cluster.accelerator.generation for run in data.runs], data.fold),
-        "new framework": new_to_others([framework(run.plan.framework).name for run in data.runs], data.fold),
         "new architecture": new_to_others([run.arch.name for run in data.runs], data.fold),
     }
     return [
@@ -220,15 +223,17 @@ def rounded(values: Mapping[str, float]) -> dict[str, float]:
 
 def main() -> None:
     """Fit, leave out, write."""
-    rows = read_cases(published("training"))
+    rows, before = read_cases(published("training")), json.loads(FITTED.read_text(encoding="utf-8"))
     believed_values = {r["name"]: float(r["prior"]) for r in priors("training")}
-    values = believed_values
+    anew = "--times" in sys.argv
+    values = believed_values if anew else believed_values | before["values"]
     for _ in range(2):  # what a row leaves open is chosen by the parameters, which are fitted to the rows
-        values = believed_values | rounded(
-            {**fitted_to(group(rows, "time", values)), **fitted_to(group(rows, "memory", values))}
-        )
+        times = group(rows, "time", values)
+        fitted_times = fitted_to(times) if anew else kept_times(times, before)[0]
+        values = believed_values | rounded({**fitted_times, **fitted_to(group(rows, "memory", values))})
     time, memory = group(rows, "time", values), group(rows, "memory", values)
-    folded = {data.quantity: {k: rounded(v) for k, v in left_out(data).items()} for data in (time, memory)}
+    left = {"time": left_out(time) if anew else kept_times(time, before)[1], "memory": left_out(memory)}
+    folded = {kind: {fold: rounded(v) for fold, v in folds.items()} for kind, folds in left.items()}
     held_out = {data.quantity: left_out_errors(data, folded[data.quantity]) for data in (time, memory)}
     ranges = ranges_from(
         [*runs_left_out(time, held_out["time"]), *runs_left_out(memory, held_out["memory"])], "training"
@@ -236,8 +241,7 @@ def main() -> None:
     untold = [shape_left_out(rows, data, held_out[data.quantity], values) for data in (time, memory)]
     ranges["wider"]["assumed shape"] = widened(*np.hstack(untold))
     unknown = [unlisted(rows, data, held_out[data.quantity], values) for data in (time, memory)]
-    framework_factor = widened(*np.hstack(unknown))
-    ranges["wider"]["new framework"] = max(ranges["wider"]["new framework"], framework_factor)
+    ranges["wider"]["new framework"] = widened(*np.hstack(unknown))
     every = [*time.runs, *memory.runs]
     content = {
         "date": datetime.date.today().isoformat(),

@@ -7,9 +7,10 @@
    in it every unit (what is left out together) likewise.
 3. Few units. A group of n units is a sample: its ends are stretched by sqrt(1 + 1/n), as the prediction interval of one
    more draw is. With fewer than five it is chance which side errs, and both sides get the same.
-4. Between sources. Of the groups in BETWEEN, few sources hold many runs each: their range is the prediction interval of
-   one run of one more source, Student's t(n - 1) sqrt(tau^2 (1 + 1/n) + sigma^2) about the median of n sources' medians,
-   tau the spread between and sigma that within sources, both by absolute deviations, so that no source decides alone.
+4. Between sources. Of groups that `between` names, few sources hold many runs each: their range is the prediction
+   interval of one run of one more source, Student's t(n - 1) sqrt(tau^2 (1 + 1/n) + sigma^2) about the median of the n
+   sources' medians, tau the spread between and sigma that within sources, both by absolute deviations, so that no
+   source decides alone.
 
 Source: arXiv:2107.07511 sections 1 and 2.3 (split conformal prediction, of errors over a learned scale).
 """
@@ -36,7 +37,6 @@ TRAIT_SD = 0.5  # of ln(factor) of a trait, before the data
 LEAST = 0.05  # half width below which no range goes, in ln
 STEPS = 50
 LEVELS = (0.5, 0.8, 0.9)  # at which ranges are judged
-BETWEEN = ("memory",)  # groups whose ranges come from the spread between sources
 SD = (np.pi / 2) ** 0.5  # standard deviation over the mean absolute deviation, of normal errors
 
 
@@ -139,10 +139,11 @@ def untold(
     return new(seen, **names, architecture=arch.name, **chip) + ("assumed shape",) * (arch.basis == "assumed")
 
 
-def fit_ranges(runs: LeftOut, level: float = 0.8) -> dict[str, Any]:
+def fit_ranges(runs: LeftOut, level: float = 0.8, between: Collection[str] = ()) -> dict[str, Any]:
     """`groups`: half widths in ln of a run without traits, and in how many units they rest; `wider`: traits' factors.
 
     level: share of the runs of an unseen source that should lie inside [1]
+    between: groups whose ranges come from the spread between sources
     """
     weight = runs.weights
     factors = _factors(runs, weight)
@@ -151,7 +152,7 @@ def fit_ranges(runs: LeftOut, level: float = 0.8) -> dict[str, Any]:
     for name in sorted(set(runs.groups.tolist())):
         mine = runs.groups == name
         many = _effective(runs.units[mine], weight[mine])
-        if name in BETWEEN:
+        if name in between:
             down, up = _between(scaled[mine], runs.units[mine], weight[mine], level)
         else:
             down, up = _ends(scaled[mine], weight[mine], level, many)
@@ -259,12 +260,12 @@ class Judged:
     width: Mapping[float, Floats]
 
 
-def judged(runs: LeftOut, level: float = 0.8) -> Judged:
+def judged(runs: LeftOut, level: float = 0.8, between: Collection[str] = ()) -> Judged:
     """Whether runs lie in ranges whose factors and quantiles were found without their unit; nan where none is left."""
     ends = np.full((2, len(runs.errors)), np.nan)
     for unit in sorted(set(runs.units.tolist())):
         out = runs.units == unit
-        ranges = fit_ranges(runs.where(~out), level)
+        ranges = fit_ranges(runs.where(~out), level, between)
         factor = np.exp(runs.traits[out] @ np.log([ranges["wider"][name] for name in runs.names]))
         found = [ranges["groups"].get(group, {"down": np.nan, "up": np.nan}) for group in runs.groups[out]]
         ends[:, out] = factor * np.array([[end["down"], end["up"]] for end in found]).T

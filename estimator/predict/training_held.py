@@ -10,7 +10,6 @@ from functools import partial
 import numpy as np
 
 from estimator.catalog.frameworks import Framework
-from estimator.catalog.precisions import precision
 from estimator.formulas import Real, memory, step_memory, transformer
 from estimator.formulas.training import targeted_linears
 from estimator.records import Architecture
@@ -28,7 +27,7 @@ def held(
     widens = quantised and habits.widens_frozen and "gptq" not in stored
     widened = np.asarray(zero) < 3 if widens else False  # what is sharded together is of one width
     residual = np.where(widened, 4.0, _residual_bytes(numbers, zero))
-    whole, split = _kept(arch, habits, numbers, residual, _keeps_inputs(habits, numbers, stored))
+    whole, split = _kept(arch, habits, numbers, residual)
     if numbers["adapters"]:
         split = split + _adapters(arch, habits, numbers, residual, lora_targets)
     return {
@@ -58,21 +57,15 @@ def _residual_bytes(numbers: Numbers, zero: Real) -> Real:
     return np.where(np.asarray(zero) >= 3, compute, width)
 
 
-def _keeps_inputs(habits: Framework, numbers: Numbers, stored: str) -> bool:
-    """Whether inputs of frozen layers are kept: bitsandbytes does for its 4-bit ones."""
-    return bool(numbers["adapters"]) and (habits.keeps_frozen_inputs or (numbers["quantised"] and "gptq" not in stored))
-
-
-def _kept(
-    arch: Architecture, habits: Framework, numbers: Numbers, residual: Real, keeps_inputs: bool
-) -> tuple[Real, Real]:
+def _kept(arch: Architecture, habits: Framework, numbers: Numbers, residual: Real) -> tuple[Real, Real]:
     """By a layer with fused attention [B/token]: whole on each tensor-parallel rank, and split over them."""
     mixing, compute, frozen = transformer.mixing(arch), numbers["compute_bytes"], numbers["adapters"]
     moe = arch.moe_layers / arch.layers
     visited = moe * (arch.experts.per_token if arch.experts else 0)
     ffn, q, kv, h = step_memory.feed_forward(arch), mixing.query, mixing.key_value, arch.hidden
     routed = 2 * compute * h * visited
-    inputs = (compute * 2 * h, compute * ffn) if keeps_inputs else (0.0, 0.0)
+    whole: Real
+    split: Real
     if habits.kernels == "eager" and arch.gated_mlp:
         layer = partial(step_memory.layer_bytes, weight_bytes=residual, compute_bytes=compute, frozen=frozen)
         whole, split = layer(h, 0, 0, 0, 0), layer(0, q, kv, ffn, arch.heads, qk_norms=bool(arch.qk_norm))
@@ -80,7 +73,9 @@ def _kept(
         trained = 1.0 - frozen
         values = memory.saved_values(0, q, kv, ffn, arch.gated_mlp, weight_gradients=trained)[1]
         whole, split = h * (2 * residual + 2 * compute * trained), compute * values
-    return whole + inputs[0], split + routed + inputs[1]
+    if frozen and habits.keeps_frozen_inputs:
+        whole, split = whole + compute * 2 * h, split + compute * ffn
+    return whole, split + routed
 
 
 def _scores(arch: Architecture, habits: Framework, numbers: Numbers) -> Real:
@@ -89,9 +84,7 @@ def _scores(arch: Architecture, habits: Framework, numbers: Numbers) -> Real:
     return (6.0 if eager else 2.5 * numbers["compute_bytes"]) * arch.heads
 
 
-def _adapters(
-    arch: Architecture, habits: Framework, numbers: Numbers, residual: Real, lora_targets: str
-) -> Real:
+def _adapters(arch: Architecture, habits: Framework, numbers: Numbers, residual: Real, lora_targets: str) -> Real:
     """By a layer's adapters [B/token]."""
     mixing = transformer.mixing(arch)
     ffn = step_memory.feed_forward(arch)

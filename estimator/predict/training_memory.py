@@ -147,7 +147,8 @@ def _states(run: Run) -> tuple[Real, Real, Real, Real, Real]:
         states = tuple(a + b for a, b in zip(states, apart, strict=True))
     gathered = (run.zero >= 3) & np.logical_not(whole)
     of_experts = run.stored_bytes * experts / np.where(gathered, run.expert_shards, 1.0)
-    frozen_bytes = (run.stored_bytes * blocks + run.end_bytes * embeddings) / np.where(gathered, run.shard, 1.0) + of_experts
+    dense = run.stored_bytes * blocks + run.end_bytes * embeddings
+    frozen_bytes = dense / np.where(gathered, run.shard, 1.0) + of_experts
     resident = 1 - run.offload_params
     weights = either(frozen, frozen_bytes * resident + states[0], states[0] * resident)
     # An optimizer in host memory takes the gradients there as they come (arXiv:2101.06840 section 4).

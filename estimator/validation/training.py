@@ -353,7 +353,8 @@ def predicted(runs: Sequence[CaseRun], values: Mapping[str, float]) -> tuple[lis
         return [], []
     numbers, yardstick = stack([each.numbers for each in runs]), Yardstick.of(runs)
     seconds, memory = step_time(numbers, values).total, peak_memory(numbers, values)
-    answers = np.where(yardstick.memory, yardstick.reading(memory, values["reserve_bytes"]) / 1e9, yardstick.shown(seconds))
+    read = yardstick.reading(memory, values["reserve_bytes"]) / 1e9
+    answers = np.where(yardstick.memory, read, yardstick.shown(seconds))
     # A run that does not say what it recomputed may have recomputed all it had to.
     unsaid = np.array([any(text.startswith("recompute") for text in each.assumed) for each in runs])
     frugal = numbers._replace(full_recompute=np.where(unsaid, 1.0, numbers.full_recompute))
