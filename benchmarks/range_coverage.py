@@ -20,6 +20,7 @@ from estimator.fitting.ranges import LEVELS, LeftOut, fit_ranges, judged
 from estimator.paths import data_folder
 
 LEAST_RUNS = 40
+BETWEEN = {"training": ("memory",)}  # groups of a fit with few sources of many runs
 COLUMNS = ("id", "metric", "group", "source", "cell", "error", "trust", "traits")
 
 
@@ -35,7 +36,7 @@ def ranges_from(runs: Iterable[Mapping[str, Any]], fit: str) -> dict[str, Any]:
         lines = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         lines.writeheader()
         lines.writerows(written)
-    return fit_ranges(LeftOut.of(written, trait_names(written)))
+    return fit_ranges(LeftOut.of(written, trait_names(written)), between=BETWEEN.get(fit, ()))
 
 
 def widened(errors: NDArray[np.float64], others: NDArray[np.float64]) -> float:
@@ -87,7 +88,7 @@ def coverage(fit: str) -> list[Line]:
     """
     written = rows(left_out_file(fit), COLUMNS)
     runs = LeftOut.of(written, trait_names(written))
-    found = judged(runs)
+    found = judged(runs, between=BETWEEN.get(fit, ()))
     asked = np.array([QUESTIONS.get(row["metric"], "") for row in written])
     lines = []
     for name in sorted(set(asked) - {""}):

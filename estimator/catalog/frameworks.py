@@ -4,6 +4,7 @@ from typing import Literal, NamedTuple
 
 from estimator.catalog.files import cached, preset_files, rows
 from estimator.errors import UnknownName
+from estimator.formulas.step_memory import Loss
 
 Kernels = Literal["compiled", "fused", "eager"]
 States = Literal["megatron", "megatron-bf16", "deepspeed", "mixed", "amp", "pure", "pure-master", "pure-lora"]
@@ -24,7 +25,12 @@ class Framework(NamedTuple):
     interleaves: whether pipelines run in several chunks a stage unless told otherwise; of an unnamed one, where it pays
     light_selective: whether selective recomputation redoes attention and passes over memory only, not products
     tensor_gathers: whether sharded weights are gathered one tensor at a time, from Python
-    chunked_loss: whether logits are turned into the loss piece by piece, never all held in fp32
+    loss: how logits become the loss (see formulas.step_memory.logit_bytes)
+    splits_vocabulary: whether each tensor-parallel rank keeps its share of the logits; others gather all of them
+    widens_frozen: whether what stays unquantised under a 4-bit base is fp32 (PEFT's preparation for k-bit training)
+    keeps_frozen_inputs: whether inputs of frozen layers wait for the backward pass, which does not need them
+    accumulates_whole: whether sharded gradients wait whole until the last micro-batch of a step
+    pace: the framework whose fitted factor of time it shares, its own unless it is kernels for another
     known: False for a name that nothing matches
     """
 
@@ -42,7 +48,12 @@ class Framework(NamedTuple):
     interleaves: bool = True
     light_selective: bool = True
     tensor_gathers: bool = False
-    chunked_loss: bool = False
+    loss: Loss = "whole"
+    splits_vocabulary: bool = True
+    widens_frozen: bool = False
+    keeps_frozen_inputs: bool = False
+    accumulates_whole: bool = False
+    pace: str = ""
     source: str = ""
     known: bool = False
 
@@ -95,8 +106,13 @@ def _read(row: dict[str, str]) -> Framework:
         model_parallel=row["model_parallel"] == "1",
         interleaves=row["interleaves"] == "1",
         light_selective=row["selective"] == "attention",
-        chunked_loss=row["loss"] == "chunked",
+        loss=row["loss"],  # type: ignore[arg-type]
+        splits_vocabulary=row["vocabulary"] == "split",
+        widens_frozen=row["kbit"] == "fp32",
+        keeps_frozen_inputs=row["frozen_inputs"] == "kept",
+        accumulates_whole=row["accumulation"] == "whole",
         tensor_gathers=row["gathers"] == "tensors",
+        pace=row["pace_of"] or row["match"],
         source=row["source"],
         known=True,
     )

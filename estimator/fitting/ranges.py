@@ -7,6 +7,10 @@
    in it every unit (what is left out together) likewise.
 3. Few units. A group of n units is a sample: its ends are stretched by sqrt(1 + 1/n), as the prediction interval of one
    more draw is. With fewer than five it is chance which side errs, and both sides get the same.
+4. Between sources. Of groups that `between` names, few sources hold many runs each: their range is the prediction
+   interval of one run of one more source, Student's t(n - 1) sqrt(tau^2 (1 + 1/n) + sigma^2) about the median of the n
+   sources' medians, tau the spread between and sigma that within sources, both by absolute deviations, so that no
+   source decides alone.
 
 Source: arXiv:2107.07511 sections 1 and 2.3 (split conformal prediction, of errors over a learned scale).
 """
@@ -14,6 +18,7 @@ Source: arXiv:2107.07511 sections 1 and 2.3 (split conformal prediction, of erro
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -32,6 +37,7 @@ TRAIT_SD = 0.5  # of ln(factor) of a trait, before the data
 LEAST = 0.05  # half width below which no range goes, in ln
 STEPS = 50
 LEVELS = (0.5, 0.8, 0.9)  # at which ranges are judged
+SD = (np.pi / 2) ** 0.5  # standard deviation over the mean absolute deviation, of normal errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +139,11 @@ def novelties(
     return new(seen, **names, architecture=arch.name, **chip) + ("assumed shape",) * (arch.basis == "assumed")
 
 
-def fit_ranges(runs: LeftOut, level: float = 0.8) -> dict[str, Any]:
+def fit_ranges(runs: LeftOut, level: float = 0.8, between: Collection[str] = ()) -> dict[str, Any]:
     """`groups`: half widths in ln of a run without traits, and in how many units they rest; `wider`: traits' factors.
 
     level: share of the runs of an unseen source that should lie inside [1]
+    between: groups whose ranges come from the spread between sources
     """
     weight = runs.weights
     factors = _factors(runs, weight)
@@ -145,7 +152,10 @@ def fit_ranges(runs: LeftOut, level: float = 0.8) -> dict[str, Any]:
     for name in sorted(set(runs.groups.tolist())):
         mine = runs.groups == name
         many = _effective(runs.units[mine], weight[mine])
-        down, up = _ends(scaled[mine], weight[mine], level, many)
+        if name in between:
+            down, up = _between(scaled[mine], runs.units[mine], weight[mine], level)
+        else:
+            down, up = _ends(scaled[mine], weight[mine], level, many)
         groups[name] = {"down": round(down, 4), "up": round(up, 4), "units": round(many, 1)}
     return {"groups": groups, "wider": {n: round(float(f), 3) for n, f in zip(runs.names, factors, strict=True)}}
 
@@ -159,6 +169,32 @@ def _ends(errors: Floats, weight: Floats, level: float, many: float) -> tuple[fl
         low, high = _quantiles(errors, weight, [(1 - level) / 2, (1 + level) / 2])
         down, up = -float(low), float(high)
     return max(down * stretch, LEAST), max(up * stretch, LEAST)
+
+
+def _between(errors: Floats, units: Words, weight: Floats, level: float) -> tuple[float, float]:
+    """Half widths down and up of one run of one more unit."""
+    members = [units == unit for unit in sorted(set(units.tolist()))]
+    middles = np.array([float(_quantiles(errors[mine], weight[mine], [0.5])[0]) for mine in members])
+    spreads = [
+        float(np.average(np.abs(errors[mine] - middle), weights=weight[mine]))
+        for mine, middle in zip(members, middles, strict=True)
+    ]
+    many, centre = len(middles), float(np.median(middles))
+    tau, sigma = SD * float(np.mean(np.abs(middles - centre))), SD * float(np.mean(spreads))
+    half = student(many - 1, (1 + level) / 2) * (tau**2 * (1 + 1 / many) + sigma**2) ** 0.5
+    return max(half - centre, LEAST), max(half + centre, LEAST)
+
+
+def student(freedom: float, share: float) -> float:
+    """Quantile of Student's t with `freedom` degrees of freedom, at least 1 [1].
+
+    Source: Cornish-Fisher expansion, Abramowitz and Stegun 26.7.5; 12 % low at 1, 1 % at 3.
+
+    >>> [round(student(freedom, 0.9), 2) for freedom in (3, 9, 1000)]
+    [1.63, 1.38, 1.28]
+    """
+    z, v = NormalDist().inv_cdf(share), max(freedom, 1.0)
+    return z + (z**3 + z) / (4 * v) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * v**2)
 
 
 def _quantiles(values: Floats, weight: Floats, shares: Sequence[float]) -> Floats:
@@ -224,12 +260,12 @@ class Judged:
     width: Mapping[float, Floats]
 
 
-def judged(runs: LeftOut, level: float = 0.8) -> Judged:
+def judged(runs: LeftOut, level: float = 0.8, between: Collection[str] = ()) -> Judged:
     """Whether runs lie in ranges whose factors and quantiles were found without their unit; nan where none is left."""
     ends = np.full((2, len(runs.errors)), np.nan)
     for unit in sorted(set(runs.units.tolist())):
         out = runs.units == unit
-        ranges = fit_ranges(runs.where(~out), level)
+        ranges = fit_ranges(runs.where(~out), level, between)
         factor = np.exp(runs.traits[out] @ np.log([ranges["wider"][name] for name in runs.names]))
         found = [ranges["groups"].get(group, {"down": np.nan, "up": np.nan}) for group in runs.groups[out]]
         ends[:, out] = factor * np.array([[end["down"], end["up"]] for end in found]).T

@@ -19,7 +19,7 @@ from estimator.formulas import Floats, Real, transformer
 from estimator.formulas.training import adapter_params, targeted_linears
 from estimator.records import Architecture
 
-Loss = Literal["whole", "chunked", "chunked head", "fused", "shifted"]
+Loss = Literal["whole", "chunked", "chunked head", "fused", "shifted", "in place", "16-bit"]
 
 
 class Step(NamedTuple):
@@ -238,6 +238,8 @@ def logit_bytes(loss: Loss, chunks: float = 8, compute_bytes: ArrayLike = 2.0) -
     whole: 16-bit logits, their fp32 copy, log-softmax; backward three values of fp32
     chunked: 16-bit logits are whole, the rest is of one of `chunks`; chunked head: all of it is
     fused: never whole, in one kernel with the output projection (arXiv:2410.10989 section 3.2)
+    in place: an fp32 copy that its gradient replaces, and the 16-bit gradient
+    16-bit: no fp32 copy; logits, log-softmax and gradient as wide as the products
     shifted: a contiguous fp32 copy of all but the last besides, as `transformers` did until the end of 2024
 
     >>> [[float(value) for value in logit_bytes(loss, chunks=10)] for loss in ("whole", "chunked", "fused")]
@@ -251,6 +253,8 @@ def logit_bytes(loss: Loss, chunks: float = 8, compute_bytes: ArrayLike = 2.0) -
         "chunked head": (8.0 / chunks, 12.0 / chunks),
         "fused": (0.0, 0.0),
         "shifted": (whole + 4.0, 18.0),
+        "in place": (stored + 4.0, 8.0),
+        "16-bit": (2 * stored, 3 * stored),
     }
     return LogitBytes(*kinds[loss])
 
@@ -326,7 +330,7 @@ def kept_bytes(arch: Architecture, step: Step) -> float:
     """What one layer keeps for its backward pass, averaged over layers [B/token]."""
     mixing, frozen = transformer.mixing(arch), float(step.rank > 0)
     visited = (arch.experts.per_token if arch.experts else 0) * arch.moe_layers / arch.layers
-    ffn = _feed_forward(arch)
+    ffn = feed_forward(arch)
     kept = layer_bytes(
         arch.hidden,
         mixing.query,
@@ -359,7 +363,7 @@ def kept_bytes(arch: Architecture, step: Step) -> float:
     return float(kept)
 
 
-def _feed_forward(arch: Architecture) -> float:
+def feed_forward(arch: Architecture) -> float:
     """Width of the feed-forward that a token passes, averaged over layers [1]."""
     share = arch.moe_layers / arch.layers
     visited = arch.experts.ffn * (arch.experts.per_token + transformer.shared_experts(arch)) if arch.experts else 0.0
@@ -373,7 +377,7 @@ def passing_bytes(arch: Architecture, step: Step) -> Passing:
     # Back through a gated feed-forward, both factors' gradients are there, and those that fp32 adapters add in fp32; in
     # attention without a fused kernel those of scores.
     wide_adapters = step.rank > 0 and step.adapter_bytes > w
-    ffn = _feed_forward(arch) * (6.0 if wide_adapters else 2.0 * c)
+    ffn = feed_forward(arch) * (6.0 if wide_adapters else 2.0 * c)
     alive = max(ffn + 4.0 * hidden * wide_adapters, 4.0 * hidden, 5.5 * arch.heads * step.seq * step.eager)
     logits, values = logit_bytes(step.loss, step.chunks, c), tokens * arch.vocab
     params, head = transformer.params(arch), transformer.head_params(arch)

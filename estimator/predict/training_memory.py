@@ -1,7 +1,7 @@
 """Peak memory of one rank in training: states, activations, logits, gathered weights, reserve.
 
-The peak is the larger of two moments: the backward pass (states, activations, logits, gathers) and the optimizer's step
-(states and its temporaries).
+The peak is the fullest of three moments: the loss (all activations and logits; no gradients of this pass yet), the end
+of the backward pass (gradients, one layer's activations) and the optimizer's step (gradients and its temporaries).
 """
 
 from collections.abc import Mapping
@@ -10,12 +10,11 @@ from typing import NamedTuple
 import numpy as np
 
 from estimator.formulas import Real, Truth, memory, parallelism
-from estimator.formulas.roofline import soft_max
 from estimator.predict.flags import anywhere, either
 from estimator.predict.training_plan import Run
 
 Parameters = Mapping[str, float]
-SHARPNESS = 4.0  # the two moments overlap a little: allocator blocks of one cannot all serve the other
+SUB_GROUP = 1e9  # parameters that DeepSpeed's ZeRO-3 steps over at a time (its sub_group_size)
 
 
 class MemorySplit(NamedTuple):
@@ -37,29 +36,75 @@ class MemorySplit(NamedTuple):
         return held + self.activations + self.logits + self.gathers + self.reserve
 
 
+class Moment(NamedTuple):
+    """What is there besides weights, masters and moments [B]."""
+
+    gradients: Real = 0.0
+    activations: Real = 0.0
+    logits: Real = 0.0
+    gathers: Real = 0.0
+    temporaries: Real = 0.0
+
+    @property
+    def total(self) -> Real:
+        """All of it [B]."""
+        return self.gradients + self.activations + self.logits + self.gathers + self.temporaries
+
+
 def peak_memory(run: Run, p: Parameters) -> MemorySplit:
     """Peak of the fullest rank [B]: the first pipeline stage, which holds most micro-batches."""
     weights, gradients, master, moments, shard_params = _states(run)
     flight = parallelism.layers_in_flight(run.layers, run.pp, run.vpp, run.ga)
-    activations, gathers = _activations(run, p, flight), _gathers(run, p)
-    logits = _logits(run, p, flight, activations)
-    # fp32 masters need fp32 gradients, which 16-bit ones become at the step.
-    copied = either((run.master_bytes > 0) & (run.gradient_bytes < 4), 4.0, 0.0)
-    step = run.temporaries * (p["step_temporaries"] + copied) * shard_params
-    passing = activations + logits + gathers
-    larger_step = soft_max(step, passing, SHARPNESS) - passing
-    used = weights + gradients + master + moments + activations + logits + gathers + larger_step
-    reserve = (p["reserve"] - 1) * used + p["reserve_bytes"]
+    layer, kept, redone = _activations(run, p, flight)
+    logits, gathers, earlier = _logits(run, p, flight, kept), _gathers(run, p), _earlier(run, gradients)
+    # Logits are gone when the last layer is redone, of which gradients are alive besides.
+    loss = Moment(earlier, kept, logits, gathers)
+    first = Moment(earlier, kept + redone, 0.0, gathers)
+    end = Moment(np.maximum(gradients, earlier), layer, 0.0, gathers)
+    step = Moment(np.maximum(gradients, earlier), temporaries=_temporaries(run, p, gradients, shard_params))
+    fullest = _fullest(loss, first, end, step)
+    used = weights + master + moments + fullest.total
+    # Blocks of one moment serve another only in part, and those of logits have odd sizes.
+    passing, stepping = kept + logits, step.total - earlier
+    reserve = (p["reserve"] - 1) * used + p["reserve_blocks"] * np.minimum(passing, stepping)
+    reserve = reserve + p["reserve_logits"] * logits + run.uneven * p["reserve_uneven"] * (passing + redone)
     return MemorySplit(
         weights=weights,
-        gradients=gradients,
-        optimizer=moments + larger_step,
+        gradients=fullest.gradients,
+        optimizer=moments + fullest.temporaries,
         master=master,
-        activations=activations,
-        logits=logits,
-        gathers=gathers,
-        reserve=reserve,
+        activations=fullest.activations,
+        logits=fullest.logits,
+        gathers=fullest.gathers,
+        reserve=reserve + p["reserve_bytes"],
     )
+
+
+def _fullest(*moments: Moment) -> Moment:
+    """The moment with the most, for each layout."""
+    best = moments[0]
+    for other in moments[1:]:
+        more = other.total > best.total
+        best = Moment(*(np.where(more, ours, theirs) for ours, theirs in zip(other, best, strict=True)))
+    return best
+
+
+def _earlier(run: Run, gradients: Real) -> Real:
+    """Gradients that are there when the loss is taken: in buffers, or of earlier micro-batches, these perhaps whole."""
+    buffered = (run.buffers > 0) | (run.ga > 1) | ((run.zero < 2) & (run.dp > 1))
+    earlier = either(buffered, gradients, 0.0)
+    whole = run.accumulates_whole * (run.zero >= 2) * (run.ga > 1) * (run.pp == 1)
+    if not anywhere(whole):
+        return earlier
+    return np.where(whole, gradients * run.shard, earlier)
+
+
+def _temporaries(run: Run, p: Parameters, gradients: Real, shard_params: Real) -> Real:
+    """Of the optimizer while it steps [B]: a moment of each parameter, and fp32 copies of 16-bit gradients."""
+    moment = either(run.master_bytes > 0, 4.0, run.weight_bytes)
+    foreach = run.temporaries * p["step_temporaries"] * moment * shard_params
+    copied = run.copied_bytes * either(run.zero >= 3, np.minimum(shard_params, SUB_GROUP), shard_params)
+    return (foreach + copied * (gradients > 0)) * (1 - run.offload_optimizer)
 
 
 def fits(split: MemorySplit, capacity: Real, p: Parameters) -> Truth:
@@ -102,7 +147,8 @@ def _states(run: Run) -> tuple[Real, Real, Real, Real, Real]:
         states = tuple(a + b for a, b in zip(states, apart, strict=True))
     gathered = (run.zero >= 3) & np.logical_not(whole)
     of_experts = run.stored_bytes * experts / np.where(gathered, run.expert_shards, 1.0)
-    frozen_bytes = (run.stored_bytes * blocks + 2.0 * embeddings) / np.where(gathered, run.shard, 1.0) + of_experts
+    dense = run.stored_bytes * blocks + run.end_bytes * embeddings
+    frozen_bytes = dense / np.where(gathered, run.shard, 1.0) + of_experts
     resident = 1 - run.offload_params
     weights = either(frozen, frozen_bytes * resident + states[0], states[0] * resident)
     # An optimizer in host memory takes the gradients there as they come (arXiv:2101.06840 section 4).
@@ -112,43 +158,32 @@ def _states(run: Run) -> tuple[Real, Real, Real, Real, Real]:
     return weights, gradients, master, moments, stepped
 
 
-def _activations(run: Run, p: Parameters, flight: Real) -> Real:
-    """Saved for the backward pass by all layers the first stage has in flight [B]."""
-    moe = run.moe_layers / run.layers
-    ffn = (1 - moe) * run.ffn + moe * (run.per_token + run.shared) * run.moe_ffn
-    trained = either(run.adapters > 0, run.trained_inputs, 1.0)
-    whole, split = memory.saved_values(run.hidden, run.q, run.kv, ffn, run.gated, weight_gradients=trained)
-    routed = moe * run.per_token * run.hidden * 2.0
-    value = run.compute_bytes
+def _activations(run: Run, p: Parameters, flight: Real) -> tuple[Real, Real, Real]:
+    """One layer's, with what is alive while it is gone back through; kept by all in flight; by the one redone [B]."""
     replicated = either(run.sequence_parallel > 0, run.tp, 1.0)
-    whole = whole / replicated
-    scores = either(run.fused_attention > 0, 0.0, 2.5 * run.heads * run.span / run.cp)
-    # Written out in PyTorch, RMS norms, rotations and gates keep intermediate steps; LayerNorm and GELU are one kernel.
-    kind = either(run.eager * run.gated > 0, p["saved_eager"], p["saved"])
-    dropout = run.adapters * p["adapter_saved"] * run.adapter_width * 0.5
-    per_layer = run.tokens * value * (kind * (whole + (split + routed) / run.tp) + (scores + dropout) / run.tp)
-    inputs = run.tokens * value * run.hidden / replicated
-    selective = either(
-        run.fused_attention > 0,
-        either(run.light_selective > 0, p["selective_kept_light"], p["selective_kept"]) * per_layer,
-        per_layer - run.tokens * value * scores / run.tp,
-    )
-    inputs = inputs * (1 - run.offload_activations)
-    waiting = np.where(run.selective > 0, selective, per_layer * (1 - run.offload_activations))
-    live = p["live_layers"] - 1 + run.offload_activations
-    return np.where(
-        run.full_recompute > 0, flight * inputs + p["live_layers"] * per_layer, flight * waiting + live * per_layer
-    )
+    scores = either(run.fused_attention > 0, 0.0, run.kept_scores * run.span / run.cp)
+    kind = either(run.written_out > 0, p["saved_eager"], p["saved"])
+    fused = run.tokens * kind * (run.kept_whole / replicated + run.kept_split / run.tp)
+    per_layer = fused + run.tokens * scores / run.tp
+    alive = run.tokens * run.alive / run.tp
+    here = 1 - run.offload_activations
+    inputs = run.tokens * run.residual_bytes * run.hidden / replicated * here
+    share = either(run.light_selective > 0, p["selective_kept_light"], p["selective_kept"])
+    selective = either(run.fused_attention > 0, share * per_layer, fused)
+    each = np.where(run.full_recompute > 0, inputs, here * np.where(run.selective > 0, selective, per_layer))
+    # A layer that is redone is there whole, but for what was kept of it.
+    redone = per_layer - np.where(run.full_recompute > 0, 0.0, each)
+    return per_layer + alive, flight * each, redone + alive
 
 
 def _logits(run: Run, p: Parameters, flight: Real, activations: Real) -> Real:
-    """Logits, their fp32 copy and gradient on the stage that has them [B].
+    """Logits, their copies and gradients on the stage that has them [B].
 
     Of a pipeline, what the last stage has of them beyond the activations that only the first still holds.
     """
-    # In chunks only their 16-bit values and gradients stay; in fp32 there is no second copy but all is wider.
-    per_logit = either(run.chunked_loss > 0, 4.0, p["logit_bytes"] * either(run.compute_bytes > 2, 1.2, 1.0))
-    logits = run.head * run.tokens * run.vocab / run.tp * per_logit
+    parts = either(run.splits_vocabulary > 0, run.tp, 1.0)
+    fused = either(run.compiled_loss > 0, p["logits_compiled"], 1.0)
+    logits = run.head * run.tokens * run.vocab / parts * run.logit_bytes * fused
     several = run.pp > 1
     if not anywhere(several):
         return logits

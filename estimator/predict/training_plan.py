@@ -26,6 +26,7 @@ from estimator.formulas import Floats, Real, Words, parallelism, transformer
 from estimator.formulas.memory import FULL_PRECISION, MIXED_PRECISION, StateBytes
 from estimator.formulas.training import adapter_width, targeted_linears
 from estimator.predict.flags import anywhere
+from estimator.predict.training_held import held
 from estimator.records import Architecture, Cluster
 
 Count = float | NDArray[np.number]  # of a plan, or one for each layout
@@ -182,7 +183,6 @@ class Run(NamedTuple):
     rank: Real
     adapter_width: Real
     adapter_inputs: Real
-    trained_inputs: Real
     stored_bytes: Real
     quantised: Real
     slow_quantised: Real
@@ -203,7 +203,21 @@ class Run(NamedTuple):
     overlap: Real
     light_selective: Real
     tensor_gathers: Real
-    chunked_loss: Real
+    # what memory holds
+    buffers: Real  # gradients live in buffers of their own from step to step
+    accumulates_whole: Real
+    copied_bytes: Real  # fp32 copies of 16-bit gradients at the step, of a parameter
+    residual_bytes: Real
+    written_out: Real  # norms and gates run one operation at a time
+    kept_whole: Real  # by a layer for its backward pass, of a token [B]: by every tensor-parallel rank
+    kept_split: Real  # divided by tensor parallelism
+    kept_scores: Real  # of attention without a fused kernel
+    alive: Real  # while a layer is gone back through [B]
+    logit_bytes: Real
+    splits_vocabulary: Real
+    compiled_loss: Real
+    end_bytes: Real  # of a frozen embedding's parameter
+    uneven: Real  # sequences of many lengths
 
     @property
     def tokens_per_step(self) -> Real:
@@ -244,8 +258,11 @@ def completed(plan: TrainingPlan) -> TrainingPlan:
     return replace(plan, **missing)
 
 
-def run(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> Run:
-    """The numbers of a plan. Raises InvalidInput for a layout that the cluster cannot hold or an unknown word."""
+def run(arch: Architecture, cluster: Cluster, plan: TrainingPlan, told: Framework | None = None) -> Run:
+    """The numbers of a plan. Raises InvalidInput for a layout that the cluster cannot hold or an unknown word.
+
+    told: what is known of this run's kernels and loss, which its memory takes instead of its framework's habits
+    """
     plan = completed(plan)
     _check(cluster, plan)
     habits = framework(plan.framework)
@@ -257,14 +274,14 @@ def run(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> Run:
         **_layout(arch, cluster, plan),
         **numbers,
         rates=machine,
-        framework=habits.name,
+        framework=habits.pace,
         eager=float(habits.kernels == "eager"),
         compiled=float(habits.kernels == "compiled"),
         cudnn=float(habits.cudnn),
         overlap=float(habits.overlap),
         light_selective=float(habits.light_selective),
         tensor_gathers=float(habits.tensor_gathers),
-        chunked_loss=float(habits.chunked_loss),
+        **held(arch, told or habits, numbers, plan.lora_targets, plan.zero, _stored_name(plan)),
     )
 
 
@@ -398,10 +415,9 @@ def _numbers(arch: Architecture, plan: TrainingPlan, habits: Framework) -> dict[
         "rank": np.asarray(plan.lora_rank, float) if adapters else 0.0,
         "adapter_width": width if adapters else 0.0,
         "adapter_inputs": float(len(targets)) if adapters else 0.0,
-        "trained_inputs": len(targets) / 7.0 if adapters else 1.0,
         "stored_bytes": stored,
         "quantised": float(quantised),
-        "slow_quantised": float(quantised and "gptq" in (plan.weight_precision or plan.precision).lower()),
+        "slow_quantised": float(quantised and "gptq" in _stored_name(plan)),
         "weight_bytes": states.weights,
         "gradient_bytes": states.gradients,
         "master_bytes": states.master,
@@ -419,6 +435,11 @@ def _temporaries(plan: TrainingPlan, habits: Framework) -> float:
     """Whether the optimizer's step needs temporaries of all parameters at once (0 or 1)."""
     kind = optimizer(plan.optimizer).step
     return float(kind == "foreach" or (not kind and not habits.fused_step))
+
+
+def _stored_name(plan: TrainingPlan) -> str:
+    """What frozen weights are called that are stored in."""
+    return (plan.weight_precision or plan.precision).lower()
 
 
 def _stored_bytes(plan: TrainingPlan, compute: float) -> float:

@@ -13,12 +13,13 @@ import numpy as np
 
 from estimator.catalog.accelerators import accelerator
 from estimator.catalog.cases import fitted
-from estimator.catalog.frameworks import framework
+from estimator.catalog.frameworks import Framework, framework
 from estimator.catalog.models import architecture, architecture_names, preset
 from estimator.catalog.plan_fields import field_named, plan_fields
 from estimator.catalog.precisions import precision
 from estimator.errors import EstimatorError, InvalidInput, UnknownName, clipped
 from estimator.formulas import Floats, Real, Truths, transformer
+from estimator.formulas.step_memory import Loss
 from estimator.formulas.training import model_flop
 from estimator.formulas.units import DAY_S, HOUR_S
 from estimator.numerals import MOST, numeral
@@ -64,6 +65,7 @@ class CaseRun:
     whole_run: bool
     total_tokens: float
     assumed: tuple[str, ...]
+    reading: str = ""
 
 
 def predict_cases(rows: Sequence[Row]) -> list[CasePrediction]:
@@ -106,11 +108,33 @@ def case_run(row: Row, values: Mapping[str, float] | None = None) -> CaseRun:
         arch=arch,
         cluster=cluster,
         plan=plan,
-        numbers=run(arch, cluster, plan),
+        numbers=run(arch, cluster, plan, _told(row))._replace(uneven=float(row.get("packing") == "padded")),
+        reading=row.get("memory_reading", ""),
         whole_run=row.get("family", "") == "total_run",
         total_tokens=total_tokens,
         assumed=assumed + (("a usual shape of its size",) if arch.basis == "assumed" else ()),
     )
+
+
+def _told(row: Row) -> Framework:
+    """The habits of a row's framework, and what the row says of its own kernels and loss instead."""
+    habits, loss, compiled = framework(row.get("framework", "")), row.get("loss", ""), row.get("compiled", "")
+    if compiled == "1":
+        habits = habits._replace(kernels="compiled")
+    elif compiled and habits.kernels == "compiled":
+        habits = habits._replace(kernels="eager")
+    if loss in TOLD_LOSS and habits.loss not in TOLD_LOSS[loss]:
+        habits = habits._replace(loss=TOLD_LOSS[loss][0])
+    if not habits.known:  # a loop of one's own: cross entropy of logits as they are
+        habits = habits._replace(loss="16-bit" if loss in ("", "plain") else habits.loss)
+    return habits._replace(splits_vocabulary=loss == "vocab_parallel") if loss else habits
+
+
+TOLD_LOSS: Mapping[str, tuple[Loss, ...]] = {
+    "plain": ("whole", "shifted", "16-bit", "in place"),
+    "fused": ("fused",),
+    "chunked": ("chunked", "chunked head", "16-bit"),
+}
 
 
 # --- from columns to records -----------------------------------------------------------------------------------------
@@ -329,7 +353,8 @@ def predicted(runs: Sequence[CaseRun], values: Mapping[str, float]) -> tuple[lis
         return [], []
     numbers, yardstick = stack([each.numbers for each in runs]), Yardstick.of(runs)
     seconds, memory = step_time(numbers, values).total, peak_memory(numbers, values)
-    answers = np.where(yardstick.memory, yardstick.reading(memory) / 1e9, yardstick.shown(seconds))
+    read = yardstick.reading(memory, values["reserve_bytes"]) / 1e9
+    answers = np.where(yardstick.memory, read, yardstick.shown(seconds))
     # A run that does not say what it recomputed may have recomputed all it had to.
     unsaid = np.array([any(text.startswith("recompute") for text in each.assumed) for each in runs])
     frugal = numbers._replace(full_recompute=np.where(unsaid, 1.0, numbers.full_recompute))
@@ -345,6 +370,8 @@ class Yardstick:
     goodput: Floats
     memory: Truths
     allocated: Truths
+    reserved: Truths
+    card: Floats
 
     @classmethod
     def of(cls, runs: Sequence[CaseRun]) -> "Yardstick":
@@ -355,17 +382,29 @@ class Yardstick:
             rate=np.isin(metric, RATES),
             goodput=np.array([usual_goodput(each.cluster) if each.whole_run else 1.0 for each in runs]),
             memory=metric == "peak_mem_gb",
-            allocated=np.array([framework(each.plan.framework).reads_allocated for each in runs]),
+            allocated=np.array([_reads_allocated(each) for each in runs]),
+            reserved=np.array([each.reading == "reserved" for each in runs]),
+            card=np.array([each.cluster.accelerator.memory_bytes for each in runs]),
         )
 
-    def reading(self, memory: MemorySplit) -> Real:
-        """Peak memory as each run's framework reads it [B]."""
-        return memory.total - np.where(self.allocated, memory.reserve, 0.0)
+    def reading(self, memory: MemorySplit, context: float) -> Real:
+        """Peak memory as each run's framework reads it [B]; context: of libraries, which the allocator does not see.
+
+        What the allocator keeps for itself it gives back before the card is full.
+        """
+        live = memory.total - memory.reserve
+        seen = live + memory.reserve - np.where(self.reserved, context, 0.0)
+        return np.where(self.allocated, live, np.minimum(seen, np.maximum(live + context, self.card)))
 
     def shown(self, seconds: Real) -> Floats:
         """Step times [s] in each run's metric; a whole run takes longer than its steps, as it is interrupted."""
         seconds = seconds / self.goodput
         return np.where(self.rate, self.scale / seconds, self.scale * seconds)
+
+
+def _reads_allocated(case: CaseRun) -> bool:
+    said = case.reading == "allocated"
+    return said or (not case.reading and framework(case.plan.framework).reads_allocated)
 
 
 def metric_scale(case: CaseRun) -> float:

@@ -37,7 +37,7 @@ ARITHMETIC = {
     },
     "step_memory": {
         *("layer_bytes", "eager_bytes", "adapter_inputs", "adapters_bytes", "logit_bytes", "moments"),
-        *("held_bytes", "kept_bytes", "passing_bytes", "step_moments"),
+        *("held_bytes", "kept_bytes", "passing_bytes", "step_moments", "feed_forward"),
     },
     "transformer": {
         *("q_width", "blocks", "matrices", "attentions", "scans", "tensor_parts", "context_parts", "unwindowed"),
