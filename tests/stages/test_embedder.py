@@ -32,11 +32,12 @@ def test_mfu_counts_the_same_work():
 def test_negatives_cost_time_work_and_memory():
     rows = [{"passages_per_query": passages} for passages in (1, 2, 4, 8)]
     found = sweep(rows, stages=("finetune",), figures=("flop", "training_s"), **BGE)
-    steps = [training_step(**BGE, seq_len=512, query_len=64, passages_per_query=n, **ALONE) for n in (1, 2, 4, 8)]
+    large = ALONE | {"micro_batch": 16, "global_batch": 16}  # so that activations, not the step, are the peak
+    steps = [training_step(**BGE, seq_len=512, query_len=64, passages_per_query=n, **large) for n in (1, 2, 4, 8)]
     for figures in (
         [row["finetune_flop"] for row in found],
         [row["finetune_training_s"] for row in found],
-        [float(step.memory.activations) for step in steps],
+        [float(step.memory.total) for step in steps],
         [float(step.step_s) for step in steps],
     ):
         assert figures == sorted(set(figures))
@@ -46,7 +47,7 @@ def test_negatives_cost_time_work_and_memory():
 
 def test_no_logits_of_a_decoder_that_embeds():
     """A decoder without its output projection: nothing is foretold."""
-    asked = {"model": "qwen3-8b", "gpu": "h100", "seq_len": 512, **ALONE}
+    asked = {"model": "qwen3-8b", "gpu": "h100", "seq_len": 512, "method": "lora", **ALONE}  # the loss is the peak
     written = training_step(**asked)
     embeds = training_step(**asked, query_len=512, passages_per_query=1)
     assert float(written.memory.logits) > 0 == float(embeds.memory.logits)
@@ -101,15 +102,13 @@ def test_learned_positions_hold_for_passages():
         estimate("finetune", **BGE, chunk_tokens=9000)
 
 
-@pytest.mark.parametrize("passages", [4, 8])
-def test_long_passages_do_not_fit_a_v100(passages):
+def test_long_passages_do_not_fit_a_v100():
     """FlagEmbedding issue 1195: bge-m3, queries of 512 and passages of 8,192 tokens, fp16: out of memory.
 
     There with checkpointing, and attention that writes its scores, as transformers did then.
     """
-    asked = {"seq_len": 8192, "query_len": 512, "passages_per_query": passages, "precision": "fp16"}
+    asked = {"seq_len": 8192, "query_len": 512, "passages_per_query": 8, "precision": "fp16"}
     plan = ALONE | {"framework": "HF Trainer", "fused_attention": False, "zero": 1, "recompute": "full"}
     assert float(training_step(model="bge-m3", gpu="v100-32gb", **asked, **plan).memory.total) > 32e9
-    if passages == 8:  # nor would fused attention have been enough by itself
-        fused = training_step(model="bge-m3", gpu="v100-32gb", **asked, **ALONE, framework="HF Trainer")
-        assert float(fused.memory.total) > 32e9
+    fused = training_step(model="bge-m3", gpu="v100-32gb", **asked, **ALONE, framework="HF Trainer")
+    assert float(fused.memory.total) > 32e9, "nor would fused attention have been enough by itself"
