@@ -213,7 +213,7 @@ class Architecture:
 class Accelerator:
     """One device. Peaks are dense, per number format; `None` is not known, never zero.
 
-    memory_bytes: capacity [B] (an "80 GB" card holds 80 GiB)
+    memory_bytes: capacity [B] (an "80 GB" card holds 80 GiB); usable_bytes: what of it programs can have [B]
     link_bytes_per_s: to its neighbours in the node, one way [B/s]
     network_bytes_per_s: its share of the network between nodes, one way [B/s]
     domain: accelerators joined by the link [1]
@@ -242,6 +242,12 @@ class Accelerator:
     sources: tuple[Source, ...] = ()
     note: str = ""
     assumed: tuple[str, ...] = ()  # fields that are recalled or guessed
+    usable_share: float = 1.0  # of the memory [1]
+
+    @property
+    def usable_bytes(self) -> float:
+        """What programs can have of the memory: drivers, error correction or an SoC's other users keep the rest [B]."""
+        return self.memory_bytes * self.usable_share
 
     @property
     def measured_cpu(self) -> bool:

@@ -168,6 +168,7 @@ class Estimate(Ranged):
     warnings: tuple[str, ...] = ()
     chosen_by: tuple[str, ...] = ()  # inputs by whose value something was chosen, beside any formula
     limits: tuple[Limit, ...] = ()
+    verdict: str = ""  # of training: how surely it fits, and into what
 
     def quantities(self) -> Iterator[tuple[str, Quantity]]:
         """Every figure by name, the details and the budget lines included."""

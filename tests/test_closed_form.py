@@ -24,7 +24,7 @@ def both(request):
 
 
 def test_totals_over_the_horizon_are_within_5_percent_of_brute_force(both):
-    """Each end of each approach's total: 5 % in the median, and none more than 8 %."""
+    """Each end of each approach's total: 5 % in the median, and none more than 9 %."""
     apart = []
     for closed, drawn in zip(*(found.estimates for found in both), strict=True):
         if isinstance(closed, Estimate):
@@ -33,7 +33,7 @@ def test_totals_over_the_horizon_are_within_5_percent_of_brute_force(both):
 
     assert len(apart) >= 6
     assert np.median(apart) <= 0.05
-    assert max(apart) <= 0.08
+    assert max(apart) <= 0.09
 
 
 def test_a_price_that_enters_every_approach_moves_them_together(both):

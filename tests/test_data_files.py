@@ -20,7 +20,8 @@ KINDS = {"read", "read+recalled", "read_secondary", "recalled", "derived", "meas
 UNIT = re.compile(r"(_gib|_mib|_hz|_w|_bytes_per_s|_bits_per_s|_flop_per_s|_op_per_s)$")
 COUNTS = {"year", "sms", "link_domain", "pcie_generation", "accelerators_per_node"}
 BOUNDS = {
-    "year": (2015, 2030), "memory_gib": (4, 2000), "memory_bandwidth_bytes_per_s": (2e10, 3e13), "l2_mib": (1, 1000),
+    "year": (2015, 2030), "memory_gib": (4, 2000), "usable_memory_gib": (4, 2000),
+    "memory_bandwidth_bytes_per_s": (2e10, 3e13), "l2_mib": (1, 1000),
     "sms": (1, 1000), "clock_hz": (5e8, 5e9), "tdp_w": (10, 3000), "link_bidirectional_bytes_per_s": (1e10, 1e13),
     "link_domain": (2, 1000), "pcie_generation": (3, 7), "accelerators_per_node": (1, 72),
     "network_bits_per_s": (1e9, 4e12),

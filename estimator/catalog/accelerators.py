@@ -21,6 +21,7 @@ REMEDY = "To add one, see hardware/README.md."
 MAKERS = re.compile(r"^(?:nvidia|amd|intel|google|aws|geforce|tesla|radeon|instinct)-")
 PEAK = re.compile(r"^([a-z0-9]+)_(?:fl)?op_per_s$")
 ALIASES = re.compile(r"^aliases\s*=\s*\[(.*?)\]", re.MULTILINE | re.DOTALL)
+USABLE = {"gpu": 0.987, "soc": 0.75}  # of memory, by kind, where no file says: 39.5 of 40 GiB in logs; Apple's default
 COUNTS = ("year", "sms", "link_domain", "accelerators_per_node")
 MOST_IN_ONE = 1_000_000  # of anything, in one accelerator, node or domain
 MOST_ACCELERATORS = 10_000_000
@@ -249,6 +250,8 @@ def _record(
         sources=tuple(sources.values()),
         note=content.get("note", ""),
         assumed=recalled,
+        usable_share=values.get("usable_memory_gib", values["memory_gib"] * USABLE.get(content["kind"], 1.0))
+        / values["memory_gib"],
     )
 
 

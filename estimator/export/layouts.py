@@ -13,13 +13,14 @@ from estimator.text import digits, human, short
 
 SHOWN = 12  # rows of a table; CSV and JSON have the whole front
 NARROWEST = 24  # of a layout
-UNITS = {"usd": "USD", "usd_per_hour": "USD", "memory_bytes": "B"}
+UNITS = {"usd": "USD", "usd_per_hour": "USD", "memory_bytes": "B", "host_bytes": "B"}
 
 
 def search_text(found: Search, style: str = "simple") -> str:
     """What was asked, the best, why the runner-up lost, and the front; `style` as tabulate names it."""
     more = len(found.front) - SHOWN
     lines = (
+        *([found.verdict, ""] if found.verdict else []),
         f"For {asked_text(found)}",
         f"Best of {found.evaluated:,} layouts ({found.fitting:,} will do): {found.best.text()}",
         f"Why not another: {found.why()}",

@@ -156,6 +156,7 @@ def estimate_table(answer: Estimate) -> str:
 
     rows = [[label, show(answer)] for label, show in ROWS]
     parts = [
+        answer.verdict,
         _paragraph(
             f"{answer.title}: {answer.llm} on {answer.hardware}. Figures: expected {range_words(answer.level)}."
         ),

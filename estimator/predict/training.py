@@ -10,10 +10,11 @@ from estimator.catalog.efficiency import carried_over
 from estimator.catalog.frameworks import framework
 from estimator.errors import DoesNotFit
 from estimator.fitting.ranges import half_widths, novelties
-from estimator.formulas import Real, Truth, Truths
+from estimator.formulas import Floats, Real, Truth, Truths
 from estimator.formulas.transformer import forward_flop, matmul_params
+from estimator.predict.chance import SURELY, fit_chance
 from estimator.predict.training_layout import chosen, grid, smallest
-from estimator.predict.training_memory import MemorySplit, fits, peak_memory
+from estimator.predict.training_memory import MemorySplit, host_bytes, needed, peak_memory
 from estimator.predict.training_plan import Run, TrainingPlan, run, subset
 from estimator.predict.training_time import StepTime, step_time
 from estimator.records import Architecture, Cluster
@@ -34,7 +35,7 @@ __all__ = [
 ]
 
 
-HARDLY_SLOWER = 0.95  # speed of a layout that surely fits over that of the fastest, for which it is subset
+AS_LIKELY = 0.02  # chances that differ by less are as good
 HUNDREDS = 512  # accelerators from which stragglers and congestion make published runs' errors larger
 
 
@@ -45,7 +46,9 @@ class TrainingStep(NamedTuple):
     tokens_per_s_per_accelerator [token/s]
     mfu: model FLOP (causal attention halved, recomputation left out, no gradients of frozen weights) over the dense
         peak of the products' format [1]; hfu: full recomputation counted too
-    memory: peak bytes of the fullest accelerator; fits: whether that is within its capacity
+    memory: peak bytes of the fullest accelerator; need_bytes: of it, what an allocator could not give back
+    fits: whether that is within what programs can use; fit_chance: that it is, given how far off such figures are [1]
+    host_bytes: of host memory for each accelerator
     """
 
     step_s: Real
@@ -59,6 +62,9 @@ class TrainingStep(NamedTuple):
     hfu: Real
     memory: MemorySplit
     fits: Truth
+    need_bytes: Real
+    fit_chance: Real
+    host_bytes: Real
 
 
 def parameters(without: str | None = None) -> Mapping[str, float]:
@@ -103,6 +109,8 @@ def _step(
     frozen = 2.0 * weights * sequences * numbers.seq  # weight gradients that adapters do not need
     model = 3.0 * forward - numbers.adapters * frozen
     available = total * cluster.count * np.where(numbers.low > 0, numbers.rates.low_peak, numbers.rates.peak)
+    need = needed(memory, values)
+    chance = fit_chance(need, cluster.accelerator.usable_bytes, interval("memory", traits(arch, cluster, plan)))
     return TrainingStep(
         step_s=total,
         compute_s=time.compute,
@@ -114,7 +122,10 @@ def _step(
         mfu=model / available,
         hfu=(model + numbers.full_recompute * forward) / available,
         memory=memory,
-        fits=fits(memory, cluster.accelerator.memory_bytes, values),
+        fits=need <= cluster.accelerator.usable_bytes,
+        need_bytes=need,
+        fit_chance=chance,
+        host_bytes=host_bytes(numbers, values),
     )
 
 
@@ -155,30 +166,27 @@ class Layouts(NamedTuple):
     values: Mapping[str, float]
 
     @property
-    def fits(self) -> Truths:
-        """Whether each fits."""
-        return np.asarray(fits(self.memory, self.cluster.accelerator.memory_bytes, self.values))
+    def need(self) -> Floats:
+        """What each cannot do without [B]."""
+        return np.asarray(needed(self.memory, self.values))
 
-    @property
-    def allowed(self) -> Truths:
-        """Those that leave room for what the allocator keeps; where none does, those that just fit."""
-        roomy = np.asarray(self.memory.total) <= self.cluster.accelerator.memory_bytes
-        return roomy if np.any(roomy) else self.fits
+    def chance(self, need: Real) -> Floats:
+        """That each fits, of so many bytes [1]."""
+        spread = interval("memory", traits(self.arch, self.cluster, self.plan))
+        return fit_chance(need, self.cluster.accelerator.usable_bytes, spread)
 
-    def fastest(self, allowed: Truths, preferred: Truths | None = None) -> tuple[TrainingPlan, TrainingStep]:
-        """The fastest of those that are allowed, at least one, and its step; a preferred one if it is hardly slower."""
+    def fastest(self, allowed: Truths) -> tuple[TrainingPlan, TrainingStep]:
+        """The fastest of those that are allowed, at least one, and its step."""
         kept = np.flatnonzero(allowed)
         numbers, memory = subset(self.numbers, kept), subset(self.memory, kept)
         step = _step(self.arch, self.cluster, self.plan, numbers, memory, self.values)
-        rate = np.asarray(step.tokens_per_s_per_accelerator)
-        wanted = (rate >= HARDLY_SLOWER * rate.max()) & preferred[kept] if preferred is not None else False
-        best = int(np.argmax(np.where(wanted, rate, 0.0) if np.any(wanted) else rate))
+        best = int(np.argmax(np.asarray(step.tokens_per_s_per_accelerator)))
         return chosen(self.plan, int(kept[best])), subset(step, best)
 
     def smallest(self, used: Real) -> DoesNotFit:
         """The error that says what the most frugal layout needs, of `used` bytes each."""
         what = f"training {self.arch.name} ({self.plan.method})"
-        return smallest(self.plan, np.asarray(used), self.cluster.accelerator.memory_bytes, what)
+        return smallest(self.plan, np.asarray(used), self.cluster.accelerator.usable_bytes, what)
 
 
 def layouts_of(
@@ -191,18 +199,31 @@ def layouts_of(
     return Layouts(arch, cluster, layouts, numbers, peak_memory(numbers, values), values)
 
 
+def likely(chance: Floats, least: float = SURELY) -> Truths:
+    """Layouts that fit with at least that chance; where there is none, the likeliest of those that are expected to fit.
+
+    >>> likely(np.array([0.99, 0.7, 0.95])).tolist(), likely(np.array([0.3, 0.7, 0.69])).tolist()
+    ([True, False, True], [False, True, True])
+    """
+    return np.asarray(chance >= max(min(least, float(chance.max()) - AS_LIKELY), 0.5))
+
+
 def best_layout(
-    arch: Architecture, cluster: Cluster, plan: TrainingPlan, values: Mapping[str, float] | None = None
+    arch: Architecture,
+    cluster: Cluster,
+    plan: TrainingPlan,
+    values: Mapping[str, float] | None = None,
+    least: float = SURELY,
 ) -> TrainingPlan:
     """The plan with tp, pp, vpp, ep, zero, micro_batch and recompute filled in where they are None.
 
-    Of the layouts with room to spare the fastest; where there is none, of those that just fit.
+    The fastest that fits with a chance of at least `least`; where there is none, the likeliest.
     All layouts are evaluated in one call. Raises DoesNotFit when none fits, saying what the most frugal needs.
     """
     layouts = layouts_of(arch, cluster, plan, values)
-    allowed = layouts.allowed
+    allowed = likely(layouts.chance(layouts.need), least)
     if not np.any(allowed):
-        raise layouts.smallest(layouts.memory.total)
+        raise layouts.smallest(layouts.need)
     return layouts.fastest(allowed)[0]
 
 

@@ -106,8 +106,9 @@ def _valid(
     keep = (count % per_replica == 0) & (dp * at["micro_batch"] <= global_batch)
     if experts:
         keep = keep & ((dp * cp * at["tp"]) % at["ep"] == 0)
-    if "vpp" not in given:
+    if "vpp" not in given:  # interleaving takes micro-batches in groups of as many as there are stages
         keep = keep & interleaves(layers, at["pp"], at["vpp"])
+        keep = keep & ((at["vpp"] == 1) | (global_batch // np.maximum(dp * at["micro_batch"], 1) % at["pp"] == 0))
     if "zero" not in given:
         keep = keep & ((at["pp"] == 1) | (at["zero"] < 3))
         keep = keep & ((at["zero"] == 0) == (dp * cp == 1))
@@ -132,8 +133,9 @@ def smallest(layouts: TrainingPlan, used: Floats, capacity: float, what: str) ->
     """The error that says what the most frugal layout needs."""
     least = int(np.argmin(used))
     plan = chosen(layouts, least)
+    fewer = {"full": "LoRA or QLoRA, an 8-bit optimizer, ", "lora": "QLoRA, "}.get(layouts.method, "")
     return DoesNotFit(
         f"{what} does not fit: the most frugal layout (tp {plan.tp}, pp {plan.pp}, ZeRO {plan.zero}, micro-batch "
         f"{plan.micro_batch}, recompute {plan.recompute}) needs {used[least] / 1e9:.0f} GB of {capacity / 1e9:.0f} GB "
-        "per accelerator. Use more or larger accelerators, LoRA or QLoRA, an 8-bit optimizer, or shorter sequences."
+        f"per accelerator. Use more or larger accelerators, {fewer}or shorter sequences."
     )

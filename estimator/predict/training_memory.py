@@ -15,6 +15,8 @@ from estimator.predict.training_plan import Run
 
 Parameters = Mapping[str, float]
 SUB_GROUP = 1e9  # parameters that DeepSpeed's ZeRO-3 steps over at a time (its sub_group_size)
+HOST_STATES = 16.0  # of a parameter in host memory [B]: fp32 gradient, master and two moments
+PINNED = 1.5  # host memory over its content (DeepSpeed's estimate_zero3_model_states_mem_needs: additional_buffer_factor)
 
 
 class MemorySplit(NamedTuple):
@@ -107,10 +109,40 @@ def _temporaries(run: Run, p: Parameters, gradients: Real, shard_params: Real) -
     return (foreach + copied * (gradients > 0)) * (1 - run.offload_optimizer)
 
 
-def fits(split: MemorySplit, capacity: Real, p: Parameters) -> Truth:
-    """Whether a rank's capacity [B] suffices: the allocator gives back what it keeps before it gives up."""
-    kept = split.reserve - p["reserve_bytes"]
-    return split.total - kept <= capacity
+def needed(split: MemorySplit, p: Parameters) -> Real:
+    """What a rank cannot do without [B]: the allocator gives back what it keeps before it gives up."""
+    return split.total - split.reserve + p["reserve_bytes"]
+
+
+def host_bytes(run: Run, p: Parameters) -> Real:
+    """What waits in host memory for each accelerator [B]: states, weights, activations, in pinned buffers.
+
+    >>> from estimator.catalog.accelerators import cluster
+    >>> from estimator.catalog.models import architecture
+    >>> from estimator.predict.training_plan import TrainingPlan, run
+    >>> plan = TrainingPlan(zero=3, cpu_offload="optimizer", framework="deepspeed")  # 24 B a parameter
+    >>> round(float(host_bytes(run(architecture("llama-30b"), cluster("8xa100-40gb"), plan), {})) * 8 / 1e9)
+    781
+    """
+    blocks, experts, embeddings = _stage_params(run)
+    shards = np.where(run.zero >= 1, run.shard, 1.0), np.where(run.zero >= 1, run.expert_shards, 1.0)
+    stepped = _stepped(run)
+    stored = (run.stored_bytes * blocks + run.end_bytes * embeddings) / shards[0]
+    stored = either(run.adapters > 0, stored + run.stored_bytes * experts / shards[1], run.compute_bytes * stepped)
+    held = run.offload_optimizer * HOST_STATES * stepped + run.offload_params * stored
+    if not anywhere(run.offload_activations > 0):
+        return PINNED * held
+    flight = parallelism.layers_in_flight(run.layers, run.pp, run.vpp, run.ga)
+    away = _activations(run._replace(offload_activations=0.0), p, flight)[1]
+    return PINNED * (held + run.offload_activations * away)
+
+
+def _stepped(run: Run) -> Real:
+    """Parameters that a rank's optimizer steps over [1]."""
+    blocks, experts, embeddings = _stage_params(run)
+    adapters = run.rank * run.adapter_width * run.layers / (run.pp * run.tp)
+    dense = either(run.adapters > 0, adapters, blocks + embeddings) / np.where(run.zero >= 1, run.shard, 1.0)
+    return dense + either(run.adapters > 0, 0.0, experts) / np.where(run.zero >= 1, run.expert_shards, 1.0)
 
 
 def _stage_params(run: Run) -> tuple[Real, Real, Real]:
@@ -153,9 +185,7 @@ def _states(run: Run) -> tuple[Real, Real, Real, Real, Real]:
     weights = either(frozen, frozen_bytes * resident + states[0], states[0] * resident)
     # An optimizer in host memory takes the gradients there as they come (arXiv:2101.06840 section 4).
     gradients, master, moments = (held * (1 - run.offload_optimizer) for held in states[1:])
-    stepped = either(frozen, adapters, blocks + embeddings) / np.where(run.zero >= 1, run.shard, 1.0)
-    stepped = stepped + trained_experts / np.where(run.zero >= 1, run.expert_shards, 1.0)
-    return weights, gradients, master, moments, stepped
+    return weights, gradients, master, moments, _stepped(run)
 
 
 def _activations(run: Run, p: Parameters, flight: Real) -> tuple[Real, Real, Real]:

@@ -113,7 +113,6 @@ class Rates(NamedTuple):
     attention_head_dim_half: Real
     peak: Real
     low_peak: Real
-    memory: Real
     bandwidth: Real
     link: Real
     network: Real
@@ -496,7 +495,6 @@ def rates(cluster: Cluster, compute: str) -> Rates:
         attention_head_dim_half=attention.head_dim_half,
         peak=device.peak(wide_format),
         low_peak=device.peak(compute),
-        memory=device.memory_bytes,
         bandwidth=memory_efficiency(device).bytes_per_s,
         link=pcie if _paired(cluster) else messages.all_gather.bytes_per_s,
         # TPUs have no network between hosts but the links of their torus.

@@ -11,8 +11,9 @@ from estimator.catalog.facts import fact
 from estimator.catalog.models import architecture
 from estimator.catalog.plan_fields import PlanField, field_named, plan_fields
 from estimator.catalog.precisions import training_precision
-from estimator.errors import InvalidInput, UnknownName
+from estimator.errors import DoesNotFit, InvalidInput, UnknownName
 from estimator.formulas import alignment, money, scaling, transformer
+from estimator.predict.chance import SURELY
 from estimator.predict.checked import checked, checked_value
 from estimator.predict.reliability import usual_goodput
 from estimator.predict.serving_machine import ServingPlan
@@ -51,7 +52,7 @@ def layout(
     gpu: one or several names, each with its count (1024xa100) or without (then every count up to `most` is tried, to
     train; to serve, replicas of up to `most`, four nodes unless given)
     precisions: to try, such as ("bf16", "fp8"); careful: memory, deadline and targets hold at their ranges' ends
-    task pretrain (or train), finetune: tokens, deadline_days, seq_len, global_batch, method, optimizer, ... (fields of
+    task pretrain (or train), finetune: tokens, deadline_days, fit_chance, seq_len, global_batch, method, optimizer, ... (fields of
     TrainingPlan); an axis of the layout that is given (tp=8, or tp=[4, 8]) is searched no further. The goal is time, or
     money when there is a deadline. Interruptions of long runs are counted in.
     task serve: prompt_tokens, output_tokens, ttft_s, tpot_s, requests_per_s, utilisation, ... (fields of ServingPlan)
@@ -105,12 +106,14 @@ def searched(kind: str) -> dict[str, PlanField]:
     return {name: field._replace(several=field.several and name in AXES) for name, field in fields}
 
 
-def _offloads(choices: dict[str, object]) -> list[str]:
-    """What may wait in host memory, taken out of the choices: one way or several."""
+def _offloads(choices: dict[str, object]) -> tuple[tuple[str, ...], ...]:
+    """What may wait in host memory, taken out of the choices: as given, else nothing unless nothing else will do."""
     given = choices.pop("cpu_offload", choices.pop("offloads", None))
-    words = OFFLOAD if given is None else given
+    if given is None:
+        return ("",), OFFLOAD
     field = plan_fields("training")["cpu_offload"]
-    return [checked_value(field, word) for word in (words if isinstance(words, list | tuple) and words else [words])]
+    words = given if isinstance(given, list | tuple) and given else [given]
+    return (tuple(checked_value(field, word) for word in words),)
 
 
 # --- what there is to choose from -------------------------------------------------------------------------------------
@@ -149,6 +152,7 @@ def _pretraining(llm: Architecture, choices: dict[str, Any]) -> dict[str, Any]:
         "global_batch": batch_for(6 * transformer.matmul_params(llm) * tokens, seq_len),
         "precision": usual.word("pretrain_precision"),
         "optimizer": usual.word("pretrain_optimizer"),
+        "framework": usual.word("pretrain_framework"),
     }
 
 
@@ -164,6 +168,7 @@ def _finetuning(llm: Architecture, choices: dict[str, Any]) -> dict[str, Any]:
         "precision": usual.word("finetune_precision"),
         "optimizer": usual.word("optimizer"),
         "method": usual.word("method"),
+        "framework": usual.word("finetune_framework"),
         "lora_rank": usual.amount("lora_rank").value,
     }
 
@@ -188,16 +193,25 @@ def _train(
     llm: Architecture,
     offers: list[Offer],
     precisions: Sequence[str] | None,
-    offloads: Sequence[str],
+    offloads: Sequence[Sequence[str]],
     tokens: float,
     deadline_days: float | None = None,
     careful: bool = False,
+    fit_chance: float = SURELY,
     **plan: object,
 ) -> Search:
     asked = TrainingPlan(**OPEN | plan)
     for name in (precisions or (asked.precision,)) if asked.method == "full" else ():
         training_precision(name)
-    return best_training(llm, offers, asked, tokens, deadline_days, offloads, precisions, careful)
+    *first, last = offloads
+    for tried in first:
+        try:
+            found = best_training(llm, offers, asked, tokens, deadline_days, tried, precisions, careful, fit_chance)
+        except DoesNotFit:
+            continue
+        if found.best.figures["fit_chance"] >= fit_chance:
+            return found
+    return best_training(llm, offers, asked, tokens, deadline_days, last, precisions, careful, fit_chance)
 
 
 def _serve(

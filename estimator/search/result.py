@@ -15,6 +15,8 @@ TITLES = {  # figures, for people
     "run_s": "run",
     "usd": "cost",
     "memory_bytes": "memory of one",
+    "fit_chance": "fits",
+    "host_bytes": "host memory",
     "step_s": "step",
     "mfu": "MFU",
     "usd_per_hour": "cost per hour",
@@ -73,7 +75,7 @@ class Search(Shown):
 
     front: the choices that no other beats in every one of `criteria`, best first, MOST_SHOWN at most
     criteria: figures in which less is better, the goal first
-    asked: what was assumed of the work, such as tokens and batch
+    asked: what was assumed of the work, such as tokens and batch; verdict: of training, how surely the best fits
     """
 
     best: Choice
@@ -84,6 +86,7 @@ class Search(Shown):
     criteria: tuple[str, ...]
     asked: Mapping[str, object]
     notes: tuple[str, ...] = ()
+    verdict: str = ""
 
     def why(self) -> str:
         """What the runner-up loses by, and on what."""
@@ -116,6 +119,7 @@ class Search(Shown):
         """Plain data; what is not known is None."""
         return {
             "schema_version": SCHEMA_VERSION,
+            "verdict": self.verdict,
             "asked": dict(self.asked),
             "best": _plain(self.best),
             "front": [_plain(choice) for choice in self.front],

@@ -12,7 +12,9 @@ from estimator.errors import DoesNotFit
 from estimator.formulas import Floats
 from estimator.formulas.arithmetic import product
 from estimator.formulas.units import DAY_S, HOUR_S
-from estimator.predict.training import TrainingPlan, interval, time_interval, training_step, traits
+from estimator.predict.chance import SURELY
+from estimator.predict.training import TrainingPlan, interval, likely, time_interval, training_step, traits
+from estimator.predict.training_changes import helpful, verdict
 from estimator.quantities import Quantity, derive, given, uncertain
 from estimator.records import Accelerator, Architecture, Cluster
 from estimator.search.grid import valid_layouts
@@ -44,7 +46,7 @@ class Spread(NamedTuple):
 
 
 class Found(NamedTuple):
-    """Layouts of one offer that fit, as arrays; roomy: with what an allocator likes to keep besides."""
+    """Layouts of one offer that are expected to fit, as arrays."""
 
     offer: Offer
     spread: Spread
@@ -63,28 +65,31 @@ def best_training(
     offloads: Sequence[str] = OFFLOAD,
     precisions: Sequence[str] | None = None,
     careful: bool = False,
+    least: float = SURELY,
 ) -> Search:
     """The fastest layout, or with a deadline the cheapest that meets it, over all offers.
 
     Fields of the plan that are not None stay as they are. tokens: of the whole run [token]
-    precisions: to try, the plan's alone when not given; careful: memory and deadline hold at the ranges' upper ends too
-    Where some layouts of an offer leave room for what allocators keep, those that only just fit are left aside.
+    precisions: to try, the plan's alone when not given
+    least: chance that a layout fits; where none has it, the likeliest are kept
+    careful: it is at least 90 %, none less likely will do, and the deadline holds at the range's upper end too
     Raises DoesNotFit when nothing fits or nothing meets the deadline, saying how close it came.
     """
+    least = max(least, SURELY) if careful else least
     found = [
-        _evaluated(llm, offer, replace(plan, cpu_offload=offload, precision=name), layouts, tokens, careful)
+        _evaluated(llm, offer, replace(plan, cpu_offload=offload, precision=name), layouts, tokens)
         for offer, layouts in ((offer, valid_layouts(llm, offer.cluster, plan)) for offer in offers)
         for name in _worthwhile(offer.cluster.accelerator, precisions or (plan.precision,))
         for offload in offloads
     ]
     evaluated = sum(part.evaluated for part in found)
-    fitting = sum(len(part.figures["run_s"]) for part in found)
-    if not fitting:
+    pool = _Pool([part for part in found if len(part.figures["run_s"])])
+    if not pool.found or (careful and not (pool.figure("fit_chance") >= least).any()):
         raise DoesNotFit(_nothing(llm, offers, plan, evaluated, careful))
-    pool = _Pool([part for part in _roomy(found) if len(part.figures["run_s"])])
-    time, usd, memory = (pool.figure(name) for name in ("run_s", "usd", "memory_bytes"))
+    time, usd, memory, chance = (pool.figure(name) for name in ("run_s", "usd", "memory_bytes", "fit_chance"))
     latest = pool.upper_time() if careful else time
     allowed = np.ones(len(time), bool) if deadline_days is None else latest <= deadline_days * DAY_S
+    allowed &= (chance >= least) if careful else likely(np.where(allowed, chance, 0.0), least)
     if not allowed.any():
         fastest = pool.choice(int(np.argmin(latest)))
         raise DoesNotFit(_late(fastest, float(latest.min()) / DAY_S, deadline_days or 0.0, careful))
@@ -94,15 +99,17 @@ def best_training(
     order = np.lexsort((memory, *keys[::-1]))
     kept = np.flatnonzero(allowed)
     shown = kept[front([*(goal[kept] for goal in goals), memory[kept]])]
+    best = pool.choice(int(order[0]))
     return Search(
-        best=pool.choice(int(order[0])),
+        best=best,
         front=tuple(pool.choice(int(index)) for index in shown[:MOST_SHOWN]),
         runner_up=pool.choice(int(order[1])) if len(order) > 1 and allowed[order[1]] else None,
         evaluated=evaluated,
-        fitting=fitting,
+        fitting=int((chance >= least).sum()),
         criteria=("usd", "run_s", "memory_bytes") if money else ("run_s", "usd", "memory_bytes"),
         asked=_asked(plan, tokens, deadline_days),
-        notes=_notes(pool, usd, len(shown)),
+        notes=(*_helpful(llm, offers, plan, best, least), *_notes(pool, usd, len(shown))),
+        verdict=_verdict(best, offers),
     )
 
 
@@ -113,12 +120,11 @@ def _worthwhile(device: Accelerator, precisions: Sequence[str]) -> Sequence[str]
 
 
 def _evaluated(
-    llm: Architecture, offer: Offer, plan: TrainingPlan, layouts: Mapping[str, Any], tokens: float, careful: bool
+    llm: Architecture, offer: Offer, plan: TrainingPlan, layouts: Mapping[str, Any], tokens: float
 ) -> Found:
-    """All layouts of one offer, those kept that fit; to be careful, at the upper end of memory's range."""
+    """All layouts of one offer, those kept that are expected to fit."""
     spread = _spread(llm, offer.cluster, plan)
-    reserve = float(np.exp(spread.memory[1])) if careful else 1.0
-    chunks = [_step(llm, offer, replace(plan, **part), tokens, reserve, part) for part in _chunked(layouts)]
+    chunks = [_step(llm, offer, replace(plan, **part), tokens, part) for part in _chunked(layouts)]
     joined = [_joined([chunk[place] for chunk in chunks]) for place in range(3)]
     return Found(offer, spread, joined[0], joined[1], joined[2], len(layouts["tp"]))
 
@@ -138,22 +144,22 @@ def _chunked(layouts: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _step(
-    llm: Architecture, offer: Offer, plan: TrainingPlan, tokens: float, reserve: float, at: Mapping[str, Any]
+    llm: Architecture, offer: Offer, plan: TrainingPlan, tokens: float, at: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Floats], dict[str, Floats]]:
     """Layout, figures and time parts of those that fit."""
-    cluster, capacity = offer.cluster, offer.cluster.accelerator.memory_bytes
+    cluster, usable = offer.cluster, offer.cluster.accelerator.usable_bytes
     step = training_step(llm, cluster, plan)
     shape = np.shape(at["tp"])
-    total = np.broadcast_to(step.memory.total, shape)
-    fits = np.broadcast_to(step.fits if reserve == 1.0 else total * reserve <= capacity, shape)
+    fits = np.broadcast_to(step.fits, shape)
     run_s = tokens / (step.tokens_per_s_per_accelerator * cluster.count * offer.goodput)
     figures = {
         "run_s": run_s,
         "usd": run_s / HOUR_S * cluster.count * offer.usd_per_hour.value,
-        "memory_bytes": np.minimum(total, capacity),  # an allocator keeps no more than there is
+        "memory_bytes": np.minimum(step.memory.total, usable),  # an allocator keeps no more than there is
+        "fit_chance": step.fit_chance,
+        "host_bytes": step.host_bytes * min(cluster.count, cluster.per_node),
         "step_s": step.step_s,
         "mfu": step.mfu,
-        "roomy": total <= capacity,
     }
     layout = dict(at) | {
         "dp": cluster.count // (at["tp"] * at["pp"] * at["cp"]),
@@ -163,20 +169,6 @@ def _step(
     parts = {name: getattr(step, name) for name in PARTS}
     kept = [{name: np.broadcast_to(v, shape)[fits] for name, v in one.items()} for one in (layout, figures, parts)]
     return kept[0], kept[1], kept[2]
-
-
-def _roomy(found: Sequence[Found]) -> list[Found]:
-    """Of each cluster the layouts with room to spare, or all where none has any."""
-    with_room = {part.offer.cluster for part in found if part.figures["roomy"].any()}
-
-    def kept(part: Found) -> Found:
-        chosen = np.logical_or(part.figures["roomy"], part.offer.cluster not in with_room)
-        layout, figures, parts = (
-            {name: values[chosen] for name, values in one.items()} for one in (part.layout, part.figures, part.parts)
-        )
-        return part._replace(layout=layout, figures=figures, parts=parts)
-
-    return [kept(part) for part in found]
 
 
 class _Pool(NamedTuple):
@@ -204,7 +196,7 @@ class _Pool(NamedTuple):
 
 def _choice(part: Found, index: int) -> Choice:
     layout = {name: _scalar(part.layout[name][index]) for name in LAYOUT}
-    figures = {name: float(values[index]) for name, values in part.figures.items() if name != "roomy"}
+    figures = {name: float(values[index]) for name, values in part.figures.items()}
     parts = {name: float(values[index]) for name, values in part.parts.items()}
     cluster = part.offer.cluster
     return Choice(cluster.accelerator.name, cluster.count, layout, figures, parts, _ranges(part, figures))
@@ -231,6 +223,33 @@ def _ranges(part: Found, figures: Mapping[str, float]) -> dict[str, tuple[float,
 
 def _scalar(value: np.generic) -> int | str:
     return str(value) if isinstance(value, str) else int(value)
+
+
+# --- how surely it fits -----------------------------------------------------------------------------------------------
+
+
+def _verdict(best: Choice, offers: Sequence[Offer]) -> str:
+    usable = _cluster(best, offers).accelerator.usable_bytes
+    figures = best.figures
+    return verdict(figures["fit_chance"], figures["memory_bytes"], usable, figures["host_bytes"])
+
+
+def _cluster(choice: Choice, offers: Sequence[Offer]) -> Cluster:
+    names = (choice.accelerator, choice.accelerators)
+    return next(one.cluster for one in offers if (one.cluster.accelerator.name, one.cluster.count) == names)
+
+
+def _helpful(
+    llm: Architecture, offers: Sequence[Offer], plan: TrainingPlan, best: Choice, least: float
+) -> tuple[str, ...]:
+    """Single changes to the best layout that help, where it does not fit as surely as asked."""
+    if best.figures["fit_chance"] >= least:
+        return ()
+    layout, cluster = dict(best.layout), _cluster(best, offers)
+    fields = {name: value for name, value in layout.items() if name not in ("dp", "offload")}
+    chosen = replace(plan, **fields, cpu_offload=layout["offload"])  # type: ignore[arg-type]
+    changes = helpful(llm, cluster, chosen, training_step(llm, cluster, chosen), least)
+    return (f"Single changes that help: {'; '.join(change.text() for change in changes)}.",) if changes else ()
 
 
 # --- what to say ------------------------------------------------------------------------------------------------------

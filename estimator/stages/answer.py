@@ -79,6 +79,7 @@ class Findings(NamedTuple):
     details: Mapping[str, Quantity] = {}
     warnings: tuple[str, ...] = ()
     words: str = ""
+    verdict: str = ""
 
 
 @cache
@@ -120,6 +121,7 @@ def answer(question: Question, found: Findings) -> Estimate:
             **unit_costs(question, service, lines),
         },
         assumptions=question.assumptions(),
+        verdict=found.verdict,
         warnings=(
             *found.warnings,
             *_long_requests(question, service),

@@ -356,6 +356,7 @@ def _answer(
             peak_memory_bytes=training.peak_memory_bytes if training else None,
             details=_details(question, training, service),
             warnings=_warned(question, training) if training else _not_listed(question),
+            verdict=training.verdict if training else "",
             words="embedder" if _contrastive(question) else "",
         ),
     )
@@ -377,6 +378,7 @@ def _details(question: Question, training: Training | None, service: Service) ->
     if training and _contrastive(question):
         found |= {"embeddings_per_s": service.requests_per_s, "negatives_per_query": _negatives(question, training)}
     if training:
+        found |= training.fit(question)
         found["training_tokens_per_s_per_accelerator"] = training.tokens_per_s
         if question.word("method") == "full":  # frozen weights do less than the 6N that MFU counts
             found["mfu"] = question.counted(

@@ -61,6 +61,7 @@ def estimate(question: Question) -> Estimate:
             training_s=wall,
             peak_memory_bytes=training.peak_memory_bytes,
             warnings=_late(question, wall) + training.warnings(),
+            verdict=training.verdict,
             words="continued" if question.flag("continued") else "",
             details={**_details(question, training, tokens), **_reliability(progress, wall)},
         ),
@@ -73,6 +74,7 @@ def _details(question: Question, training: Training, tokens: Quantity) -> dict[s
         "expected_loss": _loss(question, tokens),
         "raw_data_bytes": _raw_bytes(question, tokens),
         "checkpoint_bytes": _checkpoint(question),
+        **training.fit(question),
         "training_tokens_per_s_per_accelerator": training.tokens_per_s,
         "mfu": question.counted("MFU", float(training.step.mfu), "1", why),
     }

@@ -1,6 +1,7 @@
 """Training on the accelerators at hand: how many, in which layout, how fast, and how much memory."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -17,10 +18,12 @@ from estimator.predict.training import (
     TrainingStep,
     interval,
     layouts_of,
+    likely,
     time_interval,
     training_step,
     traits,
 )
+from estimator.predict.training_changes import Change, helpful, verdict
 from estimator.predict.training_layout import NothingDivides, whole_axes
 from estimator.quantities import Quantity, derive, predicted, uncertain
 from estimator.records import Architecture, Cluster
@@ -34,14 +37,40 @@ def most_accelerators() -> int:
 
 
 class Training(NamedTuple):
-    """A training set-up: tokens_per_s of one accelerator [token/s], peak memory of one [B], and how many."""
+    """A training set-up: tokens_per_s of one accelerator [token/s], peak memory of one [B], and how many.
+
+    fit_chance: that what is needed fits what an accelerator can use [1]; changes: that help where it is not sure
+    """
 
     plan: TrainingPlan
     cluster: Cluster
     step: TrainingStep
+    fit_chance: float
     tokens_per_s: Quantity
     peak_memory_bytes: Quantity
     accelerators: Quantity
+    changes: tuple[Change, ...]
+
+    @property
+    def verdict(self) -> str:
+        """Whether it fits, in a line: how surely, and into what."""
+        usable = self.cluster.accelerator.usable_bytes
+        return verdict(self.fit_chance, self.peak_memory_bytes.value, usable, self.host_bytes)
+
+    def fit(self, question: Question) -> dict[str, Quantity]:
+        """The chance that it fits, and what a machine's own memory has to hold where something waits there."""
+        why = "by the range of its memory against what programs can use of an accelerator"
+        found = {"fit_chance": question.counted("chance of fitting", self.fit_chance, "1", why)}
+        host = self.host_bytes
+        if host:
+            why = "states, weights or activations that wait there, in pinned buffers"
+            found["host_memory_bytes"] = question.counted("memory of a machine itself", host, "B", why)
+        return found
+
+    @property
+    def host_bytes(self) -> float:
+        """What a machine's own memory has to hold [B]."""
+        return float(self.step.host_bytes) * min(self.cluster.count, self.cluster.per_node)
 
     @property
     def layout(self) -> str:
@@ -57,12 +86,8 @@ class Training(NamedTuple):
     def warnings(self) -> tuple[str, ...]:
         """What could make the plan fail that its expected figures do not show."""
         device, found = self.cluster.accelerator, []
-        high = self.peak_memory_bytes.interval()[1]
-        if high > device.memory_bytes:
-            found.append(
-                f"Memory may not suffice: the range reaches {high / 2**30:,.0f} GiB, an accelerator has "
-                f"{device.memory_bytes / 2**30:,.0f} GiB. A smaller micro-batch or more recomputation would leave room."
-            )
+        if self.changes:
+            found.append(f"Single changes that help: {'; '.join(change.text() for change in self.changes)}.")
         if self.plan.precision not in ("bf16", "fp16") and not native(device, self.plan.precision):
             found.append(f"{device.title} has no units for {self.plan.precision}: training computes in a wider format.")
         if self.cluster.count > self.cluster.per_node and device.network_bytes_per_s is None:
@@ -85,20 +110,24 @@ class Copies(NamedTuple):
     trained: float = 1.0
     frozen: float = 0.0
 
-    def memory_bytes(self, llm: Architecture, cluster: Cluster, memory: MemorySplit) -> Real:
-        """Peak memory of one accelerator with all of them [B], of each layout of the split."""
-        return self.trained * memory.total + self.frozen * 2 * transformer.params(llm) / cluster.count
+    def memory_bytes(self, llm: Architecture, cluster: Cluster, one: Real) -> Real:
+        """Memory of one accelerator with all of them [B], where a trained one alone takes so much."""
+        return self.trained * one + self.frozen * 2 * transformer.params(llm) / cluster.count
 
 
 ALONE = Copies()
 
 
 def set_up(question: Question, plan: TrainingPlan, count: int | None, copies: Copies = ALONE) -> Training:
-    """The best layout on `count` accelerators, or on the fewest that hold it; DoesNotFit says what would."""
+    """The fastest layout that fits as surely as asked, on `count` accelerators or the fewest there are.
+
+    DoesNotFit says what would do.
+    """
     llm, usual = question.own_llm(), Cluster(question.own_accelerator(), most_accelerators(), question.per_node)
-    cluster, best, step = _fitted(llm, usual, plan, count, copies)
-    # The allocator keeps freed blocks only while there is room for them: no peak is above the capacity.
-    held = min(float(copies.memory_bytes(llm, cluster, step.memory)), cluster.accelerator.memory_bytes)
+    least = question.number("fit_chance")
+    cluster, best, step, chance = _fitted(llm, usual, plan, count, copies, least)
+    # The allocator keeps freed blocks only while there is room for them: no peak is above what can be used.
+    held = min(float(copies.memory_bytes(llm, cluster, step.memory.total)), cluster.accelerator.usable_bytes)
     inputs = question.machine_facts()
     time_down, time_up = time_interval(llm, cluster, best)
     memory_down, memory_up = interval("memory", traits(llm, cluster, best))
@@ -113,6 +142,7 @@ def set_up(question: Question, plan: TrainingPlan, count: int | None, copies: Co
         best,
         cluster,
         step,
+        chance,
         derive("training rate of an accelerator", "token/s", quotient, dividend=one, divisor=seconds),
         uncertain(memory, "training memory", memory_down, memory_up),
         question.counted(
@@ -121,52 +151,79 @@ def set_up(question: Question, plan: TrainingPlan, count: int | None, copies: Co
             "1",
             "as asked, else the fewest that hold it; pre-training: as many as the deadline needs",
         ),
+        helpful(llm, cluster, best, step, least) if chance < least and copies == ALONE else (),
     )
 
 
-Fitted = tuple[Cluster, TrainingPlan, TrainingStep]
+Fitted = tuple[Cluster, TrainingPlan, TrainingStep, float]
+OFFLOADS = ("", "optimizer", "activations")  # what may wait in host memory where nothing else fits as surely
 
 
 @recent(1024)
-def _fitted(llm: Architecture, usual: Cluster, plan: TrainingPlan, count: int | None, copies: Copies) -> Fitted:
-    """The best layout on `count` of the usual accelerators, or on the fewest that hold it, and its step."""
+def _fitted(
+    llm: Architecture, usual: Cluster, plan: TrainingPlan, count: int | None, copies: Copies, least: float
+) -> Fitted:
+    """The best layout on `count` of the usual accelerators, or on the fewest that hold it; its step and chance."""
     if count is None:
-        return _smallest(llm, usual, plan, copies)
+        return _smallest(llm, usual, plan, copies, least)
     try:
-        return _fastest(llm, _of(usual, count), plan, copies)
+        return _on(llm, _of(usual, count), plan, copies, least)
     except DoesNotFit as error:
-        raise DoesNotFit(f"{error} {_what_would(llm, usual, plan, copies)}") from None
+        raise DoesNotFit(f"{error} {_what_would(llm, usual, plan, copies, least)}") from None
 
 
 def _of(usual: Cluster, count: int) -> Cluster:
     return Cluster(usual.accelerator, count, min(usual.per_node, count))
 
 
-def _fastest(llm: Architecture, cluster: Cluster, plan: TrainingPlan, copies: Copies) -> Fitted:
-    """The fastest layout with room to spare, else, alone, that just fits; a hardly slower one that surely fits."""
-    layouts, capacity = layouts_of(llm, cluster, plan), cluster.accelerator.memory_bytes
-    held = np.asarray(copies.memory_bytes(llm, cluster, layouts.memory))
-    allowed = layouts.allowed if copies == ALONE else held <= capacity
+def _on(llm: Architecture, cluster: Cluster, plan: TrainingPlan, copies: Copies, least: float) -> Fitted:
+    """The fastest that fits as surely as asked, with something in host memory if need be; else the likeliest."""
+    problem, found = None, []
+    for offload in OFFLOADS if not plan.cpu_offload else (plan.cpu_offload,):
+        try:
+            found.append(_fastest(llm, cluster, replace(plan, cpu_offload=offload), copies, least))
+        except DoesNotFit as error:
+            problem = problem or error
+        if found and found[-1][-1] >= least:
+            return found[-1]
+    if not found and problem:
+        raise problem
+    return max(found, key=lambda one: one[-1])
+
+
+def _fastest(llm: Architecture, cluster: Cluster, plan: TrainingPlan, copies: Copies, least: float) -> Fitted:
+    """The fastest layout that fits as surely as asked, else the likeliest that is expected to fit."""
+    layouts, usable = layouts_of(llm, cluster, plan), cluster.accelerator.usable_bytes
+    need = np.asarray(copies.memory_bytes(llm, cluster, layouts.need))
+    chance = layouts.chance(need)
+    allowed = likely(chance, least)
     if allowed.any():
-        _, above = interval("memory", traits(llm, cluster, plan))
-        return cluster, *layouts.fastest(allowed, held * np.exp(above) <= capacity)
+        best, step = layouts.fastest(allowed)
+        of_best = copies.memory_bytes(llm, cluster, step.need_bytes)
+        return cluster, best, step, float(layouts.chance(of_best))
     if copies == ALONE:
-        raise layouts.smallest(held)
+        raise layouts.smallest(need)
     raise DoesNotFit(
         f"training {llm.name} with {copies.trained + copies.frozen:g} models beside each other needs at least "
-        f"{held.min() / 2**30:,.0f} GiB of each {cluster.accelerator.name}, which has {capacity / 2**30:,.0f} GiB."
+        f"{need.min() / 2**30:,.0f} GiB of each {cluster.accelerator.name}, which has {usable / 2**30:,.0f} GiB."
     )
 
 
-def _smallest(llm: Architecture, usual: Cluster, plan: TrainingPlan, copies: Copies) -> Fitted:
+def _smallest(llm: Architecture, usual: Cluster, plan: TrainingPlan, copies: Copies, least: float) -> Fitted:
+    """On the fewest that hold it as surely as asked; where no number does, on those that are likeliest to."""
     problem: DoesNotFit | None = None
+    found: list[Fitted] = []
     for count in _counts():
         try:
-            return _fastest(llm, _of(usual, count), plan, copies)
+            found.append(_fastest(llm, _of(usual, count), plan, copies, least))
         except NothingDivides as error:
             problem = problem or error  # what memory lacks says more
         except DoesNotFit as error:
             problem = error
+        if found and found[-1][-1] >= least:
+            return found[-1]
+    if found:
+        return max(found, key=lambda one: one[-1])
     raise DoesNotFit(f"{problem} Even {most_accelerators():,} of them do not hold it.{_splitting(plan)}")
 
 
@@ -183,9 +240,9 @@ def _counts() -> Iterator[int]:
         count *= 2
 
 
-def _what_would(llm: Architecture, usual: Cluster, plan: TrainingPlan, copies: Copies) -> str:
+def _what_would(llm: Architecture, usual: Cluster, plan: TrainingPlan, copies: Copies, least: float) -> str:
     try:
-        cluster, *_ = _smallest(llm, usual, plan, copies)
+        cluster, *_ = _smallest(llm, usual, plan, copies, least)
     except DoesNotFit:
         return f"No number of them does.{_splitting(plan)}"
     return f"The smallest that fits is {cluster.count} x {cluster.accelerator.name}."
@@ -205,4 +262,6 @@ def layout_text(plan: TrainingPlan, cluster: Cluster) -> str:
     parts.append(f"micro-batch {int(plan.micro_batch)}")
     if str(plan.recompute) != "none":
         parts.append(f"{plan.recompute} recompute")
+    if plan.cpu_offload:
+        parts.append(f"{plan.cpu_offload} in host memory")
     return ", ".join(parts)

@@ -25,8 +25,8 @@ from estimator.formulas.units import DAY_S, HOUR_S
 from estimator.numerals import MOST, numeral
 from estimator.predict.checked import checked_value
 from estimator.predict.reliability import usual_goodput
-from estimator.predict.training import interval, layouts_of, parameters, traits
-from estimator.predict.training_memory import MemorySplit, fits, peak_memory
+from estimator.predict.training import Layouts, interval, layouts_of, parameters, traits
+from estimator.predict.training_memory import MemorySplit, needed, peak_memory
 from estimator.predict.training_plan import PLAINEST, Run, TrainingPlan, run, stack
 from estimator.predict.training_time import step_time
 from estimator.records import Architecture, Cluster, Experts, Precision
@@ -340,8 +340,14 @@ def _chosen(
     except EstimatorError:  # it ran, whatever divides what
         frugal = PLAINEST | {"zero": 3, "recompute": "full"}
         return replace(plan, **{k: v for k, v in frugal.items() if getattr(plan, k) is None})  # type: ignore[arg-type]
-    used, allowed = np.asarray(layouts.memory.total), layouts.allowed  # it ran, whatever memory says
-    return layouts.fastest(allowed if np.any(allowed) else used <= ROOM * np.min(used))[0]
+    return layouts.fastest(_ran(layouts))[0]
+
+
+def _ran(layouts: Layouts) -> Truths:
+    """Those that a run may have had: with room for what an allocator keeps, or that just fit, or the most frugal."""
+    used, capacity = np.asarray(layouts.memory.total), layouts.cluster.accelerator.memory_bytes
+    tried = (used <= capacity, layouts.need <= capacity, used <= ROOM * np.min(used))
+    return next(allowed for allowed in tried if np.any(allowed))
 
 
 # --- from times to metrics -------------------------------------------------------------------------------------------
@@ -358,7 +364,8 @@ def predicted(runs: Sequence[CaseRun], values: Mapping[str, float]) -> tuple[lis
     # A run that does not say what it recomputed may have recomputed all it had to.
     unsaid = np.array([any(text.startswith("recompute") for text in each.assumed) for each in runs])
     frugal = numbers._replace(full_recompute=np.where(unsaid, 1.0, numbers.full_recompute))
-    return answers.tolist(), np.asarray(fits(peak_memory(frugal, values), numbers.rates.memory, values)).tolist()
+    need = np.asarray(needed(peak_memory(frugal, values), values))
+    return answers.tolist(), (need <= [each.cluster.accelerator.usable_bytes for each in runs]).tolist()
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,7 @@ CASES = {
     "no output folder": ([*ASK, "--output", "/nonexistent/out.txt"], "cannot write"),
     "overlap too long": ([*ASK, "--set", "overlap_tokens=500"], "less than chunk_tokens"),
     "does not fit": (
-        ["estimate", "finetune", "--model", "8b", "--gpu", "1xh100", "--set", "method=full"],
+        ["estimate", "finetune", "--model", "70b", "--gpu", "1xh100", "--set", "method=full"],
         "smallest that fits",
     ),
     "context too short": (
