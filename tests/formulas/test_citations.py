@@ -28,6 +28,8 @@ ARITHMETIC = {
     "reliability": {"checkpoint_bytes", "stored_bytes"},
     "retrieval": {"floats"},
     "roofline": {"soft_max", "mean_span"},
+    "run_time": {"optimizer_steps", "packed_rows", "evaluation_s", "saving_s"},
+    "sample_lengths": {"share_above", "padded", "waited_for"},
     "serving": {"stacked"},
     "weight_classes": {"weight_counts"},
     "training": {"targeted_linears", "unknown_targets", "family", "adapted", "adapter_width"},

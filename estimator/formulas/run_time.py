@@ -1,0 +1,64 @@
+"""A training run beside its steps: how many there are, evaluation, checkpoints, interruptions of lent machines.
+
+Seconds, bytes and counts. Validity: arithmetic over what a trainer is told; nothing of it overlaps with the steps.
+"""
+
+import numpy as np
+
+from estimator.formulas import Real
+from estimator.formulas.units import DAY_S
+
+SLIP = 1e-9  # of a whole number, which rounding may leave it above or below
+
+
+def optimizer_steps(rows: Real, batch: Real) -> Real:
+    """Steps that a run takes [1]: of `batch` rows each, the last one perhaps of fewer.
+
+    >>> float(optimizer_steps(3 * 52_002, 128))
+    1219.0
+    """
+    return np.ceil(rows / batch - SLIP)
+
+
+def packed_rows(tokens: Real, seq_len: Real) -> Real:
+    """Rows of full length that samples are packed into [1].
+
+    >>> packed_rows(18.72e6, 2048)
+    9140.625
+    """
+    return tokens / seq_len
+
+
+def evaluation_s(training_s: Real, share: Real, per_epoch: Real, forward_share: Real) -> Real:
+    """Passing what is held out forward, so many times an epoch [s].
+
+    share: held out, of the samples [1]; forward_share: of a training step that its forward pass takes [1]
+
+    >>> evaluation_s(3600, 0.02, 1, 0.5)
+    36.0
+    """
+    return training_s * share * per_epoch * forward_share
+
+
+def saving_s(steps: Real, every: Real, checkpoint_bytes: Real, bytes_per_s: Real) -> Real:
+    """Writing a checkpoint every so many steps, and one at the end [s].
+
+    >>> float(saving_s(1219, 500, 14e9, 2e9))
+    21.0
+    """
+    return (np.floor(steps / every + SLIP) + 1) * checkpoint_bytes / bytes_per_s
+
+
+def interrupted_s(run_s: Real, per_day: Real, machines: Real, kept_every_s: Real, restart_s: Real) -> Real:
+    """Time that interruptions of lent machines add to a run [s]: half of what was done since a checkpoint, and waiting.
+
+    per_day: interruptions of one machine a day [1/day]; kept_every_s: time between checkpoints, at most the run
+    restart_s: until there is a machine again and the run goes on
+    Source: arXiv:2410.21680 equation 1, the terms of an interruption, as often as the longer run is interrupted.
+    Validity: interruptions much rarer than restarts take; where they are not, the run takes twenty times as long.
+
+    >>> round(float(interrupted_s(36_000, 4, 1, 3600, 600)) / 3600, 2)  # ten hours, four interruptions a day
+    1.25
+    """
+    lost = per_day * machines / DAY_S * (np.minimum(kept_every_s, run_s) / 2 + restart_s)
+    return run_s * lost / np.maximum(1 - lost, 0.05)
