@@ -40,25 +40,43 @@ def evaluation_s(training_s: Real, share: Real, per_epoch: Real, forward_share: 
     return training_s * share * per_epoch * forward_share
 
 
-def saving_s(steps: Real, every: Real, checkpoint_bytes: Real, bytes_per_s: Real) -> Real:
-    """Writing a checkpoint every so many steps, and one at the end [s].
+def saving_s(steps: Real, every: Real, checkpoint_bytes: Real, s_per_byte: Real, machines: Real) -> Real:
+    """Writing a checkpoint every so many steps, and one at the end [s]; every machine writes its share.
 
-    >>> float(saving_s(1219, 500, 14e9, 2e9))
+    >>> float(saving_s(1219, 500, 14e9, 0.5e-9, 1))
     21.0
     """
-    return (np.floor(steps / every + SLIP) + 1) * checkpoint_bytes / bytes_per_s
+    return (np.floor(steps / every + SLIP) + 1) * checkpoint_bytes * s_per_byte / machines
+
+
+def between_checkpoints_s(run_s: Real, steps: Real, every: Real) -> Real:
+    """Time between checkpoints that are written every so many steps, at most the run [s].
+
+    >>> [float(between_checkpoints_s(3600, steps, 500)) for steps in (1000, 100)]
+    [1800.0, 3600.0]
+    """
+    return np.minimum(run_s / steps * every, run_s)
+
+
+def waiting_s(run_s: Real, per_day: Real, machines: Real, wait_s: Real) -> Real:
+    """Time without a machine during a run of so long, after each interruption [s].
+
+    >>> waiting_s(86_400, 4, 1, 1800)
+    7200.0
+    """
+    return run_s / DAY_S * per_day * machines * wait_s
 
 
 def interrupted_s(run_s: Real, per_day: Real, machines: Real, kept_every_s: Real, restart_s: Real) -> Real:
-    """Time that interruptions of lent machines add to a run [s]: half of what was done since a checkpoint, and waiting.
+    """Time that interruptions of lent machines add to a run [s]: half of what lies between checkpoints, and restarts.
 
-    per_day: interruptions of one machine a day [1/day]; kept_every_s: time between checkpoints, at most the run
-    restart_s: until there is a machine again and the run goes on
+    per_day: interruptions of one machine a day [1/day]; kept_every_s: time between checkpoints
+    restart_s: until the run goes on, once there is a machine again
     Source: arXiv:2410.21680 equation 1, the terms of an interruption, as often as the longer run is interrupted.
     Validity: interruptions much rarer than restarts take; where they are not, the run takes twenty times as long.
 
     >>> round(float(interrupted_s(36_000, 4, 1, 3600, 600)) / 3600, 2)  # ten hours, four interruptions a day
     1.25
     """
-    lost = per_day * machines / DAY_S * (np.minimum(kept_every_s, run_s) / 2 + restart_s)
+    lost = per_day * machines / DAY_S * (kept_every_s / 2 + restart_s)
     return run_s * lost / np.maximum(1 - lost, 0.05)

@@ -7,12 +7,11 @@ from estimator.catalog.frameworks import packing_of
 from estimator.formulas import run_time, sample_lengths
 from estimator.formulas.arithmetic import product, quotient, sum_of
 from estimator.formulas.training import adapter_params
-from estimator.predict.training import time_interval
 from estimator.predict.training_rows import RowStep, row_step
 from estimator.quantities import Quantity, derive, predicted, total, uncertain
 from estimator.stages.parts import noted
 from estimator.stages.question import Question
-from estimator.stages.training import Training
+from estimator.stages.training import Training, doubt
 
 
 class Rows(NamedTuple):
@@ -35,6 +34,8 @@ class Duration(NamedTuple):
     host: Quantity
     evaluation: Quantity
     saving: Quantity
+    interruptions: Quantity
+    waiting: Quantity
     padding_share: Quantity
     tokens: Quantity
     notes: tuple[str, ...] = ()
@@ -47,7 +48,7 @@ class Duration(NamedTuple):
     @property
     def busy_s(self) -> Quantity:
         """All that accelerators are paid for as training [s]."""
-        return total("run", "s", [self.computing, self.padding, self.host, self.evaluation, self.saving])
+        return total("run", "s", [self.stepping_s, self.evaluation, self.saving, self.interruptions])
 
     def details(self) -> dict[str, Quantity]:
         """The parts by name."""
@@ -59,6 +60,8 @@ class Duration(NamedTuple):
             "time_host_s": self.host,
             "time_evaluation_s": self.evaluation,
             "time_saving_s": self.saving,
+            "time_interruptions_s": self.interruptions,
+            "time_waiting_s": self.waiting,
         }
 
 
@@ -79,11 +82,13 @@ def duration(question: Question, training: Training, rows: Rows) -> Duration:
     each["host"] = _with_overhead(question, each["host"])
     parts = {name: derive(name, "s", product, steps=steps, each=one, work=rows.work) for name, one in each.items()}
     stepping = total("steps", "s", list(parts.values()))
+    beside = {"evaluation": _evaluation(question, training, stepping), "saving": _saving(question, training, steps)}
+    run_s = total("run without interruptions", "s", [stepping, *beside.values()])
     return Duration(
         steps,
         **parts,
-        evaluation=_evaluation(question, training, stepping),
-        saving=_saving(question, training, steps),
+        **beside,
+        **_interrupted(question, training, run_s, steps),
         padding_share=_padding_share(step, rows),
         tokens=derive("tokens of all epochs", "token", product, samples=rows.samples, tokens=rows.tokens),
         notes=_notes(question, training, rows, how),
@@ -97,12 +102,12 @@ def _step(question: Question, training: Training, rows: Rows, how: str) -> RowSt
 
 def _each(question: Question, training: Training, rows: Rows, step: RowStep) -> dict[str, Quantity]:
     """Parts of a step, as uncertain as the predictor is."""
-    down, up = time_interval(question.own_llm(), training.cluster, training.plan)
+    slower, down, up = doubt(question.own_llm(), training.cluster, training.plan)
     inputs = {**question.machine_facts(), "tokens": rows.tokens, "spread": question.amount("length_spread")}
     note = _shape(training, step)
     found: dict[str, Quantity] = {}
     for name, seconds in zip(("computing", "padding", "host"), step[:3], strict=True):
-        figure = noted(predicted(f"{name} of a step", "s", seconds, row_step, **inputs), note)
+        figure = noted(predicted(f"{name} of a step", "s", slower * seconds, row_step, **inputs), note)
         found[name] = uncertain(figure, "training time", down, up)
     return found
 
@@ -153,8 +158,30 @@ def _saving(question: Question, training: Training, steps: Quantity) -> Quantity
         steps=steps,
         every=question.amount("save_steps"),
         checkpoint_bytes=_checkpoint(question, training),
-        bytes_per_s=_disk(question, training),
+        s_per_byte=_disk_s(question),
+        machines=question.counted("machines", training.cluster.nodes, "1", "accelerators over those of one machine"),
     )
+
+
+def _interrupted(question: Question, training: Training, run_s: Quantity, steps: Quantity) -> dict[str, Quantity]:
+    """What is done twice and started again because machines were taken back, and how long there is none."""
+    if not question.number("interruptions_per_day"):
+        return {name: question.zero(name, "s") for name in ("interruptions", "waiting")}
+    rate = {
+        "per_day": question.amount("interruptions_per_day"),
+        "machines": question.counted("machines", training.cluster.nodes, "1", "accelerators over those of one machine"),
+    }
+    every = question.amount("save_steps")
+    kept = derive("between checkpoints", "s", run_time.between_checkpoints_s, run_s=run_s, steps=steps, every=every)
+    restart = question.seconds("restart_minutes")
+    lost = derive(
+        "interruptions", "s", run_time.interrupted_s, run_s=run_s, kept_every_s=kept, restart_s=restart, **rate
+    )
+    longer = total("run with interruptions", "s", [run_s, lost])
+    waited = derive(
+        "waiting", "s", run_time.waiting_s, run_s=longer, wait_s=question.seconds("spot_wait_minutes"), **rate
+    )
+    return {"interruptions": lost, "waiting": waited}
 
 
 def _checkpoint(question: Question, training: Training) -> Quantity:
@@ -168,20 +195,17 @@ def _checkpoint(question: Question, training: Training) -> Quantity:
     return derive("checkpoint", "B", product, params=params, bytes_per_param=each)
 
 
-def _disk(question: Question, training: Training) -> Quantity:
-    """Speed at which all machines together read or write [B/s]."""
-    size = question.counted("gigabyte", 1e9, "B/GB", "by definition")
-    nodes = question.counted("machines", training.cluster.nodes, "1", "accelerators over those of one machine")
-    return derive("disk", "B/s", product, each=question.amount("disk_gb_per_s"), size=size, machines=nodes)
+def _disk_s(question: Question) -> Quantity:
+    """Time in which one machine reads or writes a byte [s/B]."""
+    gigabyte = question.counted("gigabyte", 1e9, "B/GB", "by definition")
+    return derive("disk", "s/B", quotient, dividend=question.amount("disk_s_per_gb"), divisor=gigabyte)
 
 
 def loading_s(question: Question) -> Quantity:
     """Reading the weights from disk before the first step [s]; every machine reads them all."""
     size = question.counted("bytes of a weight", 2.0, "B", "published checkpoints are in 16 bits")
     weights = derive("weights", "B", product, params=question.params(), size=size)
-    gigabyte = question.counted("gigabyte", 1e9, "B/GB", "by definition")
-    rate = derive("disk of a machine", "B/s", product, each=question.amount("disk_gb_per_s"), size=gigabyte)
-    return derive("loading weights", "s", quotient, dividend=weights, divisor=rate)
+    return derive("loading weights", "s", product, weights=weights, each=_disk_s(question))
 
 
 def start_s(question: Question) -> Quantity:

@@ -131,7 +131,8 @@ def _own(question: Question, tokens: Quantity) -> Estimate:
     starting = derive("start of one run", "s", product, start=start, accelerators=count)
     started = derive("start of all attempts", "s", product, once=starting, attempts=question.amount("attempts"))
     again = derive("one run with its start", "s", sum_of, run=once, start=starting)
-    wall = derive("training time", "s", quotient, dividend=again, divisor=count)
+    paid_s = derive("one run of all", "s", quotient, dividend=again, divisor=count)
+    wall = derive("training time", "s", sum_of, paid=paid_s, waiting=taken.waiting)
     price = question.usd_per_hour
     paid: dict[str, Any] = {"driver": "attempts", "unit_price": price, "formula": money.machine_usd}
     lines = [
@@ -211,6 +212,8 @@ def _work_ratio(question: Question, objective: str) -> Quantity:
     settings = {
         name: question.fact(f"{objective}/{name}") for name in ("scoring_passes", "update_epochs", "trained_copies")
     }
+    if question.number("update_epochs"):
+        settings["update_epochs"] = question.amount("update_epochs")
     return derive(
         "work against supervised", "1", alignment.policy_gradient_work_ratio, trainable_share=share, **settings
     )
