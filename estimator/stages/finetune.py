@@ -407,7 +407,7 @@ def _details(question: Question, training: Training | None, service: Service) ->
         found |= {"embeddings_per_s": service.requests_per_s, "negatives_per_query": _negatives(question, training)}
     if training and question.word("method") == "full":  # frozen weights do less than the 6N that MFU counts
         why = "the predicted step of full rows against the peak, by model FLOP"
-        found["mfu"] = question.counted("MFU", float(training.step.mfu), "1", why)
+        found["mfu"] = question.counted("MFU", training.mfu, "1", why)
     return found
 
 

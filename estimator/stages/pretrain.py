@@ -74,7 +74,7 @@ def _details(question: Question, training: Training, tokens: Quantity) -> dict[s
         "raw_data_bytes": _raw_bytes(question, tokens),
         "checkpoint_bytes": _checkpoint(question),
         "training_tokens_per_s_per_accelerator": training.tokens_per_s,
-        "mfu": question.counted("MFU", float(training.step.mfu), "1", why),
+        "mfu": question.counted("MFU", training.mfu, "1", why),
     }
 
 

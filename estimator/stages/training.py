@@ -36,7 +36,10 @@ def most_accelerators() -> int:
 
 
 class Training(NamedTuple):
-    """A training set-up: tokens_per_s of one accelerator [token/s], peak memory of one [B], and how many."""
+    """A training set-up: tokens_per_s of one accelerator [token/s], peak memory of one [B], and how many.
+
+    mfu: of the step, as slow as its stack is believed to be [1]
+    """
 
     plan: TrainingPlan
     cluster: Cluster
@@ -44,6 +47,7 @@ class Training(NamedTuple):
     tokens_per_s: Quantity
     peak_memory_bytes: Quantity
     accelerators: Quantity
+    mfu: float
 
     @property
     def layout(self) -> str:
@@ -136,6 +140,7 @@ def set_up(question: Question, plan: TrainingPlan, count: int | None, copies: Co
             "1",
             "as asked, else the fewest that hold it; pre-training: as many as the deadline needs",
         ),
+        float(step.mfu) / slower,
     )
 
 

@@ -311,11 +311,14 @@ def test_what_is_taken_for_a_name_that_stands_for_nothing_here(stage, hardware, 
 
 def test_a_layout_that_surely_fits_is_taken_where_it_is_hardly_slower():
     """16 A100 could pre-train 7B a little faster with memory filled to the brim, which is half a chance to fail."""
-    answer = estimate("pretrain", model="7b", gpu="16xa100", batch_tokens=512 * 4096, training_tokens=1e11)
-    brim = layout(model="7b", gpu="16xa100", seq_len=4096, global_batch=512, tokens=1e11, offloads=[""])
+    named = {"model": "7b", "gpu": "16xa100"}
+    answer = estimate(
+        "pretrain", **named, batch_tokens=512 * 4096, training_tokens=1e11, pretrain_framework="megatron-core"
+    )
+    brim = layout(**named, seq_len=4096, global_batch=512, tokens=1e11, offloads=[""], framework="megatron-core")
 
     assert answer.peak_memory_bytes.interval()[1] <= 80 * 2**30
-    assert answer.warnings == ()
+    assert [warning for warning in answer.warnings if "machines of" not in warning] == []
     assert brim.best.figures["run_s"] <= answer.training_s.value <= brim.best.figures["run_s"] / 0.95
 
 
