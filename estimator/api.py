@@ -6,6 +6,7 @@ The stages and their predictors are imported when a question is asked, so that i
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from estimator.arguments import check, check_shapes
 from estimator.catalog import energy
 from estimator.catalog.accelerators import cluster as named_cluster
 from estimator.catalog.accelerators import cluster_of
+from estimator.catalog.facts import facts
 from estimator.catalog.models import architecture
 from estimator.catalog.precisions import training_precision
 from estimator.catalog.prices import api_price
@@ -136,15 +138,17 @@ def ask(
     chosen, design = _suited(scenario(scenario_file, **inputs), llm), design or ONE_AT_A_TIME
     hardware = named_cluster(str(gpu)) if gpu else None
     accelerator, count = _device(hardware, gpus)
+    how = price if isinstance(price, Price) else Price(price)
+    accelerator, chosen = _linked(accelerator, chosen), _lent(chosen, how)
     hosted = api_price(api) if api else None
     return Question(
         scenario=chosen,
         llm=llm,
         accelerator=accelerator,
         count=count,
-        per_node=(accelerator.per_node or 8) if accelerator else 8,
+        per_node=int(chosen.amount("gpus_per_node").value) or ((accelerator.per_node if accelerator else None) or 8),
         api=hosted,
-        usd_per_hour=usd_per_hour(accelerator, price if isinstance(price, Price) else Price(price), design),
+        usd_per_hour=usd_per_hour(accelerator, how, design),
         carbon_g_per_kwh=_carbon(chosen, design),
         pue=_pue(chosen, design),
         design=design,
@@ -158,6 +162,29 @@ def _suited(chosen: Scenario, llm: Architecture | None) -> Scenario:
         return chosen
     word = objective._replace(value="contrastive", why=f"{llm.name} embeds texts: it learns from pairs or triplets")
     return chosen._replace(choices={**chosen.choices, "objective": word})
+
+
+def _linked(accelerator: Accelerator | None, chosen: Scenario) -> Accelerator | None:
+    """The accelerator with the network between machines that was given."""
+    gbit_per_s = chosen.amount("network_gbit_per_s").value
+    if accelerator is None or not gbit_per_s:
+        return accelerator
+    return replace(accelerator, network_bytes_per_s=gbit_per_s * 1e9 / 8)
+
+
+def _lent(chosen: Scenario, price: Price) -> Scenario:
+    """The scenario, with interruptions as usual where machines are lent by the hour and may be taken back."""
+    given = chosen.amount("interruptions_per_day")
+    if given.given or price.commitment not in LENT:
+        return chosen
+    known = facts("interruptions_per_day")
+    found = known.get((price.provider or "").lower(), known["any"])
+    why = f"{price.commitment} machines are taken back: {found.context}"
+    usual = given._replace(value=found.value, low=found.low, high=found.high, why=why)
+    return chosen._replace(amounts={**chosen.amounts, "interruptions_per_day": usual})
+
+
+LENT = ("spot", "preemptible")
 
 
 def check_answers(question: Question) -> None:

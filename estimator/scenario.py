@@ -39,7 +39,10 @@ class Amount(NamedTuple):
 
 
 class Word(NamedTuple):
-    """An input that is a word or a yes or no: one of `choices`, a name that holds one of `families`, or any name."""
+    """An input that is a word or a yes or no: one of `choices`, a name that holds one of `families`, or any name.
+
+    means: what else people write for a word, such as "true=on"
+    """
 
     value: str | bool
     why: str
@@ -47,6 +50,12 @@ class Word(NamedTuple):
     families: tuple[str, ...] = ()
     given: bool = False
     aliases: tuple[str, ...] = ()
+    means: tuple[str, ...] = ()
+
+    def meant(self, raw: object) -> object:
+        """The word that is meant by true, false or a number; anything else as it is."""
+        said = str(raw).lower() if isinstance(raw, bool | int | float | str) else ""
+        return next((pair.partition("=")[2] for pair in self.means if pair.partition("=")[0] == said), raw)
 
 
 class Scenario(NamedTuple):
@@ -185,6 +194,7 @@ def chosen(name: str, default: Word, raw: Any) -> Word:
         raw = raw.get("value")
     if isinstance(default.value, bool):
         return default._replace(value=yes_or_no(name, raw), given=True)
+    raw = default.meant(raw)
     if not isinstance(raw, str):
         raise InvalidInput(f"{name} must be a name, not {clipped(raw)}")
     if default.choices and raw not in default.choices:

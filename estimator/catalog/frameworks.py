@@ -2,9 +2,10 @@
 
 from typing import Literal, NamedTuple
 
-from estimator.catalog.files import cached, preset_files, rows
+from estimator.catalog.files import cached, preset_files, rows, source_of
 from estimator.errors import UnknownName
 from estimator.formulas.step_memory import Loss
+from estimator.records import Source
 
 Kernels = Literal["compiled", "fused", "eager"]
 States = Literal["megatron", "megatron-bf16", "deepspeed", "mixed", "amp", "pure", "pure-master", "pure-lora"]
@@ -116,3 +117,23 @@ def _read(row: dict[str, str]) -> Framework:
         source=row["source"],
         known=True,
     )
+
+
+class Packing(NamedTuple):
+    """What a framework does with samples shorter than its rows unless told: packs them (on), or pads (off)."""
+
+    word: str
+    source: Source
+
+
+@cached
+def packing_of(name: str) -> Packing:
+    """What the framework that `name` contains does by default; one that nobody looked up pads.
+
+    >>> packing_of("HF Trainer").word, packing_of("Megatron-LM").word
+    ('off', 'on')
+    """
+    spelled = name.strip().lower()
+    found = [row for path in preset_files("framework_packing.csv") for row in rows(path)]
+    row = next((row for row in found if row["match"] in spelled), found[-1])
+    return Packing(row["packing"], source_of(row))

@@ -121,7 +121,9 @@ def input_meant(name: str) -> str | None:
     >>> input_meant("lora_r"), input_meant("max_seq_length")
     ('lora_rank', None)
     """
-    fields = [one for section in TITLES for one in plan_fields(section).values() if plain(name) in one.aliases]
+    fields = [
+        one for section in TITLES for one in plan_fields(section).values() if plain(name) in (one.name, *one.aliases)
+    ]
     found = {each for one in fields for each in one.inputs}
     return found.pop() if len(found) == 1 else None
 

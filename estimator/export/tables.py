@@ -162,6 +162,7 @@ def estimate_table(answer: Estimate) -> str:
         ),
         tabulate(rows, tablefmt="plain", disable_numparse=True),
         _details(answer),
+        _parts(answer),
         _listed(answer),
         "\n".join(_words(answer)),
         "\n".join(textwrap.shorten(f"- {item}", WIDTH, placeholder=" ...]") for item in answer.evidence),
@@ -174,7 +175,7 @@ def _details(answer: Estimate) -> str:
     """The details, two beside each other where a line holds them."""
     from tabulate import tabulate
 
-    rows = [[_detail(name), human(figure)] for name, figure in answer.details.items()]
+    rows = [[_detail(name), human(figure)] for name, figure in answer.details.items() if not _is_part(name)]
     padded = rows + [["", ""]] * (len(rows) % 2)
     half = len(padded) // 2
     pairs = [left + right for left, right in zip(padded[:half], padded[half:], strict=True)]
@@ -182,6 +183,24 @@ def _details(answer: Estimate) -> str:
     if all(len(line) <= WIDTH for line in paired.splitlines()):
         return paired
     return tabulate(rows, tablefmt="plain", disable_numparse=True)
+
+
+def _is_part(name: str) -> bool:
+    """Whether a detail is a part of the training time, which are told in one breath."""
+    return name.startswith("time_") or name in STEPS
+
+
+def _parts(answer: Estimate) -> str:
+    """What the training time is made of."""
+    if STEPS[0] not in answer.details:
+        return ""
+    steps, share = (answer.details[name] for name in STEPS)
+    parts = {name: figure for name, figure in answer.details.items() if name.startswith("time_") and figure.value}
+    named = ", ".join(f"{_detail(name).removeprefix('time ')} {human(figure)}" for name, figure in parts.items())
+    return _paragraph(f"Training time, of {human(steps)} steps, {share.value:.0%} of them padding: {named}.")
+
+
+STEPS = ("optimizer_steps", "padding_share")
 
 
 BUDGET = ["phase", "item", "cost", "over the horizon"]

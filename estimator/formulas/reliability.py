@@ -23,6 +23,15 @@ def time_between_interruptions_s(nodes: Real, failures_per_1000_node_days: Real)
     return NODES * DAY_S / (nodes * failures_per_1000_node_days)
 
 
+def lent_failures(failures_per_1000_node_days: Real, interruptions_per_day: Real) -> Real:
+    """Failures per 1,000 nodes and day of machines that are taken back besides.
+
+    >>> lent_failures(4.0, 0.5)
+    504.0
+    """
+    return failures_per_1000_node_days + NODES * interruptions_per_day
+
+
 def checkpoint_interval_s(write_s: Real, between_interruptions_s: Real) -> Real:
     """Time between checkpoints that loses least [s].
 

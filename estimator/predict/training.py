@@ -1,6 +1,7 @@
 """A training step's time and memory, the layout that fits and is fastest, and how far off such answers are."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -29,6 +30,7 @@ __all__ = [
     "interval",
     "layouts_of",
     "parameters",
+    "step_parts_s",
     "time_interval",
     "training_step",
     "traits",
@@ -127,6 +129,13 @@ def _step(
         fit_chance=chance,
         host_bytes=host_bytes(numbers, values),
     )
+
+
+def step_parts_s(arch: Architecture, cluster: Cluster, plan: TrainingPlan, seq_len: Real | None = None) -> StepTime:
+    """Time of one optimizer step, part by part [s], memory left aside; seq_len: of its rows, else the plan's."""
+    plan = plan if seq_len is None else replace(plan, seq_len=seq_len)
+    numbers = run(arch, cluster, plan)
+    return _local_time(arch, cluster, plan, numbers) or step_time(numbers, parameters())
 
 
 def _forward_flop(arch: Architecture, plan: TrainingPlan) -> Real:

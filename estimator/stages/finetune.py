@@ -1,14 +1,16 @@
 """Fine-tuning: full, LoRA or QLoRA, supervised or from preferences and rewards; served merged, unmerged or apart."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from estimator.catalog.facts import fact
 from estimator.catalog.frameworks import named_framework
 from estimator.catalog.precisions import training_precision
 from estimator.catalog.prices import ApiPrice, fine_tuning_price
-from estimator.errors import InvalidInput
+from estimator.errors import InvalidInput, UnknownName
 from estimator.formulas import Floats, alignment, effort, money
 from estimator.formulas.arithmetic import product, quotient, sum_of
+from estimator.formulas.training import LINEARS, unknown_targets
 from estimator.formulas.transformer import attention_flop, matmul_params, request_flop
 from estimator.predict.training import TrainingPlan
 from estimator.predict.training_plan import beyond_positions, check_positions
@@ -17,6 +19,7 @@ from estimator.records import Architecture
 from estimator.results import Estimate, Line
 from estimator.stages.answer import Findings, Overhead, answer, bare, calendar, served_here
 from estimator.stages.budget import evaluation_runs, monthly, one_off, people, upkeep
+from estimator.stages.duration import Rows, duration, start_s
 from estimator.stages.hosted import behind_api, tuned_price
 from estimator.stages.question import Question
 from estimator.stages.service import Service, embedded, on_own
@@ -81,18 +84,31 @@ def training_plan(question: Question) -> TrainingPlan:
         check_positions(question.llm, max(lengths["seq_len"], lengths.get("query_len", 0.0)))
     return TrainingPlan(
         **lengths,
+        **_layout_given(question),
         global_batch=question.number("finetune_batch"),
-        micro_batch=None,
         tp=None,
         pp=None,
-        zero=None,
-        recompute=None,
         precision=training_precision(question.word("finetune_precision")),
         method=question.word("method"),
         lora_rank=question.number("lora_rank"),
         optimizer=question.word("optimizer"),
         framework=named_framework(question.word("finetune_framework")),
     )
+
+
+def _layout_given(question: Question) -> dict[str, Any]:
+    """What the user says of the layout; None is left to be chosen."""
+    zero, recompute = question.number("finetune_zero"), question.word("finetune_recompute")
+    targets, stored = question.word("finetune_lora_targets"), question.word("base_precision")
+    if unknown := unknown_targets(targets):
+        raise UnknownName("adapter target", unknown[0], LINEARS, f"Targets are all, {', '.join(LINEARS)}.")
+    return {
+        "micro_batch": int(question.number("finetune_micro_batch")) or None,
+        "zero": None if zero < 0 else int(zero),
+        "recompute": None if recompute == "by layout" else recompute,
+        "lora_targets": targets,
+        "weight_precision": None if stored == "by method" else training_precision(stored),
+    }
 
 
 def _lengths(question: Question) -> dict[str, Any]:
@@ -105,22 +121,31 @@ def _lengths(question: Question) -> dict[str, Any]:
 
 def _own(question: Question, tokens: Quantity) -> Estimate:
     training = set_up(question, training_plan(question), question.count, _copies(question))
-    run_s, generation_s = _run(question, training, tokens)
-    once = derive("one run on accelerators", "s", sum_of, training=run_s, generation=generation_s)
+    taken = duration(question, training, _rows(question))
+    generation_s = _generation(question)
+    count = training.accelerators
+    learning_s = derive("training on accelerators", "s", product, run=taken.busy_s, accelerators=count)
+    once = derive("one run on accelerators", "s", sum_of, training=learning_s, generation=generation_s)
     all_s = derive("all attempts on accelerators", "s", product, once=once, attempts=question.amount("attempts"))
-    wall = derive("training time", "s", quotient, dividend=once, divisor=training.accelerators)
-    price = question.usd_per_hour
-    start_s = question.seconds("finetune_startup_minutes")
-    starting = derive("start of one run", "s", product, start=start_s, accelerators=training.accelerators)
+    start = start_s(question)
+    starting = derive("start of one run", "s", product, start=start, accelerators=count)
     started = derive("start of all attempts", "s", product, once=starting, attempts=question.amount("attempts"))
     again = derive("one run with its start", "s", sum_of, run=once, start=starting)
+    paid_s = derive("one run of all", "s", quotient, dividend=again, divisor=count)
+    wall = derive("training time", "s", sum_of, paid=paid_s, waiting=taken.waiting)
+    price = question.usd_per_hour
     paid: dict[str, Any] = {"driver": "attempts", "unit_price": price, "formula": money.machine_usd}
     lines = [
         one_off("training", "training accelerators", quantity=all_s, activity="training", **paid),
         one_off("start", "starting runs", quantity=started, activity="idle", **paid),
         _retraining(question, again, price),
     ]
-    return _answer(question, tokens, lines, all_s, wall, training)
+    steps_s = derive("steps on accelerators", "s", product, steps=taken.stepping_s, accelerators=count)
+    rate = derive("tokens that count", "token/s", quotient, dividend=taken.tokens, divisor=steps_s)
+    parts = {"training_tokens_per_s_per_accelerator": rate} | taken.details() | {"time_start_up_s": start}
+    if generation_s.value:
+        parts["time_generation_s"] = derive("generation", "s", quotient, dividend=generation_s, divisor=count)
+    return _answer(question, tokens, lines, all_s, wall, training, parts, taken.notes)
 
 
 def _retraining(question: Question, once: Quantity, price: Quantity) -> Line:
@@ -164,18 +189,19 @@ def _of_sample(question: Question) -> dict[str, Quantity]:
     return {name: question.amount(key) for name, key in names.items()}
 
 
-def _run(question: Question, training: Training, tokens: Quantity) -> tuple[Quantity, Quantity]:
-    """Device-seconds of one run: learning, and generating what is learnt from."""
-    objective = question.word("objective")
-    nothing = question.zero("generation", "s")
-    if objective in ("sft", "contrastive"):
-        return training.device_s(tokens), nothing
-    work = _work_ratio(question, objective)
+def _rows(question: Question) -> Rows:
+    """What one run passes through the trainer; completions are read with their prompts."""
+    objective, one = question.word("objective"), question.counted("work of a row", 1.0, "1", "a supervised sequence")
+    if objective in ("grpo", "ppo"):
+        lengths = {"prompt": question.amount("tokens_per_sample"), "completion": question.amount("completion_tokens")}
+        each = derive("prompt and completion", "token", sum_of, **lengths)
+        return Rows(_completions(question), each, _work_ratio(question, objective))
+    passed = {"samples": question.amount("samples"), "epochs": question.amount("epochs")}
+    samples = derive("samples of all epochs", "1", product, **passed)
     if objective == "dpo":
-        return derive("one run", "s", product, supervised=training.device_s(tokens), work=work), nothing
-    supervised = training.device_s(_learnt_tokens(question))
-    learning = derive("learning", "s", product, supervised=supervised, work=work)
-    return learning, _generation(question)
+        both = question.counted("answers per sample", 2.0, "1", "by the objective: a chosen and a rejected one")
+        one = derive("work of a row", "1", product, answers=both, work=_work_ratio(question, objective))
+    return Rows(samples, _tokens_per_sample(question), one)
 
 
 def _work_ratio(question: Question, objective: str) -> Quantity:
@@ -186,6 +212,8 @@ def _work_ratio(question: Question, objective: str) -> Quantity:
     settings = {
         name: question.fact(f"{objective}/{name}") for name in ("scoring_passes", "update_epochs", "trained_copies")
     }
+    if question.number("update_epochs"):
+        settings["update_epochs"] = question.amount("update_epochs")
     return derive(
         "work against supervised", "1", alignment.policy_gradient_work_ratio, trainable_share=share, **settings
     )
@@ -210,6 +238,8 @@ def _learnt_tokens(question: Question) -> Quantity:
 
 def _generation(question: Question) -> Quantity:
     """Device-seconds of sampling the completions where training runs, by the serving predictor at full batch."""
+    if question.word("objective") not in ("grpo", "ppo"):
+        return question.zero("generation", "s")
     prompt, nothing = question.amount("tokens_per_sample"), question.zero("fixed prefix", "token")
     sampling = on_own(question, prompt, question.amount("completion_tokens"), nothing)
     return derive(
@@ -275,7 +305,7 @@ def _managed(question: Question, tokens: Quantity) -> Estimate:
     ]
     none = question.zero("training on accelerators", "s")
     wall = question.unknown("training time", "s", "a managed service's training time is the provider's to tell")
-    return _answer(question, tokens, lines, none, wall, None)
+    return _answer(question, tokens, lines, none, wall, None, {})
 
 
 def _managed_price(question: Question) -> Quantity:
@@ -320,6 +350,8 @@ def _answer(
     accelerator_s: Quantity,
     wall: Quantity,
     training: Training | None,
+    parts: Mapping[str, Quantity],
+    notes: tuple[str, ...] = (),
 ) -> Estimate:
     service = served(question)
     hours, labelling = _hours(question)
@@ -332,10 +364,7 @@ def _answer(
         *_kept_beside(question),
         upkeep(question, "finetune_upkeep_hours_per_month"),
     ]
-    once_s = machine_s
-    if training is not None:
-        once_s = derive("one run", "s", sum_of, run=machine_s, start=question.seconds("finetune_startup_minutes"))
-    attempts_s = derive("all attempts", "s", product, once=once_s, attempts=question.amount("attempts"))
+    attempts_s = derive("all attempts", "s", product, once=machine_s, attempts=question.amount("attempts"))
     working = total("people's hours", "h", [hours, labelling])
     return answer(
         question.at_home() if training else question,
@@ -354,8 +383,8 @@ def _answer(
             data_bytes=_data_bytes(question),
             training_s=wall,
             peak_memory_bytes=training.peak_memory_bytes if training else None,
-            details=_details(question, training, service),
-            warnings=_warned(question, training) if training else _not_listed(question),
+            details=_details(question, training, service) | dict(parts),
+            warnings=(*notes, *(_warned(question, training) if training else _not_listed(question))),
             verdict=training.verdict if training else "",
             words="embedder" if _contrastive(question) else "",
         ),
@@ -380,10 +409,9 @@ def _details(question: Question, training: Training | None, service: Service) ->
     if training:
         found |= training.fit(question)
         found["training_tokens_per_s_per_accelerator"] = training.tokens_per_s
-        if question.word("method") == "full":  # frozen weights do less than the 6N that MFU counts
-            found["mfu"] = question.counted(
-                "MFU", float(training.step.mfu), "1", "the predicted step against the peak, by model FLOP"
-            )
+    if training and question.word("method") == "full":  # frozen weights do less than the 6N that MFU counts
+        why = "the predicted step of full rows against the peak, by model FLOP"
+        found["mfu"] = question.counted("MFU", training.mfu, "1", why)
     return found
 
 

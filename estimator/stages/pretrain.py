@@ -8,7 +8,7 @@ from estimator.catalog.frameworks import named_framework
 from estimator.catalog.precisions import training_precision
 from estimator.errors import DoesNotFit
 from estimator.formulas import corpus, money, reliability, scaling
-from estimator.formulas.arithmetic import product, quotient
+from estimator.formulas.arithmetic import product, quotient, sum_of
 from estimator.formulas.training import model_flop
 from estimator.formulas.units import DAY_S
 from estimator.predict.reliability import LEAST
@@ -76,7 +76,7 @@ def _details(question: Question, training: Training, tokens: Quantity) -> dict[s
         "checkpoint_bytes": _checkpoint(question),
         **training.fit(question),
         "training_tokens_per_s_per_accelerator": training.tokens_per_s,
-        "mfu": question.counted("MFU", float(training.step.mfu), "1", why),
+        "mfu": question.counted("MFU", training.mfu, "1", why),
     }
 
 
@@ -176,7 +176,7 @@ def _goodput(question: Question, training: Training) -> Quantity:
         nodes=question.counted(
             f"nodes ({training.cluster.count})", training.cluster.nodes, "1", "accelerators over those of one machine"
         ),
-        failures_per_1000_node_days=question.amount("failures_per_1000_node_days"),
+        failures_per_1000_node_days=_failures(question),
     )
     write = question.amount("checkpoint_write_s")
     interval = derive(
@@ -188,12 +188,34 @@ def _goodput(question: Question, training: Training) -> Quantity:
         reliability.goodput,
         interval_s=interval,
         write_s=write,
-        restart_s=question.seconds("restart_minutes"),
+        restart_s=_restart_s(question),
         between_interruptions_s=between,
         least=question.counted(
             "least goodput", LEAST, "1", "a run that hardly gets ahead takes very long, not forever"
         ),
     )
+
+
+def _failures(question: Question) -> Quantity:
+    """Failures per 1,000 nodes and day; of lent machines, what takes them back too."""
+    failures = question.amount("failures_per_1000_node_days")
+    if not question.number("interruptions_per_day"):
+        return failures
+    lent = question.amount("interruptions_per_day")
+    return derive(
+        "failures and interruptions",
+        "1",
+        reliability.lent_failures,
+        failures_per_1000_node_days=failures,
+        interruptions_per_day=lent,
+    )
+
+
+def _restart_s(question: Question) -> Quantity:
+    restart = question.seconds("restart_minutes")
+    if not question.number("interruptions_per_day"):
+        return restart
+    return derive("restart and waiting", "s", sum_of, restart=restart, waiting=question.seconds("spot_wait_minutes"))
 
 
 def _never_done(training: Training, progress: Quantity) -> str:

@@ -1,11 +1,13 @@
 """Training on the accelerators at hand: how many, in which layout, how fast, and how much memory."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
+from estimator.catalog.efficiency import collective_efficiency
 from estimator.catalog.facts import fact
 from estimator.catalog.files import recent
 from estimator.catalog.precisions import native
@@ -40,6 +42,7 @@ class Training(NamedTuple):
     """A training set-up: tokens_per_s of one accelerator [token/s], peak memory of one [B], and how many.
 
     fit_chance: that what is needed fits what an accelerator can use [1]; changes: that help where it is not sure
+    mfu: of the step, as slow as its stack is believed to be [1]
     """
 
     plan: TrainingPlan
@@ -50,6 +53,7 @@ class Training(NamedTuple):
     peak_memory_bytes: Quantity
     accelerators: Quantity
     changes: tuple[Change, ...]
+    mfu: float
 
     @property
     def verdict(self) -> str:
@@ -90,8 +94,8 @@ class Training(NamedTuple):
             found.append(f"Single changes that help: {'; '.join(change.text() for change in self.changes)}.")
         if self.plan.precision not in ("bf16", "fp16") and not native(device, self.plan.precision):
             found.append(f"{device.title} has no units for {self.plan.precision}: training computes in a wider format.")
-        if self.cluster.count > self.cluster.per_node and device.network_bytes_per_s is None:
-            found.append(f"No network between nodes of {device.title} is known: time across nodes is a guess.")
+        if self.cluster.nodes > 1:
+            found.append(_between(self.cluster))
         return tuple(found)
 
     def device_s(self, tokens: Quantity) -> Quantity:
@@ -102,6 +106,18 @@ class Training(NamedTuple):
         """Wall-clock seconds of training on `tokens`."""
         device_s = self.device_s(tokens)
         return derive("training time", "s", quotient, dividend=device_s, divisor=self.accelerators)
+
+
+def _between(cluster: Cluster) -> str:
+    """What is assumed of machines and the network between them."""
+    network = collective_efficiency(cluster.accelerator)
+    known = cluster.accelerator.network_bytes_per_s
+    line = known if known is not None else network.network_bytes_per_s
+    guess = "" if known is not None else ", a guess, as none is known of it"
+    return (
+        f"{cluster.nodes:,} machines of {cluster.per_node}: it assumes {line * 8 / 1e9:,.3g} Gbit/s for each "
+        f"accelerator between them{guess} (network_gbit_per_s, gpus_per_node)."
+    )
 
 
 class Copies(NamedTuple):
@@ -129,10 +145,11 @@ def set_up(question: Question, plan: TrainingPlan, count: int | None, copies: Co
     # The allocator keeps freed blocks only while there is room for them: no peak is above what can be used.
     held = min(float(copies.memory_bytes(llm, cluster, step.memory.total)), cluster.accelerator.usable_bytes)
     inputs = question.machine_facts()
-    time_down, time_up = time_interval(llm, cluster, best)
+    _note_machines(question, cluster)
+    slower, time_down, time_up = doubt(llm, cluster, best)
     memory_down, memory_up = interval("memory", traits(llm, cluster, best))
     seconds = predicted(
-        "time per token", "s/token", 1 / float(step.tokens_per_s_per_accelerator), training_step, **inputs
+        "time per token", "s/token", slower / float(step.tokens_per_s_per_accelerator), training_step, **inputs
     )
     seconds = uncertain(noted(seconds, step_parts(step)), "training time", time_down, time_up)
     one = question.counted("one token", 1.0, "token", "by definition")
@@ -152,7 +169,26 @@ def set_up(question: Question, plan: TrainingPlan, count: int | None, copies: Co
             "as asked, else the fewest that hold it; pre-training: as many as the deadline needs",
         ),
         helpful(llm, cluster, best, step, least) if chance < least and copies == ALONE else (),
+        float(step.mfu) / slower,
     )
+
+
+def _note_machines(question: Question, cluster: Cluster) -> None:
+    """Note what the layout rests on: what was said of machines, and their network where it spans several."""
+    if cluster.nodes > 1 or question.scenario.amount("gpus_per_node").given:
+        question.number("gpus_per_node")
+    if cluster.nodes > 1:
+        question.number("network_gbit_per_s")
+
+
+def doubt(llm: Architecture, cluster: Cluster, plan: TrainingPlan) -> tuple[float, float, float]:
+    """Time over that predicted [1], and 80 % half widths of its logarithm: an unnamed stack may be an untuned one."""
+    down, up = time_interval(llm, cluster, plan)
+    if plan.framework:
+        return 1.0, down, up
+    stack = fact("stack_slowdown/unnamed")
+    low, high = math.log(stack.value / stack.low), math.log(stack.high / stack.value)
+    return stack.value, math.hypot(down, low), math.hypot(up, high)
 
 
 Fitted = tuple[Cluster, TrainingPlan, TrainingStep, float]

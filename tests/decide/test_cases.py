@@ -137,7 +137,10 @@ def test_lora_of_70b():
 
     assert answer.data_tokens.value == tokens
     assert answer.accelerators.value >= math.ceil(70e9 * 2 / (80 * 2**30))  # 16-bit weights alone
-    assert answer.training_s.value == pytest.approx(device_s / answer.accelerators.value)
+    beside = sum(answer.details[f"time_{part}_s"].value for part in ("evaluation", "saving"))
+    device_s += beside * answer.accelerators.value
+    start_s = 3 * 60 + 2 * 70.55e9 / 2e9
+    assert answer.training_s.value == pytest.approx(device_s / answer.accelerators.value + start_s, rel=1e-3)
     assert line(answer, "training accelerators").usd.value == pytest.approx(4 * device_s / 3600 * 4.0)
     assert line(answer, "labelling").usd.value == pytest.approx(5000 * 2 / 60 * 30)
     assert answer.flop.value == pytest.approx(4 * 69.5e9 * tokens * 4, rel=0.02)

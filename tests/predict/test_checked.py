@@ -238,8 +238,8 @@ def test_what_no_field_is_gets_a_hint_and_no_guess(name, capsys):
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("gradient_checkpointing", "recompute of a training plan"),
-        ("micro_batch", "a field of a training plan (estimator layout), which estimate chooses"),
+        ("tp", "a field of a training plan (estimator layout), which estimate chooses"),
+        ("expert_parallel_size", "ep of a training plan"),
         ("max_seq_length", "finetune_seq_len or pretrain_seq_len in estimate"),
         ("max_num_seqs", "concurrency"),
         ("samplse", "'samples'"),

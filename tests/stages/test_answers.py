@@ -48,14 +48,13 @@ def test_work_of_grpo_by_hand() -> None:
 
 
 def test_starting_runs_is_paid_and_is_no_training() -> None:
-    """Four attempts of five minutes on every accelerator."""
+    """Four attempts of three minutes, and 141 GB at 2 GB/s, on every accelerator; it is part of the time."""
     answer = estimate("finetune", model="70b", gpu="8xh100", price=3.0)
     line = next(one for one in answer.lines if one.item == "starting runs")
+    sooner = estimate("finetune", model="70b", gpu="8xh100", finetune_startup_minutes=0)
 
-    assert line.usd.value == pytest.approx(4 * 5 / 60 * 8 * 3.0)
-    assert estimate(
-        "finetune", model="70b", gpu="8xh100", finetune_startup_minutes=0
-    ).training_s.value == pytest.approx(answer.training_s.value)
+    assert line.usd.value == pytest.approx(4 * (3 / 60 + 70.55e9 * 2 / 2e9 / 3600) * 8 * 3.0, rel=1e-3)
+    assert answer.training_s.value - sooner.training_s.value == pytest.approx(180)
 
 
 def test_energy_behind_an_api_is_unknown_and_known_where_answers_come_from_own_accelerators() -> None:
@@ -313,12 +312,13 @@ def test_what_is_taken_for_a_name_that_stands_for_nothing_here(stage, hardware, 
 def test_a_plan_fits_as_surely_as_asked():
     """16 A100 could pre-train 7B a little faster with memory filled to the brim, which is half a chance to fail."""
     asked = {"model": "7b", "gpu": "16xa100", "batch_tokens": 512 * 4096, "training_tokens": 1e11}
+    asked["pretrain_framework"] = "megatron-core"
     sure, daring = estimate("pretrain", **asked), estimate("pretrain", **asked, fit_chance=0.5)
 
     assert sure.details["fit_chance"].value >= 0.9 > daring.details["fit_chance"].value
     assert sure.verdict.startswith("Fits: 9")
     assert sure.verdict.endswith("of 85.2 GB.")
-    assert sure.warnings == ()
+    assert [warning for warning in sure.warnings if "machines of" not in warning] == []
     assert daring.training_s.value < sure.training_s.value
 
 
