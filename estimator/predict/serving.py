@@ -313,7 +313,7 @@ def _answer(
     if traffic.batch is not None:
         return _static(load, cluster, active, cost, around)
     if traffic.burst is not None:
-        return burst(cost, _clients(traffic), active, around)
+        return burst(cost, _clients(traffic), active, around, times(load, cluster, 1.0).step_s)
     return closed(cost, _clients(traffic), active, around, together(load.plan, traffic.start))
 
 

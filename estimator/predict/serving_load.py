@@ -271,36 +271,47 @@ def at_rest(cost: Times, rate: Floats, slots: Floats, capacity: Floats) -> Answe
     grown = interpolated(rounds, high) - interpolated(rounds, low)
     growth = np.maximum(grown, 0.0) / np.maximum(high - low, 1.0)
     here, lone = (Times(*(interpolated(field, number) for field in cost)) for number in (found.served, places * 0.0 + 1.0))
-    return met(found, rate, growth, lone, here, capacity)
+    return met(found, rate, growth, lone, here, found.served / np.minimum(rate, capacity), capacity)
 
 
-def evenly(lone: Times, other: Times, at: Floats, rate: Floats, slots: Floats) -> Answer:
-    """The same where a step grows evenly from one sequence to `at`, where it is `other`, in closed form."""
+def evenly(lone: Times, other: Times, at: Floats, rate: Floats, most: Floats) -> Answer:
+    """The same where a step grows evenly from one sequence to `at`, where it is `other`, in closed form.
+
+    most: requests that can be there at once [1]; where more would be, a run ends before it is at rest
+    """
     slope = np.maximum(other.step_s - lone.step_s, 0.0) / np.maximum(at - 1.0, 1e-9)
     first = lone.step_s - slope
-    growth = lone.output * slope + other.each_s
-    rate = np.minimum(rate, batching.FULL / np.maximum(growth, 1e-12))
-    mean, variance = batching.present_linear(rate, lone.output * first, growth)
-    served = np.minimum(mean, slots)
-    use = rate * growth
-    idle = (1.0 - use) ** (1.0 + rate * lone.output * first / np.maximum(use, 1e-12))
+    alone, growth = lone.output * first, lone.output * slope + other.each_s
+    steady = np.minimum(rate, batching.FULL / np.maximum(growth, 1e-12))
+    mean, variance = batching.present_linear(steady, alone, growth)
+    served = np.minimum(mean, most)
+    use = steady * growth
+    idle = (1.0 - use) ** (1.0 + steady * alone / np.maximum(use, 1e-12))
     step = first + slope * np.maximum(served, 1.0)
     here = other._replace(step_s=step, beside_s=other.beside_s * step / other.step_s)
-    found = batching.Present(mean, variance, served, variance, 0.0 * mean, idle)
-    return met(found, rate, growth, lone, here, 1.0 / growth)
+    within = np.where(mean < most, variance, 0.0)
+    found = batching.Present(served, within, served, within, 0.0 * mean, idle)
+    whole = np.where(mean < most, mean / steady, alone + growth * served)
+    return met(found, rate, growth, lone, here, whole, np.inf * rate)
 
 
 def met(
-    found: batching.Present, rate: Floats, growth: Floats, lone: Times, here: Times, capacity: Floats
+    found: batching.Present,
+    rate: Floats,
+    growth: Floats,
+    lone: Times,
+    here: Times,
+    whole: Floats,
+    capacity: Floats,
 ) -> Answer:
     """What an arrival meets among the requests present. growth: of a round with each further one [s].
 
-    lone, here: what a load costs alone, and with those who are served
+    lone, here: what a load costs alone, and with those who are served; whole: a request's time among these [s]
     """
     gate = batching.gated(rate, here.step_s, here.each_s)
     busy = 1.0 - found.idle
     ttft = busy * (gate.wait_s + here.beside_s + here.prompt_s) + found.idle * lone.pass_s
-    tpot = lone.step_s * np.maximum(found.served / rate / lone.round_s(1.0), 1.0)
+    tpot = lone.step_s * np.maximum(whole / lone.round_s(1.0), 1.0)
     swing = found.served_variance * (growth / here.output) ** 2
     stay = batching.stay_share(np.maximum(1.0 - rate * growth, 0.0))
     stable = np.isfinite(found.mean)
@@ -327,10 +338,13 @@ def interpolated(values: Floats, number: Floats) -> Floats:
     return np.asarray(below + part * (above - below))
 
 
-def burst(cost: Times, requests: Floats, active: Floats, path: Floats) -> Answer:
+def burst(
+    cost: Times, requests: Floats, active: Floats, path: Floats, lone_s: Floats, longest: ArrayLike = 1.0
+) -> Answer:
     """So many requests at once on an idle server, of which `active` have a slot: in waves of equal lengths.
 
     A prompt waits for the waves before it, and for the prompts of its own that share or precede its pass.
+    lone_s: a step of one sequence [s]; longest: the longest answer over the mean [1], finished by ever fewer
     """
     wave = cost.round_s(active)
 
@@ -348,6 +362,7 @@ def burst(cost: Times, requests: Floats, active: Floats, path: Floats) -> Answer
     least = cost.rest_s(wave, all_at_once_s(cost, active))
     early = (first(np.maximum(np.ceil((1.0 - share) * active), 1.0)) for share in SHARES)  # others' prompts come after
     tpot = Spread(least, *(np.maximum(least, cost.rest_s(wave, each)) for each in early))
-    drain = np.where(requests > active, cost.output * cost.step_s / 2.0, 0.0)
-    whole = wave * np.maximum(requests / active, 1.0) + drain
+    half_a_stay = np.where(requests > active, 0.5, 0.0)
+    tail = np.maximum(half_a_stay, np.asarray(longest, float) - 1.0) * cost.output * lone_s
+    whole = wave * np.maximum(requests / active, 1.0) + tail
     return Answer(later(ttft, path), tpot, requests / (whole + path), active)

@@ -79,6 +79,7 @@ class Run:
 
     slots: sequences served at once [1]; slots_ends: as many, with the least and the most memory the cache may have
     untold: lengths and batch that the row does not state, in words
+    requests: in the whole run [1]; longest: its longest answer over the mean [1]
     """
 
     id: str
@@ -93,6 +94,8 @@ class Run:
     slots_ends: tuple[float, float]
     untold: tuple[str, ...]
     fits: bool
+    requests: float = np.inf
+    longest: float = 1.0
 
     @property
     def short(self) -> bool:
@@ -124,7 +127,8 @@ class Run:
             return self.number
         if self.kind == "rate":
             asked = Traffic(self.load.prompt, self.load.output, self.load.cached, requests_per_s=self.number)
-            return max(float(serving(self.load.arch, self.cluster, self.load.plan, asked).concurrency), 2.0)
+            found = float(serving(self.load.arch, self.cluster, self.load.plan, asked).concurrency)
+            return max(min(found, self.requests), 2.0)
         if self.load.plan.facts.batching == "static" and self.task in ("online", "ttft", "tpot"):
             return 1.0  # one request after the other
         return max(min(self.number, self.slots), 1.0)
@@ -156,8 +160,18 @@ def read_run(row: Row) -> Run:
         slots=slots,
         slots_ends=(ends[0], ends[1]),
         untold=_untold(row, encoder),
+        requests=_number(row, "requests", np.inf),
+        longest=_longest(output, number) if kind == "burst" else 1.0,
         fits=held.kv_available > 0 and float(sequence_bytes(arch, plan, prompt + output)) <= held.kv_available,
     )
+
+
+def _longest(output: float, requests: float) -> float:
+    """The longest answer over the mean [1]: lengths that are not whole are means, of answers that end by chance.
+
+    Source: largest of n exponential draws, n-th harmonic number; Feller, Introduction to Probability Theory II, I.6.
+    """
+    return np.log(max(requests, 1.0)) + np.euler_gamma if output % 1 else 1.0
 
 
 def _untold(row: Row, encoder: bool) -> tuple[str, ...]:
@@ -332,8 +346,9 @@ def _stated_shape(row: Row, stated: Mapping[str, int], task: str) -> Architectur
 class Batch:
     """Runs counted: their prompts, a decode step and both together, on their machines, and how they are loaded.
 
-    work, machines: of all runs, then of those at a rate once more with a lone request (arrays [3, ...] and [...])
-    lone: which run each of these last is
+    work, machines: of all runs, then of those at a rate or in a burst once more with a lone request (arrays [3, ...] and
+        [...]); lone: which run each of these last is
+    most: requests that can be there at once; longest: the longest answer over the mean [1]
     """
 
     runs: tuple[Run, ...]
@@ -345,7 +360,8 @@ class Batch:
     paths: Path
     active: Floats
     number: Floats
-    slots: Floats
+    most: Floats
+    longest: Floats
     tokens: Floats
     accelerators: Floats
     kind: NDArray[np.str_]
@@ -362,8 +378,8 @@ class Batch:
 def counted(runs: Sequence[Run]) -> Batch:
     """Count every run once; timing it with other constants is then cheap."""
     active = [run.active for run in runs]
-    at_rates = [index for index, run in enumerate(runs) if run.kind == "rate"]
-    points = [*zip(runs, active, strict=True), *((runs[index], 1.0) for index in at_rates)]
+    alone = [index for index, run in enumerate(runs) if run.kind in ("rate", "burst")]
+    points = [*zip(runs, active, strict=True), *((runs[index], 1.0) for index in alone)]
     passes = [run.load.passes_of(number, run.kind == "batch") for run, number in points]
     families, family = np.unique([run.load.plan.facts.family for run, _ in points], return_inverse=True)
     shares = [
@@ -376,11 +392,12 @@ def counted(runs: Sequence[Run]) -> Batch:
         work=side_by_side([work for work, _ in passes]),
         turns=np.array([float(turns) for _, turns in passes]),
         shares=Shares(*(np.array([getattr(one, name) for one in shares]) for name in Shares._fields)),
-        lone=np.array(at_rates, int),
+        lone=np.array(alone, int),
         paths=Path(*map(np.array, zip(*(_path(run) for run in runs), strict=True))),
         active=np.array(active),
         number=np.array([run.number for run in runs]),
-        slots=np.array([run.slots for run in runs]),
+        most=np.array([min(run.slots, run.requests) for run in runs]),
+        longest=np.array([run.longest for run in runs]),
         tokens=np.array([float(run.load.prompt) for run in runs]),
         accelerators=np.array([float(run.cluster.count) for run in runs]),
         kind=np.array([run.kind for run in runs]),
@@ -423,20 +440,23 @@ def from_passes(batch: Batch, passes: Timed, constants: Constants) -> Floats:
     cost = batch.shares.times(passes[0] * prefill, passes[1] * prefill, passes[2] * decode)
     count = len(batch.runs)
     main = Times(*(field[:count] for field in cost))
+    lone_s = main.step_s.copy()
+    lone_s[batch.lone] = cost.step_s[count:]
     around = np.asarray(path_s(batch.paths, batch.active, constants))
     first = batch.prompts_first
     start = np.minimum(np.where(first, constants[STARTS["prompts-first"]], constants[STARTS["mixed"]]), 1.0)
     answers = {
         "batch": _together(batch, main, around),
         "clients": closed(main, batch.number, batch.active, around, start),
-        "burst": burst(main, batch.number, batch.active, around),
+        "burst": burst(main, batch.number, batch.active, around, lone_s, batch.longest),
     }
     met = {kind: _figures(answer) for kind, answer in answers.items()}
     ttft, tpot, rate = np.select([batch.kind == kind for kind in met], list(met.values()))
-    if len(at := batch.lone):
-        lone = Times(*(field[count:] for field in cost))
+    at_rates = batch.kind[batch.lone] == "rate"
+    if len(at := batch.lone[at_rates]):
+        lone = Times(*(field[count:][at_rates] for field in cost))
         there = Times(*(field[at] for field in main))
-        found = evenly(lone, there, batch.active[at], batch.number[at], batch.slots[at])
+        found = evenly(lone, there, batch.active[at], batch.number[at], batch.most[at])
         ttft[at], tpot[at], rate[at] = _figures(found)
         ttft[at] += around[at]
     return in_metric(batch, main, ttft, tpot, rate)
