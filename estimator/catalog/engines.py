@@ -28,7 +28,7 @@ class Engine(NamedTuple):
 
     name: str
     family: str
-    launch: Literal["graph", "native", "fused", "script", "eager"]
+    launch: Literal["graph", "steps", "native", "fused", "script", "eager"]
     kernels: Literal["engine", "simple", "ggml", "torch"]
     batching: Literal["continuous", "static"]
     scheduling: Literal["mixed", "beside", "prompts-first"]

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from estimator.catalog.efficiency import carried_over
 from estimator.catalog.energy import power_fraction
-from estimator.catalog.engines import engine, serving_fit
+from estimator.catalog.engines import engine, serving_fit, serving_priors
 from estimator.catalog.formats import shown
 from estimator.catalog.formats import weights as stored_weights
 from estimator.errors import DoesNotFit, InvalidInput
@@ -123,7 +123,8 @@ def constants(fold: str | None = None) -> Constants:
     """Fitted constants by name, engines' factors among them as `phase@engine`; `fold` names what is left out."""
     fit = serving_fit()
     found: dict[str, float] = {name: entry["value"] for name, entry in fit["parameters"].items()} | fit["engines"]
-    return found if fold is None else fit["folds"][fold]
+    believed = {name: prior["prior"] for name, prior in serving_priors().items()}
+    return believed | (found if fold is None else fit["folds"][fold])
 
 
 def prefill_s(

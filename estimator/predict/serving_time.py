@@ -77,8 +77,10 @@ class Machine(NamedTuple):
     layer_launch_s: Real  # time of one layer's kernels when they are empty [s]
     age: Real  # years the engine's release is behind the newest measured [1]
     chunk: Real  # most tokens of one pass [token]
-    native: Real  # a bare loop in C++ without a scheduler
+    bare: Real  # a loop without a scheduler
+    native: Real  # each kernel launched by C++
     fused: Real  # a step launched as one
+    uncaptured: Real  # steps are graphs, prompts are launched from Python
     eager: Real  # share of a framework's dispatching that is done for each operator [1]
     ggml: Real  # kernels of llama.cpp
     simple: Real  # kernels that keep fewer loads in flight
@@ -99,7 +101,7 @@ def pass_s(work: Pass, on: Machine, constants: Constants) -> Real:
 def alone_s(device: Real, work: Pass, on: Machine, constants: Constants) -> Real:
     """A pass by itself, of so much `device` time [s]; encoders and bare C++ loops have no scheduler."""
     whole = launched_s(device, work, on, constants) * pipelined(work, on, constants)
-    host = constants["step"] * (1.0 - on.native) + constants["sequence"] * work.sequences
+    host = constants["step"] * (1.0 - on.bare) + constants["sequence"] * work.sequences
     return whole + host * aged(on, constants) * (work.head_weights > 0)
 
 
@@ -130,7 +132,7 @@ def added_s(joined: Real, step: Real, turns: Real, prompts: Pass, on: Machine, c
     joined, step: device time of all those steps with the prompts, of one without; turns: how many they are [1]
     """
     layers = turns * prompts.layers
-    with_prompts, without = (hosted_s(time, layers, on, constants) for time in (joined, turns * step))
+    with_prompts, without = hosted_s(joined, layers, 1.0, on, constants), hosted_s(turns * step, layers, 0.0, on, constants)
     host = constants["sequence"] * prompts.sequences * aged(on, constants)
     return np.maximum(with_prompts - without, 0.0) * pipelined(prompts, on, constants) + host
 
@@ -305,12 +307,14 @@ def exchange_s(work: Pass, on: Machine, constants: Constants) -> Real:
 
 def launched_s(device: Real, work: Pass, on: Machine, constants: Constants) -> Real:
     """A device time with what launching costs [s]: gaps in a graph, or the host when it is the slower one."""
-    return hosted_s(device, passes(work, on) * work.layers, on, constants)
+    prompts = work.rows > work.sequences * DECODE_ROWS
+    return hosted_s(device, passes(work, on) * work.layers, prompts, on, constants)
 
 
-def hosted_s(device: Real, count: Real, on: Machine, constants: Constants) -> Real:
-    """The same of `count` layers [s]."""
+def hosted_s(device: Real, count: Real, prompts: Real, on: Machine, constants: Constants) -> Real:
+    """The same of `count` layers [s]; prompts: whether there are some, whose sizes no graph was captured for."""
     host = on.fused * constants["fused_layer"] + on.eager * constants["eager_layer"]
+    host = host + on.uncaptured * prompts * constants["uncaptured_layer"]
     launch = either(on.native, constants["native_launch"], constants["launch"])
     gaps = count * launch * on.layer_launch_s * aged(on, constants) * (1.0 - on.cpu)
     return np.maximum(device + gaps, count * host)

@@ -409,9 +409,10 @@ def counted(runs: Sequence[Run]) -> Batch:
 
 
 def _path(run: Run) -> Path:
-    """The way around the engine; none where a pass was asked for."""
+    """The way around the engine; none where a pass was asked for, or a batch is timed in its own program."""
     found = path(run.cluster.accelerator, run.load.plan)
-    return found._replace(python=0.0, http=0.0) if run.task in PASSES else found
+    inside = run.kind == "batch" and run.load.plan.server == "in process"
+    return found._replace(python=0.0, http=0.0) if inside or run.task in PASSES else found
 
 
 def side_by_side(works: Sequence[Pass]) -> Pass:
