@@ -16,7 +16,8 @@ class Engine(NamedTuple):
     launch: how a step's kernels are started; kernels: of what kind they are
     unpack: when narrow weights are widened to 16 bits before a product; accumulates: what 16-bit products are summed in
     scheduling: whether prompts share steps with decoding, come in passes of their own beside them, or go first
-    host: what takes requests in: Python with an engine process, a C++ (or Rust) server, or the script that runs it
+    host: what takes requests in: Python beside an engine process, or in one loop with it, a C++ (or Rust) server, or the
+        script that runs it
     all_reduce: whether short messages have a kernel of their own
     preempts: whether it admits requests by cache in use and preempts them when there is no more; else it reserves
         whole lengths
@@ -32,7 +33,7 @@ class Engine(NamedTuple):
     kernels: Literal["engine", "simple", "ggml", "torch"]
     batching: Literal["continuous", "static"]
     scheduling: Literal["mixed", "beside", "prompts-first"]
-    host: Literal["python", "native", "script"]
+    host: Literal["python", "loop", "native", "script"]
     all_reduce: Literal["custom", "library"]
     memory_fraction: float
     prefill_chunk: int

@@ -35,7 +35,7 @@ from estimator.predict.serving_load import (
     later,
 )
 from estimator.predict.serving_machine import ServingPlan, machine, path
-from estimator.predict.serving_time import Constants, Machine, pass_s, path_s, row_of, side_by_side_s
+from estimator.predict.serving_time import Constants, Machine, handing_out_s, pass_s, path_s, row_of, side_by_side_s
 from estimator.records import Accelerator, Architecture, Cluster
 
 POINTS = 12  # numbers of sequences that steps are timed at; in between they grow evenly
@@ -193,7 +193,9 @@ def times(load: Load, cluster: Cluster, active: ArrayLike, short: ArrayLike = Fa
     """What prompts and steps cost with `active` slots kept full; short: where others wait for want of cache."""
     work, turns = load.passes_of(active)
     timed = _on_cpu if cluster.accelerator.measured_cpu else _on_machine
-    return load.shares(active, np.asarray(work.sequences)[0], turns, short).times(*timed(load, work, turns, cluster))
+    alone, added, step = timed(load, work, turns, cluster)
+    step = step + handing_out_s(path(cluster.accelerator, load.plan), active, constants())
+    return load.shares(active, np.asarray(work.sequences)[0], turns, short).times(alone, added, step)
 
 
 def _on_machine(load: Load, work: Pass, turns: Floats, cluster: Cluster) -> tuple[Floats, Floats, Floats]:

@@ -218,7 +218,8 @@ def age(device: Accelerator, plan: ServingPlan) -> float:
 
 def path(device: Accelerator, plan: ServingPlan) -> Path:
     """What lies between who asks and the engine."""
-    return Path(float(plan.facts.host == "python"), float(plan.server == "http"), age(device, plan))
+    facts = plan.facts
+    return Path(float(facts.host != "native" and facts.host != "script"), float(plan.server == "http"), float(facts.host == "loop"), age(device, plan))
 
 
 def rate_over_peak(device: Accelerator, plan: ServingPlan, compute: str) -> float:

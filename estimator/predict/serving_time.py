@@ -138,10 +138,14 @@ def added_s(joined: Real, step: Real, turns: Real, prompts: Pass, on: Machine, c
 
 
 class Path(NamedTuple):
-    """The way around an engine: floats or arrays, flags 0 or 1; age: of its release [year]."""
+    """The way around an engine: floats or arrays, flags 0 or 1.
+
+    loop: whether tokens are handed out between two steps, by the process that makes them; age: of its release [year]
+    """
 
     python: Real
     http: Real
+    loop: Real
     age: Real
 
 
@@ -155,6 +159,11 @@ def path_s(path: Path, streams: Real, constants: Constants) -> Real:
     admitted = path.python * constants["admit"]
     python = constants["python_server"] + constants["python_stream"] * np.asarray(streams, float)
     return (admitted + path.http * either(path.python, python, constants["native_server"])) * aged_by
+
+
+def handing_out_s(path: Path, streams: Real, constants: Constants) -> Real:
+    """What a step takes longer where the engine's own loop hands out its tokens [s]."""
+    return path.loop * constants["loop_stream"] * np.asarray(streams, float)
 
 
 def aged(on: Machine, constants: Constants) -> Real:

@@ -42,7 +42,7 @@ from estimator.predict.serving_load import (
     evenly,
 )
 from estimator.predict.serving_machine import ServingPlan, machine, path
-from estimator.predict.serving_time import Constants, Machine, Path, path_s, side_by_side_s
+from estimator.predict.serving_time import Constants, Machine, Path, handing_out_s, path_s, side_by_side_s
 from estimator.predict.serving_time import stacked as stacked_machines
 from estimator.records import Architecture, Cluster, Experts
 from estimator.validation.report import CasePrediction
@@ -348,7 +348,7 @@ class Batch:
 
     work, machines: of all runs, then of those at a rate or in a burst once more with a lone request (arrays [3, ...] and
         [...]); lone: which run each of these last is
-    most: requests that can be there at once; longest: the longest answer over the mean [1]
+    active, points: sequences decoded together, of runs and of all of these; most: requests that can be there at once; longest: the longest answer over the mean [1]
     """
 
     runs: tuple[Run, ...]
@@ -359,6 +359,7 @@ class Batch:
     lone: NDArray[np.intp]
     paths: Path
     active: Floats
+    points: Floats
     number: Floats
     most: Floats
     longest: Floats
@@ -395,6 +396,7 @@ def counted(runs: Sequence[Run]) -> Batch:
         lone=np.array(alone, int),
         paths=Path(*map(np.array, zip(*(_path(run) for run in runs), strict=True))),
         active=np.array(active),
+        points=np.array([number for _, number in points]),
         number=np.array([run.number for run in runs]),
         most=np.array([min(run.slots, run.requests) for run in runs]),
         longest=np.array([run.longest for run in runs]),
@@ -411,8 +413,8 @@ def counted(runs: Sequence[Run]) -> Batch:
 def _path(run: Run) -> Path:
     """The way around the engine; none where a pass was asked for, or a batch is timed in its own program."""
     found = path(run.cluster.accelerator, run.load.plan)
-    inside = run.kind == "batch" and run.load.plan.server == "in process"
-    return found._replace(python=0.0, http=0.0) if inside or run.task in PASSES else found
+    inside = run.kind in ("batch", "burst") and run.load.plan.server == "in process"
+    return Path(0.0, 0.0, 0.0, found.age) if inside or run.task in PASSES else found
 
 
 def side_by_side(works: Sequence[Pass]) -> Pass:
@@ -438,8 +440,9 @@ def timed(batch: Batch, constants: Constants) -> Timed:
 def from_passes(batch: Batch, passes: Timed, constants: Constants) -> Floats:
     """Every run's metric from the times of its passes."""
     prefill, decode = batch.factor("prefill", constants), batch.factor("decode", constants)
-    cost = batch.shares.times(passes[0] * prefill, passes[1] * prefill, passes[2] * decode)
-    count = len(batch.runs)
+    count, points = len(batch.runs), np.concatenate([np.arange(len(batch.runs)), batch.lone])
+    handed = handing_out_s(Path(*(field[points] for field in batch.paths)), batch.points, constants)
+    cost = batch.shares.times(passes[0] * prefill, passes[1] * prefill, passes[2] * decode + handed)
     main = Times(*(field[:count] for field in cost))
     lone_s = main.step_s.copy()
     lone_s[batch.lone] = cost.step_s[count:]
