@@ -40,7 +40,7 @@ class Engine(NamedTuple):
     max_sequences: int
     unpack: Literal["never", "prompt", "always"]
     accumulates: Literal["fp32", "fp16"]
-    year: int
+    year: float
     preempts: bool = False
     windowed: bool = True
     layer_split: bool = False

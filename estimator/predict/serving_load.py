@@ -3,7 +3,7 @@
 Counting (`Load`) knows one architecture and plan; the formulas below it take times, floats or arrays alike.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +19,7 @@ Constants = Mapping[str, float]
 Sizes = tuple[ArrayLike, ArrayLike, Floats]  # of a pass: new tokens of a sequence, those before them, sequences
 
 STARTS = {"mixed": "together_mixed", "beside": "together_first", "prompts-first": "together_first"}  # whose constant
+ROUNDS = 8  # until the number of sequences and the steps of so many agree
 STEPS_WAITED = 1.5  # until a first token: what is left of one, and its own
 QUANTILES = (0.0, 1.2815515655446004, 2.3263478740408408)  # standard normal: half, 90 %, 99 %
 SHARES = (0.5, 0.9, 0.99)
@@ -62,6 +63,7 @@ class Load(NamedTuple):
             prompts=prompts,
             computed=self.passes(short),
             mixed=np.asarray(scheduling == "mixed"),
+            apart=np.asarray(scheduling == "prompts-first"),
             turns=turns * (scheduling != "prompts-first"),
             drafted=np.asarray(self.plan.draft_accepted_tokens),
             output=self.output,
@@ -140,13 +142,15 @@ def batch_prefill_s(pass_s: ArrayLike, stages: ArrayLike) -> Floats:
 class Shares(NamedTuple):
     """How the times of passes are shared out among requests.
 
-    prompts: to a pass [1]; computed: times each is [1]; mixed: whether steps take them in; turns: steps that one shares
+    prompts: to a pass [1]; computed: times each is [1]; mixed, apart: whether steps take them in, or wait for a pass of
+    all that have come; turns: steps that one shares
     drafted: tokens of a step [token]; passes_of_all: that hold the prompts of all who are active [1]
     """
 
     prompts: Floats
     computed: Floats
     mixed: Floats
+    apart: Floats
     turns: Floats
     drafted: Floats
     output: Floats
@@ -155,10 +159,11 @@ class Shares(NamedTuple):
 
     def times(self, alone: Real, added: Real, step: Real) -> "Times":
         """From the times of prompts by themselves, of what they add to steps, and of a step [s]."""
-        each = np.where(self.mixed, added, alone) / self.prompts * self.computed
+        more = np.where(self.apart, np.minimum(added, alone), np.where(self.mixed, added, alone))
+        each, floor = more / self.prompts * self.computed, np.where(self.apart, alone - more, 0.0)
         token = np.asarray(step / self.drafted)
         own = np.asarray(self.turns * step)
-        return Times(np.asarray(alone), each, token, own, self.output, self.stages, self.passes_of_all)
+        return Times(np.asarray(alone), each, floor, self.prompts, token, own, self.output, self.stages, self.passes_of_all)
 
 
 class Spread(NamedTuple):
@@ -192,14 +197,16 @@ class Answer(NamedTuple):
 
 
 class Times(NamedTuple):
-    """What a load costs [s]: `pass_s` a pass of its prompts by themselves, `prompt_s` what one takes from the others,
-    `step_s` a decode step, `beside_s` the steps that a prompt shares until its first token.
+    """What a load costs [s]: `pass_s` a pass of its prompts by themselves; `prompt_s` what one takes from the others, and
+    `floor_s` a pass of them whatever their number; `step_s` a decode step; `beside_s` the steps a prompt shares.
 
-    passes_of_all: steps that take in the prompts of all who are active [1]
+    prompts: to a pass [1]; passes_of_all: steps that take in the prompts of all who are active [1]
     """
 
     pass_s: Floats
     prompt_s: Floats
+    floor_s: Floats
+    prompts: Floats
     step_s: Floats
     beside_s: Floats
     output: Floats
@@ -209,7 +216,21 @@ class Times(NamedTuple):
     @property
     def each_s(self) -> Floats:
         """What a prompt takes from the others where stages work on prompts side by side [s]."""
-        return self.prompt_s / self.stages
+        return (self.prompt_s + self.floor_s / self.prompts) / self.stages
+
+    @property
+    def first_s(self) -> Floats:
+        """From the gate to the first token, others' prompts left out [s]."""
+        return self.beside_s + self.floor_s + self.prompt_s
+
+    def at_rate(self, rate: Floats) -> "Times":
+        """The same where as many prompts share a pass as come in the time of a step and a pass."""
+        cycle = (self.step_s + self.floor_s) / (1.0 - np.minimum(rate * self.prompt_s, batching.FULL))
+        return self._replace(prompts=np.maximum(self.prompts, rate * cycle))
+
+    def gate(self, rate: Floats) -> batching.Gate:
+        """What a prompt meets where so many come per second."""
+        return batching.gated(rate, self.step_s + self.floor_s, self.prompt_s / self.stages)
 
     def requests_per_s(self, active: ArrayLike) -> Floats:
         """Requests per second with `active` always in flight [1/s]."""
@@ -230,12 +251,12 @@ def closed(cost: Times, clients: ArrayLike, active: Floats, path: Floats, togeth
     together: share of them that start at once for ever, as loops of equal lengths do that began so [1]; the others
     meet the steps of requests in all phases
     """
+    cost = cost.at_rate(cost.requests_per_s(active))
     rate = cost.requests_per_s(active)
     whole = active / rate
-    others = np.maximum(active - 1.0, 0.0) / (whole + path)
-    gate = batching.gated(others, cost.step_s, cost.each_s)
+    gate = cost.gate(np.maximum(active - 1.0, 0.0) / (whole + path))
     alone = active <= 1.0
-    spread = np.where(alone, cost.pass_s, gate.wait_s + cost.beside_s + cost.prompt_s)
+    spread = np.where(alone, cost.pass_s, gate.wait_s + cost.first_s)
     spread = np.minimum(spread, np.maximum(whole, cost.pass_s))
     at_once = np.where(alone, cost.pass_s, all_at_once_s(cost, active))
     share = np.asarray(together, float)
@@ -264,6 +285,7 @@ def at_rest(cost: Times, rate: Floats, slots: Floats, capacity: Floats) -> Answe
     """
     count = np.arange(1.0, len(cost.step_s) + 1.0).reshape(-1, *(1,) * np.ndim(rate))
     places = np.maximum(np.floor(slots), 1.0)
+    cost = cost.at_rate(rate)
     rounds = cost.round_s(count)
     ends = np.where(count <= places, np.minimum(count / rounds, capacity), capacity)
     found = batching.present(rate, np.moveaxis(ends, 0, -1))
@@ -274,16 +296,21 @@ def at_rest(cost: Times, rate: Floats, slots: Floats, capacity: Floats) -> Answe
     return met(found, rate, growth, lone, here, found.served / np.minimum(rate, capacity), capacity)
 
 
-def evenly(lone: Times, other: Times, at: Floats, rate: Floats, most: Floats) -> Answer:
-    """The same where a step grows evenly from one sequence to `at`, where it is `other`, in closed form.
+def evenly(costs: Sequence[Times], at: Floats, rate: Floats, most: Floats) -> Answer:
+    """The same in closed form, where a step grows evenly from one sequence to as many as are there.
 
+    costs: at the numbers of sequences `at`, from one on [point, ...]; steps in between are interpolated
     most: requests that can be there at once [1]; where more would be, a run ends before it is at rest
     """
-    slope = np.maximum(other.step_s - lone.step_s, 0.0) / np.maximum(at - 1.0, 1e-9)
-    first = lone.step_s - slope
-    alone, growth = lone.output * first, lone.output * slope + other.each_s
-    steady = np.minimum(rate, batching.FULL / np.maximum(growth, 1e-12))
-    mean, variance = batching.present_linear(steady, alone, growth)
+    lone, *_, other = costs = [cost.at_rate(rate) for cost in costs]
+    steps, number = np.stack([cost.step_s for cost in costs]), np.asarray(at[-1], float)
+    for _ in range(ROUNDS):
+        slope = np.maximum(between(steps, at, number) - lone.step_s, 0.0) / np.maximum(number - 1.0, 1e-9)
+        first = lone.step_s - slope
+        alone, growth = lone.output * first, lone.output * slope + other.each_s
+        steady = np.minimum(rate, batching.FULL / np.maximum(growth, 1e-12))
+        mean, variance = batching.present_linear(steady, alone, growth)
+        number = np.sqrt(number * np.clip(mean, 1.5, np.maximum(most, 1.5)))
     served = np.minimum(mean, most)
     use = steady * growth
     idle = (1.0 - use) ** (1.0 + steady * alone / np.maximum(use, 1e-12))
@@ -293,6 +320,16 @@ def evenly(lone: Times, other: Times, at: Floats, rate: Floats, most: Floats) ->
     found = batching.Present(served, within, served, within, 0.0 * mean, idle)
     whole = np.where(mean < most, mean / steady, alone + growth * served)
     return met(found, rate, growth, lone, here, whole, np.inf * rate)
+
+
+def between(values: Floats, at: Floats, number: Floats) -> Floats:
+    """Values known `at` rising numbers (first axis of both), interpolated; beyond the last as before it."""
+    found = values[-1] + (number - at[-1]) * (values[-1] - values[-2]) / np.maximum(at[-1] - at[-2], 1e-9)
+    for index in range(len(at) - 1):
+        share = (number - at[index]) / np.maximum(at[index + 1] - at[index], 1e-9)
+        inside = (number >= at[index]) & (number <= at[index + 1])
+        found = np.where(inside, values[index] + share * (values[index + 1] - values[index]), found)
+    return np.asarray(found)
 
 
 def met(
@@ -308,9 +345,8 @@ def met(
 
     lone, here: what a load costs alone, and with those who are served; whole: a request's time among these [s]
     """
-    gate = batching.gated(rate, here.step_s, here.each_s)
-    busy = 1.0 - found.idle
-    ttft = busy * (gate.wait_s + here.beside_s + here.prompt_s) + found.idle * lone.pass_s
+    gate, busy = here.gate(rate), 1.0 - found.idle
+    ttft = busy * (gate.wait_s + here.first_s) + found.idle * lone.pass_s
     tpot = lone.step_s * np.maximum(whole / lone.round_s(1.0), 1.0)
     swing = found.served_variance * (growth / here.output) ** 2
     stay = batching.stay_share(np.maximum(1.0 - rate * growth, 0.0))

@@ -27,7 +27,7 @@ from estimator.records import Accelerator, Architecture, Cluster, Precision
 SIXTEEN_BIT = ("bf16", "fp16")
 LAST = ("o", "out")  # matrices whose inputs a tensor group splits, of those that mix tokens
 EAGER_SHARE = {"eager": 1.0, "script": 0.5}  # of dispatching each operator: an interpreter's share is about half
-NEWEST = 2025  # year of the newest engines that were measured; a chip is served a year after its announcement
+NEWEST = 2026.4  # year of the newest engines that were measured; a chip is served a year after its announcement
 INTEGER_LANES = 64
 LEAST_HALF_ROWS = 16.0  # a tensor-core tile has no fewer rows
 

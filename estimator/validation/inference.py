@@ -3,6 +3,7 @@
 Only configuration columns are read; any but id, source and metric (or task) may be missing. Never the measurement.
 """
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,12 +21,10 @@ from estimator.formulas.serving import Pass
 from estimator.numerals import MOST, numeral
 from estimator.predict.checked import checked_value
 from estimator.predict.serving import (
-    Traffic,
     constants,
     interval,
     memory_split,
     sequence_bytes,
-    serving,
     slots_and_ends,
     traits,
 )
@@ -52,6 +51,7 @@ Row = Mapping[str, str]
 SEQUENCES_QUEUED = 2000.0  # requests of an offline benchmark that does not say how many
 ASSUMED_TOKENS = 128.0  # prompt, output or text length where a row states none
 ASSUMED_BATCH = 32.0  # texts embedded together where a row does not say: the default of sentence-transformers' encode
+AT_RATES = (8.0, 64.0)  # sequences that steps are timed with where requests come at a rate, beside one
 UNTOLD = 4.0  # what a row leaves open may be so many times more or less
 
 TASK_OF_METRIC = {
@@ -122,13 +122,11 @@ class Run:
 
     @property
     def active(self) -> float:
-        """Sequences decoded together [1]; at a rate, as many as this project's constants have them."""
+        """Sequences decoded together [1]; at a rate, how many steps are timed at to see how they grow."""
         if self.kind == "batch":
             return self.number
         if self.kind == "rate":
-            asked = Traffic(self.load.prompt, self.load.output, self.load.cached, requests_per_s=self.number)
-            found = float(serving(self.load.arch, self.cluster, self.load.plan, asked).concurrency)
-            return max(min(found, self.requests), 2.0)
+            return max(min(AT_RATES[-1], self.slots, self.requests), 3.0)
         if self.load.plan.facts.batching == "static" and self.task in ("online", "ttft", "tpot"):
             return 1.0  # one request after the other
         return max(min(self.number, self.slots), 1.0)
@@ -346,8 +344,8 @@ def _stated_shape(row: Row, stated: Mapping[str, int], task: str) -> Architectur
 class Batch:
     """Runs counted: their prompts, a decode step and both together, on their machines, and how they are loaded.
 
-    work, machines: of all runs, then of those at a rate or in a burst once more with a lone request (arrays [3, ...] and
-        [...]); lone: which run each of these last is
+    work, machines: of all runs, then of those at a rate or in a burst once more with a lone request, then of those at a
+        rate with a few (arrays [3, ...] and [...]); lone, few: which run each of these last is
     active, points: sequences decoded together, of runs and of all of these; most: requests that can be there at once; longest: the longest answer over the mean [1]
     """
 
@@ -357,6 +355,7 @@ class Batch:
     turns: Floats
     shares: Shares
     lone: NDArray[np.intp]
+    few: NDArray[np.intp]
     paths: Path
     active: Floats
     points: Floats
@@ -380,7 +379,9 @@ def counted(runs: Sequence[Run]) -> Batch:
     """Count every run once; timing it with other constants is then cheap."""
     active = [run.active for run in runs]
     alone = [index for index, run in enumerate(runs) if run.kind in ("rate", "burst")]
+    few = [index for index, run in enumerate(runs) if run.kind == "rate"]
     points = [*zip(runs, active, strict=True), *((runs[index], 1.0) for index in alone)]
+    points += [(runs[index], min(AT_RATES[0], active[index] - 1.0)) for index in few]
     passes = [run.load.passes_of(number, run.kind == "batch") for run, number in points]
     families, family = np.unique([run.load.plan.facts.family for run, _ in points], return_inverse=True)
     shares = [
@@ -394,6 +395,7 @@ def counted(runs: Sequence[Run]) -> Batch:
         turns=np.array([float(turns) for _, turns in passes]),
         shares=Shares(*(np.array([getattr(one, name) for one in shares]) for name in Shares._fields)),
         lone=np.array(alone, int),
+        few=np.array(few, int),
         paths=Path(*map(np.array, zip(*(_path(run) for run in runs), strict=True))),
         active=np.array(active),
         points=np.array([number for _, number in points]),
@@ -440,12 +442,14 @@ def timed(batch: Batch, constants: Constants) -> Timed:
 def from_passes(batch: Batch, passes: Timed, constants: Constants) -> Floats:
     """Every run's metric from the times of its passes."""
     prefill, decode = batch.factor("prefill", constants), batch.factor("decode", constants)
-    count, points = len(batch.runs), np.concatenate([np.arange(len(batch.runs)), batch.lone])
+    count, points = len(batch.runs), np.concatenate([np.arange(len(batch.runs)), batch.lone, batch.few])
     handed = handing_out_s(Path(*(field[points] for field in batch.paths)), batch.points, constants)
     cost = batch.shares.times(passes[0] * prefill, passes[1] * prefill, passes[2] * decode + handed)
     main = Times(*(field[:count] for field in cost))
+    ends = (count, count + len(batch.lone), len(points))
+    lone, few = (Times(*(field[start:end] for field in cost)) for start, end in itertools.pairwise(ends))
     lone_s = main.step_s.copy()
-    lone_s[batch.lone] = cost.step_s[count:]
+    lone_s[batch.lone] = lone.step_s
     around = np.asarray(path_s(batch.paths, batch.active, constants))
     first = batch.prompts_first
     start = np.minimum(np.where(first, constants[STARTS["prompts-first"]], constants[STARTS["mixed"]]), 1.0)
@@ -456,11 +460,11 @@ def from_passes(batch: Batch, passes: Timed, constants: Constants) -> Floats:
     }
     met = {kind: _figures(answer) for kind, answer in answers.items()}
     ttft, tpot, rate = np.select([batch.kind == kind for kind in met], list(met.values()))
-    at_rates = batch.kind[batch.lone] == "rate"
-    if len(at := batch.lone[at_rates]):
-        lone = Times(*(field[count:][at_rates] for field in cost))
-        there = Times(*(field[at] for field in main))
-        found = evenly(lone, there, batch.active[at], batch.number[at], batch.most[at])
+    if len(at := batch.few):
+        ones = Times(*(field[batch.kind[batch.lone] == "rate"] for field in lone))
+        many = Times(*(field[at] for field in main))
+        numbers = np.stack([np.ones(len(at)), batch.points[len(batch.points) - len(at) :], batch.active[at]])
+        found = evenly((ones, few, many), numbers, batch.number[at], batch.most[at])
         ttft[at], tpot[at], rate[at] = _figures(found)
         ttft[at] += around[at]
     return in_metric(batch, main, ttft, tpot, rate)
