@@ -3,8 +3,8 @@
     python benchmarks/fit_serving.py
 
 Runs without a flag in calibration/published/inference.csv, and nothing else, are fitted. Each source is left out once
-(sources under five runs together; of a source with over half of a group one LLM on one accelerator at a time), which
-gives the errors the ranges rest on.
+(sources under five runs together; of a source with over half of a group, or with engines and accelerators of its own,
+one LLM on one accelerator at a time), which gives the errors the ranges rest on.
 """
 
 import argparse
@@ -21,9 +21,10 @@ from range_coverage import ranges_from, widened
 from estimator.catalog.cases import published
 from estimator.catalog.engines import serving_inputs_hash, serving_priors
 from estimator.fitting.ranges import new_to_others
-from estimator.fitting.robust import Prior, fit
+from estimator.fitting.robust import Prior, fit, refit, slopes
 from estimator.formulas.transformer import params
 from estimator.paths import data_folder
+from estimator.predict.serving import constants as shipped
 from estimator.predict.serving import difficulties
 from estimator.predict.serving_time import Constants
 from estimator.validation.inference import (
@@ -48,7 +49,6 @@ ENGINE_SPREAD = 0.15  # of an engine's own factors around the pool
 ROWS_THAT_COUNT = 20.0  # runs of one source are alike: more than this add little
 SMALL_SOURCE = 5
 PHASES = ("prefill", "decode")
-ROUNDS_OF_A_FOLD = 5
 SHAPE = ("params_b", "layers", "hidden", "heads", "kv_heads", "head_dim", "ffn", "vocab", "gated_mlp")
 
 
@@ -62,6 +62,8 @@ class Fit:
         self.measured = np.log(np.array([float(row["value"]) for row in rows]))
         self.sources = np.array([run.source for run in self.runs])
         self.groups = np.array([run.group for run in self.runs])
+        self.engines = np.array([run.load.plan.facts.family for run in self.runs])
+        self.accelerators = np.array([run.cluster.accelerator.name for run in self.runs])
         self.documented = serving_priors()
         self.passes: dict[tuple[float, ...], Timed] = {}
         engines = [f"{phase}@{engine}" for phase in PHASES for engine in self.batch.families]
@@ -110,16 +112,24 @@ class Fit:
         return names
 
     def _dominates(self, source: str) -> bool:
-        shares = [(self.sources[self.groups == group] == source).mean() for group in set(self.groups)]
-        return max(shares) > 0.5
+        """Whether a source holds most of a group, or most of its runs are of an engine or accelerator it alone has."""
+        own = self.sources == source
+        if max((own[self.groups == group]).mean() for group in set(self.groups)) > 0.5:
+            return True
+        lone = np.zeros(len(own), bool)
+        for kind in (self.engines, self.accelerators):
+            lone |= ~np.isin(kind, sorted(set(kind[~own])))
+        return bool(lone[own].mean() > 0.5)
 
     def left_out(self, start: Constants) -> tuple[Floats, dict[str, Constants]]:
         """Errors of every run by constants that did not see it, and the constants of each fold."""
         errors, constants = np.full(len(self.runs), np.nan), {}
         solved: dict[bytes, Constants] = {}
+        grown = slopes(self.errors, self.priors, start)
         for name, out in self.folds().items():
             key = out.tobytes()
-            solved[key] = solved[key] if key in solved else self.solve(~out, start, ROUNDS_OF_A_FOLD)
+            if key not in solved:
+                solved[key] = refit(self.errors, self.priors, self.weights(~out), NOISE, start, grown)
             constants[name] = solved[key]
             errors[out] = self.errors(solved[key])[out]
         return errors, constants
@@ -280,10 +290,13 @@ def main() -> None:
     """Fit, leave out, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fit without folds and write nothing")
-    quick = parser.parse_args().quick
+    parser.add_argument("--on", action="store_true", help="begin at the constants that ship instead of at the priors")
+    options = parser.parse_args()
+    quick = options.quick
     with published("inference").open(newline="", encoding="utf-8") as file:
         found = Fit(list(csv.DictReader(file)))
-    constants = found.solve(np.ones(len(found.runs), bool))
+    start = {prior.name: shipped().get(prior.name, prior.value) for prior in found.priors} if options.on else None
+    constants = found.solve(np.ones(len(found.runs), bool), start)
     inside = found.errors(constants)
     errors, folds = (inside, {}) if quick else found.left_out(constants)
     rows = report(found, inside, errors)

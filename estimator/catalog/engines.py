@@ -15,7 +15,9 @@ class Engine(NamedTuple):
 
     launch: how a step's kernels are started; kernels: of what kind they are
     unpack: when narrow weights are widened to 16 bits before a product; accumulates: what 16-bit products are summed in
-    scheduling: whether prompts share steps with decoding
+    scheduling: whether prompts share steps with decoding, come in passes of their own beside them, or go first
+    host: what takes requests in: Python beside an engine process, or in one loop with it, a C++ (or Rust) server, or the
+        script that runs it
     all_reduce: whether short messages have a kernel of their own
     preempts: whether it admits requests by cache in use and preempts them when there is no more; else it reserves
         whole lengths
@@ -27,17 +29,18 @@ class Engine(NamedTuple):
 
     name: str
     family: str
-    launch: Literal["graph", "native", "fused", "script", "eager"]
+    launch: Literal["graph", "steps", "native", "fused", "script", "eager"]
     kernels: Literal["engine", "simple", "ggml", "torch"]
     batching: Literal["continuous", "static"]
-    scheduling: Literal["mixed", "prompts-first"]
+    scheduling: Literal["mixed", "beside", "prompts-first"]
+    host: Literal["python", "loop", "native", "script"]
     all_reduce: Literal["custom", "library"]
     memory_fraction: float
     prefill_chunk: int
     max_sequences: int
     unpack: Literal["never", "prompt", "always"]
     accumulates: Literal["fp32", "fp16"]
-    year: int
+    year: float
     preempts: bool = False
     windowed: bool = True
     layer_split: bool = False
@@ -47,8 +50,10 @@ class Engine(NamedTuple):
 
 
 @cache
-def engine(name: str) -> Engine:
+def engine(name: str, year: float | None = None) -> Engine:
     """The facts about an engine; one that is not listed gets the default's, and says so with `known = False`.
+
+    year: of the release, where it is an older one: how it then was
 
     >>> engine("vllm").launch, engine("trt-llm").family, engine("my-own-server").known
     ('graph', 'tensorrt-llm', False)
@@ -58,6 +63,9 @@ def engine(name: str) -> Engine:
     key = tables["alias"].get(key, key)
     known = key in tables["engine"] and key != "default"
     entry = _resolved(key if known else "default", tables["engine"])
+    for then in entry.pop("older", ()):
+        if year is not None and year < then["before"]:
+            entry |= {name: fact for name, fact in then.items() if name not in ("before", "source")}
     source = tables["source"][entry.pop("source")]
     return Engine(name=name, family=key, known=known, source=source, **entry)
 

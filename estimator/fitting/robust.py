@@ -48,21 +48,60 @@ def fit(
         from scipy.optimize import least_squares
     except ImportError as error:
         raise MissingExtra("scipy", "measure") from error
-    centre = np.log([prior.value for prior in priors])
-    spread = np.array([prior.sigma_ln for prior in priors])
     root = np.sqrt(weights)
-    begin = np.zeros(len(priors)) if start is None else (np.log([start[p.name] for p in priors]) - centre) / spread
-
-    def named(x: Floats) -> dict[str, float]:
-        return {prior.name: float(v) for prior, v in zip(priors, np.exp(centre + spread * x), strict=True)}
+    begin = np.zeros(len(priors)) if start is None else _moves(start, priors)
 
     def residuals(x: Floats) -> Floats:
-        scaled = log_errors(named(x)) / noise
-        soft = np.sign(scaled) * np.sqrt(2.0 * (np.sqrt(1.0 + scaled**2) - 1.0))
-        return np.concatenate([root * soft, x])
+        return np.concatenate([root * _soft(log_errors(_named(x, priors)) / noise), x])
 
     found = least_squares(residuals, begin, method="trf", x_scale=1.0, diff_step=[1e-4] * len(priors), max_nfev=rounds)
-    return named(found.x)
+    return _named(found.x, priors)
+
+
+def slopes(log_errors: Model, priors: Sequence[Prior], at: Mapping[str, float]) -> Floats:
+    """How the log errors grow with each parameter, in standard deviations of its prior [run, parameter]."""
+    x, here = _moves(at, priors), log_errors(at)
+    steps = 1e-4 * np.eye(len(priors))
+    return np.stack([(log_errors(_named(x + step, priors)) - here) / 1e-4 for step in steps], axis=1)
+
+
+def refit(
+    log_errors: Model,
+    priors: Sequence[Prior],
+    weights: Floats,
+    noise: float,
+    start: Mapping[str, float],
+    grown: Floats,
+    rounds: int = 3,
+) -> dict[str, float]:
+    """The parameters of other weights, from those of all runs and the slopes there: Gauss-Newton with one Jacobian.
+
+    grown: `slopes` at `start`. A few runs left out move parameters little, so that the slopes hold.
+    Source: Nocedal and Wright, Numerical Optimization (2006) section 10.3; Huber, Robust Statistics (1981) section 7.8.
+    """
+    x, root = _moves(start, priors), np.sqrt(weights)
+    for _ in range(rounds):
+        scaled = log_errors(_named(x, priors)) / noise
+        soft = _soft(scaled)
+        steep = np.where(np.abs(scaled) > 1e-6, scaled / np.where(soft == 0, 1.0, soft) / np.sqrt(1.0 + scaled**2), 1.0)
+        jacobian = (root * steep / noise)[:, None] * grown
+        slope = jacobian.T @ (root * soft) + x
+        x = x - np.clip(np.linalg.solve(jacobian.T @ jacobian + np.eye(len(x)), slope), -1.0, 1.0)
+    return _named(x, priors)
+
+
+def _moves(at: Mapping[str, float], priors: Sequence[Prior]) -> Floats:
+    """Parameters in standard deviations from their priors."""
+    return np.array([math.log(at[prior.name] / prior.value) / prior.sigma_ln for prior in priors])
+
+
+def _named(x: Floats, priors: Sequence[Prior]) -> dict[str, float]:
+    return {prior.name: prior.value * math.exp(prior.sigma_ln * move) for prior, move in zip(priors, x, strict=True)}
+
+
+def _soft(scaled: Floats) -> Floats:
+    """Errors of which large ones count ever less."""
+    return np.asarray(np.sign(scaled) * np.sqrt(2.0 * (np.sqrt(1.0 + scaled**2) - 1.0)))
 
 
 def source_weights(sources: Sequence[str], qualities: Sequence[float], power: float = 0.5) -> Floats:

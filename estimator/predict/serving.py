@@ -13,33 +13,48 @@ from numpy.typing import ArrayLike
 
 from estimator.catalog.efficiency import carried_over
 from estimator.catalog.energy import power_fraction
-from estimator.catalog.engines import engine, serving_fit
+from estimator.catalog.engines import engine, serving_fit, serving_priors
 from estimator.catalog.formats import shown
 from estimator.catalog.formats import weights as stored_weights
 from estimator.errors import DoesNotFit, InvalidInput
 from estimator.fitting.ranges import half_widths, novelties
-from estimator.formulas import Floats, queueing
+from estimator.formulas import Floats
 from estimator.formulas.serving import Pass, adapter_params, held_tokens, kv_slots
 from estimator.formulas.transformer import tensor_parts, unwindowed
 from estimator.predict import serving_memory as memory
-from estimator.predict.serving_load import MOST_USE, STARTS, Load, Times, batch_prefill_s
-from estimator.predict.serving_machine import ServingPlan, machine
-from estimator.predict.serving_time import Constants, Machine, added_s, alone_s, device_s, pass_s
+from estimator.predict.serving_load import (
+    STARTS,
+    Answer,
+    Load,
+    Spread,
+    Times,
+    at_rest,
+    batch_prefill_s,
+    burst,
+    closed,
+    later,
+)
+from estimator.predict.serving_machine import ServingPlan, machine, path
+from estimator.predict.serving_time import Constants, Machine, handing_out_s, pass_s, path_s, row_of, side_by_side_s
 from estimator.records import Accelerator, Architecture, Cluster
 
-HALVINGS = 20  # of the range in which the number of active sequences is looked for
+POINTS = 12  # numbers of sequences that steps are timed at; in between they grow evenly
 SMALL_BATCH, LARGE_BATCH = 8.0, 128.0  # what the shares of the rated power were measured at [1]
 MEMORY_DOUBT = 0.03  # of an accelerator's memory: engines' settings (0.9 to 0.95 of it), logs of vLLM within 0.008
-P90_NORMAL = 1.2816  # standard deviations above the mean of which a tenth lies
+
+
+LOADS = ("requests_per_s", "concurrency", "burst", "batch")
 
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What is asked of a replica. One of requests_per_s, concurrency and batch at most; none is one at a time.
+    """What is asked of a replica. One of `LOADS` at most; none is one at a time.
 
     prompt_tokens, output_tokens: of one request; cached_tokens: of the prompt, found in a prefix cache [token]
     requests_per_s: open loop, Poisson [1/s]; concurrency: closed loop, so many always in flight [1]
-    batch: a static batch, started and finished together [1]
+    burst: so many sent at once to an idle server [1]; batch: a static batch, started and finished together [1]
+    start: whether a closed loop's clients began at once (`together`, and with equal lengths stay so) or `spread`; by
+        default as in published runs, of which a share began at once
     """
 
     prompt_tokens: ArrayLike
@@ -47,12 +62,14 @@ class Traffic:
     cached_tokens: ArrayLike = 0.0
     requests_per_s: ArrayLike | None = None
     concurrency: ArrayLike | None = None
+    burst: ArrayLike | None = None
     batch: ArrayLike | None = None
+    start: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse more than one kind of load, and lengths that make no sense."""
-        if sum(load is not None for load in (self.requests_per_s, self.concurrency, self.batch)) > 1:
-            raise InvalidInput("give one of requests_per_s, concurrency and batch")
+        if sum(getattr(self, load) is not None for load in LOADS) > 1:
+            raise InvalidInput(f"give one of {', '.join(LOADS)}")
         if np.any(np.asarray(self.prompt_tokens) < 0) or np.any(np.asarray(self.output_tokens) < 0):
             raise InvalidInput("prompt_tokens and output_tokens must not be negative")
 
@@ -60,15 +77,14 @@ class Traffic:
 class Serving(NamedTuple):
     """What a replica does under a traffic. Times [s], rates [1/s], memory [B per accelerator].
 
+    ttft, tpot, latency: mean and quantiles over requests; infinite where more come than a replica can end
     capacity_requests_per_s: of one replica when saturated; utilisation: of one replica [1]
-    replicas: for the requests per second asked, at the target utilisation [1]
     max_concurrency: sequences of this traffic served at once [1]; max_context: tokens of a lone sequence [token]
     """
 
-    ttft_s: Floats
-    tpot_s: Floats
-    tpot_p90_s: Floats
-    latency_s: Floats
+    ttft: Spread
+    tpot: Spread
+    latency: Spread
     output_tokens_per_s: Floats
     total_tokens_per_s: Floats
     requests_per_s: Floats
@@ -83,9 +99,23 @@ class Serving(NamedTuple):
     reserve_bytes: float
     fits: bool
     accelerators: int
-    replicas: Floats
     utilisation: Floats
     energy_j_per_token: Floats
+
+    @property
+    def ttft_s(self) -> Floats:
+        """Mean time to the first token [s]."""
+        return self.ttft.mean
+
+    @property
+    def tpot_s(self) -> Floats:
+        """Mean time per output token after it [s]."""
+        return self.tpot.mean
+
+    @property
+    def latency_s(self) -> Floats:
+        """Mean time from a request to its last token [s]."""
+        return self.latency.mean
 
 
 @cache
@@ -93,7 +123,8 @@ def constants(fold: str | None = None) -> Constants:
     """Fitted constants by name, engines' factors among them as `phase@engine`; `fold` names what is left out."""
     fit = serving_fit()
     found: dict[str, float] = {name: entry["value"] for name, entry in fit["parameters"].items()} | fit["engines"]
-    return found if fold is None else fit["folds"][fold]
+    believed = {name: prior["prior"] for name, prior in serving_priors().items()}
+    return believed | (found if fold is None else fit["folds"][fold])
 
 
 def prefill_s(
@@ -158,21 +189,30 @@ def _own(plan: ServingPlan, phase: str) -> float:
     return constants().get(f"{phase}@{plan.facts.family}", 1.0)
 
 
-def _passes_s(load: Load, cluster: Cluster, active: ArrayLike) -> tuple[Floats, Floats, Floats]:
-    """A pass of the prompts that a step admits; a prompt's share of it, or of what it adds to the step; a step [s]."""
-    if cluster.accelerator.measured_cpu:
-        work = load.shared_pass(active)
-        together = _timed(work, load, cluster, "prefill")
-        return together, together / work.sequences, _timed(load.step_pass(active), load, cluster, "decode")
-    found, on, work = constants(), machine(load.arch, cluster, load.plan), load.shared_and_step_pass(active)
-    device, adapters = device_s(work, on, found), _adapters_s(load.arch, load.plan, work, on, found)
+def times(load: Load, cluster: Cluster, active: ArrayLike, short: ArrayLike = False) -> Times:
+    """What prompts and steps cost with `active` slots kept full; short: where others wait for want of cache."""
+    work, turns = load.passes_of(active)
+    timed = _on_cpu if cluster.accelerator.measured_cpu else _on_machine
+    alone, added, step = timed(load, work, turns, cluster)
+    step = step + handing_out_s(path(cluster.accelerator, load.plan), active, constants())
+    return load.shares(active, np.asarray(work.sequences)[0], turns, short).times(alone, added, step)
+
+
+def _on_machine(load: Load, work: Pass, turns: Floats, cluster: Cluster) -> tuple[Floats, Floats, Floats]:
+    """The prompts that a step admits by themselves, what they add to steps, and a step [s]."""
+    found, on = constants(), machine(load.arch, cluster, load.plan)
+    alone, added, step = side_by_side_s(work, turns, on, found)
+    adapters = _adapters_s(load.arch, load.plan, work, on, found)
     prefill, decode = _own(load.plan, "prefill"), _own(load.plan, "decode")
-    alone, sequences = np.asarray(alone_s(device, work, on, found)), np.asarray(work.sequences)
-    together, step = prefill * alone[0] + adapters[0], decode * alone[1] + adapters[1]
-    if load.plan.facts.scheduling != "mixed":
-        return together, together / sequences[0], step
-    added = prefill * np.asarray(added_s(device, work, on, found))[0] + adapters[0]
-    return together, added / sequences[0], step
+    return prefill * alone + adapters[0], prefill * added + adapters[0], decode * step + adapters[1]
+
+
+def _on_cpu(load: Load, work: Pass, turns: Floats, cluster: Cluster) -> tuple[Floats, Floats, Floats]:
+    """The same on a measured CPU, which reads prompts and decodes side by side as fast as its products allow."""
+    prompts, step = row_of(work, 0), row_of(work, 1)
+    alone, decoded = _timed(prompts, load, cluster, "prefill"), _timed(step, load, cluster, "decode")
+    floor = _timed(prompts._replace(rows=prompts.sequences, mean_span=1.0), load, cluster, "decode")
+    return alone, np.maximum(alone - turns * floor, 0.0), decoded
 
 
 def _adapters_s(arch: Architecture, plan: ServingPlan, work: Pass, on: Machine, found: Constants) -> Floats:
@@ -187,43 +227,31 @@ def _adapters_s(arch: Architecture, plan: ServingPlan, work: Pass, on: Machine, 
     return read / (found["stream"] * on.bytes_per_s) + work.layers * found["launch"] * on.layer_launch_s
 
 
-def serving(
-    arch: Architecture, cluster: Cluster, plan: ServingPlan, traffic: Traffic, target_utilisation: float = 0.7
-) -> Serving:
-    """Latency, throughput and memory of replicas of `plan` under `traffic`.
+def serving(arch: Architecture, cluster: Cluster, plan: ServingPlan, traffic: Traffic) -> Serving:
+    """Latency, throughput and memory of a replica of `plan` under `traffic`.
 
-    target_utilisation: share of a replica's capacity that is planned for, where requests per second are asked [1]
-    Source: continuous batching, Orca (OSDI 2022) section 3; KV limits, arXiv:2309.06180; queues, Kleinrock 1975.
+    Source: continuous batching, Orca (OSDI 2022) section 3; KV limits, arXiv:2309.06180; load, `formulas.batching`.
 
     >>> from estimator.catalog.accelerators import accelerator, cluster_of
     >>> from estimator.catalog.models import architecture
     >>> llm, one = architecture("8b"), cluster_of(accelerator("h100"), 1)
-    >>> found = serving(llm, one, ServingPlan("fp8"), Traffic(1000, 200, requests_per_s=[1.0, 100.0]))
-    >>> bool(found.replicas[0] == 1 and found.replicas[1] > 1 and (found.utilisation <= 0.7).all())
+    >>> found = serving(llm, one, ServingPlan("fp8"), Traffic(1000, 200, requests_per_s=[1.0, 10.0, 1000.0]))
+    >>> bool(found.ttft_s[0] < found.ttft_s[1] < found.ttft_s[2] == np.inf)
     True
     """
     prompt, output = np.asarray(traffic.prompt_tokens, float), np.maximum(np.asarray(traffic.output_tokens, float), 1.0)
     held = memory_split(arch, cluster, plan)
     slots = slots_of(arch, plan, held, prompt, output)
     load = _load(arch, plan, prompt, output, traffic.cached_tokens)
-    active = _active(load, traffic, slots)
-    full, cost = _full_and_active(load, cluster, traffic, slots, active)
+    asked = _active(load, traffic, slots)
+    full, cost = _full_and_active(load, cluster, traffic, slots, asked)
     capacity = full.requests_per_s(slots)
-    replicas = np.ones(np.shape(capacity))
-    if traffic.requests_per_s is not None:
-        replicas = queueing.servers_for(traffic.requests_per_s, capacity, target_utilisation)
-        active, *answer = _open(load, cluster, np.asarray(traffic.requests_per_s, float) / replicas, slots, capacity)
-    elif traffic.batch is not None:
-        answer = _static(load, cluster, active, cost)
-    else:
-        answer = _closed(traffic, active, cost)
-    ttft, tpot, p90, rate = answer
+    ttft, tpot, rate, active = _answer(load, cluster, traffic, slots, asked, cost, capacity)
     power = _power_w(cluster.accelerator, active) * plan.layout.accelerators
     return Serving(
-        ttft_s=ttft,
-        tpot_s=tpot,
-        tpot_p90_s=p90,
-        latency_s=ttft + (output - 1.0) * tpot,
+        ttft=ttft,
+        tpot=tpot,
+        latency=Spread(*(first + (output - 1.0) * each for first, each in zip(ttft, tpot, strict=True))),
         output_tokens_per_s=rate * output,
         total_tokens_per_s=rate * (prompt + output),
         requests_per_s=rate,
@@ -239,13 +267,9 @@ def serving(
         reserve_bytes=held.reserve,
         fits=held.kv_available >= float(np.max(sequence_bytes(arch, plan, prompt + output))),
         accelerators=plan.layout.accelerators,
-        replicas=replicas,
         utilisation=np.minimum(rate / capacity, 1.0),
         energy_j_per_token=power / np.maximum(rate * output, 1e-12),
     )
-
-
-Answer = list[Floats]  # TTFT, TPOT, its 90th percentile, requests per second
 
 
 def _active(load: Load, traffic: Traffic, slots: Floats) -> Floats:
@@ -258,14 +282,15 @@ def _active(load: Load, traffic: Traffic, slots: Floats) -> Floats:
 
 
 def _clients(traffic: Traffic) -> Floats:
-    return np.asarray(1.0 if traffic.concurrency is None else traffic.concurrency, float)
+    """Who is there at once [1]: the clients of a closed loop, the requests of a burst; else one."""
+    return np.asarray(next((n for n in (traffic.concurrency, traffic.burst) if n is not None), 1.0), float)
 
 
 def _full_and_active(
     load: Load, cluster: Cluster, traffic: Traffic, slots: Floats, active: Floats
 ) -> tuple[Times, Times]:
     """What prompts and steps cost with all slots full and requests waiting, and with those in use; in one call."""
-    memory_bound = slots < load.plan.max_sequences
+    memory_bound = slots < load.plan.most_sequences
     waiting = memory_bound & (_clients(traffic) > slots)
     both, short = (
         np.stack(np.broadcast_arrays(*pair, load.prompt, load.output, load.cached)[:2])
@@ -275,38 +300,51 @@ def _full_and_active(
     return Times(*(field[0] for field in found)), Times(*(field[1] for field in found))
 
 
-def times(load: Load, cluster: Cluster, active: ArrayLike, short: ArrayLike = False) -> Times:
-    """What prompts and steps cost with `active` slots kept full; short: where others wait for want of cache."""
-    together, prompt, step = _passes_s(load, cluster, active)
-    prompt, step = prompt * load.passes(short), step / load.plan.draft_accepted_tokens
-    start = np.minimum(constants()[STARTS[load.plan.facts.scheduling]], 1.0)
-    return Times(together, prompt, step, load.output, load.stages(active), start)
+def _answer(
+    load: Load,
+    cluster: Cluster,
+    traffic: Traffic,
+    slots: Floats,
+    active: Floats,
+    cost: Times,
+    capacity: Floats,
+) -> Answer:
+    """What requests meet under the kind of load that is asked."""
+    around = path_s(path(cluster.accelerator, load.plan), active, constants())
+    if traffic.requests_per_s is not None:
+        return _open(load, cluster, np.asarray(traffic.requests_per_s, float), slots, capacity)
+    if traffic.batch is not None:
+        return _static(load, cluster, active, cost, around)
+    if traffic.burst is not None:
+        return burst(cost, _clients(traffic), active, around, times(load, cluster, 1.0).step_s)
+    return closed(cost, _clients(traffic), active, around, together(load.plan, traffic.start))
 
 
-def _static(load: Load, cluster: Cluster, batch: Floats, cost: Times) -> Answer:
-    ttft = prefill_s(load.arch, cluster, load.plan, load.prompt, load.cached, batch)
-    return [ttft, cost.step_s, cost.step_s, batch / (ttft + (load.output - 1.0) * cost.step_s)]
+def together(plan: ServingPlan, start: str | None) -> float:
+    """Share of a closed loop that starts at once [1]; where nobody says how it began, that of published runs."""
+    said = {"together": 1.0, "spread": 0.0}
+    return said[start] if start else min(constants()[STARTS[plan.facts.scheduling]], 1.0)
 
 
-def _closed(traffic: Traffic, active: Floats, cost: Times) -> Answer:
-    ttft = cost.closed_ttft_s(_clients(traffic), active, constants())
-    return [ttft, cost.tpot_s(active), cost.tpot_s(active, P90_NORMAL), cost.requests_per_s(active)]
+def _static(load: Load, cluster: Cluster, batch: Floats, cost: Times, around: Floats) -> Answer:
+    ttft = prefill_s(load.arch, cluster, load.plan, load.prompt, load.cached, batch) + around
+    rate = batch / (ttft + (load.output - 1.0) * cost.step_s)
+    return Answer(Spread.even(ttft), Spread.even(cost.step_s), rate, batch)
 
 
 def _open(load: Load, cluster: Cluster, rate: Floats, slots: Floats, capacity: Floats) -> Answer:
-    """Little's law closes the loop: as many are active as arrive while one is served. Bisection on how many."""
-    rate = np.minimum(rate, 0.999 * capacity)
-    low, high = np.ones(np.shape(rate * slots)), np.broadcast_to(slots, np.shape(rate * slots))
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2.0
-        enough = times(load, cluster, middle).requests_per_s(middle) >= rate
-        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
-    found, cost = constants(), times(load, cluster, high)
-    prompt = cost.prompt_s / cost.stages
-    wait = queueing.mg1_wait_s(np.minimum(rate, MOST_USE / prompt), prompt)
-    wait = wait + queueing.mmc_wait_s(slots, rate, slots / capacity)
-    ttft = cost.pass_s + found["first_token"] + wait
-    return [high, ttft, cost.tpot_s(high), cost.tpot_s(high, P90_NORMAL), rate]
+    """Steps are timed at a few numbers of sequences, and evenly in between."""
+    rate, slots, capacity, *_ = np.broadcast_arrays(rate, slots, capacity, load.prompt, load.output, load.cached)
+    most = max(float(np.floor(slots.max(initial=1.0))), 1.0)
+    points = np.unique(np.geomspace(1.0, most, POINTS))
+    few = times(load, cluster, points.reshape(-1, *(1,) * rate.ndim))
+    count = np.arange(1.0, most + 1.0)
+    spread = np.stack([np.interp(count, points, one) for one in np.eye(len(points))], axis=1)
+    shape = (len(points), *rate.shape)
+    cost = Times(*(np.tensordot(spread, np.broadcast_to(field, shape), 1) for field in few))
+    device = path(cluster.accelerator, load.plan)
+    found = at_rest(cost, rate, slots, capacity)
+    return found._replace(ttft=later(found.ttft, path_s(device, found.active, constants())))
 
 
 class Memory(NamedTuple):
@@ -326,7 +364,8 @@ def memory_split(arch: Architecture, cluster: Cluster, plan: ServingPlan) -> Mem
     usable = memory.usable_bytes(cluster.accelerator, fraction)
     weights = memory.weights_bytes(arch, stored_weights(arch, plan.weight_precision), layout)
     weights += memory.adapters_bytes(arch, plan.adapters, plan.adapter_rank, layout)
-    activations = memory.activation_bytes(arch, facts, layout, plan.chunked_prefill)
+    longest = plan.max_context or arch.max_context or facts.prefill_chunk
+    activations = memory.activation_bytes(arch, layout, min(plan.step_tokens, longest))
     context = memory.CONTEXT_BYTES if cluster.accelerator.kind == "gpu" else 0.0
     available = max(usable - weights - activations - context, 0.0)
     reserve = cluster.accelerator.memory_bytes - usable + context
@@ -335,7 +374,7 @@ def memory_split(arch: Architecture, cluster: Cluster, plan: ServingPlan) -> Mem
 
 def _longest(arch: Architecture, plan: ServingPlan, available: float) -> float:
     """Tokens of a lone sequence whose cache fits, by bisection: windows make it uneven [token]."""
-    limit = float(arch.max_context or 1_000_000)
+    limit = float(plan.max_context or arch.max_context or 1_000_000)
     low, high = 0.0, limit
     if arch.kind == "encoder" or float(sequence_bytes(arch, plan, limit)) <= available:
         return limit
@@ -349,7 +388,7 @@ def slots_of(arch: Architecture, plan: ServingPlan, held: Memory, prompt: ArrayL
     """Sequences served at once [1]: those whose cache fits, as many as the engine admits, one at least."""
     tokens = held_tokens(prompt, output, plan.facts.preempts)
     fitting = kv_slots(held.kv_available, sequence_bytes(arch, plan, tokens))
-    return np.clip(fitting, 1.0, float(plan.max_sequences))
+    return np.clip(fitting, 1.0, float(plan.most_sequences))
 
 
 def doubted(held: Memory, device: Accelerator) -> tuple[Memory, Memory]:

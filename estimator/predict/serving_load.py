@@ -3,13 +3,13 @@
 Counting (`Load`) knows one architecture and plan; the formulas below it take times, floats or arrays alike.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from estimator.formulas import Floats, queueing
+from estimator.formulas import Floats, Real, batching
 from estimator.formulas.serving import Pass, continuous_requests_per_s, forward_pass
 from estimator.predict.serving_machine import ServingPlan
 from estimator.records import Architecture
@@ -18,8 +18,11 @@ Constants = Mapping[str, float]
 
 Sizes = tuple[ArrayLike, ArrayLike, Floats]  # of a pass: new tokens of a sequence, those before them, sequences
 
-STARTS = {"mixed": "together_mixed", "prompts-first": "together_first"}  # the constant of each kind of scheduling
-MOST_USE = 0.98  # of the prompt server; a full one would queue forever
+STARTS = {"mixed": "together_mixed", "beside": "together_first", "prompts-first": "together_first"}  # whose constant
+ROUNDS = 8  # until the number of sequences and the steps of so many agree
+STEPS_WAITED = 1.5  # until a first token: what is left of one, and its own
+QUANTILES = (0.0, 1.2815515655446004, 2.3263478740408408)  # standard normal: half, 90 %, 99 %
+SHARES = (0.5, 0.9, 0.99)
 
 
 class Load(NamedTuple):
@@ -52,32 +55,61 @@ class Load(NamedTuple):
         computed = 1.0 + np.where(short, self.plan.facts.preempts * self.output / self.new, 0.0)
         return computed / self.plan.layout.attention_replicas
 
+    def shares(self, active: ArrayLike, prompts: Floats, turns: Floats, short: ArrayLike = False) -> "Shares":
+        """What makes times of a load from those of passes: `prompts` to a pass, which takes `turns` steps."""
+        scheduling = self.plan.facts.scheduling
+        most = np.asarray(active, float) * self.new / self.plan.step_tokens
+        return Shares(
+            prompts=prompts,
+            computed=self.passes(short),
+            mixed=np.asarray(scheduling == "mixed"),
+            apart=np.asarray(scheduling == "prompts-first"),
+            turns=turns * (scheduling != "prompts-first"),
+            drafted=np.asarray(self.plan.draft_accepted_tokens),
+            output=self.output,
+            stages=self.stages(active),
+            passes_of_all=np.maximum(np.ceil(most - 1e-9), 1.0),
+        )
+
     def step_pass(self, active: ArrayLike) -> Pass:
         """A decode step in the middle of the output, as one stage and attention replica sees it."""
         return self._counted(*self._step(active))
 
     def batch_pass(self, batch: ArrayLike) -> Pass:
         """The prompts of a static batch together, as one stage and attention replica sees them."""
-        count = np.asarray(batch, float) / self.stages(batch) / self.plan.layout.attention_replicas
-        return self._counted(*self._prompts(count))
+        return self._counted(*self._batch(batch))
 
-    def shared_pass(self, active: ArrayLike) -> Pass:
-        """The prompts that one step admits on an attention replica while `active` slots are kept full."""
-        return self._counted(*self._shared(active))
+    def passes_of(self, active: ArrayLike, batch: bool = False) -> tuple[Pass, Floats]:
+        """Side by side, to be timed at once [3, ...]: the prompts that one step admits, a step, and both together.
 
-    def shared_and_step_pass(self, active: ArrayLike) -> Pass:
-        """Both side by side, so that they are timed at once [2, ...]."""
-        sizes = np.empty((3, 2, *np.broadcast(active, self.prompt, self.output, self.cached).shape))
-        for row, both in enumerate(zip(self._shared(active), self._step(active), strict=True)):
+        While `active` slots are kept full; or all prompts of a static batch. With them the steps that both take [1].
+        """
+        shape = np.broadcast(active, self.prompt, self.output, self.cached).shape
+        sizes = np.empty((3, 2, *shape))
+        prompts = self._batch(active) if batch else self._shared(active)
+        for row, both in enumerate(zip(prompts, self._step(active), strict=True)):
             sizes[row, 0], sizes[row, 1] = both
-        return self._counted(*sizes)
+        tokens, context, sequences = sizes
+        np.maximum(sequences, 1.0, out=sequences)
+        turns = np.maximum(tokens[0] * sequences[0] / self.plan.step_tokens, 1.0)
+        rows = tokens[0] * sequences[0] + turns * tokens[1] * sequences[1]
+        joined = np.stack([*np.broadcast_arrays(1.0, 0.0, rows)])[:, None]
+        found = self._counted(*np.concatenate([sizes, joined], axis=1))
+        written = sequences[0] + turns * sequences[1]
+        heads = np.asarray(found.head_flop)
+        heads[2] *= written / rows
+        counted = np.concatenate([sequences, written[None]])
+        return found._replace(sequences=counted, head_flop=heads), turns
 
     def _step(self, active: ArrayLike) -> Sizes:
         share = np.asarray(active, float) / self.stages(active) / self.plan.layout.attention_replicas
         return self.plan.draft_accepted_tokens, self.prompt + self.output / 2.0, share
 
+    def _batch(self, batch: ArrayLike) -> Sizes:
+        return self._prompts(np.asarray(batch, float) / self.stages(batch) / self.plan.layout.attention_replicas)
+
     def _shared(self, active: ArrayLike) -> Sizes:
-        most = self.plan.facts.prefill_chunk / self.new
+        most = self.plan.step_tokens / self.new
         share = np.asarray(active, float) / self.plan.layout.attention_replicas
         return self._prompts(prompts_per_pass(share, self.output, most))
 
@@ -107,43 +139,266 @@ def batch_prefill_s(pass_s: ArrayLike, stages: ArrayLike) -> Floats:
     return np.asarray(np.asarray(pass_s, float) * (2.0 * count - 1.0) / count)
 
 
-class Times(NamedTuple):
-    """What a load costs [s]: `pass_s` a pass of prompts, `prompt_s` a prompt's share of it, `step_s` a decode step.
+class Shares(NamedTuple):
+    """How the times of passes are shared out among requests.
 
-    together: share of requests that start at once: their prompts wait for each other instead of interrupting steps [1]
+    prompts: to a pass [1]; computed: times each is [1]; mixed, apart: whether steps take them in, or wait for a pass of
+    all that have come; turns: steps that one shares
+    drafted: tokens of a step [token]; passes_of_all: that hold the prompts of all who are active [1]
+    """
+
+    prompts: Floats
+    computed: Floats
+    mixed: Floats
+    apart: Floats
+    turns: Floats
+    drafted: Floats
+    output: Floats
+    stages: Floats
+    passes_of_all: Floats
+
+    def times(self, alone: Real, added: Real, step: Real) -> "Times":
+        """From the times of prompts by themselves, of what they add to steps, and of a step [s]."""
+        more = np.where(self.apart, np.minimum(added, alone), np.where(self.mixed, added, alone))
+        each, floor = more / self.prompts * self.computed, np.where(self.apart, alone - more, 0.0)
+        token = np.asarray(step / self.drafted)
+        own = np.asarray(self.turns * step)
+        return Times(np.asarray(alone), each, floor, self.prompts, token, own, self.output, self.stages, self.passes_of_all)
+
+
+class Spread(NamedTuple):
+    """A latency over the requests of a load: its mean and quantiles [s]."""
+
+    mean: Floats
+    p50: Floats
+    p90: Floats
+    p99: Floats
+
+    @classmethod
+    def even(cls, value: Floats) -> "Spread":
+        """Alike for all."""
+        return cls(value, value, value, value)
+
+    @classmethod
+    def above(cls, floor: Floats, mean: Floats, variance: Floats, later: ArrayLike = (0.0, 0.0, 0.0)) -> "Spread":
+        """Never below the floor; later: what comes on top at each of the quantiles [3, ...]."""
+        rest = np.maximum(mean - floor, 0.0)
+        ends = (floor + batching.quantile(rest, variance, z) + more for z, more in zip(QUANTILES, later, strict=True))
+        return cls(np.maximum(mean, floor), *ends)
+
+
+class Answer(NamedTuple):
+    """What the requests of a load meet: latencies [s], requests that end per second, and those in flight [1]."""
+
+    ttft: Spread
+    tpot: Spread
+    requests_per_s: Floats
+    active: Floats
+
+
+class Times(NamedTuple):
+    """What a load costs [s]: `pass_s` a pass of its prompts by themselves; `prompt_s` what one takes from the others, and
+    `floor_s` a pass of them whatever their number; `step_s` a decode step; `beside_s` the steps a prompt shares.
+
+    prompts: to a pass [1]; passes_of_all: steps that take in the prompts of all who are active [1]
     """
 
     pass_s: Floats
     prompt_s: Floats
+    floor_s: Floats
+    prompts: Floats
     step_s: Floats
+    beside_s: Floats
     output: Floats
     stages: Floats
-    together: Floats
+    passes_of_all: Floats
+
+    @property
+    def each_s(self) -> Floats:
+        """What a prompt takes from the others where stages work on prompts side by side [s]."""
+        return (self.prompt_s + self.floor_s / self.prompts) / self.stages
+
+    @property
+    def first_s(self) -> Floats:
+        """From the gate to the first token, others' prompts left out [s]."""
+        return self.beside_s + self.floor_s + self.prompt_s
+
+    def at_rate(self, rate: Floats) -> "Times":
+        """The same where as many prompts share a pass as come in the time of a step and a pass."""
+        cycle = (self.step_s + self.floor_s) / (1.0 - np.minimum(rate * self.prompt_s, batching.FULL))
+        return self._replace(prompts=np.maximum(self.prompts, rate * cycle))
+
+    def gate(self, rate: Floats) -> batching.Gate:
+        """What a prompt meets where so many come per second."""
+        return batching.gated(rate, self.step_s + self.floor_s, self.prompt_s / self.stages)
 
     def requests_per_s(self, active: ArrayLike) -> Floats:
-        """Requests per second with `active` always in flight [1/s]; stages work on prompts side by side."""
-        return continuous_requests_per_s(active, self.output, self.prompt_s / self.stages, self.step_s)
+        """Requests per second with `active` always in flight [1/s]."""
+        return continuous_requests_per_s(active, self.output, self.each_s, self.step_s)
 
-    def tpot_s(self, active: ArrayLike, deviations: float = 0.0) -> Floats:
-        """Time per output token: a step, and the prompts that others bring meanwhile [s].
+    def round_s(self, active: ArrayLike) -> Floats:
+        """Time of a request while `active` are in flight [s]: its own steps, and everybody's prompts."""
+        return np.asarray(active, float) / self.requests_per_s(active)
 
-        In a closed loop each of the other requests starts once while this one decodes, unless they start together.
-        deviations: standard deviations above the mean number of interruptions, which is Poisson
-        """
-        prompts = np.maximum(np.asarray(active, float) - 1.0, 0.0)
-        prompts = prompts + deviations * np.sqrt(prompts)
-        return self.step_s + (1.0 - self.together) * prompts * self.prompt_s / self.output
+    def rest_s(self, whole: Floats, ttft: Floats) -> Floats:
+        """A token's share of what a request takes after its first [s]; at least a step."""
+        return np.maximum((whole - ttft) / np.maximum(self.output - 1.0, 1.0), self.step_s)
 
-    def closed_ttft_s(self, clients: ArrayLike, active: ArrayLike, constants: Constants) -> Floats:
-        """Time to the first token in a closed loop [s].
 
-        What client, tokeniser and HTTP take; its own prompt; beside others half of the step in progress and prompts
-        ahead (a share of requests starts together; the rest queue as M/D/1); without a slot the wait for one.
-        """
-        active = np.asarray(active, float)
-        rate, prompt = self.requests_per_s(active), self.prompt_s / self.stages
-        together = self.together * (active - 1.0) / 2.0 * prompt
-        queued = queueing.mg1_wait_s(np.minimum(rate, MOST_USE / prompt), prompt)
-        ahead = np.where(active > 1.0, self.step_s / 2.0 + together + queued, 0.0)
-        queued_for_slot = (np.asarray(clients, float) - active) / rate
-        return np.asarray(constants["first_token"] + self.pass_s + ahead + queued_for_slot)
+def closed(cost: Times, clients: ArrayLike, active: Floats, path: Floats, together: ArrayLike) -> Answer:
+    """A closed loop at rest: `active` of `clients` are served, who wait for nothing between two requests.
+
+    together: share of them that start at once for ever, as loops of equal lengths do that began so [1]; the others
+    meet the steps of requests in all phases
+    """
+    cost = cost.at_rate(cost.requests_per_s(active))
+    rate = cost.requests_per_s(active)
+    whole = active / rate
+    gate = cost.gate(np.maximum(active - 1.0, 0.0) / (whole + path))
+    alone = active <= 1.0
+    spread = np.where(alone, cost.pass_s, gate.wait_s + cost.first_s)
+    spread = np.minimum(spread, np.maximum(whole, cost.pass_s))
+    at_once = np.where(alone, cost.pass_s, all_at_once_s(cost, active))
+    share = np.asarray(together, float)
+    ttft = spread + share * (at_once - spread)
+    variance = np.where(alone, 0.0, (1.0 - share) * gate.variance_s2 + share * (1.0 - share) * (at_once - spread) ** 2)
+    queued = path + np.maximum(np.asarray(clients, float) - active, 0.0) / rate
+    first = Spread.above(np.minimum(cost.pass_s, ttft), ttft, variance)
+    return Answer(later(first, queued), Spread.even(cost.rest_s(whole, ttft)), active / (whole + path), active)
+
+
+def later(spread: Spread, by_s: Floats) -> Spread:
+    """The same, later by so much."""
+    return Spread(*(each + by_s for each in spread))
+
+
+def all_at_once_s(cost: Times, active: Floats) -> Floats:
+    """Mean time to the first token where everybody starts at once [s]: as many passes as hold all prompts."""
+    passes = cost.passes_of_all
+    return np.asarray(active * cost.each_s * (passes + 1.0) / (2.0 * passes) + cost.step_s * (passes + 1.0) / 2.0)
+
+
+def at_rest(cost: Times, rate: Floats, slots: Floats, capacity: Floats) -> Answer:
+    """An open loop at rest. cost: at 1, 2, ... in service (first axis, as many as there are slots anywhere).
+
+    capacity: what a replica ends with all slots taken and others waiting [1/s]; beyond it nothing is at rest
+    """
+    count = np.arange(1.0, len(cost.step_s) + 1.0).reshape(-1, *(1,) * np.ndim(rate))
+    places = np.maximum(np.floor(slots), 1.0)
+    cost = cost.at_rate(rate)
+    rounds = cost.round_s(count)
+    ends = np.where(count <= places, np.minimum(count / rounds, capacity), capacity)
+    found = batching.present(rate, np.moveaxis(ends, 0, -1))
+    low, high = np.maximum(found.served - 1.0, 1.0), np.minimum(found.served + 1.0, places)
+    grown = interpolated(rounds, high) - interpolated(rounds, low)
+    growth = np.maximum(grown, 0.0) / np.maximum(high - low, 1.0)
+    here, lone = (Times(*(interpolated(field, number) for field in cost)) for number in (found.served, places * 0.0 + 1.0))
+    return met(found, rate, growth, lone, here, found.served / np.minimum(rate, capacity), capacity)
+
+
+def evenly(costs: Sequence[Times], at: Floats, rate: Floats, most: Floats) -> Answer:
+    """The same in closed form, where a step grows evenly from one sequence to as many as are there.
+
+    costs: at the numbers of sequences `at`, from one on [point, ...]; steps in between are interpolated
+    most: requests that can be there at once [1]; where more would be, a run ends before it is at rest
+    """
+    lone, *_, other = costs = [cost.at_rate(rate) for cost in costs]
+    steps, number = np.stack([cost.step_s for cost in costs]), np.asarray(at[-1], float)
+    for _ in range(ROUNDS):
+        slope = np.maximum(between(steps, at, number) - lone.step_s, 0.0) / np.maximum(number - 1.0, 1e-9)
+        first = lone.step_s - slope
+        alone, growth = lone.output * first, lone.output * slope + other.each_s
+        steady = np.minimum(rate, batching.FULL / np.maximum(growth, 1e-12))
+        mean, variance = batching.present_linear(steady, alone, growth)
+        number = np.sqrt(number * np.clip(mean, 1.5, np.maximum(most, 1.5)))
+    served = np.minimum(mean, most)
+    use = steady * growth
+    idle = (1.0 - use) ** (1.0 + steady * alone / np.maximum(use, 1e-12))
+    step = first + slope * np.maximum(served, 1.0)
+    here = other._replace(step_s=step, beside_s=other.beside_s * step / other.step_s)
+    within = np.where(mean < most, variance, 0.0)
+    found = batching.Present(served, within, served, within, 0.0 * mean, idle)
+    whole = np.where(mean < most, mean / steady, alone + growth * served)
+    return met(found, rate, growth, lone, here, whole, np.inf * rate)
+
+
+def between(values: Floats, at: Floats, number: Floats) -> Floats:
+    """Values known `at` rising numbers (first axis of both), interpolated; beyond the last as before it."""
+    found = values[-1] + (number - at[-1]) * (values[-1] - values[-2]) / np.maximum(at[-1] - at[-2], 1e-9)
+    for index in range(len(at) - 1):
+        share = (number - at[index]) / np.maximum(at[index + 1] - at[index], 1e-9)
+        inside = (number >= at[index]) & (number <= at[index + 1])
+        found = np.where(inside, values[index] + share * (values[index + 1] - values[index]), found)
+    return np.asarray(found)
+
+
+def met(
+    found: batching.Present,
+    rate: Floats,
+    growth: Floats,
+    lone: Times,
+    here: Times,
+    whole: Floats,
+    capacity: Floats,
+) -> Answer:
+    """What an arrival meets among the requests present. growth: of a round with each further one [s].
+
+    lone, here: what a load costs alone, and with those who are served; whole: a request's time among these [s]
+    """
+    gate, busy = here.gate(rate), 1.0 - found.idle
+    ttft = busy * (gate.wait_s + here.first_s) + found.idle * lone.pass_s
+    tpot = lone.step_s * np.maximum(whole / lone.round_s(1.0), 1.0)
+    swing = found.served_variance * (growth / here.output) ** 2
+    stay = batching.stay_share(np.maximum(1.0 - rate * growth, 0.0))
+    stable = np.isfinite(found.mean)
+    drained = np.maximum(capacity - rate, 1e-12)
+    waits = (np.log(np.maximum(found.waits / (1.0 - share), 1.0)) / drained for share in SHARES)
+    late = [np.where(stable, wait, np.inf) for wait in waits]
+    waited = np.where(stable, np.maximum(found.mean - found.served, 0.0) / rate, np.inf)
+    variance = busy * gate.variance_s2 + STEPS_WAITED**2 * swing
+    first = Spread.above(np.minimum(lone.pass_s, ttft), ttft, variance, late)
+    return Answer(
+        ttft=first._replace(mean=first.mean + waited),
+        tpot=Spread.above(lone.step_s, tpot, stay * swing),
+        requests_per_s=np.minimum(rate, capacity),
+        active=found.served,
+    )
+
+
+def interpolated(values: Floats, number: Floats) -> Floats:
+    """Values at 1, 2, ... along the first axis, at numbers in between, one of each column."""
+    low = np.clip(np.floor(number), 1.0, len(values)).astype(int)
+    high, part = np.minimum(low + 1, len(values)), number - low
+    at = (np.take_along_axis(values, (index - 1)[None], 0)[0] for index in (low, high))
+    below, above = at
+    return np.asarray(below + part * (above - below))
+
+
+def burst(
+    cost: Times, requests: Floats, active: Floats, path: Floats, lone_s: Floats, longest: ArrayLike = 1.0
+) -> Answer:
+    """So many requests at once on an idle server, of which `active` have a slot: in waves of equal lengths.
+
+    A prompt waits for the waves before it, and for the prompts of its own that share or precede its pass.
+    lone_s: a step of one sequence [s]; longest: the longest answer over the mean [1], finished by ever fewer
+    """
+    wave = cost.round_s(active)
+
+    def first(position: Floats) -> Floats:
+        before = np.floor(np.maximum(position - 1.0, 0.0) / active + 1e-9)
+        inside = np.clip((position - before * active) / active, 0.0, 1.0)
+        passes = np.maximum(np.ceil(inside * cost.passes_of_all - 1e-9), 1.0)
+        return np.asarray(before * wave + passes * (active * cost.each_s / cost.passes_of_all + cost.step_s))
+
+    waves = np.maximum(np.ceil(requests / active - 1e-9), 1.0)
+    half, most, nearly = (first(np.maximum(np.ceil(share * requests), 1.0)) for share in SHARES)
+    mean = (waves - 1.0) / 2.0 * wave + all_at_once_s(cost, np.minimum(active, requests))
+    alone = requests <= 1.0
+    ttft = Spread(*(np.where(alone, cost.pass_s, each) for each in (mean, half, most, nearly)))
+    least = cost.rest_s(wave, all_at_once_s(cost, active))
+    early = (first(np.maximum(np.ceil((1.0 - share) * active), 1.0)) for share in SHARES)  # others' prompts come after
+    tpot = Spread(least, *(np.maximum(least, cost.rest_s(wave, each)) for each in early))
+    half_a_stay = np.where(requests > active, 0.5, 0.0)
+    tail = np.maximum(half_a_stay, np.asarray(longest, float) - 1.0) * cost.output * lone_s
+    whole = wave * np.maximum(requests / active, 1.0) + tail
+    return Answer(later(ttft, path), tpot, requests / (whole + path), active)

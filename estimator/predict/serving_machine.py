@@ -21,13 +21,13 @@ from estimator.formulas.collectives import CollectiveRate
 from estimator.formulas.layers import is_feed_forward
 from estimator.formulas.roofline import GemmEfficiency
 from estimator.predict.serving_memory import Layout, kv_members, usable_bytes, weights_bytes
-from estimator.predict.serving_time import Machine
+from estimator.predict.serving_time import Machine, Path
 from estimator.records import Accelerator, Architecture, Cluster, Precision
 
 SIXTEEN_BIT = ("bf16", "fp16")
 LAST = ("o", "out")  # matrices whose inputs a tensor group splits, of those that mix tokens
 EAGER_SHARE = {"eager": 1.0, "script": 0.5}  # of dispatching each operator: an interpreter's share is about half
-NEWEST = 2025  # year of the newest engines that were measured; a chip is served a year after its announcement
+NEWEST = 2026.4  # year of the newest engines that were measured; a chip is served a year after its announcement
 INTEGER_LANES = 64
 LEAST_HALF_ROWS = 16.0  # a tensor-core tile has no fewer rows
 
@@ -42,6 +42,10 @@ class ServingPlan:
     adapters, adapter_rank: LoRA adapters served unmerged beside the weights [1]
     draft_accepted_tokens: tokens per step with speculative decoding, 1 without [token]
     memory_fraction: share of the memory the engine may use; by default the engine's own [1]
+    max_sequences: most sequences in one step; max_batched_tokens: most tokens; by default the engine's own [1, token]
+    max_context: longest request it is started for, by default the LLM's whole context [token]
+    engine_year: of its release, 2024.5 in the middle of 2024; by default of the newest that was measured
+    server: whether requests come over HTTP, or from the program that runs the engine ("in process")
     """
 
     weight_precision: str = AS_PUBLISHED
@@ -56,6 +60,11 @@ class ServingPlan:
     draft_accepted_tokens: float = 1.0
     chunked_prefill: bool = True
     memory_fraction: float | None = None
+    max_sequences: int | None = None
+    max_batched_tokens: int | None = None
+    max_context: int | None = None
+    engine_year: float | None = None
+    server: str = "http"
 
     def __post_init__(self) -> None:
         """Refuse counts below one."""
@@ -74,13 +83,18 @@ class ServingPlan:
 
     @property
     def facts(self) -> Engine:
-        """What is known of the engine."""
-        return engine(self.engine)
+        """What is known of the engine, of its year."""
+        return engine(self.engine, self.engine_year)
 
     @property
-    def max_sequences(self) -> int:
+    def most_sequences(self) -> int:
         """Most sequences in one step [1]: the engine's limit holds for each copy of the attention layers."""
-        return self.facts.max_sequences * self.layout.attention_replicas
+        return (self.max_sequences or self.facts.max_sequences) * self.layout.attention_replicas
+
+    @property
+    def step_tokens(self) -> float:
+        """Most tokens of one step [token]; without end where prompts are read whole."""
+        return float(self.max_batched_tokens or self.facts.prefill_chunk) if self.chunked_prefill else np.inf
 
     def layers(self, arch: Architecture) -> Precision:
         """Format of most of the layers' weights."""
@@ -182,16 +196,30 @@ def _host(arch: Architecture, device: Accelerator, plan: ServingPlan) -> dict[st
     launch_s = layer_latency_s(arch, device, plan) + decode_attention_efficiency(device).launch_s
     return {
         "layer_launch_s": launch_s,
-        "age": NEWEST - min(max(facts.year, (device.year or 0) + 1), NEWEST),
-        "chunk": facts.prefill_chunk if plan.chunked_prefill else np.inf,
-        "native": facts.launch == "native",
+        "age": age(device, plan),
+        "chunk": plan.step_tokens,
+        "bare": facts.launch == "native" or facts.kernels == "ggml",
+        "native": facts.launch == "native" or (facts.kernels == "ggml" and device.vendor != "NVIDIA"),
         "fused": facts.launch == "fused",
+        "uncaptured": facts.launch == "steps",
         "eager": EAGER_SHARE.get(facts.launch, 0.0),
         "ggml": facts.kernels == "ggml",
         "simple": facts.kernels in ("ggml", "simple"),
         "unfused": facts.kernels in ("ggml", "torch") or device.kind == "cpu",
         "cpu": device.kind == "cpu",
     }
+
+
+def age(device: Accelerator, plan: ServingPlan) -> float:
+    """Years that the engine's release is behind the newest measured; on a chip's own first year at the earliest [1]."""
+    released = plan.facts.year if plan.engine_year is None else plan.engine_year
+    return NEWEST - min(max(released, (device.year or 0) + 1), NEWEST)
+
+
+def path(device: Accelerator, plan: ServingPlan) -> Path:
+    """What lies between who asks and the engine."""
+    facts = plan.facts
+    return Path(float(facts.host != "native" and facts.host != "script"), float(plan.server == "http"), float(facts.host == "loop"), age(device, plan))
 
 
 def rate_over_peak(device: Accelerator, plan: ServingPlan, compute: str) -> float:

@@ -55,10 +55,9 @@ def state_sequence_bytes(arch: Architecture, layout: Layout) -> float:
     return float(transformer.state_bytes(arch)) / (layout.tp * layout.pp)
 
 
-def activation_bytes(arch: Architecture, engine: Engine, layout: Layout, chunked: bool = True) -> float:
-    """Largest intermediate tensors of one pass of a full chunk, or of the longest prompt where none is cut [B]."""
-    longest = arch.max_context or engine.prefill_chunk
-    tokens = float(min(engine.prefill_chunk, longest) if chunked else longest)
+def activation_bytes(arch: Architecture, layout: Layout, step_tokens: float) -> float:
+    """Largest intermediate tensors of one pass of so many tokens [B]."""
+    tokens = float(step_tokens)
     wide = _widest(arch) / layout.tp
     logits = LOGIT_SEQUENCES * arch.vocab * 4.0 / layout.tp * (arch.kind == "decoder")
     return 2.0 * tokens * (4 * arch.hidden + wide) + 2.0 * logits

@@ -77,8 +77,10 @@ class Machine(NamedTuple):
     layer_launch_s: Real  # time of one layer's kernels when they are empty [s]
     age: Real  # years the engine's release is behind the newest measured [1]
     chunk: Real  # most tokens of one pass [token]
-    native: Real  # a bare loop in C++ without a scheduler
+    bare: Real  # a loop without a scheduler
+    native: Real  # each kernel launched by C++
     fused: Real  # a step launched as one
+    uncaptured: Real  # steps are graphs, prompts are launched from Python
     eager: Real  # share of a framework's dispatching that is done for each operator [1]
     ggml: Real  # kernels of llama.cpp
     simple: Real  # kernels that keep fewer loads in flight
@@ -99,14 +101,69 @@ def pass_s(work: Pass, on: Machine, constants: Constants) -> Real:
 def alone_s(device: Real, work: Pass, on: Machine, constants: Constants) -> Real:
     """A pass by itself, of so much `device` time [s]; encoders and bare C++ loops have no scheduler."""
     whole = launched_s(device, work, on, constants) * pipelined(work, on, constants)
-    host = constants["step"] * (1.0 - on.native) + constants["sequence"] * work.sequences
+    host = constants["step"] * (1.0 - on.bare) + constants["sequence"] * work.sequences
     return whole + host * aged(on, constants) * (work.head_weights > 0)
 
 
-def added_s(device: Real, work: Pass, on: Machine, constants: Constants) -> Real:
-    """What a pass of so much `device` time adds to a step it is mixed into [s]: launches and scheduling are paid."""
-    host = constants["sequence"] * work.sequences * aged(on, constants)
-    return device * pipelined(work, on, constants) + host
+def side_by_side_s(work: Pass, turns: Real, on: Machine, constants: Constants) -> tuple[Real, Real, Real]:
+    """Prompts by themselves, what they add to the `turns` steps they share, and a step [s].
+
+    work: the prompts, a step, and both together [3, ...]
+    """
+    shared, own = np.asarray(shared_s(work, on, constants)), np.asarray(own_s(work, on, constants))
+    prompts, step = (row_of(work, row) for row in (0, 1))
+    joined = shared[2] + own[0] + turns * own[1]
+    added = added_s(joined, shared[1] + own[1], turns, prompts, on, constants)
+    return (
+        alone_s(shared[0] + own[0], prompts, on, constants),
+        added,
+        alone_s(shared[1] + own[1], step, on, constants),
+    )
+
+
+def row_of(work: Pass, row: int) -> Pass:
+    """One of several passes side by side."""
+    return Pass(*(field[row] if isinstance(field, np.ndarray) and field.ndim else field for field in work))
+
+
+def added_s(joined: Real, step: Real, turns: Real, prompts: Pass, on: Machine, constants: Constants) -> Real:
+    """What prompts add to the steps they are mixed into [s]: launches, scheduling and weights are paid by the steps.
+
+    joined, step: device time of all those steps with the prompts, of one without; turns: how many they are [1]
+    """
+    layers = turns * prompts.layers
+    with_prompts, without = hosted_s(joined, layers, 1.0, on, constants), hosted_s(turns * step, layers, 0.0, on, constants)
+    host = constants["sequence"] * prompts.sequences * aged(on, constants)
+    return np.maximum(with_prompts - without, 0.0) * pipelined(prompts, on, constants) + host
+
+
+class Path(NamedTuple):
+    """The way around an engine: floats or arrays, flags 0 or 1.
+
+    loop: whether tokens are handed out between two steps, by the process that makes them; age: of its release [year]
+    """
+
+    python: Real
+    http: Real
+    loop: Real
+    age: Real
+
+
+def path_s(path: Path, streams: Real, constants: Constants) -> Real:
+    """From a request to its first pass, and from the token out of it back [s]; streams: answers sent meanwhile [1].
+
+    An engine in Python tokenises, schedules and hands over to its own process; a server of it in Python takes in and
+    streams besides, the longer the more streams there are. A loop in C++ does none of this.
+    """
+    aged_by = constants["yearly"] ** path.age
+    admitted = path.python * constants["admit"]
+    python = constants["python_server"] + constants["python_stream"] * np.asarray(streams, float)
+    return (admitted + path.http * either(path.python, python, constants["native_server"])) * aged_by
+
+
+def handing_out_s(path: Path, streams: Real, constants: Constants) -> Real:
+    """What a step takes longer where the engine's own loop hands out its tokens [s]."""
+    return path.loop * constants["loop_stream"] * np.asarray(streams, float)
 
 
 def aged(on: Machine, constants: Constants) -> Real:
@@ -116,14 +173,17 @@ def aged(on: Machine, constants: Constants) -> Real:
 
 def device_s(work: Pass, on: Machine, constants: Constants) -> Real:
     """Kernels and messages of a pass [s]."""
-    return (
-        products_s(work, on, constants)
-        + attention_s(work, on, constants)
-        + scans_s(work, on, constants)
-        + vectors_s(work, on, constants)
-        + messages_s(work, on, constants)
-        + exchange_s(work, on, constants)
-    )
+    return shared_s(work, on, constants) + own_s(work, on, constants)
+
+
+def shared_s(work: Pass, on: Machine, constants: Constants) -> Real:
+    """What all tokens of a pass go through together [s]: products, and messages between accelerators."""
+    return products_s(work, on, constants) + messages_s(work, on, constants) + exchange_s(work, on, constants)
+
+
+def own_s(work: Pass, on: Machine, constants: Constants) -> Real:
+    """What each sequence, or each token, takes for itself [s]."""
+    return attention_s(work, on, constants) + scans_s(work, on, constants) + vectors_s(work, on, constants)
 
 
 def passes(work: Pass, on: Machine) -> Real:
@@ -256,8 +316,14 @@ def exchange_s(work: Pass, on: Machine, constants: Constants) -> Real:
 
 def launched_s(device: Real, work: Pass, on: Machine, constants: Constants) -> Real:
     """A device time with what launching costs [s]: gaps in a graph, or the host when it is the slower one."""
-    count = passes(work, on) * work.layers
+    prompts = work.rows > work.sequences * DECODE_ROWS
+    return hosted_s(device, passes(work, on) * work.layers, prompts, on, constants)
+
+
+def hosted_s(device: Real, count: Real, prompts: Real, on: Machine, constants: Constants) -> Real:
+    """The same of `count` layers [s]; prompts: whether there are some, whose sizes no graph was captured for."""
     host = on.fused * constants["fused_layer"] + on.eager * constants["eager_layer"]
+    host = host + on.uncaptured * prompts * constants["uncaptured_layer"]
     launch = either(on.native, constants["native_launch"], constants["launch"])
     gaps = count * launch * on.layer_launch_s * aged(on, constants) * (1.0 - on.cpu)
     return np.maximum(device + gaps, count * host)

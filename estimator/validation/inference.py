@@ -3,6 +3,7 @@
 Only configuration columns are read; any but id, source and metric (or task) may be missing. Never the measurement.
 """
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,13 +18,30 @@ from estimator.catalog.plan_fields import plan_fields
 from estimator.errors import EstimatorError, InvalidInput, UnknownName, clipped
 from estimator.formulas import Floats, Real
 from estimator.formulas.serving import Pass
-from estimator.formulas.serving import stacked as stacked_passes
 from estimator.numerals import MOST, numeral
 from estimator.predict.checked import checked_value
-from estimator.predict.serving import constants, interval, memory_split, sequence_bytes, slots_and_ends, traits
-from estimator.predict.serving_load import STARTS, Load, Times, batch_prefill_s
-from estimator.predict.serving_machine import ServingPlan, machine
-from estimator.predict.serving_time import Constants, Machine, added_s, alone_s, device_s, pass_s
+from estimator.predict.serving import (
+    constants,
+    interval,
+    memory_split,
+    sequence_bytes,
+    slots_and_ends,
+    traits,
+)
+from estimator.predict.serving_load import (
+    STARTS,
+    Answer,
+    Load,
+    Shares,
+    Spread,
+    Times,
+    batch_prefill_s,
+    burst,
+    closed,
+    evenly,
+)
+from estimator.predict.serving_machine import ServingPlan, machine, path
+from estimator.predict.serving_time import Constants, Machine, Path, handing_out_s, path_s, side_by_side_s
 from estimator.predict.serving_time import stacked as stacked_machines
 from estimator.records import Architecture, Cluster, Experts
 from estimator.validation.report import CasePrediction
@@ -33,6 +51,7 @@ Row = Mapping[str, str]
 SEQUENCES_QUEUED = 2000.0  # requests of an offline benchmark that does not say how many
 ASSUMED_TOKENS = 128.0  # prompt, output or text length where a row states none
 ASSUMED_BATCH = 32.0  # texts embedded together where a row does not say: the default of sentence-transformers' encode
+AT_RATES = (8.0, 64.0)  # sequences that steps are timed with where requests come at a rate, beside one
 UNTOLD = 4.0  # what a row leaves open may be so many times more or less
 
 TASK_OF_METRIC = {
@@ -55,10 +74,12 @@ GROUPS = ("decode", "prefill", "offline", "tpot", "ttft", "online", "embedding")
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One row's configuration. kind: what `number` counts - a batch, clients in a closed loop, or requests a second.
+    """One row's configuration. kind: what `number` counts - a batch, clients of a closed loop, requests of a burst, or
+    requests a second.
 
     slots: sequences served at once [1]; slots_ends: as many, with the least and the most memory the cache may have
     untold: lengths and batch that the row does not state, in words
+    requests: in the whole run [1]; longest: its longest answer over the mean [1]
     """
 
     id: str
@@ -73,11 +94,13 @@ class Run:
     slots_ends: tuple[float, float]
     untold: tuple[str, ...]
     fits: bool
+    requests: float = np.inf
+    longest: float = 1.0
 
     @property
     def short(self) -> bool:
         """Whether more requests wait than the cache has room for."""
-        bound = self.slots < self.load.plan.max_sequences
+        bound = self.slots < self.load.plan.most_sequences
         return bound and self.kind != "batch" and (self.kind == "rate" or self.number > self.slots)
 
     @property
@@ -99,24 +122,27 @@ class Run:
 
     @property
     def active(self) -> float:
-        """Sequences decoded together [1]."""
+        """Sequences decoded together [1]; at a rate, how many steps are timed at to see how they grow."""
         if self.kind == "batch":
             return self.number
+        if self.kind == "rate":
+            return max(min(AT_RATES[-1], self.slots, self.requests), 3.0)
         if self.load.plan.facts.batching == "static" and self.task in ("online", "ttft", "tpot"):
             return 1.0  # one request after the other
-        return max(min(self.number, self.slots), 1.0) if self.kind == "clients" else self.slots
+        return max(min(self.number, self.slots), 1.0)
 
 
 def read_run(row: Row) -> Run:
     """The configuration of a row. Raises EstimatorError, saying what is missing or unknown."""
     metric = row.get("metric", "")
     task = _task(row, metric)
-    plan, cluster = _plan(row), _cluster(row)
+    kind, number = _load(row, task)
+    plan = replace(_plan(row), engine_year=_year(row), server=_server(row, task, kind))
+    cluster = _cluster(row)
     arch = _architecture(row, task)
     encoder = task in ("embedding", "rerank")
     prompt = _number(row, "input_len", ASSUMED_TOKENS)
     output = 1.0 if encoder else max(_number(row, "output_len", ASSUMED_TOKENS), 1.0)
-    kind, number = _load(row, task)
     held = memory_split(arch, cluster, plan)
     cached = min(_number(row, "prefix_len", 0.0), max(prompt - 1.0, 0.0))
     slots, *ends = slots_and_ends(arch, cluster, plan, prompt, output)
@@ -132,8 +158,18 @@ def read_run(row: Row) -> Run:
         slots=slots,
         slots_ends=(ends[0], ends[1]),
         untold=_untold(row, encoder),
+        requests=_number(row, "requests", np.inf),
+        longest=_longest(output, number) if kind == "burst" else 1.0,
         fits=held.kv_available > 0 and float(sequence_bytes(arch, plan, prompt + output)) <= held.kv_available,
     )
+
+
+def _longest(output: float, requests: float) -> float:
+    """The longest answer over the mean [1]: lengths that are not whole are means, of answers that end by chance.
+
+    Source: largest of n exponential draws, n-th harmonic number; Feller, Introduction to Probability Theory II, I.6.
+    """
+    return np.log(max(requests, 1.0)) + np.euler_gamma if output % 1 else 1.0
 
 
 def _untold(row: Row, encoder: bool) -> tuple[str, ...]:
@@ -176,22 +212,58 @@ def _whole(row: Row, column: str, missing: float) -> int:
     return int(value)
 
 
+KINDS = {"static": "batch", "closed": "clients", "burst": "burst", "rate": "rate"}  # by the column `arrival`
+PASSES = ("prefill", "embedding", "rerank")  # tasks in which nobody waits for a server
+
+
 def _load(row: Row, task: str) -> tuple[str, float]:
-    """What the column batch_or_concurrency means in this task; a lone prompt for one token is a pass, not a server."""
+    """How requests come, by `arrival` or what goes without saying in the task; and how many, or how many a second."""
     text = row.get("batch_or_concurrency", "").lower()
-    digits = text.removeprefix("qps")
-    offline = task not in ("single_stream", "decode", "prefill", "embedding", "rerank", "ttft", "tpot", "online")
+    said = row.get("arrival", "")
+    if said and said not in KINDS:
+        raise UnknownName("arrival", said, KINDS, f"Known are {', '.join(KINDS)}.")
+    if text.startswith("qps"):
+        return "rate", _count(text.removeprefix("qps"))
+    offline = task not in ("single_stream", "decode", *PASSES, "ttft", "tpot", "online")
     if not text and task in ("embedding", "rerank"):
         return "batch", 1.0 if is_time(row.get("metric", "")) else ASSUMED_BATCH
     if text in ("", "max"):
-        return ("clients", SEQUENCES_QUEUED) if offline or text == "max" else ("batch", 1.0)
-    number = numeral(digits)
+        queued = max(_number(row, "requests", SEQUENCES_QUEUED), 1.0)
+        return ("burst", queued) if offline or text == "max" else (KINDS.get(said, "batch"), 1.0)
+    number = max(_count(text), 1.0)
+    a_pass = number <= 1.0 and _number(row, "output_len", ASSUMED_TOKENS) <= 1.0
+    usual = "clients" if task in ("ttft", "tpot", "online") and not a_pass else "batch"
+    return (KINDS.get(said, usual) if said != "rate" else usual), number
+
+
+def _count(text: str) -> float:
+    number = numeral(text)
     if number is None or not 0 <= number < MOST:
         raise InvalidInput(f"batch_or_concurrency must be a number, 'max' or 'qpsN', not {clipped(text)}")
-    if text.startswith("qps"):
-        return "rate", number
-    a_pass = number <= 1.0 and _number(row, "output_len", ASSUMED_TOKENS) <= 1.0
-    return ("clients" if task in ("ttft", "tpot", "online") and not a_pass else "batch"), max(number, 1.0)
+    return number
+
+
+SERVERS = ("in_process", "http")
+
+
+def _server(row: Row, task: str, kind: str) -> str:
+    """Whether requests came over HTTP; where the row does not say, latencies of clients did."""
+    said = row.get("server", "")
+    if said and said not in SERVERS:
+        raise UnknownName("server", said, SERVERS, f"Known are {', '.join(SERVERS)}.")
+    usual = "http" if kind in ("clients", "rate") and task in ("ttft", "tpot", "online") else "in_process"
+    return (said or usual).replace("_", " ")
+
+
+def _year(row: Row) -> float | None:
+    """The column engine_date, YYYY or YYYY-MM, as a year and its part."""
+    text = row.get("engine_date", "")
+    if not text:
+        return None
+    found = re.fullmatch(r"(\d{4})(?:-(\d\d))?(?:-\d\d)?", text)
+    if not found:
+        raise InvalidInput(f"engine_date must be YYYY-MM, not {clipped(text)}")
+    return int(found[1]) + (int(found[2] or 7) - 1) / 12.0
 
 
 def _field(row: Row, column: str) -> int:
@@ -270,21 +342,29 @@ def _stated_shape(row: Row, stated: Mapping[str, int], task: str) -> Architectur
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Runs counted: their prompt pass and decode step, on their machines, and how they are loaded (arrays)."""
+    """Runs counted: their prompts, a decode step and both together, on their machines, and how they are loaded.
+
+    work, machines: of all runs, then of those at a rate or in a burst once more with a lone request, then of those at a
+        rate with a few (arrays [3, ...] and [...]); lone, few: which run each of these last is
+    active, points: sequences decoded together, of runs and of all of these; most: requests that can be there at once; longest: the longest answer over the mean [1]
+    """
 
     runs: tuple[Run, ...]
     machines: Machine
-    prompt: Pass
-    step: Pass
-    output: Floats
-    passes: Floats
+    work: Pass
+    turns: Floats
+    shares: Shares
+    lone: NDArray[np.intp]
+    few: NDArray[np.intp]
+    paths: Path
     active: Floats
-    stages: Floats
-    clients: Floats
-    offered: Floats
+    points: Floats
+    number: Floats
+    most: Floats
+    longest: Floats
     tokens: Floats
     accelerators: Floats
-    static: NDArray[np.bool_]
+    kind: NDArray[np.str_]
     prompts_first: NDArray[np.bool_]
     series: NDArray[np.str_]
     families: tuple[str, ...]
@@ -297,32 +377,56 @@ class Batch:
 
 def counted(runs: Sequence[Run]) -> Batch:
     """Count every run once; timing it with other constants is then cheap."""
-    prompts = [
-        run.load.batch_pass(run.active) if run.kind == "batch" else run.load.shared_pass(run.active) for run in runs
+    active = [run.active for run in runs]
+    alone = [index for index, run in enumerate(runs) if run.kind in ("rate", "burst")]
+    few = [index for index, run in enumerate(runs) if run.kind == "rate"]
+    points = [*zip(runs, active, strict=True), *((runs[index], 1.0) for index in alone)]
+    points += [(runs[index], min(AT_RATES[0], active[index] - 1.0)) for index in few]
+    passes = [run.load.passes_of(number, run.kind == "batch") for run, number in points]
+    families, family = np.unique([run.load.plan.facts.family for run, _ in points], return_inverse=True)
+    shares = [
+        run.load.shares(number, work.sequences[0], turns, run.short)
+        for (run, number), (work, turns) in zip(points, passes, strict=True)
     ]
-    families, family = np.unique([run.load.plan.facts.family for run in runs], return_inverse=True)
     return Batch(
         runs=tuple(runs),
-        machines=stacked_machines([machine(run.load.arch, run.cluster, run.load.plan) for run in runs]),
-        prompt=stacked_passes(prompts),
-        step=stacked_passes([run.load.step_pass(run.active) for run in runs]),
-        output=np.array([float(run.load.output) for run in runs]),
-        passes=np.array([float(run.load.passes(run.short)) for run in runs]),
-        active=np.array([run.active for run in runs]),
-        stages=np.array([float(run.load.stages(run.active)) for run in runs]),
-        clients=np.array([run.number if run.kind == "clients" else run.active for run in runs]),
-        offered=np.array([run.number if run.kind == "rate" else np.inf for run in runs]),
+        machines=stacked_machines([machine(run.load.arch, run.cluster, run.load.plan) for run, _ in points]),
+        work=side_by_side([work for work, _ in passes]),
+        turns=np.array([float(turns) for _, turns in passes]),
+        shares=Shares(*(np.array([getattr(one, name) for one in shares]) for name in Shares._fields)),
+        lone=np.array(alone, int),
+        few=np.array(few, int),
+        paths=Path(*map(np.array, zip(*(_path(run) for run in runs), strict=True))),
+        active=np.array(active),
+        points=np.array([number for _, number in points]),
+        number=np.array([run.number for run in runs]),
+        most=np.array([min(run.slots, run.requests) for run in runs]),
+        longest=np.array([run.longest for run in runs]),
         tokens=np.array([float(run.load.prompt) for run in runs]),
         accelerators=np.array([float(run.cluster.count) for run in runs]),
-        static=np.array([run.kind == "batch" for run in runs]),
-        prompts_first=np.array([run.load.plan.facts.scheduling == "prompts-first" for run in runs]),
+        kind=np.array([run.kind for run in runs]),
+        prompts_first=np.array([run.load.plan.facts.scheduling != "mixed" for run in runs]),
         series=np.array([_series(run) for run in runs]),
         families=tuple(families.tolist()),
         family=family,
     )
 
 
-Timed = tuple[Real, Real, Real]  # a pass of prompts, what it adds to a step, a decode step [s]
+def _path(run: Run) -> Path:
+    """The way around the engine; none where a pass was asked for, or a batch is timed in its own program."""
+    found = path(run.cluster.accelerator, run.load.plan)
+    inside = run.kind in ("batch", "burst") and run.load.plan.server == "in process"
+    return Path(0.0, 0.0, 0.0, found.age) if inside or run.task in PASSES else found
+
+
+def side_by_side(works: Sequence[Pass]) -> Pass:
+    """Passes of several runs as one, each count an array [3, run]."""
+    count = range(len(works))
+    every = [np.broadcast_arrays(*(np.asarray(field, float) for field in work), np.zeros(3))[:-1] for work in works]
+    return Pass(*(np.stack([every[index][place] for index in count], axis=-1) for place in range(len(Pass._fields))))
+
+
+Timed = tuple[Real, Real, Real]  # prompts by themselves, what they add to steps, a decode step [s]
 
 
 def predicted(batch: Batch, constants: Constants) -> Floats:
@@ -332,33 +436,55 @@ def predicted(batch: Batch, constants: Constants) -> Floats:
 
 def timed(batch: Batch, constants: Constants) -> Timed:
     """Passes of every run, before its engine's own factors [s]."""
-    device = device_s(batch.prompt, batch.machines, constants)
-    return (
-        alone_s(device, batch.prompt, batch.machines, constants),
-        added_s(device, batch.prompt, batch.machines, constants),
-        pass_s(batch.step, batch.machines, constants),
-    )
+    return side_by_side_s(batch.work, batch.turns, batch.machines, constants)
 
 
 def from_passes(batch: Batch, passes: Timed, constants: Constants) -> Floats:
     """Every run's metric from the times of its passes."""
     prefill, decode = batch.factor("prefill", constants), batch.factor("decode", constants)
-    together, added, step = passes[0] * prefill, passes[1] * prefill, passes[2] * decode
+    count, points = len(batch.runs), np.concatenate([np.arange(len(batch.runs)), batch.lone, batch.few])
+    handed = handing_out_s(Path(*(field[points] for field in batch.paths)), batch.points, constants)
+    cost = batch.shares.times(passes[0] * prefill, passes[1] * prefill, passes[2] * decode + handed)
+    main = Times(*(field[:count] for field in cost))
+    ends = (count, count + len(batch.lone), len(points))
+    lone, few = (Times(*(field[start:end] for field in cost)) for start, end in itertools.pairwise(ends))
+    lone_s = main.step_s.copy()
+    lone_s[batch.lone] = lone.step_s
+    around = np.asarray(path_s(batch.paths, batch.active, constants))
     first = batch.prompts_first
     start = np.minimum(np.where(first, constants[STARTS["prompts-first"]], constants[STARTS["mixed"]]), 1.0)
-    each = np.where(first, together, added) / batch.prompt.sequences * batch.passes
-    times = Times(together, each, step, batch.output, batch.stages, start)
-    return in_metric(batch, times, constants)
+    answers = {
+        "batch": _together(batch, main, around),
+        "clients": closed(main, batch.number, batch.active, around, start),
+        "burst": burst(main, batch.number, batch.active, around, lone_s, batch.longest),
+    }
+    met = {kind: _figures(answer) for kind, answer in answers.items()}
+    ttft, tpot, rate = np.select([batch.kind == kind for kind in met], list(met.values()))
+    if len(at := batch.few):
+        ones = Times(*(field[batch.kind[batch.lone] == "rate"] for field in lone))
+        many = Times(*(field[at] for field in main))
+        numbers = np.stack([np.ones(len(at)), batch.points[len(batch.points) - len(at) :], batch.active[at]])
+        found = evenly((ones, few, many), numbers, batch.number[at], batch.most[at])
+        ttft[at], tpot[at], rate[at] = _figures(found)
+        ttft[at] += around[at]
+    return in_metric(batch, main, ttft, tpot, rate)
 
 
-def in_metric(batch: Batch, times: Times, constants: Constants) -> Floats:
-    """From times of passes to each run's metric."""
-    output, active, tokens = batch.output, batch.active, batch.tokens
-    first = batch_prefill_s(times.pass_s, batch.stages)
-    ttft = np.where(batch.static, first, times.closed_ttft_s(batch.clients, active, constants))
-    tpot = np.where(batch.static, times.step_s, times.tpot_s(active))
-    whole = ttft + (output - 1.0) * tpot
-    rate = np.minimum(np.where(batch.static, active / whole, times.requests_per_s(active)), batch.offered)
+def _figures(answer: Answer) -> Floats:
+    return np.stack([answer.ttft.mean, answer.tpot.mean, answer.requests_per_s])
+
+
+def _together(batch: Batch, cost: Times, around: Floats) -> Answer:
+    """A static batch: all prompts, then steps of all."""
+    ttft = batch_prefill_s(cost.pass_s, cost.stages) + around
+    whole = ttft + (cost.output - 1.0) * cost.step_s
+    return Answer(Spread.even(ttft), Spread.even(cost.step_s), batch.active / whole, batch.active)
+
+
+def in_metric(batch: Batch, cost: Times, ttft: Floats, tpot: Floats, rate: Floats) -> Floats:
+    """From times to each run's metric."""
+    output, active, tokens = cost.output, batch.active, batch.tokens
+    whole, first = ttft + (output - 1.0) * tpot, batch_prefill_s(cost.pass_s, cost.stages)
     per_metric = {
         "output_tokens_per_s_total": rate * output,
         "output_tokens_per_s_per_gpu": rate * output / batch.accelerators,

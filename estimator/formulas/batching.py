@@ -1,0 +1,155 @@
+"""A server that batches continuously, under load: waits and times per token from what its steps and prompts cost.
+
+Symbols: a request puts out `output` tokens; a step of n sequences takes step(n); a prompt adds `prompt` to the step it
+joins; X(n) = n / (output step(n) + n prompt) requests end per second while n are served. Times [s], rates [1/s].
+Validity: arrivals are Poisson or a closed loop at rest; sequences share every step; prompts fit the token budget of a
+step. Against a stepped engine and a real one: benchmarks/real_engine.py.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from estimator.formulas import Floats
+
+FULL = 0.98  # most of the time that prompts may take; a server that only reads would never answer
+
+
+class Present(NamedTuple):
+    """Requests in a server at rest [1]: waiting or served, and those served; variances; chances [1].
+
+    waits: that an arrival finds no slot; idle: that it finds nobody
+    """
+
+    mean: Floats
+    variance: Floats
+    served: Floats
+    served_variance: Floats
+    waits: Floats
+    idle: Floats
+
+
+def present(arrivals_per_s: ArrayLike, ends_per_s: ArrayLike) -> Present:
+    """Requests present where 1, 2, ... in service end at `ends_per_s` (last axis) and no more than that have a slot.
+
+    P(n) is proportional to the product of arrivals / X(k) over k <= n, with X of all slots beyond them; it holds for
+    any lengths of the same mean. Nothing is at rest once arrivals reach what all slots end: then infinite.
+    Source: Cohen, Acta Informatica 12 (1979) 245, section 2 (generalised processor sharing); Kleinrock, Queueing
+    Systems I (1975) equation 3.11 (birth and death).
+
+    >>> one = present(0.5, [1.0])  # a single slot is the queue M/M/1: u / (1 - u) are present
+    >>> float(one.mean), float(one.waits)
+    (1.0, 0.5)
+    """
+    rate, ends = np.asarray(arrivals_per_s, float)[..., None], np.asarray(ends_per_s, float)
+    slots = np.arange(1.0, ends.shape[-1] + 1.0)
+    logs = np.cumsum(np.log(np.maximum(rate, 1e-300) / ends), axis=-1)
+    logs = np.concatenate([np.zeros((*logs.shape[:-1], 1)), logs], axis=-1)
+    chance = np.exp(logs - logs.max(axis=-1, keepdims=True))
+    count = np.concatenate([[0.0], slots])
+    ratio = rate[..., 0] / ends[..., -1]
+    stable = ratio < 1.0
+    spare = np.where(stable, 1.0 - ratio, 1.0)
+    full = chance[..., -1] * ratio / spare  # more than all slots: a geometric tail
+    total = chance.sum(axis=-1) + full
+    chance, full = chance / total[..., None], full / total
+    waiting, squared = full / spare, full * (1.0 + ratio) / spare**2  # moments of those beyond the slots
+    served = (chance * count).sum(axis=-1) + full * slots[-1]
+    served_variance = np.maximum((chance * count**2).sum(axis=-1) + full * slots[-1] ** 2 - served**2, 0.0)
+    second = (chance * count**2).sum(axis=-1) + full * slots[-1] ** 2 + 2.0 * slots[-1] * waiting + squared
+    mean = served + waiting
+    answer = (mean, np.maximum(second - mean**2, 0.0), served, served_variance, chance[..., -1] + full, chance[..., 0])
+    at_most = (np.inf, np.inf, slots[-1], 0.0, 1.0, 0.0)
+    return Present(*(np.where(stable, value, limit) for value, limit in zip(answer, at_most, strict=True)))
+
+
+def present_linear(arrivals_per_s: ArrayLike, alone_s: ArrayLike, growth_s: ArrayLike) -> tuple[Floats, Floats]:
+    """Mean and variance of the requests present where slots never run out and a step grows evenly with n [1].
+
+    alone_s: output s0, the plain steps; growth_s: output s1 + prompt, by which each other request lengthens a round;
+    step(n) = s0 + s1 n. With u = rate x growth: negative binomial of mean (rate x alone + u) / (1 - u).
+    Source: `present` summed (negative binomial series); capacity is 1 / growth.
+
+    >>> [round(float(each), 2) for each in present_linear(3.0, 1.3, 0.15)]
+    [7.91, 14.38]
+    """
+    use = np.asarray(arrivals_per_s, float) * growth_s
+    spare = np.where(use < 1.0, 1.0 - use, np.nan)
+    mean = np.where(use < 1.0, (arrivals_per_s * np.asarray(alone_s, float) + use) / spare, np.inf)
+    return mean, np.where(use < 1.0, mean / spare, np.inf)
+
+
+class Gate(NamedTuple):
+    """What a prompt meets behind a gate [s]: the rest of the step in progress, and in its own step others' prompts."""
+
+    residual_s: Floats
+    others_s: Floats
+    variance_s2: Floats
+
+    @property
+    def wait_s(self) -> Floats:
+        """Beyond a step and its own prompt [s]."""
+        return self.residual_s + self.others_s
+
+
+def gated(
+    arrivals_per_s: ArrayLike, step_s: ArrayLike, prompt_s: ArrayLike, squared_s2: ArrayLike | None = None
+) -> Gate:
+    """What a prompt waits where each step takes in all prompts that came during the one before.
+
+    squared_s2: mean square of prompt_s where lengths are mixed [s2]
+    Mean step S = step / (1 - rho), rho = arrivals x prompt; an arrival sees what is left of one, R = S2 / 2S; in its
+    own step are the prompts that came before and after it, 2 rho R. Its first token: R + step + prompt + 2 rho R.
+    Source: gated service with the residual of a renewal, Kleinrock, Queueing Systems I (1975) equation 5.16;
+    Takagi, Analysis of Polling Systems (1986) section 2.
+
+    >>> quiet, busy = gated(0.0, 0.030, 0.060), gated(8.0, 0.030, 0.060)
+    >>> float(quiet.wait_s), round(float(busy.wait_s), 3)
+    (0.015, 0.078)
+    """
+    rate, step, prompt = (np.asarray(each, float) for each in (arrivals_per_s, step_s, prompt_s))
+    squared = prompt**2 if squared_s2 is None else np.asarray(squared_s2, float)
+    rate = np.minimum(rate, FULL / np.maximum(prompt, 1e-12))
+    rho = rate * prompt
+    mean = step / (1.0 - rho)
+    second = (step**2 + 2.0 * step * rho * mean + rate * squared * mean) / (1.0 - rho**2)
+    residual = second / (2.0 * np.maximum(mean, 1e-12))
+    variance = residual**2 / 3.0 * (1.0 + 2.0 * rho) ** 2 + (second - mean**2) / 3.0 + 2.0 * rate * residual * squared
+    return Gate(residual, 2.0 * rho * residual, variance)
+
+
+def stay_share(stays: ArrayLike) -> Floats:
+    """Variance of a mean over a stay, against that of one moment [1]; stays: its length in times of memory.
+
+    2 (x - 1 + exp(-x)) / x^2, of a process whose memory fades exponentially.
+    Source: Taylor, Proc. London Math. Soc. 20 (1922) 196, equation 11; Uhlenbeck and Ornstein, Phys. Rev. 36 (1930) 823.
+
+    >>> round(float(stay_share(1.0)), 3), float(stay_share(0.0))
+    (0.736, 1.0)
+    """
+    x = np.maximum(np.asarray(stays, float), 1e-4)
+    return np.minimum(2.0 * (x - 1.0 + np.exp(-x)) / x**2, 1.0)
+
+
+def quantile(mean: ArrayLike, variance: ArrayLike, deviations: ArrayLike) -> Floats:
+    """Lognormal quantile of a positive figure of this mean and variance; deviations: of the standard normal.
+
+    Source: Johnson, Kotz and Balakrishnan, Continuous Univariate Distributions 1 (1994) chapter 14, by moments.
+
+    >>> float(quantile(2.0, 0.0, 1.28))
+    2.0
+    """
+    centre = np.maximum(np.asarray(mean, float), 0.0)
+    spread = np.log1p(np.where(centre > 0, variance / np.maximum(centre, 1e-30) ** 2, 0.0))
+    return np.asarray(centre * np.exp(np.asarray(deviations, float) * np.sqrt(spread) - spread / 2.0))
+
+
+def burst_passes(position: ArrayLike, prompt_tokens: ArrayLike, budget_tokens: ArrayLike) -> Floats:
+    """The step in which the prompt at `position` (1, 2, ...) of a burst is finished, each of `budget_tokens` [1].
+
+    >>> [float(burst_passes(each, 256, 2048)) for each in (1, 8, 9, 16)]
+    [1.0, 1.0, 2.0, 2.0]
+    """
+    ahead = np.asarray(position, float) * prompt_tokens / np.asarray(budget_tokens, float)
+    return np.maximum(np.ceil(ahead - 1e-9), 1.0)
