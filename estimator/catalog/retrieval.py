@@ -19,6 +19,7 @@ from estimator.records import Basis, Source
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+SAME_MACHINE = re.compile(r"server ?\+ ?client|client on the same|same machine")
 RULE_COLUMNS = ("engine", "encoding", "index", "factor", "bytes_per_dim", "bytes_per_m", "bytes_fixed")
 
 
@@ -32,6 +33,8 @@ class Host:
     family: kind of machine, `default` when it is not recognised
     rates: constants measured on it; `None` takes the fitted ones at its speed
     spread: how far off those are
+    idle_speed: of a core whose sibling is free, against one whose sibling is busy [1]
+    round_trip_s: of the network between it and whoever asks a server on it [s]
     """
 
     name: str
@@ -44,6 +47,8 @@ class Host:
     basis: Basis = "published"
     note: str = ""
     spread: "HostSpread | None" = None
+    idle_speed: float = 1.0
+    round_trip_s: float = 0.0
 
 
 class HostSpread(NamedTuple):
@@ -102,6 +107,65 @@ def default(name: str) -> float:
     return float(_preset()["default"][name]["value"])
 
 
+def code_bits() -> dict[str, float]:
+    """Bits one dimension takes in the codes of compressed vectors.
+
+    >>> code_bits()["sq6"]
+    6.0
+    """
+    return {code: float(entry["value"]) for code, entry in _preset()["code_bits"].items()}
+
+
+class Limit(NamedTuple):
+    """Dimensions an engine's index takes at most [1], and what to do about more."""
+
+    dims: float
+    remedy: str
+
+
+def limit(engine: str, structure: str, dtype: str) -> Limit | None:
+    """What an engine's index of vectors in a number format takes at most; None where nothing is known.
+
+    >>> limit("pgvector", "hnsw", "float32").dims
+    2000.0
+    """
+    for entry in _preset()["limit"]:
+        if entry["engine"] == engine and structure in entry["structures"] and dtype in entry["dims"]:
+            return Limit(float(entry["dims"][dtype]), entry["remedy"])
+    return None
+
+
+class Segments(NamedTuple):
+    """Pieces of an engine's index: of so many bytes, or so many a core; at_once: a query searches them in parallel."""
+
+    bytes_each: float | None = None
+    per_core: float | None = None
+    at_once: bool = False
+
+
+def segments_of(engine: str) -> Segments:
+    """How an engine divides an index; into one piece where nothing is known.
+
+    >>> segments_of("qdrant").per_core, segments_of("faiss").per_core
+    (1.0, None)
+    """
+    for entry in _preset()["segments"]:
+        if entry["engine"] == engine:
+            each, cores = entry.get("bytes"), entry.get("per_core")
+            return Segments(each and float(each), cores and float(cores), bool(entry["at_once"]))
+    return Segments()
+
+
+def latency_over_mean(load: str) -> dict[float, float]:
+    """Latency of a share of the queries over its mean [1], `alone` or `full`.
+
+    >>> latency_over_mean("full")[0.99]
+    1.8
+    """
+    entry = _preset()["latency"][load]
+    return {0.5: float(entry["p50"]), 0.9: float(entry["p90"]), 0.95: float(entry["p95"]), 0.99: float(entry["p99"])}
+
+
 def bits_per_dim(dtype: str) -> float:
     """Bits one dimension takes in a number format.
 
@@ -142,6 +206,10 @@ def host(description: str) -> Host:
         family=family,
         basis="published" if measured and stated else "assumed",
         note="" if measured else "no measurement of this processor: the mean of those measured",
+        idle_speed=1.0 if cores == 1 else default("idle_speed"),
+        round_trip_s=0.0
+        if re.search(r"server ?\+ ?client|client on the same|same machine", text)
+        else default("round_trip_s"),
     )
 
 
