@@ -305,6 +305,7 @@ SETTINGS = {
     "max_parallel_maintenance_workers": "0",
     "max_parallel_workers_per_gather": "0",
     "jit": "off",
+    "enable_seqscan": "off",
 }
 
 
@@ -482,6 +483,7 @@ def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("stores", nargs="+", choices=STORES)
     asked.add_argument("--to", type=Path, default=OUT)
+    asked.add_argument("--skip", type=int, default=0, help="leave out so many of each store's indexes")
     asked.add_argument("--first", type=int, default=99, help="only so many of each store's indexes")
     options = asked.parse_args()
     names = [field.name for field in fields(Row)]
@@ -499,7 +501,7 @@ def main() -> None:
             store_type, setups = STORES[name]
             store = store_type(folder)
             try:
-                for setup in setups[: options.first]:
+                for setup in setups[options.skip :][: options.first]:
                     for found in store.measure(setup):
                         table.writerow(asdict(found))
                     file.flush()

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from estimator.catalog.files import Content, cached, folders, number, recent, rows, source_of, table
+from estimator.catalog.files import Content, cached, number, recent, rows, source_of, table
 from estimator.catalog.prices.hourly import quantile
 from estimator.errors import InvalidInput, MissingExtra, UnknownName, clipped
-from estimator.files import is_file, read_bytes, read_text
+from estimator.files import is_file, read_text
 from estimator.formulas.corpus import tokens_from_bytes
 from estimator.formulas.retrieval import SearchRates
 from estimator.paths import data_folder, presets
@@ -294,66 +294,6 @@ def fitted_rates(group: str) -> SearchRates:
     return SearchRates(**retrieval_fit()["groups"][group]["rates"])
 
 
-class StorePrice(NamedTuple):
-    """What a managed vector store costs at one date; `None` is not charged or not known [USD].
-
-    per_hour: of a machine of fixed size; read and write units as the provider defines them
-    """
-
-    provider: str
-    plan: str
-    per_hour: float | None
-    per_gb_month: float | None
-    per_million_dimensions_month: float | None
-    per_million_read_units: float | None
-    per_million_write_units: float | None
-    minimum_per_month: float | None
-    vcpus: float | None
-    memory_gib: float | None
-    valid_from: str
-    source: Source
-    note: str
-
-
-PRICE_COLUMNS = {
-    "per_hour": "usd_per_hour",
-    "per_gb_month": "storage_usd_per_gb_month",
-    "per_million_dimensions_month": "dimensions_usd_per_million_month",
-    "per_million_read_units": "read_units_usd_per_million",
-    "per_million_write_units": "write_units_usd_per_million",
-    "minimum_per_month": "minimum_usd_per_month",
-    "vcpus": "vcpus",
-    "memory_gib": "memory_gib",
-}
-
-
-@cached
-def store_prices(provider: str) -> tuple[StorePrice, ...]:
-    """All dated prices of a managed vector store, the newest first.
-
-    >>> store_prices("pinecone")[0].per_gb_month
-    0.33
-    """
-    files = [path for folder in folders("prices") for path in [folder / "vector_stores.csv"] if path.is_file()]
-    entries = [row for path in files for row in rows(path, ("provider", "plan", *PRICE_COLUMNS.values()))]
-    chosen = [row for row in entries if row["provider"] == provider.lower()]
-    if not chosen:
-        raise UnknownName("vector store", provider, {row["provider"] for row in entries}, "See hardware/README.md.")
-    return tuple(sorted(map(_store_price, chosen), key=lambda price: price.valid_from, reverse=True))
-
-
-def _store_price(row: dict[str, str]) -> StorePrice:
-    figures = {name: number(row[column], f"vector_stores.csv: {column}") for name, column in PRICE_COLUMNS.items()}
-    return StorePrice(
-        provider=row["provider"],
-        plan=row["plan"],
-        valid_from=row["valid_from"],
-        source=source_of(row),
-        note=row["note"],
-        **figures,
-    )
-
-
 class TextRatio(NamedTuple):
     """Tokens a tokenizer makes of a kind of text. known: whether this very pair was counted."""
 
@@ -398,42 +338,43 @@ def _text_rows() -> list[dict[str, str]]:
 
 
 class Corpus(NamedTuple):
-    """A measured folder or file of UTF-8 text. counted: by the tokenizer itself, not by a ratio."""
+    """A measured folder or file. counted: by the tokenizer itself, not by a ratio; pages: 0 where none has any."""
 
     documents: int
     text_bytes: int
     words: int
     tokens: float
     counted: bool
+    pages: int = 0
+    scanned: int = 0
 
 
-TEXT_SUFFIXES = frozenset((".txt", ".md", ".rst", ".html", ".csv", ".json", ".jsonl", ".xml", ".py", ".tex", ""))
+PLAIN = frozenset((".txt", ".md", ".rst", ".csv", ".json", ".jsonl", ".xml", ".py", ".tex", ""))
 
 
 def measure_corpus(
     path: str | Path, tokenizer_json: str | Path | None = None, text_kind: str = "english prose"
 ) -> Corpus:
-    """Documents, bytes, words and tokens under a path; by the user's tokenizer if given, else by measured ratios.
+    """Documents, bytes, words, tokens and pages under a path; tokens by the user's tokenizer if given, else by ratios.
 
-    Raises InvalidInput when nothing readable lies there, MissingExtra when `tokenizers` is not installed.
+    Raises InvalidInput when nothing readable lies there, MissingExtra when a reader or `tokenizers` is not installed.
     """
-    root = Path(path)
+    from estimator.catalog.documents import READERS, read_document  # only where a corpus is read
+
+    root, kinds = Path(path), PLAIN | READERS.keys()
     files = [root] if is_file(root) else sorted(p for p in root.rglob("*") if p.is_file())
     tokenizer = None if tokenizer_json is None else _tokenizer(tokenizer_json)
-    documents = size = words = tokens = 0
+    documents = size = words = tokens = pages = scanned = 0
     for file in files:  # one in memory at a time
-        if file == root or file.suffix.lower() in TEXT_SUFFIXES:
-            text = _text(file)
-            documents, size, words = documents + 1, size + len(text.encode()), words + len(text.split())
-            tokens += len(tokenizer.encode(text, add_special_tokens=False).ids) if tokenizer else 0
+        if file == root or file.suffix.lower() in kinds:
+            found = read_document(file)
+            documents, size, words = documents + 1, size + len(found.text.encode()), words + len(found.text.split())
+            tokens += len(tokenizer.encode(found.text, add_special_tokens=False).ids) if tokenizer else 0
+            pages, scanned = pages + (found.pages or 0), scanned + found.scanned
     if not documents:
-        raise InvalidInput(f"no text files at {clipped(str(path))}; read are {', '.join(sorted(TEXT_SUFFIXES)[1:])}")
+        raise InvalidInput(f"no text files at {clipped(str(path))}; read are {', '.join(sorted(kinds)[1:])}")
     counted = float(tokens) if tokenizer else float(tokens_from_bytes(size, text_ratio(text_kind).bytes_per_token))
-    return Corpus(documents, size, words, counted, tokenizer is not None)
-
-
-def _text(path: Path) -> str:
-    return read_bytes(path, "text").decode("utf-8", "replace")
+    return Corpus(documents, size, words, counted, tokenizer is not None, pages, scanned)
 
 
 def _tokenizer(path: str | Path) -> "Tokenizer":

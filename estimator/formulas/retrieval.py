@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from estimator.formulas import Floats
+from estimator.formulas import Floats, Real
 
 ID_BYTES = 8  # 64-bit ids in inverted lists
 LINK_BYTES = 4  # 32-bit ids in graphs
@@ -276,6 +276,15 @@ def piece_search_s(
     """
     ef, k, pieces = floats(ef, k, np.maximum(segments, 1))
     return graph_visits(n, m, np.maximum(ef, k), rates, pieces) * compare_s(n, code_bytes, m, rates)
+
+
+def found_share(missed: Real) -> Real:
+    """Recall of a search that misses a share of the true neighbours [1].
+
+    >>> found_share(0.25)
+    0.75
+    """
+    return np.maximum(1 - missed, 0.0)
 
 
 def compare_s(n: ArrayLike, code_bytes: ArrayLike, m: ArrayLike, rates: SearchRates) -> Floats:

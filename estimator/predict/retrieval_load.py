@@ -125,11 +125,12 @@ def replicas_for(queries: ArrayLike, plan: IndexPlan, machine: Host, target_use:
 
 
 class Recall(NamedTuple):
-    """Share of the true neighbours found, and its 80 % range [1]."""
+    """Share of the true neighbours found, and its 80 % range [1]; log_width: of what is missed, in ln."""
 
     value: Floats
     low: Floats
     high: Floats
+    log_width: float
 
 
 def recall(plan: IndexPlan) -> Recall | None:
@@ -150,5 +151,6 @@ def recall(plan: IndexPlan) -> Recall | None:
     kept = plan.value("search_list") if structure == "vamana" else plan.value("ef")
     graph = 0.0 if structure == "flat" else 1 - recall_at(np.maximum(kept, plan.k), plan.k)
     missed = graph + np.where(np.asarray(plan.refine, float) > 0, 0.0, lost)
-    spread = np.exp(Z80 * law["log_sd"]) if structure != "flat" else 2.0
-    return Recall(*(np.clip(1 - missed * factor, 0.0, 1.0) for factor in (1.0, spread, 1 / spread)))
+    width = Z80 * float(law["log_sd"]) if structure != "flat" else float(np.log(2.0))
+    value, low, high = (np.clip(1 - missed * np.exp(off), 0.0, 1.0) for off in (0.0, width, -width))
+    return Recall(value, low, high, width)
