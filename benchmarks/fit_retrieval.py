@@ -30,6 +30,7 @@ from estimator.validation.retrieval import METRICS, Run, left_out, predict, read
 
 Floats = NDArray[np.float64]
 MEASURED = data_folder("calibration") / "measured" / "vector_index.csv"
+STORES = data_folder("calibration") / "measured" / "vector_stores.csv"
 REPORT = Path(__file__).with_name("accuracy_retrieval.md")
 OUTLIERS = ("big-ann-0564-build_s", "big-ann-0565-build_s")  # 21 s for ten million vectors: loads an index built before
 CACHE_BYTES = 32.0 * 2**20  # of the machine of the own timings
@@ -192,7 +193,34 @@ def operating_point() -> dict[str, float]:
                 points.append((np.log(float(np.asarray(ef))), np.log(1 - float(row["recall"]))))
     x, y = np.array(points).T
     slope, intercept = np.polyfit(x, y, 1)
-    return {"missed_at_ef_1": float(np.exp(intercept)), "power": float(-slope)}
+    off = y - (slope * x + intercept)
+    found = {"missed_at_ef_1": np.exp(intercept), "power": -slope, "log_sd": np.sqrt(np.mean(off**2))}
+    return {name: float(value) for name, value in found.items()}
+
+
+def codes() -> dict[str, dict[str, float]]:
+    """Time of building and searching on codes over that on float32 vectors of the same graph; what they miss more."""
+    if not STORES.exists():
+        return {}
+    own = [row for row in rows(STORES) if row["server"].startswith("faiss") and row["segments"] == "1"]
+    plain = {_search(row): row for row in own if row["code"] == "float32"}
+    found: dict[str, dict[str, list[float]]] = {}
+    for row in own:
+        if row["code"] != "float32" and _search(row) in plain:
+            beside = plain[_search(row)]
+            ratios = found.setdefault(row["code"], {"build": [], "query": [], "missed": []})
+            ratios[row["what"]].append(float(row["core_ms"]) / float(beside["core_ms"]))
+            if row["what"] == "query":
+                ratios["missed"].append(max(float(beside["recall"]) - float(row["recall"]), 0.0))
+    names = {"float16": "fp16", "bfloat16": "bf16"}
+    return {
+        names.get(code, code): {what: round(float(np.mean(values)), 4) for what, values in ratios.items()}
+        for code, ratios in found.items()
+    }
+
+
+def _search(row: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(row[name] for name in ("what", "data", "vectors", "dim", "m", "ef_construction", "ef", "k"))
 
 
 def median_error(log_errors: Floats) -> float:
@@ -287,12 +315,15 @@ def constants() -> tuple[dict[str, object], dict[str, Part], dict[str, float]]:
     ratios = resident_ratios(every)
     content = {
         "generated_by": "benchmarks/fit_retrieval.py",
-        "fitted_to": {"retrieval.csv": file_hash(published("retrieval")), MEASURED.name: file_hash(MEASURED)},
+        "fitted_to": {
+            path.name: file_hash(path) for path in (published("retrieval"), MEASURED, STORES) if path.exists()
+        },
         "groups": {name: stored(part, shared) for name, part in parts.items()},
         "machine_speed": {name: round(speed, 4) for name, speed in [*speeds.items(), ("unknown", mean_speed(speeds))]},
         "resident_factor": round(float(np.median(list(ratios.values()))), 4),
         "resident_folds": {"big-ann": {index: resident_without(ratios, index) for index in ratios}},
         "operating_point": operating_point(),
+        "codes": codes(),
         "seen": {"engines": ["diskann", "faiss", "weaviate"]},
     }
     return content, parts, speeds

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from estimator.catalog.files import Content, cached, folders, number, recent, rows, source_of, table
+from estimator.catalog.files import Content, cached, number, recent, rows, source_of, table
 from estimator.catalog.prices.hourly import quantile
 from estimator.errors import InvalidInput, MissingExtra, UnknownName, clipped
-from estimator.files import is_file, read_bytes, read_text
+from estimator.files import is_file, read_text
 from estimator.formulas.corpus import tokens_from_bytes
 from estimator.formulas.retrieval import SearchRates
 from estimator.paths import data_folder, presets
@@ -19,6 +19,7 @@ from estimator.records import Basis, Source
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+SAME_MACHINE = re.compile(r"server ?\+ ?client|client on the same|same machine")
 RULE_COLUMNS = ("engine", "encoding", "index", "factor", "bytes_per_dim", "bytes_per_m", "bytes_fixed")
 
 
@@ -32,6 +33,8 @@ class Host:
     family: kind of machine, `default` when it is not recognised
     rates: constants measured on it; `None` takes the fitted ones at its speed
     spread: how far off those are
+    idle_speed: of a core whose sibling is free, against one whose sibling is busy [1]
+    round_trip_s: of the network between it and whoever asks a server on it [s]
     """
 
     name: str
@@ -44,6 +47,8 @@ class Host:
     basis: Basis = "published"
     note: str = ""
     spread: "HostSpread | None" = None
+    idle_speed: float = 1.0
+    round_trip_s: float = 0.0
 
 
 class HostSpread(NamedTuple):
@@ -102,6 +107,65 @@ def default(name: str) -> float:
     return float(_preset()["default"][name]["value"])
 
 
+def code_bits() -> dict[str, float]:
+    """Bits one dimension takes in the codes of compressed vectors.
+
+    >>> code_bits()["sq6"]
+    6.0
+    """
+    return {code: float(entry["value"]) for code, entry in _preset()["code_bits"].items()}
+
+
+class Limit(NamedTuple):
+    """Dimensions an engine's index takes at most [1], and what to do about more."""
+
+    dims: float
+    remedy: str
+
+
+def limit(engine: str, structure: str, dtype: str) -> Limit | None:
+    """What an engine's index of vectors in a number format takes at most; None where nothing is known.
+
+    >>> limit("pgvector", "hnsw", "float32").dims
+    2000.0
+    """
+    for entry in _preset()["limit"]:
+        if entry["engine"] == engine and structure in entry["structures"] and dtype in entry["dims"]:
+            return Limit(float(entry["dims"][dtype]), entry["remedy"])
+    return None
+
+
+class Segments(NamedTuple):
+    """Pieces of an engine's index: of so many bytes, or so many a core; at_once: a query searches them in parallel."""
+
+    bytes_each: float | None = None
+    per_core: float | None = None
+    at_once: bool = False
+
+
+def segments_of(engine: str) -> Segments:
+    """How an engine divides an index; into one piece where nothing is known.
+
+    >>> segments_of("qdrant").per_core, segments_of("faiss").per_core
+    (1.0, None)
+    """
+    for entry in _preset()["segments"]:
+        if entry["engine"] == engine:
+            each, cores = entry.get("bytes"), entry.get("per_core")
+            return Segments(each and float(each), cores and float(cores), bool(entry["at_once"]))
+    return Segments()
+
+
+def latency_over_mean(load: str) -> dict[float, float]:
+    """Latency of a share of the queries over its mean [1], `alone` or `full`.
+
+    >>> latency_over_mean("full")[0.99]
+    1.8
+    """
+    entry = _preset()["latency"][load]
+    return {0.5: float(entry["p50"]), 0.9: float(entry["p90"]), 0.95: float(entry["p95"]), 0.99: float(entry["p99"])}
+
+
 def bits_per_dim(dtype: str) -> float:
     """Bits one dimension takes in a number format.
 
@@ -142,6 +206,10 @@ def host(description: str) -> Host:
         family=family,
         basis="published" if measured and stated else "assumed",
         note="" if measured else "no measurement of this processor: the mean of those measured",
+        idle_speed=1.0 if cores == 1 else default("idle_speed"),
+        round_trip_s=0.0
+        if re.search(r"server ?\+ ?client|client on the same|same machine", text)
+        else default("round_trip_s"),
     )
 
 
@@ -226,66 +294,6 @@ def fitted_rates(group: str) -> SearchRates:
     return SearchRates(**retrieval_fit()["groups"][group]["rates"])
 
 
-class StorePrice(NamedTuple):
-    """What a managed vector store costs at one date; `None` is not charged or not known [USD].
-
-    per_hour: of a machine of fixed size; read and write units as the provider defines them
-    """
-
-    provider: str
-    plan: str
-    per_hour: float | None
-    per_gb_month: float | None
-    per_million_dimensions_month: float | None
-    per_million_read_units: float | None
-    per_million_write_units: float | None
-    minimum_per_month: float | None
-    vcpus: float | None
-    memory_gib: float | None
-    valid_from: str
-    source: Source
-    note: str
-
-
-PRICE_COLUMNS = {
-    "per_hour": "usd_per_hour",
-    "per_gb_month": "storage_usd_per_gb_month",
-    "per_million_dimensions_month": "dimensions_usd_per_million_month",
-    "per_million_read_units": "read_units_usd_per_million",
-    "per_million_write_units": "write_units_usd_per_million",
-    "minimum_per_month": "minimum_usd_per_month",
-    "vcpus": "vcpus",
-    "memory_gib": "memory_gib",
-}
-
-
-@cached
-def store_prices(provider: str) -> tuple[StorePrice, ...]:
-    """All dated prices of a managed vector store, the newest first.
-
-    >>> store_prices("pinecone")[0].per_gb_month
-    0.33
-    """
-    files = [path for folder in folders("prices") for path in [folder / "vector_stores.csv"] if path.is_file()]
-    entries = [row for path in files for row in rows(path, ("provider", "plan", *PRICE_COLUMNS.values()))]
-    chosen = [row for row in entries if row["provider"] == provider.lower()]
-    if not chosen:
-        raise UnknownName("vector store", provider, {row["provider"] for row in entries}, "See hardware/README.md.")
-    return tuple(sorted(map(_store_price, chosen), key=lambda price: price.valid_from, reverse=True))
-
-
-def _store_price(row: dict[str, str]) -> StorePrice:
-    figures = {name: number(row[column], f"vector_stores.csv: {column}") for name, column in PRICE_COLUMNS.items()}
-    return StorePrice(
-        provider=row["provider"],
-        plan=row["plan"],
-        valid_from=row["valid_from"],
-        source=source_of(row),
-        note=row["note"],
-        **figures,
-    )
-
-
 class TextRatio(NamedTuple):
     """Tokens a tokenizer makes of a kind of text. known: whether this very pair was counted."""
 
@@ -330,42 +338,43 @@ def _text_rows() -> list[dict[str, str]]:
 
 
 class Corpus(NamedTuple):
-    """A measured folder or file of UTF-8 text. counted: by the tokenizer itself, not by a ratio."""
+    """A measured folder or file. counted: by the tokenizer itself, not by a ratio; pages: 0 where none has any."""
 
     documents: int
     text_bytes: int
     words: int
     tokens: float
     counted: bool
+    pages: int = 0
+    scanned: int = 0
 
 
-TEXT_SUFFIXES = frozenset((".txt", ".md", ".rst", ".html", ".csv", ".json", ".jsonl", ".xml", ".py", ".tex", ""))
+PLAIN = frozenset((".txt", ".md", ".rst", ".csv", ".json", ".jsonl", ".xml", ".py", ".tex", ""))
 
 
 def measure_corpus(
     path: str | Path, tokenizer_json: str | Path | None = None, text_kind: str = "english prose"
 ) -> Corpus:
-    """Documents, bytes, words and tokens under a path; by the user's tokenizer if given, else by measured ratios.
+    """Documents, bytes, words, tokens and pages under a path; tokens by the user's tokenizer if given, else by ratios.
 
-    Raises InvalidInput when nothing readable lies there, MissingExtra when `tokenizers` is not installed.
+    Raises InvalidInput when nothing readable lies there, MissingExtra when a reader or `tokenizers` is not installed.
     """
-    root = Path(path)
+    from estimator.catalog.documents import READERS, read_document  # only where a corpus is read
+
+    root, kinds = Path(path), PLAIN | READERS.keys()
     files = [root] if is_file(root) else sorted(p for p in root.rglob("*") if p.is_file())
     tokenizer = None if tokenizer_json is None else _tokenizer(tokenizer_json)
-    documents = size = words = tokens = 0
+    documents = size = words = tokens = pages = scanned = 0
     for file in files:  # one in memory at a time
-        if file == root or file.suffix.lower() in TEXT_SUFFIXES:
-            text = _text(file)
-            documents, size, words = documents + 1, size + len(text.encode()), words + len(text.split())
-            tokens += len(tokenizer.encode(text, add_special_tokens=False).ids) if tokenizer else 0
+        if file == root or file.suffix.lower() in kinds:
+            found = read_document(file)
+            documents, size, words = documents + 1, size + len(found.text.encode()), words + len(found.text.split())
+            tokens += len(tokenizer.encode(found.text, add_special_tokens=False).ids) if tokenizer else 0
+            pages, scanned = pages + (found.pages or 0), scanned + found.scanned
     if not documents:
-        raise InvalidInput(f"no text files at {clipped(str(path))}; read are {', '.join(sorted(TEXT_SUFFIXES)[1:])}")
+        raise InvalidInput(f"no text files at {clipped(str(path))}; read are {', '.join(sorted(kinds)[1:])}")
     counted = float(tokens) if tokenizer else float(tokens_from_bytes(size, text_ratio(text_kind).bytes_per_token))
-    return Corpus(documents, size, words, counted, tokenizer is not None)
-
-
-def _text(path: Path) -> str:
-    return read_bytes(path, "text").decode("utf-8", "replace")
+    return Corpus(documents, size, words, counted, tokenizer is not None, pages, scanned)
 
 
 def _tokenizer(path: str | Path) -> "Tokenizer":

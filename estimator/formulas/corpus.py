@@ -50,6 +50,15 @@ def chunks(
     return np.where(tokens > 0, documents * (1 + np.ceil(beyond_first / step)), 0.0)
 
 
+def tokens_of_chunks(chunks: Real, chunk_tokens: Real, overlap_tokens: Real) -> Real:
+    """Tokens of the text behind so many chunks, what they repeat counted once [token].
+
+    >>> tokens_of_chunks(3, 400, 100)
+    1000
+    """
+    return chunks * (chunk_tokens - overlap_tokens) + overlap_tokens
+
+
 def embedded_tokens(
     tokens: ArrayLike, chunk_tokens: ArrayLike, overlap_tokens: ArrayLike = 0, documents: ArrayLike = 1
 ) -> Floats:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,9 +12,12 @@ from estimator.catalog.retrieval import (
     HostSpread,
     VendorRule,
     bits_per_dim,
+    code_bits,
     default,
     fitted_rates,
+    limit,
     retrieval_fit,
+    segments_of,
     vendor_rules,
 )
 from estimator.errors import InvalidInput, UnknownName
@@ -51,6 +55,7 @@ class IndexPlan:
     encoding: vendor's name of a compressed form, such as bbq or rq8; empty means `dtype`
     metadata_bytes: kept with each vector [B]; nonzeros: of sparse vectors, 8 B each with their position [1]
     k: results asked for [1]; replicas: copies on further machines [1]
+    segments: pieces searched one by one [1]; refine: candidates per result compared again by their originals [1]
     """
 
     vectors: ArrayLike
@@ -72,6 +77,8 @@ class IndexPlan:
     nonzeros: ArrayLike | None = None
     k: ArrayLike = 10
     replicas: ArrayLike = 1
+    segments: ArrayLike | None = None
+    refine: ArrayLike = 0.0
 
     def value(self, name: str) -> Floats:
         """A field as an array, its default where it is `None`."""
@@ -130,16 +137,17 @@ def _pq_bytes(plan: IndexPlan) -> Floats:
     return np.minimum(np.maximum(np.ceil(plan.d / default("pq_dims_per_byte")), default("pq_least_bytes")), plan.d)
 
 
+def _coded(code: str) -> Callable[[IndexPlan], Floats]:
+    return lambda plan: vector_bytes(plan.d, code_bits()[code])
+
+
 CODES: Mapping[str, Callable[[IndexPlan], Floats]] = {
     "": lambda plan: plan.raw_bytes,
-    "fp16": lambda plan: vector_bytes(plan.d, 16),
-    "sq8": lambda plan: vector_bytes(plan.d, 8),
-    "sq4": lambda plan: vector_bytes(plan.d, 4),
-    "binary": lambda plan: vector_bytes(plan.d, 1),
+    **{code: _coded(code) for code in ("fp16", "bf16", "sq8", "sq6", "sq4", "binary")},
     "pq": _pq_bytes,
 }
 STRUCTURES = ("flat", "ivf", "hnsw", "vamana", "diskann")
-_SHORT = {"sq8": "flat-sq8", "sq4": "flat-sq4", "sqfp16": "flat-fp16", "pq": "flat-pq", "binary": "flat-binary"}
+_SHORT = {**{code: f"flat-{code}" for code in CODES if code}, "sqfp16": "flat-fp16"}
 _ALIASES = {**_SHORT, "lsh": "flat-binary", "ivf-flat": "ivf", "hnsw-sq": "hnsw-sq8", "hnsw-flat": "hnsw"}
 
 
@@ -172,14 +180,46 @@ def index_memory_bytes(plan: IndexPlan) -> Floats:
     >>> round(float(index_memory_bytes(IndexPlan(20_000, 128, m=16))))
     13125333
     """
-    if plan.engine not in (*LIBRARIES, *SERVERS):
-        raise UnknownName("vector engine", plan.engine, (*LIBRARIES, *SERVERS))
+    check_limits(plan)
     rule = _rule(plan)
     if rule:
         return _ruled_bytes(plan, rule) + plan.payload_bytes
     if plan.engine == "pgvector":
         return _pgvector_index(plan) + plan.payload_bytes
-    return MEMORY[_split(plan.index)[0]](plan) + _codebooks(plan) + plan.payload_bytes
+    return MEMORY[_split(plan.index)[0]](plan) + _codebooks(plan) + _originals(plan) + plan.payload_bytes
+
+
+def check_limits(plan: IndexPlan) -> None:
+    """Raise UnknownName for an engine or index that nothing is known about, InvalidInput for one that cannot be."""
+    if plan.engine not in (*LIBRARIES, *SERVERS):
+        raise UnknownName("vector engine", plan.engine, (*LIBRARIES, *SERVERS))
+    structure, code = _split(plan.index)
+    most, widest = limit(plan.engine, structure, _FORMATS.get(code, code or plan.dtype)), float(np.max(plan.d))
+    if most is not None and widest > most.dims:
+        raise InvalidInput(
+            f"{plan.engine} indexes at most {most.dims:,.0f} dimensions of this format with {structure}, not "
+            f"{widest:,.0f}: {most.remedy}"
+        )
+
+
+_FORMATS = {"fp16": "float16", "bf16": "bfloat16", "sq8": "int8", "sq4": "int4"}
+
+
+def build_memory_bytes(plan: IndexPlan) -> Floats:
+    """Memory that building takes [B]: pgvector's graph before it is written down; elsewhere that of the index.
+
+    >>> round(float(build_memory_bytes(IndexPlan(1e6, 1024, engine="pgvector"))) / 1e9, 2)
+    4.82
+    """
+    if plan.engine == "pgvector" and _split(plan.index)[0] == "hnsw":
+        return formulas.pgvector_build_bytes(plan.n, plan.code_bytes, plan.value("m"))
+    return index_memory_bytes(plan)
+
+
+def _originals(plan: IndexPlan) -> Floats:
+    """What a library keeps beside codes to compare its candidates again [B]."""
+    kept = np.asarray(plan.refine, float) > 0
+    return np.where(kept & bool(_code(plan.index)), plan.n * plan.raw_bytes, 0.0)
 
 
 def process_memory_bytes(plan: IndexPlan, machine: Host | None = None, resident: float | None = None) -> Floats:
@@ -198,7 +238,8 @@ def process_memory_bytes(plan: IndexPlan, machine: Host | None = None, resident:
 
 def _rule(plan: IndexPlan) -> VendorRule | None:
     structure = _split(plan.index)[0]
-    encoding = plan.encoding or (_code(plan.index) or plan.dtype).replace("sq8", "int8").replace("fp16", "float16")
+    code = _code(plan.index)
+    encoding = plan.encoding or _FORMATS.get(code, code or plan.dtype)
     rule = vendor_rules().get((plan.engine, encoding, structure)) or vendor_rules().get(
         (plan.engine, encoding, "managed")
     )
@@ -300,10 +341,13 @@ def at_speed(rates: SearchRates, speed: float) -> SearchRates:
 
 
 def build_core_s(plan: IndexPlan, machine: Host) -> Floats:
-    """Building one replica [s of one core]."""
+    """Building one replica [s of one core]; on codes by the factor measured, not by their bytes: they are decoded."""
     rates, structure = search_rates(plan, machine), _split(plan.index)[0]
     if structure == "hnsw":
-        return formulas.graph_build_s(plan.n, plan.code_bytes, plan.value("m"), plan.value("ef_construction"), rates)
+        m, kept = plan.value("m"), plan.value("ef_construction")
+        pieces = segment_count(plan, machine)
+        float_s = formulas.graph_build_s(plan.n, plan.raw_bytes, m, kept, rates, pieces)
+        return float_s * code_factor("build", _code(plan.index))
     if structure in ("vamana", "diskann"):
         return formulas.graph_build_s(plan.n, plan.raw_bytes, plan.value("degree") / 2, plan.value("build_list"), rates)
     if structure == "ivf":
@@ -313,26 +357,80 @@ def build_core_s(plan: IndexPlan, machine: Host) -> Floats:
     return plan.n * plan.raw_bytes / rates.scan_bytes_per_s
 
 
+def code_factor(what: str, code: str) -> float:
+    """Time on codes over that on float32 vectors, as measured, build or query [1]; 1 for float32 and what was not."""
+    found: float = retrieval_fit()["codes"].get(code, {}).get(what, 1.0)
+    return found
+
+
+def segment_count(plan: IndexPlan, machine: Host) -> Floats:
+    """Pieces a query searches [1]: as stated, else as the engine divides so many vectors by default."""
+    if plan.segments is not None:
+        return np.maximum(np.asarray(plan.segments, float), 1.0)
+    found = segments_of(plan.engine)
+    if found.bytes_each:
+        return np.maximum(np.ceil(plan.n * plan.raw_bytes / found.bytes_each), 1.0)
+    return np.full(plan.n.shape, (found.per_core or 0.0) * machine.cores or 1.0)
+
+
 def build_s(plan: IndexPlan, machine: Host) -> Floats:
     """Building one replica on all cores [s]; the vectors are there already."""
     return build_core_s(plan, machine) / machine.cores
 
 
-def query_s(plan: IndexPlan, machine: Host) -> Floats:
-    """One query on one core, while the others are as busy [s]."""
-    rates, structure = search_rates(plan, machine), _split(plan.index)[0]
-    k = np.asarray(plan.k, float)
+class Search(NamedTuple):
+    """Core time of a query on a busy core [s]: fixed, and of each of the pieces searched."""
+
+    fixed_s: Floats
+    piece_s: Floats
+    pieces: Floats
+
+    @property
+    def core_s(self) -> Floats:
+        """All of it [s of one core]."""
+        return self.fixed_s + self.pieces * self.piece_s
+
+
+def search(plan: IndexPlan, machine: Host) -> Search:
+    """One query by its parts."""
+    rates, structure, k = search_rates(plan, machine), _split(plan.index)[0], np.asarray(plan.k, float)
+    fixed = formulas.fixed_s(k, rates) + _refined_s(plan, rates)
     if structure == "hnsw":
-        return formulas.graph_search_s(plan.n, plan.code_bytes, plan.value("m"), plan.value("ef"), k, rates)
+        pieces = segment_count(plan, machine)
+        each = formulas.piece_search_s(plan.n, _read_bytes(plan), plan.value("m"), plan.value("ef"), k, rates, pieces)
+        return Search(fixed, each, pieces)
+    return Search(fixed, _other_search_s(plan, structure, rates) - formulas.fixed_s(k, rates), np.ones(()))
+
+
+def _read_bytes(plan: IndexPlan) -> Floats:
+    """Bytes of a vector that comparing codes is worth: decoding them takes longer than reading them [B]."""
+    return np.maximum(
+        plan.code_bytes, plan.raw_bytes * code_factor("query", _code(plan.index)) * bool(_code(plan.index))
+    )
+
+
+def _refined_s(plan: IndexPlan, rates: SearchRates) -> Floats:
+    """Comparing candidates again by their originals [s of one core]."""
+    again = np.asarray(plan.k, float) * np.asarray(plan.refine, float)
+    return again * formulas.compare_s(plan.n, plan.raw_bytes, 0.0, rates)
+
+
+def _other_search_s(plan: IndexPlan, structure: str, rates: SearchRates) -> Floats:
+    k = np.asarray(plan.k, float)
     if structure == "ivf":
         return formulas.ivf_search_s(plan.n, plan.d, plan.code_bytes, plan.list_count, plan.probe_count, k, rates)
     if structure == "flat":
         return formulas.scan_s(plan.n, plan.code_bytes, k, rates)
     codes = plan.code_bytes if structure == "vamana" else default("pq_ram_share") * plan.raw_bytes
-    search = formulas.graph_search_s(plan.n, codes, plan.value("degree") / 2, plan.value("search_list"), k, rates)
+    graph = formulas.graph_search_s(plan.n, codes, plan.value("degree") / 2, plan.value("search_list"), k, rates)
     if structure == "vamana":
-        return search
-    return search + plan.value("search_list") / default("beam_width") * default("ssd_read_s")
+        return graph
+    return graph + plan.value("search_list") / default("beam_width") * default("ssd_read_s")
+
+
+def query_s(plan: IndexPlan, machine: Host) -> Floats:
+    """One query [s of one core], while the others are as busy."""
+    return search(plan, machine).core_s
 
 
 def queries_per_s(plan: IndexPlan, machine: Host) -> Floats:
@@ -347,16 +445,18 @@ def queries_per_s(plan: IndexPlan, machine: Host) -> Floats:
     return np.asarray(per_machine * np.asarray(plan.replicas, float))
 
 
-def recall_at(ef: ArrayLike) -> Floats:
-    """Share of the true ten nearest neighbours that a graph search with ef candidates finds [1].
+def recall_at(ef: ArrayLike, k: ArrayLike = 10) -> Floats:
+    """Share of the true k nearest neighbours that a graph search with ef candidates finds [1].
 
-    The published grids' mean law, 1 - recall = a ef^-p; embeddings that are harder to search find fewer.
+    The published grids' mean law at ten results, 1 - recall = a ef^-p, more results needing as many times more
+    candidates; embeddings that are harder to search find fewer.
 
-    >>> bool(0.8 < recall_at(32) < recall_at(128) < 1)
-    True
+    >>> bool(0.8 < recall_at(32) < recall_at(128) < 1), bool(recall_at(128, k=100) < recall_at(128))
+    (True, True)
     """
     law = retrieval_fit()["operating_point"]
-    found: Floats = np.clip(1 - law["missed_at_ef_1"] * np.asarray(ef, float) ** -law["power"], 0.0, 1.0)
+    each = np.asarray(ef, float) * 10 / np.maximum(np.asarray(k, float), 10)
+    found: Floats = np.clip(1 - law["missed_at_ef_1"] * np.maximum(each, 10.0) ** -law["power"], 0.0, 1.0)
     return found
 
 

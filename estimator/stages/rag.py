@@ -1,7 +1,6 @@
 """RAG: a knowledge base is embedded and indexed once, then refreshed; requests pay for retrieval and longer prompts."""
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from numpy.typing import ArrayLike
@@ -10,33 +9,32 @@ from estimator.catalog.accelerators import accelerator as named_accelerator
 from estimator.catalog.facts import fact
 from estimator.catalog.models import architecture
 from estimator.catalog.prices import api_price
-from estimator.catalog.retrieval import Host, host, measure_corpus, measured_index
 from estimator.errors import DoesNotFit, InvalidInput
 from estimator.formulas import Floats, corpus, effort, money
 from estimator.formulas.arithmetic import product, quotient, sum_of
-from estimator.predict import retrieval
-from estimator.predict.retrieval import IndexPlan
 from estimator.predict.serving import embedding_sequences_per_s, prefill_s, rerank_s
 from estimator.pricing import Price, usd_per_hour
 from estimator.quantities import Quantity, derive, predicted, total, uncertain
-from estimator.records import Accelerator, Architecture, Cluster, Source
+from estimator.records import Accelerator, Architecture, Cluster
 from estimator.results import Estimate, Line
 from estimator.stages.answer import Findings, Overhead, answer, bare, calendar, serve
 from estimator.stages.budget import evaluation_runs, monthly, one_off, people, upkeep, worked
+from estimator.stages.corpus import Corpus, corpus_of, parsing, parsing_lines
+from estimator.stages.index import SELF_HOSTED, Index, check_encoder, dimension_warnings, dimensions, index
 from estimator.stages.question import Question
 from estimator.stages.service import Service, encoder_plan, half_widths
-from estimator.stages.store import SELF_HOSTED, store_line
+from estimator.stages.store import Held, store_lines, store_warnings
 from estimator.stages.unit_costs import times
 
 
 class KnowledgeBase(NamedTuple):
     """The corpus as text, tokens, chunks and vectors, and its index; with keyword search both indexes."""
 
-    text_bytes: Quantity
-    tokens: Quantity
+    corpus: Corpus
     chunks: Quantity
+    vectors: Quantity
     embedded_tokens: Quantity
-    index_bytes: Quantity
+    held: Index
     disk_bytes: Quantity
     build_s: Quantity
     search_s: Quantity
@@ -65,23 +63,28 @@ class Rerank(NamedTuple):
 
 def estimate(question: Question) -> Estimate:
     """What retrieval needs and costs."""
+    _check(question)
     base = _knowledge_base(question)
     embedding = _embedding(question, base)
-    rerank = _rerank(question)
+    rerank, read = _rerank(question), parsing(question, base.corpus)
     service = _served(question)
     hours = _hours(question)
     wall = embedding.wall_s if embedding.wall_s.known else question.zero("embedding", "s")
-    machine_s = derive("embedding and indexing", "s", sum_of, embedding=wall, build=base.build_s)
+    nothing = question.zero("reading documents", "s")
+    steps = {"parsing": read.wall_s if read else nothing, "embedding": wall, "build": base.build_s}
+    machine_s = derive("reading, embedding and indexing", "s", sum_of, **steps)
     extra_s = total("retrieval", "s", [embedding.query_s, base.search_s, rerank.query_s])
     extra_usd = total("retrieval of a request", "USD", [embedding.query_usd, rerank.query_usd])
     here = embedding.device is not None and embedding.device == question.accelerator
+    held = Held(base.vectors, dimensions(question), base.held)
     lines = [
         people(question, "ingestion, index and evaluation", hours),
+        *parsing_lines(question, read),
         *_corpus_lines(question, base, embedding),
         evaluation_runs(question.amount("rag_evaluation_samples"), service.usd_per_request, service.busy_s),
         *service.lines,
         _query_line(question, embedding, rerank, extra_usd),
-        store_line(question, _all_copies(question, base.index_bytes), base.chunks, _dim(question)),
+        *store_lines(question, held),
         _disk_line(question, base),
         upkeep(question, "rag_upkeep_hours_per_month"),
     ]
@@ -95,148 +98,96 @@ def estimate(question: Question) -> Estimate:
             accelerator_s=embedding.wall_s if here else question.zero("embedding on accelerators", "s"),
             flop=_flop(question, base),
             overhead=Overhead(service, bare(question), extra_s, extra_usd),
-            data_tokens=base.tokens,
+            data_tokens=base.corpus.tokens,
             data_samples=base.chunks,
-            data_bytes=base.text_bytes,
+            data_bytes=base.corpus.text_bytes,
             details={
-                **_details(base, embedding, rerank),
+                **_details(question, base, embedding, rerank),
                 "replicas": service.replicas,
                 **_all_in_prompt(question, base),
             },
+            warnings=(
+                *base.corpus.warnings,
+                *dimension_warnings(question),
+                *store_warnings(question, base.held),
+                *_not_modelled(question),
+            ),
         ),
     )
 
 
-def _details(base: KnowledgeBase, embedding: Embedding, rerank: Rerank) -> dict[str, Quantity]:
+def _check(question: Question) -> None:
+    """What cannot be, said before anything is computed."""
+    if question.flag("graph_search"):
+        raise InvalidInput(
+            "graph RAG is not modelled: an LLM reads the whole corpus into entities and their relations, at a cost and "
+            "a quality nobody measured well. Estimate plain retrieval (graph_search=false)"
+        )
+    check_encoder(question)
+
+
+def _not_modelled(question: Question) -> Iterator[str]:
+    if question.number("vectors_per_chunk") > 1:
+        yield (
+            "With several vectors a chunk (late interaction, such as ColBERT) sizes and prices are those of all; the "
+            "search time is that of one vector of the question: every further one adds another."
+        )
+
+
+def _details(question: Question, base: KnowledgeBase, embedding: Embedding, rerank: Rerank) -> dict[str, Quantity]:
+    own = {
+        "index_building_bytes": base.held.building_bytes,
+        "index_queries_per_s": base.held.queries_per_s,
+        "index_replicas": base.held.replicas,
+    }
     return {
         "chunks": base.chunks,
-        "index_memory_bytes": base.index_bytes,
+        "vectors": base.vectors,
+        "index_memory_bytes": base.held.memory_bytes,
         "index_disk_bytes": base.disk_bytes,
         "embedding_s": embedding.wall_s,
         "index_build_s": base.build_s,
+        "index_load_s": base.held.load_s,
         "query_embedding_s": embedding.query_s,
         "search_s": base.search_s,
         "rerank_s": rerank.query_s,
+        **({"recall_at_k": base.held.recall} if base.held.recall else {}),
+        **(own if question.word("vector_store") == SELF_HOSTED else {}),
     }
 
 
 def _knowledge_base(question: Question) -> KnowledgeBase:
-    text, tokens = corpus_size(question)
+    found = corpus_of(question)
     cut = {"chunk_tokens": question.amount("chunk_tokens"), "overlap_tokens": question.amount("overlap_tokens")}
     if question.number("overlap_tokens") >= question.number("chunk_tokens"):
         raise InvalidInput("overlap_tokens must be less than chunk_tokens")
-    chunks = derive("chunks", "1", corpus.chunks, tokens=tokens, **cut)
-    read = derive("embedded tokens", "token", corpus.embedded_tokens, tokens=tokens, **cut)
-    base = KnowledgeBase(text, tokens, chunks, read, *_index(question, chunks))
+    cut |= {"tokens": found.tokens, "documents": found.documents}
+    each = question.amount("vectors_per_chunk")
+    if found.vectors is not None:
+        vectors = found.vectors
+        chunks = derive("chunks", "1", quotient, dividend=vectors, divisor=each)
+    else:
+        chunks = derive("chunks", "1", corpus.chunks, **cut)
+        vectors = derive("vectors", "1", product, chunks=chunks, each=each)
+    read = derive("embedded tokens", "token", corpus.embedded_tokens, **cut)
+    held = index(question, vectors)
+    base = KnowledgeBase(found, chunks, vectors, read, held, held.disk_bytes, held.build_s, held.search_s)
     return _with_keywords(question, base) if question.flag("keyword_search") else base
 
 
 def _with_keywords(question: Question, base: KnowledgeBase) -> KnowledgeBase:
     """The same with an inverted index beside the vectors: on disk, built after them, searched at the same time."""
-    words = derive("words", "word", quotient, dividend=base.tokens, divisor=question.tokens_per_word())
+    words = derive("words", "word", quotient, dividend=base.corpus.tokens, divisor=question.tokens_per_word())
     rate, cores = question.fact("lexical/words_per_s"), question.amount("index_cores")
     built = derive("keyword index build", "s", corpus.keyword_index_s, words=words, words_per_s=rate, cores=cores)
     share = question.fact("lexical/index_share")
-    held = derive("keyword index", "B", product, text=base.text_bytes, share=share)
+    held = derive("keyword index", "B", product, text=base.corpus.text_bytes, share=share)
     searched = question.ranged("lexical/query_s", fact("lexical/query_s"), "s", "retrieval time")
     return base._replace(
         disk_bytes=derive("indexes on disk", "B", sum_of, vectors=base.disk_bytes, keywords=held),
         build_s=derive("index build", "s", sum_of, vectors=base.build_s, keywords=built),
         search_s=derive("search", "s", corpus.both_searched_s, vectors_s=base.search_s, keywords_s=searched),
     )
-
-
-def corpus_size(question: Question) -> tuple[Quantity, Quantity]:
-    """Bytes of text and tokens: counted in a folder or file, or from the tokens, words or gigabytes that were named."""
-    if question.word("corpus"):
-        return _counted(question)
-    per_token = question.bytes_per_token()
-    if question.number("corpus_tokens") > 0:
-        tokens = question.amount("corpus_tokens")
-    elif question.number("corpus_words") > 0:
-        words, each = question.amount("corpus_words"), question.tokens_per_word()
-        tokens = derive("corpus", "token", corpus.tokens_from_words, words=words, tokens_per_word=each)
-    else:
-        gigabyte = question.counted("bytes of a GB", 1e9, "B/GB", "by definition")
-        text = derive("text", "B", product, gb=question.amount("corpus_gb"), gigabyte=gigabyte)
-        return text, derive("corpus", "token", corpus.tokens_from_bytes, text_bytes=text, bytes_per_token=per_token)
-    return derive("text", "B", product, tokens=tokens, bytes_per_token=per_token), tokens
-
-
-def _counted(question: Question) -> tuple[Quantity, Quantity]:
-    """The corpus that lies at a path, its tokens by the user's tokenizer where one is named."""
-    path = question.word("corpus")
-    found = measure_corpus(path, question.word("tokenizer_json") or None, question.word("text_kind"))
-    source = Source(f"counted in {path}", kind="measured")
-    text = question.known("text", found.text_bytes, "B", "measured", source)
-    return text, question.known("corpus", found.tokens, "token", "measured" if found.counted else "assumed", source)
-
-
-def index_plan(question: Question) -> IndexPlan:
-    """The index the scenario describes, still empty."""
-    store = question.word("vector_store")
-    managed = store if store in retrieval.SERVERS else "server"
-    return IndexPlan(
-        0.0,
-        _dim(question).value,
-        index=question.word("index"),
-        dtype=question.word("vector_dtype"),
-        engine=question.word("vector_engine") if store == SELF_HOSTED else managed,
-        k=question.number("top_k"),
-        ef=question.number("index_ef"),
-    )
-
-
-def _dim(question: Question) -> Quantity:
-    """Dimensions of a vector [1]."""
-    name = question.word("embedding_model")
-    if ":" not in name:
-        encoder = architecture(name)
-        return question.known("dimensions", encoder.hidden, "1", encoder.basis, *encoder.sources)
-    found = api_price(name)
-    if found.embedding_dim is None:
-        raise InvalidInput(f"{name} is not known to make embeddings; `estimator catalog apis` lists those that do")
-    return question.known("dimensions", found.embedding_dim, "1", "published", found.source)
-
-
-def _index(question: Question, chunks: Quantity) -> tuple[Quantity, Quantity, Quantity, Quantity]:
-    """Memory and disk [B], build and search time [s]."""
-    cores = question.amount("index_cores")
-    plan, machine = index_plan(question), _index_host(question, question.number("index_cores"))
-    memory_bytes, disk_bytes, build_s, query_s = question.once(_indexed, plan, machine, chunks)
-    inputs = {"vectors": chunks, "dim": _dim(question)}
-    search = {"k": question.amount("top_k"), "ef": question.amount("index_ef")}
-    machine_inputs = {**inputs, **search, "cores": cores}
-
-    def timed(name: str, column: Floats, what: str) -> Quantity:
-        down, up = retrieval.interval(what, plan, machine)
-        return uncertain(predicted(name, "s", column, retrieval.query_s, **machine_inputs), "retrieval time", down, up)
-
-    return (
-        predicted("index in memory", "B", memory_bytes, retrieval.index_memory_bytes, **inputs),
-        predicted("index on disk", "B", disk_bytes, retrieval.index_disk_bytes, **inputs),
-        timed("index build", build_s, "build"),
-        timed("search", query_s, "query"),
-    )
-
-
-def _indexed(empty: IndexPlan, machine: Host, vectors: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-    plan = replace(empty, vectors=vectors)
-    sizes = retrieval.index_memory_bytes(plan), retrieval.index_disk_bytes(plan)
-    return *sizes, retrieval.build_s(plan, machine), retrieval.query_s(plan, machine)
-
-
-def _index_host(question: Question, cores: float) -> Host:
-    """Where the index lives: on so many cores of the machine at hand where that was measured, else of a server."""
-    device = question.accelerator
-    measured = measured_index(device.name) if device is not None and device.measured_cpu else None
-    return replace(measured, cores=cores) if measured else host(f"{cores:.0f} vCPU")
-
-
-def _all_copies(question: Question, index_bytes: Quantity) -> Quantity:
-    """Memory of every replica of the index [B]."""
-    copies = question.amount("index_replicas")
-    return derive("index, all replicas", "B", product, index=index_bytes, replicas=copies)
 
 
 def _embedding(question: Question, base: KnowledgeBase) -> Embedding:
@@ -348,7 +299,7 @@ def _all_in_prompt(question: Question, base: KnowledgeBase) -> dict[str, Quantit
         "corpus and instructions",
         "token",
         sum_of,
-        corpus=base.tokens,
+        corpus=base.corpus.tokens,
         instructions=question.amount("rag_instruction_tokens"),
     )
     prompt = derive("prompt", "token", sum_of, asked=question.amount("prompt_tokens"), fixed=fixed)
@@ -422,10 +373,10 @@ def _query_line(question: Question, embedding: Embedding, rerank: Rerank, usd: Q
 
 def _disk_line(question: Question, base: KnowledgeBase) -> Line:
     """The text, and the index where it is one's own: a managed store bills its index itself."""
-    price, item, held = question.amount("storage_usd_per_gb_month"), "text on disk", base.text_bytes
+    price, item, held = question.amount("storage_usd_per_gb_month"), "text on disk", base.corpus.text_bytes
     if question.word("vector_store") == SELF_HOSTED:
         item = "text and index on disk"
-        held = derive(item, "B", sum_of, text=base.text_bytes, index=base.disk_bytes)
+        held = derive(item, "B", sum_of, text=base.corpus.text_bytes, index=base.disk_bytes)
     return monthly(
         question, "storage", item, driver="corpus", quantity=held, unit_price=price, formula=money.storage_usd
     )

@@ -1,42 +1,98 @@
-"""Where vectors live: memory of one's own machine, or a managed store at its dated prices."""
+"""Where vectors live: a machine of one's own with memory and cores, or a managed store at its dated prices."""
 
-from typing import Any
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
-from estimator.catalog.retrieval import StorePrice, store_prices
+from estimator.catalog.retrieval import default
+from estimator.catalog.stores import StorePrice, store_prices
 from estimator.errors import InvalidInput
-from estimator.formulas import money, retrieval
-from estimator.formulas.arithmetic import product
+from estimator.formulas import stores
+from estimator.formulas.arithmetic import product, quotient
 from estimator.quantities import Quantity, derive
 from estimator.results import Line
-from estimator.stages.budget import monthly
+from estimator.stages.budget import monthly, one_off
+from estimator.stages.index import SELF_HOSTED, Index
 from estimator.stages.question import Question
 
-SELF_HOSTED = "self-hosted"
+
+class Held(NamedTuple):
+    """What is held: vectors, their dimensions, and the index over them."""
+
+    vectors: Quantity
+    dim: Quantity
+    kept: Index
 
 
-def store_line(question: Question, index_bytes: Quantity, vectors: Quantity, dim: Quantity) -> Line:
-    """The monthly line of holding and searching the vectors."""
+def store_lines(question: Question, held: Held) -> Iterator[Line]:
+    """What holding and searching the vectors costs, and writing them where that is billed."""
     name = question.word("vector_store")
-    if name == SELF_HOSTED:
-        price = question.amount("memory_usd_per_gb_month")
-        held: dict[str, Any] = {"quantity": index_bytes, "unit_price": price, "formula": money.storage_usd}
-        return monthly(question, "storage", "vector index in memory", driver="index", **held)
     month = question.counted("one month", 1.0, "1/month", "by definition")
-    usd = _managed(question, name, index_bytes, vectors, dim)
-    item = f"managed vector store ({name})"
-    return monthly(question, "storage", item, driver="index and queries", quantity=month, unit_price=usd)
+    if name == SELF_HOSTED:
+        usd = _own_machine(question, held.kept)
+        yield monthly(
+            question, "storage", "index machine, memory and cores", driver="index", quantity=month, unit_price=usd
+        )
+        return
+    plan = _plan(name, held.kept.memory_bytes.value)
+    written = _written(question, plan, held)
+    changed = question.amount("refresh_per_month")
+    rewritten = derive("writing what changed", "USD", product, changed=changed, whole=written)
+    usd = _used(question, plan, held, rewritten)
+    yield monthly(
+        question,
+        "storage",
+        f"managed vector store ({name})",
+        driver="index and queries",
+        quantity=month,
+        unit_price=usd,
+    )
+    if plan.per_million_write_units:
+        once = question.counted("whole corpus", 1.0, "1", "by definition")
+        writing: dict[str, Any] = {"unit_price": written}
+        yield one_off("indexing", f"writing to {name}", driver="vectors", quantity=once, **writing)
+        yield monthly(
+            question, "indexing", f"writing changes to {name}", driver="changed share", quantity=changed, **writing
+        )
 
 
-def _managed(question: Question, name: str, index_bytes: Quantity, vectors: Quantity, dim: Quantity) -> Quantity:
-    """The newest plan with a price: by what is stored and read where the provider bills so, else by the machine."""
-    plans = store_prices(name)
-    billed = [plan for plan in plans if plan.per_gb_month is not None]
-    if billed:
-        return _by_use(question, billed[0], index_bytes, vectors, dim)
-    machines = [plan for plan in plans if plan.per_hour is not None and plan.memory_gib is not None]
-    if not machines:
+def _own_machine(question: Question, index: Index) -> Quantity:
+    """A month of the machines that hold every copy: their cores, the memory that comes with them, and more of it."""
+    return derive(
+        "index machines",
+        "USD",
+        stores.index_machine_usd,
+        index_bytes=index.memory_bytes,
+        replicas=index.replicas,
+        cores=question.amount("index_cores"),
+        usd_per_core_hour=question.amount("cpu_usd_per_core_hour"),
+        bytes_per_core=question.fact("store/memory_per_core"),
+        usd_per_gb_month=question.amount("memory_usd_per_gb_month"),
+        usable=question.counted("usable memory", default("process_share"), "1", "the rest is the system's"),
+    )
+
+
+def _plan(name: str, index_bytes: float) -> StorePrice:
+    """The newest plan billed by use; of machines the cheapest that hold so much."""
+    plans = [plan for plan in store_prices(name) if plan.per_hour is None or plan.memory_gib is not None]
+    by_use = [plan for plan in plans if plan.per_hour is None and _priced(plan)]
+    machines = [plan for plan in plans if plan.per_hour is not None]
+    if not by_use and not machines:
         raise InvalidInput(f"no price of {name} says how much a machine holds; choose another vector_store")
-    return _by_machine(question, machines[0], index_bytes)
+    return by_use[0] if by_use else min(machines, key=lambda plan: _hourly(plan, index_bytes))
+
+
+def _priced(plan: StorePrice) -> bool:
+    return plan.per_gb_month is not None or plan.per_million_dimensions_month is not None
+
+
+def _hourly(plan: StorePrice, index_bytes: float) -> float:
+    return max(math.ceil(index_bytes / _machine_bytes(plan)), 1) * (plan.per_hour or 0.0)
+
+
+def _machine_bytes(plan: StorePrice) -> float:
+    """Index that one machine of a plan holds [B]; endless where none is billed."""
+    return (plan.memory_gib or math.inf) * 2**30
 
 
 def _price(question: Question, plan: StorePrice, what: str, value: float | None, unit: str) -> Quantity:
@@ -47,31 +103,52 @@ def _price(question: Question, plan: StorePrice, what: str, value: float | None,
     return question.price(f"{what}_of_{plan.provider}_{plan.plan}", name, value, unit, plan.source)
 
 
-def _by_use(question: Question, plan: StorePrice, index_bytes: Quantity, vectors: Quantity, dim: Quantity) -> Quantity:
-    queries = question.amount("requests_per_month")
-    return derive(
+def _used(question: Question, plan: StorePrice, held: Held, rewritten: Quantity) -> Quantity:
+    """A month by what is held and asked, the plan's minimum at least, of which writes are a part."""
+    used = derive(
         "managed vector store",
         "USD",
-        money.managed_store_usd,
-        stored_bytes=index_bytes,
-        dimensions=derive("stored dimensions", "1", product, vectors=vectors, dim=dim),
-        read_units=derive("read units", "1", retrieval.read_units, queries=queries, stored_bytes=index_bytes),
+        stores.used_store_usd,
+        stored_bytes=held.kept.memory_bytes,
+        dimensions=derive("stored dimensions", "1", product, vectors=held.vectors, dim=held.dim),
+        queries=question.amount("requests_per_month"),
+        machine_bytes=question.counted("memory of a machine", _machine_bytes(plan), "B", plan.source.title),
+        usd_per_machine_hour=_price(question, plan, "machine", plan.per_hour, "USD/h"),
         usd_per_gb_month=_price(question, plan, "storage", plan.per_gb_month, "USD/GB/month"),
         usd_per_million_dimensions=_price(question, plan, "dimensions", plan.per_million_dimensions_month, "USD/M"),
+        usd_per_million_queries=_price(question, plan, "queries", plan.per_million_queries, "USD/M"),
         usd_per_million_reads=_price(question, plan, "reads", plan.per_million_read_units, "USD/M"),
-        least_usd=_price(question, plan, "minimum", plan.minimum_per_month, "USD/month"),
+        least_reads=_least(question, plan, "read units of a query", plan.least_read_units),
     )
-
-
-def _by_machine(question: Question, plan: StorePrice, index_bytes: Quantity) -> Quantity:
-    memory = (plan.memory_gib or 0.0) * 2**30
+    least = _price(question, plan, "minimum", plan.minimum_per_month, "USD/month")
     return derive(
-        "managed vector store",
-        "USD",
-        money.machines_usd,
-        held_bytes=index_bytes,
-        bytes_per_machine=question.known(
-            f"memory of {plan.provider} {plan.plan}", memory, "B", "list price", plan.source
-        ),
-        usd_per_hour=_price(question, plan, "machine", plan.per_hour, "USD/h"),
+        "managed vector store", "USD", stores.at_least_usd, used_usd=used, written_usd=rewritten, least_usd=least
     )
+
+
+def _written(question: Question, plan: StorePrice, held: Held) -> Quantity:
+    """Writing every record once."""
+    each = derive("record", "B", quotient, dividend=held.kept.memory_bytes, divisor=held.vectors)
+    return derive(
+        "writing the vectors",
+        "USD",
+        stores.written_usd,
+        vectors=held.vectors,
+        record_bytes=each,
+        usd_per_million_writes=_price(question, plan, "writes", plan.per_million_write_units, "USD/M"),
+        least_writes=_least(question, plan, "write units of a record", plan.least_write_units),
+    )
+
+
+def _least(question: Question, plan: StorePrice, what: str, value: float | None) -> Quantity:
+    return question.known(f"{plan.provider}, least {what}", value or 0.0, "1", "list price", plan.source)
+
+
+def store_warnings(question: Question, index: Index) -> Iterator[str]:
+    """That a price is from memory, and what its plan leaves out."""
+    name = question.word("vector_store")
+    if name == SELF_HOSTED:
+        return
+    plan = _plan(name, index.memory_bytes.value)
+    if plan.source.kind in ("recalled", "derived"):
+        yield f"Prices of {name} ({plan.plan}, {plan.valid_from}) are assumed: {plan.source.title}. {plan.note}".strip()

@@ -26,6 +26,7 @@ from estimator.predict.retrieval import (
     queries_per_s,
     query_s,
 )
+from estimator.predict.retrieval_load import Load, answered_per_s, latency_s, latency_share_s
 from estimator.validation.report import CasePrediction
 
 Row = Mapping[str, str]
@@ -39,6 +40,11 @@ ENGINE_WORDS = {
     **{"chroma": "hnswlib", "vamana": "diskann"},
 }
 HNSW_ONLY = re.compile("usearch|hnswlib|weaviate|qdrant|chroma")
+CODE = re.compile(
+    r"(?:(?<![a-z_])|(?<=ivf)|_(?=sq)|(?<=sq_type[=:]))"
+    r"((?:sq8|int8|sq6|sq4|int4|sqfp16|fp16|bf16|bfloat16|sqbf16)(?![a-z\d])|(?:pq|binary|bq)(?![a-z]))"
+)
+CODE_NAMES = {"int8": "sq8", "int4": "sq4", "sqfp16": "fp16", "bfloat16": "bf16", "sqbf16": "bf16", "bq": "binary"}
 SPARSE_DIM = 10_000  # no embedding model makes dense vectors this wide
 FILTERED = re.compile(r"filter|mt_threshold|threshold_1|selector")
 # What a setting is called, in any engine's words: in lower case, underscores and hyphens left out.
@@ -52,18 +58,25 @@ SETTINGS = {
     "search_list": "ls|lsearch|searchlist|searchlistsize|lpq",
     "build_list": "l|lbuild|buildlist|searchlistbuild",
     "pq_bytes": "pq|pqm|pqbytes|codesize",
+    "refine": "refine|refinek|refinekfactor|oversampling|rescore|oversample|oversamplefactor",
 }
+SHARES = {"p50": 0.5, "median": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 SETTING = re.compile(r"(?<![a-z])([a-z][a-z_-]*)['\"]?\s*[=:]?\s*['\"]?(\d+(?:\.\d+)?)(?:x(\d))?")
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One row's configuration. filtered: its time depends on filters that are not described."""
+    """One row's configuration. filtered: its time depends on filters that are not described.
+
+    load: who searches, none where nobody says; share: of the queries its latency is of, none for the mean
+    """
 
     plan: IndexPlan
     machine: Host
     filtered: bool
     assumed: bool
+    load: Load | None = None
+    share: float | None = None
 
 
 def read_run(row: Row) -> Run:
@@ -86,7 +99,27 @@ def read_run(row: Row) -> Run:
     )
     settings: dict[str, Any] = _settings(text)
     plan = _tuned(replace(plan, **settings), row)
-    return Run(plan, host(row.get("hardware", "")), filtered, assumed)
+    machine = host(row.get("hardware", ""))
+    return Run(replace(plan, segments=_segments(row)), machine, filtered, assumed, _load(row), _share(row))
+
+
+def _segments(row: Row) -> float | None:
+    """Pieces that are searched one by one; none where nobody says."""
+    text = row.get("segments", "").strip().lower()
+    return 1.0 if text == "merged" else numeral(text) or None
+
+
+def _load(row: Row) -> Load | None:
+    """Clients in a closed loop; one alone where latencies were taken one after the other."""
+    clients = numeral(row.get("concurrency", "")) or None
+    if clients is None and re.search(r"serial|single|one at a time", row.get("latency_kind", "").lower()):
+        clients = 1.0
+    return None if clients is None else Load(clients=clients)
+
+
+def _share(row: Row) -> float | None:
+    """What share of the queries a latency is of; none for the mean."""
+    return next((SHARES[w] for w in SHARES if row.get("latency_kind", "").lower().startswith(w)), None)
 
 
 def _count(row: Row, column: str) -> float:
@@ -119,9 +152,12 @@ def _index(text: str, sparse: bool) -> tuple[str, bool]:
 
 
 def _code(text: str) -> str:
-    found = re.search(r"(?:(?<![a-z_])|(?<=ivf)|_(?=sq))(sq8|int8|sq4|sqfp16|fp16|pq|binary)(?![a-z])", text)
-    name = found[1] if found else ""
-    return {"": "", "int8": "-sq8", "sqfp16": "-fp16"}.get(name, f"-{name}")
+    """Code of compressed vectors in a name's words. Raises InvalidInput for one that is not known."""
+    found = CODE.search(text)
+    name = CODE_NAMES.get(found[1], found[1]) if found else ""
+    if not name and (other := re.search(r"(?<![a-z])(sq_?\d+|rabitq|bbq|rq\d*|tq\d+|sq_type\s*[=:]\s*\w+)", text)):
+        raise InvalidInput(f"how large or fast vectors coded as {other[1]} are is not known")
+    return name and f"-{name}"
 
 
 def _dtype(text: str) -> str:
@@ -170,8 +206,16 @@ def predict(run: Run, metric: str, resident: float | None = None) -> float:
     if metric == "build_s":
         return float(build_s(run.plan, run.machine))
     if metric == "qps":
-        return float(queries_per_s(run.plan, run.machine))
-    return 1e3 * float(query_s(run.plan, run.machine))
+        return float(queries_per_s(run.plan, run.machine) if run.load is None else answered_per_s(*_asked(run)))
+    if run.load is None and run.share is None:
+        return 1e3 * float(query_s(run.plan, run.machine))
+    if run.share is None:
+        return 1e3 * float(latency_s(*_asked(run)))
+    return 1e3 * float(latency_share_s(run.share, *_asked(run)))
+
+
+def _asked(run: Run) -> tuple[IndexPlan, Host, Load | None]:
+    return run.plan, run.machine, run.load
 
 
 def predict_cases(rows: Iterable[Row]) -> list[CasePrediction]:

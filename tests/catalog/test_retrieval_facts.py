@@ -11,11 +11,11 @@ from estimator.catalog.retrieval import (
     host,
     measure_corpus,
     retrieval_fit,
-    store_prices,
     text_kinds,
     text_ratio,
     vendor_rules,
 )
+from estimator.catalog.stores import store_prices
 from estimator.errors import InvalidInput, UnknownName
 from estimator.paths import data_folder, presets
 

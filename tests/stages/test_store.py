@@ -3,7 +3,7 @@
 import pytest
 
 from estimator import estimate
-from estimator.catalog.retrieval import store_prices
+from estimator.catalog.stores import known_stores, store_prices
 from estimator.errors import EstimatorError
 
 ASK = {"model": "8b", "gpu": "h100", "corpus_gb": 10, "requests_per_month": 1e6}
@@ -27,22 +27,28 @@ def test_a_small_index_pays_the_minimum():
     answer = estimate("rag", vector_store="pinecone", **(ASK | {"corpus_gb": 0.01, "requests_per_month": 1000}))
     price = next(plan for plan in store_prices("pinecone") if plan.per_gb_month is not None)
 
-    assert line(answer, "managed vector store").usd.value == price.minimum_per_month
+    paid = [line(answer, start).usd.value for start in ("managed vector store", "writing changes")]
+    assert sum(paid) == pytest.approx(price.minimum_per_month)
 
 
 def test_a_machine_store_is_paid_by_whole_machines():
     answer = estimate("rag", vector_store="qdrant", **ASK)
-    price = next(plan for plan in store_prices("qdrant") if plan.per_hour is not None)
-    machines = -(-answer.details["index_memory_bytes"].value // (price.memory_gib * 2**30))
-
-    assert line(answer, "managed vector store").usd.value == pytest.approx(machines * price.per_hour * 730)
-
-
-def test_own_memory_is_paid_by_the_gigabyte():
-    answer = estimate("rag", memory_usd_per_gb_month=4.0, **ASK)
     held = answer.details["index_memory_bytes"].value
+    hourly = [
+        -(-held // (plan.memory_gib * 2**30)) * plan.per_hour for plan in store_prices("qdrant") if plan.memory_gib
+    ]
 
-    assert line(answer, "vector index in memory").usd.value == pytest.approx(held / 1e9 * 4)
+    assert line(answer, "managed vector store").usd.value == pytest.approx(min(hourly) * 730)
+
+
+def test_an_own_index_is_a_machine_with_memory_and_cores():
+    """Cores with 4 GiB each, and memory beyond that where the index fills nine tenths of it."""
+    small, large = (estimate("rag", **ASK | {"corpus_gb": gb, "memory_usd_per_gb_month": 4.0}) for gb in (0.1, 40))
+    floor = 4 * 0.05 * 730
+    held = large.details["index_memory_bytes"].value
+
+    assert line(small, "index machine").usd.value == pytest.approx(floor)
+    assert line(large, "index machine").usd.value == pytest.approx(floor + (held / 0.9 - 16 * 2**30) / 1e9 * 4)
 
 
 def test_a_database_has_rules_of_its_own():
@@ -81,10 +87,57 @@ def test_a_wider_search_takes_longer():
     assert wide > narrow
 
 
-def test_every_replica_of_the_index_is_held_in_memory():
-    one, three = (line(estimate("rag", index_replicas=n, **ASK), "vector index in memory").usd.value for n in (1, 3))
+def test_every_replica_of_the_index_is_a_machine():
+    one, three = (line(estimate("rag", index_replicas=n, **ASK), "index machine").usd.value for n in (1, 3))
 
     assert three == pytest.approx(3 * one)
+
+
+def test_the_busiest_hour_sets_the_copies():
+    few, many = (estimate("rag", model="8b", gpu="h100", search_load=load) for load in ("alone", "20000 queries/s"))
+    capacity = many.details["index_queries_per_s"].value
+
+    assert few.details["index_replicas"].value == 1
+    assert many.details["index_replicas"].value == -(-20_000 // (0.7 * capacity))
+    assert many.details["search_s"].value >= few.details["search_s"].value
+
+
+def test_pinecone_bills_ten_million_vectors_written_once_and_a_tenth_a_month():
+    """10M x 6.15 write units at 4 USD a million; storage and reads at least what the minimum leaves."""
+    answer = estimate("rag", model="8b", gpu="h100", vectors=10e6, dimensions=1536, vector_store="pinecone")
+
+    assert line(answer, "writing to pinecone").usd.value == pytest.approx(246, abs=0.5)
+    assert line(answer, "writing changes to pinecone").usd.value == pytest.approx(24.6, abs=0.05)
+    assert answer.details["vectors"].value == 10e6
+    assert answer.details["index_memory_bytes"].value == pytest.approx(61.52e9)
+    with_metadata = estimate(
+        "rag", model="8b", gpu="h100", vectors=10e6, dimensions=1536, vector_store="pinecone", metadata_bytes=1000
+    )
+    assert with_metadata.details["index_memory_bytes"].value == pytest.approx(71.4e9, rel=0.005)
+
+
+def test_a_minimum_counts_the_writes():
+    small = ASK | {"corpus_gb": 0.5, "requests_per_month": 1000, "refresh_per_month": 1.0}
+    answer = estimate("rag", vector_store="pinecone", **small)
+
+    assert line(answer, "managed vector store").usd.value + line(answer, "writing changes").usd.value == pytest.approx(
+        50
+    )
+
+
+@pytest.mark.parametrize("store", known_stores())
+def test_every_store_has_a_price(store):
+    answer = estimate("rag", vector_store=store, **ASK)
+
+    assert line(answer, "managed vector store").usd.value > 0
+    assumed = store_prices(store)[0].source.kind == "recalled"
+    assert not assumed or any("are assumed" in warning for warning in answer.warnings)
+
+
+def test_opensearch_serverless_has_a_floor():
+    answer = estimate("rag", model="8b", gpu="h100", corpus_gb=0.01, vector_store="opensearch-serverless")
+
+    assert line(answer, "managed vector store").usd.value == pytest.approx(350.4)
 
 
 def test_a_managed_store_bills_its_index_itself():

@@ -1,0 +1,161 @@
+"""Prices and habits of what a corpus passes through: managed vector stores, embedding models, readers of documents."""
+
+from typing import NamedTuple
+
+from estimator.catalog.files import cached, folders, number, rows, source_of
+from estimator.errors import UnknownName
+from estimator.paths import presets
+from estimator.records import Source
+
+
+class StorePrice(NamedTuple):
+    """What a managed vector store costs at one date; `None` is not charged or not known [USD].
+
+    sizing: engine whose rule says how large an index is in it
+    per_hour: of a machine of fixed size; a read unit is a GB searched, a write unit a kB of a record; least of each
+    """
+
+    provider: str
+    plan: str
+    sizing: str
+    per_hour: float | None
+    per_gb_month: float | None
+    per_million_dimensions_month: float | None
+    per_million_queries: float | None
+    per_million_read_units: float | None
+    least_read_units: float | None
+    per_million_write_units: float | None
+    least_write_units: float | None
+    minimum_per_month: float | None
+    vcpus: float | None
+    memory_gib: float | None
+    valid_from: str
+    source: Source
+    note: str
+
+
+PRICE_COLUMNS = {
+    "per_hour": "usd_per_hour",
+    "per_gb_month": "storage_usd_per_gb_month",
+    "per_million_dimensions_month": "dimensions_usd_per_million_month",
+    "per_million_queries": "queries_usd_per_million",
+    "per_million_read_units": "read_units_usd_per_million",
+    "least_read_units": "least_read_units",
+    "per_million_write_units": "write_units_usd_per_million",
+    "least_write_units": "least_write_units",
+    "minimum_per_month": "minimum_usd_per_month",
+    "vcpus": "vcpus",
+    "memory_gib": "memory_gib",
+}
+
+
+@cached
+def _store_rows() -> list[dict[str, str]]:
+    files = [path for folder in folders("prices") for path in [folder / "vector_stores.csv"] if path.is_file()]
+    return [row for path in files for row in rows(path, ("provider", "plan", *PRICE_COLUMNS.values()))]
+
+
+@cached
+def known_stores() -> tuple[str, ...]:
+    """Managed vector stores in the price lists.
+
+    >>> "pinecone" in known_stores()
+    True
+    """
+    return tuple(dict.fromkeys(row["provider"] for row in _store_rows()))
+
+
+@cached
+def store_prices(provider: str) -> tuple[StorePrice, ...]:
+    """All dated prices of a managed vector store, the newest first.
+
+    >>> store_prices("pinecone")[0].per_gb_month
+    0.33
+    """
+    chosen = [row for row in _store_rows() if row["provider"] == provider.lower()]
+    if not chosen:
+        raise UnknownName("vector store", provider, known_stores(), f"Known are {', '.join(known_stores())}.")
+    return tuple(sorted(map(_store_price, chosen), key=lambda price: price.valid_from, reverse=True))
+
+
+def _store_price(row: dict[str, str]) -> StorePrice:
+    figures = {name: number(row[column], f"vector_stores.csv: {column}") for name, column in PRICE_COLUMNS.items()}
+    return StorePrice(
+        provider=row["provider"],
+        plan=row["plan"],
+        sizing=row.get("sizing") or "server",
+        valid_from=row["valid_from"],
+        source=source_of(row),
+        note=row["note"],
+        **figures,
+    )
+
+
+SIZES = ("name", "dimensions", "least_dimensions", "most_dimensions", "max_tokens")
+
+
+class Embedder(NamedTuple):
+    """Dimensions an embedding model makes, the fewest and most it makes if asked, tokens it reads [1]."""
+
+    name: str
+    dimensions: int
+    least_dimensions: int
+    most_dimensions: int
+    max_tokens: int
+    source: Source
+
+
+@cached
+def embedders() -> dict[str, Embedder]:
+    """What is known of embedding models beside their shape or price, by name.
+
+    >>> embedders()["voyage:voyage-3.5"].dimensions
+    1024
+    """
+    found = {}
+    for row in rows(presets() / "embedders.csv", SIZES):
+        sizes = {name: int(row[name]) for name in SIZES[1:]}
+        found[row["name"]] = Embedder(name=row["name"], source=Source(row["source"], row["kind"], row["date"]), **sizes)
+    return found
+
+
+class Parser(NamedTuple):
+    """What reads documents into text: a service by its price of 1,000 pages [USD], or own cores by pages a second."""
+
+    name: str
+    per_1000_pages: float | None
+    per_1000_scanned: float | None
+    pages_per_core_s: float | None
+    scanned_pages_per_core_s: float | None
+    source: Source
+
+
+PARSER_COLUMNS = {
+    "per_1000_pages": "usd_per_1000_pages",
+    "per_1000_scanned": "usd_per_1000_scanned",
+    "pages_per_core_s": "pages_per_core_s",
+    "scanned_pages_per_core_s": "scanned_pages_per_core_s",
+}
+
+
+@cached
+def parsers() -> dict[str, Parser]:
+    """Readers of documents by name."""
+    found = {}
+    for row in rows(presets() / "parsers.csv", ("parser", *PARSER_COLUMNS.values())):
+        figures = {name: number(row[column], f"parsers.csv: {column}") for name, column in PARSER_COLUMNS.items()}
+        found[row["parser"]] = Parser(
+            name=row["parser"], source=Source(row["source"], row["kind"], row["date"]), **figures
+        )
+    return found
+
+
+def parser(name: str) -> Parser:
+    """A reader of documents. Raises UnknownName with the known ones.
+
+    >>> parser("aws-textract").per_1000_pages
+    1.5
+    """
+    if name.lower() not in parsers():
+        raise UnknownName("parser", name, parsers(), f"Known are {', '.join(parsers())}.")
+    return parsers()[name.lower()]

@@ -1,0 +1,110 @@
+"""Money of vector stores: machines of one's own, and what managed ones bill. US dollars; arithmetic a sheet can repeat.
+
+Validity: list prices of one region; free tiers, discounts and egress are left out.
+"""
+
+import numpy as np
+
+from estimator.formulas import Real
+from estimator.formulas.units import HOUR_S, HOURS_PER_YEAR
+
+SECONDS_PER_HOUR = HOUR_S
+HOURS_PER_MONTH = HOURS_PER_YEAR / 12
+BYTES_PER_GB = 1e9
+BYTES_PER_KB = 1e3
+MILLION = 1e6
+
+
+def index_machine_usd(
+    index_bytes: Real,
+    replicas: Real,
+    cores: Real,
+    usd_per_core_hour: Real,
+    bytes_per_core: Real,
+    usd_per_gb_month: Real,
+    usable: Real,
+) -> Real:
+    """A month of the machines that hold and search an index of one's own [USD]: cores, their memory, and more of it.
+
+    bytes_per_core: memory that comes with a core [B]; usable: share of the memory that an index may fill [1]
+    usd_per_gb_month: of memory beyond that [USD/GB/month]
+
+    >>> index_machine_usd(1e9, 1, 4, 0.05, 4e9, 4.0, 0.9)  # 16 GB come with four cores
+    146.0
+    >>> index_machine_usd(34e9, 2, 4, 0.05, 4e9, 4.5, 0.8)  # 42.5 GB are needed of each
+    530.5
+    """
+    more = np.maximum(index_bytes / usable - cores * bytes_per_core, 0.0)
+    return replicas * (cores * usd_per_core_hour * HOURS_PER_MONTH + more / BYTES_PER_GB * usd_per_gb_month)
+
+
+def used_store_usd(
+    stored_bytes: Real,
+    dimensions: Real,
+    queries: Real,
+    machine_bytes: Real,
+    usd_per_machine_hour: Real,
+    usd_per_gb_month: Real,
+    usd_per_million_dimensions: Real,
+    usd_per_million_queries: Real,
+    usd_per_million_reads: Real,
+    least_reads: Real,
+) -> Real:
+    """A month of a managed store by what it holds and is asked [USD]: whole machines, storage, queries and read units.
+
+    machine_bytes: index that one machine holds [B]; a read unit is a GB of what is searched, `least_reads` at least
+
+    >>> used_store_usd(100e9, 0.0, 500e3, np.inf, 0.0, 0.33, 0.0, 0.0, 16.0, 0.25)
+    833.0
+    """
+    machines = np.maximum(np.ceil(stored_bytes / machine_bytes), 1.0) * usd_per_machine_hour * HOURS_PER_MONTH
+    reads = queries * np.maximum(stored_bytes / BYTES_PER_GB, least_reads) / MILLION * usd_per_million_reads
+    kept = stored_bytes / BYTES_PER_GB * usd_per_gb_month + dimensions / MILLION * usd_per_million_dimensions
+    return machines + kept + queries / MILLION * usd_per_million_queries + reads
+
+
+def written_usd(vectors: Real, record_bytes: Real, usd_per_million_writes: Real, least_writes: Real) -> Real:
+    """Writing records into a managed store [USD]: a write unit is a kB of a record, `least_writes` at least each.
+
+    >>> round(written_usd(10e6, 6152.0, 4.0, 5.0), 2)  # ten million vectors of 1,536 dimensions in Pinecone
+    246.08
+    """
+    return vectors * np.maximum(record_bytes / BYTES_PER_KB, least_writes) / MILLION * usd_per_million_writes
+
+
+def at_least_usd(used_usd: Real, written_usd: Real, least_usd: Real) -> Real:
+    """What is billed beside the writes of a month, whose plan has a minimum for all [USD].
+
+    >>> float(at_least_usd(10.0, 24.0, 50.0)), float(at_least_usd(60.0, 24.0, 50.0))
+    (26.0, 60.0)
+    """
+    return np.maximum(used_usd, least_usd - written_usd)
+
+
+def parsing_usd(pages: Real, scanned: Real, usd_per_1000_pages: Real, usd_per_1000_scanned: Real) -> Real:
+    """Reading pages of documents into text [USD]; scanned ones by optical character recognition.
+
+    scanned: share of the pages that are pictures [1]
+
+    >>> round(parsing_usd(480e3, 0.1, 0.01, 1.5), 2)
+    76.32
+    """
+    return pages / 1e3 * ((1 - scanned) * usd_per_1000_pages + scanned * usd_per_1000_scanned)
+
+
+def parsing_s(pages: Real, scanned: Real, pages_per_core_s: Real, scanned_per_core_s: Real, cores: Real) -> Real:
+    """Reading pages of documents on one's own cores [s].
+
+    >>> parsing_s(480e3, 0.0, 20.0, 0.3, 8)
+    3000.0
+    """
+    return pages * ((1 - scanned) / pages_per_core_s + scanned / scanned_per_core_s) / cores
+
+
+def cores_usd(wall_s: Real, cores: Real, usd_per_core_hour: Real) -> Real:
+    """Cores at work for some time [USD].
+
+    >>> cores_usd(3600.0, 8, 0.05)
+    0.4
+    """
+    return wall_s * cores / SECONDS_PER_HOUR * usd_per_core_hour

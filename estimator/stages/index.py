@@ -1,0 +1,248 @@
+"""The index of a knowledge base as a stage asks for it: its plan, sizes, times, queries a second, copies and recall."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import NamedTuple
+
+from estimator.catalog.models import architecture
+from estimator.catalog.prices import api_price
+from estimator.catalog.retrieval import Host, default, host, measured_index
+from estimator.catalog.stores import embedders, store_prices
+from estimator.errors import DoesNotFit, InvalidInput
+from estimator.formulas import Floats, money, retrieval_load
+from estimator.formulas import retrieval as formulas
+from estimator.formulas.arithmetic import quotient
+from estimator.predict import retrieval
+from estimator.predict.retrieval import IndexPlan
+from estimator.predict.retrieval_load import Load, latency_s, load_of, recall
+from estimator.quantities import Quantity, derive, predicted, uncertain
+from estimator.stages.question import Question
+
+SELF_HOSTED = "self-hosted"
+
+
+class Index(NamedTuple):
+    """An index: one copy in memory and on disk [B], its making and a search [s], what a copy answers [1/s], copies."""
+
+    memory_bytes: Quantity
+    disk_bytes: Quantity
+    building_bytes: Quantity
+    build_s: Quantity
+    load_s: Quantity
+    search_s: Quantity
+    queries_per_s: Quantity
+    replicas: Quantity
+    recall: Quantity | None
+
+
+def dimensions(question: Question) -> Quantity:
+    """Dimensions of a stored vector [1]: as the embedding model makes them, or as asked."""
+    if question.number("dimensions") <= 0:
+        return _native(question)
+    native, most = _native_and_most(question)
+    asked = question.number("dimensions")
+    if _embedder_named(question) and native is not None and asked > max(most, native.value):
+        name = question.word("embedding_model")
+        raise InvalidInput(f"{name} makes vectors of {native.value:,.0f} dimensions, not {asked:,.0f}")
+    return question.amount("dimensions")
+
+
+def _embedder_named(question: Question) -> bool:
+    return question.scenario.choices["embedding_model"].given
+
+
+def _native_and_most(question: Question) -> tuple[Quantity | None, float]:
+    known = embedders().get(question.word("embedding_model").lower())
+    try:
+        return _native(question), float(known.most_dimensions if known else 0)
+    except InvalidInput:
+        return None, 0.0
+
+
+def _native(question: Question) -> Quantity:
+    """Dimensions an embedding model makes when nothing else is asked [1]."""
+    name = question.word("embedding_model")
+    if ":" not in name:
+        encoder = architecture(name)
+        return question.known("dimensions", encoder.hidden, "1", encoder.basis, *encoder.sources)
+    found, known = api_price(name), embedders().get(name.lower())
+    if known is not None:
+        return question.known("dimensions", known.dimensions, "1", "published", known.source)
+    if found.embedding_dim is None:
+        raise InvalidInput(
+            f"how many dimensions vectors of {name} have is not known: give dimensions=N, or name one of "
+            f"{', '.join(n for n in embedders() if ':' in n)}"
+        )
+    return question.known("dimensions", found.embedding_dim, "1", "published", found.source)
+
+
+def dimension_warnings(question: Question) -> Iterator[str]:
+    """What is doubtful about dimensions that were asked for."""
+    native, _ = _native_and_most(question)
+    asked, name = question.number("dimensions"), question.word("embedding_model")
+    if asked <= 0 or native is None or asked == native.value:
+        return
+    if not _embedder_named(question):
+        yield (
+            f"Vectors have {asked:,.0f} dimensions as asked; embedding is priced as by {name}, which makes "
+            f"{native.value:,.0f}: name your own with embedding_model."
+        )
+        return
+    known = embedders().get(name.lower())
+    if known is None or asked < known.least_dimensions:
+        yield f"{name} is not known to shorten its vectors to {asked:,.0f} dimensions (Matryoshka): judge what it finds"
+
+
+def check_encoder(question: Question) -> None:
+    """DoesNotFit where a chunk is longer than the embedding model reads: the rest of it would be cut off."""
+    name, chunk = question.word("embedding_model"), question.number("chunk_tokens")
+    known = embedders().get(name.lower())
+    if known is not None:
+        reads: float | None = known.max_tokens
+    else:
+        reads = api_price(name).max_input_tokens if ":" in name else architecture(name).max_context
+    if reads is not None and chunk > reads:
+        raise DoesNotFit(
+            f"chunks of {chunk:,.0f} tokens are longer than the {reads:,.0f} that {name} reads: "
+            "cut shorter chunks (chunk_tokens), or embed with one that reads more (embedding_model=bge-m3)"
+        )
+
+
+def index_plan(question: Question) -> IndexPlan:
+    """The index the scenario describes, still empty."""
+    segments = question.number("index_segments")
+    return IndexPlan(
+        0.0,
+        dimensions(question).value,
+        index=question.word("index"),
+        dtype=question.word("vector_dtype"),
+        engine=_engine(question),
+        k=question.number("top_k"),
+        ef=question.number("index_ef"),
+        metadata_bytes=question.number("metadata_bytes"),
+        segments=segments or None,
+        refine=question.number("index_refine"),
+    )
+
+
+def _engine(question: Question) -> str:
+    """Whose sizing rule holds: the engine of an own index, or what the managed store keeps it with."""
+    store = question.word("vector_store")
+    return question.word("vector_engine") if store == SELF_HOSTED else store_prices(store)[0].sizing
+
+
+def index(question: Question, vectors: Quantity) -> Index:
+    """Sizes and times of the index of so many vectors."""
+    plan, machine = index_plan(question), index_host(question, question.number("index_cores"))
+    sizes = question.once(_sizes, plan, vectors)
+    inputs = {"vectors": vectors, "dim": dimensions(question)}
+    held, on_disk, building = (
+        predicted(name, "B", column, retrieval.index_memory_bytes, **inputs)
+        for name, column in zip(("index in memory", "index on disk", "memory to build the index"), sizes, strict=True)
+    )
+    _check_memory(question, held)
+    build_s, capacity = question.once(_times, plan, machine, vectors)
+    inputs |= {"cores": question.amount("index_cores")}
+    searched = {**inputs, "k": question.amount("top_k"), "ef": question.amount("index_ef")}
+    down, up = _half_widths("query", plan, machine)
+    answered = predicted("queries a second of one copy", "1/s", capacity, retrieval.queries_per_s, **searched)
+    answered = uncertain(answered, "retrieval time", -down, -up)  # the longer a search, the fewer
+    load = load_of(question.word("search_load"))
+    copies = _replicas(question, answered, load)
+    took = question.once(_latency, plan, machine, load, vectors, copies)
+    search_s = predicted("search", "s", took, latency_s, **searched)
+    built = predicted("index build", "s", build_s, retrieval.build_s, **searched)
+    built = uncertain(built, "retrieval time", *_half_widths("build", plan, machine))
+    return Index(
+        held,
+        on_disk,
+        building,
+        built,
+        _loaded(question, vectors, built),
+        uncertain(search_s, "retrieval time", down, up),
+        answered,
+        copies,
+        _recall(question, plan, searched),
+    )
+
+
+def _half_widths(what: str, plan: IndexPlan, machine: Host) -> tuple[float, float]:
+    """80 % half widths of a time, down and up [ln]."""
+    low, high = retrieval.interval(what, plan, machine)
+    return -math.log(low), math.log(high)
+
+
+def _sizes(empty: IndexPlan, vectors: Floats) -> tuple[Floats, Floats, Floats]:
+    plan = replace(empty, vectors=vectors)
+    held = retrieval.index_memory_bytes(plan)
+    return held, retrieval.index_disk_bytes(plan), retrieval.build_memory_bytes(plan)
+
+
+def _times(empty: IndexPlan, machine: Host, vectors: Floats) -> tuple[Floats, Floats]:
+    plan = replace(empty, vectors=vectors)
+    return retrieval.build_s(plan, machine), retrieval.queries_per_s(plan, machine)
+
+
+def _latency(empty: IndexPlan, machine: Host, load: Load, vectors: Floats, copies: Floats) -> Floats:
+    return latency_s(replace(empty, vectors=vectors, replicas=copies), machine, load)
+
+
+def _check_memory(question: Question, held: Quantity) -> None:
+    """DoesNotFit where the machine that was named has less memory than the index."""
+    gib = question.number("index_memory_gib")
+    if gib > 0 and not question.within(held, default("process_share") * gib * 2**30):
+        raise DoesNotFit(
+            f"an index of {held.value / 1e9:,.1f} GB does not fit {gib:,g} GiB of memory with the system beside it: "
+            "compress it (index=hnsw-sq8), keep it on disk (index=diskann), or take fewer dimensions"
+        )
+
+
+def index_host(question: Question, cores: float) -> Host:
+    """Where the index lives: on so many cores of the machine at hand where that was measured, else of a server."""
+    device = question.accelerator
+    measured = measured_index(device.name) if device is not None and device.measured_cpu else None
+    return replace(measured, cores=cores) if measured else host(f"{cores:.0f} vCPU")
+
+
+def _replicas(question: Question, answered: Quantity, load: Load) -> Quantity:
+    """Copies of an own index: for the busiest hour, or the rate that was named, at least as many as asked."""
+    least = question.amount("index_replicas")
+    if question.word("vector_store") != SELF_HOSTED:
+        return question.counted("copies of the index", 1.0, "1", "a managed store sees to its own")
+    if load.queries_per_s is not None:
+        peak = question.counted("queries a second", load.queries_per_s, "1/s", "as asked")
+    else:
+        peak = derive(
+            "busiest hour",
+            "1/s",
+            money.peak_requests_per_s,
+            requests_per_month=question.amount("requests_per_month"),
+            peak_to_mean=question.amount("peak_to_mean"),
+        )
+    return derive(
+        "copies of the index",
+        "1",
+        money.replicas,
+        peak_requests_per_s=peak,
+        capacity_requests_per_s=answered,
+        target_utilisation=question.amount("target_utilisation"),
+        least_replicas=least,
+    )
+
+
+def _loaded(question: Question, vectors: Quantity, built: Quantity) -> Quantity:
+    """Sending all vectors and indexing them as they come."""
+    rate = question.amount("load_vectors_per_s")
+    sent = derive("sending the vectors", "s", quotient, dividend=vectors, divisor=rate)
+    return derive("loading the index", "s", retrieval_load.load_s, sent_s=sent, indexed_s=built)
+
+
+def _recall(question: Question, plan: IndexPlan, searched: dict[str, Quantity]) -> Quantity | None:
+    """Share of the true neighbours that the search finds, with the range of the published curves."""
+    found = recall(plan)
+    if found is None or not found.low < found.high:
+        return found and question.counted("recall at k", float(found.value), "1", "every vector is compared")
+    missed = predicted("neighbours missed", "1", 1 - found.value, recall, **searched)
+    missed = uncertain(missed, "retrieval time", found.log_width, found.log_width)
+    return derive("recall at k", "1", formulas.found_share, missed=missed)
