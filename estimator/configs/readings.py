@@ -164,7 +164,7 @@ def _take(result: Told, key: Key, name: str, value: Any, part: Part) -> None:
     tool = result.tool
     if isinstance(value, list) and any(map(open_variable, value)):
         value = [each for each in value if not open_variable(each)] or value[0]
-    if isinstance(value, list) and value and key.field and not (key.sum or key.count) and kinds().get(key.field) != "list":
+    if isinstance(value, list) and value and key.field and not (key.sum or key.count or key.data) and kinds().get(key.field) != "list":
         value = value[0]
     if open_variable(value) and not key.ignore:
         return _say(result, name, value, key.field, "open", "left to a variable", part, tool)
@@ -183,6 +183,8 @@ def _take(result: Told, key: Key, name: str, value: Any, part: Part) -> None:
             _matched(result, pattern, text)
     if key.targets:
         _targets(result, key, value)
+    elif key.data:
+        result.settings["datasets"] = ",".join([result.settings.get("datasets", ""), *_named_data(value)]).strip(",")
     elif key.sum:
         found = [float(number) for text in _texts(value) for number in re.findall(key.sum, text)]
         if found:
@@ -204,6 +206,15 @@ def _texts(value: Any) -> list[str]:
     if isinstance(value, Mapping):
         return [text for pair in value.items() for each in pair for text in _texts(each)]
     return [text for each in value for text in _texts(each)] if isinstance(value, list | tuple) else [_word(value)]
+
+
+def _named_data(value: Any) -> list[str]:
+    """Names of data sets in a value: of tables in a list their paths."""
+    if isinstance(value, Mapping):
+        return _named_data(next((value[name] for name in ("path", "id", "dataset", "name") if value.get(name)), ""))
+    if isinstance(value, list | tuple):
+        return [name for each in value for name in _named_data(each)]
+    return [name.strip() for name in str(value).split(",") if name.strip()]
 
 
 def _word(value: Any) -> str:

@@ -63,9 +63,7 @@ def _told(part: Part) -> Told | None:
     tool = tool_of(part)
     if tool is None and part.style == "carrier":
         tool = tools()[LAUNCH]
-        result = told(part, tool)
-        result.settings.update({name: value for name, value in part.values.items() if name == "model"})
-        return result
+        return told(part, tool)
     return told(part, tool) if tool else None
 
 

@@ -25,7 +25,7 @@ class Key(NamedTuple):
     field: what it sets; values: words of the tool and ours; also: what a word sets besides; default: the tool's own
     assumed: whether the default was not read in the tool's source; since: in which versions it holds
     patterns: what parts of a text say, by groups named for fields (`zero__3` sets zero to 3); file: names another file
-    count: how many things a list names; sum: what to add up; targets: adapters that it switches on
+    count: how many things a list names; sum: what to add up; targets: adapters that it switches on; data: names data
     ignore, matters: why it changes nothing, or what is not counted in
     """
 
@@ -42,6 +42,7 @@ class Key(NamedTuple):
     count: bool = False
     sum: str = ""
     targets: str = ""
+    data: bool = False
     names: tuple[str, ...] = ()
     ignore: str = ""
     matters: str = ""

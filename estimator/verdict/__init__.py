@@ -6,6 +6,7 @@ from typing import Any
 
 from estimator.arguments import check as check_arguments
 from estimator.catalog.accelerators import cluster as named_cluster
+from estimator.catalog.datasets import data_named
 from estimator.catalog.plan_fields import field_named, plan_fields
 from estimator.configs import Run, read_run
 from estimator.errors import InvalidInput
@@ -60,7 +61,7 @@ def check(
         load = {name: float(work[name]) for name in LOADS if work.get(name)}
         found = [served(run, llm, each, usd_per_hour(each.accelerator, paid, ONE_AT_A_TIME), load) for each in clusters]
         return _checked(run, llm, found, (), notes)
-    return _trained(run, llm, clusters, paid, _amount(run, work, data), notes)
+    return _trained(run, llm, clusters, paid, _amount(run, work, data, notes), notes)
 
 
 def _trained(
@@ -78,7 +79,7 @@ def _trained(
 
 def _checked(run: Run, llm: Architecture, found: Sequence[Outcome], changes: tuple[Change, ...], notes: list[str]) -> Check:
     ordered = tuple(sorted(found, key=_order))
-    said = [*notes, *ordered[0].notes, *([llm.note] if llm.note else [])]
+    said = [*notes, *ordered[0].notes, *([llm.note] if llm.note and llm.basis == "assumed" else [])]
     return Check(
         run.task, run.tool.title, llm.name, run.files, ordered, run.readings, changes, tuple(dict.fromkeys(said))
     )
@@ -142,14 +143,20 @@ def _pinned(run: Run, fields: Mapping[str, Any]) -> tuple[Run, dict[str, Any]]:
     return run._replace(settings=settings), work
 
 
-def _amount(run: Run, work: Mapping[str, Any], data: float | None) -> Amount:
-    """How much is trained on: as given, else as the files say."""
+def _amount(run: Run, work: Mapping[str, Any], data: float | None, notes: list[str]) -> Amount:
+    """How much is trained on: as given, else as the files say, else as the data sets that they name are known to be."""
     said = run.settings
     given = {name: work.get(name) for name in AMOUNTS}
+    known = data_named(str(said.get("datasets") or ""))
+    samples = data or given["samples"] or said.get("samples")
+    if known and not samples:
+        notes.append(f"{known.names}: {known.samples:,.0f} samples of {known.tokens:,.0f} tokens are assumed")
+        samples = known.samples
+    tokens = given["tokens_per_sample"] or (known.tokens if known else None)
     steps = given["steps"] or (None if data or given["samples"] else said.get("steps"))
     return Amount(
-        samples=_known(data or given["samples"] or said.get("samples")),
-        tokens=_known(given["tokens_per_sample"]),
+        samples=_known(samples),
+        tokens=_known(tokens),
         epochs=_known(given["epochs"] or said.get("epochs")),
         steps=_known(steps) if not steps or float(steps) > 0 else None,
     )

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from estimator.catalog.frameworks import framework
+from estimator.catalog.frameworks import Framework, framework
 from estimator.catalog.optimizers import optimizer
 from estimator.catalog.precisions import precision
 from estimator.configs import Run
@@ -22,13 +22,13 @@ ALONE = "none"
 
 @dataclass(slots=True)
 class Planned:
-    """A plan with what it rests on. copies: frozen models beside it; sequences: rows of the objective for one sample."""
+    """A plan with what it rests on. copies: frozen models beside it; habits: in memory, where not the framework's own."""
 
     plan: TrainingPlan
     settled: dict[str, Any]
     notes: list[str] = field(default_factory=list)
     copies: float = 0.0
-    copy_bits: float = 16.0
+    habits: Framework | None = None
 
 
 def world(settings: Mapping[str, Any]) -> int | None:
@@ -90,7 +90,13 @@ def planned(run: Run, llm: Architecture, cluster: Cluster) -> Planned:
     if said.get("targets_more"):
         notes.append("adapters on experts are not counted in")
     settled = {name: getattr(plan, name) for name in plan.__slots__ if name not in ("passages_per_query", "query_len")}
-    return Planned(plan, settled, notes, copies)
+    return Planned(plan, settled, notes, copies, _habits(run, framework_name))
+
+
+def _habits(run: Run, framework_name: str) -> Framework | None:
+    """What memory follows where a kernel of another framework computes the loss."""
+    fused = bool(run.settings.get("fused_loss")) and framework_name == "deepspeed"
+    return framework("deepspeed")._replace(loss=framework("liger").loss) if fused else None
 
 
 def _batches(said: Mapping[str, Any], dp: int, notes: list[str]) -> tuple[float | None, float]:
@@ -141,12 +147,13 @@ def _read(run: Run, name: str) -> bool:
 
 def _framework(run: Run, strategy: str, method: str) -> str:
     """Whose kernels and states: the tool's, or of what it was told to use instead."""
-    said, own = run.settings, run.tool.framework
+    said = run.settings
+    own = str(said.get("framework") or run.tool.framework)
     if own not in OVER_HF:
         return own
     if said.get("unsloth"):
         return "unsloth"
-    if strategy == "deepspeed" and method == "full" and not (said.get("fused_loss") and said.get("zero") == 3):
+    if strategy == "deepspeed" and method == "full":
         return "deepspeed"
     return "liger" if said.get("fused_loss") else own
 
@@ -197,6 +204,7 @@ def _length(said: Mapping[str, Any], llm: Architecture, notes: list[str]) -> int
 def _targets(said: Mapping[str, Any], notes: list[str]) -> str:
     """Linear layers that get adapters, in our words; all where the tool's words mean none of them."""
     text = str(said.get("lora_targets") or "all")
+    text = ",".join(word for word in text.split(",") if "shared_expert" not in word) or text
     words = ",".join(word.rpartition(".")[2] for word in re.split(r"[,\s]+", text) if word)
     if words.replace("-", "_") in ("all_linear", "all"):
         return "all"

@@ -18,7 +18,7 @@ from estimator.predict.serving_machine import ServingPlan
 from estimator.quantities import Quantity
 from estimator.records import Architecture, Cluster
 from estimator.scenario import default_scenario
-from estimator.verdict.chance import NORMAL_80
+from estimator.verdict.chance import NORMAL_80, normal, usable
 from estimator.verdict.result import Figure, Outcome
 
 STARTS_WITH = 4096.0  # tokens that a server's cache must hold where its engine asks for no more [token]
@@ -72,7 +72,7 @@ def served(run: Run, llm: Architecture, cluster: Cluster, price: Quantity, load:
         accelerator=device.name,
         title=device.title,
         count=needed,
-        fit_chance=0.5 * (1.0 + math.erf(NORMAL_80 * room / math.sqrt(2.0))),
+        fit_chance=normal(NORMAL_80 * room),
         memory=memory | {"kv_cache": one},
         usable_bytes=_allowed(run.settings, cluster, plan),
         figures=figures,
@@ -87,7 +87,7 @@ def _memory(
 ) -> tuple[dict[str, float], float]:
     """What the fullest accelerator holds besides the cache, and what is left for that [B]."""
     device, layout = cluster.accelerator, plan.layout
-    whole = serving_memory.usable_bytes(device, 1.0)
+    whole = usable(device)
     held = serving_memory.weights_bytes(llm, weights(llm, plan.weight_precision), layout)
     held += serving_memory.adapters_bytes(llm, plan.adapters, plan.adapter_rank, layout)
     facts = plan.facts
@@ -109,7 +109,7 @@ def _allowed(said: Mapping[str, Any], cluster: Cluster, plan: ServingPlan) -> fl
     """What the engine lets itself use of an accelerator [B]."""
     shares = said.get("free_fraction") or said.get("static_fraction")
     fraction = 1.0 if shares else plan.facts.memory_fraction if plan.memory_fraction is None else plan.memory_fraction
-    return serving_memory.usable_bytes(cluster.accelerator, fraction)
+    return usable(cluster.accelerator) * fraction
 
 
 def _share(value: float, name: str) -> float:

@@ -10,11 +10,22 @@ from estimator.formulas.arithmetic import product, quotient
 from estimator.formulas.transformer import params
 from estimator.formulas.units import HOUR_S
 from estimator.predict.reliability import usual_goodput
-from estimator.predict.serving_memory import usable_bytes
-from estimator.predict.training import MemorySplit, TrainingPlan, TrainingStep, best_layout, interval, time_interval, training_step, traits
+from estimator.predict.training import (
+    MemorySplit,
+    TrainingPlan,
+    TrainingStep,
+    best_layout,
+    interval,
+    parameters,
+    time_interval,
+    training_step,
+    traits,
+)
+from estimator.predict.training_memory import peak_memory
+from estimator.predict.training_plan import run as run_of
 from estimator.quantities import Quantity, derive, given
 from estimator.records import Architecture, Cluster
-from estimator.verdict.chance import fit_chance
+from estimator.verdict.chance import fit_chance, needed, usable
 from estimator.verdict.plans import Planned, planned
 from estimator.verdict.result import Figure, Outcome
 
@@ -42,20 +53,22 @@ def outcome(
     """The same for a plan; what it leaves open is chosen as `layout` chooses it."""
     plan = made.plan if made.plan.micro_batch is not None else best_layout(llm, cluster, made.plan)
     step = training_step(llm, cluster, plan)
-    split, usable = step.memory, usable_bytes(cluster.accelerator, 1.0)
+    split, room = step.memory, usable(cluster.accelerator)
+    if made.habits is not None:
+        split = peak_memory(run_of(llm, cluster, plan, made.habits), parameters())
     copies = made.copies * params(llm) * COPY_BYTES / (plan.tp * plan.pp * _shards(plan, cluster))
     doubt = interval("memory", traits(llm, cluster, plan))
     memory = {name: float(getattr(split, name)) for name in MemorySplit._fields} | ({"other_models": copies} if copies else {})
-    need = float(split.total) + copies
+    peak, need = float(split.total) + copies, needed(split, parameters()) + copies
     figures = _figures(llm, cluster, plan, step, price, amount, packed)
-    figures["memory_bytes"] = Figure(need, need * math.exp(-doubt[0]), need * math.exp(doubt[1]))
+    figures["memory_bytes"] = Figure(peak, peak * math.exp(-doubt[0]), peak * math.exp(doubt[1]))
     return Outcome(
         accelerator=cluster.accelerator.name,
         title=cluster.accelerator.title,
         count=cluster.count,
-        fit_chance=fit_chance(need, usable, doubt),
+        fit_chance=fit_chance(need, room, doubt),
         memory=memory,
-        usable_bytes=usable,
+        usable_bytes=room,
         figures=figures,
         parts={name: float(getattr(step, name)) for name in PARTS},
         plan={**made.settled, "micro_batch": int(plan.micro_batch), "accelerators": cluster.count},
@@ -132,4 +145,5 @@ def _inverse(time: Quantity, work: float) -> Figure:
 
 def changed(made: Planned, sets: Mapping[str, Any]) -> Planned:
     """The plan with some fields changed."""
-    return Planned(replace(made.plan, **sets), made.settled | dict(sets), made.notes, made.copies)
+    habits = made.habits if "framework" not in sets else None
+    return Planned(replace(made.plan, **sets), made.settled | dict(sets), made.notes, made.copies, habits)
