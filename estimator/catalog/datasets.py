@@ -20,13 +20,14 @@ def data_named(names: str) -> Data | None:
     >>> data_named("tatsu-lab/alpaca"), data_named("tatsu-lab/alpaca,mine.jsonl")
     (Data(names='tatsu-lab/alpaca', samples=52002.0, tokens=120.0), None)
     """
-    found = [_row(name) for name in names.split(",") if name.strip()]
+    listed = dict.fromkeys(name.strip() for name in names.split(",") if name.strip())
+    found = [_row(name) for name in listed]
     known = [row for row in found if row]
     if not known or len(known) < len(found):
         return None
     samples = sum(float(row["samples"]) for row in known)
     tokens = sum(float(row["samples"]) * float(row["tokens_per_sample"]) for row in known)
-    return Data(names, samples, tokens / samples)
+    return Data(", ".join(listed), samples, tokens / samples)
 
 
 def _row(name: str) -> dict[str, str] | None:

@@ -331,7 +331,7 @@ def _needed(needs: str, settings: Mapping[str, Any]) -> bool:
     if needs.startswith("!"):
         return needs[1:] not in settings
     field, _, value = needs.partition("=")
-    return not field or settings.get(field) == value
+    return not field or str(settings.get(field)) == value
 
 
 def joined(parts: Sequence[Told]) -> dict[str, Any]:
