@@ -1,8 +1,8 @@
 """Do verdicts on real run configurations agree with what happened? python benchmarks/configs.py FOLDER
 
 FOLDER holds the files that configs.csv names. Each is checked on the accelerators of that table; printed are what was
-read, each known outcome beside the answer, and how many agree. Files without a known outcome are read all the same: each
-must be recognised, and no key of it left unexplained. Comments are no part of a file: they can give an outcome away.
+read, each known outcome beside the answer, and how many agree. Files without a known outcome are read all the same:
+each must be recognised, and no key of it left unexplained. Comments are no part of a file.
 """
 
 import csv

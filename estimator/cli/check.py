@@ -51,4 +51,10 @@ def _typed(text: str) -> tuple[str, Any]:
     if field is None:
         return called.replace("-", "_"), value
     say_alias(called, field)
-    return field, number(value, field) if field in ("samples", "tokens_per_sample", "epochs", "steps", "concurrency") else value
+    return field, number(value, field) if field in (
+        "samples",
+        "tokens_per_sample",
+        "epochs",
+        "steps",
+        "concurrency",
+    ) else value

@@ -60,8 +60,8 @@ def parts_of(path: str | Path) -> list[Part]:
         raise InvalidInput(f"cannot read the run configuration {shown(path)}: it is nested too deeply") from None
     if not any(part.values or part.words for part in found):
         raise InvalidInput(
-            f"cannot read the run configuration {shown(path)}: there is {'nothing' if not text.strip() else 'no setting'}"
-            " in it"
+            f"cannot read the run configuration {shown(path)}: "
+            f"there is {'no setting' if text.strip() else 'nothing'} in it"
         )
     return found
 
@@ -93,7 +93,12 @@ def _is_yaml(text: str) -> bool:
     """Whether the first line that says something is a key or an item of a list."""
     lines = (line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#"))
     first = next(lines, "")
-    return first.strip() == "---" or first.startswith("%YAML") or bool(re.match(r"\s*(?:- )?[\"'{]?[\w.$-]+[\"']?\s*:", first)) or first.startswith(("- ", "&", "!"))
+    return (
+        first.strip() == "---"
+        or first.startswith("%YAML")
+        or bool(re.match(r"\s*(?:- )?[\"'{]?[\w.$-]+[\"']?\s*:", first))
+        or first.startswith(("- ", "&", "!"))
+    )
 
 
 # --- formats ----------------------------------------------------------------------------------------------------------
@@ -120,7 +125,9 @@ def _toml(text: str) -> dict[str, Any] | None:
     try:
         return tomllib.loads(text) or None
     except tomllib.TOMLDecodeError as error:
-        told = re.search(r"^\s*\[[\w.]+\]\s*$", text, re.MULTILINE) and re.search(r"^\s*\w+\s*=\s*[\"\d]", text, re.MULTILINE)
+        told = re.search(r"^\s*\[[\w.]+\]\s*$", text, re.MULTILINE) and re.search(
+            r"^\s*\w+\s*=\s*[\"\d]", text, re.MULTILINE
+        )
         if told and "Cannot" in str(error):
             raise InvalidInput(f"it is not TOML: {error}") from None
         return None
@@ -237,8 +244,16 @@ def _look(content: Any, found: dict[str, Any], depth: int, image: str = "") -> N
     _look_for_accelerators(content, found)
     words = _words(content)
     words += [word for name, value in sets.items() if ARGUMENTS.fullmatch(name) for word in [value]]
-    settings = {CAMEL.sub("_", key).lower(): value for key, value in (content.get("vllmConfig") or {}).items()} if isinstance(content.get("vllmConfig"), dict) else {}
-    model = content.get("modelURL") or content.get("storageUri") or (content.get("model") or {} if isinstance(content.get("model"), dict) else {}).get("uri")
+    settings = (
+        {CAMEL.sub("_", key).lower(): value for key, value in (content.get("vllmConfig") or {}).items()}
+        if isinstance(content.get("vllmConfig"), dict)
+        else {}
+    )
+    model = (
+        content.get("modelURL")
+        or content.get("storageUri")
+        or (content.get("model") or {} if isinstance(content.get("model"), dict) else {}).get("uri")
+    )
     if isinstance(model, str):
         found.setdefault("model", model.removeprefix("hf://"))
     if words or settings:
@@ -248,7 +263,9 @@ def _look(content: Any, found: dict[str, Any], depth: int, image: str = "") -> N
 
 
 def _carry(text: str, image: str, sets: dict[str, str], settings: dict[str, Any], found: dict[str, Any]) -> None:
-    parts = [_commanded(each, "", image) for each in commands(expanded(text, sets))] or [Part("", "args", {}, image=image)]
+    parts = [_commanded(each, "", image) for each in commands(expanded(text, sets))] or [
+        Part("", "args", {}, image=image)
+    ]
     chosen = max(parts, key=lambda part: len(part.values))
     options = {**chosen.values, **settings}
     words = chosen.words or ()
@@ -303,7 +320,8 @@ def _look_for_accelerators(content: Mapping[str, Any], found: dict[str, Any]) ->
             found.setdefault("accelerators", count)
     for key in ("accelerators", "gpu", "gpus"):
         if isinstance(content.get(key), str | dict):
-            named = content[key] if isinstance(content[key], str) else ":".join(map(str, [*content[key].items()][0])) if content[key] else ""
+            pair = next(iter(content[key].items()), ("",)) if isinstance(content[key], dict) else (content[key],)
+            named = ":".join(map(str, pair))
             if re.match(r"[A-Za-z][\w-]+(?::\d+)?$", named):
                 name, _, count = named.partition(":")
                 found.setdefault("accelerator", name)

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 from estimator.catalog.files import cached, table
 from estimator.catalog.plan_fields import plan_fields
 from estimator.configs.parts import Part
-from estimator.configs.tools import LAUNCH, Key, Tool, harmless, tools
+from estimator.catalog.tools import LAUNCH, Key, Tool, harmless, tools
 from estimator.configs.variables import open_variable
 from estimator.errors import InvalidInput, clipped
 from estimator.numerals import numeral
@@ -18,14 +18,18 @@ Status = Literal["read", "default", "assumed", "ignored", "matters", "open", "un
 EMPTY = ("", "none", "null", "None", "~")
 ALIKE = 0.8  # of two names, as difflib counts it, from which one is taken for a slip of the other
 LEAST_SCORE = 0.5  # a file whose keys no tool claims is refused
-STRENGTH = {"recompute": ("none", "selective", "full"), "strategy": ("", "fsdp", "deepspeed"), "compute": ("", "fp32", "fp16", "bf16")}
+STRENGTH = {
+    "recompute": ("none", "selective", "full"),
+    "strategy": ("", "fsdp", "deepspeed"),
+    "compute": ("", "fp32", "fp16", "bf16"),
+}
 
 
 class Reading(NamedTuple):
     """One key: where it stands, what it sets, and what became of it.
 
-    status: read | default (of the tool, as its source has it) | assumed (its default, not looked up) | ignored (it changes
-        nothing here) | matters (not counted in) | open (a variable) | unknown (the tool does not know it)
+    status: read | default (of the tool, as its source has it) | assumed (its default, not looked up) | ignored (it
+        changes nothing here) | matters (not counted in) | open (a variable) | unknown (the tool does not know it)
     """
 
     key: str
@@ -96,8 +100,20 @@ def _sharers(name: str) -> int:
 def _starts(word: str, tool: Tool) -> bool:
     """Whether a word of a command is a program of the tool, whatever its folder, version and ending."""
     last = word.strip("/").rpartition("/")[2]
-    whole = {word, last, last.partition(":")[0], last.removesuffix(".exe"), last.replace("-", "_"), word.partition(":")[0]}
-    return any(name in whole or word.endswith("/" + name) or (("/" in name or "." in name) and word.partition(":")[0].endswith(name)) for name in tool.programs)
+    whole = {
+        word,
+        last,
+        last.partition(":")[0],
+        last.removesuffix(".exe"),
+        last.replace("-", "_"),
+        word.partition(":")[0],
+    }
+    return any(
+        name in whole
+        or word.endswith("/" + name)
+        or (("/" in name or "." in name) and word.partition(":")[0].endswith(name))
+        for name in tool.programs
+    )
 
 
 # --- what it says -----------------------------------------------------------------------------------------------------
@@ -123,7 +139,11 @@ def told(part: Part, tool: Tool) -> Told:
 def _positional(part: Part, tool: Tool) -> str:
     """The first word after the program and what it is told to do."""
     place = next((at for at, word in enumerate(part.words) if _starts(word, tool)), -1)
-    rest = [word for word in part.words[place + 1 :] if word not in ("serve", "api_server", "bench", "throughput", "latency", "chat")]
+    rest = [
+        word
+        for word in part.words[place + 1 :]
+        if word not in ("serve", "api_server", "bench", "throughput", "latency", "chat")
+    ]
     return rest[0] if rest else ""
 
 
@@ -164,14 +184,22 @@ def _take(result: Told, key: Key, name: str, value: Any, part: Part) -> None:
     tool = result.tool
     if isinstance(value, list) and any(map(open_variable, value)):
         value = [each for each in value if not open_variable(each)] or value[0]
-    if isinstance(value, list) and value and key.field and not (key.sum or key.count or key.data) and kinds().get(key.field) != "list":
+    if (
+        isinstance(value, list)
+        and value
+        and key.field
+        and not (key.sum or key.counted or key.data)
+        and kinds().get(key.field) != "list"
+    ):
         value = value[0]
     if open_variable(value) and not key.ignore:
         return _say(result, name, value, key.field, "open", "left to a variable", part, tool)
     if key.ignore or (key.matters and not _nothing(value)):
         _also(result, key, value)
-        return _say(result, name, value, "", "ignored" if key.ignore else "matters", key.ignore or key.matters, part, tool)
-    if _absent(value) or value == "auto" and "auto" not in key.values and key.field not in ("", "lora_targets"):
+        return _say(
+            result, name, value, "", "ignored" if key.ignore else "matters", key.ignore or key.matters, part, tool
+        )
+    if _absent(value) or (value == "auto" and "auto" not in key.values and key.field not in ("", "lora_targets")):
         return _say(result, name, value, key.field, "ignored", "nothing is set", part, tool)
     if key.matters:
         return _say(result, name, value, "", "ignored", "off", part, tool)
@@ -192,7 +220,9 @@ def _take(result: Told, key: Key, name: str, value: Any, part: Part) -> None:
     elif key.field and not key.patterns:
         _settle(result.settings, key.field, _translated(key, value))
     _also(result, key, value)
-    changed = [field for field in result.settings if field not in set_before or result.settings[field] != set_before[field]]
+    changed = [
+        field for field in result.settings if field not in set_before or result.settings[field] != set_before[field]
+    ]
     field = key.field if key.field in result.settings else ", ".join(changed)
     return _say(result, name, value, field, "read", "", part, tool)
 
@@ -223,7 +253,7 @@ def _word(value: Any) -> str:
 
 def _translated(key: Key, value: Any) -> Any:
     """A value in our words. Raises InvalidInput for one that the field cannot hold."""
-    if key.count:
+    if key.counted:
         return _count(value)
     word = _word(value)
     known = {str(name).lower(): ours for name, ours in key.values.items()}
@@ -261,7 +291,9 @@ def _held(key: Key, value: Any) -> Any:
 
 
 def _number(key: Key, value: Any, whole: bool) -> float | int:
-    found = value if isinstance(value, int | float) and not isinstance(value, bool) else numeral(str(value).strip("'\""))
+    found = (
+        value if isinstance(value, int | float) and not isinstance(value, bool) else numeral(str(value).strip("'\""))
+    )
     if found is None or found != found or abs(found) > 1e18:
         raise InvalidInput(f"{key.name} must be a number, not {clipped(value)}")
     if whole and found % 1:
@@ -323,7 +355,9 @@ def defaults(result: Told) -> Iterator[Reading]:
             continue
         _settle(result.settings, key.field, value)
         note = f"{'not looked up; ' if key.assumed else ''}{key.since}".rstrip("; ")
-        yield Reading(key.name, key.default, key.field, "assumed" if key.assumed else "default", note, "", result.tool.title)
+        yield Reading(
+            key.name, key.default, key.field, "assumed" if key.assumed else "default", note, "", result.tool.title
+        )
 
 
 def _needed(needs: str, settings: Mapping[str, Any]) -> bool:
@@ -346,5 +380,10 @@ def joined(parts: Sequence[Told]) -> dict[str, Any]:
 
 
 def _contradiction(parts: Sequence[Told], field: str) -> str:
-    said = [f"{each.key} {clipped(each.value)} in {each.file}" for part in parts for each in part.readings if each.field == field and each.status == "read"]
+    said = [
+        f"{each.key} {clipped(each.value)} in {each.file}"
+        for part in parts
+        for each in part.readings
+        if each.field == field and each.status == "read"
+    ]
     return f"the files contradict each other: {', '.join(said)}. Say one."

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from estimator.configs.parts import Part, parts_of
 from estimator.configs.readings import Reading, Told, defaults, joined, told, tool_of
-from estimator.configs.tools import LAUNCH, Tool, tools
+from estimator.catalog.tools import LAUNCH, Tool, tools
 from estimator.errors import InvalidInput, clipped
 from estimator.files import is_file, shown
 
@@ -14,7 +14,7 @@ MOST_FILES = 16
 
 
 class Run(NamedTuple):
-    """A run configuration. settings: values by field; readings: where each came from; notes: what is to be said of it."""
+    """A run configuration. settings: values by field; readings: where each came from; notes: what to mind."""
 
     tool: Tool
     task: str
@@ -37,7 +37,7 @@ SET = ("read", "default", "assumed")
 
 
 def read_run(paths: Sequence[str | Path]) -> Run:
-    """The run that some files describe together. Raises InvalidInput in one line; MissingExtra for YAML without PyYAML."""
+    """The run that some files describe together. Raises InvalidInput; MissingExtra for YAML without PyYAML."""
     if not paths:
         raise InvalidInput("name a run configuration: estimator check train.yaml --gpu a100")
     if len(paths) > MOST_FILES:
@@ -54,7 +54,12 @@ def read_run(paths: Sequence[str | Path]) -> Run:
     filled = [reading for tool in (main.tool, *beside) for reading in defaults(whole._replace(tool=tool))]
     notes = [note for each in ordered for note in each.notes]
     return Run(
-        main.tool, main.tool.task, settings, (*whole.readings, *filled), tuple(dict.fromkeys(notes)), tuple(map(str, paths))
+        main.tool,
+        main.tool.task,
+        settings,
+        (*whole.readings, *filled),
+        tuple(dict.fromkeys(notes)),
+        tuple(map(str, paths)),
     )
 
 
@@ -79,7 +84,8 @@ def _main(found: Sequence[Told], paths: Sequence[str | Path]) -> Told:
     if len(kinds) > 1:
         first, second = list(kinds.values())[:2]
         raise InvalidInput(
-            f"the files are of two runs, one of {first.tool.title} and one of {second.tool.title}: check them one by one"
+            f"the files are of two runs, one of {first.tool.title} and one of {second.tool.title}: "
+            "check them one by one"
         )
     if mains:
         return mains[0]

@@ -1,7 +1,7 @@
 """YAML as plain data: nothing is constructed, no tag is followed, and a small file stays small.
 
-The library's safe loader makes a tree of nodes, which is turned into numbers, texts, lists and tables here. Anchors may be
-used, but what they multiply to is counted first: a few lines of them can stand for more than any memory holds.
+The library's safe loader makes a tree of nodes, which is turned into numbers, texts, lists and tables here. Anchors may
+be used, but what they multiply to is counted first: a few lines of them can stand for more than any memory holds.
 """
 
 from typing import Any

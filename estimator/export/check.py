@@ -1,4 +1,4 @@
-"""A checked run configuration as text and Markdown: the verdict first, then why, then what was read, then what helps."""
+"""A checked run configuration as text and Markdown: the verdict, then why, what was read, and what helps."""
 
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
@@ -8,7 +8,7 @@ from tabulate import tabulate
 from estimator.configs import Reading
 from estimator.export.tables import WIDTH
 from estimator.quantities import given
-from estimator.text import digits, human
+from estimator.text import human
 from estimator.verdict.result import Check, Figure, Outcome
 
 GB = 1e9
@@ -20,7 +20,13 @@ PART_TITLES = {
     "optimizer": "optimizer states",
     "master": "fp32 masters",
 }
-TIME_TITLES = {"compute_s": "compute", "exposed_communication_s": "messages", "bubble_s": "pipeline bubble", "optimizer_s": "optimizer", "host_s": "host"}
+TIME_TITLES = {
+    "compute_s": "compute",
+    "exposed_communication_s": "messages",
+    "bubble_s": "pipeline bubble",
+    "optimizer_s": "optimizer",
+    "host_s": "host",
+}
 UNITS = {"usd": "USD", "usd_per_hour": "USD"}
 READ, ASSUMED = ("read",), ("default", "assumed")
 LISTED = 12  # keys that are named of those that change nothing
@@ -46,19 +52,18 @@ def _verdict(found: Check, one: Outcome) -> str:
     words = "fits" if one.fits else "does not fit"
     parts = [f"{words} on {one.hardware}: {chance(one.fit_chance)}"]
     if not one.fits:
-        need = Figure(sum(one.memory.values()), *_ends(one))
-        parts.append(f"{_gb(need)} GB needed, {one.usable_bytes / GB:.1f} usable")
+        parts.append(f"{_gb(_need(one))} GB needed, {one.usable_bytes / GB:.1f} usable")
     elif found.task == "serving":
         parts.append(_speed(one))
     else:
         parts.append(_time(one))
-    return "; ".join([*parts, *_money(found, one)])
+    return "; ".join([*parts, *_money(one)])
 
 
-def _ends(one: Outcome) -> tuple[float, float]:
-    held = one.figure("memory_bytes")
-    whole = sum(one.memory.values())
-    return (held.low, held.high) if held.known else (whole, whole)
+def _need(one: Outcome) -> Figure:
+    """What cannot be done without; all that is held where an engine gives nothing back [B]."""
+    need, whole = one.figure("need_bytes"), sum(one.memory.values())
+    return need if need.known else Figure(whole, whole, whole)
 
 
 def chance(value: float) -> str:
@@ -89,7 +94,7 @@ def _counted(figure: Figure) -> str:
     return f"{figure.value:,.0f} ({figure.low:,.0f}-{figure.high:,.0f})"
 
 
-def _money(found: Check, one: Outcome) -> Iterator[str]:
+def _money(one: Outcome) -> Iterator[str]:
     hourly, cost = one.figure("usd_per_hour"), one.figure("usd")
     if not hourly.known:
         yield "no price known: give --price-per-hour"
@@ -100,7 +105,11 @@ def _money(found: Check, one: Outcome) -> Iterator[str]:
 
 
 def _usd(figure: Figure) -> str:
-    return f"{figure.value:,.2f} USD ({figure.low:,.2f}-{figure.high:,.2f})" if figure.value < 1000 else f"{figure.value:,.0f} USD ({figure.low:,.0f}-{figure.high:,.0f})"
+    return (
+        f"{figure.value:,.2f} USD ({figure.low:,.2f}-{figure.high:,.2f})"
+        if figure.value < 1000
+        else f"{figure.value:,.0f} USD ({figure.low:,.0f}-{figure.high:,.0f})"
+    )
 
 
 def _shown(name: str, figure: Figure, unit: str) -> str:
@@ -133,10 +142,25 @@ def _several(found: Check, style: str) -> str:
     rows = []
     for one in found.outcomes:
         time = _time(one) if found.task == "training" else _speed(one)
-        rows.append([one.hardware, chance(one.fit_chance), f"{sum(one.memory.values()) / GB:.1f}", f"{one.usable_bytes / GB:.1f}", time, "; ".join(_money(found, one))])
+        rows.append(
+            [
+                one.hardware,
+                chance(one.fit_chance),
+                f"{_need(one).value / GB:.1f}",
+                f"{one.usable_bytes / GB:.1f}",
+                time,
+                "; ".join(_money(one)),
+            ]
+        )
     fitting = [one for one in found.outcomes if one.fits]
-    name = "run_s" if found.task == "training" and found.best.figure("run_s").known else "step_s" if found.task == "training" else "tpot_s"
-    lines = [_table(["on", "fits", "GB", "usable", "time", "cost"], rows, style)]
+    name = (
+        "run_s"
+        if found.task == "training" and found.best.figure("run_s").known
+        else "step_s"
+        if found.task == "training"
+        else "tpot_s"
+    )
+    lines = [_table(["on", "fits", "GB needed", "usable", "time", "cost"], rows, style)]
     if len(fitting) > 1:
         fastest = min(fitting, key=lambda one: one.figure(name).value)
         lines.append(f"cheapest that fits: {found.best.hardware}; fastest: {fastest.hardware}")
@@ -145,7 +169,10 @@ def _several(found: Check, style: str) -> str:
 
 def _memory(one: Outcome, style: str) -> str:
     rows = [[PART_TITLES.get(name, name), f"{value / GB:.2f}"] for name, value in one.memory.items() if value >= 1e6]
-    rows += [["together", f"{sum(one.memory.values()) / GB:.2f}"], ["usable", f"{one.usable_bytes / GB:.2f}"]]
+    rows.append(["together", f"{sum(one.memory.values()) / GB:.2f}"])
+    if one.figure("need_bytes").known:
+        rows.append(["without what its allocator gives back", f"{_need(one).value / GB:.2f}"])
+    rows.append(["usable", f"{one.usable_bytes / GB:.2f}"])
     return _table(["memory of the fullest accelerator", "GB"], rows, style)
 
 
@@ -160,7 +187,11 @@ def _times(found: Check, style: str) -> str:
         head = f"{one.figure('prompt_tokens').value:,.0f} tokens in, {one.figure('output_tokens').value:,.0f} out"
         return _table([head, ""], rows, style)
     whole = sum(one.parts.values())
-    rows = [[TIME_TITLES[name], f"{100 * value / whole:.0f} %"] for name, value in one.parts.items() if value > 0.005 * whole]
+    rows = [
+        [TIME_TITLES[name], f"{100 * value / whole:.0f} %"]
+        for name, value in one.parts.items()
+        if value > 0.005 * whole
+    ]
     rows.append(["tokens a second", _counted(one.figure("tokens_per_s"))])
     if one.figure("steps").known:
         rows.append(["steps", f"{one.figure('steps').value:,.0f}"])
@@ -170,7 +201,11 @@ def _times(found: Check, style: str) -> str:
 
 
 def _read(found: Check, style: str) -> str:
-    rows = [[one.key, _value(one), one.field, one.file or SAID[one.status]] for one in _unique(found.readings, READ + ASSUMED) if one.field]
+    rows = [
+        [one.key, _value(one), one.field, one.file or SAID[one.status]]
+        for one in _unique(found.readings, READ + ASSUMED)
+        if one.field
+    ]
     return _table(["key", "value", "read as", "from"], rows, style)
 
 
@@ -183,10 +218,16 @@ def _unique(readings: Iterable[Reading], statuses: Sequence[str]) -> list[Readin
 
 def _rest(found: Check) -> str:
     lines = []
-    for title, status in (("Matters, but is not counted in", "matters"), ("Not understood", "unknown"), ("Left to variables", "open")):
+    for title, status in (
+        ("Matters, but is not counted in", "matters"),
+        ("Not understood", "unknown"),
+        ("Left to variables", "open"),
+    ):
         some = _unique(found.readings, (status,))
         if some:
-            lines.append(_filled(f"{title}: " + "; ".join(f"{one.key}{f' ({one.note})' if one.note else ''}" for one in some)))
+            lines.append(
+                _filled(f"{title}: " + "; ".join(f"{one.key}{f' ({one.note})' if one.note else ''}" for one in some))
+            )
     ignored = list(dict.fromkeys(one.key for one in _unique(found.readings, ("ignored",))))
     if ignored:
         more = f" and {len(ignored) - LISTED} more" if len(ignored) > LISTED else ""
@@ -206,14 +247,24 @@ def _changes(found: Check, style: str) -> str:
     for change in found.changes:
         one = change.outcome
         cost = one.figure("usd")
-        rows.append([change.keys, chance(one.fit_chance), f"{sum(one.memory.values()) / GB:.1f}", _time(one), f"{cost.value:,.2f}" if cost.known else ""])
-    return _table(["what would help", "fits", "GB", "time", "USD"], rows, style)
+        rows.append(
+            [
+                change.keys,
+                chance(one.fit_chance),
+                f"{_need(one).value / GB:.1f}",
+                _time(one),
+                f"{cost.value:,.2f}" if cost.known else "",
+            ]
+        )
+    return _table(["what would help", "fits", "GB needed", "time", "USD"], rows, style)
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], style: str) -> str:
     kept = [at for at, head in enumerate(heads) if head or any(row[at] for row in rows)]
     kept = [at for at in kept if any(row[at] for row in rows)]
-    return tabulate([[row[at] for at in kept] for row in rows], [heads[at] for at in kept], style, disable_numparse=True)
+    return tabulate(
+        [[row[at] for at in kept] for row in rows], [heads[at] for at in kept], style, disable_numparse=True
+    )
 
 
 def _filled(text: str) -> str:

@@ -77,7 +77,9 @@ def _trained(
     return _checked(run, llm, [one for one, _ in found], changes, notes)
 
 
-def _checked(run: Run, llm: Architecture, found: Sequence[Outcome], changes: tuple[Change, ...], notes: list[str]) -> Check:
+def _checked(
+    run: Run, llm: Architecture, found: Sequence[Outcome], changes: tuple[Change, ...], notes: list[str]
+) -> Check:
     ordered = tuple(sorted(found, key=_order))
     said = [*notes, *ordered[0].notes, *([llm.note] if llm.note and llm.basis == "assumed" else [])]
     return Check(
@@ -90,7 +92,11 @@ def _order(one: Outcome) -> tuple[Any, ...]:
     cost = one.figure("usd").value
     hourly = one.figure("usd_per_hour").value * one.count
     price = cost if cost == cost else hourly
-    return (one.fit_chance < LIKELY, -one.fit_chance if one.fit_chance < LIKELY else 0.0, price if price == price else float("inf"))
+    return (
+        one.fit_chance < LIKELY,
+        -one.fit_chance if one.fit_chance < LIKELY else 0.0,
+        price if price == price else float("inf"),
+    )
 
 
 def _clusters(run: Run, gpu: str | Sequence[str] | None, notes: list[str]) -> list[Cluster]:
@@ -99,9 +105,10 @@ def _clusters(run: Run, gpu: str | Sequence[str] | None, notes: list[str]) -> li
     names = [name.strip() for text in names for name in str(text).split(",") if name.strip()]
     own = run.settings.get("accelerator")
     if not names and not own:
+        what = ", ".join(Path(path).name for path in run.files)
         raise InvalidInput(
-            f"{', '.join(Path(path).name for path in run.files)} is a run of {run.tool.title} and does not say on what: "
-            "name accelerators, such as --gpu 2xrtx4090 or --gpu a100,h100"
+            f"{what} is a run of {run.tool.title} and does not say on what: name accelerators, such as --gpu 2xrtx4090 "
+            "or --gpu a100,h100"
         )
     return [_cluster(run, name, notes) for name in names or [str(own)]]
 
@@ -121,7 +128,11 @@ def _cluster(run: Run, name: str, notes: list[str]) -> Cluster:
 def _replica(run: Run) -> int | None:
     said = run.settings
     parts = [int(said.get(name) or 1) for name in ("tp", "pp", "data_parallel")]
-    return max(parts[0], int(said.get("ep") or 1)) * parts[1] * parts[2] if parts != [1, 1, 1] else said.get("accelerators") or 1
+    return (
+        max(parts[0], int(said.get("ep") or 1)) * parts[1] * parts[2]
+        if parts != [1, 1, 1]
+        else said.get("accelerators") or 1
+    )
 
 
 # --- what is given beside the files -----------------------------------------------------------------------------------

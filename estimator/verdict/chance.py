@@ -17,7 +17,7 @@ def fit_chance(need: float, usable: float, spread: tuple[float, float]) -> float
     """Chance that memory suffices [1].
 
     need: expected peak [B]; usable: of the accelerator [B]
-    spread: 80 % half widths of ln(true / expected need), down and up; each side is taken to be half a normal distribution
+    spread: 80 % half widths of ln(true / expected need), down and up; each side is half a normal distribution
 
     >>> [round(fit_chance(20e9, usable, (0.1, 0.2)), 2) for usable in (18e9, 20e9, 24.4e9)]
     [0.09, 0.5, 0.9]

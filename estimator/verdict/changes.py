@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from estimator.configs import Run
-from estimator.configs.tools import Key
+from estimator.catalog.tools import Key
 from estimator.errors import EstimatorError
 from estimator.quantities import Quantity
 from estimator.records import Architecture, Cluster
@@ -24,7 +24,7 @@ def training_changes(
     """The changes that help a training run, those that cost least time first."""
     found = []
     packed = bool(run.settings.get("packed"))
-    for sets in _candidates(made, llm, cluster):
+    for sets in _candidates(made, cluster):
         try:
             after = outcome(changed(made, sets), llm, cluster, price, amount, packed)
         except EstimatorError:
@@ -34,14 +34,17 @@ def training_changes(
 
 
 def _helpful(now: Outcome, found: list[Change]) -> Iterator[Change]:
-    """Where it does not surely fit, changes that make it fit more surely; else those that make it faster and still fit."""
+    """Where it does not surely fit, what makes it fit more surely; else what makes it faster and still fits."""
     sure = [one for one in found if one.outcome.fit_chance >= SURE]
     if now.fit_chance >= SURE:
         better = [one for one in sure if _pace(one.outcome) < FASTER * _pace(now) and "seq_len" not in one.sets]
         yield from sorted(better, key=lambda one: _pace(one.outcome))[:MOST]
         return
     unsure = [one for one in found if one not in sure and one.outcome.fit_chance > now.fit_chance + LITTLE]
-    ranked = [*sorted(sure, key=lambda one: _pace(one.outcome)), *sorted(unsure, key=lambda one: -one.outcome.fit_chance)]
+    ranked = [
+        *sorted(sure, key=lambda one: _pace(one.outcome)),
+        *sorted(unsure, key=lambda one: -one.outcome.fit_chance),
+    ]
     yield from ranked[:MOST]
 
 
@@ -51,7 +54,7 @@ def _pace(one: Outcome) -> float:
     return run.value if run.known else one.figure("step_s").value / one.plan["global_batch"]
 
 
-def _candidates(made: Planned, llm: Architecture, cluster: Cluster) -> Iterator[Mapping[str, Any]]:
+def _candidates(made: Planned, cluster: Cluster) -> Iterator[Mapping[str, Any]]:
     """Changes that keep what is learnt (batch, length, adapters), then those that do not."""
     plan = made.plan
     micro = plan.micro_batch
@@ -80,15 +83,27 @@ def _candidates(made: Planned, llm: Architecture, cluster: Cluster) -> Iterator[
     if plan.method == "full":
         yield {"method": "lora", "precision": plan.precision.removesuffix("-true").removeprefix("amp_")}
     if plan.method != "qlora":
-        yield {"method": "qlora", "weight_precision": "nf4", "precision": plan.precision.removesuffix("-true").removeprefix("amp_")}
+        yield {
+            "method": "qlora",
+            "weight_precision": "nf4",
+            "precision": plan.precision.removesuffix("-true").removeprefix("amp_"),
+        }
 
 
 def spelled(run: Run, sets: Mapping[str, Any]) -> str:
     """A change in the tool's own words, such as `gradient_checkpointing: true`; in ours where it has none."""
-    return ", ".join(_spelled(run, name, value) for name, value in sets.items() if name not in ("weight_precision", "precision"))
+    return ", ".join(
+        _spelled(run, name, value) for name, value in sets.items() if name not in ("weight_precision", "precision")
+    )
 
 
-OURS = {"framework": "Liger kernels (use_liger_kernel)", "cpu_offload": "{} in host memory", "zero": "ZeRO-{} or FSDP", "optimizer": "optimizer {}", "method": "{}"}
+OURS = {
+    "framework": "Liger kernels (use_liger_kernel)",
+    "cpu_offload": "{} in host memory",
+    "zero": "ZeRO-{} or FSDP",
+    "optimizer": "optimizer {}",
+    "method": "{}",
+}
 
 
 def _spelled(run: Run, name: str, value: Any) -> str:

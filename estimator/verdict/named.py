@@ -52,8 +52,8 @@ def _unknown(name: str, run: Run) -> Architecture:
     except UnknownName as error:
         guess = f" Did you mean {' or '.join(error.nearest[:2])}?" if error.nearest else ""
         raise InvalidInput(
-            f"{_what(run)} trains or serves {clipped(name)}, whose shape is not known here.{guess} Give --model: a name "
-            "(estimator catalog models) or a path to its config.json; --download fetches it from the hub."
+            f"{_what(run)} trains or serves {clipped(name)}, whose shape is not known here.{guess} Give --model: a "
+            "name (estimator catalog models) or a path to its config.json; --download fetches it from the hub."
         ) from None
 
 
@@ -88,7 +88,9 @@ def _shaped(said: Mapping[str, Any], notes: list[str]) -> Architecture | None:
     experts = None
     if said.get("experts"):
         experts = Experts(
-            int(said["experts"]), int(said.get("experts_per_token") or 2), int(said.get("expert_ffn") or said.get("ffn") or usual)
+            int(said["experts"]),
+            int(said.get("experts_per_token") or 2),
+            int(said.get("expert_ffn") or said.get("ffn") or usual),
         )
     arch = Architecture(
         name="",

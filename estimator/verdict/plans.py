@@ -1,4 +1,4 @@
-"""From what a run's files say to a training plan: what follows from world size, formats and strategies, in one place."""
+"""From what a run's files say to a training plan: what follows from world size, formats and strategies."""
 
 import re
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ ALONE = "none"
 
 @dataclass(slots=True)
 class Planned:
-    """A plan with what it rests on. copies: frozen models beside it; habits: in memory, where not the framework's own."""
+    """A plan with what it rests on. copies: frozen models beside it; habits: in memory, if not the framework's."""
 
     plan: TrainingPlan
     settled: dict[str, Any]
@@ -47,7 +47,8 @@ def world(settings: Mapping[str, Any]) -> int | None:
 
 def planned(run: Run, llm: Architecture, cluster: Cluster) -> Planned:
     """The training plan of a run on some accelerators. Raises InvalidInput where its parts contradict each other."""
-    said, notes = dict(run.settings), []
+    said = dict(run.settings)
+    notes: list[str] = []
     method, stored = _method(run, llm)
     strategy = said.get("strategy") or ("fsdp" if (said.get("zero") or 0) >= 2 else "")
     framework_name = _framework(run, strategy, method)
@@ -69,7 +70,7 @@ def planned(run: Run, llm: Architecture, cluster: Cluster) -> Planned:
         vpp=_chunks(said, llm, pp),
         cp=cp,
         ep=int(said.get("ep") or 1) if llm.experts else 1,
-        zero=_zero(said, strategy, dp),
+        zero=_zero(said, strategy),
         shard=said.get("shard"),
         recompute=said.get("recompute") or ALONE,
         precision=_precision(run, method, strategy, framework_name),
@@ -86,7 +87,9 @@ def planned(run: Run, llm: Architecture, cluster: Cluster) -> Planned:
     if objective in ("grpo", "ppo"):
         notes.append("what generates the answers, and its time, is not counted in")
     if said.get("layers_trained", -1) not in (-1, None) and said["layers_trained"] < llm.layers:
-        notes.append(f"adapters are on the last {said['layers_trained']} layers of {llm.layers}: less is kept than said here")
+        notes.append(
+            f"adapters are on the last {said['layers_trained']} layers of {llm.layers}: less is kept than said here"
+        )
     if said.get("targets_more"):
         notes.append("adapters on experts are not counted in")
     settled = {name: getattr(plan, name) for name in plan.__slots__ if name not in ("passages_per_query", "query_len")}
@@ -111,7 +114,9 @@ def _batches(said: Mapping[str, Any], dp: int, notes: list[str]) -> tuple[float 
             f"but the global batch is {whole:g}"
         )
     if whole and micro and whole % (micro * dp):
-        notes.append(f"a global batch of {whole:g} is no multiple of {micro:g} x {dp} ranks: it is taken as the next one")
+        notes.append(
+            f"a global batch of {whole:g} is no multiple of {micro:g} x {dp} ranks: it is taken as the next one"
+        )
         whole = micro * dp * max(-(-whole // (micro * dp)), 1)
     if whole:
         return micro, float(whole)
@@ -126,7 +131,7 @@ def _method(run: Run, llm: Architecture) -> tuple[str, str | None]:
     method = said.get("method") or ("lora" if adapters or bits else "full")
     if method == "full":
         return "full", None
-    if bits == "4" or method == "qlora" and not bits:
+    if bits == "4" or (method == "qlora" and not bits):
         return "qlora", said.get("base_format") or "nf4"
     published = _quantised(llm)
     if published and not said.get("loads_read") and not bits:
@@ -177,9 +182,9 @@ def _precision(run: Run, method: str, strategy: str, framework_name: str) -> str
     return f"amp_{compute}" if kept else f"{compute}-true"
 
 
-def _zero(said: Mapping[str, Any], strategy: str, dp: int) -> int:
+def _zero(said: Mapping[str, Any], strategy: str) -> int:
     if said.get("zero") is not None:
-        return int(said["zero"]) if strategy or dp == 1 or said["zero"] < 2 else int(said["zero"])
+        return int(said["zero"])
     return {"fsdp": 3, "deepspeed": 2}.get(strategy, 0)
 
 

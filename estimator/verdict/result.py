@@ -39,7 +39,7 @@ class Outcome(NamedTuple):
 
     accelerator: str
     title: str
-    count: int
+    count: int  # type: ignore[assignment]  # hides the method of tuples
     fit_chance: float
     memory: Mapping[str, float]
     usable_bytes: float
@@ -138,7 +138,17 @@ def _plain(reading: Reading) -> dict[str, object]:
     return {**reading._asdict(), "value": kept[:200] if isinstance(kept, str) else kept}
 
 
-COLUMNS = ("run_s", "step_s", "usd", "usd_per_hour", "tokens_per_s", "ttft_s", "tpot_s", "max_concurrency", "max_context")
+COLUMNS = (
+    "run_s",
+    "step_s",
+    "usd",
+    "usd_per_hour",
+    "tokens_per_s",
+    "ttft_s",
+    "tpot_s",
+    "max_concurrency",
+    "max_context",
+)
 
 
 def _row(change: str, outcome: Outcome) -> dict[str, object]:

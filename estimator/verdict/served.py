@@ -54,7 +54,7 @@ def _stored(said: Mapping[str, Any], llm: Architecture) -> str:
 
 
 def served(run: Run, llm: Architecture, cluster: Cluster, price: Quantity, load: Mapping[str, float]) -> Outcome:
-    """The outcome of a server on a cluster. load: prompt_tokens, output_tokens and concurrency, where they are given."""
+    """The outcome of a server on a cluster. load: prompt_tokens, output_tokens and concurrency, where given."""
     plan = serving_plan(run, llm, cluster.count)
     needed = plan.layout.accelerators * int(run.settings.get("data_parallel") or 1)
     replica = cluster._replace(count=plan.layout.accelerators)
@@ -77,7 +77,8 @@ def served(run: Run, llm: Architecture, cluster: Cluster, price: Quantity, load:
         usable_bytes=_allowed(run.settings, cluster, plan),
         figures=figures,
         parts={},
-        plan={name: getattr(plan, name) for name in plan.__slots__} | {"longest_request": longest, "accelerators": needed},
+        plan={name: getattr(plan, name) for name in plan.__slots__}
+        | {"longest_request": longest, "accelerators": needed},
         notes=tuple(notes),
     )
 

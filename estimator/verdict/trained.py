@@ -58,9 +58,12 @@ def outcome(
         split = peak_memory(run_of(llm, cluster, plan, made.habits), parameters())
     copies = made.copies * params(llm) * COPY_BYTES / (plan.tp * plan.pp * _shards(plan, cluster))
     doubt = interval("memory", traits(llm, cluster, plan))
-    memory = {name: float(getattr(split, name)) for name in MemorySplit._fields} | ({"other_models": copies} if copies else {})
+    memory = {name: float(getattr(split, name)) for name in MemorySplit._fields} | (
+        {"other_models": copies} if copies else {}
+    )
     peak, need = float(split.total) + copies, needed(split, parameters()) + copies
     figures = _figures(llm, cluster, plan, step, price, amount, packed)
+    figures["need_bytes"] = Figure(need, need * math.exp(-doubt[0]), need * math.exp(doubt[1]))
     figures["memory_bytes"] = Figure(peak, peak * math.exp(-doubt[0]), peak * math.exp(doubt[1]))
     return Outcome(
         accelerator=cluster.accelerator.name,
@@ -93,13 +96,17 @@ def _figures(
     doubt = time_interval(llm, cluster, plan)
     step_s = _uncertain("step", float(step.step_s), doubt)
     found = {"step_s": _figure(step_s), "usd_per_hour": _figure(price)}
-    found["tokens_per_s"] = _inverse(step_s, float(step.tokens_per_s_per_accelerator) * cluster.count * float(step.step_s))
+    found["tokens_per_s"] = _inverse(
+        step_s, float(step.tokens_per_s_per_accelerator) * cluster.count * float(step.step_s)
+    )
     count, each = _steps(llm, cluster, plan, amount, packed, float(step.step_s))
     if count is None:
         return found
     goodput = usual_goodput(cluster)
     whole = _uncertain("run", count * each / goodput, doubt)
-    hours = derive("accelerator hours", "h", quotient, dividend=whole, divisor=given("s in h", HOUR_S / cluster.count, "s/h"))
+    hours = derive(
+        "accelerator hours", "h", quotient, dividend=whole, divisor=given("s in h", HOUR_S / cluster.count, "s/h")
+    )
     return found | {
         "steps": Figure(count, count, count),
         "run_s": _figure(whole),

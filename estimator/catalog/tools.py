@@ -1,8 +1,8 @@
 """What the keys of training and serving tools mean: presets/tools/*.toml, a file a tool, and common.toml for all.
 
 A tool's table says of a key: the field it sets (of presets/plan.toml or run.toml), how its values are translated, the
-tool's own default and whether that was read or is assumed; or that it is ignored, and why; or that it matters and is not
-counted in. A new tool is a new file.
+tool's own default and whether that was read or is assumed; or that it is ignored, and why; or that it matters and is
+not counted in. A new tool is a new file.
 """
 
 import os
@@ -25,7 +25,7 @@ class Key(NamedTuple):
     field: what it sets; values: words of the tool and ours; also: what a word sets besides; default: the tool's own
     assumed: whether the default was not read in the tool's source; since: in which versions it holds
     patterns: what parts of a text say, by groups named for fields (`zero__3` sets zero to 3); file: names another file
-    count: how many things a list names; sum: what to add up; targets: adapters that it switches on; data: names data
+    counted: how many things a list names; sum: what to add up; targets: adapters that it switches on; data: names data
     ignore, matters: why it changes nothing, or what is not counted in
     """
 
@@ -39,7 +39,7 @@ class Key(NamedTuple):
     needs: str = ""
     patterns: tuple[str, ...] = ()
     file: bool = False
-    count: bool = False
+    counted: bool = False
     sum: str = ""
     targets: str = ""
     data: bool = False
@@ -49,7 +49,7 @@ class Key(NamedTuple):
 
 
 class Tool(NamedTuple):
-    """A tool and its keys. part: whether its files only go with those of another tool; rank: who goes first, when in doubt.
+    """A tool and its keys. part: whether its files only go with those of another; rank: who goes first, when in doubt.
 
     known: names that it takes, where they are listed: others are mistakes then
     """
@@ -139,7 +139,7 @@ def _tool(name: str) -> Tool:
 
 def _key(name: str, entry: Mapping[str, Any]) -> Key:
     lists = {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
-    return Key(name, **lists)
+    return Key(name, **lists)  # type: ignore[arg-type]  # a test holds what files may say
 
 
 @cached
@@ -160,3 +160,29 @@ def harmless(name: str) -> str:
     ('how well it learns, not what it needs', '')
     """
     return next((say for pattern, say in common() if pattern.fullmatch(name)), "")
+
+
+class Meaning(NamedTuple):
+    """What a key means to the first tool that has it. field: of a plan or a run, empty where it is none."""
+
+    tool: str
+    field: str
+    say: str
+
+
+def meaning(name: str) -> Meaning | None:
+    """What a tool calls by this name; None where no tool is known to.
+
+    >>> meaning("sample_packing").tool, meaning("excess_length_strategy").say
+    ('Axolotl', 'which data and how it is read: its size is given with --data')
+    """
+    spelled = name.strip().lstrip("-").replace("-", "_")
+    for tool in tools().values():
+        key = tool.keys.get(spelled) or next((one for one in tool.keys.values() if spelled in one.names), None)
+        key = key or next((one for one in tool.keys.values() if one.name.endswith(f".{spelled}")), None)
+        if key:
+            return Meaning(tool.title, key.field, key.ignore or key.matters)
+    for tool in tools().values():
+        if spelled in tool.known:
+            return Meaning(tool.title, "", harmless(spelled) or "no field here says this")
+    return None
