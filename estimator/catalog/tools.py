@@ -174,7 +174,7 @@ def meaning(name: str) -> Meaning | None:
     """What a tool calls by this name; None where no tool is known to.
 
     >>> meaning("sample_packing").tool, meaning("excess_length_strategy").say
-    ('Axolotl', 'which data and how it is read: its size is given with --data')
+    ('Axolotl', 'which data and how it is read, not how much')
     """
     spelled = name.strip().lstrip("-").replace("-", "_")
     for tool in tools().values():
