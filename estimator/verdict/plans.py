@@ -18,6 +18,7 @@ USUAL_LENGTH = 2048  # tokens of a row where neither the files nor the tool's de
 OVER_HF = ("hf trainer", "trl", "axolotl", "llama-factory", "swift", "accelerate", "peft")  # share the Trainer's habits
 PROJECTION = re.compile(r"(?<![a-z])(q|k|v|o|gate|up|down)(?=_proj|[|)])")
 ALONE = "none"
+METHODS = ("full", "lora", "qlora")
 
 
 @dataclass(slots=True)
@@ -129,6 +130,8 @@ def _method(run: Run, llm: Architecture) -> tuple[str, str | None]:
     bits = str(said.get("base_bits") or "")
     adapters = bool(said.get("adapters")) or _read(run, "lora_rank") or _read(run, "lora_targets")
     method = said.get("method") or ("lora" if adapters or bits else "full")
+    if method not in METHODS:
+        raise InvalidInput(f"the method must be one of {', '.join(METHODS)}, not {clipped(method)}")
     if method == "full":
         return "full", None
     if bits == "4" or (method == "qlora" and not bits):
