@@ -51,7 +51,7 @@ class Key(NamedTuple):
 class Tool(NamedTuple):
     """A tool and its keys. part: whether its files only go with those of another; rank: who goes first, when in doubt.
 
-    known: names that it takes, where they are listed: others are mistakes then
+    known: names that it takes, where they are listed: others are mistakes then; emit: how its files are written
     """
 
     id: str
@@ -69,6 +69,7 @@ class Tool(NamedTuple):
     part: bool = False
     positional: str = ""
     command: str = ""
+    emit: Mapping[str, Any] = {}
     known: frozenset[str] = frozenset()
     sources: tuple[str, ...] = ()
 
@@ -124,7 +125,7 @@ def _tool(name: str) -> Tool:
         known |= _tool(other).known if known else set()
     own = {key: _key(key, entry) for key, entry in content["keys"].items()}
     keys = own | {key: each for key, each in keys.items() if key not in own}
-    told = ("title", "task", "framework", "engine", "style", "rank", "sets", "part", "positional", "command")
+    told = ("title", "task", "framework", "engine", "style", "rank", "sets", "part", "positional", "command", "emit")
     return Tool(
         id=name,
         keys=keys,

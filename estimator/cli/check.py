@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from estimator.cli.options import assignment, listed, number, once, price, say_alias, show, use_own_facts
+from estimator.cli.options import assignment, emit, listed, number, once, price, say_alias, show, use_own_facts
 from estimator.errors import InvalidInput
 from estimator.verdict import Check, named_field
 from estimator.verdict import check as checked
@@ -13,6 +13,8 @@ MISSED = 3  # exit code where a gate is missed
 
 def check(options: argparse.Namespace) -> int:
     """Check, print, and answer the gate."""
+    if options.fix and not options.emit:
+        raise InvalidInput("--fix goes with --emit TOOL: the changed plan as a file")
     use_own_facts(options)
     least, most = _share(options.fit_chance), number(options.fail_over, "--fail-over")
     found = checked(
@@ -23,7 +25,13 @@ def check(options: argparse.Namespace) -> int:
         price=price(options),
         **once(_typed(text) for text in options.inputs),
     )
-    show(options, found)
+    if options.emit:
+        from estimator.configs.emit import emitter
+        from estimator.verdict.emitted import of_check
+
+        emit(options, of_check(emitter(options.emit), found, options.model or "", options.fix))
+    else:
+        show(options, found)
     return MISSED if _missed(found, least, most) else 0
 
 

@@ -133,6 +133,8 @@ def _check(commands: Commands) -> None:
     sub.add_argument("--data", metavar="N", help="samples of an epoch")
     text = "any field of the plan or amount of work instead of what the files say, such as micro_batch=1 or epochs=3"
     sub.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], dest="inputs", help=text)
+    sub.add_argument("--emit", metavar="TOOL", help="instead of the answer, the run as a file of this tool")
+    sub.add_argument("--fix", action="store_true", help="with --emit: with the first change that makes it fit")
     gate = sub.add_argument_group("a gate, for pipelines: exit 3 when it is missed")
     gate.add_argument("--fit-chance", metavar="P", help="least chance of fitting, such as 0.9 or 90%%")
     gate.add_argument("--fail-over", metavar="USD", help="most that the run may cost")
@@ -175,6 +177,8 @@ def _layout(commands: Commands) -> None:
     sub.add_argument("--careful", action="store_true", help="memory, deadline and targets hold at their ranges' ends")
     text = "any field of the plan, such as tp=8, method=lora, seq_len=8k or framework=nemo; tp=4,8 tries both"
     sub.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], dest="inputs", help=text)
+    text = "instead of the answer, its best as a file of this tool: axolotl, llamafactory, megatron, vllm, ..."
+    sub.add_argument("--emit", metavar="TOOL", help=text)
     train = sub.add_argument_group("to train")
     train.add_argument("--tokens", metavar="N", help="of the whole run (default: compute-optimal, or the samples')")
     train.add_argument(

@@ -7,8 +7,8 @@ from typing import Any, Literal, NamedTuple
 
 from estimator.catalog.files import cached, table
 from estimator.catalog.plan_fields import plan_fields
-from estimator.configs.parts import Part
 from estimator.catalog.tools import LAUNCH, Key, Tool, harmless, tools
+from estimator.configs.parts import Part
 from estimator.configs.variables import open_variable
 from estimator.errors import InvalidInput, clipped
 from estimator.numerals import numeral

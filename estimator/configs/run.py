@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from estimator.catalog.tools import LAUNCH, Tool, tools
 from estimator.configs.parts import Part, parts_of
 from estimator.configs.readings import Reading, Told, defaults, joined, told, tool_of
-from estimator.catalog.tools import LAUNCH, Tool, tools
 from estimator.errors import InvalidInput, clipped
 from estimator.files import is_file, shown
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from estimator.configs import Run
 from estimator.catalog.tools import Key
+from estimator.configs import Run
 from estimator.errors import EstimatorError
 from estimator.quantities import Quantity
 from estimator.records import Architecture, Cluster
@@ -78,6 +78,8 @@ def _candidates(made: Planned, cluster: Cluster) -> Iterator[Mapping[str, Any]]:
         yield {"cpu_offload": "optimizer+params"}
     if plan.framework in ("axolotl", "hf trainer", "trl", "llama-factory", "swift"):
         yield {"framework": "liger"}
+        if micro and micro > 1:
+            yield {"micro_batch": 1, "recompute": "full", "framework": "liger"}
     if plan.seq_len > 1024:
         yield {"seq_len": plan.seq_len // 2}
     if plan.method == "full":
@@ -98,7 +100,7 @@ def spelled(run: Run, sets: Mapping[str, Any]) -> str:
 
 
 OURS = {
-    "framework": "Liger kernels (use_liger_kernel)",
+    "fused_loss": "a fused loss kernel (Liger)",
     "cpu_offload": "{} in host memory",
     "zero": "ZeRO-{} or FSDP",
     "optimizer": "optimizer {}",
@@ -107,6 +109,8 @@ OURS = {
 
 
 def _spelled(run: Run, name: str, value: Any) -> str:
+    if (name, value) == ("framework", "liger"):
+        name, value = "fused_loss", True
     key = next((each for each in run.tool.keys.values() if each.field == name and not each.ignore), None)
     words = None if key is None else _word(key, value)
     if key is None or words is None:
@@ -121,4 +125,4 @@ def _word(key: Key, value: Any) -> str | None:
             return word
     if key.values or key.patterns:
         return None
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)

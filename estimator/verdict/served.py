@@ -78,7 +78,7 @@ def served(run: Run, llm: Architecture, cluster: Cluster, price: Quantity, load:
         figures=figures,
         parts={},
         plan={name: getattr(plan, name) for name in plan.__slots__}
-        | {"longest_request": longest, "accelerators": needed},
+        | {"longest_request": longest, "accelerators": needed, "max_sequences": run.settings.get("max_sequences")},
         notes=tuple(notes),
     )
 
