@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from estimator.search import layout
     from estimator.sweeping import sweep
     from estimator.validation import validate
+    from estimator.verdict import check
 
 __all__ = [
     "EstimatorError",
     "Price",
     "calibrate",
+    "check",
     "compare",
     "estimate",
     "layout",
@@ -37,6 +39,7 @@ __all__ = [
 _HOMES = {
     "Price": "estimator.pricing",
     "calibrate": "estimator.measure.calibrate",
+    "check": "estimator.verdict",
     "compare": "estimator.api",
     "estimate": "estimator.api",
     "layout": "estimator.search",

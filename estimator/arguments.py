@@ -22,7 +22,7 @@ ROWS = "a list of dicts, or a pandas, polars or Arrow table"
 KINDS = {
     **dict.fromkeys(("stage", "task", "api"), WORDS),
     **dict.fromkeys(("model", "gpu", "scenario_file"), PATH),
-    **dict.fromkeys(("gpus", "most"), NUMBER),
+    **dict.fromkeys(("gpus", "most", "data"), NUMBER),
     **dict.fromkeys(("stages", "figures", "precisions"), NAMES),
     **dict.fromkeys(("prompt_tokens", "output_tokens", "cached_tokens"), NUMBERS),
     **dict.fromkeys(("requests_per_s", "concurrency", "batch"), NUMBERS),

@@ -19,6 +19,7 @@ MB = 1_000_000
 MOST_BYTES = {
     "scenario": MB,
     "config": MB,
+    "run configuration": MB,
     "table": 64 * MB,
     "case file": 64 * MB,
     "profile": 64 * MB,

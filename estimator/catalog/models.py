@@ -74,6 +74,16 @@ def preset(name: str) -> Architecture:
     raise UnknownName("language model", name, architecture_names(), REMEDY)
 
 
+def hub_id(name: str) -> str:
+    """What the hub calls a preset; its own name where that is not known.
+
+    >>> hub_id("llama-3.1-8b")
+    'meta-llama/Meta-Llama-3.1-8B'
+    """
+    rows_with_id = (*_llm_rows(), *_preset_rows("configs.csv"))
+    return next((row["hf_id"] for row in rows_with_id if row["name"] == name and row.get("hf_id")), name)
+
+
 @cached
 def _llm_rows() -> list[dict[str, str]]:
     return [row for path in preset_files("llms.csv") for row in rows(path, REQUIRED)]

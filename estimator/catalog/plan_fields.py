@@ -98,7 +98,7 @@ def unknown_field(what: str, name: str, known: Iterable[str], remedy: str) -> Un
     >>> str(unknown_field("field", "lora_target_linear", ["lora_targets"], ""))
     "unknown field 'lora_target_linear'. Adapters on every linear layer are lora_targets=all."
     """
-    meant = hints().get(plain(name)) or _elsewhere(name)
+    meant = hints().get(plain(name)) or _elsewhere(name) or _of_a_tool(name)
     if not meant:
         return UnknownName(what, name, known, remedy)
     return UnknownName(what, name, (), f"{meant[0].upper()}{meant[1:]}.")
@@ -113,6 +113,25 @@ def _elsewhere(name: str) -> str:
             called = "a field" if field == plain(name) else field
             return f"it is {called} of a {title} (estimator layout){inputs}"
     return ""
+
+
+def _of_a_tool(name: str) -> str:
+    """What a name means to a tool whose run configurations are read."""
+    from estimator.catalog.tools import meaning  # only when something went wrong
+
+    found = meaning(plain(name))
+    if found is None:
+        return ""
+    why = found.say or next((one["why"] for key, one in _run_fields().items() if key == found.field), "")
+    if not why and found.field:
+        return _elsewhere(found.field)
+    return f"{f'{why} (' if why else '('}a key of {found.tool}; estimator check reads its files)"
+
+
+@cached
+def _run_fields() -> Content:
+    fields: Content = table(presets() / "run.toml")["run"]
+    return fields
 
 
 def input_meant(name: str) -> str | None:

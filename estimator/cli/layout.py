@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from estimator.catalog.plan_fields import field_named
-from estimator.cli.options import assignment, number, once, price, say_alias, seconds, show, use_own_facts
+from estimator.cli.options import assignment, emit, number, once, price, say_alias, seconds, show, use_own_facts
 from estimator.errors import InvalidInput, clipped
 from estimator.formulas.units import DAY_S
 from estimator.search import AXES
@@ -28,7 +28,15 @@ def layout(options: argparse.Namespace) -> None:
     asked = _asked(options, task)
     if clash := sorted(set(choices) & set(asked)):
         raise InvalidInput(f"{clash[0]} has an option of its own: --{clash[0].replace('_', '-')}, not --set")
-    show(options, search(**asked, **choices))
+    if not options.emit:
+        show(options, search(**asked, **choices))
+        return
+    from estimator.configs.emit import emitter, pinned
+    from estimator.verdict.emitted import of_search
+
+    tool = emitter(options.emit)
+    found = search(**asked, **pinned(tool) | choices)
+    emit(options, of_search(tool, found, options.model))
 
 
 def _asked(options: argparse.Namespace, task: str) -> dict[str, Any]:

@@ -78,6 +78,7 @@ def parser(words: Sequence[str] = ()) -> Parser:
 def _builders() -> dict[str, Callable[[Commands], None]]:
     """What adds each command, by its name."""
     return {
+        "check": _check,
         "compare": _compare,
         "estimate": _estimate,
         "layout": _layout,
@@ -121,6 +122,27 @@ def _command(
     return added
 
 
+def _check(commands: Commands) -> None:
+    example = "estimator check train.yaml --gpu 2xrtx4090,a100 --data 52k"
+    text = "a run you have: does its configuration fit, how long, for how much, what would help"
+    sub = _command(commands, "check", text, _lazy("check", "check"), example)
+    text = "configurations and commands of one run: Axolotl, TRL, DeepSpeed, Megatron, vLLM, Compose, ..."
+    sub.add_argument("files", metavar="FILE", nargs="*", help=text)
+    sub.add_argument("--gpu", metavar="NAMES", help="one or more, comma-separated, with or without count")
+    sub.add_argument("--model", metavar="NAME", help="the LLM, where the files do not name it or its name is not known")
+    sub.add_argument("--data", metavar="N", help="samples of an epoch")
+    text = "any field of the plan or amount of work instead of what the files say, such as micro_batch=1 or epochs=3"
+    sub.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], dest="inputs", help=text)
+    sub.add_argument("--emit", metavar="TOOL", help="instead of the answer, the run as a file of this tool")
+    sub.add_argument("--fix", action="store_true", help="with --emit: with the first change that makes it fit")
+    gate = sub.add_argument_group("a gate, for pipelines: exit 3 when it is missed")
+    gate.add_argument("--fit-chance", metavar="P", help="least chance of fitting, such as 0.9 or 90%%")
+    gate.add_argument("--fail-over", metavar="USD", help="most that the run may cost")
+    _facts(sub)
+    _prices(sub)
+    _written(sub)
+
+
 def _compare(commands: Commands) -> None:
     example = "estimator compare --model llama-3.1-8b --gpu 8xh100 --set samples=20000"
     sub = _command(commands, "compare", "the four approaches side by side", _lazy("answers", "compare"), example)
@@ -155,6 +177,8 @@ def _layout(commands: Commands) -> None:
     sub.add_argument("--careful", action="store_true", help="memory, deadline and targets hold at their ranges' ends")
     text = "any field of the plan, such as tp=8, method=lora, seq_len=8k or framework=nemo; tp=4,8 tries both"
     sub.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], dest="inputs", help=text)
+    text = "instead of the answer, its best as a file of this tool: axolotl, llamafactory, megatron, vllm, ..."
+    sub.add_argument("--emit", metavar="TOOL", help=text)
     train = sub.add_argument_group("to train")
     train.add_argument("--tokens", metavar="N", help="of the whole run (default: compute-optimal, or the samples')")
     train.add_argument(

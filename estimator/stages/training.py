@@ -15,7 +15,6 @@ from estimator.errors import DoesNotFit
 from estimator.formulas import Real, transformer
 from estimator.formulas.arithmetic import quotient
 from estimator.predict.training import (
-    MemorySplit,
     TrainingPlan,
     TrainingStep,
     interval,

@@ -1,0 +1,68 @@
+"""`estimator check` and `estimator diff`: from options to a verdict, and the gate that a pipeline may set."""
+
+import argparse
+from typing import Any
+
+from estimator.cli.options import assignment, emit, listed, number, once, price, say_alias, show, use_own_facts
+from estimator.errors import InvalidInput
+from estimator.verdict import Check, named_field
+from estimator.verdict import check as checked
+
+MISSED = 3  # exit code where a gate is missed
+
+
+def check(options: argparse.Namespace) -> int:
+    """Check, print, and answer the gate."""
+    if options.fix and not options.emit:
+        raise InvalidInput("--fix goes with --emit TOOL: the changed plan as a file")
+    use_own_facts(options)
+    least, most = _share(options.fit_chance), number(options.fail_over, "--fail-over")
+    found = checked(
+        *options.files,
+        gpu=listed(options.gpu) or None,
+        model=options.model,
+        data=number(options.data, "--data"),
+        price=price(options),
+        **once(_typed(text) for text in options.inputs),
+    )
+    if options.emit:
+        from estimator.configs.emit import emitter
+        from estimator.verdict.emitted import of_check
+
+        emit(options, of_check(emitter(options.emit), found, options.model or "", options.fix))
+    else:
+        show(options, found)
+    return MISSED if _missed(found, least, most) else 0
+
+
+def _share(text: str | None) -> float | None:
+    value = number(text.strip().removesuffix("%") if text else None, "--fit-chance")
+    if value is None:
+        return None
+    share = value / 100 if value > 1 or str(text).strip().endswith("%") else value
+    if not 0 <= share <= 1:
+        raise InvalidInput(f"--fit-chance must be a chance such as 0.9 or 90%, not {text!r}")
+    return share
+
+
+def _missed(found: Check, least: float | None, most: float | None) -> bool:
+    """Whether a gate is missed; a cost that nobody knows misses it too."""
+    cost = found.best.figure("usd")
+    return (least is not None and found.fit_chance < least) or (most is not None and not cost.value <= most)
+
+
+def _typed(text: str) -> tuple[str, Any]:
+    """NAME=VALUE as a field of a plan, or of the work."""
+    called, _ = assignment(text)
+    value = text.partition("=")[2].strip()
+    field = named_field(called, "training") or named_field(called, "serving")
+    if field is None:
+        return called.replace("-", "_"), value
+    say_alias(called, field)
+    return field, number(value, field) if field in (
+        "samples",
+        "tokens_per_sample",
+        "epochs",
+        "steps",
+        "concurrency",
+    ) else value

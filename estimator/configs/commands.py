@@ -1,0 +1,196 @@
+"""Command lines as a shell would pass them on: programs, options and what was set before them.
+
+Nothing is run. Variables that the text sets, and defaults of those that it does not, are put in; what a shell would
+compute stays open.
+"""
+
+import re
+import shlex
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from estimator.configs.variables import COMPUTED, expanded
+from estimator.errors import InvalidInput
+
+SETS = re.compile(r"(?:export\s+)?([A-Za-z_]\w*)=(.*)", re.DOTALL)
+OPTION = re.compile(r"--?[A-Za-z][\w.-]*(?:=.*)?", re.DOTALL)
+SCRIPT = re.compile(r".*\.(?:py|sh)")
+MERGED = re.compile(r"(.+?)(--[a-z][\w-]+)")
+REDIRECTED = re.compile(r"\d?(?:>>?|<)&?\d?")
+CUT = re.compile(r"\\[ \t]+(?=\n)")
+COMMENT = re.compile(r"(?:^|(?<=\s))#[^\n]*", re.MULTILINE)
+DOCKER_FLAGS = {"--rm", "-d", "-it", "-i", "-t", "--detach", "--init", "--privileged", "-ti"}
+BEFORE = {"nohup", "exec", "sudo", "time", "env", "uv", "run", "srun", "bash", "poetry"}
+
+
+class Command(NamedTuple):
+    """One command. words: programs, scripts and other words in order; options by name; sets: variables before it."""
+
+    words: tuple[str, ...]
+    options: dict[str, Any]
+    sets: dict[str, str]
+    notes: tuple[str, ...] = ()
+
+
+def commands(text: str) -> list[Command]:
+    """The commands of a text, and one of the arguments that it only stores. Raises InvalidInput for an open quote.
+
+    >>> commands("M=7b\\nvllm serve $M -tp 2 --enforce-eager")[0][:2]
+    (('vllm', 'serve', '7b'), {'tp': '2', 'enforce_eager': True})
+    """
+    text, notes = _tidy(text)
+    known: dict[str, str] = {}
+    found: list[Command] = []
+    for words in _lines(text):
+        words = [expanded(word, known) for word in words]
+        words = [each for word in words for each in (_split(word) if _several(word) else [word])]
+        sets, rest = _settings(words)
+        known |= sets
+        if rest and rest[0].startswith("--") and found and not rest[0].startswith("---"):
+            notes.append(
+                f"a line begins with {rest[0]}, but no backslash ends the one before: a shell does not pass it on"
+            )
+        elif rest:
+            found += _command(rest, sets)
+    stored = [value for value in known.values() if "--" in value]
+    used = any(command.options for command in found)
+    if stored and not used:
+        found += _command(["", *(word for value in stored for word in _split(value))], {})
+    return [one._replace(notes=(*notes, *one.notes), sets=known | one.sets) for one in found]
+
+
+def _tidy(text: str) -> tuple[str, list[str]]:
+    notes = []
+    if CUT.search(text):
+        notes.append("a blank follows the backslash at the end of a line: a shell ends the command there; read on")
+    joined = re.sub(r"\\[ \t]*\r?\n", " ", COMMENT.sub("", text))
+    return COMPUTED.sub("$computed", joined), notes
+
+
+def _lines(text: str) -> Iterator[list[str]]:
+    """Words of each command; quotes may span lines."""
+    lexer = shlex.shlex(text, posix=True, punctuation_chars=";&|\n")
+    lexer.whitespace, lexer.whitespace_split, lexer.commenters = " \t\r", True, ""
+    words: list[str] = []
+    try:
+        for word in lexer:
+            if word and not set(word) - set(";&|\n"):
+                yield words
+                words = []
+            else:
+                words.append(word)
+    except ValueError as error:
+        raise InvalidInput(f"a quote in it is not closed ({error})") from None
+    yield words
+
+
+def _split(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError:
+        return text.split()
+
+
+def _several(word: str) -> bool:
+    """Whether a variable stood for several arguments."""
+    return word.lstrip().startswith("--") and " " in word.strip() and "{" not in word
+
+
+def _settings(words: list[str]) -> tuple[dict[str, str], list[str]]:
+    sets: dict[str, str] = {}
+    rest = list(words)
+    if rest and rest[0] == "export":
+        rest = rest[1:]
+    while rest:
+        if found := SETS.fullmatch(rest[0]):
+            sets[found[1]] = found[2].strip()
+        elif len(rest) > 2 and rest[1] == "=":  # as files of variables are written too
+            sets[rest[0]], rest = " ".join(rest[2:]), [""]
+        else:
+            return sets, rest
+        rest = rest[1:]
+    return sets, rest
+
+
+def _command(words: list[str], sets: dict[str, str]) -> list[Command]:
+    words = list(_undirected(words))
+    if any(word in ("docker", "podman", "nerdctl") for word in words[:2]) and "run" in words:
+        return [_in_container(words[words.index("run") + 1 :], sets)]
+    return [_options(words, sets)]
+
+
+def _undirected(words: list[str]) -> Iterator[str]:
+    """Words without redirections."""
+    skip = False
+    for word in words:
+        if skip:
+            skip = False
+        elif REDIRECTED.fullmatch(word):
+            skip = not word.endswith("1")
+        elif not re.match(r"\d?>", word):
+            yield word
+
+
+def _in_container(words: list[str], sets: dict[str, str]) -> Command:
+    """What runs in a container: after its image; the image is the program where nothing else is."""
+    own: list[str] = []
+    place = 0
+    while place < len(words) and words[place].startswith("-"):
+        alone = words[place] in DOCKER_FLAGS or "=" in words[place]
+        own += words[place : place + (1 if alone else 2)]
+        place += 1 if alone else 2
+    outside = _options(["", *own], {}).options
+    given = outside.get("env", []), outside.get("e", [])
+    for text in (each for one in given for each in (one if isinstance(one, list) else [one])):
+        name, equals, value = str(text).partition("=")
+        sets |= {name: value} if equals else {}
+    inner = _options(words[place:] or [""], sets)
+    if gpus := outside.get("gpus"):
+        inner.options.setdefault("gpus", str(gpus).replace('"', "").removeprefix("device="))
+    return inner
+
+
+def _options(words: list[str], sets: dict[str, str]) -> Command:
+    """Options by name: with one value, several, or none (true); what comes before and between them are words."""
+    plain: list[str] = []
+    options: dict[str, Any] = {}
+    notes: list[str] = []
+    name = ""
+    python = bool(words) and words[0].rpartition("/")[2].startswith("python")
+    for word in words:
+        if python and word in ("-u", "-m"):
+            continue
+        if OPTION.fullmatch(word) and not re.fullmatch(r"-?\d.*", word):
+            name, equals, value = word.partition("=")
+            name = _named(name)
+            _add(options, name, value if equals else True, notes)
+            name = "" if equals else name
+        elif name and not (SCRIPT.fullmatch(word) and options[name] is not True):
+            merged = MERGED.fullmatch(word)
+            _add(options, name, merged[1] if merged and merged[1].isdigit() else word, notes)
+            if merged and merged[1].isdigit():
+                notes.append(f"a blank is missing before {merged[2]}")
+                name = _named(merged[2])
+                options[name] = True
+        elif SCRIPT.fullmatch(word) or not name:
+            plain.append(word)
+            name = ""
+    return Command(tuple(word for word in plain if word not in BEFORE), options, dict(sets), tuple(notes))
+
+
+def _named(option: str) -> str:
+    return option.lstrip("-").replace("-", "_")
+
+
+def _add(options: dict[str, Any], name: str, value: Any, notes: list[str]) -> None:
+    """An option's value: the first in place of none, more as a list, unless the option came again."""
+    before = options.get(name)
+    if value is True and before is not None:
+        notes.append(f"--{name} is given twice: the last counts")
+        options[name] = True
+    elif before is None or before is True:
+        options[name] = value
+    elif isinstance(before, list):
+        before.append(value)
+    else:
+        options[name] = [before, value]

@@ -1,0 +1,349 @@
+"""A file of a run configuration as parts: settings by name, and the commands in it, whatever it is written in.
+
+What it is written in is recognised by its content: JSON, TOML, YAML, INI, variables, an Ollama Modelfile, a shell's
+commands, a server's start-up log. Containers and clusters (Compose, Kubernetes, Helm, SkyPilot) are looked through for
+the commands and the accelerators that they name.
+"""
+
+import ast
+import json
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from shlex import quote
+from typing import Any, NamedTuple
+
+from estimator.configs.commands import Command, commands
+from estimator.configs.safe_yaml import documents
+from estimator.configs.variables import expanded, linked
+from estimator.errors import InvalidInput
+from estimator.files import read_text, shown
+
+MOST_DEEP = 40
+INI = re.compile(r"^\s*([\w.-]+)\s*=\s*(.*?)\s*$", re.MULTILINE)
+SECTION = re.compile(r"^\s*\[[^\]\n]+\]\s*$", re.MULTILINE)
+MODELFILE = re.compile(r"^(FROM|PARAMETER|ADAPTER)\s+", re.MULTILINE | re.IGNORECASE)
+LOGGED = re.compile(r"(?:non-default args: (\{.*\})|(?:server_args=)?ServerArgs\((.*)\)|args: Namespace\((.*)\))")
+PAIR = re.compile(r"(\w+)=('[^']*'|\"[^\"]*\"|\[[^\]]*\]|[^,\s]+)")
+KEY = re.compile(r"^\s*(?:- )?[\"']?[\w.$-]+[\"']?\s*:(?:\s|$)", re.MULTILINE)
+COMMANDED = ("entrypoint", "command", "args", "run", "commands", "cmd", "extraArgs", "extra_args", "script")
+ARGUMENTS = re.compile(r"(?:[A-Z_]*ARGS|[A-Z_]*COMMAND[A-Z_]*)")
+CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+GPU_KEYS = ("nvidia.com/gpu", "amd.com/gpu", "requestGPU", "gpuCount", "gpus_per_node")
+
+
+class Part(NamedTuple):
+    """What one part of a file says.
+
+    values: settings by name, dotted where they are nested; words: of a command, its programs first
+    style: what it is written in; sets: variables of the shell or container; whole: whether a tool must know every name
+    """
+
+    file: str
+    style: str
+    values: Mapping[str, Any]
+    words: tuple[str, ...] = ()
+    sets: Mapping[str, str] = {}
+    notes: tuple[str, ...] = ()
+    image: str = ""
+
+
+def parts_of(path: str | Path) -> list[Part]:
+    """The parts of a file. Raises InvalidInput in one line for one that holds nothing to read."""
+    text = read_text(path, "run configuration")
+    try:
+        found = list(parts_in(text, Path(path).name))
+    except InvalidInput as error:
+        raise InvalidInput(f"cannot read the run configuration {shown(path)}: {error}") from None
+    except RecursionError:
+        raise InvalidInput(f"cannot read the run configuration {shown(path)}: it is nested too deeply") from None
+    if not any(part.values or part.words for part in found):
+        raise InvalidInput(
+            f"cannot read the run configuration {shown(path)}: "
+            f"there is {'no setting' if text.strip() else 'nothing'} in it"
+        )
+    return found
+
+
+def parts_in(text: str, file: str) -> Iterator[Part]:
+    """The parts of a text; file: how messages call it."""
+    if "\x00" in text:
+        raise InvalidInput("it is no text")
+    bare = text.lstrip()
+    if logged := _logged(text, file):
+        yield logged
+    elif bare.startswith(("{", "[{")):
+        yield from _data(_json(text), file, "json")
+    elif MODELFILE.match(re.sub(r"^\s*#[^\n]*\n", "", bare)):
+        yield _modelfile(text, file)
+    elif (table := _toml(text)) is not None:
+        yield from _table(table, file)
+    elif SECTION.search(text) and not KEY.search(text):
+        yield _ini(text, file)
+    elif _is_yaml(text):
+        notes: list[str] = []
+        for document in documents(text, notes):
+            yield from (part._replace(notes=(*notes, *part.notes)) for part in _data(document, file, "yaml"))
+    else:
+        yield from _shell(text, file)
+
+
+def _is_yaml(text: str) -> bool:
+    """Whether the first line that says something is a key or an item of a list."""
+    lines = (line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#"))
+    first = next(lines, "")
+    return (
+        first.strip() == "---"
+        or first.startswith("%YAML")
+        or bool(re.match(r"\s*(?:- )?[\"'{]?[\w.$-]+[\"']?\s*:", first))
+        or first.startswith(("- ", "&", "!"))
+    )
+
+
+# --- formats ----------------------------------------------------------------------------------------------------------
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=_once)
+    except json.JSONDecodeError as error:
+        raise InvalidInput(f"it is not JSON (line {error.lineno}): {error.msg}") from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise InvalidInput(f"{key!r} is given twice")
+        found[key] = value
+    return found
+
+
+def _toml(text: str) -> dict[str, Any] | None:
+    """A TOML table; nothing where it is no TOML, or only variables as shells set them."""
+    try:
+        return tomllib.loads(text) or None
+    except tomllib.TOMLDecodeError as error:
+        told = re.search(r"^\s*\[[\w.]+\]\s*$", text, re.MULTILINE) and re.search(
+            r"^\s*\w+\s*=\s*[\"\d]", text, re.MULTILINE
+        )
+        if told and "Cannot" in str(error):
+            raise InvalidInput(f"it is not TOML: {error}") from None
+        return None
+
+
+def _table(table: dict[str, Any], file: str) -> Iterator[Part]:
+    if all(isinstance(value, str) and name.isupper() for name, value in table.items()):
+        yield Part(file, "env", {name.lower(): value for name, value in table.items()}, sets=table)
+    else:
+        yield Part(file, "toml", flat(table))
+
+
+def _ini(text: str, file: str) -> Part:
+    found: dict[str, Any] = {}
+    for name, value in INI.findall(re.sub(r"(?m)^\s*[#;].*$", "", text)):
+        found.setdefault(name.replace("-", "_"), value)
+    return Part(file, "ini", found)
+
+
+def _modelfile(text: str, file: str) -> Part:
+    values: dict[str, Any] = {}
+    for line in text.splitlines():
+        word, _, rest = line.strip().partition(" ")
+        if word.upper() == "PARAMETER":
+            name, _, value = rest.strip().partition(" ")
+            values.setdefault(name, value.strip())
+        elif word.upper() in ("FROM", "ADAPTER"):
+            values[word.lower()] = rest.strip()
+    return Part(file, "modelfile", values, ("ollama",))
+
+
+def _logged(text: str, file: str) -> Part | None:
+    """The arguments that a server wrote when it started."""
+    found = LOGGED.search(text)
+    if not found:
+        return None
+    if found[1]:
+        try:
+            values = ast.literal_eval(found[1])
+        except (ValueError, SyntaxError, MemoryError):
+            raise InvalidInput("the arguments in this log cannot be read") from None
+        return Part(file, "log", flat(values) if isinstance(values, dict) else {}, ("vllm",))
+    pairs = {name: value.strip("'\"") for name, value in PAIR.findall(found[2] or found[3])}
+    kept = {name: value for name, value in pairs.items() if value not in ("None", "")}
+    return Part(file, "log", kept, ("sglang",) if found[2] else ("vllm",))
+
+
+def _shell(text: str, file: str) -> Iterator[Part]:
+    for each in commands(text):
+        yield _commanded(each, file)
+    if not commands(text):
+        sets = dict(INI.findall(re.sub(r"(?m)^\s*#.*$", "", text)))
+        plain = {name: value.strip("\"'") for name, value in sets.items()}
+        yield Part(file, "env", {name.lower(): value for name, value in plain.items()}, sets=plain)
+
+
+def _commanded(command: Command, file: str, image: str = "") -> Part:
+    return Part(file, "args", command.options, command.words, command.sets, command.notes, image)
+
+
+# --- data that nests --------------------------------------------------------------------------------------------------
+
+
+def _data(content: Any, file: str, style: str) -> Iterator[Part]:
+    """Parts of a document: its settings; or, of a container's, the commands in it."""
+    if isinstance(content, list) and all(isinstance(each, dict) for each in content):
+        content = {"items": content}
+    if not isinstance(content, dict):
+        raise InvalidInput("it holds no settings by name")
+    arguments = [value for value in content.values() if _are_arguments(value)]
+    if _are_arguments(content):
+        arguments = [content]
+    if arguments:
+        options = {key.lstrip("-").replace("-", "_"): value for one in arguments for key, value in one.items()}
+        yield Part(file, "args", options)
+    elif _is_carrier(content):
+        yield from _carried(content, file)
+    else:
+        yield Part(file, style, linked(flat(content)))
+
+
+def _are_arguments(value: Any) -> bool:
+    return isinstance(value, dict) and bool(value) and sum(str(key).startswith("--") for key in value) > len(value) / 2
+
+
+def _is_carrier(content: Mapping[str, Any]) -> bool:
+    keys = set(content)
+    return bool(
+        {"services"} <= keys or {"apiVersion", "kind"} <= keys or {"servingEngineSpec"} <= keys
+        or ({"resources"} <= keys and keys & {"run", "setup"}) or ({"type", "commands"} <= keys)
+        or ({"items"} <= keys and len(keys) == 1)
+    )  # fmt: skip
+
+
+def _carried(content: Mapping[str, Any], file: str) -> Iterator[Part]:
+    """The accelerators that a container's file names, then the commands in it; the first of each engine counts."""
+    found: dict[str, Any] = {}
+    _look(content, found, 0)
+    yield Part(file, "carrier", {name: value for name, value in found.items() if not name.startswith("_")})
+    yield from (part for part in found.get("_parts", ()))
+
+
+def _look(content: Any, found: dict[str, Any], depth: int, image: str = "") -> None:
+    if depth > MOST_DEEP:
+        raise InvalidInput("it is nested too deeply")
+    if isinstance(content, list):
+        for each in content:
+            _look(each, found, depth + 1, image)
+        return
+    if not isinstance(content, dict):
+        return
+    image = str(content.get("image") or content.get("repository") or image)
+    sets = _environment(content.get("env", content.get("environment", content.get("envs"))))
+    _look_for_accelerators(content, found)
+    words = _words(content)
+    words += [word for name, value in sets.items() if ARGUMENTS.fullmatch(name) for word in [value]]
+    settings = (
+        {CAMEL.sub("_", key).lower(): value for key, value in (content.get("vllmConfig") or {}).items()}
+        if isinstance(content.get("vllmConfig"), dict)
+        else {}
+    )
+    model = (
+        content.get("modelURL")
+        or content.get("storageUri")
+        or (content.get("model") or {} if isinstance(content.get("model"), dict) else {}).get("uri")
+    )
+    if isinstance(model, str):
+        found.setdefault("model", model.removeprefix("hf://"))
+    if words or settings:
+        _carry(" ".join(words), expanded(image, {}), {**sets}, settings, found)
+    for value in content.values():
+        _look(value, found, depth + 1, image)
+
+
+def _carry(text: str, image: str, sets: dict[str, str], settings: dict[str, Any], found: dict[str, Any]) -> None:
+    parts = [_commanded(each, "", image) for each in commands(expanded(text, sets))] or [
+        Part("", "args", {}, image=image)
+    ]
+    chosen = max(parts, key=lambda part: len(part.values))
+    options = {**chosen.values, **settings}
+    words = chosen.words or ()
+    found.setdefault("_parts", []).append(chosen._replace(values=options, words=words, sets=sets | dict(chosen.sets)))
+
+
+def _words(content: Mapping[str, Any]) -> list[str]:
+    """Command and arguments as one text; what an entry point passes on (`"$@"`) stands in its place."""
+    entry, rest = (_texts(content, names) for names in (COMMANDED[:1], COMMANDED[1:]))
+    passed = next((place for place, text in enumerate(entry) if "$@" in text), None)
+    if passed is None:
+        return [*map(_quoted, entry), *map(_quoted, rest)]
+    told = " ".join(map(_quoted, rest))
+    return [entry[passed].replace('"$@"', told).replace("$@", told)]
+
+
+def _texts(content: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    found: list[str] = []
+    for value in map(content.get, names):
+        if isinstance(value, str):
+            found.append(expanded(value, {}) + "\n" * ("\n" in value))
+        elif isinstance(value, list) and all(isinstance(each, str | int | float) for each in value):
+            found += [expanded(str(each), {}) for each in value]
+    return found
+
+
+def _quoted(text: str) -> str:
+    """A word as a shell has it; what is a command already as it is."""
+    return text if re.search(r"[\n;]|\s--?\w|^\w+ \w", text) else quote(text)
+
+
+def _environment(value: Any) -> dict[str, str]:
+    if isinstance(value, dict):
+        return {str(name): expanded(str(each), {}) for name, each in value.items() if each is not None}
+    if not isinstance(value, list):
+        return {}
+    pairs = [each.partition("=")[::2] for each in value if isinstance(each, str) and "=" in each]
+    named = [(each.get("name"), each.get("value")) for each in value if isinstance(each, dict)]
+    return {str(name): expanded(str(each), {}) for name, each in (*pairs, *named) if each is not None}
+
+
+def _look_for_accelerators(content: Mapping[str, Any], found: dict[str, Any]) -> None:
+    for key in GPU_KEYS:
+        if isinstance(content.get(key), str | int):
+            found.setdefault("accelerators", content[key])
+    if content.get("driver") == "nvidia":
+        ids, count = content.get("device_ids"), content.get("count")
+        if isinstance(ids, list):
+            text = ",".join(expanded(str(each), {}) for each in ids)
+            found.setdefault("accelerators", len([each for each in text.split(",") if each.strip()]) or 1)
+        elif isinstance(count, int):
+            found.setdefault("accelerators", count)
+    for key in ("accelerators", "gpu", "gpus"):
+        if isinstance(content.get(key), str | dict):
+            pair = next(iter(content[key].items()), ("",)) if isinstance(content[key], dict) else (content[key],)
+            named = ":".join(map(str, pair))
+            if re.match(r"[A-Za-z][\w-]+(?::\d+)?$", named):
+                name, _, count = named.partition(":")
+                found.setdefault("accelerator", name)
+                found.setdefault("accelerators", count or 1)
+    for key in ("nvidia.com/gpu.product", "cloud.google.com/gke-accelerator", "gpu_product"):
+        if isinstance(content.get(key), str):
+            found.setdefault("accelerator", content[key].lower())
+
+
+def flat(content: Mapping[str, Any], before: str = "", depth: int = 0) -> dict[str, Any]:
+    """Nested settings by dotted names; lists stay what they are, of tables those that are no data.
+
+    >>> flat({"a": {"b": 1, "c": [1, 2]}})
+    {'a.b': 1, 'a.c': [1, 2]}
+    """
+    if depth > MOST_DEEP:
+        raise InvalidInput("it is nested too deeply")
+    found: dict[str, Any] = {}
+    for key, value in content.items():
+        name = f"{before}{key}".replace("-", "_")
+        if isinstance(value, dict) and value:
+            found |= flat(value, f"{name}.", depth + 1)
+        else:
+            found[name] = value
+    return found

@@ -1,0 +1,122 @@
+"""A run: what all its files say together, the tool's defaults for what they leave open, and what is still missing."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from estimator.catalog.tools import LAUNCH, Tool, tools
+from estimator.configs.parts import Part, parts_of
+from estimator.configs.readings import Reading, Told, defaults, joined, told, tool_of
+from estimator.errors import InvalidInput, clipped
+from estimator.files import is_file, shown
+
+MOST_FILES = 16
+
+
+class Run(NamedTuple):
+    """A run configuration. settings: values by field; readings: where each came from; notes: what to mind."""
+
+    tool: Tool
+    task: str
+    settings: Mapping[str, Any]
+    readings: tuple[Reading, ...]
+    notes: tuple[str, ...]
+    files: tuple[str, ...]
+
+    def came_from(self, field: str) -> Reading | None:
+        """The key that set a field; None where no key did."""
+        return next((each for each in self.readings if field in each.field.split(", ") and each.status in SET), None)
+
+    @property
+    def assumed(self) -> bool:
+        """Whether anything it rests on is a default that nobody looked up."""
+        return any(each.status == "assumed" for each in self.readings)
+
+
+SET = ("read", "default", "assumed")
+
+
+def read_run(paths: Sequence[str | Path]) -> Run:
+    """The run that some files describe together. Raises InvalidInput; MissingExtra for YAML without PyYAML."""
+    if not paths:
+        raise InvalidInput("name a run configuration: estimator check train.yaml --gpu a100")
+    if len(paths) > MOST_FILES:
+        raise InvalidInput(f"{len(paths)} files are no one run: {MOST_FILES} at most")
+    parts = [part for path in paths for part in parts_of(path)]
+    found = [result for part in parts if (result := _told(part))]
+    found += _beside(found, paths)
+    main = _main(found, paths)
+    used = [each for each in found if each.tool.part or each.tool.id in (LAUNCH, main.tool.id)]
+    ordered = sorted(used, key=lambda each: (each.tool.id == main.tool.id, not each.tool.part))
+    settings = joined([each for each in ordered if each is main or each.tool.id != main.tool.id or _same(each, main)])
+    whole = main._replace(settings=settings, readings=[reading for each in ordered for reading in each.readings])
+    beside = [tools()[name] for name in dict.fromkeys(each.tool.id for each in used) if name != main.tool.id]
+    filled = [reading for tool in (main.tool, *beside) for reading in defaults(whole._replace(tool=tool))]
+    notes = [note for each in ordered for note in each.notes]
+    return Run(
+        main.tool,
+        main.tool.task,
+        settings,
+        (*whole.readings, *filled),
+        tuple(dict.fromkeys(notes)),
+        tuple(map(str, paths)),
+    )
+
+
+def _told(part: Part) -> Told | None:
+    """What a part says; of a container's file that no tool claims, which accelerators it names."""
+    tool = tool_of(part)
+    if tool is None and part.style == "carrier":
+        tool = tools()[LAUNCH]
+        return told(part, tool)
+    return told(part, tool) if tool else None
+
+
+def _same(part: Told, main: Told) -> bool:
+    """Whether a part of the same tool is of the same run; of several servers in one file the first counts."""
+    return part is main or main.tool.task == "training"
+
+
+def _main(found: Sequence[Told], paths: Sequence[str | Path]) -> Told:
+    """The part that says what is run. Raises InvalidInput where there is none, or several do."""
+    mains = [each for each in found if not each.tool.part and each.tool.id != LAUNCH]
+    kinds = {each.tool.id: each for each in mains}
+    if len(kinds) > 1:
+        first, second = list(kinds.values())[:2]
+        raise InvalidInput(
+            f"the files are of two runs, one of {first.tool.title} and one of {second.tool.title}: "
+            "check them one by one"
+        )
+    if mains:
+        return mains[0]
+    alone = [each for each in found if each.tool.part]
+    if alone:
+        return alone[0]
+    raise InvalidInput(
+        f"no tool that is known here reads {', '.join(shown(path) for path in paths)}: none of its keys is one of "
+        f"{', '.join(tool.title for tool in tools().values() if tool.id != LAUNCH)}"
+    )
+
+
+def _beside(found: Sequence[Told], paths: Sequence[str | Path]) -> list[Told]:
+    """Files that are named in those given, where they are there: beside them, or in the folder one is in."""
+    given = {Path(path).resolve() for path in paths}
+    more: list[Told] = []
+    for each in found:
+        for name in each.files:
+            path = _found(name, paths)
+            if path is None or path.resolve() in given:
+                continue
+            given.add(path.resolve())
+            read = [result for part in parts_of(path) if (result := _told(part))]
+            if read:
+                read[0].notes.append(f"{clipped(name)} is named in it and was read too")
+            more += read
+    return more
+
+
+def _found(name: str, paths: Sequence[str | Path]) -> Path | None:
+    if not name.lower().endswith((".json", ".yaml", ".yml", ".toml")):
+        return None
+    places = [Path(path).parent / name for path in paths] + [Path(name)]
+    return next((place for place in places if is_file(place)), None)

@@ -1,0 +1,116 @@
+"""The settings that a tool's file must say for a plan: of a search's best layout, or of a checked run."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from estimator.catalog.models import architecture, hub_id
+from estimator.catalog.tools import Tool
+from estimator.configs.emit import written
+from estimator.errors import InvalidInput
+from estimator.formulas.transformer import params
+from estimator.records import Architecture
+from estimator.search.result import Search
+from estimator.verdict.result import Check
+
+OURS = ("seq_len", "tp", "pp", "vpp", "cp", "ep", "zero", "recompute", "optimizer", "lora_rank", "fused_attention")
+
+
+def of_search(tool: Tool, found: Search, model: str) -> str:
+    """A file of the tool for the best layout of a search."""
+    best = found.best
+    asked = {**found.asked, **best.layout, "accelerators": best.accelerators}
+    if (tool.task == "serving") != ("concurrency" in best.layout):
+        raise InvalidInput(f"{tool.title} is for {tool.task}, which this layout is not")
+    asked["model"] = _named(model)
+    if tool.task == "serving":
+        return written(tool, _served(asked))
+    return written(tool, _trained(asked, architecture(model)))
+
+
+def of_check(tool: Tool, found: Check, model: str, fix: bool) -> str:
+    """A file of the tool for a checked run; fix: with the first change that makes it fit, where it does not."""
+    if (tool.task == "serving") != (found.task == "serving"):
+        raise InvalidInput(f"{tool.title} is for {tool.task}, the run is for {found.task}")
+    plan = dict(found.best.plan)
+    if fix and not found.best.fits:
+        fitting = [change for change in found.changes if change.outcome.fits]
+        if not fitting:
+            raise InvalidInput("no single change makes it fit: try other accelerators, or see what would help")
+        plan = dict(fitting[0].outcome.plan)
+    plan["model"] = _named(model or found.llm)
+    if found.task == "serving":
+        return written(tool, _served(plan))
+    return written(tool, _trained(plan, architecture(found.llm)))
+
+
+def _named(model: str) -> str:
+    """The LLM by the name it is known under, a hub id as it is."""
+    return model if "/" in model else hub_id(architecture(model).name)
+
+
+def _trained(plan: Mapping[str, Any], llm: Architecture) -> dict[str, Any]:
+    """Settings of a training plan, with the sizes that frameworks without named LLMs ask for."""
+    count, micro, batch = int(plan["accelerators"]), float(plan["micro_batch"]), float(plan["global_batch"])
+    ranks = count // (int(plan["tp"]) * int(plan["pp"]) * int(plan.get("cp") or 1))
+    precision, offload = str(plan["precision"]), str(plan.get("cpu_offload", plan.get("offload", "")))
+    method = str(plan["method"])
+    adapted = method != "full"
+    said: dict[str, Any] = {name: plan[name] for name in OURS if plan.get(name) not in (None, "")}
+    said |= {
+        "model": plan["model"],
+        "llm": llm.name,
+        "fused_loss": True if plan.get("framework") == "liger" else None,
+        "micro_batch": int(micro),
+        "global_batch": int(batch),
+        "accumulation": max(round(batch / (micro * ranks)), 1),
+        "accelerators": count,
+        "nodes": max(-(-count // 8), 1),
+        "method": method,
+        "compute": "bf16" if precision.startswith("fp8") else precision.removeprefix("amp_").removesuffix("-true"),
+        "fp8": True if precision.startswith("fp8") else None,
+        "offload_optimizer": "optimizer" in offload or None,
+        "offload_params": "params" in offload or None,
+        "packed": True,
+        "objective": "sft",
+        "base_bits": "4" if method == "qlora" else None,
+        "lora_targets": (plan.get("lora_targets") or "all") if adapted else None,
+        "lora_rank": int(plan.get("lora_rank") or 16) if adapted else None,
+        "strategy": {3: "fsdp"}.get(int(plan["zero"]), ""),
+    }
+    if said.get("vpp") == 1:
+        del said["vpp"]
+    return said | _sizes(llm)
+
+
+def _sizes(llm: Architecture) -> dict[str, Any]:
+    experts = llm.experts
+    return {
+        "layers": llm.layers,
+        "hidden": llm.hidden,
+        "ffn": llm.ffn,
+        "heads": llm.heads,
+        "kv_heads": llm.kv_heads,
+        "head_dim": llm.head_dim,
+        "gated": llm.gated_mlp or None,
+        "tied": llm.tied_embeddings,
+        "experts": experts.experts if experts else None,
+        "experts_per_token": experts.per_token if experts else None,
+        "expert_ffn": experts.ffn if experts else None,
+        "model_size": f"{params(llm) / 1e9:.0f}B",
+    }
+
+
+def _served(plan: Mapping[str, Any]) -> dict[str, Any]:
+    weights = str(plan.get("weight_precision") or "")
+    return {
+        "model": plan["model"],
+        "tp": int(plan["tp"]),
+        "pp": int(plan["pp"]),
+        "ep": int(plan["ep"]) if int(plan["ep"]) > 1 else None,
+        "experts_shared_out": True if int(plan["ep"]) > 1 else None,
+        "max_sequences": plan.get("max_sequences"),
+        "max_model_len": int(plan["longest_request"]) if plan.get("longest_request") else None,
+        "memory_fraction": plan.get("memory_fraction"),
+        "kv_precision": plan.get("kv_precision"),
+        "weight_precision": weights if weights not in ("", "as published") else None,
+    }

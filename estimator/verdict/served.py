@@ -1,0 +1,182 @@
+"""What a server comes to on some accelerators: whether it starts, how many it holds, how fast: the serving predictor's.
+
+Engines differ in what their share of memory means: of the whole (vLLM, TGI), of the whole for weights and cache alone
+(SGLang), or of what the weights leave free (TensorRT-LLM, LMDeploy).
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from estimator.catalog.formats import AS_PUBLISHED, main, weights
+from estimator.catalog.precisions import precision
+from estimator.configs import Run
+from estimator.errors import InvalidInput
+from estimator.predict import serving_memory
+from estimator.predict.serving import MEMORY_DOUBT, Traffic, interval, sequence_bytes, serving, traits
+from estimator.predict.serving_machine import ServingPlan
+from estimator.quantities import Quantity
+from estimator.records import Architecture, Cluster
+from estimator.scenario import default_scenario
+from estimator.verdict.chance import NORMAL_80, normal, usable
+from estimator.verdict.result import Figure, Outcome
+
+STARTS_WITH = 4096.0  # tokens that a server's cache must hold where its engine asks for no more [token]
+WHOLE = ("vllm", "llama.cpp", "tgi")  # engines that refuse to start unless the longest request fits
+
+
+def serving_plan(run: Run, llm: Architecture, count: int) -> ServingPlan:
+    """How the files say that the LLM is served."""
+    said, engine = run.settings, run.tool.engine
+    tp = int(said.get("tp") or 0) or (count if engine in ("tgi", "llama.cpp") else 1)
+    ep = int(said.get("ep") or (tp if said.get("experts_shared_out") else 1))
+    return ServingPlan(
+        weight_precision=_stored(said, llm),
+        kv_precision=said.get("kv_precision"),
+        engine=engine,
+        tp=tp,
+        pp=int(said.get("pp") or 1),
+        ep=ep if llm.experts else 1,
+        adapters=int(said.get("adapters") or 1) if said.get("lora") else 0,
+        adapter_rank=int(said.get("adapter_rank") or 16),
+        chunked_prefill=bool(said.get("chunked_prefill", True)),
+        memory_fraction=said.get("memory_fraction"),
+    )
+
+
+def _stored(said: Mapping[str, Any], llm: Architecture) -> str:
+    """Format of the weights: as the checkpoint has it where that is quantised already, else as the server is told."""
+    told = said.get("weight_precision")
+    published = main(llm, weights(llm, AS_PUBLISHED))
+    if told and (published.bits > 15 or precision(told).bits < published.bits - 0.5):
+        return str(told)
+    return "fp32" if said.get("dtype") == "fp32" and published.bits > 15 else AS_PUBLISHED
+
+
+def served(run: Run, llm: Architecture, cluster: Cluster, price: Quantity, load: Mapping[str, float]) -> Outcome:
+    """The outcome of a server on a cluster. load: prompt_tokens, output_tokens and concurrency, where given."""
+    plan = serving_plan(run, llm, cluster.count)
+    needed = plan.layout.accelerators * int(run.settings.get("data_parallel") or 1)
+    replica = cluster._replace(count=plan.layout.accelerators)
+    memory, cache = _memory(run.settings, llm, replica, plan)
+    longest = _longest(run, llm)
+    least = longest if plan.facts.family in WHOLE or run.tool.id == "ollama" else min(longest, STARTS_WITH)
+    slots = int(run.settings.get("slots") or 1)
+    one = float(sequence_bytes(llm, plan, least)) * (slots if run.tool.id == "ollama" else 1)
+    device = cluster.accelerator
+    room = (cache - one) / (MEMORY_DOUBT * device.memory_bytes)
+    figures = _figures(run, llm, replica, plan, longest, max(cache, 0.0), load)
+    figures["usd_per_hour"] = _figure(price)
+    notes = [] if cluster.count == needed else [f"it runs on {needed}, not on {cluster.count}"]
+    return Outcome(
+        accelerator=device.name,
+        title=device.title,
+        count=needed,
+        fit_chance=normal(NORMAL_80 * room),
+        memory=memory | {"kv_cache": one},
+        usable_bytes=_allowed(run.settings, cluster, plan),
+        figures=figures,
+        parts={},
+        plan={name: getattr(plan, name) for name in plan.__slots__}
+        | {"longest_request": longest, "accelerators": needed, "max_sequences": run.settings.get("max_sequences")},
+        notes=tuple(notes),
+    )
+
+
+def _memory(
+    said: Mapping[str, Any], llm: Architecture, cluster: Cluster, plan: ServingPlan
+) -> tuple[dict[str, float], float]:
+    """What the fullest accelerator holds besides the cache, and what is left for that [B]."""
+    device, layout = cluster.accelerator, plan.layout
+    whole = usable(device)
+    held = serving_memory.weights_bytes(llm, weights(llm, plan.weight_precision), layout)
+    held += serving_memory.adapters_bytes(llm, plan.adapters, plan.adapter_rank, layout)
+    facts = plan.facts
+    chunk = said.get("chunk_tokens")
+    if chunk and chunk > 0:
+        facts = facts._replace(prefill_chunk=int(chunk))
+    passing = serving_memory.activation_bytes(llm, facts, layout, plan.chunked_prefill)
+    context = serving_memory.CONTEXT_BYTES if device.kind == "gpu" else 0.0
+    memory = {"weights": held, "activations": passing, "reserve": context}
+    if said.get("free_fraction"):
+        return memory, (whole - held - passing - context) * _share(said["free_fraction"], "free_fraction")
+    if said.get("static_fraction"):
+        return memory, whole * _share(said["static_fraction"], "static_fraction") - held
+    fraction = plan.facts.memory_fraction if plan.memory_fraction is None else plan.memory_fraction
+    return memory, whole * _share(fraction, "memory_fraction") - held - passing - context
+
+
+def _allowed(said: Mapping[str, Any], cluster: Cluster, plan: ServingPlan) -> float:
+    """What the engine lets itself use of an accelerator [B]."""
+    shares = said.get("free_fraction") or said.get("static_fraction")
+    fraction = 1.0 if shares else plan.facts.memory_fraction if plan.memory_fraction is None else plan.memory_fraction
+    return usable(cluster.accelerator) * fraction
+
+
+def _share(value: float, name: str) -> float:
+    if not 0 < value <= 1:
+        raise InvalidInput(f"{name} must be more than 0 and at most 1, not {value:g}")
+    return value
+
+
+def _longest(run: Run, llm: Architecture) -> float:
+    """Longest request that the server takes [token]: as its files say, else the LLM's context."""
+    told = run.settings.get("max_model_len")
+    return float(told) if told and told > 0 else float(llm.max_context or STARTS_WITH)
+
+
+def _figures(
+    run: Run,
+    llm: Architecture,
+    cluster: Cluster,
+    plan: ServingPlan,
+    longest: float,
+    cache: float,
+    load: Mapping[str, float],
+) -> dict[str, Figure]:
+    """Speed with as many requests as it admits, of the lengths that are asked for, else usual ones."""
+    usual = default_scenario()
+    prompt = load.get("prompt_tokens") or run.settings.get("prompt_tokens") or usual.amount("prompt_tokens").value
+    output = load.get("output_tokens") or run.settings.get("output_tokens") or usual.amount("output_tokens").value
+    shrink = min(1.0, longest / (prompt + output))
+    prompt, output = prompt * shrink, max(output * shrink, 1.0)
+    each = float(sequence_bytes(llm, plan, prompt + output))
+    admits = run.settings.get("max_sequences") or run.settings.get("slots") or plan.max_sequences
+    holds = max(min(cache / each, float(admits)), 1.0)
+    asked = load.get("concurrency") or holds
+    found = serving(llm, cluster, plan, Traffic(prompt, output, concurrency=max(min(asked, holds), 1.0)))
+    hard = traits(llm, cluster.accelerator, plan.engine)
+    doubts = {"ttft_s": interval("ttft", hard), "tpot_s": interval("tpot", hard)}
+    figures = {name: _ranged(float(getattr(found, name)), doubt) for name, doubt in doubts.items()}
+    down, up = doubts["tpot_s"]
+    figures["output_tokens_per_s"] = _ranged(float(found.output_tokens_per_s), (up, down))
+    figures["max_concurrency"] = _exact(math.floor(cache / each))
+    figures["max_context"] = _exact(_holds(llm, plan, cache))
+    figures["concurrency"] = _exact(round(max(min(asked, holds), 1.0)))
+    figures["prompt_tokens"], figures["output_tokens"] = _exact(prompt), _exact(output)
+    return figures
+
+
+def _holds(llm: Architecture, plan: ServingPlan, cache: float) -> float:
+    """Tokens of a lone request whose cache fits [token]."""
+    low, high = 0.0, float(llm.max_context or 1_000_000)
+    if float(sequence_bytes(llm, plan, high)) <= cache:
+        return high
+    for _ in range(30):
+        middle = (low + high) / 2
+        low, high = (middle, high) if float(sequence_bytes(llm, plan, middle)) <= cache else (low, middle)
+    return math.floor(low)
+
+
+def _ranged(value: float, doubt: tuple[float, float]) -> Figure:
+    return Figure(value, value * math.exp(-doubt[0]), value * math.exp(doubt[1]))
+
+
+def _exact(value: float) -> Figure:
+    return Figure(value, value, value)
+
+
+def _figure(quantity: Quantity) -> Figure:
+    if not quantity.known:
+        return Figure(float("nan"), float("nan"), float("nan"))
+    return Figure(float(quantity.value), *map(float, quantity.interval()))

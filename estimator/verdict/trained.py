@@ -1,0 +1,156 @@
+"""What a training run comes to on some accelerators: memory, time and money, by the project's own predictors."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from estimator.configs import Run
+from estimator.formulas.arithmetic import product, quotient
+from estimator.formulas.transformer import params
+from estimator.formulas.units import HOUR_S
+from estimator.predict.reliability import usual_goodput
+from estimator.predict.training import (
+    MemorySplit,
+    TrainingPlan,
+    TrainingStep,
+    best_layout,
+    interval,
+    parameters,
+    time_interval,
+    training_step,
+    traits,
+)
+from estimator.predict.training_memory import peak_memory
+from estimator.predict.training_plan import run as run_of
+from estimator.quantities import Quantity, derive, given
+from estimator.records import Architecture, Cluster
+from estimator.verdict.chance import fit_chance, needed, usable
+from estimator.verdict.plans import Planned, planned
+from estimator.verdict.result import Figure, Outcome
+
+PARTS = ("compute_s", "exposed_communication_s", "bubble_s", "optimizer_s", "host_s")
+COPY_BYTES = 2.0  # of a parameter of a frozen model beside the trained one
+
+
+class Amount(NamedTuple):
+    """How much is trained on: of the data, or in steps; None is not known. tokens: mean of a sample."""
+
+    samples: float | None = None
+    tokens: float | None = None
+    epochs: float | None = None
+    steps: float | None = None
+
+
+def trained(run: Run, llm: Architecture, cluster: Cluster, price: Quantity, amount: Amount) -> Outcome:
+    """The outcome of a run on a cluster. price: of one accelerator-hour [USD/h]."""
+    return outcome(planned(run, llm, cluster), llm, cluster, price, amount, bool(run.settings.get("packed")))
+
+
+def outcome(
+    made: Planned, llm: Architecture, cluster: Cluster, price: Quantity, amount: Amount, packed: bool
+) -> Outcome:
+    """The same for a plan; what it leaves open is chosen as `layout` chooses it."""
+    plan = made.plan if made.plan.micro_batch is not None else best_layout(llm, cluster, made.plan)
+    step = training_step(llm, cluster, plan)
+    split, room = step.memory, usable(cluster.accelerator)
+    if made.habits is not None:
+        split = peak_memory(run_of(llm, cluster, plan, made.habits), parameters())
+    copies = made.copies * params(llm) * COPY_BYTES / (plan.tp * plan.pp * _shards(plan, cluster))
+    doubt = interval("memory", traits(llm, cluster, plan))
+    memory = {name: float(getattr(split, name)) for name in MemorySplit._fields} | (
+        {"other_models": copies} if copies else {}
+    )
+    peak, need = float(split.total) + copies, needed(split, parameters()) + copies
+    figures = _figures(llm, cluster, plan, step, price, amount, packed)
+    figures["need_bytes"] = Figure(need, need * math.exp(-doubt[0]), need * math.exp(doubt[1]))
+    figures["memory_bytes"] = Figure(peak, peak * math.exp(-doubt[0]), peak * math.exp(doubt[1]))
+    return Outcome(
+        accelerator=cluster.accelerator.name,
+        title=cluster.accelerator.title,
+        count=cluster.count,
+        fit_chance=fit_chance(need, room, doubt),
+        memory=memory,
+        usable_bytes=room,
+        figures=figures,
+        parts={name: float(getattr(step, name)) for name in PARTS},
+        plan={**made.settled, "micro_batch": int(plan.micro_batch), "accelerators": cluster.count},
+        notes=tuple(made.notes),
+    )
+
+
+def _shards(plan: TrainingPlan, cluster: Cluster) -> float:
+    """Ranks that share a frozen model's weights [1]."""
+    return cluster.count / (plan.tp * plan.pp) if plan.zero >= 3 else 1.0
+
+
+def _figures(
+    llm: Architecture,
+    cluster: Cluster,
+    plan: TrainingPlan,
+    step: TrainingStep,
+    price: Quantity,
+    amount: Amount,
+    packed: bool,
+) -> dict[str, Figure]:
+    doubt = time_interval(llm, cluster, plan)
+    step_s = _uncertain("step", float(step.step_s), doubt)
+    found = {"step_s": _figure(step_s), "usd_per_hour": _figure(price)}
+    found["tokens_per_s"] = _inverse(
+        step_s, float(step.tokens_per_s_per_accelerator) * cluster.count * float(step.step_s)
+    )
+    count, each = _steps(llm, cluster, plan, amount, packed, float(step.step_s))
+    if count is None:
+        return found
+    goodput = usual_goodput(cluster)
+    whole = _uncertain("run", count * each / goodput, doubt)
+    hours = derive(
+        "accelerator hours", "h", quotient, dividend=whole, divisor=given("s in h", HOUR_S / cluster.count, "s/h")
+    )
+    return found | {
+        "steps": Figure(count, count, count),
+        "run_s": _figure(whole),
+        "usd": _figure(derive("cost", "USD", product, hours=hours, price=price)),
+    }
+
+
+def _steps(
+    llm: Architecture, cluster: Cluster, plan: TrainingPlan, amount: Amount, packed: bool, step_s: float
+) -> tuple[float | None, float]:
+    """Optimizer steps of the run, None where it is not known how many, and the mean time of one [s].
+
+    Rows that are not packed are as long as their samples: the mean length sets the time, the longest the memory.
+    """
+    length, batch = float(plan.seq_len), float(plan.global_batch)
+    mean = min(amount.tokens or length, length)
+    if amount.tokens and not packed and mean < length:
+        shorter = replace(plan, seq_len=max(int(mean), 1))
+        step_s = float(training_step(llm, cluster, shorter).step_s)
+    if amount.steps and amount.steps > 0:
+        return amount.steps, step_s
+    if not amount.samples:
+        return None, step_s
+    rows = amount.samples * (mean / length if packed and amount.tokens else 1.0)
+    return math.ceil(rows / batch) * (amount.epochs or 1.0), step_s
+
+
+def _uncertain(name: str, value: float, doubt: tuple[float, float]) -> Quantity:
+    low, high = value * math.exp(-doubt[0]), value * math.exp(doubt[1])
+    return given(name, value, "s", low=low, high=high, factor="training time")
+
+
+def _figure(quantity: Quantity) -> Figure:
+    if not quantity.known:
+        return Figure(float("nan"), float("nan"), float("nan"))
+    return Figure(float(quantity.value), *map(float, quantity.interval()))
+
+
+def _inverse(time: Quantity, work: float) -> Figure:
+    low, high = time.interval()
+    return Figure(work / float(time.value), work / high, work / low)
+
+
+def changed(made: Planned, sets: Mapping[str, Any]) -> Planned:
+    """The plan with some fields changed."""
+    habits = made.habits if "framework" not in sets else None
+    return Planned(replace(made.plan, **sets), made.settled | dict(sets), made.notes, made.copies, habits)
