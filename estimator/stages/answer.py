@@ -16,7 +16,7 @@ from estimator.records import Accelerator
 from estimator.results import Estimate, Line, Work
 from estimator.scenario import Scenario
 from estimator.stages.budget import regression_runs, summed, with_contingency
-from estimator.stages.hosted import behind_api
+from estimator.stages.hosted import behind_api, tier_notes
 from estimator.stages.question import Question
 from estimator.stages.service import Service, on_own
 from estimator.stages.unit_costs import times, unit_costs
@@ -25,7 +25,7 @@ from estimator.stages.unit_costs import times, unit_costs
 def bare(question: Question) -> Service:
     """The bare LLM answering the same question: what every approach is measured against."""
     if question.bare is None:
-        prompt, output = question.amount("prompt_tokens"), question.amount("output_tokens")
+        prompt, output = question.amount("prompt_tokens"), question.written()
         question.check_context(prompt, output, "shorten the question or the answer")
         question.bare = serve(question, prompt, output)
     found: Service = question.bare
@@ -37,7 +37,7 @@ def served_here(question: Question, adapters: int = 0) -> Service:
     if question.api is None and not adapters:
         return bare(question)
     nothing = question.zero("fixed prefix", "token")
-    return on_own(question, question.amount("prompt_tokens"), question.amount("output_tokens"), nothing, adapters)
+    return on_own(question, question.amount("prompt_tokens"), question.written(), nothing, adapters)
 
 
 def serve(
@@ -124,6 +124,7 @@ def answer(question: Question, found: Findings) -> Estimate:
             *found.warnings,
             *_long_requests(question, service),
             *_unheard_of(question),
+            *tier_notes(question),
             *_ranges_left_out(question),
         ),
         chosen_by=tuple(sorted(question.chosen_by)),  # after everything above has chosen

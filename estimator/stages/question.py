@@ -121,6 +121,15 @@ class Question:
         """
         return _predicted(predict, *args) if self.design is ONE_AT_A_TIME else _predict(predict, *args)
 
+    def written(self, growth: Quantity | None = None) -> Quantity:
+        """Tokens the LLM writes for an answer: what is seen of it, `growth` times as long, and what it thinks before."""
+        visible = self.amount("output_tokens")
+        if growth is not None:
+            visible = derive("output", "token", product, tokens=visible, growth=growth)
+        if self.number("thinking_tokens") == 0:
+            return visible
+        return derive("output", "token", sum_of, visible=visible, thinking=self.amount("thinking_tokens"))
+
     def seconds(self, name: str) -> Quantity:
         """An input stated in minutes, in seconds."""
         minute = self.counted("minute", 60.0, "s/min", "by definition")

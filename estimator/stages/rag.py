@@ -336,7 +336,7 @@ def _served(question: Question) -> Service:
     prompt = derive(
         "prompt", "token", sum_of, asked=question.amount("prompt_tokens"), instructions=fixed, retrieved=retrieved
     )
-    output = question.amount("output_tokens")
+    output = question.written()
     question.check_context(prompt, output, "retrieve fewer or shorter chunks (top_k, chunk_tokens)")
     return serve(question, prompt, output, fixed)
 
@@ -353,8 +353,8 @@ def _all_in_prompt(question: Question, base: KnowledgeBase) -> dict[str, Quantit
     )
     prompt = derive("prompt", "token", sum_of, asked=question.amount("prompt_tokens"), fixed=fixed)
     try:
-        question.check_context(prompt, question.amount("output_tokens"), "")
-        service = serve(question, prompt, question.amount("output_tokens"), fixed) if fixed.value <= limit else None
+        question.check_context(prompt, question.written(), "")
+        service = serve(question, prompt, question.written(), fixed) if fixed.value <= limit else None
     except DoesNotFit:
         service = None
     if service is None:
