@@ -137,18 +137,22 @@ def ask(
     hardware = named_cluster(str(gpu)) if gpu else None
     accelerator, count = _device(hardware, gpus)
     hosted = api_price(api) if api else None
-    return Question(
+    paid = price if isinstance(price, Price) else Price(price)
+    question = Question(
         scenario=chosen,
         llm=llm,
         accelerator=accelerator,
         count=count,
         per_node=(accelerator.per_node or 8) if accelerator else 8,
         api=hosted,
-        usd_per_hour=usd_per_hour(accelerator, price if isinstance(price, Price) else Price(price), design),
+        usd_per_hour=usd_per_hour(accelerator, paid, design),
         carbon_g_per_kwh=_carbon(chosen, design),
         pue=_pue(chosen, design),
         design=design,
     )
+    if accelerator is not None and paid.purchase is not None:
+        question.own(paid)
+    return question
 
 
 def _suited(chosen: Scenario, llm: Architecture | None) -> Scenario:

@@ -29,6 +29,7 @@ LineKind = Literal[
     "storage",
     "serving",  # accelerators while they answer
     "idle",  # accelerators that wait for requests
+    "spare",  # owned accelerators that have nothing to do
     "base",  # the base LLM kept running beside
     "api",  # requests that a provider answers
     "contingency",  # a share of all other lines

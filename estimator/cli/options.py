@@ -65,8 +65,7 @@ def use_own_facts(options: argparse.Namespace) -> None:
 def asked(options: argparse.Namespace, criteria: Iterable[str] = ()) -> dict[str, Any]:
     """The library's arguments for the options that say what is asked. criteria: what --set takes beside inputs."""
     use_own_facts(options)
-    options.inputs = [_named(text, criteria) for text in options.inputs]
-    inputs = once(assignment(text) for text in options.inputs)
+    inputs = inputs_of(options, criteria)
     for called in file_inputs(options.scenario) if options.scenario and is_file(options.scenario) else ():
         say_alias(called, known_input(called))
     if options.api and not options.gpu and not hasattr(options, "vary"):  # rows of a sweep may name accelerators
@@ -82,6 +81,12 @@ def asked(options: argparse.Namespace, criteria: Iterable[str] = ()) -> dict[str
         "scenario_file": options.scenario,
         **inputs,
     }
+
+
+def inputs_of(options: argparse.Namespace, criteria: Iterable[str] = ()) -> dict[str, Any]:
+    """The inputs of --set by their own names."""
+    options.inputs = [_named(text, criteria) for text in options.inputs]
+    return once(assignment(text) for text in options.inputs)
 
 
 def _named(text: str, criteria: Iterable[str]) -> str:

@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Callable
 
 from estimator.export.assumptions import foremost
+from estimator.quantities import Quantity, total
 from estimator.results import FIGURES, Blocked, Comparison, Estimate, Figure, Line
 from estimator.stages.answer import approaches
 from estimator.text import human
@@ -35,12 +36,30 @@ def _memory_text(answer: Estimate) -> str:
     return "-" if answer.peak_memory_bytes.value == 0 else human(answer.peak_memory_bytes)
 
 
+def _cost(name: str, phase: str = "") -> Callable[[Estimate], str]:
+    """A cost; where it is unknown, what is known of it."""
+
+    def said(answer: Estimate) -> str:
+        figure: Quantity = getattr(answer, name)
+        lines = [line for line in answer.lines if phase in ("", line.phase)]
+        parts = [line.usd if phase else line.horizon_usd for line in lines]
+        known = [part for part in parts if part.known]
+        if figure.known or not known:
+            return human(figure)
+        return f"unknown; known of it: {human(total('known', known[0].unit, known, known[0].design), spread=False)}"
+
+    return said
+
+
 # What is not shown as the number that it is.
 SAID: dict[str, Callable[[Estimate], str]] = {
     "data_tokens": _data,
     "training_s": _training_text,
     "accelerators": _accelerators_text,
     "peak_memory_bytes": _memory_text,
+    "one_off_usd": _cost("one_off_usd", "one-off"),
+    "monthly_usd": _cost("monthly_usd", "monthly"),
+    "total_usd": _cost("total_usd"),
 }
 
 
@@ -162,11 +181,17 @@ def estimate_table(answer: Estimate) -> str:
         tabulate(rows, tablefmt="plain", disable_numparse=True),
         _details(answer),
         _listed(answer),
-        "\n".join(_words(answer)),
+        "\n".join([*_why_unknown(answer), *_words(answer)]),
         "\n".join(textwrap.shorten(f"- {item}", WIDTH, placeholder=" ...]") for item in answer.evidence),
         "\n".join(foremost(answer)),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _why_unknown(answer: Estimate) -> list[str]:
+    """What is missing where the total is unknown, and how to give it."""
+    missing = [node for node in answer.total_usd.walk() if not (node.known or node.inputs) and node.note]
+    return [_paragraph(f"Unknown, not zero: {node.name} ({node.note}).") for node in missing]
 
 
 def _details(answer: Estimate) -> str:

@@ -4,13 +4,13 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
-from estimator.catalog.energy import power_fraction
 from estimator.catalog.engines import engine, known_engines
 from estimator.catalog.facts import fact
 from estimator.catalog.retrieval import text_ratio, tokenizers
 from estimator.formulas import effort, energy
 from estimator.formulas.arithmetic import difference, product
 from estimator.paths import presets, toml
+from estimator.pricing import power_w
 from estimator.quantities import Quantity, derive, total
 from estimator.records import Accelerator
 from estimator.results import Estimate, Line, Work
@@ -18,7 +18,7 @@ from estimator.scenario import Scenario
 from estimator.stages.budget import regression_runs, summed, with_contingency
 from estimator.stages.hosted import behind_api, tier_notes
 from estimator.stages.question import Question
-from estimator.stages.service import Service, on_own
+from estimator.stages.service import Service, on_own, owned_notes, spare_line
 from estimator.stages.unit_costs import times, unit_costs
 
 
@@ -91,7 +91,8 @@ def answer(question: Question, found: Findings) -> Estimate:
     """The estimate of a stage."""
     service = found.overhead.service
     again = regression_runs(question, service.usd_per_request, service.busy_s)
-    lines = with_contingency(question, [*found.lines, again])
+    priced = [*found.lines, again]
+    lines = with_contingency(question, [*priced, *spare_line(question, found.accelerators, service, priced)])
     return Estimate(
         stage=found.stage,
         llm=llm_text(question),
@@ -125,6 +126,7 @@ def answer(question: Question, found: Findings) -> Estimate:
             *_long_requests(question, service),
             *_unheard_of(question),
             *tier_notes(question),
+            *owned_notes(question),
             *_ranges_left_out(question),
         ),
         chosen_by=tuple(sorted(question.chosen_by)),  # after everything above has chosen
@@ -314,13 +316,5 @@ def _energy_of(question: Question, works: list[Work]) -> list[Quantity]:
 def _facility(question: Question, device: Accelerator, activity: str, device_s: Quantity) -> Quantity:
     if device.tdp_w is None:
         return question.unknown("energy", "J", f"the rated power of {device.name} is not known")
-    share = question.ranged(f"share of rated power, {activity}", power_fraction(activity), "1", "power")
-    return derive(
-        f"energy, {activity}",
-        "J",
-        energy.facility_energy_j,
-        accelerator_s=device_s,
-        tdp_w=question.known(f"rated power of {device.name}", device.tdp_w, "W", device.basis, *device.sources),
-        power_fraction=share,
-        pue=question.pue,
-    )
+    drawn = power_w(device, activity, question.pue)
+    return derive(f"energy, {activity}", "J", energy.facility_energy_j, accelerator_s=device_s, power_w=drawn)

@@ -109,15 +109,16 @@ def _own(question: Question, tokens: Quantity) -> Estimate:
     once = derive("one run on accelerators", "s", sum_of, training=run_s, generation=generation_s)
     all_s = derive("all attempts on accelerators", "s", product, once=once, attempts=question.amount("attempts"))
     wall = derive("training time", "s", quotient, dividend=once, divisor=training.accelerators)
-    price = question.usd_per_hour
+    price = question.hour_usd("training")
     start_s = question.seconds("finetune_startup_minutes")
     starting = derive("start of one run", "s", product, start=start_s, accelerators=training.accelerators)
     started = derive("start of all attempts", "s", product, once=starting, attempts=question.amount("attempts"))
     again = derive("one run with its start", "s", sum_of, run=once, start=starting)
-    paid: dict[str, Any] = {"driver": "attempts", "unit_price": price, "formula": money.machine_usd}
+    paid: dict[str, Any] = {"driver": "attempts", "formula": money.machine_usd}
+    waiting = question.hour_usd("idle")
     lines = [
-        one_off("training", "training accelerators", quantity=all_s, activity="training", **paid),
-        one_off("start", "starting runs", quantity=started, activity="idle", **paid),
+        one_off("training", "training accelerators", quantity=all_s, activity="training", unit_price=price, **paid),
+        one_off("start", "starting runs", quantity=started, activity="idle", unit_price=waiting, **paid),
         _retraining(question, again, price),
     ]
     return _answer(question, tokens, lines, all_s, wall, training)
@@ -140,16 +141,22 @@ def _retraining(question: Question, once: Quantity, price: Quantity) -> Line:
 
 
 def _training_tokens(question: Question) -> Quantity:
+    """Tokens a run learns from: all data, once an epoch."""
+    data = _data_tokens(question)
+    return derive("training tokens", "token", product, data=data, epochs=question.amount("epochs"))
+
+
+def _data_tokens(question: Question) -> Quantity:
+    """Tokens of the samples there must be, each once."""
     many = 2.0 if question.word("objective") == "dpo" else 1.0
     answers = question.counted("answers per sample", many, "1", "by the objective: one, or a chosen and a rejected one")
     return derive(
-        "training tokens",
+        "data",
         "token",
         product,
         samples=question.amount("samples"),
         tokens_per_sample=_tokens_per_sample(question),
         answers=answers,
-        epochs=question.amount("epochs"),
     )
 
 
@@ -349,13 +356,16 @@ def _answer(
             accelerators=training.accelerators if training else None,
             layout=training.layout if training else "managed",
             overhead=Overhead(service, _untrained(question)),
-            data_tokens=tokens,
+            data_tokens=_data_tokens(question),
             data_samples=question.amount("samples"),
             data_bytes=_data_bytes(question),
             training_s=wall,
             peak_memory_bytes=training.peak_memory_bytes if training else None,
             details=_details(question, training, service),
-            warnings=_warned(question, training) if training else _not_listed(question),
+            warnings=(
+                *(_warned(question, training) if training else _not_listed(question)),
+                *_labelled(question, lines),
+            ),
             words="embedder" if _contrastive(question) else "",
         ),
     )
@@ -395,8 +405,23 @@ def _negatives(question: Question, training: Training) -> Quantity:
 def _hours(question: Question) -> tuple[Quantity, Quantity]:
     engineers = question.amount("finetune_setup_hours")
     minutes = question.amount("label_minutes_per_sample")
-    return engineers, derive(
-        "labelling", "h", effort.labelling_hours, samples=question.amount("samples"), minutes_per_sample=minutes
+    counts = {"samples": question.amount("samples"), "existing": question.amount("existing_samples")}
+    missing = derive("samples to label", "1", effort.samples_to_label, **counts)
+    return engineers, derive("labelling", "h", effort.labelling_hours, samples=missing, minutes_per_sample=minutes)
+
+
+def _labelled(question: Question, lines: list[Line]) -> tuple[str, ...]:
+    """That samples which exist cost no labelling; and where it is most of what is paid once, how to say that they do."""
+    samples, exist = (question.amount(name).value for name in ("samples", "existing_samples"))
+    if exist > 0:
+        return (f"Labelling is counted for {max(samples - exist, 0):,.0f} of {samples:,.0f} samples: the others exist.",)
+    once = sum(line.usd.value for line in lines if line.phase == "one-off")
+    labelling = sum(line.usd.value for line in lines if line.kind == "labelling")
+    if not labelling > once / 2:
+        return ()
+    return (
+        f"Labelling {samples:,.0f} samples by hand is {labelling / once:.0%} of the one-off cost: if their answers exist "
+        "already, set existing_samples.",
     )
 
 
@@ -438,7 +463,7 @@ def _kept_beside(question: Question) -> list[Line]:
         "base LLM beside",
         driver="replicas",
         quantity=always,
-        unit_price=question.usd_per_hour,
+        unit_price=question.hour_usd("idle"),
         formula=money.machine_usd,
         activity="idle",
     )

@@ -178,7 +178,7 @@ def _break_even(
         "break-even utilisation",
         "1",
         money.break_even_utilisation,
-        usd_per_hour=question.usd_per_hour,
+        usd_per_hour=question.hour_usd("serving"),
         accelerators=own.accelerators,
         capacity_requests_per_s=own.requests_per_s,
         api_usd_per_request=derive("one request, sent once", "USD", sum_of, input=input_usd, output=output_usd),

@@ -18,8 +18,8 @@ def store_line(question: Question, index_bytes: Quantity, vectors: Quantity, dim
     """The monthly line of holding and searching the vectors."""
     name = question.word("vector_store")
     if name == SELF_HOSTED:
-        price = question.amount("memory_usd_per_gb_month")
-        held: dict[str, Any] = {"quantity": index_bytes, "unit_price": price, "formula": money.storage_usd}
+        price = question.amount("memory_usd_per_gib_month")
+        held: dict[str, Any] = {"quantity": index_bytes, "unit_price": price, "formula": money.memory_usd}
         return monthly(question, "storage", "vector index in memory", driver="index", **held)
     month = question.counted("one month", 1.0, "1/month", "by definition")
     usd = _managed(question, name, index_bytes, vectors, dim)

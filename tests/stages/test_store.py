@@ -38,11 +38,11 @@ def test_a_machine_store_is_paid_by_whole_machines():
     assert line(answer, "managed vector store").usd.value == pytest.approx(machines * price.per_hour * 730)
 
 
-def test_own_memory_is_paid_by_the_gigabyte():
-    answer = estimate("rag", memory_usd_per_gb_month=4.0, **ASK)
+def test_own_memory_is_paid_by_the_gibibyte_it_is_sold_in():
+    answer = estimate("rag", memory_usd_per_gib_month=4.0, **ASK)
     held = answer.details["index_memory_bytes"].value
 
-    assert line(answer, "vector index in memory").usd.value == pytest.approx(held / 1e9 * 4)
+    assert line(answer, "vector index in memory").usd.value == pytest.approx(held / 2**30 * 4)
 
 
 def test_a_database_has_rules_of_its_own():

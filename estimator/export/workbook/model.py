@@ -357,8 +357,9 @@ class _Parts:
         reserve = next((line for line in answer.lines if line.kind == "contingency"), None)
         self.contingency = book.expected(reserve.unit_price) if reserve else expr(0.0)
         self.idle_line = next((line for line in lines if line.kind == "idle"), None)
+        self.spare_line = next((line for line in lines if line.kind == "spare"), None)
         self.one_off = self._sum(line for line in lines if line.phase == "one-off")
-        monthly = [line for line in lines if line.phase == "monthly" and line is not self.idle_line]
+        monthly = [line for line in lines if line.phase == "monthly" and line not in (self.idle_line, self.spare_line)]
         self.variable = self._sum(line for line in monthly if line.cost_type == "variable")
         self.fixed = self._sum(line for line in monthly if line.cost_type == "fixed")
 
@@ -392,6 +393,10 @@ class _Parts:
         accelerators = self.book.expected(on.inputs["accelerators"])
         busy = self.book.expected(self.idle_line.quantity.inputs["busy_s"]) * growth
         idle_s = called("MAX", np.maximum, replicas * accelerators * money.SECONDS_PER_MONTH - busy, 0.0)
+        if self.spare_line is not None:
+            free = self.book.expected(self.spare_line.horizon_quantity.inputs["replicas"].inputs["fleet"])
+            spare = called("MAX", np.maximum, free - replicas * accelerators, 0.0)
+            idle_s = idle_s + spare * money.SECONDS_PER_MONTH
         return idle_s / money.SECONDS_PER_HOUR * self.book.expected(self.idle_line.unit_price)
 
 
