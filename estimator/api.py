@@ -265,8 +265,6 @@ def _notes(question: Question) -> tuple[str, ...]:
         notes.append(
             f"What an hour of {question.accelerator.title} costs is unknown, not zero: {question.usd_per_hour.note}."
         )
-    elif question.accelerator:
-        notes.append(f"{question.usd_per_hour.name}: {question.usd_per_hour} ({question.usd_per_hour.note})")
     if question.accelerator and question.api is None:
         notes.append(
             "Replicas are the fewest accelerators that hold the LLM, not the cheapest for a request: "

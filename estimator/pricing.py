@@ -76,16 +76,29 @@ def usd_per_hour(device: Accelerator | None, price: Price, design: Design, key: 
         factor="accelerator price",
         design=design,
         basis="list price",
-        sources=found.sources,
+        sources=_dated(found),
         note=_whose(found),
         key=key,
     )
 
 
+def _dated(found: PriceRange) -> tuple[Source, ...]:
+    """The sources, each as of the newest price that was read in it."""
+    newest: dict[Source, str] = {}
+    for row in found.rows:
+        newest[row.source] = max(row.valid_from, newest.get(row.source, ""))
+    return tuple(source._replace(date=date) for source, date in newest.items())
+
+
+MOST_NAMED = 6  # providers; of more their number is said
+
+
 def _whose(found: PriceRange) -> str:
     """Whose prices they are, and of when."""
-    who = f"{len(found.providers)} providers" if len(found.providers) > 1 else found.providers[0]
-    return f"median of {who}, {found.oldest}" + (f" to {found.newest}" if found.newest != found.oldest else "")
+    many, named = len(found.providers), ", ".join(found.providers[:MOST_NAMED])
+    more = f" and {many - MOST_NAMED} more" if many > MOST_NAMED else ""
+    who = f"median of {named}{more}" if many > 1 else named
+    return f"{who}, {found.oldest}" + (f" to {found.newest}" if found.newest != found.oldest else "")
 
 
 def _remedy(price: Price) -> str:

@@ -13,11 +13,11 @@ import numpy as np
 from estimator.errors import InvalidInput
 from estimator.formulas import Floats, money
 from estimator.formulas.break_even import Cost, cheaper_from, crossings, owning_hours, owning_use
-from estimator.pricing import Owned, Price, own_of, usd_per_hour
 from estimator.formulas.units import HOURS_PER_YEAR
+from estimator.pricing import Owned, Price, own_of, usd_per_hour
 from estimator.quantities import ONE_AT_A_TIME, Design, Quantity, computed, derive, given
 from estimator.records import Accelerator
-from estimator.results import Estimate, Line
+from estimator.results import Estimate, Line, LineKind
 from estimator.scenario import scenario
 
 
@@ -94,7 +94,7 @@ def curve(estimate: Estimate) -> Curve:
     """How an estimate's total depends on the volume. Raises InvalidInput when a cost is unknown or nothing is asked."""
     if not estimate.total_usd.known:
         raise InvalidInput(f"the cost of {estimate.title} is unknown: give --price-per-hour")
-    lines = {line.kind: line for line in estimate.lines if line.kind in ("serving", "idle")}
+    lines: dict[LineKind, Line] = {line.kind: line for line in estimate.lines if line.kind in ("serving", "idle")}
     rest = [line for line in estimate.lines if line.kind not in ("serving", "idle", "spare", "contingency")]
     spare = next((line for line in estimate.lines if line.kind == "spare"), None)
     inputs = leaves(estimate.total_usd)
@@ -131,7 +131,7 @@ def _added(lines: list[Line], cost_type: str, share: Floats) -> Floats:
     return np.asarray(sum(chosen, np.zeros(1)) * share)
 
 
-def _more_than_idle(lines: Mapping[str, Line], share: Floats) -> Floats:
+def _more_than_idle(lines: Mapping[LineKind, Line], share: Floats) -> Floats:
     """What the electricity of answering costs more than that of waiting, of owned accelerators [USD]."""
     used, price = lines["serving"], lines["idle"].unit_price.column
     return np.asarray((used.horizon_usd.column - money.machine_usd(used.horizon_quantity.column, price)) * share)

@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Callable
 
 from estimator.export.assumptions import foremost
+from estimator.export.price_list import prices_used
 from estimator.quantities import Quantity, total
 from estimator.results import FIGURES, Blocked, Comparison, Estimate, Figure, Line
 from estimator.stages.answer import approaches
@@ -65,7 +66,12 @@ SAID: dict[str, Callable[[Estimate], str]] = {
 
 def _row(figure: Figure) -> tuple[str, Callable[[Estimate], str]]:
     label = f"- {figure.label}" if figure.part else figure.label
-    return label, SAID.get(figure.name, lambda answer: human(getattr(answer, figure.name)))
+    return label, SAID.get(figure.name, lambda answer: _plain(answer, figure.name))
+
+
+def _plain(answer: Estimate, name: str) -> str:
+    found = answer.figure(name)
+    return "-" if found is None else human(found)
 
 
 ROWS: tuple[tuple[str, Callable[[Estimate], str]], ...] = (
@@ -151,10 +157,11 @@ def _below(comparison: Comparison) -> list[str]:
     months = next((item.shown for item in comparison.assumptions if item.name == "horizon_months"), "")
     lines += [
         "",
-        f"Horizon: {months}. What each request adds is against the bare LLM; monthly costs and totals include it.",
+        f"Horizon: {months}. All in is with people, one-off and idle time; what a request adds is against the bare LLM.",
     ]
     lines += [_paragraph(note) for note in comparison.notes]
-    return [*lines, "", *foremost(comparison)]
+    answers = [answer for answer in comparison.estimates if isinstance(answer, Estimate)]
+    return [*lines, *map(_paragraph, prices_used(answers)), "", *foremost(comparison)]
 
 
 def _words(answer: Estimate | Blocked) -> list[str]:
@@ -181,7 +188,7 @@ def estimate_table(answer: Estimate) -> str:
         tabulate(rows, tablefmt="plain", disable_numparse=True),
         _details(answer),
         _listed(answer),
-        "\n".join([*_why_unknown(answer), *_words(answer)]),
+        "\n".join([*_why_unknown(answer), *map(_paragraph, prices_used([answer])), *_words(answer)]),
         "\n".join(textwrap.shorten(f"- {item}", WIDTH, placeholder=" ...]") for item in answer.evidence),
         "\n".join(foremost(answer)),
     ]
@@ -198,7 +205,8 @@ def _details(answer: Estimate) -> str:
     """The details, two beside each other where a line holds them."""
     from tabulate import tabulate
 
-    rows = [[_detail(name), human(figure)] for name, figure in answer.details.items()]
+    shown = {one.name for one in FIGURES}
+    rows = [[_detail(name), human(figure)] for name, figure in answer.details.items() if name not in shown]
     padded = rows + [["", ""]] * (len(rows) % 2)
     half = len(padded) // 2
     pairs = [left + right for left, right in zip(padded[:half], padded[half:], strict=True)]

@@ -14,8 +14,8 @@ def facility_power_w(tdp_w: Real, power_fraction: Real, host_w: Real, pue: Real)
     power_fraction: drawn power over rated power [1]; pue: power usage effectiveness of the facility [1]
     Source: arXiv:2111.00364 section 3 (operational footprint = device energy x PUE).
 
-    >>> float(facility_power_w(400, 0.75, 100, 1.1))
-    440.0
+    >>> float(facility_power_w(400, 0.75, 100, 1.25))
+    500.0
     """
     return (tdp_w * power_fraction + host_w) * pue
 

@@ -119,6 +119,7 @@ def answer(question: Question, found: Findings) -> Estimate:
             **_against_own(service),
             "ttft_s": _ttft(found.overhead),
             **unit_costs(question, service, lines),
+            "api_usd": summed(question, "API bill", [line for line in lines if line.kind == "api"]),
         },
         assumptions=question.assumptions(),
         warnings=(

@@ -411,16 +411,18 @@ def _hours(question: Question) -> tuple[Quantity, Quantity]:
 
 
 def _labelled(question: Question, lines: list[Line]) -> tuple[str, ...]:
-    """That samples which exist cost no labelling; and where it is most of what is paid once, how to say that they do."""
+    """That samples which exist cost no labelling; where it is most of what is paid once, how to say that they do."""
     samples, exist = (question.amount(name).value for name in ("samples", "existing_samples"))
     if exist > 0:
-        return (f"Labelling is counted for {max(samples - exist, 0):,.0f} of {samples:,.0f} samples: the others exist.",)
+        return (
+            f"Labelling is counted for {max(samples - exist, 0):,.0f} of {samples:,.0f} samples: the others exist.",
+        )
     once = sum(line.usd.value for line in lines if line.phase == "one-off")
     labelling = sum(line.usd.value for line in lines if line.kind == "labelling")
     if not labelling > once / 2:
         return ()
     return (
-        f"Labelling {samples:,.0f} samples by hand is {labelling / once:.0%} of the one-off cost: if their answers exist "
+        f"Labelling {samples:,.0f} samples by hand is {labelling / once:.0%} of the one-off cost: if answers exist "
         "already, set existing_samples.",
     )
 

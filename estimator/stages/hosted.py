@@ -63,7 +63,9 @@ def tuned_price(api: ApiPrice) -> ApiPrice:
 def input_price(question: Question, api: ApiPrice, prompt: Quantity, prefix: Quantity) -> Quantity:
     """Price of one request's input: each token is billed once, read from, written to, or outside the cache."""
     least = _shortest_cached(question, api)
-    written = "cache_write_1h" if question.word("cache_ttl") == "1h" and api.cache_write_1h_usd_per_mtok else "cache_write"
+    written = (
+        "cache_write_1h" if question.word("cache_ttl") == "1h" and api.cache_write_1h_usd_per_mtok else "cache_write"
+    )
     return derive(
         "input of one request",
         "USD",
@@ -98,9 +100,7 @@ def cache_held(question: Question, api: ApiPrice, prefix: Quantity) -> list[Line
     return [monthly(question, "api", "API cache storage", driver="hours held", **paid)]
 
 
-def _list_price(
-    question: Question, api: ApiPrice, kind: str, value: float | None, unit: str = "USD/Mtok"
-) -> Quantity:
+def _list_price(question: Question, api: ApiPrice, kind: str, value: float | None, unit: str = "USD/Mtok") -> Quantity:
     """A listed price [USD/Mtok]; kind: input, output, batch_input, long_output, cache_read, ..."""
     name, key = f"{kind.replace('_', ' ')} price", f"{kind}_of_{api.name}"
     if value is None:

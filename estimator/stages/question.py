@@ -124,7 +124,7 @@ class Question:
         return _predicted(predict, *args) if self.design is ONE_AT_A_TIME else _predict(predict, *args)
 
     def written(self, growth: Quantity | None = None) -> Quantity:
-        """Tokens the LLM writes for an answer: what is seen of it, `growth` times as long, and what it thinks before."""
+        """Tokens the LLM writes for an answer: what is seen, `growth` times as long, and what it thinks before."""
         visible = self.amount("output_tokens")
         if growth is not None:
             visible = derive("output", "token", product, tokens=visible, growth=growth)

@@ -153,7 +153,11 @@ def embedded(question: Question) -> Service:
     llm, device, plan = question.own_llm(), question.own_accelerator(), encoder_plan()
     if 2.0 * transformer.params(llm) > device.memory_bytes:
         raise DoesNotFit(f"embedding with {llm.name} takes more memory than one {device.name} has: name a larger one")
-    asked, price, batch = question.amount("prompt_tokens"), question.hour_usd("serving"), int(fact("embedding/batch").value)
+    asked, price, batch = (
+        question.amount("prompt_tokens"),
+        question.hour_usd("serving"),
+        int(fact("embedding/batch").value),
+    )
     cluster, inputs = question.cluster(1), {"tokens": asked, **question.machine_facts()}
     ends = half_widths("embedding", llm, device, plan.engine)
     rate = question.once(embedding_sequences_per_s, llm, cluster, plan, asked, batch)
@@ -275,7 +279,9 @@ def owned_notes(question: Question) -> tuple[str, ...]:
     """That the way of billing is nothing that owned accelerators have."""
     if question.owned is None or question.api is not None or question.word("billing") == "replicas":
         return ()
-    return ("Owned accelerators cost around the clock: billing says how rented ones are paid, and changes nothing here.",)
+    return (
+        "Owned accelerators cost around the clock: billing says how rented ones are paid, and changes nothing here.",
+    )
 
 
 def _own_lines(

@@ -68,7 +68,9 @@ def _electricity_of_answers(lines: list[Line], idle: Line) -> list[Quantity]:
     """What owned replicas that answer draw more than those that wait; rented ones cost the same."""
     used = [line for line in lines if line.kind == "serving" and line.unit_price is not idle.unit_price]
     waiting = [
-        derive("the same, idle", "USD", money.machine_usd, machine_s=line.horizon_quantity, usd_per_hour=idle.unit_price)
+        derive(
+            "the same, idle", "USD", money.machine_usd, machine_s=line.horizon_quantity, usd_per_hour=idle.unit_price
+        )
         for line in used
     ]
     return [

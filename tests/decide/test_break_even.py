@@ -162,7 +162,15 @@ def test_unknown_price_is_refused():
 
 
 ALONE = dict.fromkeys(
-    ("server_share", "network_share", "residual_share", "interest_per_year", "support_per_year", "rack_usd_per_kw_month"), 0
+    (
+        "server_share",
+        "network_share",
+        "residual_share",
+        "interest_per_year",
+        "support_per_year",
+        "rack_usd_per_kw_month",
+    ),
+    0,
 )
 BARE = {f"owned_{name}": value for name, value in ALONE.items()}
 
@@ -260,9 +268,7 @@ def test_owned_accelerators_cost_while_idle_under_every_billing(billing, gpu, co
 def test_the_electricity_that_is_billed_is_the_energy_that_is_shown(stage):
     """What a tariff of 0.2 costs more than one of nothing, over 0.2, is the energy in kWh."""
     asked = {"model": "8b", "gpu": "8xh100"}
-    billed, free = (
-        estimate(stage, price=Price(purchase=30_000.0, electricity=rate), **asked) for rate in (0.2, 0.0)
-    )
+    billed, free = (estimate(stage, price=Price(purchase=30_000.0, electricity=rate), **asked) for rate in (0.2, 0.0))
 
     assert (billed.total_usd.value - free.total_usd.value) / 0.2 == pytest.approx(billed.energy_j.value / 3.6e6)
 

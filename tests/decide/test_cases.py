@@ -95,7 +95,7 @@ def test_domain_assistant_with_50_gb():
     assert line(answer, "embedding the corpus").usd.value == pytest.approx(embedding)
     assert line(answer, "refresh").usd.value == pytest.approx(0.1 * embedding)
     memory = line(answer, "vector index in memory")
-    assert memory.usd.value == pytest.approx(answer.details["index_memory_bytes"].value / 1e9 * 4.0)
+    assert memory.usd.value == pytest.approx(answer.details["index_memory_bytes"].value / 2**30 * 4.0)
     hours = 120 + 200 * 5 / 60
     assert answer.people_hours.value == pytest.approx(hours)
 

@@ -55,7 +55,9 @@ def test_openai_pages_per_dollar(model, pages):
     answer = estimate("rag", api="openai:gpt-4o-mini", embedding_model=f"openai:text-embedding-{model}",
                       corpus_tokens=800 * pages, overlap_tokens=0)  # fmt: skip
 
-    assert next(line.usd.value for line in answer.lines if line.item == "embedding the corpus") == pytest.approx(1, abs=0.005)
+    assert next(line.usd.value for line in answer.lines if line.item == "embedding the corpus") == pytest.approx(
+        1, abs=0.005
+    )
 
 
 def test_openai_example_of_fine_tuning():

@@ -51,7 +51,9 @@ def test_the_batch_tier_has_its_own_prices_for_cached_tokens_too():
     """Anthropic halves all of them: 1,000 plain, 3,200 read, 800 written and 500 out at half price."""
     full, half = (
         sum(line.usd.value for line in answer.lines if line.kind == "api")
-        for answer in (estimate("prompt", api="anthropic:claude-sonnet-4-5", batch_tier=on, **ASK) for on in (False, True))
+        for answer in (
+            estimate("prompt", api="anthropic:claude-sonnet-4-5", batch_tier=on, **ASK) for on in (False, True)
+        )
     )
 
     assert half == pytest.approx(full / 2, abs=0.005)

@@ -12,7 +12,6 @@ from estimator.export.workbook.model import Inputs, Monthly, Ranges
 from estimator.formulas import money
 from estimator.formulas.effort import SECONDS_PER_WEEK
 from estimator.formulas.energy import JOULES_PER_KWH
-from estimator.quantities import Quantity
 from estimator.records import Source
 from estimator.results import FIGURES, Blocked, Estimate, Figure, Line
 from estimator.shown import SCHEMA_VERSION
@@ -168,7 +167,9 @@ def _figures(book: Book, ranges: Ranges, row: int) -> None:
 
 def _figure(book: Book, ranges: Ranges, answer: Estimate, shown: Figure, row: int, first: int) -> None:
     """One figure of one approach: low, expected, high; the cells of costs are named."""
-    figure: Quantity = getattr(answer, shown.name)
+    figure = answer.figure(shown.name)
+    if figure is None:
+        return
     decimals_by = figure.value / shown.size if shown.unit else 100.0  # counts have none
     for offset, end in enumerate(ranges.of(answer.title, figure)):
         style = "strong_number" if offset == 1 else "grey_number"
