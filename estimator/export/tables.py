@@ -157,7 +157,7 @@ def _below(comparison: Comparison) -> list[str]:
     months = next((item.shown for item in comparison.assumptions if item.name == "horizon_months"), "")
     lines += [
         "",
-        f"Horizon: {months}. All in is with people, one-off and idle time; what a request adds is against the bare LLM.",
+        f"Horizon: {months}. All in: with people, one-off and idle time; what a request adds is against the bare LLM.",
     ]
     lines += [_paragraph(note) for note in comparison.notes]
     answers = [answer for answer in comparison.estimates if isinstance(answer, Estimate)]

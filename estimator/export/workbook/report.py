@@ -8,6 +8,7 @@ from estimator.export import budget
 from estimator.export.formula_text import Expr, expr
 from estimator.export.rows import harmless
 from estimator.export.workbook.book import Book
+from estimator.export.workbook.crossing import Crossings
 from estimator.export.workbook.model import Inputs, Monthly, Ranges
 from estimator.formulas import money
 from estimator.formulas.effort import SECONDS_PER_WEEK
@@ -184,7 +185,7 @@ def break_even(book: Book, ranges: Ranges, monthly: Monthly, inputs: Inputs) -> 
     """When a dearer start pays off, for every pair of approaches; and how much traffic the replicas carry."""
     sheet = book.sheets["Break-even"]
     sheet.set_column(0, 1, 24)
-    sheet.set_column(2, 8, 18)
+    sheet.set_column(2, 12, 16)
     book.text("Break-even", 0, 0, "Break-even", "title")
     heads = (
         "Approach A",
@@ -194,17 +195,19 @@ def break_even(book: Book, ranges: Ranges, monthly: Monthly, inputs: Inputs) -> 
         "Horizon, A less B [{}]",
         "Months A is dearer in total",
         "A pays off in month",
-        "Each 1,000 requests, A less B [{}]",
-        "Requests after which A pays off",
+        "Cheaper for good",
+        "from requests in month 1",
+        "holds as it stands",
     )
     book.heads("Break-even", 2, [words.format(book.currency) for words in heads])
-    row = 3
-    for a, b in combinations(book.estimates, 2):
+    both = list(combinations(book.estimates, 2))
+    last = _room(book, 4 + len(both))
+    crossings = Crossings(book, last + 2, book.estimates)
+    for row, (a, b) in enumerate(both, 3):
         if a.one_off_usd.value < b.one_off_usd.value:
             a, b = b, a
         _pair(book, ranges, monthly, inputs, row, a, b)
-        row += 1
-    _room(book, row + 1)
+        _crossing(book, crossings, row, a, b)
 
 
 def _pair(book: Book, ranges: Ranges, monthly: Monthly, inputs: Inputs, row: int, a: Estimate, b: Estimate) -> None:
@@ -229,17 +232,22 @@ def _pair(book: Book, ranges: Ranges, monthly: Monthly, inputs: Inputs, row: int
     verdict = "not within the horizon" if count == horizon.value else count + 1
     text = f'IF({dearer.text}={horizon.text},"not within the horizon",{dearer.text}+1)'
     book.formula("Break-even", row, 6, Expr(text, verdict), "money")
-    saving = put(7, less("added_usd_per_1000_requests"))
-    with np.errstate(all="ignore"):
-        needed = one_off / -saving * 1000.0
-    worth = saving.value < 0
-    text = f'IF({saving.text}<0,{needed.text},"never")'
-    found = Expr(f'IFERROR({text},"unknown")', needed.value if worth else "never" if saving.value >= 0 else "unknown")
-    book.formula("Break-even", row, 8, found)
 
 
-def _room(book: Book, row: int) -> None:
-    """Requests a month that today's replicas carry before one more is needed."""
+def _crossing(book: Book, crossings: Crossings, row: int, a: Estimate, b: Estimate) -> None:
+    """The volume from which one of the two costs less for good, as `recommend --break-even volume` says it."""
+    found = crossings.of(a, b)
+    if found is None:
+        book.text("Break-even", row, 8, "unknown")
+        return
+    cheaper, volume, holds = found
+    book.text("Break-even", row, 7, cheaper)
+    book.formula("Break-even", row, 8, volume)
+    book.formula("Break-even", row, 9, holds, "plain")
+
+
+def _room(book: Book, row: int) -> int:
+    """Requests a month that today's replicas carry before one more is needed; returns the last row."""
     book.text("Break-even", row, 0, "What the replicas carry", "section")
     heads = ("Approach", "", "Replicas, month 1", "Requests a month they carry", "Requests a month asked")
     book.heads("Break-even", row + 1, heads)
@@ -258,6 +266,7 @@ def _room(book: Book, row: int) -> None:
         book.formula("Break-even", row + 1, 2, _or_unknown(book.expected(replicas)), "money")
         book.formula("Break-even", row + 1, 3, _or_unknown(carried), "money")
         book.formula("Break-even", row + 1, 4, book.expected(asked.node), "money")
+    return row + 1
 
 
 def budget_lines(book: Book, ranges: Ranges) -> None:
