@@ -19,8 +19,11 @@ from estimator.results import Estimate, Line
 
 SHEET = "Break-even"
 JUST = 1e-9  # of a volume: how far beside a crossing the cheaper one is asked
-COSTS = ("Approach", "", "Fixed", "Of a request a month", "Of a replica a month", "Requests it carries", "Least replicas",
-         "Growth", "Months")  # fmt: skip
+WHAT = "Cost over the horizon: fixed + of a request x volume + of a replica x replica months"
+COSTS = (
+    *("Approach", "", "Fixed", "Of a request a month", "Of a replica a month", "Requests it carries", "Least replicas"),
+    *("Growth", "Months"),
+)
 FOUND = (
     "Cheaper for good",
     "than",

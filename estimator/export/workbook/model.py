@@ -272,6 +272,7 @@ def shown_unit(unit: str) -> str:
     return "" if unit == "1" else unit
 
 
+MONTHLY_SCALE = 72  # percent: the columns of an approach on one page
 MONTH_HEADS = ("replicas", "one-off", "usage-driven", "idle replicas", "fixed", "contingency", "total", "cumulative")
 
 
@@ -282,8 +283,9 @@ class Monthly:
         self.book = book
         self.totals: dict[str, Expr] = {}
         self.cumulative: dict[str, tuple[str, np.ndarray]] = {}
-        book.text("Monthly", 0, 0, f"Month by month, as expected [{book.currency}]", "title")
-        book.text("Monthly", 1, 0, "One-off costs fall in month 1. Months beyond the horizon are 0.", "subtitle")
+        book.text("Monthly", 0, 0, f"By month [{book.currency}]", "title")  # no wider than what every page repeats
+        words = "As expected. One-off costs fall in month 1. Months beyond the horizon are 0."
+        book.text("Monthly", 0, 3, words, "subtitle")
         for column, words in enumerate(("Month", "In horizon", "Growth")):
             book.text("Monthly", FIRST_MONTH - 1, column, words, "head_right")
         book.sheets["Monthly"].freeze_panes(FIRST_MONTH, 3)
@@ -293,6 +295,17 @@ class Monthly:
         self.calendar = [self._month(index, rate, inputs.horizon) for index in range(MONTHS)]
         for index, answer in enumerate(book.estimates):
             self._approach(3 + len(MONTH_HEADS) * index, answer)
+        self._printed(int(inputs.horizon.value))
+
+    def _printed(self, months: int) -> None:
+        """On paper the horizon alone, an approach a page."""
+        sheet, wide = self.book.sheets["Monthly"], len(MONTH_HEADS)
+        firsts = [3 + wide * index for index in range(len(self.book.estimates))]
+        sheet.print_area(0, 0, FIRST_MONTH - 1 + months, firsts[-1] + wide - 1)
+        sheet.repeat_rows(2, FIRST_MONTH - 1)
+        sheet.repeat_columns(0, 2)
+        sheet.set_print_scale(MONTHLY_SCALE)
+        sheet.set_v_pagebreaks(firsts[1:])
 
     def _month(self, index: int, rate: Expr, horizon: Expr) -> tuple[Expr, Expr, Expr]:
         book, row = self.book, FIRST_MONTH + index

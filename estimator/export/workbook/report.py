@@ -1,13 +1,15 @@
 """The sheets that are read: Summary, Break-even, Budget lines, Sources and Notes."""
 
+from collections.abc import Iterable
 from itertools import combinations
 
 import numpy as np
 
 from estimator.export import budget
 from estimator.export.formula_text import Expr, expr
+from estimator.export.price_list import prices_used
 from estimator.export.rows import harmless
-from estimator.export.workbook.book import Book
+from estimator.export.workbook.book import MADE_BY, Book
 from estimator.export.workbook.crossing import Crossings
 from estimator.export.workbook.model import Inputs, Monthly, Ranges
 from estimator.formulas import money
@@ -221,7 +223,7 @@ def _pair(book: Book, ranges: Ranges, monthly: Monthly, inputs: Inputs, row: int
 
     book.text("Break-even", row, 0, a.title)
     book.text("Break-even", row, 1, b.title)
-    one_off = put(2, less("one_off_usd"))
+    put(2, less("one_off_usd"))
     put(3, less("monthly_usd"))
     put(4, less("total_usd"))
     (a_text, a_sums), (b_text, b_sums) = monthly.cumulative[a.stage], monthly.cumulative[b.stage]
@@ -308,10 +310,22 @@ def _live(book: Book, ranges: Ranges, answer: Estimate, line: Line) -> dict[str,
     }
 
 
+SOURCE_WIDTHS = (70, 16, 12, 40)
+NOTES_WIDTH = 105
+LINE_HEIGHT = 13.5  # points
+
+
+def _high(book: Book, sheet: str, row: int, cells: Iterable[tuple[str, float]]) -> None:
+    """A row as high as its longest wrapped cell: not every program sets that itself."""
+    lines = max(sum(-(-max(len(part), 1) // int(width * 0.9)) for part in text.split("\n")) for text, width in cells)
+    if lines > 1:
+        book.sheets[sheet].set_row(row, LINE_HEIGHT * lines)
+
+
 def sources(book: Book) -> None:
     """Every source once, and what rests on it."""
-    book.sheets["Sources"].set_column(0, 0, 70)
-    book.sheets["Sources"].set_column(1, 3, 22)
+    for column, width in enumerate(SOURCE_WIDTHS):
+        book.sheets["Sources"].set_column(column, column, width)
     book.text("Sources", 0, 0, "Sources", "title")
     for column, words in enumerate(("Source", "How it was read", "As of", "First used by")):
         book.text("Sources", 1, column, words, "head")
@@ -320,22 +334,25 @@ def sources(book: Book) -> None:
         for source in step.node.citations():
             found.setdefault(source, step.node.name)
     for row, (source, user) in enumerate(found.items(), 2):
-        for column, words in enumerate((source.title, source.kind, source.date, user)):
-            book.text("Sources", row, column, words, "wrap" if column == 0 else "plain")
+        cells = source.title, source.kind, source.date, user
+        for column, words in enumerate(cells):
+            book.text("Sources", row, column, words, "wrap")
+        _high(book, "Sources", row, zip(cells, SOURCE_WIDTHS, strict=True))
 
 
 def notes(book: Book) -> None:
     """What the workbook is, how to use it, and what to mind."""
-    book.sheets["Notes"].set_column(0, 0, 130)
+    book.sheets["Notes"].set_column(0, 0, NOTES_WIDTH)
     lines = [
         "Change the yellow cells of the Inputs sheet; every other sheet follows, ranges included.",
         "Grey inputs are fixed: predicted speeds and memory sizes rest on them. Export again to change them.",
-        f"Made by: {book.command or 'Comparison.to_excel'}",
+        f"{MADE_BY}{book.command or 'Comparison.to_excel'}",
         "Each figure: as expected, with the range that holds 80 % of outcomes. Ranges of sums are not sums of ranges.",
         "What each request adds is against the bare LLM; monthly costs and totals include serving it.",
         "A figure nobody knows, such as a missing price, is 'unknown', never 0: enter it on the Inputs sheet.",
         "Budget lines use FOCUS column names where the meaning is the same; x_ columns are not FOCUS.",
         *book.comparison.notes,
+        *prices_used(book.estimates),
     ]
     for answer in book.comparison.estimates:
         if isinstance(answer, Blocked):
@@ -347,4 +364,5 @@ def notes(book: Book) -> None:
     book.text("Notes", 0, 0, "Notes", "title")
     for row, words in enumerate(lines, 2):
         book.text("Notes", row, 0, words, "wrap")
+        _high(book, "Notes", row, [(words, NOTES_WIDTH)])
     book.text("Notes", len(lines) + 3, 0, f"Format version {SCHEMA_VERSION}", "grey")
