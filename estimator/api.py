@@ -141,7 +141,7 @@ def ask(
     how = price if isinstance(price, Price) else Price(price)
     accelerator, chosen = _linked(accelerator, chosen), _lent(chosen, how)
     hosted = api_price(api) if api else None
-    return Question(
+    question = Question(
         scenario=chosen,
         llm=llm,
         accelerator=accelerator,
@@ -153,6 +153,9 @@ def ask(
         pue=_pue(chosen, design),
         design=design,
     )
+    if accelerator is not None and how.purchase is not None:
+        question.own(how)
+    return question
 
 
 def _suited(chosen: Scenario, llm: Architecture | None) -> Scenario:
@@ -288,8 +291,6 @@ def _notes(question: Question) -> tuple[str, ...]:
         notes.append(
             f"What an hour of {question.accelerator.title} costs is unknown, not zero: {question.usd_per_hour.note}."
         )
-    elif question.accelerator:
-        notes.append(f"{question.usd_per_hour.name}: {question.usd_per_hour} ({question.usd_per_hour.note})")
     if question.accelerator and question.api is None:
         notes.append(
             "Replicas are the fewest accelerators that hold the LLM, not the cheapest for a request: "

@@ -1,15 +1,19 @@
 """What an hour of an accelerator costs: as given, as owned, or the range of list prices; unknown when nobody knows."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from estimator.catalog.energy import depreciation_years, electricity_price, host_power_w, power_fraction, pue
+from estimator.catalog.facts import Fact
 from estimator.catalog.prices import PriceRange, hourly_prices
 from estimator.errors import InvalidInput, clipped
-from estimator.formulas import money
+from estimator.formulas import energy, money
 from estimator.quantities import Design, Quantity, derive, given
 from estimator.records import Accelerator, Source
+from estimator.scenario import Scenario, default_scenario
 
 USER_SOURCE = Source("given by you", kind="given")
 PRICE = "price_per_hour"  # the key of the price of an accelerator-hour among the inputs
@@ -51,12 +55,15 @@ class Price:
 
 
 def usd_per_hour(device: Accelerator | None, price: Price, design: Design, key: str = PRICE) -> Quantity:
-    """Price of one accelerator-hour with its range and source; key: of another than that of the question."""
+    """Price of one accelerator-hour with its range and source; key: of another than that of the question.
+
+    Of an owned one: an hour of serving, with the default scenario's server, rack, interest and electricity.
+    """
     name = f"{device.name} per hour" if device else "accelerator per hour"
     if price.per_hour is not None:
         return given(name, price.per_hour, "USD/h", design=design, sources=(USER_SOURCE,), note="given by you", key=key)
     if device is not None and price.purchase is not None:
-        return _owned(name, device, price, price.purchase, design)
+        return own_of(device, price, design, default_scenario()).hour("serving")
     found = hourly_prices(device, price.provider, price.region, price.commitment) if device else None
     if found is None:
         return given(name, np.nan, "USD/h", design=design, note=_remedy(price), key=key)
@@ -69,16 +76,29 @@ def usd_per_hour(device: Accelerator | None, price: Price, design: Design, key: 
         factor="accelerator price",
         design=design,
         basis="list price",
-        sources=found.sources,
+        sources=_dated(found),
         note=_whose(found),
         key=key,
     )
 
 
+def _dated(found: PriceRange) -> tuple[Source, ...]:
+    """The sources, each as of the newest price that was read in it."""
+    newest: dict[Source, str] = {}
+    for row in found.rows:
+        newest[row.source] = max(row.valid_from, newest.get(row.source, ""))
+    return tuple(source._replace(date=date) for source, date in newest.items())
+
+
+MOST_NAMED = 6  # providers; of more their number is said
+
+
 def _whose(found: PriceRange) -> str:
     """Whose prices they are, and of when."""
-    who = f"{len(found.providers)} providers" if len(found.providers) > 1 else found.providers[0]
-    return f"median of {who}, {found.oldest}" + (f" to {found.newest}" if found.newest != found.oldest else "")
+    many, named = len(found.providers), ", ".join(found.providers[:MOST_NAMED])
+    more = f" and {many - MOST_NAMED} more" if many > MOST_NAMED else ""
+    who = f"median of {named}{more}" if many > 1 else named
+    return f"{who}, {found.oldest}" + (f" to {found.newest}" if found.newest != found.oldest else "")
 
 
 def _remedy(price: Price) -> str:
@@ -86,26 +106,118 @@ def _remedy(price: Price) -> str:
     return f"none is listed for {', '.join(asked)}: leave one out, or give --price-per-hour" if asked else REMEDY
 
 
-def _owned(name: str, device: Accelerator, price: Price, purchase: float, design: Design) -> Quantity:
-    """Depreciation and electricity of an accelerator one owns."""
-    tariff, share, building = electricity_price(), power_fraction("serving"), pue()
-    watts = ((device.tdp_w or np.nan) * share.value + host_power_w().value) * building.value
-    rate = tariff.value if price.electricity is None else price.electricity
-    usual = depreciation_years()
+class Owned(NamedTuple):
+    """An accelerator one owns: what it costs every hour, used or not, and the electricity of what it does."""
+
+    device: Accelerator
+    standing: Quantity
+    usd_per_kwh: Quantity
+    pue: Quantity
+
+    def hour(self, activity: str) -> Quantity:
+        """An hour of some activity, electricity included [USD/h]."""
+        found = derive(
+            f"{self.device.name} per hour, {activity}",
+            "USD/h",
+            money.powered_usd_per_hour,
+            usd_per_hour=self.standing,
+            power_w=power_w(self.device, activity, self.pue),
+            usd_per_kwh=self.usd_per_kwh,
+        )
+        unknown = f"the rated power of {self.device.name} is not known: give --price-per-hour"
+        return replace(found, note=self.standing.note if found.known else unknown)
+
+
+def owned(device: Accelerator, price: Price, amount: Callable[[str], Quantity], facility_pue: Quantity) -> Owned:
+    """The accelerator at its purchase price; amount: inputs of the scenario by name."""
+    design = facility_pue.design
+    tariff, usual = electricity_price(), depreciation_years()
     years = usual.value if price.years is None else price.years
+    rate = tariff.value if price.electricity is None else price.electricity
     lasts = given("depreciation", years, "year", design=design, sources=(usual.source,) if price.years is None else ())
-    found = derive(
-        name,
+    standing = derive(
+        f"{device.name} per hour, used or not",
         "USD/h",
         money.owned_usd_per_hour,
         purchase_usd=given(
-            "purchase price", purchase, "USD", design=design, sources=(USER_SOURCE,), key="price_purchase"
+            "purchase price", price.purchase or 0.0, "USD", design=design, sources=(USER_SOURCE,), key="price_purchase"
         ),
         years=lasts,
-        power_w=given("power at the socket", watts, "W", design=design, sources=(share.source, building.source)),
-        usd_per_kwh=given(
-            "electricity", rate, "USD/kWh", design=design, sources=(tariff.source,), key="price_electricity"
+        rated_w=given(
+            "rated power with the host's share",
+            _known_tdp(device) + _host_w(device).value,
+            "W",
+            design=design,
+            basis=device.basis,
+            sources=device.sources,
         ),
+        **{name: amount(f"owned_{name}") for name in OWNED},
     )
-    unknown = f"the rated power of {device.name} is not known: give --price-per-hour"
-    return replace(found, note=f"owned, written off over {years:g} years" if found.known else unknown)
+    electricity = given(
+        "electricity", rate, "USD/kWh", design=design, sources=(tariff.source,), key="price_electricity"
+    )
+    note = f"owned, written off over {years:g} years, with server, network, rack, support and interest"
+    return Owned(device, replace(standing, note=note), electricity, facility_pue)
+
+
+OWNED = (
+    *("server_share", "network_share", "residual_share", "interest_per_year", "support_per_year"),
+    "rack_usd_per_kw_month",
+)
+
+
+def own_of(device: Accelerator, price: Price, design: Design, asked: Scenario) -> Owned:
+    """The same where there is no question: by the inputs of a scenario."""
+
+    def amount(name: str) -> Quantity:
+        one = asked.amount(name)
+        ends = {"low": one.low, "high": one.high, "factor": one.factor or None}
+        return given(name.replace("_", " "), one.value, one.unit, **ends, design=design, note=one.why)  # type: ignore[arg-type]
+
+    building = pue(asked.word("facility"))
+    return owned(device, price, amount, _ranged("power usage effectiveness", building, "1", design))
+
+
+def power_w(device: Accelerator, activity: str, facility_pue: Quantity) -> Quantity:
+    """Power at the socket of an accelerator that does something, with the host's share and cooling [W]."""
+    design = facility_pue.design
+    return derive(
+        f"power at the socket, {activity}",
+        "W",
+        energy.facility_power_w,
+        tdp_w=given(
+            f"rated power of {device.name}",
+            _known_tdp(device),
+            "W",
+            design=design,
+            basis=device.basis,
+            sources=device.sources,
+        ),
+        power_fraction=_ranged(f"share of rated power, {activity}", power_fraction(activity), "1", design),
+        host_w=_ranged("power of the host, per accelerator", _host_w(device), "W", design),
+        pue=facility_pue,
+    )
+
+
+def _known_tdp(device: Accelerator) -> float:
+    return np.nan if device.tdp_w is None else device.tdp_w
+
+
+def _host_w(device: Accelerator) -> Fact:
+    """What else a machine draws per accelerator; processors and whole computers are rated with it."""
+    found = host_power_w()
+    return found if device.kind in ("gpu", "tpu", "asic") else found._replace(value=0.0, low=0.0, high=0.0)
+
+
+def _ranged(name: str, found: Fact, unit: str, design: Design) -> Quantity:
+    return given(
+        name,
+        found.value,
+        unit,
+        low=found.low if np.isfinite(found.low) else None,
+        high=found.high if np.isfinite(found.high) else None,
+        factor="power",
+        design=design,
+        basis="published",
+        sources=(found.source,),
+    )

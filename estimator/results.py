@@ -29,6 +29,7 @@ LineKind = Literal[
     "storage",
     "serving",  # accelerators while they answer
     "idle",  # accelerators that wait for requests
+    "spare",  # owned accelerators that have nothing to do
     "base",  # the base LLM kept running beside
     "api",  # requests that a provider answers
     "contingency",  # a share of all other lines
@@ -180,6 +181,11 @@ class Estimate(Ranged):
         for line in self.lines:
             yield f"{line.phase}: {line.item}", line.usd
 
+    def figure(self, name: str) -> Quantity | None:
+        """A figure or a detail by name; None where there is none of that kind."""
+        found = getattr(self, name, None)
+        return found if isinstance(found, Quantity) else self.details.get(name)
+
     def citations(self) -> tuple[Source, ...]:
         """Every source the estimate rests on, each once."""
         return tuple(dict.fromkeys(source for _, figure in self.quantities() for source in figure.citations()))
@@ -208,7 +214,9 @@ class Estimate(Ranged):
 
 
 class Figure(NamedTuple):
-    """A figure of an estimate as it is shown. size: of the shown unit, in the figure's own; none: of a plain count.
+    """A figure of an estimate as it is shown, by its name or that of a detail.
+
+    size: of the shown unit, in the figure's own; none: of a plain count.
 
     part: of the figure before it; decides: whether a decision rests on it
     """
@@ -230,12 +238,15 @@ FIGURES = (
     Figure("accelerators", "Accelerators to train", ""),
     Figure("peak_memory_bytes", "peak memory of one", "GB", 1e9, part=True),
     Figure("serving_accelerators", "Accelerators to serve", ""),
+    Figure("all_in_usd_per_1000_requests", "Cost of 1,000 requests, all in", "USD"),
+    Figure("all_in_usd_per_user_month", "of a user and month, all in", "USD", part=True),
     Figure("extra_prompt_tokens", "Each request adds tokens", "tokens"),
     Figure("added_ttft_s", "time to first token", "ms", 1e-3, part=True),
     Figure("added_tpot_s", "time per output token", "ms", 1e-3, part=True),
-    Figure("added_usd_per_1000_requests", "cost of 1,000 requests", "USD", part=True, decides=True),
+    Figure("added_usd_per_1000_requests", "to the cost of 1,000 requests", "USD", part=True, decides=True),
     Figure("one_off_usd", "One-off cost", "USD", decides=True),
     Figure("monthly_usd", "Monthly cost, month 1", "USD", decides=True),
+    Figure("api_usd", "API bill", "USD", part=True),
     Figure("total_usd", "Total over the horizon", "USD", decides=True),
     Figure("energy_j", "energy", "MWh", 1000 * JOULES_PER_KWH, part=True),
     Figure("co2e_g", "emissions", "t CO2e", 1e6, part=True),

@@ -77,6 +77,7 @@ class Sweep:
     stages: tuple[str, ...] = STAGES
     figures: tuple[str, ...] = FIGURES
     inputs: Mapping[str, Any] = field(default_factory=dict)
+    rate: tuple[str, float] = ("", 1.0)  # of a currency whose money stands beside that in USD, and its code
     _groups: dict[object, _Group] = field(default_factory=dict)
     _lives: dict[object, Mapping[str, int]] = field(default_factory=dict)
 
@@ -90,8 +91,17 @@ class Sweep:
 
     def names(self) -> list[str]:
         """The columns that are appended, the error last."""
+        return [*self._figure_names(), *self._in_currency(), "error"]
+
+    def _figure_names(self) -> list[str]:
         ends = ("", "_low", "_high")
-        return [f"{stage}_{name}{end}" for stage in self.stages for name in self.figures for end in ends] + ["error"]
+        return [f"{stage}_{name}{end}" for stage in self.stages for name in self.figures for end in ends]
+
+    def _in_currency(self) -> dict[str, str]:
+        """Columns of money in the currency, and those in USD that they are of."""
+        if not self.rate[0]:
+            return {}
+        return {name.replace("usd", self.rate[0].lower()): name for name in self._figure_names() if "usd" in name}
 
     def answers(self, columns: Columns, count: int) -> dict[str, Column]:
         """The answers' columns for some rows."""
@@ -99,11 +109,12 @@ class Sweep:
         _check_names(columns)
         texts = {name: _texts(column) for name, column in columns.items() if _kind(name) == "choice"}
         numbers, errors = _numbers(columns, count)
-        results = np.full((len(self.names()) - 1, count), np.nan)
+        results = np.full((len(self._figure_names()), count), np.nan)
         good = np.array([not error for error in errors], bool)
         for rows in _alike(texts, np.flatnonzero(good)):
             self._choice(texts, numbers, rows, results, errors)
-        found: dict[str, Column] = dict(zip(self.names(), results, strict=False))
+        found: dict[str, Column] = dict(zip(self._figure_names(), results, strict=True))
+        found |= {name: found[usd] * self.rate[1] for name, usd in self._in_currency().items()}  # type: ignore[operator]
         return found | {"error": np.array([error or None for error in errors], dtype=object)}
 
     def _choice(

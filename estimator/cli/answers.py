@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from estimator import api
 from estimator.cli.notes import note
-from estimator.cli.options import asked, assignment, emit, levelled, listed, show
+from estimator.cli.options import asked, assignment, emit, levelled, listed, show, stages_of
 from estimator.errors import InvalidInput
 from estimator.results import Comparison, Estimate
 from estimator.shown import in_currency
@@ -14,7 +14,7 @@ from estimator.shown import in_currency
 def compare(options: argparse.Namespace) -> None:
     """`estimator compare`."""
     _table_alone(options)
-    comparison: Comparison = levelled(options, api.compare(**asked(options)))
+    comparison: Comparison = levelled(options, api.compare(**asked(options), **stages_of(options)))
     if options.assumptions:
         return _assumed(options, comparison)
     return _answered(options, comparison, [one for one in comparison.estimates if isinstance(one, Estimate)])

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from estimator.cli.options import asked, levelled, listed, number, seconds, show, use_own_facts, whole
+from estimator.cli.options import asked, inputs_of, levelled, listed, number, seconds, show, use_own_facts, whole
 from estimator.decide.break_even import BreakEven
 from estimator.decide.inverse import Finding
 from estimator.decide.recommend import recommend as recommended
@@ -225,10 +225,9 @@ def _replicas(options: argparse.Namespace, given: dict[str, object]) -> Finding:
 
 
 def owning(options: argparse.Namespace) -> Finding:
-    """Hours of use after which a bought accelerator has cost less than a rented one, and what share of its years."""
+    """Hours of use after which bought accelerators have cost less than rented ones, and what share of their years."""
     from estimator.catalog.accelerators import cluster
     from estimator.decide.break_even import owning as repaid
-    from estimator.decide.break_even import owning_share
 
     purchase = number(options.purchase_price, "--purchase-price")
     if purchase is None or options.gpu is None:
@@ -237,7 +236,7 @@ def owning(options: argparse.Namespace) -> Finding:
         )
     use_own_facts(options)
     named = cluster(options.gpu)
-    device = named.accelerator if isinstance(named, Cluster) else named
+    device, count = (named.accelerator, named.count) if isinstance(named, Cluster) else (named, 1)
     rent = Price(
         number(options.price_per_hour, "--price-per-hour"),
         provider=options.provider,
@@ -245,25 +244,34 @@ def owning(options: argparse.Namespace) -> Finding:
         commitment=options.commitment,
     )
     owned = {name: number(getattr(options, name), f"--{name}") for name in ("years", "electricity")}
-    hours = repaid(device, purchase, rent, **owned)
-    share = owning_share(hours, owned["years"])
-    in_time = share.known and share.value <= 1
-    figures = {"hours of use that repay owning [h]": hours, "share of its years in use [1]": share}
+    found = repaid(device, purchase, rent, **owned, **inputs_of(options))
+    in_time = found.share.known and found.share.value <= 1
+    figures = {"hours of use that repay owning [h]": found.hours, "share of its years in use [1]": found.share}
+    parts = {f"{what} [{figure.unit}]": figure for what, figure in found.parts.items()}
+    many = "one" if count == 1 else f"each of {count}"
     return Finding(
-        f"owning one {device.title} for ${purchase:,.0f} against renting it",
-        _repaid(hours, share),
-        hours.value if in_time else None,
+        f"owning {many} {device.title} for ${purchase:,.0f} against renting it"
+        + (f" ({count} together: ${count * purchase:,.0f})" if count > 1 else ""),
+        _repaid(found.hours, found.share),
+        found.hours.value if in_time else None,
         "h",
         "more use than that and owning costs less; less use and renting does" if in_time else "renting costs less",
-        tuple({"what": what, **_spread(figure)} for what, figure in figures.items()),
+        (*({"what": what, **_spread(figure)} for what, figure in figures.items()), *map(_part, parts.items())),
         absent="never",
     )
+
+
+def _part(named: tuple[str, Quantity]) -> dict[str, object]:
+    """What owning costs for one thing; what it is sold for counts against the rest."""
+    what, figure = named
+    low, high = figure.interval()
+    return {"what": what, "value": figure.value, "low": low, "high": high}
 
 
 def _repaid(hours: Quantity, share: Quantity) -> str:
     """When owning is repaid; or that it is not within the years it is written off over, or never."""
     if not hours.known:
-        return "never repaid: its electricity alone costs as much as renting"
+        return "never repaid: an hour of use saves nothing against renting"
     lasts = share.inputs["years"].value
     years = f"{lasts:g} year{'' if lasts == 1 else 's'}"
     if share.value > 1:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from estimator.catalog.files import use_facts
 from estimator.catalog.plan_fields import plain
 from estimator.cli.notes import note
-from estimator.errors import InvalidInput, clipped
+from estimator.errors import InvalidInput, UnknownName, clipped
 from estimator.files import is_file, to_screen, write_text
 from estimator.formulas.units import DAY_S, HOUR_S, MONTH_S, WEEK_S, YEAR_S
 from estimator.numerals import numeral
@@ -16,6 +16,7 @@ from estimator.pricing import Price
 from estimator.results import at_level
 from estimator.scenario import default_scenario, file_inputs, known_input, scaled
 from estimator.shown import rendered
+from estimator.stages import STAGES
 
 R = TypeVar("R")
 
@@ -65,8 +66,7 @@ def use_own_facts(options: argparse.Namespace) -> None:
 def asked(options: argparse.Namespace, criteria: Iterable[str] = ()) -> dict[str, Any]:
     """The library's arguments for the options that say what is asked. criteria: what --set takes beside inputs."""
     use_own_facts(options)
-    options.inputs = [_named(text, criteria) for text in options.inputs]
-    inputs = once(assignment(text) for text in options.inputs)
+    inputs = inputs_of(options, criteria)
     for called in file_inputs(options.scenario) if options.scenario and is_file(options.scenario) else ():
         say_alias(called, known_input(called))
     if options.api and not options.gpu and not hasattr(options, "vary"):  # rows of a sweep may name accelerators
@@ -82,6 +82,21 @@ def asked(options: argparse.Namespace, criteria: Iterable[str] = ()) -> dict[str
         "scenario_file": options.scenario,
         **inputs,
     }
+
+
+def stages_of(options: argparse.Namespace) -> dict[str, Any]:
+    """The approaches of --stages as an argument; none where all are asked for."""
+    chosen = listed(options.stages or "")
+    for name in chosen:
+        if name not in STAGES:
+            raise UnknownName("stage", name, STAGES, f"Stages are {', '.join(STAGES)}.")
+    return {"stages": chosen} if chosen else {}
+
+
+def inputs_of(options: argparse.Namespace, criteria: Iterable[str] = ()) -> dict[str, Any]:
+    """The inputs of --set by their own names."""
+    options.inputs = [_named(text, criteria) for text in options.inputs]
+    return once(assignment(text) for text in options.inputs)
 
 
 def _named(text: str, criteria: Iterable[str]) -> str:

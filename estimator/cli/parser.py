@@ -147,6 +147,7 @@ def _compare(commands: Commands) -> None:
     example = "estimator compare --model llama-3.1-8b --gpu 8xh100 --set samples=20000"
     sub = _command(commands, "compare", "the four approaches side by side", _lazy("answers", "compare"), example)
     _question(sub)
+    _stages(sub)
     _assumptions(_output(sub))
 
 
@@ -238,6 +239,7 @@ def _plot(commands: Commands) -> None:
     _question(sub)
     sub.add_argument("--stage", choices=STAGES, metavar="STAGE", help="of money, step and pareto (default finetune)")
     sub.add_argument("--output", metavar="FILE", required=True, help="what to write: picture.svg or picture.png")
+    _currency(sub)
 
 
 def _validate(commands: Commands) -> None:
@@ -285,6 +287,7 @@ def _export(commands: Commands) -> None:
     sub.add_argument("--fields", metavar="A,B,C", help="columns of the CSV: item, approach, phase, expected, ...")
     sub.add_argument("--excel", action="store_true", help="CSV with byte-order mark, semicolons and decimal commas")
     _question(sub)
+    _stages(sub)
     _currency(sub)
 
 
@@ -298,9 +301,14 @@ def _sweep(commands: Commands) -> None:
     text = "answers: .csv, .parquet or .xlsx; those of --vary go to the screen without it"
     sub.add_argument("-o", "--output", metavar="FILE", help=text)
     sub.add_argument("--format", choices=named(), help="of --vary: how answers look; by --output where not given")
-    sub.add_argument("--stages", metavar="A,B", help=f"only these approaches: {', '.join(STAGES)}")
+    _stages(sub)
     sub.add_argument("--figures", metavar="A,B", help="only these figures, such as total_usd,calendar_s")
     _question(sub)
+    _currency(sub)
+
+
+def _stages(sub: argparse._ActionsContainer) -> None:
+    sub.add_argument("--stages", metavar="A,B", help=f"only these approaches: {', '.join(STAGES)}")
 
 
 def _question(sub: argparse.ArgumentParser) -> None:

@@ -13,6 +13,7 @@ from estimator.errors import EstimatorError, InvalidInput
 from estimator.export import pictures
 from estimator.quantities import ONE_AT_A_TIME
 from estimator.results import Estimate
+from estimator.shown import in_currency
 from estimator.stages import STAGES
 from estimator.stages.answer import approaches
 
@@ -26,6 +27,8 @@ def plot(options: argparse.Namespace) -> None:
     """Draw and write."""
     if options.picture in ("spectrum", "volume"):  # of all approaches
         belong(options, "money, step and pareto", "stage")
+    if options.picture not in ("volume", "money"):
+        belong(options, "money and volume", "currency")
     options.stage = options.stage or "finetune"
     pictures.save(DRAWN[options.picture](options, asked(options)), options.output)
 
@@ -38,7 +41,7 @@ def _spectrum(_: argparse.Namespace, given: dict[str, Any]) -> "Figure":
     return pictures.spectrum(answers)
 
 
-def _volume(_: argparse.Namespace, given: dict[str, Any]) -> "Figure":
+def _volume(options: argparse.Namespace, given: dict[str, Any]) -> "Figure":
     """The approaches that are in question by volume, on own accelerators and behind the API where both are named."""
     stages = tuple(one for one in STAGES if one != "pretrain")  # which costs what it costs at any volume
     answers = pictures.estimates_of(api.compare(**given, stages=stages))
@@ -46,7 +49,7 @@ def _volume(_: argparse.Namespace, given: dict[str, Any]) -> "Figure":
         answers.append(api.estimate("prompt", **{**given, "api": None}))
     if not answers:
         raise InvalidInput("no cost is known: give --price-per-hour")
-    return pictures.cost_over_volume(answers)
+    return pictures.cost_over_volume([in_currency(answer, options.currency or "") for answer in answers])
 
 
 def _money(options: argparse.Namespace, given: dict[str, Any]) -> "Figure":
@@ -55,7 +58,7 @@ def _money(options: argparse.Namespace, given: dict[str, Any]) -> "Figure":
         raise InvalidInput("the cost is unknown: give --price-per-hour")
     if answer.total_usd.value == 0:
         raise InvalidInput("nothing costs anything here: every price is 0")
-    return pictures.where_it_goes(answer)
+    return pictures.where_it_goes(in_currency(answer, options.currency or ""))
 
 
 def _step(options: argparse.Namespace, given: dict[str, Any]) -> "Figure":

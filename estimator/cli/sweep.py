@@ -9,6 +9,7 @@ from typing import Any
 
 from estimator.cli.options import asked, belong, listed, show
 from estimator.errors import InvalidInput, clipped
+from estimator.export.currency import currency
 from estimator.export.sweep_files import KINDS, sweep_file, sweep_rows
 from estimator.numerals import LEAST, MOST, numeral
 from estimator.scenario import default_scenario, scaled
@@ -34,10 +35,19 @@ def sweep(options: argparse.Namespace) -> None:
     fixed = {name: value for name, value in asked(options).items() if value is not None}
     stages = listed(options.stages) or STAGES
     if options.file:
-        run = Sweep(stages, listed(options.figures) or FIGURES, fixed)
+        run = Sweep(stages, listed(options.figures) or FIGURES, fixed, _rate(options))
         return _told(options, sweep_file(options.file, options.output, run, _bar()))
     values = _together([values_of(text) for text in options.vary])
-    return _grid(options, values, Sweep(stages, listed(options.figures) or ("total_usd",), fixed))
+    return _grid(options, values, Sweep(stages, listed(options.figures) or ("total_usd",), fixed, _rate(options)))
+
+
+def _rate(options: argparse.Namespace) -> tuple[str, float]:
+    """The currency that money is told in beside USD, and what a dollar is in it."""
+    if not options.currency:
+        return "", 1.0
+    to = currency(options.currency)
+    options.currency = None  # done here: columns of the rows have both
+    return to.code, to.per_usd
 
 
 def _told(options: argparse.Namespace, counts: tuple[int, int]) -> None:

@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from estimator.decide.break_even import curve, most_used, owning, owning_share, pairs
+    from estimator.decide.break_even import curve, most_used, owning, pairs
     from estimator.decide.inverse import (
         accelerator_sets,
         accelerators_for_deadline,
@@ -46,7 +46,6 @@ __all__ = [
     "most_used",
     "most_users",
     "owning",
-    "owning_share",
     "pairs",
     "pretraining_days",
     "replicas_for_latency",
@@ -57,7 +56,7 @@ __all__ = [
 
 # Where what is not an inverse question lives.
 _HOMES = {
-    **dict.fromkeys(("curve", "most_used", "owning", "owning_share", "pairs"), "break_even"),
+    **dict.fromkeys(("curve", "most_used", "owning", "pairs"), "break_even"),
     **dict.fromkeys(("candidates", "criteria"), "rules"),
     "decide": "recommend",
 }

@@ -10,14 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from estimator.catalog.energy import depreciation_years
 from estimator.errors import InvalidInput
 from estimator.formulas import Floats, money
 from estimator.formulas.break_even import Cost, cheaper_from, crossings, owning_hours, owning_use
-from estimator.pricing import Price, usd_per_hour
+from estimator.formulas.units import HOURS_PER_YEAR
+from estimator.pricing import Owned, Price, own_of, usd_per_hour
 from estimator.quantities import ONE_AT_A_TIME, Design, Quantity, computed, derive, given
 from estimator.records import Accelerator
-from estimator.results import Estimate, Line
+from estimator.results import Estimate, Line, LineKind
+from estimator.scenario import scenario
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,8 +94,9 @@ def curve(estimate: Estimate) -> Curve:
     """How an estimate's total depends on the volume. Raises InvalidInput when a cost is unknown or nothing is asked."""
     if not estimate.total_usd.known:
         raise InvalidInput(f"the cost of {estimate.title} is unknown: give --price-per-hour")
-    lines = {line.kind: line for line in estimate.lines if line.kind in ("serving", "idle")}
-    rest = [line for line in estimate.lines if line.kind not in ("serving", "idle", "contingency")]
+    lines: dict[LineKind, Line] = {line.kind: line for line in estimate.lines if line.kind in ("serving", "idle")}
+    rest = [line for line in estimate.lines if line.kind not in ("serving", "idle", "spare", "contingency")]
+    spare = next((line for line in estimate.lines if line.kind == "spare"), None)
     inputs = leaves(estimate.total_usd)
     requests, share = inputs["requests_per_month"], 1 + inputs["contingency"].column
     if requests.value == 0:
@@ -106,6 +108,11 @@ def curve(estimate: Estimate) -> Curve:
     months = inputs["horizon_months"].column
     if stairs:
         columns |= _replicas(lines["idle"], requests, share)
+        columns["slope"] = columns["slope"] + _more_than_idle(lines, share) / requests.column
+        if spare is not None:  # what is owned costs as much as that many replicas, whatever is asked
+            fleet = spare.horizon_quantity.inputs["replicas"].inputs
+            owned = fleet["fleet"].column / fleet["accelerators"].column
+            columns["least"] = np.maximum(columns["least"], owned)
         columns["fixed"] = columns["fixed"] + columns.pop("usd_per_floor_month") * months
     columns |= {"growth": inputs["growth_per_month"].column, "months": months.astype(int)}
     width = len(requests.column)
@@ -122,6 +129,12 @@ def leaves(quantity: Quantity) -> Mapping[str, Quantity]:
 def _added(lines: list[Line], cost_type: str, share: Floats) -> Floats:
     chosen = [line.horizon_usd.column for line in lines if line.cost_type == cost_type]
     return np.asarray(sum(chosen, np.zeros(1)) * share)
+
+
+def _more_than_idle(lines: Mapping[LineKind, Line], share: Floats) -> Floats:
+    """What the electricity of answering costs more than that of waiting, of owned accelerators [USD]."""
+    used, price = lines["serving"], lines["idle"].unit_price.column
+    return np.asarray((used.horizon_usd.column - money.machine_usd(used.horizon_quantity.column, price)) * share)
 
 
 def _replicas(idle: Line, requests: Quantity, share: Floats) -> dict[str, Floats]:
@@ -201,40 +214,65 @@ def pairs(answers: Sequence[Estimate]) -> tuple[BreakEven, ...]:
     return tuple(found)
 
 
-def owning(device: Accelerator, purchase_usd: float, rent: Price | None = None, **owned: Any) -> Quantity:
-    """Hours of use after which owning an accelerator beats renting it [h]; unknown where it never does.
+@dataclass(frozen=True, slots=True, eq=False)
+class Owning:
+    """Owning an accelerator against renting it: hours of use that repay it, and what it costs over its years.
 
-    owned: years and electricity, as of Price. Divide by 730 for months around the clock.
+    hours: unknown where it is never repaid [h]; share: of all hours of its years [1]; parts: by name [USD], the same in
+    all of them whatever is done, but for the electricity of an hour of use
+    """
+
+    hours: Quantity
+    share: Quantity
+    parts: Mapping[str, Quantity]
+
+
+def owning(device: Accelerator, purchase_usd: float, rent: Price | None = None, **owned: Any) -> Owning:
+    """Hours of use after which owning an accelerator beats renting it.
+
+    owned: years and electricity, as of Price, and inputs of the scenario such as owned_interest_per_year and facility
 
     >>> from estimator.catalog.accelerators import accelerator
-    >>> hours = owning(accelerator("h100"), 30_000, Price(per_hour=2.5))
-    >>> 12_000 < hours.value < 14_000
+    >>> found = owning(accelerator("h100"), 30_000, Price(per_hour=2.5), owned_server_share=0, owned_network_share=0)
+    >>> 16_000 < found.hours.value < 24_000
     True
     """
     design: Design = ONE_AT_A_TIME
     renting = usd_per_hour(device, rent or Price(), design)
     if not renting.known:
         raise InvalidInput(f"what {device.title} rents for is unknown: give --price-per-hour")
-    bought = Price(purchase=purchase_usd, **owned)
-    running = usd_per_hour(device, replace(bought, purchase=0.0), design)
-    paid = given("purchase price", purchase_usd, "USD", design=design)
-    column = owning_hours(paid.column, renting.column, running.column)
-    return computed(
-        "hours of use that repay owning",
-        "h",
-        column,
-        owning_hours,
-        purchase_usd=paid,
-        rent_usd_per_hour=renting,
-        running_usd_per_hour=running,
-    )
+    paid = {name: owned.pop(name) for name in ("years", "electricity") if name in owned}
+    bought = own_of(device, Price(purchase=purchase_usd, **paid), design, scenario(**owned))
+    years = bought.standing.inputs["years"]
+    idle, busy = bought.hour("idle"), bought.hour("serving")
+    all_of_them = computed("kept for its years", "USD", idle.column * years.column * HOURS_PER_YEAR, None, idle=idle)
+    more = computed("more an hour of use", "USD/h", busy.column - idle.column, None, idle=idle, busy=busy)
+    column = owning_hours(all_of_them.column, renting.column, more.column)
+    inputs = {"purchase_usd": all_of_them, "rent_usd_per_hour": renting, "running_usd_per_hour": more}
+    hours = computed("hours of use that repay owning", "h", column, owning_hours, **inputs)
+    share = derive("share of its years in use", "1", owning_use, hours=hours, years=years)
+    return Owning(hours, share, _owning_parts(bought, all_of_them) | {"electricity of an hour of use": more})
 
 
-def owning_share(hours: Quantity, years: float | None = None) -> Quantity:
-    """The hours that repay owning as a share of all hours of its years [1]; above 1 it is not repaid in time.
-
-    years: over which it is written off [year]; the usual ones unless given
-    """
-    usual = depreciation_years()
-    lasts = given("depreciation", usual.value if years is None else years, "year", design=hours.design)
-    return derive("share of its years in use", "1", owning_use, hours=hours, years=lasts)
+def _owning_parts(bought: Owned, whole: Quantity) -> dict[str, Quantity]:
+    """What owning costs over the years by what it is for [USD]: each is what its inputs add, one after another."""
+    inputs, found = dict(bought.standing.inputs), {}
+    names = {
+        "purchase": (),
+        "server": ("server_share",),
+        "network": ("network_share",),
+        "residual value": ("residual_share",),
+        "interest": ("interest_per_year",),
+        "support": ("support_per_year",),
+        "rack": ("rack_usd_per_kw_month",),
+    }
+    left_out = [name for group in names.values() for name in group]
+    hours = inputs["years"].column * HOURS_PER_YEAR
+    before: Floats = np.zeros(1)
+    for what, added in names.items():
+        left_out = [name for name in left_out if name not in added]
+        columns = {name: part.column * (name not in left_out) for name, part in inputs.items()}
+        with_it = np.asarray(money.owned_usd_per_hour(**columns)) * hours
+        found[what] = computed(what, "USD", with_it - before, None, all=bought.standing)
+        before = with_it
+    return found | {"electricity, idle": computed("idle", "USD", whole.column - before, None, all=whole)}

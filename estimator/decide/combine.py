@@ -93,7 +93,7 @@ def _service(question: Question, parts: Sequence[Estimate]) -> Service:
     prompt = total("prompt", "token", [baseline.prompt_tokens, *(part.extra_prompt_tokens for part in parts)])
     output = baseline.output_tokens
     if any(part.stage == "prompt" for part in parts):
-        output = derive("output", "token", product, tokens=output, growth=question.amount("output_growth"))
+        output = question.written(question.amount("output_growth"))
     question.check_context(prompt, output, "fewer examples, fewer or shorter chunks")
     return serve(
         _tuned(question) if tuned else question, prompt, output, _prefix(question, parts), _adapters(question, tuned)
@@ -156,7 +156,7 @@ def _corpus_in_prompt(asked: dict[str, Any]) -> Estimate:
     corpus = api.answered("rag", question).data_tokens
     fixed = question.number("rag_instruction_tokens")
     whole = total("prompt", "token", [question.amount("prompt_tokens"), corpus])
-    question.check_context(whole, question.amount("output_tokens"), "retrieve from the corpus instead")
+    question.check_context(whole, question.written(), "retrieve from the corpus instead")
     low, high = corpus.interval()
     span = (low + fixed, question.chosen(corpus) + fixed, high + fixed)
     found = api.estimate("prompt", **{**asked, "examples": 0, "instruction_tokens": span})

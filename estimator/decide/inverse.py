@@ -170,7 +170,7 @@ def _serving_plan(question: Question, count: int = 1) -> ServingPlan:
 
 
 def _request_tokens(question: Question) -> float:
-    return question.amount("prompt_tokens").value + question.amount("output_tokens").value
+    return question.amount("prompt_tokens").value + question.written().value
 
 
 def _set(question: Question, count: int, layout: str, peak: float) -> AcceleratorSet:
@@ -346,7 +346,7 @@ def most_users(
 
 
 def _served(question: Question, count: int, **load: Any) -> Serving:
-    lengths = {name: question.amount(name).value for name in ("prompt_tokens", "output_tokens")}
+    lengths = {"prompt_tokens": question.amount("prompt_tokens").value, "output_tokens": question.written().value}
     plan = _serving_plan(question, count)
     return serving(question.own_llm(), question.cluster(count), plan, Traffic(**lengths, **load))
 

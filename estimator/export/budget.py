@@ -19,6 +19,7 @@ PRICED_IN = {
     "USD/h": (money.SECONDS_PER_HOUR, "Hours"),
     "USD/Mtok": (money.TOKENS_PER_PRICE_UNIT, "1 Million Tokens"),
     "USD/GB/month": (money.BYTES_PER_GB, "GB-Months"),
+    "USD/GiB/month": (money.BYTES_PER_GIB, "GiB-Months"),
 }
 SMALL_UNITS = ("s", "s/month", "token", "token/month", "B", "B/month")  # units that prices are not quoted in
 COLUMNS = (

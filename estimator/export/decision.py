@@ -10,17 +10,24 @@ from estimator.decide.inverse import Finding
 from estimator.decide.recommend import Change, Option, Reason, Recommendation
 from estimator.errors import MissingExtra
 from estimator.export.assumptions import ALWAYS
+from estimator.export.price_list import prices_used
 from estimator.export.tables import WIDTH
 from estimator.quantities import Quantity
+from estimator.results import Estimate
 from estimator.text import digits, human, short
 
-HEADER = ["", "", "One-off", "First month", "Over the horizon", "First result", "Adds per 1,000"]
+HEADER = ["", "", "One-off", "First month", "Over the horizon", "First result", "1,000 requests, all in"]
 
 
 def recommendation_text(found: Recommendation) -> str:
     """The whole answer."""
-    parts = [_head(found), _table(found), *_sections(found), _sources(found)]
+    parts = [_head(found), _table(found), _prices(found), *_sections(found), _sources(found)]
     return "\n\n".join(part for part in parts if part)
+
+
+def _prices(found: Recommendation) -> str:
+    answers = [option.estimate for option in found.options if option.estimate]
+    return "\n".join(_filled(line) for line in prices_used(answers))
 
 
 def _head(found: Recommendation) -> str:
@@ -89,10 +96,15 @@ def _row(rank: int, option: Option) -> list[str]:
             human(answer.monthly_usd),
             human(answer.total_usd),
             human(answer.calendar_s, spread=False),
-            human(answer.added_usd_per_1000_requests, spread=False),
+            _all_in(answer),
         ]
     )
     return [str(rank) if option.stands else "-", option.title, *shown]
+
+
+def _all_in(answer: Estimate) -> str:
+    found = answer.figure("all_in_usd_per_1000_requests")
+    return "-" if found is None else human(found, spread=False)
 
 
 def _sections(found: Recommendation) -> Iterator[str]:

@@ -192,15 +192,41 @@ def _replica_months(
         months.value,
         least_replicas.value,
     )
-    load = peak_requests_per_s / (capacity_requests_per_s * target_utilisation)
-    grown = f"{load.text}*(1+{growth_per_month.text})^(«months»-1)"
-    needed, least = f"ROUNDUP({grown},0)", least_replicas.text
-    at_least = f"(({needed}>{least})*({needed}-{least})+{least})"
+    at_least = _needed(
+        peak_requests_per_s, capacity_requests_per_s, target_utilisation, growth_per_month, least_replicas
+    )
     return Expr(f"SUMPRODUCT((«months»<={months.text})*{at_least})", value)
 
 
-# The one formula that walks over months.
-SPECIAL: dict[str, Callable[..., Expr]] = {"estimator.formulas.money.replica_months": _replica_months}
+def _spare_months(fleet: Expr, accelerators: Expr, months: Expr, growth_per_month: Expr, **load: Expr) -> Expr:
+    """money.spare_months in the same way."""
+    from estimator.formulas import money
+
+    cells = {"fleet": fleet, "accelerators": accelerators, "months": months, "growth_per_month": growth_per_month}
+    value = money.spare_months(**{name: cell.value for name, cell in {**cells, **load}.items()})
+    spare = f"({fleet.text}-{accelerators.text}*{_needed(growth_per_month=growth_per_month, **load)})"
+    return Expr(f"SUMPRODUCT((«months»<={months.text})*({spare}>0)*{spare})", value)
+
+
+def _needed(
+    peak_requests_per_s: Expr,
+    capacity_requests_per_s: Expr,
+    target_utilisation: Expr,
+    growth_per_month: Expr,
+    least_replicas: Expr,
+) -> str:
+    """Replicas of every month, as an array."""
+    load = peak_requests_per_s / (capacity_requests_per_s * target_utilisation)
+    grown = f"{load.text}*(1+{growth_per_month.text})^(«months»-1)"
+    needed, least = f"ROUNDUP({grown},0)", least_replicas.text
+    return f"(({needed}>{least})*({needed}-{least})+{least})"
+
+
+# The formulas that walk over months.
+SPECIAL: dict[str, Callable[..., Expr]] = {
+    "estimator.formulas.money.replica_months": _replica_months,
+    "estimator.formulas.money.spare_months": _spare_months,
+}
 
 _UFUNCS: dict[object, Callable[..., Expr]] = {
     np.add: lambda a, b: a + b,

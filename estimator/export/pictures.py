@@ -138,13 +138,15 @@ def cost_over_volume(answers: Sequence[Estimate], most: float | None = None) -> 
     said = _mark_crossings(axes, answers, volumes)
     axes.axvline(centre, color="grey", linewidth=1, linestyle=":")
     axes.annotate(" asked", (centre, 0.02), xycoords=("data", "axes fraction"), color="grey", fontsize=9)
-    months = curves[0].expected.months
-    axes.set(xscale="log", yscale="log", xlabel="Requests in the first month", ylabel=f"Total of {months} months [USD]")
+    months, unit = curves[0].expected.months, answers[0].total_usd.unit
+    axes.set(
+        xscale="log", yscale="log", xlabel="Requests in the first month", ylabel=f"Total of {months} months [{unit}]"
+    )
     axes.set_title("Cost over volume (band: 80 % range; numbered: the cheaper one changes for good)", loc="left")
     if said:
         figure.supxlabel("\n".join(said), x=0.02, ha="left", fontsize=9)
     axes.xaxis.set_major_formatter(_ticks())
-    axes.yaxis.set_major_formatter(_ticks("$"))
+    axes.yaxis.set_major_formatter(_ticks(_sign(unit)))
     axes.legend(frameon=False)
     return figure
 
@@ -159,6 +161,11 @@ def _told_apart(answers: Sequence[Estimate]) -> list[Estimate]:
 
 
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), "-")
+
+
+def _sign(unit: str) -> str:
+    """What stands before an amount of money."""
+    return "$" if unit == "USD" else f"{unit} "
 
 
 def _ticks(sign: str = "") -> Callable[[float, object], str]:
@@ -229,8 +236,10 @@ def where_it_goes(answer: Estimate) -> "Figure":
         axes.annotate(text, (max(value, high), place), va="center", fontsize=9)
     axes.set_yticks(range(len(shown)), [line.item for line in shown])
     axes.set_xlim(0, max(line.horizon_usd.high for line in shown) * 1.15)
-    axes.xaxis.set_major_formatter(_ticks("$"))
-    axes.set_xlabel(_plain(f"Over the horizon [USD] (line: 80 % range; smaller lines together: ${short(small)})"))
+    unit = answer.total_usd.unit
+    axes.xaxis.set_major_formatter(_ticks(_sign(unit)))
+    together = f"line: 80 % range; smaller lines together: {_sign(unit)}{short(small)}"
+    axes.set_xlabel(_plain(f"Over the horizon [{unit}] ({together})"))
     axes.set_title(_plain(f"Where the money goes: {answer.title}, {human(answer.total_usd)}"), loc="left")
     handles = [_patch(colour, "//" if phase == "monthly" else "", phase) for phase, colour in phases.items()]
     axes.legend(handles=handles, frameon=False, loc="lower right")

@@ -31,6 +31,9 @@ MOST_COLUMNS = 16_384  # as many as a sheet has
 LAST_ROW = 1_048_576  # of a sheet, empty ones counted
 LONGEST_LINE = 4_000_000  # of names of columns [characters]
 DECIMAL_COMMA = r"^([-+]?\d+),(\d+(?:[eE][-+]?\d+)?)$"
+# Files with semicolons: points may group thousands there, and one group alone could be either.
+GROUPED = r"^[-+]?[1-9]\d{0,2}(\.\d{3}){2,}(,\d+)?$|^[-+]?[1-9]\d{0,2}\.\d{3},\d+$"
+EITHER, ASKED = r"^([-+]?[1-9]\d{0,2})\.(\d{3})$", r"\1.\2 (is that \1\2? write it without a point)"
 KINDS = (".csv", ".parquet", ".xlsx")
 Progress = Callable[[int], None]  # called with the rows done so far
 Piece: TypeAlias = "list[dict[str, object]] | Table"
@@ -174,8 +177,11 @@ def _with_points(table: "Table") -> "Table":
     import pyarrow.compute as compute
 
     for place, name in enumerate(table.column_names):
-        pointed = compute.replace_substring_regex(table.column(place), DECIMAL_COMMA, r"\1.\2")
-        table = table.set_column(place, name, pointed)
+        cells = table.column(place)
+        cells = compute.replace_substring_regex(cells, EITHER, ASKED)
+        grouped = compute.match_substring_regex(cells, GROUPED)
+        cells = compute.if_else(grouped, compute.replace_substring(cells, ".", ""), cells)
+        table = table.set_column(place, name, compute.replace_substring_regex(cells, DECIMAL_COMMA, r"\1.\2"))
     return table
 
 
@@ -215,7 +221,8 @@ def _row(source: str, names: list[str], line: list[str], sign: str) -> dict[str,
 
 
 def _pointed(cell: str) -> str:
-    return re.sub(DECIMAL_COMMA, r"\1.\2", cell)
+    cell = re.sub(EITHER, ASKED, cell)
+    return re.sub(DECIMAL_COMMA, r"\1.\2", cell.replace(".", "") if re.match(GROUPED, cell) else cell)
 
 
 def _sheet_pieces(source: str) -> Iterator[list[dict[str, object]]]:

@@ -4,6 +4,8 @@ import textwrap
 from collections.abc import Callable
 
 from estimator.export.assumptions import foremost
+from estimator.export.price_list import prices_used
+from estimator.quantities import Quantity, total
 from estimator.results import FIGURES, Blocked, Comparison, Estimate, Figure, Line
 from estimator.stages.answer import approaches
 from estimator.text import human
@@ -35,18 +37,41 @@ def _memory_text(answer: Estimate) -> str:
     return "-" if answer.peak_memory_bytes.value == 0 else human(answer.peak_memory_bytes)
 
 
+def _cost(name: str, phase: str = "") -> Callable[[Estimate], str]:
+    """A cost; where it is unknown, what is known of it."""
+
+    def said(answer: Estimate) -> str:
+        figure: Quantity = getattr(answer, name)
+        lines = [line for line in answer.lines if phase in ("", line.phase)]
+        parts = [line.usd if phase else line.horizon_usd for line in lines]
+        known = [part for part in parts if part.known]
+        if figure.known or not known:
+            return human(figure)
+        return f"unknown; known of it: {human(total('known', known[0].unit, known, known[0].design), spread=False)}"
+
+    return said
+
+
 # What is not shown as the number that it is.
 SAID: dict[str, Callable[[Estimate], str]] = {
     "data_tokens": _data,
     "training_s": _training_text,
     "accelerators": _accelerators_text,
     "peak_memory_bytes": _memory_text,
+    "one_off_usd": _cost("one_off_usd", "one-off"),
+    "monthly_usd": _cost("monthly_usd", "monthly"),
+    "total_usd": _cost("total_usd"),
 }
 
 
 def _row(figure: Figure) -> tuple[str, Callable[[Estimate], str]]:
     label = f"- {figure.label}" if figure.part else figure.label
-    return label, SAID.get(figure.name, lambda answer: human(getattr(answer, figure.name)))
+    return label, SAID.get(figure.name, lambda answer: _plain(answer, figure.name))
+
+
+def _plain(answer: Estimate, name: str) -> str:
+    found = answer.figure(name)
+    return "-" if found is None else human(found)
 
 
 ROWS: tuple[tuple[str, Callable[[Estimate], str]], ...] = (
@@ -132,10 +157,11 @@ def _below(comparison: Comparison) -> list[str]:
     months = next((item.shown for item in comparison.assumptions if item.name == "horizon_months"), "")
     lines += [
         "",
-        f"Horizon: {months}. What each request adds is against the bare LLM; monthly costs and totals include it.",
+        f"Horizon: {months}. All in: with people, one-off and idle time; what a request adds is against the bare LLM.",
     ]
     lines += [_paragraph(note) for note in comparison.notes]
-    return [*lines, "", *foremost(comparison)]
+    answers = [answer for answer in comparison.estimates if isinstance(answer, Estimate)]
+    return [*lines, *map(_paragraph, prices_used(answers)), "", *foremost(comparison)]
 
 
 def _words(answer: Estimate | Blocked) -> list[str]:
@@ -164,18 +190,29 @@ def estimate_table(answer: Estimate) -> str:
         _details(answer),
         _parts(answer),
         _listed(answer),
-        "\n".join(_words(answer)),
+        "\n".join([*_why_unknown(answer), *map(_paragraph, prices_used([answer])), *_words(answer)]),
         "\n".join(textwrap.shorten(f"- {item}", WIDTH, placeholder=" ...]") for item in answer.evidence),
         "\n".join(foremost(answer)),
     ]
     return "\n\n".join(part for part in parts if part)
 
 
+def _why_unknown(answer: Estimate) -> list[str]:
+    """What is missing where the total is unknown, and how to give it."""
+    missing = [node for node in answer.total_usd.walk() if not (node.known or node.inputs) and node.note]
+    return [_paragraph(f"Unknown, not zero: {node.name} ({node.note}).") for node in missing]
+
+
 def _details(answer: Estimate) -> str:
     """The details, two beside each other where a line holds them."""
     from tabulate import tabulate
 
-    rows = [[_detail(name), human(figure)] for name, figure in answer.details.items() if not _is_part(name)]
+    shown = {one.name for one in FIGURES}
+    rows = [
+        [_detail(name), human(figure)]
+        for name, figure in answer.details.items()
+        if name not in shown and not _is_part(name)
+    ]
     padded = rows + [["", ""]] * (len(rows) % 2)
     half = len(padded) // 2
     pairs = [left + right for left, right in zip(padded[:half], padded[half:], strict=True)]

@@ -1,5 +1,7 @@
 """Arithmetic of people's time: hours of work, and the calendar time they take."""
 
+import numpy as np
+
 from estimator.formulas import Real
 from estimator.formulas.units import WEEK_S
 
@@ -17,6 +19,15 @@ def working_hours(
     46.0
     """
     return setup_hours + rounds * hours_per_round + labelling_hours(samples, minutes_per_sample)
+
+
+def samples_to_label(samples: Real, existing: Real) -> Real:
+    """Samples whose answers are still to be written or checked [1].
+
+    >>> float(samples_to_label(5000, 4000)), float(samples_to_label(5000, 1e6))
+    (1000.0, 0.0)
+    """
+    return np.maximum(samples - existing, 0.0)
 
 
 def labelling_hours(samples: Real, minutes_per_sample: Real) -> Real:

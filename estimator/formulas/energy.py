@@ -1,7 +1,6 @@
 """Energy and emissions of computing: joules and grams of CO2e.
 
-Validity: the accelerators' share alone; what else a server draws is in `power_fraction` or not at all. The rest is
-arithmetic.
+Validity: the host's share is the same whatever the accelerator does. The rest is arithmetic.
 """
 
 from estimator.formulas import Real
@@ -9,16 +8,25 @@ from estimator.formulas import Real
 JOULES_PER_KWH = 3.6e6
 
 
-def facility_energy_j(accelerator_s: Real, tdp_w: Real, power_fraction: Real, pue: Real) -> Real:
-    """Energy a data centre draws for accelerators that work for `accelerator_s` device-seconds [J].
+def facility_power_w(tdp_w: Real, power_fraction: Real, host_w: Real, pue: Real) -> Real:
+    """Power a data centre draws for an accelerator and its share of the machine around it [W].
 
     power_fraction: drawn power over rated power [1]; pue: power usage effectiveness of the facility [1]
     Source: arXiv:2111.00364 section 3 (operational footprint = device energy x PUE).
 
-    >>> round(float(facility_energy_j(3600, 400, 0.75, 1.1)) / JOULES_PER_KWH, 2)
-    0.33
+    >>> float(facility_power_w(400, 0.75, 100, 1.25))
+    500.0
     """
-    return accelerator_s * tdp_w * power_fraction * pue
+    return (tdp_w * power_fraction + host_w) * pue
+
+
+def facility_energy_j(accelerator_s: Real, power_w: Real) -> Real:
+    """Energy a data centre draws for accelerators that work for `accelerator_s` device-seconds [J].
+
+    >>> float(facility_energy_j(3600, 440)) / JOULES_PER_KWH
+    0.44
+    """
+    return accelerator_s * power_w
 
 
 def emissions_g(energy_j: Real, carbon_intensity_g_per_kwh: Real) -> Real:

@@ -14,6 +14,7 @@ SECONDS_PER_HOUR = HOUR_S  # the name a workbook shows
 SECONDS_PER_MONTH = HOURS_PER_MONTH * SECONDS_PER_HOUR
 WATTS_PER_KILOWATT = 1000.0
 BYTES_PER_GB = 1e9
+BYTES_PER_GIB = 2.0**30
 TOKENS_PER_PRICE_UNIT = 1e6  # API prices are per million tokens
 
 
@@ -45,7 +46,7 @@ def people_usd(hours: Real, usd_per_hour: Real) -> Real:
 
 
 def storage_usd(bytes_held: Real, usd_per_gb_month: Real) -> Real:
-    """Price of holding bytes for a month, in memory or on disk [USD].
+    """Price of holding bytes for a month that are sold by the GB [USD].
 
     >>> float(storage_usd(50e9, 0.08))
     4.0
@@ -53,15 +54,55 @@ def storage_usd(bytes_held: Real, usd_per_gb_month: Real) -> Real:
     return bytes_held / BYTES_PER_GB * usd_per_gb_month
 
 
-def owned_usd_per_hour(purchase_usd: Real, years: Real, power_w: Real, usd_per_kwh: Real) -> Real:
-    """Hourly cost of an accelerator one owns: straight-line depreciation plus electricity [USD/h].
+def memory_usd(bytes_held: Real, usd_per_gib_month: Real) -> Real:
+    """Price of memory that is sold by the GiB, for a month [USD].
+
+    >>> float(memory_usd(50 * 2**30, 4.0))
+    200.0
+    """
+    return bytes_held / BYTES_PER_GIB * usd_per_gib_month
+
+
+def owned_usd_per_hour(
+    purchase_usd: Real,
+    years: Real,
+    server_share: Real = 0.0,
+    network_share: Real = 0.0,
+    residual_share: Real = 0.0,
+    interest_per_year: Real = 0.0,
+    support_per_year: Real = 0.0,
+    rated_w: Real = 0.0,
+    rack_usd_per_kw_month: Real = 0.0,
+) -> Real:
+    """What an accelerator one owns costs every hour, used or not, electricity aside [USD/h].
+
+    Straight-line depreciation to what it is sold for, interest on the capital bound on average, support, and the rack.
+
+    server_share, network_share: of the purchase price, on top [1]; residual_share: of all that, left after `years` [1]
+    interest_per_year, support_per_year: of the capital [1/year]; rated_w: with its share of the server [W]
+
+    >>> round(float(owned_usd_per_hour(30_000, 4)) * HOURS_PER_MONTH, 6)  # 30,000 USD over 48 months
+    625.0
+    >>> by_hand = (36_000 * 0.9 / 4 + 36_000 * 1.1 / 2 * 0.08 + 36_000 * 0.05 + 1.0 * 150 * 12) / HOURS_PER_YEAR
+    >>> round(float(owned_usd_per_hour(30_000, 4, 0.15, 0.05, 0.1, 0.08, 0.05, 1000, 150)) - by_hand, 12)
+    0.0
+    """
+    capital = purchase_usd * (1 + server_share + network_share)
+    written_off = capital * (1 - residual_share) / years
+    bound = capital * (1 + residual_share) / 2
+    rack = rated_w / WATTS_PER_KILOWATT * rack_usd_per_kw_month * 12
+    return (written_off + bound * interest_per_year + capital * support_per_year + rack) / HOURS_PER_YEAR
+
+
+def powered_usd_per_hour(usd_per_hour: Real, power_w: Real, usd_per_kwh: Real) -> Real:
+    """An hour of an accelerator one owns with the electricity of what it does [USD/h].
 
     power_w: drawn at the socket, cooling included [W]
 
-    >>> round(float(owned_usd_per_hour(30_000, 4, 800, 0.12)), 3)
+    >>> round(float(powered_usd_per_hour(0.856, 800, 0.12)), 3)
     0.952
     """
-    return purchase_usd / (years * HOURS_PER_YEAR) + power_w / WATTS_PER_KILOWATT * usd_per_kwh
+    return usd_per_hour + power_w / WATTS_PER_KILOWATT * usd_per_kwh
 
 
 def sent_requests(requests_per_month: Real, retries: Real) -> Real:
@@ -173,6 +214,41 @@ def replica_months(
         total = total + needed * (month < months)
         peak = peak * (1 + growth_per_month)
     return total
+
+
+def spare_months(
+    fleet: Real,
+    accelerators: Real,
+    peak_requests_per_s: Real,
+    capacity_requests_per_s: Real,
+    target_utilisation: Real,
+    growth_per_month: Real,
+    months: Real,
+    least_replicas: Real = 1.0,
+) -> Real:
+    """Owned accelerators that carry no replica, of every month of the horizon, added up, as the traffic grows [month].
+
+    fleet: owned and not at other work [1]; accelerators: of a replica [1]
+
+    >>> float(spare_months(8, 2, 1.0, 1.5, 0.7, 0.5, 3))  # 1, 2 and 3 replicas of two: 6, 4 and 2 are spare
+    12.0
+    """
+    total: Real = 0.0
+    peak = peak_requests_per_s
+    for month in range(int(np.max(months))):
+        needed = replicas(peak, capacity_requests_per_s, target_utilisation, least_replicas)
+        total = total + np.maximum(fleet - accelerators * needed, 0.0) * (month < months)
+        peak = peak * (1 + growth_per_month)
+    return total
+
+
+def free_fleet(fleet: Real, work_s: Real, months: Real) -> Real:
+    """Owned accelerators that other work than serving leaves free, averaged over the horizon [1].
+
+    >>> float(free_fleet(8, 2 * 730 * 3600, 1))  # two are at it all month
+    6.0
+    """
+    return fleet - work_s / (months * SECONDS_PER_MONTH)
 
 
 def with_share(amount: Real, share: Real) -> Real:

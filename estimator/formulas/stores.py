@@ -11,6 +11,7 @@ from estimator.formulas.units import HOUR_S, HOURS_PER_YEAR
 SECONDS_PER_HOUR = HOUR_S
 HOURS_PER_MONTH = HOURS_PER_YEAR / 12
 BYTES_PER_GB = 1e9
+BYTES_PER_GIB = 2.0**30
 BYTES_PER_KB = 1e3
 MILLION = 1e6
 
@@ -21,21 +22,21 @@ def index_machine_usd(
     cores: Real,
     usd_per_core_hour: Real,
     bytes_per_core: Real,
-    usd_per_gb_month: Real,
+    usd_per_gib_month: Real,
     usable: Real,
 ) -> Real:
     """A month of the machines that hold and search an index of one's own [USD]: cores, their memory, and more of it.
 
     bytes_per_core: memory that comes with a core [B]; usable: share of the memory that an index may fill [1]
-    usd_per_gb_month: of memory beyond that [USD/GB/month]
+    usd_per_gib_month: of memory beyond that [USD/GiB/month]
 
     >>> index_machine_usd(1e9, 1, 4, 0.05, 4e9, 4.0, 0.9)  # 16 GB come with four cores
     146.0
-    >>> index_machine_usd(34e9, 2, 4, 0.05, 4e9, 4.5, 0.8)  # 42.5 GB are needed of each
-    530.5
+    >>> round(float(index_machine_usd(34e9, 2, 4, 0.05, 4e9, 4.5, 0.8)), 2)  # 42.5 GB are needed of each
+    514.11
     """
     more = np.maximum(index_bytes / usable - cores * bytes_per_core, 0.0)
-    return replicas * (cores * usd_per_core_hour * HOURS_PER_MONTH + more / BYTES_PER_GB * usd_per_gb_month)
+    return replicas * (cores * usd_per_core_hour * HOURS_PER_MONTH + more / BYTES_PER_GIB * usd_per_gib_month)
 
 
 def used_store_usd(

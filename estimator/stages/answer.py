@@ -4,28 +4,28 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
-from estimator.catalog.energy import power_fraction
 from estimator.catalog.engines import engine, known_engines
 from estimator.catalog.facts import fact
 from estimator.catalog.retrieval import text_ratio, tokenizers
 from estimator.formulas import effort, energy
 from estimator.formulas.arithmetic import difference, product
 from estimator.paths import presets, toml
+from estimator.pricing import power_w
 from estimator.quantities import Quantity, derive, total
 from estimator.records import Accelerator
 from estimator.results import Estimate, Line, Work
 from estimator.scenario import Scenario
 from estimator.stages.budget import regression_runs, summed, with_contingency
-from estimator.stages.hosted import behind_api
+from estimator.stages.hosted import behind_api, tier_notes
 from estimator.stages.question import Question
-from estimator.stages.service import Service, on_own
+from estimator.stages.service import Service, on_own, owned_notes, spare_line
 from estimator.stages.unit_costs import times, unit_costs
 
 
 def bare(question: Question) -> Service:
     """The bare LLM answering the same question: what every approach is measured against."""
     if question.bare is None:
-        prompt, output = question.amount("prompt_tokens"), question.amount("output_tokens")
+        prompt, output = question.amount("prompt_tokens"), question.written()
         question.check_context(prompt, output, "shorten the question or the answer")
         question.bare = serve(question, prompt, output)
     found: Service = question.bare
@@ -37,7 +37,7 @@ def served_here(question: Question, adapters: int = 0) -> Service:
     if question.api is None and not adapters:
         return bare(question)
     nothing = question.zero("fixed prefix", "token")
-    return on_own(question, question.amount("prompt_tokens"), question.amount("output_tokens"), nothing, adapters)
+    return on_own(question, question.amount("prompt_tokens"), question.written(), nothing, adapters)
 
 
 def serve(
@@ -92,7 +92,8 @@ def answer(question: Question, found: Findings) -> Estimate:
     """The estimate of a stage."""
     service = found.overhead.service
     again = regression_runs(question, service.usd_per_request, service.busy_s)
-    lines = with_contingency(question, [*found.lines, again])
+    priced = [*found.lines, again]
+    lines = with_contingency(question, [*priced, *spare_line(question, found.accelerators, service, priced)])
     return Estimate(
         stage=found.stage,
         llm=llm_text(question),
@@ -119,6 +120,7 @@ def answer(question: Question, found: Findings) -> Estimate:
             **_against_own(service),
             "ttft_s": _ttft(found.overhead),
             **unit_costs(question, service, lines),
+            "api_usd": summed(question, "API bill", [line for line in lines if line.kind == "api"]),
         },
         assumptions=question.assumptions(),
         verdict=found.verdict,
@@ -126,6 +128,8 @@ def answer(question: Question, found: Findings) -> Estimate:
             *found.warnings,
             *_long_requests(question, service),
             *_unheard_of(question),
+            *tier_notes(question),
+            *owned_notes(question),
             *_ranges_left_out(question),
         ),
         chosen_by=tuple(sorted(question.chosen_by)),  # after everything above has chosen
@@ -315,13 +319,5 @@ def _energy_of(question: Question, works: list[Work]) -> list[Quantity]:
 def _facility(question: Question, device: Accelerator, activity: str, device_s: Quantity) -> Quantity:
     if device.tdp_w is None:
         return question.unknown("energy", "J", f"the rated power of {device.name} is not known")
-    share = question.ranged(f"share of rated power, {activity}", power_fraction(activity), "1", "power")
-    return derive(
-        f"energy, {activity}",
-        "J",
-        energy.facility_energy_j,
-        accelerator_s=device_s,
-        tdp_w=question.known(f"rated power of {device.name}", device.tdp_w, "W", device.basis, *device.sources),
-        power_fraction=share,
-        pue=question.pue,
-    )
+    drawn = power_w(device, activity, question.pue)
+    return derive(f"energy, {activity}", "J", energy.facility_energy_j, accelerator_s=device_s, power_w=drawn)

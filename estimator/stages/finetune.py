@@ -133,11 +133,11 @@ def _own(question: Question, tokens: Quantity) -> Estimate:
     again = derive("one run with its start", "s", sum_of, run=once, start=starting)
     paid_s = derive("one run of all", "s", quotient, dividend=again, divisor=count)
     wall = derive("training time", "s", sum_of, paid=paid_s, waiting=taken.waiting)
-    price = question.usd_per_hour
-    paid: dict[str, Any] = {"driver": "attempts", "unit_price": price, "formula": money.machine_usd}
+    price, waiting = question.hour_usd("training"), question.hour_usd("idle")
+    paid: dict[str, Any] = {"driver": "attempts", "formula": money.machine_usd}
     lines = [
-        one_off("training", "training accelerators", quantity=all_s, activity="training", **paid),
-        one_off("start", "starting runs", quantity=started, activity="idle", **paid),
+        one_off("training", "training accelerators", quantity=all_s, activity="training", unit_price=price, **paid),
+        one_off("start", "starting runs", quantity=started, activity="idle", unit_price=waiting, **paid),
         _retraining(question, again, price),
     ]
     steps_s = derive("steps on accelerators", "s", product, steps=taken.stepping_s, accelerators=count)
@@ -165,16 +165,22 @@ def _retraining(question: Question, once: Quantity, price: Quantity) -> Line:
 
 
 def _training_tokens(question: Question) -> Quantity:
+    """Tokens a run learns from: all data, once an epoch."""
+    data = _data_tokens(question)
+    return derive("training tokens", "token", product, data=data, epochs=question.amount("epochs"))
+
+
+def _data_tokens(question: Question) -> Quantity:
+    """Tokens of the samples there must be, each once."""
     many = 2.0 if question.word("objective") == "dpo" else 1.0
     answers = question.counted("answers per sample", many, "1", "by the objective: one, or a chosen and a rejected one")
     return derive(
-        "training tokens",
+        "data",
         "token",
         product,
         samples=question.amount("samples"),
         tokens_per_sample=_tokens_per_sample(question),
         answers=answers,
-        epochs=question.amount("epochs"),
     )
 
 
@@ -378,13 +384,17 @@ def _answer(
             accelerators=training.accelerators if training else None,
             layout=training.layout if training else "managed",
             overhead=Overhead(service, _untrained(question)),
-            data_tokens=tokens,
+            data_tokens=_data_tokens(question),
             data_samples=question.amount("samples"),
             data_bytes=_data_bytes(question),
             training_s=wall,
             peak_memory_bytes=training.peak_memory_bytes if training else None,
             details=_details(question, training, service) | dict(parts),
-            warnings=(*notes, *(_warned(question, training) if training else _not_listed(question))),
+            warnings=(
+                *notes,
+                *(_warned(question, training) if training else _not_listed(question)),
+                *_labelled(question, lines),
+            ),
             verdict=training.verdict if training else "",
             words="embedder" if _contrastive(question) else "",
         ),
@@ -425,8 +435,25 @@ def _negatives(question: Question, training: Training) -> Quantity:
 def _hours(question: Question) -> tuple[Quantity, Quantity]:
     engineers = question.amount("finetune_setup_hours")
     minutes = question.amount("label_minutes_per_sample")
-    return engineers, derive(
-        "labelling", "h", effort.labelling_hours, samples=question.amount("samples"), minutes_per_sample=minutes
+    counts = {"samples": question.amount("samples"), "existing": question.amount("existing_samples")}
+    missing = derive("samples to label", "1", effort.samples_to_label, **counts)
+    return engineers, derive("labelling", "h", effort.labelling_hours, samples=missing, minutes_per_sample=minutes)
+
+
+def _labelled(question: Question, lines: list[Line]) -> tuple[str, ...]:
+    """That samples which exist cost no labelling; where it is most of what is paid once, how to say that they do."""
+    samples, exist = (question.amount(name).value for name in ("samples", "existing_samples"))
+    if exist > 0:
+        return (
+            f"Labelling is counted for {max(samples - exist, 0):,.0f} of {samples:,.0f} samples: the others exist.",
+        )
+    once = sum(line.usd.value for line in lines if line.phase == "one-off")
+    labelling = sum(line.usd.value for line in lines if line.kind == "labelling")
+    if not labelling > once / 2:
+        return ()
+    return (
+        f"Labelling {samples:,.0f} samples by hand is {labelling / once:.0%} of the one-off cost: if answers exist "
+        "already, set existing_samples.",
     )
 
 
@@ -468,7 +495,7 @@ def _kept_beside(question: Question) -> list[Line]:
         "base LLM beside",
         driver="replicas",
         quantity=always,
-        unit_price=question.usd_per_hour,
+        unit_price=question.hour_usd("idle"),
         formula=money.machine_usd,
         activity="idle",
     )

@@ -263,7 +263,7 @@ def _compute(question: Question, all_s: Quantity) -> Line:
         "training accelerators",
         driver="accelerator time",
         quantity=all_s,
-        unit_price=question.usd_per_hour,
+        unit_price=question.hour_usd("training"),
         formula=money.machine_usd,
         activity="training",
     )

@@ -54,9 +54,7 @@ def fixed_prefix(question: Question) -> Quantity:
 def served(question: Question, prefix: Quantity) -> Service:
     """Serving with that prefix, from the prefix cache where the scenario has one."""
     prompt = derive("prompt", "token", sum_of, first=question.amount("prompt_tokens"), second=prefix)
-    output = derive(
-        "output", "token", product, tokens=question.amount("output_tokens"), growth=question.amount("output_growth")
-    )
+    output = question.written(question.amount("output_growth"))
     question.check_context(prompt, output, "use fewer or shorter examples, or an LLM with a longer context")
     return serve(question, prompt, output, prefix)
 

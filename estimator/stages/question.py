@@ -15,7 +15,7 @@ from estimator.catalog.retrieval import text_ratio
 from estimator.errors import DoesNotFit, NotNamed
 from estimator.formulas import transformer
 from estimator.formulas.arithmetic import product, sum_of
-from estimator.pricing import USER_SOURCE
+from estimator.pricing import USER_SOURCE, Owned, Price, owned
 from estimator.quantities import ONE_AT_A_TIME, Design, Quantity, derive, given
 from estimator.records import Accelerator, Architecture, Basis, Cluster, Source
 from estimator.results import Assumption, Limit
@@ -31,7 +31,8 @@ class Question:
     """One LLM on one kind of accelerator, or behind an API, in one scenario.
 
     count: accelerators when the user fixed them, else each stage chooses
-    usd_per_hour: price of one accelerator-hour; NaN when nobody knows
+    usd_per_hour: price of one accelerator-hour, of an owned one while it serves; NaN when nobody knows
+    owned: where the accelerators are one's own, what they cost
     """
 
     scenario: Scenario
@@ -43,6 +44,7 @@ class Question:
     usd_per_hour: Quantity
     carbon_g_per_kwh: Quantity
     pue: Quantity
+    owned: Owned | None = None
     design: Design = ONE_AT_A_TIME
     bare: Any = None  # the bare LLM's service, once computed
     chosen_by: set[str] = field(default_factory=set)  # inputs by whose value something was chosen, beside any formula
@@ -120,6 +122,24 @@ class Question:
         Where only prices or traffic are new, nothing is predicted anew. Of random draws nothing is kept: too large.
         """
         return _predicted(predict, *args) if self.design is ONE_AT_A_TIME else _predict(predict, *args)
+
+    def written(self, growth: Quantity | None = None) -> Quantity:
+        """Tokens the LLM writes for an answer: what is seen, `growth` times as long, and what it thinks before."""
+        visible = self.amount("output_tokens")
+        if growth is not None:
+            visible = derive("output", "token", product, tokens=visible, growth=growth)
+        if self.number("thinking_tokens") == 0:
+            return visible
+        return derive("output", "token", sum_of, visible=visible, thinking=self.amount("thinking_tokens"))
+
+    def hour_usd(self, activity: str) -> Quantity:
+        """Price of an accelerator-hour; of an owned one with the electricity of what it does, which is its own."""
+        return self.usd_per_hour if self.owned is None else self.owned.hour(activity)
+
+    def own(self, price: Price) -> None:
+        """Price the accelerators as one's own."""
+        self.owned = owned(self.own_accelerator(), price, self.amount, self.pue)
+        self.usd_per_hour = self.owned.hour("serving")
 
     def seconds(self, name: str) -> Quantity:
         """An input stated in minutes, in seconds."""

@@ -219,12 +219,12 @@ def _embedding_on_own(question: Question, encoder: Architecture, device: Acceler
     query_s = question.once(prefill_s, encoder, cluster, plan, asked)
     query = found_as("embedding of a question", query_s, prefill_s, asked)
     device_s = derive("embedding", "s", product, each=each, chunks=base.chunks)
-    price = _price_of(question, device)
+    price, answering = (_price_of(question, device, work) for work in (CORPUS, QUERIES))
     return Embedding(
         device_s,
         derive("embedding", "USD", money.machine_usd, machine_s=device_s, usd_per_hour=price),
         query,
-        derive("embedding of a question", "USD", money.machine_usd, machine_s=query, usd_per_hour=price),
+        derive("embedding of a question", "USD", money.machine_usd, machine_s=query, usd_per_hour=answering),
         device,
     )
 
@@ -237,10 +237,13 @@ def _device_facts(question: Question, encoder: Architecture, device: Accelerator
     return {"peak": peak, "params": size}
 
 
-def _price_of(question: Question, device: Accelerator) -> Quantity:
+CORPUS, QUERIES = "serving_large_batch", "serving_small_batch"  # what a device that embeds does
+
+
+def _price_of(question: Question, device: Accelerator, activity: str) -> Quantity:
     """Price of an hour of the embedding device: as asked, by a processor's cores, or as listed for another."""
     if device == question.accelerator:
-        return question.usd_per_hour
+        return question.hour_usd(activity)
     if device.kind != "cpu":
         return usd_per_hour(device, Price(), question.design, key=f"price_{device.name}_per_hour")
     cores = question.known(f"cores of {device.name}", device.sms or 1, "1", device.basis, *device.sources)
@@ -274,7 +277,7 @@ def _rerank(question: Question) -> Rerank:
     inputs = {"query": asked, "passage": chunk, "passages": candidates, **_device_facts(question, encoder, device)}
     down, up = half_widths("embedding", encoder, device, plan.engine)
     time = uncertain(predicted("rerank", "s", column, rerank_s, **inputs), "embedding time", down, up)
-    price = _price_of(question, device)
+    price = _price_of(question, device, QUERIES)
     return Rerank(time, derive("rerank", "USD", money.machine_usd, machine_s=time, usd_per_hour=price), device)
 
 
@@ -287,7 +290,7 @@ def _served(question: Question) -> Service:
     prompt = derive(
         "prompt", "token", sum_of, asked=question.amount("prompt_tokens"), instructions=fixed, retrieved=retrieved
     )
-    output = question.amount("output_tokens")
+    output = question.written()
     question.check_context(prompt, output, "retrieve fewer or shorter chunks (top_k, chunk_tokens)")
     return serve(question, prompt, output, fixed)
 
@@ -304,8 +307,8 @@ def _all_in_prompt(question: Question, base: KnowledgeBase) -> dict[str, Quantit
     )
     prompt = derive("prompt", "token", sum_of, asked=question.amount("prompt_tokens"), fixed=fixed)
     try:
-        question.check_context(prompt, question.amount("output_tokens"), "")
-        service = serve(question, prompt, question.amount("output_tokens"), fixed) if fixed.value <= limit else None
+        question.check_context(prompt, question.written(), "")
+        service = serve(question, prompt, question.written(), fixed) if fixed.value <= limit else None
     except DoesNotFit:
         service = None
     if service is None:
@@ -337,7 +340,7 @@ def _corpus_lines(question: Question, base: KnowledgeBase, embedding: Embedding)
         monthly(question, "indexing", "refresh", driver="changed share", quantity=changed, unit_price=embedding.usd),
     ]
     if embedding.device is not None:
-        lines = [worked(line, "serving_large_batch", embedding.wall_s, embedding.device) for line in lines]
+        lines = [worked(line, CORPUS, embedding.wall_s, embedding.device) for line in lines]
     if question.word("vector_store") != SELF_HOSTED:
         return lines  # a managed store builds its index itself
     price = question.amount("cpu_usd_per_core_hour")
@@ -368,7 +371,7 @@ def _query_line(question: Question, embedding: Embedding, rerank: Rerank, usd: Q
     if not timed:
         return line
     each_s = total("retrieval on accelerators", "s", [part.query_s for part in timed])
-    return worked(line, "serving_small_batch", each_s, timed[0].device)
+    return worked(line, QUERIES, each_s, timed[0].device)
 
 
 def _disk_line(question: Question, base: KnowledgeBase) -> Line:

@@ -25,7 +25,7 @@ from estimator.predict.serving import (
     traits,
 )
 from estimator.predict.serving_machine import ServingPlan
-from estimator.quantities import Quantity, derive, predicted, uncertain
+from estimator.quantities import Quantity, derive, predicted, total, uncertain
 from estimator.records import Accelerator, Architecture, Cluster
 from estimator.results import Line
 from estimator.stages.budget import monthly
@@ -130,7 +130,7 @@ def on_own(question: Question, prompt: Quantity, output: Quantity, prefix: Quant
     busy = _busy(question, capacity, accelerators)
     sent = sent_requests(question)
     replicas = _replicas(question, sent, capacity)
-    price = question.usd_per_hour
+    price = question.hour_usd("serving")
     return Service(
         prompt_tokens=prompt,
         output_tokens=output,
@@ -153,7 +153,11 @@ def embedded(question: Question) -> Service:
     llm, device, plan = question.own_llm(), question.own_accelerator(), encoder_plan()
     if 2.0 * transformer.params(llm) > device.memory_bytes:
         raise DoesNotFit(f"embedding with {llm.name} takes more memory than one {device.name} has: name a larger one")
-    asked, price, batch = question.amount("prompt_tokens"), question.usd_per_hour, int(fact("embedding/batch").value)
+    asked, price, batch = (
+        question.amount("prompt_tokens"),
+        question.hour_usd("serving"),
+        int(fact("embedding/batch").value),
+    )
     cluster, inputs = question.cluster(1), {"tokens": asked, **question.machine_facts()}
     ends = half_widths("embedding", llm, device, plan.engine)
     rate = question.once(embedding_sequences_per_s, llm, cluster, plan, asked, batch)
@@ -266,6 +270,20 @@ def _replicas(question: Question, sent: Quantity, capacity: Quantity) -> Quantit
     return derive("replicas", "1", money.replicas, **_load(question, sent, capacity))
 
 
+def _billing(question: Question) -> str:
+    """How time is paid: that of owned accelerators around the clock, whatever is asked of them."""
+    return question.word("billing") if question.owned is None else "replicas"
+
+
+def owned_notes(question: Question) -> tuple[str, ...]:
+    """That the way of billing is nothing that owned accelerators have."""
+    if question.owned is None or question.api is not None or question.word("billing") == "replicas":
+        return ()
+    return (
+        "Owned accelerators cost around the clock: billing says how rented ones are paid, and changes nothing here.",
+    )
+
+
 def _own_lines(
     question: Question, sent: Quantity, capacity: Quantity, replicas: Quantity, accelerators: Quantity
 ) -> tuple[Line, ...]:
@@ -285,11 +303,11 @@ def _own_lines(
         cost_type="variable",
         driver="requests",
         quantity=busy,
-        unit_price=question.usd_per_hour,
+        unit_price=question.hour_usd("serving"),
         formula=money.machine_usd,
         activity="serving",
     )
-    if question.word("billing") == "per-use":
+    if _billing(question) == "per-use":
         return (used,)
     return used, _idle(question, sent, capacity, replicas, accelerators, used)
 
@@ -307,7 +325,7 @@ def _idle(
         months=months,
     )
     least = question.amount("least_replicas")
-    if question.word("billing") == "autoscaled":
+    if _billing(question) == "autoscaled":
         floor_months = derive("least replica months", "month", product, least_replicas=least, months=months)
         replicas = _switched_on(question, "replicas on, on average", replicas, least)
         replica_months = _switched_on(question, "replica months on", replica_months, floor_months)
@@ -320,7 +338,7 @@ def _idle(
         "serving accelerators, idle",
         driver="replicas",
         quantity=idle,
-        unit_price=question.usd_per_hour,
+        unit_price=question.hour_usd("idle"),
         formula=money.machine_usd,
         activity="idle",
         horizon=derive("idle, horizon", "s", money.idle_s, always_on_s=always, busy_s=used.horizon_quantity),
@@ -331,3 +349,45 @@ def _switched_on(question: Question, name: str, peak: Quantity, least: Quantity)
     """Of replicas for the peak, those that are on over time, where a scaler follows the load down to the least."""
     peak_to_mean = question.amount("peak_to_mean")
     return derive(name, peak.unit, money.switched_on, replicas=peak, least_replicas=least, peak_to_mean=peak_to_mean)
+
+
+def spare_line(question: Question, training: Quantity | None, service: Service, lines: list[Line]) -> list[Line]:
+    """Owned accelerators that neither serve nor do other work: those that were named, else those that train.
+
+    Other work is spread over the horizon; while it lasts nothing is spare.
+    """
+    idle = next((line for line in lines if line.kind == "idle"), None)
+    owned = training if question.count is None else question.counted("accelerators", question.count, "1", "as named")
+    if question.owned is None or idle is None or owned is None or owned.value == 0:
+        return []
+    work = [line.work.device_s for line in lines if line.work and _elsewhere(line, question.own_accelerator())]
+    months, one = question.amount("horizon_months"), question.counted("one month", 1.0, "month", "by definition")
+    free = derive("owned, not at other work", "1", money.free_fleet, fleet=owned, months=months,
+                  work_s=total("other work", "s", work, question.design))  # fmt: skip
+    load = idle.quantity.inputs["always_on_s"].inputs["replicas"].inputs
+    spare = {"fleet": free, "accelerators": service.accelerators, **load}
+    still = question.zero("growth of one month", "1/month")
+    first = derive("spare, month 1", "month", money.spare_months, **spare, months=one, growth_per_month=still)
+    every = derive(
+        "spare months", "month", money.spare_months, **spare, months=months,
+        growth_per_month=question.amount("growth_per_month"),
+    )  # fmt: skip
+    each = question.counted("one accelerator", 1.0, "1", "by definition")
+    return [
+        monthly(
+            question,
+            "spare",
+            "owned accelerators, spare",
+            driver="accelerators",
+            quantity=derive("spare", "s/month", money.always_on_s, replicas=first, accelerators=each),
+            unit_price=question.hour_usd("idle"),
+            formula=money.machine_usd,
+            activity="idle",
+            horizon=derive("spare, horizon", "s", money.always_on_s, replicas=every, accelerators=each),
+        )
+    ]
+
+
+def _elsewhere(line: Line, device: Accelerator) -> bool:
+    """Whether a line is work of the device beside the replicas that are always on."""
+    return line.kind not in ("serving", "idle") and line.work is not None and line.work.device in (None, device)

@@ -67,7 +67,7 @@ def _own_machine(question: Question, index: Index) -> Quantity:
         cores=question.amount("index_cores"),
         usd_per_core_hour=question.amount("cpu_usd_per_core_hour"),
         bytes_per_core=question.fact("store/memory_per_core"),
-        usd_per_gb_month=question.amount("memory_usd_per_gb_month"),
+        usd_per_gib_month=question.amount("memory_usd_per_gib_month"),
         usable=question.counted("usable memory", default("process_share"), "1", "the rest is the system's"),
     )
 

@@ -43,7 +43,7 @@ def _split(question: Question, service: Service, lines: list[Line]) -> tuple[Qua
     Of replicas that wait for requests, those that stay on whatever is asked are due, and the others added.
     """
     idle = [line for line in lines if line.kind == "idle"]
-    kept = [line for line in lines if line.kind not in ("contingency", "idle", *(["serving"] if idle else []))]
+    kept = [line for line in lines if line.kind not in ("contingency", "idle", "spare", *(["serving"] if idle else []))]
     fixed, variable = (
         [line.horizon_usd for line in kept if line.cost_type == cost_type] for cost_type in ("fixed", "variable")
     )
@@ -56,7 +56,37 @@ def _split(question: Question, service: Service, lines: list[Line]) -> tuple[Qua
         price = line.unit_price
         fixed.append(derive("least replicas", "USD", money.machine_usd, machine_s=on, usd_per_hour=price))
         variable.append(derive("further replicas", "USD", money.machine_usd, machine_s=more, usd_per_hour=price))
+        variable += _electricity_of_answers(lines, line)
+    for line in (line for line in lines if line.kind == "spare"):
+        unused = _spare_if_nothing_is_asked(question, line)
+        fixed.append(unused)
+        variable.append(derive("spare that replicas take", "USD", difference, with_it=line.horizon_usd, without=unused))
     return _with_reserve(question, "fixed", fixed), _with_reserve(question, "variable", variable)
+
+
+def _electricity_of_answers(lines: list[Line], idle: Line) -> list[Quantity]:
+    """What owned replicas that answer draw more than those that wait; rented ones cost the same."""
+    used = [line for line in lines if line.kind == "serving" and line.unit_price is not idle.unit_price]
+    waiting = [
+        derive(
+            "the same, idle", "USD", money.machine_usd, machine_s=line.horizon_quantity, usd_per_hour=idle.unit_price
+        )
+        for line in used
+    ]
+    return [
+        derive("electricity of answers", "USD", difference, with_it=line.horizon_usd, without=same)
+        for line, same in zip(used, waiting, strict=True)
+    ]
+
+
+def _spare_if_nothing_is_asked(question: Question, line: Line) -> Quantity:
+    months = line.horizon_quantity.inputs["replicas"]
+    unasked = question.zero("requests a second", "1/s")
+    spare = derive("spare months, nothing asked", "month", money.spare_months,
+                   **{**months.inputs, "peak_requests_per_s": unasked})  # fmt: skip
+    one = line.horizon_quantity.inputs["accelerators"]
+    device_s = derive("spare, nothing asked", "s", money.always_on_s, replicas=spare, accelerators=one)
+    return derive("spare, nothing asked", "USD", money.machine_usd, machine_s=device_s, usd_per_hour=line.unit_price)
 
 
 def _with_reserve(question: Question, name: str, parts: list[Quantity]) -> Quantity:

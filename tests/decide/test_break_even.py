@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from estimator import estimate
 from estimator.catalog.accelerators import accelerator
-from estimator.decide.break_even import break_even, curve, owning, owning_share, pairs
+from estimator.decide.break_even import break_even, curve, owning, pairs
 from estimator.errors import InvalidInput
 from estimator.formulas.break_even import Cost, affine_crossing, cheaper_from, crossings, last_possible
 from estimator.pricing import Price
@@ -161,13 +161,44 @@ def test_unknown_price_is_refused():
         curve(estimate("prompt", model="7b", gpu="rtx-4090"))
 
 
+ALONE = dict.fromkeys(
+    (
+        "server_share",
+        "network_share",
+        "residual_share",
+        "interest_per_year",
+        "support_per_year",
+        "rack_usd_per_kw_month",
+    ),
+    0,
+)
+BARE = {f"owned_{name}": value for name, value in ALONE.items()}
+
+
 def test_owning_against_renting_by_hand():
-    """8,000 USD against 2 USD/h, electricity free: 4,000 hours; never when renting costs less than running."""
+    """8,000 USD against 2 USD/h, electricity free and nothing beside: 4,000 hours; never when renting costs less."""
     device = accelerator("a100")
 
-    assert owning(device, 8000, Price(per_hour=2.0), electricity=0.0).value == pytest.approx(4000)
-    assert not owning(device, 8000, Price(per_hour=0.01), electricity=0.5).known
-    assert owning(device, 8000).low < owning(device, 8000).high
+    assert owning(device, 8000, Price(per_hour=2.0), electricity=0.0, **BARE).hours.value == pytest.approx(4000)
+    assert not owning(device, 8000, Price(per_hour=0.01), electricity=0.5).hours.known
+    found = owning(device, 8000).hours
+    assert found.low < found.high
+
+
+def test_all_that_owning_costs_by_hand():
+    """10,000 USD over 4 years: 12,000 with server and network, a tenth of it left; what waits draws power too."""
+    asked = {"owned_server_share": 0.15, "owned_network_share": 0.05, "owned_residual_share": 0.1}
+    asked |= {"owned_interest_per_year": 0.08, "owned_support_per_year": 0.05, "owned_rack_usd_per_kw_month": 150}
+    found = owning(accelerator("a100"), 10_000, Price(per_hour=2.0), years=4, electricity=0.1, **asked)
+    parts = {"purchase": 10_000, "server": 1_500, "network": 500, "residual value": -1_200}
+    parts |= {"interest": 12_000 * 1.1 / 2 * 0.08 * 4, "support": 12_000 * 0.05 * 4, "rack": 0.7 * 150 * 48}
+    idle = (400 * 0.12 + 300) * 1.58 / 1000 * 0.1
+    parts |= {"electricity, idle": idle * 4 * 8760, "electricity of an hour of use": 400 * 0.66 * 1.58 / 1e4}
+
+    assert {name: part.value for name, part in found.parts.items()} == pytest.approx(parts)
+    whole = sum(parts.values()) - parts["electricity of an hour of use"]
+    assert found.hours.value == pytest.approx(whole / (2 - 400 * 0.66 * 1.58 / 1e4))
+    assert found.share.value == pytest.approx(found.hours.value / (4 * 8760))
 
 
 def test_own_against_api_by_utilisation_by_hand():
@@ -176,7 +207,7 @@ def test_own_against_api_by_utilisation_by_hand():
     answer = estimate("prompt", **asked)
     used = answer.details["break_even_utilisation"]
     apart_s = next(node for node in used.walk() if node.name == "time between requests at capacity").value
-    request = ((1800 - 1350) * 0.15 + 1350 * 0.075 + 250 * 0.60) / 1e6 * 1.02
+    request = ((1800 - 1350) * 0.15 + 1350 * 0.075 + 250 * 0.60) / 1e6  # repeats are answered by both
 
     assert used.value == pytest.approx(4.0 / (3600 / apart_s * request))
     assert used.low < used.value < used.high
@@ -213,10 +244,55 @@ def test_every_two_approaches_once():
 
 def test_share_of_its_years_that_repays_owning():
     """17,520 hours are half of four years."""
-    hours = owning(accelerator("a100"), 17_520, Price(per_hour=1.0), electricity=0.0)
+    found = owning(accelerator("a100"), 17_520, Price(per_hour=1.0), electricity=0.0, **BARE)
 
-    assert owning_share(hours, 4).value == pytest.approx(0.5)
-    assert owning_share(hours).value == pytest.approx(0.5)
+    assert found.share.value == pytest.approx(0.5)
+
+
+OWNED = {"model": "8b", "price": Price(purchase=30_000.0, years=4)}
+
+
+@pytest.mark.parametrize("billing", ["replicas", "autoscaled", "per-use"])
+@pytest.mark.parametrize(("gpu", "count"), [("1xh100", 1), ("8xh100", 8)])
+def test_owned_accelerators_cost_while_idle_under_every_billing(billing, gpu, count):
+    """30,000 USD over 48 months are 625 a month for each that was named; electricity aside."""
+    price = Price(purchase=30_000.0, years=4, electricity=0.0)
+    answer = estimate("prompt", model="8b", gpu=gpu, price=price, billing=billing, **BARE)
+    held = sum(line.horizon_usd.value for line in answer.lines if line.kind in ("serving", "idle", "spare"))
+    other = sum(line.horizon_usd.value for line in answer.lines if line.kind in ("evaluation", "regression"))
+
+    assert held + (other if count > 1 else 0) == pytest.approx(12 * 625 * count, rel=1e-9)
+
+
+@pytest.mark.parametrize("stage", ["prompt", "finetune", "rag"])
+def test_the_electricity_that_is_billed_is_the_energy_that_is_shown(stage):
+    """What a tariff of 0.2 costs more than one of nothing, over 0.2, is the energy in kWh."""
+    asked = {"model": "8b", "gpu": "8xh100"}
+    billed, free = (estimate(stage, price=Price(purchase=30_000.0, electricity=rate), **asked) for rate in (0.2, 0.0))
+
+    assert (billed.total_usd.value - free.total_usd.value) / 0.2 == pytest.approx(billed.energy_j.value / 3.6e6)
+
+
+@pytest.mark.parametrize("gpu", ["h100", "8xh100"])
+@pytest.mark.parametrize("more", [{}, {"contingency": 0.2, "growth_per_month": 0.1, "least_replicas": 2}])
+def test_owned_accelerators_have_a_curve(gpu, more):
+    """The total at every volume, and what is due if nothing is asked."""
+    for stage in ("prompt", "finetune"):
+        answer = estimate(stage, gpu=gpu, **OWNED, **more)
+        found = curve(answer)
+        assert answer.details["fixed_usd"].value == pytest.approx(float(found.at(0.0)))
+        for volume in (1.0, 3e6, 5e7):
+            again = estimate(stage, gpu=gpu, **OWNED, **more, requests_per_month=volume)
+            assert float(found.at(volume)) == pytest.approx(again.total_usd.value, rel=1e-9)
+
+
+def test_the_share_in_use_that_pays_does_not_move_with_retries():
+    """Both the API and the accelerators answer what is sent twice."""
+    asked = {"model": "8b", "gpu": "1xh100", "api": "openai:gpt-4o-mini", "price": 1.0}
+    found = [estimate("prompt", **asked, retries=share).details["break_even_utilisation"].value for share in (0, 0.5)]
+
+    assert found[0] == pytest.approx(found[1], rel=1e-12)
+    assert found[0] == pytest.approx(0.0466, abs=5e-4)
 
 
 def test_rent_that_nobody_lists_must_be_given():

@@ -95,7 +95,7 @@ def test_domain_assistant_with_50_gb():
     assert line(answer, "embedding the corpus").usd.value == pytest.approx(embedding)
     assert line(answer, "refresh").usd.value == pytest.approx(0.1 * embedding)
     memory = line(answer, "vector index in memory")
-    assert memory.usd.value == pytest.approx(answer.details["index_memory_bytes"].value / 1e9 * 4.0)
+    assert memory.usd.value == pytest.approx(answer.details["index_memory_bytes"].value / 2**30 * 4.0)
     hours = 120 + 200 * 5 / 60
     assert answer.people_hours.value == pytest.approx(hours)
 
@@ -135,7 +135,7 @@ def test_lora_of_70b():
     rate = answer.details["training_tokens_per_s_per_accelerator"].value
     device_s = tokens / rate
 
-    assert answer.data_tokens.value == tokens
+    assert answer.data_tokens.value == 5000 * 500
     assert answer.accelerators.value >= math.ceil(70e9 * 2 / (80 * 2**30))  # 16-bit weights alone
     beside = sum(answer.details[f"time_{part}_s"].value for part in ("evaluation", "saving"))
     device_s += beside * answer.accelerators.value

@@ -175,14 +175,17 @@ def test_pictures_refuse_other_endings(tmp_path, capsys):
 
 
 def test_owning_by_hand(capsys):
-    """8,000 USD at 2 USD an hour less what running costs: 0.12 USD a kWh for the accelerator's and its host's power."""
-    ask = ["--break-even", "owning", "--gpu", "a100", "--purchase-price", "8000", "--price-per-hour", "2"]
+    """8,000 USD and three years of waiting at 0.12 USD a kWh, at 2 USD an hour less what use draws on top."""
+    ask = ["--break-even", "owning", "--gpu", "2xa100", "--purchase-price", "8000", "--price-per-hour", "2"]
+    inputs = "server_share network_share residual_share interest_per_year support_per_year rack_usd_per_kw_month"
+    ask += [word for name in inputs.split() for word in ("--set", f"owned_{name}=0")]
     assert main(["recommend", *ask, "--years", "3", "--format", "json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    running = (400 * 0.78 + 300) * 1.58 / 1000 * 0.12
+    idle, more = (400 * 0.12 + 300) * 1.58 / 1000 * 0.12, 400 * 0.66 * 1.58 / 1000 * 0.12
 
-    assert found["value"] == pytest.approx(8000 / (2 - running))
-    assert found["rows"][1]["value"] == pytest.approx(8000 / (2 - running) / (3 * 8760))
+    assert found["value"] == pytest.approx((8000 + idle * 3 * 8760) / (2 - more))
+    assert found["rows"][1]["value"] == pytest.approx((8000 + idle * 3 * 8760) / (2 - more) / (3 * 8760))
+    assert "2 together: $16,000" in found["question"]
 
 
 def test_never_is_said_and_is_null(capsys):
@@ -194,7 +197,7 @@ def test_never_is_said_and_is_null(capsys):
 
 
 @pytest.mark.parametrize(
-    ("purchase", "said"), [("15000", "repaid after"), ("300000", "not repaid in time"), ("100000", "at the upper end")]
+    ("purchase", "said"), [("15000", "repaid after"), ("300000", "not repaid in time"), ("60000", "at the upper end")]
 )
 def test_owning_is_repaid_only_within_its_years(purchase, said, capsys):
     """At list prices of about 2 to 6 USD an hour, 4 years of 8,760 hours."""

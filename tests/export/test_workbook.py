@@ -47,7 +47,7 @@ def summary_cells(workbook, comparison):
     answers = [answer for answer in comparison.estimates if not isinstance(answer, Blocked)]
     for name, label, _, size, *_ in FIGURES:
         for index, answer in enumerate(answers):
-            figure = getattr(answer, name)
+            figure = answer.figure(name)
             for offset, end in enumerate((figure.low, figure.value, figure.high)):
                 yield f"{answer.stage} {name}", rows[label][2 + 3 * index + offset], end / size
 

@@ -21,7 +21,7 @@ ARITHMETIC = {
         *("curation_s", "keyword_index_s", "both_searched_s"),
     },
     "alignment": {"contrastive_flop"},
-    "energy": {"emissions_g"},
+    "energy": {"emissions_g", "facility_energy_j"},
     "parallelism": {"data_parallel", "micro_batches", "stage_layers", "group_bytes_per_s"},
     "prompting": {"fixed_prefix_tokens", "cached_tokens", "written_tokens", "input_usd_per_request"},
     "queueing": {"servers_for"},

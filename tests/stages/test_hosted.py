@@ -47,13 +47,25 @@ def test_a_short_prefix_is_not_cached():
     assert cached.monthly_usd.value == pytest.approx(without.monthly_usd.value)
 
 
-def test_the_batch_tier_has_its_own_prices():
-    price = api_price("anthropic:claude-sonnet-4-5")
-    answer = estimate("prompt", api="anthropic:claude-sonnet-4-5", batch_tier=True, **ASK)
-    tokens = sum(line.usd.value for line in answer.lines if line.item.startswith("API"))
+def test_the_batch_tier_has_its_own_prices_for_cached_tokens_too():
+    """Anthropic halves all of them: 1,000 plain, 3,200 read, 800 written and 500 out at half price."""
+    full, half = (
+        sum(line.usd.value for line in answer.lines if line.kind == "api")
+        for answer in (
+            estimate("prompt", api="anthropic:claude-sonnet-4-5", batch_tier=on, **ASK) for on in (False, True)
+        )
+    )
+
+    assert half == pytest.approx(full / 2, abs=0.005)
+
+
+def test_a_batch_tier_without_a_price_for_cached_tokens_bills_them_as_any_other():
+    price = api_price("google:gemini-2.5-flash")
+    answer = estimate("prompt", api="google:gemini-2.5-flash", batch_tier=True, **ASK)
     each = 5_000 * price.batch_input_usd_per_mtok + 500 * price.batch_output_usd_per_mtok
 
-    assert tokens == pytest.approx(100_000 * each / 1e6, abs=0.005)
+    assert sum(line.usd.value for line in answer.lines if line.kind == "api") == pytest.approx(100_000 * each / 1e6)
+    assert any("no price of cached tokens" in words for words in answer.warnings)
 
 
 def test_an_unknown_batch_price_is_unknown():

@@ -43,12 +43,12 @@ def test_a_machine_store_is_paid_by_whole_machines():
 
 def test_an_own_index_is_a_machine_with_memory_and_cores():
     """Cores with 4 GiB each, and memory beyond that where the index fills nine tenths of it."""
-    small, large = (estimate("rag", **ASK | {"corpus_gb": gb, "memory_usd_per_gb_month": 4.0}) for gb in (0.1, 40))
+    small, large = (estimate("rag", **ASK | {"corpus_gb": gb, "memory_usd_per_gib_month": 4.0}) for gb in (0.1, 40))
     floor = 4 * 0.05 * 730
     held = large.details["index_memory_bytes"].value
 
     assert line(small, "index machine").usd.value == pytest.approx(floor)
-    assert line(large, "index machine").usd.value == pytest.approx(floor + (held / 0.9 - 16 * 2**30) / 1e9 * 4)
+    assert line(large, "index machine").usd.value == pytest.approx(floor + (held / 0.9 / 2**30 - 16) * 4)
 
 
 def test_a_database_has_rules_of_its_own():

@@ -22,7 +22,9 @@ REMEDY = "Name one as provider:model. To add a price, see hardware/README.md."
 class ApiPrice(NamedTuple):
     """What an API asks for a million tokens [USD/Mtok]; `None` is not known, never free.
 
-    long_*: prices of the whole request once its input exceeds `long_context_above_tokens`
+    long_*: prices of the whole request once its input exceeds `long_context_above_tokens`; batch_*: of the batch tier
+    cache_write_1h: of a prefix that is kept for an hour; cache_storage: of one that is held, by the hour [USD/Mtok/h]
+    cache_min_tokens: the shortest prefix that is cached [token]; thinks: `unasked`, `if asked`, or nothing is known
     """
 
     provider: str
@@ -38,6 +40,18 @@ class ApiPrice(NamedTuple):
     long_context_above_tokens: int | None = None
     long_input_usd_per_mtok: float | None = None
     long_output_usd_per_mtok: float | None = None
+    batch_cache_read_usd_per_mtok: float | None = None
+    batch_cache_write_usd_per_mtok: float | None = None
+    cache_write_1h_usd_per_mtok: float | None = None
+    batch_cache_write_1h_usd_per_mtok: float | None = None
+    cache_storage_usd_per_mtok_hour: float | None = None
+    cache_min_tokens: int | None = None
+    long_cache_read_usd_per_mtok: float | None = None
+    long_cache_write_usd_per_mtok: float | None = None
+    long_batch_input_usd_per_mtok: float | None = None
+    long_batch_output_usd_per_mtok: float | None = None
+    long_batch_cache_read_usd_per_mtok: float | None = None
+    thinks: str = ""
     max_input_tokens: int | None = None
     max_output_tokens: int | None = None
     embedding_dim: int | None = None
@@ -115,21 +129,16 @@ def _read(row: dict[str, str]) -> ApiPrice:
         model=row["model"],
         mode=row.get("mode") or "chat",
         source=source_of(row),
-        input_usd_per_mtok=usd("input_usd_per_mtok"),
-        output_usd_per_mtok=usd("output_usd_per_mtok"),
-        cache_read_usd_per_mtok=usd("cache_read_usd_per_mtok"),
-        cache_write_usd_per_mtok=usd("cache_write_usd_per_mtok"),
-        batch_input_usd_per_mtok=usd("batch_input_usd_per_mtok"),
-        batch_output_usd_per_mtok=usd("batch_output_usd_per_mtok"),
-        long_context_above_tokens=stated("long_context_above_tokens"),
-        long_input_usd_per_mtok=usd("long_input_usd_per_mtok"),
-        long_output_usd_per_mtok=usd("long_output_usd_per_mtok"),
-        max_input_tokens=stated("max_input_tokens"),
-        max_output_tokens=stated("max_output_tokens"),
-        embedding_dim=stated("embedding_dim"),
+        **{column: usd(column) for column in PRICES},
+        **{column: stated(column) for column in COUNTS},
+        thinks=row.get("thinks", ""),
         valid_from=row["valid_from"],
         note=row.get("note", ""),
     )
+
+
+PRICES = tuple(name for name in ApiPrice._fields if name.endswith(("_usd_per_mtok", "_usd_per_mtok_hour")))
+COUNTS = ("long_context_above_tokens", "cache_min_tokens", "max_input_tokens", "max_output_tokens", "embedding_dim")
 
 
 def _elsewhere(name: str, provider: str, model: str) -> ApiPrice:

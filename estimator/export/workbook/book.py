@@ -15,6 +15,7 @@ from estimator.quantities import FACTORS, Quantity
 from estimator.results import Comparison, Estimate
 
 SHEETS = ("Summary", "Inputs", "Monthly", "Break-even", "Budget lines", "Calculation", "Ranges", "Sources", "Notes")
+MADE_BY = "Made by: "  # goes before the command in the notes, by which an export is repeated
 MONTHS = 120  # the longest horizon a scenario may have
 REFERENCE = re.compile(r"«(\d+)»")
 LONGEST_TEXT = 32_000  # a cell holds 32,767 characters

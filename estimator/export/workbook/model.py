@@ -272,6 +272,7 @@ def shown_unit(unit: str) -> str:
     return "" if unit == "1" else unit
 
 
+MONTHLY_SCALE = 72  # percent: the columns of an approach on one page
 MONTH_HEADS = ("replicas", "one-off", "usage-driven", "idle replicas", "fixed", "contingency", "total", "cumulative")
 
 
@@ -282,8 +283,9 @@ class Monthly:
         self.book = book
         self.totals: dict[str, Expr] = {}
         self.cumulative: dict[str, tuple[str, np.ndarray]] = {}
-        book.text("Monthly", 0, 0, f"Month by month, as expected [{book.currency}]", "title")
-        book.text("Monthly", 1, 0, "One-off costs fall in month 1. Months beyond the horizon are 0.", "subtitle")
+        book.text("Monthly", 0, 0, f"By month [{book.currency}]", "title")  # no wider than what every page repeats
+        words = "As expected. One-off costs fall in month 1. Months beyond the horizon are 0."
+        book.text("Monthly", 0, 3, words, "subtitle")
         for column, words in enumerate(("Month", "In horizon", "Growth")):
             book.text("Monthly", FIRST_MONTH - 1, column, words, "head_right")
         book.sheets["Monthly"].freeze_panes(FIRST_MONTH, 3)
@@ -293,6 +295,17 @@ class Monthly:
         self.calendar = [self._month(index, rate, inputs.horizon) for index in range(MONTHS)]
         for index, answer in enumerate(book.estimates):
             self._approach(3 + len(MONTH_HEADS) * index, answer)
+        self._printed(int(inputs.horizon.value))
+
+    def _printed(self, months: int) -> None:
+        """On paper the horizon alone, an approach a page."""
+        sheet, wide = self.book.sheets["Monthly"], len(MONTH_HEADS)
+        firsts = [3 + wide * index for index in range(len(self.book.estimates))]
+        sheet.print_area(0, 0, FIRST_MONTH - 1 + months, firsts[-1] + wide - 1)
+        sheet.repeat_rows(2, FIRST_MONTH - 1)
+        sheet.repeat_columns(0, 2)
+        sheet.set_print_scale(MONTHLY_SCALE)
+        sheet.set_v_pagebreaks(firsts[1:])
 
     def _month(self, index: int, rate: Expr, horizon: Expr) -> tuple[Expr, Expr, Expr]:
         book, row = self.book, FIRST_MONTH + index
@@ -357,8 +370,9 @@ class _Parts:
         reserve = next((line for line in answer.lines if line.kind == "contingency"), None)
         self.contingency = book.expected(reserve.unit_price) if reserve else expr(0.0)
         self.idle_line = next((line for line in lines if line.kind == "idle"), None)
+        self.spare_line = next((line for line in lines if line.kind == "spare"), None)
         self.one_off = self._sum(line for line in lines if line.phase == "one-off")
-        monthly = [line for line in lines if line.phase == "monthly" and line is not self.idle_line]
+        monthly = [line for line in lines if line.phase == "monthly" and line not in (self.idle_line, self.spare_line)]
         self.variable = self._sum(line for line in monthly if line.cost_type == "variable")
         self.fixed = self._sum(line for line in monthly if line.cost_type == "fixed")
 
@@ -392,6 +406,10 @@ class _Parts:
         accelerators = self.book.expected(on.inputs["accelerators"])
         busy = self.book.expected(self.idle_line.quantity.inputs["busy_s"]) * growth
         idle_s = called("MAX", np.maximum, replicas * accelerators * money.SECONDS_PER_MONTH - busy, 0.0)
+        if self.spare_line is not None:
+            free = self.book.expected(self.spare_line.horizon_quantity.inputs["replicas"].inputs["fleet"])
+            spare = called("MAX", np.maximum, free - replicas * accelerators, 0.0)
+            idle_s = idle_s + spare * money.SECONDS_PER_MONTH
         return idle_s / money.SECONDS_PER_HOUR * self.book.expected(self.idle_line.unit_price)
 
 

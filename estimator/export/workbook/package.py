@@ -17,7 +17,7 @@ from xml.sax.saxutils import escape, unescape
 
 from estimator.errors import InvalidInput, clipped
 from estimator.export.workbook import build
-from estimator.export.workbook.book import SHEETS
+from estimator.export.workbook.book import MADE_BY, SHEETS
 from estimator.export.workbook.styles import MAIN, Styles
 from estimator.files import kept_beside, read_bytes, reason, regular, shown, unzipped, whole
 from estimator.results import Comparison
@@ -132,6 +132,17 @@ def add_to_workbook(
             backup.unlink(missing_ok=True)  # nothing was changed
         raise
     return str(backup)
+
+
+def command_in(path: str, label: str) -> str:
+    """The command that made the sheets of this label in a workbook; empty where there are none of ours."""
+    if not Path(path).is_file():
+        return ""
+    package = Package(Path(path))
+    sheets = _Merge(package, package, "", False).sheets() if "<sheets>" in package.text(package.workbook) else {}
+    there = sheets.get(f"{label} Notes")
+    found = re.search(rf">{MADE_BY}(estimator export [^<]*)<", package.text(there[1])) if there else None
+    return unescape(found[1], {"&quot;": '"', "&apos;": "'"}) if found else ""
 
 
 @contextmanager
@@ -276,7 +287,7 @@ def _merge(package: Package, donor: Package, start: str, replace: bool) -> None:
 def _check_names(merge: _Merge, old: dict[str, str], ours: set[str]) -> None:
     """Refuse to touch sheets and names that are not ours."""
     names = merge.names()
-    marked = {_sheet_of(text) for name, text in names.items() if name.startswith(f"{merge.start}sheet_")}
+    marked = {_sheet_of(text) for name, text in names.items() if name.lower().startswith(f"{merge.start}sheet_")}
     path, there = merge.package.path, merge.sheets()
     for name in old.values():
         extra = {kind for kind, _ in merge.package.relations(there[name][1]).values()} - OWN_KINDS
@@ -334,10 +345,17 @@ def _attached(merge: _Merge, theirs: _Merge, owner: str, part: str, kind: str) -
         _attached(merge, theirs, new, target, inner)
 
 
+def _bound_at_root(merge: _Merge) -> bool:
+    """Whether the prefix of relationships holds in the whole part; some programs bind it in every sheet's tag."""
+    root = re.search(r"<workbook\b[^>]*>", merge.workbook)
+    return root is not None and f"xmlns:{merge.prefix}=" in root[0]
+
+
 def _list_sheet(merge: _Merge, name: str, identity: str, target: str) -> None:
     number = max(int(found) for found in re.findall(r'<sheet\b[^>]*\bsheetId="(\d+)"', merge.workbook)) + 1
     shown = escape(name, {'"': "&quot;"})
-    tag = f'<sheet name="{shown}" sheetId="{number}" {merge.prefix}:id="{identity}"/>'
+    bound = "" if _bound_at_root(merge) else f' xmlns:{merge.prefix}="{RELATIONS}"'
+    tag = f'<sheet{bound} name="{shown}" sheetId="{number}" {merge.prefix}:id="{identity}"/>'
     merge.workbook = merge.workbook.replace("</sheets>", f"{tag}</sheets>", 1)
     entry = f'<Relationship Id="{identity}" Type="{RELATIONS}/worksheet" Target="{target}"/>'
     merge.rels = merge.rels.replace("</Relationships>", f"{entry}</Relationships>")
@@ -347,8 +365,9 @@ def _write_names(merge: _Merge, theirs: _Merge, sheets: Iterable[str]) -> None:
     """Our names in place of those an earlier export left."""
     wanted = set(sheets)
     for name, text in merge.names().items():
-        if name.startswith(merge.start) and _sheet_of(text) in wanted:
-            merge.workbook = re.sub(rf'<definedName\b[^>]*\bname="{name}"[^>]*>[^<]*</definedName>', "", merge.workbook)
+        if name.lower().startswith(merge.start) and _sheet_of(text) in wanted:  # programs may have changed their case
+            entry = rf'<definedName\b[^>]*\bname="{re.escape(name)}"[^>]*>[^<]*</definedName>'
+            merge.workbook = re.sub(entry, "", merge.workbook)
     entries = "".join(
         f'<definedName name="{name}">{escape(text)}</definedName>'
         for name, text in theirs.names().items()

@@ -1,18 +1,20 @@
 """The sheets that are read: Summary, Break-even, Budget lines, Sources and Notes."""
 
+from collections.abc import Iterable
 from itertools import combinations
 
 import numpy as np
 
 from estimator.export import budget
 from estimator.export.formula_text import Expr, expr
+from estimator.export.price_list import prices_used
 from estimator.export.rows import harmless
-from estimator.export.workbook.book import Book
+from estimator.export.workbook.book import MADE_BY, Book
+from estimator.export.workbook.crossing import Crossings
 from estimator.export.workbook.model import Inputs, Monthly, Ranges
 from estimator.formulas import money
 from estimator.formulas.effort import SECONDS_PER_WEEK
 from estimator.formulas.energy import JOULES_PER_KWH
-from estimator.quantities import Quantity
 from estimator.records import Source
 from estimator.results import FIGURES, Blocked, Estimate, Figure, Line
 from estimator.shown import SCHEMA_VERSION
@@ -168,7 +170,9 @@ def _figures(book: Book, ranges: Ranges, row: int) -> None:
 
 def _figure(book: Book, ranges: Ranges, answer: Estimate, shown: Figure, row: int, first: int) -> None:
     """One figure of one approach: low, expected, high; the cells of costs are named."""
-    figure: Quantity = getattr(answer, shown.name)
+    figure = answer.figure(shown.name)
+    if figure is None:
+        return
     decimals_by = figure.value / shown.size if shown.unit else 100.0  # counts have none
     for offset, end in enumerate(ranges.of(answer.title, figure)):
         style = "strong_number" if offset == 1 else "grey_number"
@@ -183,7 +187,7 @@ def break_even(book: Book, ranges: Ranges, monthly: Monthly, inputs: Inputs) -> 
     """When a dearer start pays off, for every pair of approaches; and how much traffic the replicas carry."""
     sheet = book.sheets["Break-even"]
     sheet.set_column(0, 1, 24)
-    sheet.set_column(2, 8, 18)
+    sheet.set_column(2, 12, 16)
     book.text("Break-even", 0, 0, "Break-even", "title")
     heads = (
         "Approach A",
@@ -193,17 +197,19 @@ def break_even(book: Book, ranges: Ranges, monthly: Monthly, inputs: Inputs) -> 
         "Horizon, A less B [{}]",
         "Months A is dearer in total",
         "A pays off in month",
-        "Each 1,000 requests, A less B [{}]",
-        "Requests after which A pays off",
+        "Cheaper for good",
+        "from requests in month 1",
+        "holds as it stands",
     )
     book.heads("Break-even", 2, [words.format(book.currency) for words in heads])
-    row = 3
-    for a, b in combinations(book.estimates, 2):
+    both = list(combinations(book.estimates, 2))
+    last = _room(book, 4 + len(both))
+    crossings = Crossings(book, last + 2, book.estimates)
+    for row, (a, b) in enumerate(both, 3):
         if a.one_off_usd.value < b.one_off_usd.value:
             a, b = b, a
         _pair(book, ranges, monthly, inputs, row, a, b)
-        row += 1
-    _room(book, row + 1)
+        _crossing(book, crossings, row, a, b)
 
 
 def _pair(book: Book, ranges: Ranges, monthly: Monthly, inputs: Inputs, row: int, a: Estimate, b: Estimate) -> None:
@@ -217,7 +223,7 @@ def _pair(book: Book, ranges: Ranges, monthly: Monthly, inputs: Inputs, row: int
 
     book.text("Break-even", row, 0, a.title)
     book.text("Break-even", row, 1, b.title)
-    one_off = put(2, less("one_off_usd"))
+    put(2, less("one_off_usd"))
     put(3, less("monthly_usd"))
     put(4, less("total_usd"))
     (a_text, a_sums), (b_text, b_sums) = monthly.cumulative[a.stage], monthly.cumulative[b.stage]
@@ -228,17 +234,22 @@ def _pair(book: Book, ranges: Ranges, monthly: Monthly, inputs: Inputs, row: int
     verdict = "not within the horizon" if count == horizon.value else count + 1
     text = f'IF({dearer.text}={horizon.text},"not within the horizon",{dearer.text}+1)'
     book.formula("Break-even", row, 6, Expr(text, verdict), "money")
-    saving = put(7, less("added_usd_per_1000_requests"))
-    with np.errstate(all="ignore"):
-        needed = one_off / -saving * 1000.0
-    worth = saving.value < 0
-    text = f'IF({saving.text}<0,{needed.text},"never")'
-    found = Expr(f'IFERROR({text},"unknown")', needed.value if worth else "never" if saving.value >= 0 else "unknown")
-    book.formula("Break-even", row, 8, found)
 
 
-def _room(book: Book, row: int) -> None:
-    """Requests a month that today's replicas carry before one more is needed."""
+def _crossing(book: Book, crossings: Crossings, row: int, a: Estimate, b: Estimate) -> None:
+    """The volume from which one of the two costs less for good, as `recommend --break-even volume` says it."""
+    found = crossings.of(a, b)
+    if found is None:
+        book.text("Break-even", row, 8, "unknown")
+        return
+    cheaper, volume, holds = found
+    book.text("Break-even", row, 7, cheaper)
+    book.formula("Break-even", row, 8, volume)
+    book.formula("Break-even", row, 9, holds, "plain")
+
+
+def _room(book: Book, row: int) -> int:
+    """Requests a month that today's replicas carry before one more is needed; returns the last row."""
     book.text("Break-even", row, 0, "What the replicas carry", "section")
     heads = ("Approach", "", "Replicas, month 1", "Requests a month they carry", "Requests a month asked")
     book.heads("Break-even", row + 1, heads)
@@ -257,6 +268,7 @@ def _room(book: Book, row: int) -> None:
         book.formula("Break-even", row + 1, 2, _or_unknown(book.expected(replicas)), "money")
         book.formula("Break-even", row + 1, 3, _or_unknown(carried), "money")
         book.formula("Break-even", row + 1, 4, book.expected(asked.node), "money")
+    return row + 1
 
 
 def budget_lines(book: Book, ranges: Ranges) -> None:
@@ -298,10 +310,22 @@ def _live(book: Book, ranges: Ranges, answer: Estimate, line: Line) -> dict[str,
     }
 
 
+SOURCE_WIDTHS = (70, 16, 12, 40)
+NOTES_WIDTH = 105
+LINE_HEIGHT = 13.5  # points
+
+
+def _high(book: Book, sheet: str, row: int, cells: Iterable[tuple[str, float]]) -> None:
+    """A row as high as its longest wrapped cell: not every program sets that itself."""
+    lines = max(sum(-(-max(len(part), 1) // int(width * 0.9)) for part in text.split("\n")) for text, width in cells)
+    if lines > 1:
+        book.sheets[sheet].set_row(row, LINE_HEIGHT * lines)
+
+
 def sources(book: Book) -> None:
     """Every source once, and what rests on it."""
-    book.sheets["Sources"].set_column(0, 0, 70)
-    book.sheets["Sources"].set_column(1, 3, 22)
+    for column, width in enumerate(SOURCE_WIDTHS):
+        book.sheets["Sources"].set_column(column, column, width)
     book.text("Sources", 0, 0, "Sources", "title")
     for column, words in enumerate(("Source", "How it was read", "As of", "First used by")):
         book.text("Sources", 1, column, words, "head")
@@ -310,22 +334,25 @@ def sources(book: Book) -> None:
         for source in step.node.citations():
             found.setdefault(source, step.node.name)
     for row, (source, user) in enumerate(found.items(), 2):
-        for column, words in enumerate((source.title, source.kind, source.date, user)):
-            book.text("Sources", row, column, words, "wrap" if column == 0 else "plain")
+        cells = source.title, source.kind, source.date, user
+        for column, words in enumerate(cells):
+            book.text("Sources", row, column, words, "wrap")
+        _high(book, "Sources", row, zip(cells, SOURCE_WIDTHS, strict=True))
 
 
 def notes(book: Book) -> None:
     """What the workbook is, how to use it, and what to mind."""
-    book.sheets["Notes"].set_column(0, 0, 130)
+    book.sheets["Notes"].set_column(0, 0, NOTES_WIDTH)
     lines = [
         "Change the yellow cells of the Inputs sheet; every other sheet follows, ranges included.",
         "Grey inputs are fixed: predicted speeds and memory sizes rest on them. Export again to change them.",
-        f"Made by: {book.command or 'Comparison.to_excel'}",
+        f"{MADE_BY}{book.command or 'Comparison.to_excel'}",
         "Each figure: as expected, with the range that holds 80 % of outcomes. Ranges of sums are not sums of ranges.",
         "What each request adds is against the bare LLM; monthly costs and totals include serving it.",
         "A figure nobody knows, such as a missing price, is 'unknown', never 0: enter it on the Inputs sheet.",
         "Budget lines use FOCUS column names where the meaning is the same; x_ columns are not FOCUS.",
         *book.comparison.notes,
+        *prices_used(book.estimates),
     ]
     for answer in book.comparison.estimates:
         if isinstance(answer, Blocked):
@@ -337,4 +364,5 @@ def notes(book: Book) -> None:
     book.text("Notes", 0, 0, "Notes", "title")
     for row, words in enumerate(lines, 2):
         book.text("Notes", row, 0, words, "wrap")
+        _high(book, "Notes", row, [(words, NOTES_WIDTH)])
     book.text("Notes", len(lines) + 3, 0, f"Format version {SCHEMA_VERSION}", "grey")
