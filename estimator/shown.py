@@ -68,7 +68,7 @@ FORMATS: dict[str, Format] = {
             "LocalReport": "validation.local:local_markdown",
         },
     ),
-    "html": Format(  # of notebooks
+    "notebook": Format(
         (),
         {
             "Comparison": "export.tables:comparison_html",
@@ -76,6 +76,16 @@ FORMATS: dict[str, Format] = {
             "Search": "export.layouts:search_html",
             "Report": "validation.report:report_html",
             ANY: "export.rows:as_html",
+        },
+    ),
+    "picture": Format(  # specifications of those that go with a result, the one that says most first
+        (),
+        {
+            "Comparison": "charts.of_results:comparison",
+            "Estimate": "charts.of_results:estimate",
+            "Recommendation": "charts.of_results:recommendation",
+            "Sensitivity": "charts.of_results:sensitivity",
+            ANY: "charts.of_results:nothing",
         },
     ),
     "frame": Format((), {ANY: "export.rows:as_frame"}, data=True),
@@ -117,7 +127,13 @@ class Shown:
         return found
 
     def _repr_html_(self) -> str:
-        return str(rendered(self, "html"))
+        return str(rendered(self, "notebook"))
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
+        """For a notebook: text, table, and the picture that says most, which it draws by itself."""
+        found: list[Any] = rendered(self, "picture")
+        drawn = _found("charts.draw:bundle")(found[0]) if found else {}
+        return {"text/plain": str(self), "text/html": self._repr_html_(), **drawn}
 
     def __str__(self) -> str:
         return str(rendered(self, "table"))

@@ -69,7 +69,7 @@ def test_every_type_of_result_is_tried_here():
     assert {kind.__name__ for kind in kinds()} == set(RESULTS)
 
 
-@pytest.mark.parametrize("style", [*named(), "html", "rows"])
+@pytest.mark.parametrize("style", [*named(), "notebook", "picture", "rows"])
 @pytest.mark.parametrize("kind", RESULTS)
 def test_every_type_of_result_has_a_renderer(kind, style):
     assert callable(renderer(kind, style))

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 BREAK_EVENS = ("volume", "api", "owning")
 LARGEST = ("llm", "context", "batch", "users")
-PICTURES = ("spectrum", "volume", "money", "step", "pareto")
+PICTURES = ("spectrum", "totals", "volume", "money", "step", "pareto", "load", "loss", "tornado")
+THEMES = ("light", "dark")
 
 
 class Parser(argparse.ArgumentParser):
@@ -212,8 +213,10 @@ def _plot(commands: Commands) -> None:
     sub = _command(commands, "plot", "a picture, as SVG or PNG (extra `plot`)", _lazy("plot", "plot"), example)
     sub.add_argument("picture", choices=PICTURES, metavar="PICTURE", help=", ".join(PICTURES))
     _question(sub)
-    sub.add_argument("--stage", choices=STAGES, metavar="STAGE", help="of money, step and pareto (default finetune)")
+    sub.add_argument("--stage", choices=STAGES, metavar="STAGE", help="of money, step, pareto and tornado (finetune)")
     sub.add_argument("--output", metavar="FILE", required=True, help="what to write: picture.svg or picture.png")
+    sub.add_argument("--theme", choices=THEMES, default="light", help="light (default) or dark paper")
+    _currency(sub)
 
 
 def _validate(commands: Commands) -> None:

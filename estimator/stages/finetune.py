@@ -49,7 +49,7 @@ def _check_objective(question: Question) -> None:
         )
 
 
-def _copies(question: Question) -> Copies:
+def copies(question: Question) -> Copies:
     """Models the objective holds beside each other; adapters share their frozen base with the reference."""
     objective, method = question.word("objective"), question.word("method")
     if objective in ("sft", "contrastive") or (objective == "dpo" and method != "full"):
@@ -104,7 +104,7 @@ def _lengths(question: Question) -> dict[str, Any]:
 
 
 def _own(question: Question, tokens: Quantity) -> Estimate:
-    training = set_up(question, training_plan(question), question.count, _copies(question))
+    training = set_up(question, training_plan(question), question.count, copies(question))
     run_s, generation_s = _run(question, training, tokens)
     once = derive("one run on accelerators", "s", sum_of, training=run_s, generation=generation_s)
     all_s = derive("all attempts on accelerators", "s", product, once=once, attempts=question.amount("attempts"))
