@@ -28,11 +28,13 @@ class Format(NamedTuple):
     """How results are written. endings: of files in it, none where no command writes it; renderers: by type of result.
 
     data: plain data, which keeps US dollars beside another currency; such a renderer takes the currency too
+    page: a document that says how it was made; such a renderer takes the command too
     """
 
     endings: tuple[str, ...]
     renderers: Mapping[str, str]
     data: bool = False
+    page: bool = False
 
 
 FORMATS: dict[str, Format] = {
@@ -68,6 +70,7 @@ FORMATS: dict[str, Format] = {
             "LocalReport": "validation.local:local_markdown",
         },
     ),
+    "html": Format((".html", ".htm"), {ANY: "export.page:document"}, page=True),
     "notebook": Format(
         (),
         {
@@ -139,14 +142,18 @@ class Shown:
         return str(rendered(self, "table"))
 
 
-def rendered(result: object, style: str, *, currency: str = "") -> Any:
+def rendered(result: object, style: str, *, currency: str = "", command: str = "") -> Any:
     """A result in a format; with a currency (`EUR=0.92@2026-11-01`) its money in that too, in text instead.
+
+    command: how to make it again, for documents
 
     >>> from estimator import estimate
     >>> rendered(estimate("rag", model="7b", gpu="a100"), "csv").splitlines()[0]
     'stage,figure,value,unit,low,high,level,basis,note'
     """
     render = renderer(type(result).__name__, style)
+    if FORMATS[style].page:
+        return render(in_currency(result, currency), command)
     if not currency:
         return render(result)
     if FORMATS[style].data:

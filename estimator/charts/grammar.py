@@ -48,8 +48,8 @@ def framed(body: Spec, title: str, width: float, beneath: Sequence[str] = ()) ->
 
 CONFIG: Spec = {
     "background": "transparent",
-    "padding": 12,
-    "font": "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif",
+    "padding": {"left": 22, "top": 10, "right": 48, "bottom": 10},  # a page may have a wider font than is measured with
+    "font": "Arial, 'Liberation Sans', Helvetica, 'DejaVu Sans', sans-serif",
     "view": {"stroke": None},
     "axis": {
         "labelColor": INK,

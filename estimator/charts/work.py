@@ -173,7 +173,7 @@ def latency_against_load(title: str, loads: Floats, found: "Serving", asked: flo
     loads: requests per second of one replica, for which `found` is; asked: what it carries in the question
     """
     most = float(np.max(found.capacity_requests_per_s))
-    across = Axis(float(loads[0]), max(float(loads[-1]), most) * 1.02, 520.0)
+    across = Axis(0.0, max(float(loads[-1]), most) * 1.02, 520.0)
     both = [
         _latency("Time to first token", loads, np.asarray(found.ttft_s), across, (most, asked), last=False),
         _latency("Time per output token", loads, np.asarray(found.tpot_s), across, (most, asked), last=True),

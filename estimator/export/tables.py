@@ -11,7 +11,7 @@ from estimator.text import human
 WIDTH = 120
 CELL = 22
 LABEL = 24
-SMALL = 1e-3  # of the total: a budget line below is counted, not listed, on the screen
+BUDGET_SMALL = 1e-3  # of the total: a budget line below is counted, not listed, on the screen
 
 
 def _data(answer: Estimate) -> str:
@@ -173,7 +173,7 @@ def _details(answer: Estimate) -> str:
     """The details, two beside each other where a line holds them."""
     from tabulate import tabulate
 
-    rows = [[_detail(name), human(figure)] for name, figure in answer.details.items()]
+    rows = [[detail_name(name), human(figure)] for name, figure in answer.details.items()]
     padded = rows + [["", ""]] * (len(rows) % 2)
     half = len(padded) // 2
     pairs = [left + right for left, right in zip(padded[:half], padded[half:], strict=True)]
@@ -191,12 +191,12 @@ def _listed(answer: Estimate) -> str:
     from tabulate import tabulate
 
     lines = _costing(answer)
-    kept = [line for line in lines if not abs(line.horizon_usd.value) < SMALL * abs(answer.total_usd.value)]
+    kept = [line for line in lines if not abs(line.horizon_usd.value) < BUDGET_SMALL * abs(answer.total_usd.value)]
     table = tabulate(_budget(kept), BUDGET, tablefmt="simple", disable_numparse=True)
     left = len(lines) - len(kept)
     if not left:
         return table
-    return f"{table}\n{left} more of less than {SMALL:.1%} of the total each: --format csv"
+    return f"{table}\n{left} more of less than {BUDGET_SMALL:.1%} of the total each: --format csv"
 
 
 def _costing(answer: Estimate) -> list[Line]:
@@ -209,11 +209,11 @@ def _budget(lines: list[Line]) -> list[list[str]]:
     return [[line.phase, line.item, human(line.usd), human(line.horizon_usd)] for line in lines]
 
 
-def _detail(name: str) -> str:
+def detail_name(name: str) -> str:
     """A detail's name in words; money is in the currency its figure says, a time in the unit.
 
-    >>> _detail("all_in_usd_per_request"), _detail("checkpoint_interval_s"), _detail("training_tokens_per_s")
-    ('all in cost per request', 'checkpoint interval', 'training tokens per s')
+    >>> detail_name("all_in_usd_per_request"), detail_name("interval_s"), detail_name("training_tokens_per_s")
+    ('all in cost per request', 'interval', 'training tokens per s')
     """
     words = name.replace("_usd", "_cost").split("_")
     return " ".join(words[:-1] if words[-1] == "s" and words[-2] != "per" else words)
