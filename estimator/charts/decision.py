@@ -99,8 +99,8 @@ def _ends(figure: Quantity) -> tuple[float, float, float]:
 def _told(answer: Estimate) -> list[str]:
     """What stands beside an approach, line by line: what it costs, then what was measured of such."""
     once, monthly = human(answer.one_off_usd), human(answer.monthly_usd, spread=False)
-    head = f"{answer.title}: {once} once, {monthly} a month"
-    return [head, *(line for text in _measured(answer) for line in wrapped(text, 430))]
+    told = (line for text in _measured(answer) for line in wrapped(text, 430))
+    return [answer.title, f"{once} once, {monthly} a month", *told]
 
 
 def _column(told: Sequence[Sequence[str]], upward: Axis, left: float) -> list[Spec]:

@@ -64,7 +64,7 @@ CONFIG: Spec = {
         "labelLimit": 260,
         "titleLimit": 900,
     },
-    "axisY": {"titleAnchor": "middle"},
+    "axisY": {"titleAnchor": "middle", "titlePadding": 18},
     "title": {"fontSize": 15, "subtitleFontSize": 11, "subtitleLineHeight": 15, "limit": 0},
     "text": {"fontSize": 11, "color": INK, "fill": INK},
     "legend": {"labelColor": INK, "titleColor": INK, "labelFontSize": 11, "labelLimit": 260},
