@@ -10,12 +10,18 @@ from estimator.formulas.units import DAY_S
 from estimator.search import AXES
 from estimator.search import layout as search
 from estimator.search.asking import searched
+from estimator.search.result import Search
 
 NUMBERS = ("tokens", "prompt_tokens", "output_tokens", "ttft_s", "tpot_s", "requests_per_s")
 
 
 def layout(options: argparse.Namespace) -> None:
     """Search and print."""
+    show(options, found(options))
+
+
+def found(options: argparse.Namespace) -> Search:
+    """What the search finds."""
     use_own_facts(options)
     task = options.task or options.word or "pretrain"
     choices = once(_typed(text, task) for text in options.inputs)
@@ -28,7 +34,7 @@ def layout(options: argparse.Namespace) -> None:
     asked = _asked(options, task)
     if clash := sorted(set(choices) & set(asked)):
         raise InvalidInput(f"{clash[0]} has an option of its own: --{clash[0].replace('_', '-')}, not --set")
-    show(options, search(**asked, **choices))
+    return search(**asked, **choices)
 
 
 def _asked(options: argparse.Namespace, task: str) -> dict[str, Any]:
@@ -57,10 +63,10 @@ def _asked(options: argparse.Namespace, task: str) -> dict[str, Any]:
 def _typed(text: str, task: str) -> tuple[str, Any]:
     """NAME=VALUE as the field's own name and the text of its value; several values of an axis as a list."""
     called, value = assignment(text)
-    found = field_named(called, searched("serve" if task == "serve" else "train"))
-    name = found or called.replace("-", "_")
-    if found:
-        say_alias(called, found)
+    known = field_named(called, searched("serve" if task == "serve" else "train"))
+    name = known or called.replace("-", "_")
+    if known:
+        say_alias(called, known)
     if isinstance(value, tuple):
         raise InvalidInput(f"{name} is one value, not a range {clipped(text.partition('=')[2])}")
     if name in (*AXES, "cpu_offload") and "," in text:

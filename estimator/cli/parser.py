@@ -89,6 +89,7 @@ def _builders() -> dict[str, Callable[[Commands], None]]:
         "catalog": _catalog,
         "export": _export,
         "sweep": _sweep,
+        "serve": _serve,
     }
 
 
@@ -280,6 +281,17 @@ def _sweep(commands: Commands) -> None:
     sub.add_argument("--stages", metavar="A,B", help=f"only these approaches: {', '.join(STAGES)}")
     sub.add_argument("--figures", metavar="A,B", help="only these figures, such as total_usd,calendar_s")
     _question(sub)
+
+
+def _serve(commands: Commands) -> None:
+    example = "estimator serve --port 8000"
+    text = "a page with every input, and an API, on this machine (extra `serve`)"
+    sub = _command(commands, "serve", text, _lazy("serve", "serve"), example)
+    sub.add_argument("--host", default="127.0.0.1", help="address to listen at (default 127.0.0.1: this machine alone)")
+    sub.add_argument("--port", metavar="N", default="8000", help="port to listen at (default 8000)")
+    sub.add_argument("--workers", metavar="N", default="1", help="processes that answer (default 1)")
+    text = "further host names that requests may name, comma-separated, such as that of a proxy"
+    sub.add_argument("--allow-host", metavar="NAMES", help=text)
 
 
 def _question(sub: argparse.ArgumentParser) -> None:

@@ -166,11 +166,12 @@ def reasons(one: Estimate) -> Markup:
     """Where the headline figures come from, each to be opened: formula, inputs, sources."""
     known = dict(one.quantities())
     names = [*HEADLINES, *(name for name in ("training_s", "peak_memory_bytes", "added_ttft_s") if known[name].value)]
-    told = (folded(joined(_named(name), f": {human(known[name])}"), tag("pre", one.explain(name))) for name in names)
+    told = (folded(joined(label_of(name), f": {human(known[name])}"), tag("pre", one.explain(name))) for name in names)
     return tag("section", tag("h3", say("reasons", title=one.title)), *told, class_="reasons")
 
 
-def _named(name: str) -> str:
+def label_of(name: str) -> str:
+    """A figure's name in words."""
     return next((figure.label for figure in FIGURES if figure.name == name), name.replace("_", " "))
 
 
