@@ -23,7 +23,6 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 EXTRAS = ("excel", "tables", "plot")
 TESTING = ("pytest", "hypothesis")
-OF_THEIR_TIME = ("pyparsing<3.3",)  # what the lowest call of others: later ones warn of matplotlib's own calls
 CORE = ("tests/formulas", "tests/catalog", "tests/predict", "tests/stages", "tests/decide", "tests/cli", "tests/search")
 COPIED = (
     *("estimator", "hardware", "calibration", "tests", "docs", "benchmarks", "pyproject.toml"),
@@ -63,7 +62,7 @@ def requirements(kind: str) -> list[str]:
     listed = [*project["dependencies"], *(text for name in EXTRAS for text in extras[name])]
     testing = [text for text in extras["dev"] if re.split(r"[<>=\[]", text)[0] in TESTING]
     if kind == "lowest":
-        listed = [*(text.replace(">=", "==") for text in listed), *OF_THEIR_TIME]
+        listed = [text.replace(">=", "==") for text in listed]
     return listed + testing
 
 
@@ -149,7 +148,7 @@ def tests(inside: Path, folder: Path, chosen: Sequence[str]) -> str:
 def versions(inside: Path) -> str:
     """What was installed, in one line."""
     _, said = quiet([inside, "-m", "pip", "list", "--format", "freeze", "--disable-pip-version-check"])
-    names = ("numpy", "pydantic", "tabulate", "xlsxwriter", "openpyxl", "pyarrow", "pandas", "matplotlib", "pytest")
+    names = ("numpy", "pydantic", "tabulate", "xlsxwriter", "openpyxl", "pyarrow", "pandas", "pytest")
     return ", ".join(line.replace("==", " ") for line in said.splitlines() if line.split("==")[0].lower() in names)
 
 

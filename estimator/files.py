@@ -6,6 +6,7 @@ import stat
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
@@ -40,6 +41,25 @@ LONGEST_SHOWN = 200
 
 
 # --- reading -------------------------------------------------------------------------------------------------
+
+
+_OPEN: ContextVar[tuple[str, ...] | None] = ContextVar("open files", default=None)
+
+
+@contextmanager
+def no_files_but(*paths: str) -> Iterator[None]:
+    """Within it, whatever somebody else asks for reads no file of this machine but these: names alone are looked up."""
+    token = _OPEN.set(paths)
+    try:
+        yield
+    finally:
+        _OPEN.reset(token)
+
+
+def may_be_read(path: str | Path) -> bool:
+    """Whether a file that a question names may be read at all."""
+    allowed = _OPEN.get()
+    return allowed is None or str(path) in allowed
 
 
 def read_bytes(path: str | Path, kind: str) -> bytes:

@@ -28,11 +28,13 @@ class Format(NamedTuple):
     """How results are written. endings: of files in it, none where no command writes it; renderers: by type of result.
 
     data: plain data, which keeps US dollars beside another currency; such a renderer takes the currency too
+    page: a document that says how it was made; such a renderer takes the command too
     """
 
     endings: tuple[str, ...]
     renderers: Mapping[str, str]
     data: bool = False
+    page: bool = False
 
 
 FORMATS: dict[str, Format] = {
@@ -70,7 +72,8 @@ FORMATS: dict[str, Format] = {
             "LocalReport": "validation.local:local_markdown",
         },
     ),
-    "html": Format(  # of notebooks
+    "html": Format((".html", ".htm"), {ANY: "export.page:document"}, page=True),
+    "notebook": Format(
         (),
         {
             "Comparison": "export.tables:comparison_html",
@@ -78,6 +81,16 @@ FORMATS: dict[str, Format] = {
             "Search": "export.layouts:search_html",
             "Report": "validation.report:report_html",
             ANY: "export.rows:as_html",
+        },
+    ),
+    "picture": Format(  # specifications of those that go with a result, the one that says most first
+        (),
+        {
+            "Comparison": "charts.of_results:comparison",
+            "Estimate": "charts.of_results:estimate",
+            "Recommendation": "charts.of_results:recommendation",
+            "Sensitivity": "charts.of_results:sensitivity",
+            ANY: "charts.of_results:nothing",
         },
     ),
     "frame": Format((), {ANY: "export.rows:as_frame"}, data=True),
@@ -119,20 +132,30 @@ class Shown:
         return found
 
     def _repr_html_(self) -> str:
-        return str(rendered(self, "html"))
+        return str(rendered(self, "notebook"))
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
+        """For a notebook: text, table, and the picture that says most, which it draws by itself."""
+        found: list[Any] = rendered(self, "picture")
+        drawn = _found("charts.draw:bundle")(found[0]) if found else {}
+        return {"text/plain": str(self), "text/html": self._repr_html_(), **drawn}
 
     def __str__(self) -> str:
         return str(rendered(self, "table"))
 
 
-def rendered(result: object, style: str, *, currency: str = "") -> Any:
+def rendered(result: object, style: str, *, currency: str = "", command: str = "") -> Any:
     """A result in a format; with a currency (`EUR=0.92@2026-11-01`) its money in that too, in text instead.
+
+    command: how to make it again, for documents
 
     >>> from estimator import estimate
     >>> rendered(estimate("rag", model="7b", gpu="a100"), "csv").splitlines()[0]
     'stage,figure,value,unit,low,high,level,basis,note'
     """
     render = renderer(type(result).__name__, style)
+    if FORMATS[style].page:
+        return render(in_currency(result, currency), command)
     if not currency:
         return render(result)
     if FORMATS[style].data:

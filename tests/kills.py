@@ -23,8 +23,9 @@ from typing import Any
 
 from estimator import compare
 from estimator.catalog.local import read_profile
+from estimator.charts.decision import where_it_goes
+from estimator.charts.draw import save
 from estimator.cli import main
-from estimator.export import pictures
 from estimator.export.sweep_files import sweep_rows
 from estimator.export.workbook.package import add_to_workbook
 from estimator.files import write_text
@@ -93,7 +94,7 @@ WRITERS: dict[str, tuple[str, Callable[[Path], Any], Check]] = {
     "sweep to a workbook": ("s.xlsx", _sweep, _whole_zip),
     "picture": (
         "p.svg",
-        lambda path: pictures.save(pictures.where_it_goes(COMPARISON.estimates[0]), str(path)),
+        lambda path: save(where_it_goes(COMPARISON.estimates[0]), str(path)),
         ET.fromstring,
     ),
     "profile": ("profile.json", lambda path: write_profile(content(), path), _whole_profile),

@@ -20,8 +20,9 @@ LAYERS = (
     ("validation",),
     ("api", "search", "sweeping", "sensitivity", "decide"),
     ("verdict",),
+    ("charts",),
     ("export",),
-    ("cli", "__main__"),
+    ("cli", "web", "__main__"),
 )
 # Results render themselves through shown.py, which finds a renderer by name: nothing else looks up.
 FILES = sorted(path for path in ROOT.rglob("*.py") if "_data" not in path.parts)

@@ -69,7 +69,7 @@ def test_every_type_of_result_is_tried_here():
     assert {kind.__name__ for kind in kinds()} == set(RESULTS)
 
 
-@pytest.mark.parametrize("style", [*named(), "html", "rows"])
+@pytest.mark.parametrize("style", [*named(), "notebook", "picture", "rows"])
 @pytest.mark.parametrize("kind", RESULTS)
 def test_every_type_of_result_has_a_renderer(kind, style):
     assert callable(renderer(kind, style))
@@ -119,7 +119,7 @@ def test_a_new_format_is_a_row_of_the_table_and_a_module(tmp_path, monkeypatch, 
     assert "loud" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("path", ["board.html", "a.pdf", "b.xlsx", "c.png", "d.jsonl", "folder.d/e.doc"])
+@pytest.mark.parametrize("path", ["board.xhtml", "a.pdf", "b.xlsx", "c.png", "d.jsonl", "folder.d/e.doc"])
 def test_an_ending_nobody_knows_is_refused_and_nothing_written(path, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for command in (["compare", *WORDS], ["catalog", "models"], ["sweep", "--vary", "samples=1,2", *WORDS]):

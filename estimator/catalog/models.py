@@ -14,6 +14,7 @@ from estimator.catalog.formats import formats, stored
 from estimator.catalog.precisions import known_precisions
 from estimator.catalog.shapes import MOST_PARAMS, checked, scaled
 from estimator.errors import InvalidInput, UnknownName, clipped
+from estimator.files import may_be_read
 from estimator.formulas.transformer import params
 from estimator.numerals import numeral
 from estimator.paths import presets
@@ -239,6 +240,8 @@ def _far(arch: Architecture, target: float) -> float:
 
 def _config_path(text: str) -> Path | None:
     """The config.json that a text points at, if it points at any file."""
+    if not may_be_read(text):
+        return None
     try:
         path = Path(text).expanduser()
         if path.is_dir():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from estimator.catalog.files import Content, cached, number, recent, rows, source_of, table
 from estimator.catalog.prices.hourly import quantile
 from estimator.errors import InvalidInput, MissingExtra, UnknownName, clipped
-from estimator.files import is_file, read_text
+from estimator.files import is_file, may_be_read, read_text
 from estimator.formulas.corpus import tokens_from_bytes
 from estimator.formulas.retrieval import SearchRates
 from estimator.paths import data_folder, presets
@@ -361,6 +361,9 @@ def measure_corpus(
     """
     from estimator.catalog.documents import READERS, read_document  # only where a corpus is read
 
+    for named in (path, tokenizer_json):
+        if named is not None and not may_be_read(named):
+            raise InvalidInput("files of this machine are not read here: give corpus_gb instead of a corpus")
     root, kinds = Path(path), PLAIN | READERS.keys()
     files = [root] if is_file(root) else sorted(p for p in root.rglob("*") if p.is_file())
     tokenizer = None if tokenizer_json is None else _tokenizer(tokenizer_json)

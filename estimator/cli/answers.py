@@ -14,7 +14,7 @@ from estimator.shown import in_currency
 def compare(options: argparse.Namespace) -> None:
     """`estimator compare`."""
     _table_alone(options)
-    comparison: Comparison = levelled(options, api.compare(**asked(options), **stages_of(options)))
+    comparison = compared(options)
     if options.assumptions:
         return _assumed(options, comparison)
     return _answered(options, comparison, [one for one in comparison.estimates if isinstance(one, Estimate)])
@@ -27,9 +27,21 @@ def estimate(options: argparse.Namespace) -> None:
 
         return sensitivity(options)
     _table_alone(options)
-    answer: Estimate = levelled(options, api.estimate(options.stage, **asked(options)))
-    _say_unused(options, {one.name for one in answer.assumptions})
+    answer = estimated(options)
     return _assumed(options, answer) if options.assumptions else _answered(options, answer, [answer])
+
+
+def compared(options: argparse.Namespace) -> Comparison:
+    """The comparison that was asked for."""
+    found: Comparison = levelled(options, api.compare(**asked(options), **stages_of(options)))
+    return found
+
+
+def estimated(options: argparse.Namespace) -> Estimate:
+    """The estimate that was asked for; with it is said which inputs it does not rest on."""
+    found: Estimate = levelled(options, api.estimate(options.stage, **asked(options)))
+    _say_unused(options, {one.name for one in found.assumptions})
+    return found
 
 
 def _table_alone(options: argparse.Namespace) -> None:

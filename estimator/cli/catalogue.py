@@ -24,6 +24,11 @@ from estimator.scenario import default_scenario
 
 def catalog(options: argparse.Namespace) -> None:
     """List one kind of thing, filtered by name."""
+    show(options, entries(options))
+
+
+def entries(options: argparse.Namespace) -> Catalogue:
+    """What is known of one kind of thing, filtered by name."""
     if options.facts:
         use_facts(options.facts)
     if options.kind != "prices":
@@ -33,7 +38,7 @@ def catalog(options: argparse.Namespace) -> None:
     ]
     if not rows:
         raise InvalidInput(f"nothing in the catalogue of {options.kind} matches; leave the filters out to see all")
-    show(options, Catalogue(tuple(rows)))
+    return Catalogue(tuple(rows))
 
 
 def _llms(_: argparse.Namespace) -> Iterator[Row]:

@@ -8,6 +8,7 @@ from typing import Any
 from estimator.cli.options import asked, inputs_of, levelled, listed, number, seconds, show, use_own_facts, whole
 from estimator.decide.break_even import BreakEven
 from estimator.decide.inverse import Finding
+from estimator.decide.recommend import Recommendation
 from estimator.decide.recommend import recommend as recommended
 from estimator.decide.rules import criteria
 from estimator.errors import DoesNotFit, InvalidInput
@@ -32,7 +33,18 @@ TURNED = ("fit", "largest", "deadline", "budget", "replicas", "break_even")
 
 
 def recommend(options: argparse.Namespace) -> None:
-    """Print what was asked for."""
+    """Print what was asked for; with the reasons behind the figures of what comes first, where they were asked for."""
+    if options.explain is not None and options.format != "table":
+        raise InvalidInput(f"--explain goes with a table, not with {options.format}")
+    found = recommendation(options)
+    best = found.best.estimate if isinstance(found, Recommendation) and found.best else None
+    if options.explain is None or best is None:
+        return show(options, found)
+    return show(options, found, in_currency(best, options.currency or "").explain(*listed(options.explain)))
+
+
+def recommendation(options: argparse.Namespace) -> Recommendation | Finding:
+    """The recommendation, or the answer to a question turned round."""
     chosen = [name for name in TURNED if getattr(options, name)]
     if len(chosen) > 1:
         first, second = (name.replace("_", "-") for name in chosen[:2])
@@ -44,22 +56,10 @@ def recommend(options: argparse.Namespace) -> None:
             as_criterion = f"; as a criterion: --set {name}_limit_s=0.5" if name == "ttft" else ""
             raise InvalidInput(f"--{name} belongs to --{' and --'.join(questions)}{as_criterion}")
     if options.break_even == "owning":
-        show(options, owning(options))
-    elif chosen:
-        show(options, ANSWERS[chosen[0]](options, asked(options)))
-    else:
-        _recommended(options)
-
-
-def _recommended(options: argparse.Namespace) -> None:
-    """The recommendation, and the reasons behind the figures of what comes first."""
-    if options.explain is not None and options.format != "table":
-        raise InvalidInput(f"--explain goes with a table, not with {options.format}")
-    found = levelled(options, recommended(**asked(options, criteria())))
-    best = found.best.estimate if found.best else None
-    if options.explain is None or best is None:
-        return show(options, found)
-    return show(options, found, in_currency(best, options.currency or "").explain(*listed(options.explain)))
+        return owning(options)
+    if chosen:
+        return ANSWERS[chosen[0]](options, asked(options))
+    return levelled(options, recommended(**asked(options, criteria())))
 
 
 def machine_of(given: dict[str, object], *leave_out: str) -> dict[str, Any]:

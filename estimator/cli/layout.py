@@ -1,6 +1,7 @@
 """`estimator layout`: from options to a search."""
 
 import argparse
+from collections.abc import Mapping
 from typing import Any
 
 from estimator.catalog.plan_fields import field_named
@@ -10,12 +11,24 @@ from estimator.formulas.units import DAY_S
 from estimator.search import AXES
 from estimator.search import layout as search
 from estimator.search.asking import searched
+from estimator.search.result import Search
 
 NUMBERS = ("tokens", "prompt_tokens", "output_tokens", "ttft_s", "tpot_s", "requests_per_s")
 
 
 def layout(options: argparse.Namespace) -> None:
-    """Search and print."""
+    """Search and print: what was found, or the best of it as a tool's own file."""
+    if not options.emit:
+        return show(options, found(options))
+    from estimator.configs.emit import emitter, pinned
+    from estimator.verdict.emitted import of_search
+
+    tool = emitter(options.emit)
+    return emit(options, of_search(tool, found(options, pinned(tool)), options.model))
+
+
+def found(options: argparse.Namespace, pinned: Mapping[str, Any] | None = None) -> Search:
+    """What the search finds; pinned: choices that stand unless others are asked for."""
     use_own_facts(options)
     task = options.task or options.word or "pretrain"
     choices = once(_typed(text, task) for text in options.inputs)
@@ -28,15 +41,7 @@ def layout(options: argparse.Namespace) -> None:
     asked = _asked(options, task)
     if clash := sorted(set(choices) & set(asked)):
         raise InvalidInput(f"{clash[0]} has an option of its own: --{clash[0].replace('_', '-')}, not --set")
-    if not options.emit:
-        show(options, search(**asked, **choices))
-        return
-    from estimator.configs.emit import emitter, pinned
-    from estimator.verdict.emitted import of_search
-
-    tool = emitter(options.emit)
-    found = search(**asked, **pinned(tool) | choices)
-    emit(options, of_search(tool, found, options.model))
+    return search(**asked, **({**pinned, **choices} if pinned else choices))
 
 
 def _asked(options: argparse.Namespace, task: str) -> dict[str, Any]:
@@ -65,10 +70,10 @@ def _asked(options: argparse.Namespace, task: str) -> dict[str, Any]:
 def _typed(text: str, task: str) -> tuple[str, Any]:
     """NAME=VALUE as the field's own name and the text of its value; several values of an axis as a list."""
     called, value = assignment(text)
-    found = field_named(called, searched("serve" if task == "serve" else "train"))
-    name = found or called.replace("-", "_")
-    if found:
-        say_alias(called, found)
+    known = field_named(called, searched("serve" if task == "serve" else "train"))
+    name = known or called.replace("-", "_")
+    if known:
+        say_alias(called, known)
     if isinstance(value, tuple):
         raise InvalidInput(f"{name} is one value, not a range {clipped(text.partition('=')[2])}")
     if name in (*AXES, "cpu_offload") and "," in text:

@@ -36,6 +36,7 @@ def _run(words: list[str]) -> int:
     status = 0
     try:
         arguments = parser(words).parse_args(words)
+        arguments.words = words
         status = int(arguments.run(arguments) or 0)
         notes.say()
     finally:  # after help and version too, which end the program

@@ -2,7 +2,7 @@
 
 import argparse
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 from estimator.catalog.files import use_facts
@@ -23,8 +23,26 @@ R = TypeVar("R")
 
 def show(options: argparse.Namespace, result: object, *more: str) -> None:
     """A result as it was asked for, and more words beneath it, to the file that was named or to the screen."""
-    text = rendered(result, options.format, currency=getattr(options, "currency", None) or "")
+    currency, command = getattr(options, "currency", None) or "", command_text(getattr(options, "words", ()))
+    text = rendered(result, options.format, currency=currency, command=command)
     emit(options, "\n\n".join([str(text), *more]))
+
+
+NOT_REPEATED = ("--output", "--format")
+
+
+def command_text(words: Sequence[str]) -> str:
+    """The command as it was given, less where its answer went.
+
+    >>> command_text(["compare", "--model", "7b", "--gpu=a100", "--output", "board.html", "--format=html"])
+    'estimator compare --model 7b --gpu=a100'
+    """
+    import shlex
+
+    apart = [place for place, word in enumerate(words) if word in NOT_REPEATED]
+    left = (word for place, word in enumerate(words) if place not in apart and place - 1 not in apart)
+    kept = [word for word in left if not word.startswith(tuple(f"{name}=" for name in NOT_REPEATED))]
+    return shlex.join(["estimator", *kept])
 
 
 def levelled(options: argparse.Namespace, answer: R) -> R:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 BREAK_EVENS = ("volume", "api", "owning")
 LARGEST = ("llm", "context", "batch", "users")
-PICTURES = ("spectrum", "volume", "money", "step", "pareto")
+PICTURES = ("spectrum", "totals", "volume", "money", "step", "pareto", "load", "loss", "tornado")
+THEMES = ("light", "dark")
 
 
 class Parser(argparse.ArgumentParser):
@@ -89,6 +90,7 @@ def _builders() -> dict[str, Callable[[Commands], None]]:
         "catalog": _catalog,
         "export": _export,
         "sweep": _sweep,
+        "serve": _serve,
     }
 
 
@@ -237,8 +239,9 @@ def _plot(commands: Commands) -> None:
     sub = _command(commands, "plot", "a picture, as SVG or PNG (extra `plot`)", _lazy("plot", "plot"), example)
     sub.add_argument("picture", choices=PICTURES, metavar="PICTURE", help=", ".join(PICTURES))
     _question(sub)
-    sub.add_argument("--stage", choices=STAGES, metavar="STAGE", help="of money, step and pareto (default finetune)")
+    sub.add_argument("--stage", choices=STAGES, metavar="STAGE", help="of money, step, pareto and tornado (finetune)")
     sub.add_argument("--output", metavar="FILE", required=True, help="what to write: picture.svg or picture.png")
+    sub.add_argument("--theme", choices=THEMES, default="light", help="light (default) or dark paper")
     _currency(sub)
 
 
@@ -309,6 +312,17 @@ def _sweep(commands: Commands) -> None:
 
 def _stages(sub: argparse._ActionsContainer) -> None:
     sub.add_argument("--stages", metavar="A,B", help=f"only these approaches: {', '.join(STAGES)}")
+
+
+def _serve(commands: Commands) -> None:
+    example = "estimator serve --port 8000"
+    text = "a page with every input, and an API, on this machine (extra `serve`)"
+    sub = _command(commands, "serve", text, _lazy("serve", "serve"), example)
+    sub.add_argument("--host", default="127.0.0.1", help="address to listen at (default 127.0.0.1: this machine alone)")
+    sub.add_argument("--port", metavar="N", default="8000", help="port to listen at (default 8000)")
+    sub.add_argument("--workers", metavar="N", default="1", help="processes that answer (default 1)")
+    text = "further host names that requests may name, comma-separated, such as that of a proxy"
+    sub.add_argument("--allow-host", metavar="NAMES", help=text)
 
 
 def _question(sub: argparse.ArgumentParser) -> None:

@@ -340,15 +340,22 @@ def most_users(
     count = question.count or 1
     most = largest_batch("serve", model=model, gpu=gpu, gpus=gpus, **inputs)
     users = np.arange(1, most + 1)
-    found = _served(question, count, concurrency=users)
+    found = served(question, count, concurrency=users)
     good = (np.asarray(found.ttft_s) <= ttft_s) & (np.asarray(found.tpot_s) <= tpot_s)
     return int(np.max(np.where(good, users, 0), initial=0))
 
 
-def _served(question: Question, count: int, **load: Any) -> Serving:
+def served(question: Question, count: int, **load: Any) -> Serving:
+    """A replica of so many accelerators under a load, for requests of the scenario's length."""
     lengths = {"prompt_tokens": question.amount("prompt_tokens").value, "output_tokens": question.written().value}
     plan = _serving_plan(question, count)
     return serving(question.own_llm(), question.cluster(count), plan, Traffic(**lengths, **load))
+
+
+def serving_count(question: Question) -> int:
+    """The fewest accelerators of a replica that hold the LLM and a request."""
+    llm, device, plan = question.own_llm(), question.own_accelerator(), _serving_plan(question)
+    return smallest_fit(llm, device, plan, context_tokens=_request_tokens(question))
 
 
 def replicas_for_latency(
@@ -360,21 +367,16 @@ def replicas_for_latency(
     Poisson stream, so waiting counts.
     """
     question = _question("serve", model, gpu, None, inputs, gpus)
-    count = question.count or smallest_fit(
-        question.own_llm(),
-        question.own_accelerator(),
-        _serving_plan(question),
-        context_tokens=_request_tokens(question),
-    )
+    count = question.count or serving_count(question)
     peak = busy_hour_requests_per_s(question)
 
     def good(replicas: int) -> bool:
-        found = _served(question, count, requests_per_s=peak / replicas)
+        found = served(question, count, requests_per_s=peak / replicas)
         kept_up = peak / replicas < float(found.capacity_requests_per_s)
         return kept_up and float(found.ttft_s) <= ttft_s and float(found.tpot_s) <= tpot_s
 
     if not good(MOST_REPLICAS):
-        alone = _served(question, count, requests_per_s=peak / MOST_REPLICAS)
+        alone = served(question, count, requests_per_s=peak / MOST_REPLICAS)
         raise DoesNotFit(
             f"even a single request takes {float(alone.ttft_s):.3g} s to the first token and "
             f"{float(alone.tpot_s):.3g} s per token: use a faster accelerator, more of them per replica, or fewer bits"

@@ -16,8 +16,8 @@ RANGELESS = 0.05  # the half range in ln that an input without one is ranked by
 def foremost(result: Estimate | Comparison) -> list[str]:
     """Lines with the inputs that were given, are always told or move the total most, and how to see and change all."""
     given = [one for one in result.assumptions if one.given or one.name in ALWAYS]
-    ranked = _ranked(result)
-    listed = [*given, *[one for one in ranked if one not in given][: max(SHOWN - len(given), 0)]]
+    moving = ranked(result)
+    listed = [*given, *[one for one in moving if one not in given][: max(SHOWN - len(given), 0)]]
     if not listed:
         return []
     rest = len(result.assumptions) - len(listed)
@@ -37,14 +37,14 @@ def _drivers(result: Estimate | Comparison) -> list[str]:
 
 def every(result: Estimate | Comparison) -> str:
     """All inputs with the reason for each, what matters most first."""
-    ranked = _ranked(result)
-    rest = [one for one in result.assumptions if one not in ranked]
-    lines = [f"{one.name} = {one.shown}{' *' if one.given else ''}: {one.why}" for one in (*ranked, *rest)]
+    moving = ranked(result)
+    rest = [one for one in result.assumptions if one not in moving]
+    lines = [f"{one.name} = {one.shown}{' *' if one.given else ''}: {one.why}" for one in (*moving, *rest)]
     head = "Inputs, those that move the total most first (* given by you); change any with --set NAME=VALUE"
     return "\n".join([head, *(textwrap.fill(line, WIDTH, subsequent_indent="    ") for line in lines)])
 
 
-def _ranked(result: Estimate | Comparison) -> list[Assumption]:
+def ranked(result: Estimate | Comparison) -> list[Assumption]:
     """The numbers among the inputs that move a total, most first."""
     answers = [result] if isinstance(result, Estimate) else result.estimates
     scores: dict[str, float] = {}

@@ -8,7 +8,6 @@ from tabulate import tabulate
 
 from estimator.decide.inverse import Finding
 from estimator.decide.recommend import Change, Option, Reason, Recommendation
-from estimator.errors import MissingExtra
 from estimator.export.assumptions import ALWAYS
 from estimator.export.price_list import prices_used
 from estimator.export.tables import WIDTH
@@ -214,19 +213,10 @@ def _cell(value: object, absent: str) -> str:
 
 
 def recommendation_html(found: Recommendation) -> str:
-    """Table and reasons for a notebook; the spectrum as SVG where matplotlib is installed."""
+    """Table and reasons for a notebook, which draws the spectrum beside them."""
     import html
 
     body = [_row(rank, option) for rank, option in _ranked(found) if option.estimate]
     table = tabulate(body, HEADER, tablefmt="html", disable_numparse=True)
     words = "".join(f"<p>{html.escape(part)}</p>" for part in (_head(found), *_sections(found)) if part)
-    return f"{words.replace(chr(10), '<br>')}{table}{_drawn(found)}"
-
-
-def _drawn(found: Recommendation) -> str:
-    from estimator.export import pictures
-
-    try:
-        return pictures.svg(pictures.spectrum([one.estimate for one in found.options if one.stands and one.estimate]))
-    except (MissingExtra, IndexError):
-        return ""
+    return f"{words.replace(chr(10), '<br>')}{table}"

@@ -1,14 +1,16 @@
-"""Formulas as spreadsheet text: a formula is called with cells instead of numbers, and writes itself down.
+"""Formulas as text: a formula is called with cells instead of numbers, and writes itself down.
 
-An `Expr` is a piece of spreadsheet text and the value it comes to. Arithmetic, comparisons, `np.maximum`, `np.ceil` and
-the like combine both, so that every formula in a workbook carries the right cached value. A formula that does anything
-else to its arguments (loops, asks which is larger) cannot be written down, and its result enters as a number.
+An `Expr` is a piece of text and the value it comes to. Arithmetic, comparisons, `np.maximum`, `np.ceil` and the like
+combine both, so that every formula in a workbook carries the right cached value. A formula that does anything else to
+its arguments (loops, asks which is larger) cannot be written down, and its result enters as a number.
+
+The text is a spreadsheet's, or the script of a page: the language comes with the cells.
 """
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,19 +21,46 @@ INLINE = (0.0, 1.0, 2.0)  # numbers that are structure, not facts; all others be
 CONSTANT = re.compile(r"«k([^»]*)»")
 
 
+class Language(NamedTuple):
+    """How formulas are spelled. signs, calls: by the spreadsheet's own, where they are not its; choice: one of two."""
+
+    name: str
+    signs: Mapping[str, str]
+    calls: Mapping[str, str]
+    choice: str
+
+
+SHEET = Language("sheet", {}, {"LOG2": "LOG({},2)", "ROUNDUP": "ROUNDUP({},0)"}, "IF({},{},{})")
+SCRIPT = Language(
+    "script",
+    {"^": "**", "=": "==="},
+    {
+        **{name: f"Math.{name.lower()}({{}})" for name in ("MAX", "MIN", "SQRT", "EXP", "ABS", "LOG2")},
+        "ROUNDUP": "Math.ceil({})",
+        "INT": "Math.floor({})",
+        "LN": "Math.log({})",
+    },
+    "({}?{}:{})",
+)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Expr:
-    """Spreadsheet text with the value it comes to; level: how tightly its last operator binds.
+    """Text of a formula with the value it comes to; level: how tightly its last operator binds.
 
     >>> a, b = Expr("A1", 3.0), Expr("B1", 4.0)
     >>> found = np.maximum((a + b) * 2, 1) / b
     >>> found.text, float(found.value)
     ('MAX((A1+B1)*2,1)/B1', 3.5)
+    >>> a, b = Expr("a", 3.0, language=SCRIPT), Expr("b", 4.0, language=SCRIPT)
+    >>> np.where(a < b, np.ceil(a) ** 2, b).text
+    '(a<b?Math.ceil(a)**2:b)'
     """
 
     text: str
     value: Any
     level: int = ATOM
+    language: Language = SHEET
 
     def __add__(self, other: object) -> "Expr":
         return self if _is(other, 0) else _joined("+", ADD, np.add, self, other)
@@ -64,7 +93,7 @@ class Expr:
         return _joined("^", POWER, np.power, other, self)
 
     def __neg__(self) -> "Expr":
-        return Expr(f"(-{_inside(self, POWER)})", np.negative(self.value))
+        return Expr(f"(-{_inside(self, POWER)})", np.negative(self.value), language=self.language)
 
     def __lt__(self, other: object) -> "Expr":
         return _joined("<", COMPARE, np.less, self, other)
@@ -114,14 +143,21 @@ def expr(value: Any) -> Expr:
 def choose(condition: object, then: object, otherwise: object) -> Expr:
     """IF: one of two, by a condition."""
     cells = [expr(part) for part in (condition, then, otherwise)]
-    value = np.where(*(cell.value for cell in cells))
-    return Expr(f"IF({','.join(cell.text for cell in cells)})", _scalar(*cells, value))
+    value, language = np.where(*(cell.value for cell in cells)), _language(cells)
+    return Expr(language.choice.format(*(cell.text for cell in cells)), _scalar(*cells, value), language=language)
 
 
 def called(name: str, function: Callable[..., object], *arguments: object) -> Expr:
-    """A spreadsheet function of some cells; `function` computes the same."""
+    """A spreadsheet function of some cells, whatever it is called in their language; `function` computes the same."""
     cells = [expr(argument) for argument in arguments]
-    return Expr(f"{name}({','.join(cell.text for cell in cells)})", function(*(cell.value for cell in cells)))
+    language = _language(cells)
+    text = language.calls.get(name, f"{name}({{}})").format(",".join(cell.text for cell in cells))
+    return Expr(text, function(*(cell.value for cell in cells)), language=language)
+
+
+def _language(cells: Iterable[Expr]) -> Language:
+    """Numbers speak every language; what else there is speaks one."""
+    return next((cell.language for cell in cells if cell.language is not SHEET), SHEET)
 
 
 def span(first: str, values: Floats, last: str) -> Expr:
@@ -155,8 +191,9 @@ def with_constants(text: str, name_of: Callable[[float], str]) -> str:
 def _joined(sign: str, level: int, function: Callable[..., object], left: object, right: object) -> Expr:
     left, right = expr(left), expr(right)
     own = min(level + 1, ATOM) if sign in "-/^<=>=" else level  # these do not associate to the right
-    first = _inside(left, level + 1 if level in (POWER, COMPARE) else level)
-    return Expr(f"{first}{sign}{_inside(right, own)}", function(left.value, right.value), level)
+    first, language = _inside(left, level + 1 if level in (POWER, COMPARE) else level), _language((left, right))
+    text = f"{first}{language.signs.get(sign, sign)}{_inside(right, own)}"
+    return Expr(text, function(left.value, right.value), level, language)
 
 
 def _inside(cell: Expr, least: int) -> str:
@@ -181,7 +218,7 @@ def _replica_months(
     months: Expr,
     least_replicas: Expr,
 ) -> Expr:
-    """money.replica_months as one array sum over the column of months («months») of the Monthly sheet."""
+    """money.replica_months as one array sum over the column of months («months») of the Monthly sheet, or as a call."""
     from estimator.formulas import money
 
     value = money.replica_months(
@@ -192,10 +229,16 @@ def _replica_months(
         months.value,
         least_replicas.value,
     )
-    at_least = _needed(
-        peak_requests_per_s, capacity_requests_per_s, target_utilisation, growth_per_month, least_replicas
-    )
+    cells = (peak_requests_per_s, capacity_requests_per_s, target_utilisation, growth_per_month)
+    if _language((*cells, months, least_replicas)) is SCRIPT:
+        return _called("replicaMonths", value, *cells, months, least_replicas)
+    at_least = _needed(*cells, least_replicas)
     return Expr(f"SUMPRODUCT((«months»<={months.text})*{at_least})", value)
+
+
+def _called(name: str, value: float, *cells: Expr) -> Expr:
+    """A call of the page's own function."""
+    return Expr(f"{name}({','.join(cell.text for cell in cells)})", value, language=SCRIPT)
 
 
 def _spare_months(fleet: Expr, accelerators: Expr, months: Expr, growth_per_month: Expr, **load: Expr) -> Expr:
@@ -204,8 +247,13 @@ def _spare_months(fleet: Expr, accelerators: Expr, months: Expr, growth_per_mont
 
     cells = {"fleet": fleet, "accelerators": accelerators, "months": months, "growth_per_month": growth_per_month}
     value = money.spare_months(**{name: cell.value for name, cell in {**cells, **load}.items()})
+    if _language((*cells.values(), *load.values())) is SCRIPT:
+        return _called("spareMonths", value, *cells.values(), *(load[name] for name in LOAD))
     spare = f"({fleet.text}-{accelerators.text}*{_needed(growth_per_month=growth_per_month, **load)})"
     return Expr(f"SUMPRODUCT((«months»<={months.text})*({spare}>0)*{spare})", value)
+
+
+LOAD = ("peak_requests_per_s", "capacity_requests_per_s", "target_utilisation", "least_replicas")
 
 
 def _needed(
@@ -242,11 +290,11 @@ _UFUNCS: dict[object, Callable[..., Expr]] = {
     np.equal: lambda a, b: a == b,
     np.maximum: lambda a, b: called("MAX", np.maximum, a, b),
     np.minimum: lambda a, b: called("MIN", np.minimum, a, b),
-    np.ceil: lambda a: Expr(f"ROUNDUP({a.text},0)", np.ceil(a.value)),  # loads and counts: never negative
+    np.ceil: lambda a: called("ROUNDUP", np.ceil, a),  # loads and counts: never negative
     np.floor: lambda a: called("INT", np.floor, a),
     np.sqrt: lambda a: called("SQRT", np.sqrt, a),
     np.exp: lambda a: called("EXP", np.exp, a),
     np.log: lambda a: called("LN", np.log, a),
-    np.log2: lambda a: Expr(f"LOG({a.text},2)", np.log2(a.value)),
+    np.log2: lambda a: called("LOG2", np.log2, a),
     np.absolute: lambda a: called("ABS", np.abs, a),
 }

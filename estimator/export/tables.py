@@ -13,7 +13,7 @@ from estimator.text import human
 WIDTH = 120
 CELL = 22
 LABEL = 24
-SMALL = 1e-3  # of the total: a budget line below is counted, not listed, on the screen
+BUDGET_SMALL = 1e-3  # of the total: a budget line below is counted, not listed, on the screen
 
 
 def _data(answer: Estimate) -> str:
@@ -209,7 +209,7 @@ def _details(answer: Estimate) -> str:
 
     shown = {one.name for one in FIGURES}
     rows = [
-        [_detail(name), human(figure)]
+        [detail_name(name), human(figure)]
         for name, figure in answer.details.items()
         if name not in shown and not _is_part(name)
     ]
@@ -248,12 +248,12 @@ def _listed(answer: Estimate) -> str:
     from tabulate import tabulate
 
     lines = _costing(answer)
-    kept = [line for line in lines if not abs(line.horizon_usd.value) < SMALL * abs(answer.total_usd.value)]
+    kept = [line for line in lines if not abs(line.horizon_usd.value) < BUDGET_SMALL * abs(answer.total_usd.value)]
     table = tabulate(_budget(kept), BUDGET, tablefmt="simple", disable_numparse=True)
     left = len(lines) - len(kept)
     if not left:
         return table
-    return f"{table}\n{left} more of less than {SMALL:.1%} of the total each: --format csv"
+    return f"{table}\n{left} more of less than {BUDGET_SMALL:.1%} of the total each: --format csv"
 
 
 def _costing(answer: Estimate) -> list[Line]:
@@ -266,11 +266,11 @@ def _budget(lines: list[Line]) -> list[list[str]]:
     return [[line.phase, line.item, human(line.usd), human(line.horizon_usd)] for line in lines]
 
 
-def _detail(name: str) -> str:
+def detail_name(name: str) -> str:
     """A detail's name in words; money is in the currency its figure says, a time in the unit.
 
-    >>> _detail("all_in_usd_per_request"), _detail("checkpoint_interval_s"), _detail("training_tokens_per_s")
-    ('all in cost per request', 'checkpoint interval', 'training tokens per s')
+    >>> detail_name("all_in_usd_per_request"), detail_name("interval_s"), detail_name("training_tokens_per_s")
+    ('all in cost per request', 'interval', 'training tokens per s')
     """
     words = name.replace("_usd", "_cost").split("_")
     return " ".join(words[:-1] if words[-1] == "s" and words[-2] != "per" else words)

@@ -52,7 +52,7 @@ def _check_objective(question: Question) -> None:
         )
 
 
-def _copies(question: Question) -> Copies:
+def copies(question: Question) -> Copies:
     """Models the objective holds beside each other; adapters share their frozen base with the reference."""
     objective, method = question.word("objective"), question.word("method")
     if objective in ("sft", "contrastive") or (objective == "dpo" and method != "full"):
@@ -120,7 +120,7 @@ def _lengths(question: Question) -> dict[str, Any]:
 
 
 def _own(question: Question, tokens: Quantity) -> Estimate:
-    training = set_up(question, training_plan(question), question.count, _copies(question))
+    training = set_up(question, training_plan(question), question.count, copies(question))
     taken = duration(question, training, _rows(question))
     generation_s = _generation(question)
     count = training.accelerators

@@ -343,6 +343,11 @@ def _loss(question: Question, tokens: Quantity) -> Quantity:
     return uncertain(found, "scaling law", down, up)
 
 
+def law() -> dict[str, float]:
+    """Constants of the scaling law as expected, by symbol."""
+    return {name: fact(f"{LAW}/{name}").value for name in ("E", "A", "B", "alpha", "beta")}
+
+
 def _law(question: Question, *names: str) -> dict[str, Quantity]:
     """Constants of the scaling law, by symbol."""
     return {name: question.fact(f"{LAW}/{name}") for name in names}

@@ -11,6 +11,7 @@ from estimator.cli import main
 from estimator.decide.inverse import largest_context
 from estimator.shown import SCHEMA_VERSION
 from estimator.stages import COMBINATIONS
+from estimator.text import digits
 
 ASK = ["--model", "8b", "--gpu", "a100"]
 QUESTIONS = {
@@ -119,22 +120,45 @@ def test_bad_questions_are_one_line(arguments, capsys):
     assert len(shown.err.splitlines()) == 1
 
 
-@pytest.mark.parametrize("picture", ["spectrum", "volume", "money", "step"])
+@pytest.mark.parametrize("picture", ["spectrum", "totals", "volume", "money", "step", "load", "loss", "tornado"])
 @pytest.mark.parametrize("ending", ["svg", "png"])
 def test_pictures(picture, ending, tmp_path):
-    pytest.importorskip("matplotlib")
+    pytest.importorskip("vl_convert")
     target = tmp_path / f"picture.{ending}"
     assert main(["plot", picture, *ASK, "--output", str(target)]) == 0
 
     start = target.read_bytes()[:200]
-    assert start.startswith(b"\x89PNG") if ending == "png" else b"<?xml" in start
+    assert start.startswith(b"\x89PNG") if ending == "png" else b"<svg" in start
 
 
 def test_picture_of_time_against_money(tmp_path):
-    pytest.importorskip("matplotlib")
+    pytest.importorskip("vl_convert")
     target = tmp_path / "pareto.svg"
     assert main(["plot", "pareto", "--model", "8b", "--gpu", "a100,h100", "--output", str(target)]) == 0
     assert target.stat().st_size > 5000
+
+
+def test_the_step_drawn_is_of_the_plan_in_the_title(monkeypatch):
+    """A hardly slower layout that surely fits is the estimate's; the fastest was drawn."""
+    seen = {}
+    monkeypatch.setattr("estimator.cli.plot.save", lambda spec, *_: seen.update(spec=spec))
+    ask = ["--model", "70b", "--gpu", "8xh100", "--set", "method=qlora"]
+    assert main(["plot", "step", *ask, "--output", "step.svg"]) == 0
+    answer = estimate("finetune", model="70b", gpu="8xh100", method="qlora")
+    words = json.dumps(seen["spec"])
+
+    assert answer.layout in " ".join(seen["spec"]["title"]["text"])
+    assert f"one accelerator: {digits(answer.peak_memory_bytes.value / 1e9)} of" in words
+
+
+def test_time_against_money_is_of_the_count_asked_for(monkeypatch):
+    seen = {}
+    monkeypatch.setattr("estimator.cli.plot.save", lambda spec, *_: seen.update(spec=spec))
+    for ask in (["--gpu", "4xa100,2xh100"], ["--gpu", "a100", "--gpus", "4"]):
+        assert main(["plot", "pareto", "--model", "8b", *ask, "--output", "p.svg"]) == 0
+        counts = {row["text"] for one in seen["spec"]["layer"] for row in one["data"]["values"] if "text" in row}
+
+        assert counts == ({"4", "2"} if "," in ask[1] else {"4"})
 
 
 FREE = [f"--set={name}=0" for name in ("rate_usd_per_hour", "label_rate_usd_per_hour", "storage_usd_per_gb_month")]
@@ -153,7 +177,7 @@ IDLE_PEOPLE = [f"--set={name}=0" for name in ("prompt_setup_hours", "hours_per_i
     ids=lambda ask: " ".join(ask)[:40],
 )
 def test_what_cannot_be_drawn_is_said_in_one_line(ask, tmp_path, capsys):
-    pytest.importorskip("matplotlib")
+    pytest.importorskip("vl_convert")
     assert main(["plot", *ask, "--output", str(tmp_path / "picture.png")]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
     assert not list(tmp_path.iterdir())
@@ -162,14 +186,14 @@ def test_what_cannot_be_drawn_is_said_in_one_line(ask, tmp_path, capsys):
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("more", [["--gpu", "rtx-4090"], ["--gpu", "a100", *IDLE_PEOPLE]], ids=["no price", "no time"])
 def test_a_spectrum_needs_neither_prices_nor_hours(more, tmp_path):
-    pytest.importorskip("matplotlib")
+    pytest.importorskip("vl_convert")
     target = tmp_path / "picture.svg"
     assert main(["plot", "spectrum", "--model", "8b", *more, "--output", str(target)]) == 0
     assert "Prompt engineering" in target.read_text(encoding="utf-8")
 
 
 def test_pictures_refuse_other_endings(tmp_path, capsys):
-    pytest.importorskip("matplotlib")
+    pytest.importorskip("vl_convert")
     assert main(["plot", "spectrum", *ASK, "--output", str(tmp_path / "picture.bmp")]) == 2
     assert "svg" in capsys.readouterr().err
 

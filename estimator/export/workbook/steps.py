@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from estimator.errors import InvalidInput
-from estimator.export.formula_text import Expr, with_constants, written
+from estimator.export.formula_text import SHEET, Expr, Language, with_constants, written
 from estimator.quantities import FACTORS, Quantity
 from estimator.results import Comparison, Estimate
 from estimator.scenario import Amount
@@ -51,10 +51,11 @@ class Step:
 
 
 class Steps:
-    """All steps that some figures rest on; «n» in a formula is step n, «kX» the constant X."""
+    """All steps that some figures rest on; «n» in a formula is step n, «kX» the constant X. language: of formulas."""
 
-    def __init__(self, comparison: Comparison) -> None:
+    def __init__(self, comparison: Comparison, language: Language = SHEET) -> None:
         answers = [answer for answer in comparison.estimates if isinstance(answer, Estimate)]
+        self._language = language
         self._chosen_by = frozenset(key for answer in answers for key in answer.chosen_by)
         self.steps: list[Step] = []
         self.constants: dict[float, str] = {}
@@ -113,7 +114,7 @@ class Steps:
         if formula is not None and figure.formula:
             self._name_constants(formula.text, figure.formula)
         number = len(self.steps)
-        step = Step(figure, kind, Expr(f"«{number}»", figure.column), formula)
+        step = Step(figure, kind, Expr(f"«{number}»", figure.column, language=self._language), formula)
         if kind == "input":
             step.key, step.bounds = _rate(figure) if _is_rate(figure) else (figure.key, bounds_of(figure))
         self.steps.append(step)

@@ -1,0 +1,60 @@
+"""Which pictures go with which result, the one that says most first; none where nothing is known to draw."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from estimator.charts.decision import cost_over_volume, estimates_of, spectrum, totals, where_it_goes
+from estimator.charts.grammar import Spec
+from estimator.errors import EstimatorError
+from estimator.results import Comparison, Estimate
+
+if TYPE_CHECKING:
+    from estimator.decide.recommend import Recommendation
+    from estimator.sensitivity import Sensitivity
+
+
+def comparison(found: Comparison) -> list[Spec]:
+    """Totals, the spectrum, and cost over volume of what is in question by volume."""
+    known = estimates_of(found)
+    moving = [one for one in known if one.stage != "pretrain"]
+    timed = [one for one in found.estimates if isinstance(one, Estimate) and one.calendar_s.known]
+    return _drawn(*_of(totals, known), *_of(spectrum, timed), *_of(cost_over_volume, moving))
+
+
+def estimate(found: Estimate) -> list[Spec]:
+    """Where the money goes."""
+    known = found.total_usd.known and found.total_usd.value > 0
+    return _drawn(lambda: where_it_goes(found)) if known else []
+
+
+def recommendation(found: "Recommendation") -> list[Spec]:
+    """The spectrum and the totals of what stands."""
+    standing = [one.estimate for one in found.options if one.stands and one.estimate]
+    known = [one for one in standing if one.total_usd.known]
+    return _drawn(*_of(spectrum, [one for one in standing if one.calendar_s.known]), *_of(totals, known))
+
+
+def sensitivity(found: "Sensitivity") -> list[Spec]:
+    """The tornado."""
+    from estimator.charts.doubt import tornado
+
+    return _drawn(lambda: tornado(found))
+
+
+def nothing(_: object) -> list[Spec]:
+    """Of a result that has no picture."""
+    return []
+
+
+def _of(picture: Callable[[list[Estimate]], Spec], answers: list[Estimate]) -> list[Callable[[], Spec]]:
+    return [lambda: picture(answers)] if answers else []
+
+
+def _drawn(*pictures: Callable[[], Spec]) -> list[Spec]:
+    found = []
+    for picture in pictures:
+        try:
+            found.append(picture())
+        except EstimatorError:  # no requests to draw over, say: the others stand
+            continue
+    return found

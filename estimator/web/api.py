@@ -1,0 +1,183 @@
+"""The API: a question by POST (JSON) or GET (query), an answer as JSON, the tables also as CSV."""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any, TypeVar
+
+import anyio
+from fastapi import APIRouter, Request, Response
+
+from estimator.errors import InvalidInput, clipped
+from estimator.shown import rendered
+from estimator.web import brief, problems
+from estimator.web.asking import COMMANDS, Answer, answer
+from estimator.web.models import EXAMPLES, model
+from estimator.web.sweeps import swept, swept_csv
+
+T = TypeVar("T")
+PREFIX = "/api/v1"
+LONGEST_S = 60.0  # of an answer
+DETAILS = ("brief", "full")
+SHORT = ("model", "gpu", "gpus", "api", "price_per_hour", "requests_per_month", "samples")  # told of in GET
+
+_limiter: list[anyio.CapacityLimiter] = []
+
+
+async def in_thread(function: Callable[[], T]) -> T:
+    """Compute beside the loop: two at a time, and not for ever."""
+    if not _limiter:
+        _limiter.append(anyio.CapacityLimiter(2))
+    with anyio.fail_after(LONGEST_S):
+        return await anyio.to_thread.run_sync(function, abandon_on_cancel=True, limiter=_limiter[0])
+
+
+def asked(request: Request) -> dict[str, Any]:
+    """The question of a query; a name that comes twice is refused."""
+    found: dict[str, Any] = {}
+    for name, value in request.query_params.multi_items():
+        if name in found:
+            raise InvalidInput(f"{clipped(name)} is given twice: say one")
+        found[name] = value
+    return found
+
+
+async def posted(request: Request) -> dict[str, Any]:
+    """The question of a body: an object of JSON."""
+    body = await request.body()
+    try:
+        found = json.loads(body or b"{}", parse_constant=_refused)
+    except (ValueError, RecursionError):
+        raise InvalidInput('the body must be an object of JSON, such as {"model": "7b", "gpu": "a100"}') from None
+    if not isinstance(found, dict):
+        raise InvalidInput('the body must be an object of JSON, such as {"model": "7b", "gpu": "a100"}')
+    return found
+
+
+def _refused(text: str) -> None:
+    raise ValueError(text)
+
+
+def detail_of(request: Request, question: dict[str, Any]) -> str:
+    """How much is told: brief unless asked."""
+    found = question.pop("detail", request.query_params.get("detail", "brief"))
+    if found not in DETAILS:
+        raise InvalidInput(f"detail is brief or full, not {clipped(found)}")
+    return str(found)
+
+
+def as_json(text: str, status: int = 200) -> Response:
+    """JSON text as a response."""
+    return Response(text, status, media_type="application/json")
+
+
+def as_csv(text: str) -> Response:
+    """CSV text as a response."""
+    return Response(text, media_type="text/csv; charset=utf-8")
+
+
+def json_of(command: str, question: Mapping[str, Any], detail: str) -> str:
+    """A question's answer as JSON text."""
+    return brief.text(answer(command, question), detail)
+
+
+def csv_of(command: str, question: Mapping[str, Any]) -> str:
+    """A question's answer as CSV text."""
+    found: Answer = answer(command, question)
+    return str(rendered(found.result, "csv", currency=found.currency))
+
+
+router = APIRouter(prefix=PREFIX)
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def _json_route(command: str, read: Callable[[Request], Any]) -> Handler:
+    async def run(request: Request) -> Response:
+        question = await read(request) if read is posted else read(request)
+        detail = detail_of(request, question)
+        return as_json(await in_thread(partial(json_of, command, question, detail)))
+
+    return run
+
+
+def _csv_route(command: str, read: Callable[[Request], Any]) -> Handler:
+    async def run(request: Request) -> Response:
+        question = await read(request) if read is posted else read(request)
+        question.pop("detail", None)
+        return as_csv(await in_thread(partial(csv_of, command, question)))
+
+    return run
+
+
+async def sweep(request: Request) -> Response:
+    """Rows of scenarios, answered; as events while they are, where those are accepted."""
+    question = await posted(request)
+    if "text/event-stream" in request.headers.get("accept", ""):
+        from fastapi.responses import StreamingResponse
+
+        from estimator.web.sweeps import events
+
+        return StreamingResponse(events(question, request, in_thread), media_type="text/event-stream")
+    return as_json(await in_thread(lambda: json.dumps(swept(question), ensure_ascii=False)))
+
+
+async def sweep_csv(request: Request) -> Response:
+    """The same as CSV."""
+    question = await posted(request)
+    return as_csv(await in_thread(lambda: swept_csv(question)))
+
+
+PROBLEM = {
+    "description": "What was wrong, in the command's own sentence (RFC 9457)",
+    "content": {problems.MIME: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+}
+REFUSALS: dict[int | str, dict[str, Any]] = dict.fromkeys((403, 408, 413, 414, 422, 501, 503), PROBLEM)
+
+
+def _told(command: str, get: bool, style: str) -> dict[str, Any]:
+    """What OpenAPI says of a route, its question from the catalogue."""
+    told: dict[str, Any] = {"responses": {"200": {"description": "The answer", "content": {style: {}}}}}
+    detail = {"name": "detail", "in": "query", "schema": {"type": "string", "enum": list(DETAILS), "default": "brief"}}
+    if get:
+        known = COMMANDS[command]
+        names = dict.fromkeys((*known.words, *(name for name in SHORT if name in known.options or known.sets)))
+        told["parameters"] = [
+            {"name": name, "in": "query", "schema": {"type": "string"}, "example": _example(command, name)}
+            for name in names
+        ]
+    else:
+        schema = {"$ref": f"#/components/schemas/{model(command).__name__}"}
+        told["requestBody"] = {
+            "content": {"application/json": {"schema": schema, "example": EXAMPLES.get(command, {})}}
+        }
+        told["parameters"] = []
+    if style == "application/json" and command != "sweep":
+        told["parameters"].append(detail)
+    return told
+
+
+def _example(command: str, name: str) -> str:
+    value = EXAMPLES.get(command, {}).get(name, "")
+    return str(value) if isinstance(value, str | int | float) else ""
+
+
+def _add(path: str, handler: Handler, command: str, method: str, style: str) -> None:
+    router.add_api_route(
+        path,
+        handler,
+        methods=[method],
+        name=f"{method.lower()} {path.strip('/')}",
+        summary=f"{command}, as {style.partition('/')[2]}",
+        tags=[command],
+        responses=REFUSALS,
+        response_class=Response,
+        openapi_extra=_told(command, method == "GET", style),
+    )
+
+
+for _command in COMMANDS:
+    for _method, _read in (("GET", asked), ("POST", posted)):
+        _add(f"/{_command}", _json_route(_command, _read), _command, _method, "application/json")
+        _add(f"/{_command}.csv", _csv_route(_command, _read), _command, _method, "text/csv")
+_add("/sweep", sweep, "sweep", "POST", "application/json")
+_add("/sweep.csv", sweep_csv, "sweep", "POST", "text/csv")
