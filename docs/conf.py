@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from sphinx.errors import SphinxError
+
 from docs import pages
+from docs.pages.links import faults
 from docs.pages.shipped import moved
 
 project = "estimator"
@@ -49,7 +52,17 @@ def at_home(app: Any, name: str, source: list[str]) -> None:
         source[0] = moved(source[0], path, path.parent)
 
 
+def checked(app: Any, failure: Exception | None) -> None:
+    """Leave out what only the theme's makers need; refuse a site with a dead link or that loads from elsewhere."""
+    if failure is None and app.builder.name == "html":
+        for path in [*Path(app.outdir).rglob("*.map"), *Path(app.outdir).rglob("webpack-macros.html")]:
+            path.unlink()
+        if found := faults(Path(app.outdir)):
+            raise SphinxError("\n".join(found))
+
+
 def setup(app: Any) -> None:
-    """Both, as Sphinx asks for them."""
+    """All three, as Sphinx asks for them."""
+    app.connect("build-finished", checked)
     app.connect("builder-inited", written)
     app.connect("source-read", at_home)

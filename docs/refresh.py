@@ -1,5 +1,7 @@
 """Run the examples and commands of the guides and write their output anew: python docs/refresh.py [PAGE.md ...]
 
+`--pictures` also draws every picture that a guide's `estimator plot` writes, into docs/pictures.
+
 After a refit the predicted figures in the guides move a little; the tests say so, and this brings them up to date.
 Read the difference before you commit it: it is what changed for users.
 """
@@ -54,10 +56,28 @@ def _session(body: str) -> str:
     return f"```console\n{''.join(parts)}```"
 
 
+def draw(text: str) -> None:
+    """The pictures of a guide, in few colours: they are read on a page, not printed."""
+    from PIL import Image
+
+    for shown in console.commands(text):
+        if shown.command.startswith("estimator plot ") and shown.command.endswith(".png"):
+            with console.workplace() as folder:
+                status, said = console.run(shown.command)
+                if status:
+                    raise SystemExit(said)
+                name = shown.command.split()[-1]
+                picture = Image.open(folder / name).convert("RGB").quantize(48, dither=Image.Dither.NONE)
+                picture.save(console.DOCS / "pictures" / name, optimize=True)
+
+
 def main() -> int:
     """Rewrite the guides whose output changed: those named, else all."""
-    for path in [*map(Path, sys.argv[1:])] or console.guides():
+    words = [word for word in sys.argv[1:] if word != "--pictures"]
+    for path in [*map(Path, words)] or console.guides():
         before = path.read_text(encoding="utf-8")
+        if "--pictures" in sys.argv:
+            draw(before)
         after = told_anew(refreshed(before))
         if after != before:
             path.write_text(after, encoding="utf-8")

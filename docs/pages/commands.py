@@ -45,8 +45,12 @@ def example(sub: Parser) -> str:
 def _page(name: str, sub: Parser) -> str:
     usage = " ".join(sub.format_usage().removeprefix("usage: ").split())
     parts = [f"# estimator {name}\n", f"{_sentence(sub.description or '')}\n", _example(name, sub)]
-    groups = [_group(group) for group in sub._action_groups]
-    return "\n".join([*parts, "## Options\n", *filter(None, groups), "## Usage\n", block(_folded(usage))])
+    return "\n".join([*parts, "## Options\n", options(sub), "## Usage\n", block(_folded(usage))])
+
+
+def options(sub: Parser) -> str:
+    """What can be said to a command, group by group."""
+    return "\n".join(filter(None, map(_group, sub._action_groups)))
 
 
 def _sentence(text: str) -> str:

@@ -34,9 +34,9 @@ class Shown(NamedTuple):
 
     @property
     def runs(self) -> bool:
-        """Whether it is ours, and neither waits for a visitor nor takes minutes."""
+        """Whether it is ours, and neither waits for a visitor nor asks for a machine that was measured."""
         words = self.command.split()
-        return words[0] == "estimator" and words[1] not in UNRUN and "--local" not in words
+        return words[0] == "estimator" and words[1] not in UNRUN and not {"--local", "local"} & set(words)
 
 
 def guides() -> list[Path]:
@@ -88,7 +88,7 @@ def run(command: str) -> tuple[int, str]:
             status = int(left.code or 0)
     if "--facts" in ours:
         use_facts(None)
-    if not rest:
+    if status or not rest:
         return status, out.getvalue() + (err.getvalue() if status else "")
     piped = subprocess.run(["bash", "-c", rest], input=out.getvalue(), capture_output=True, text=True, check=False)
     return piped.returncode, piped.stdout

@@ -17,6 +17,7 @@ line, a keyword in Python, `NAME = VALUE` in a file for `--scenario`, a column o
 `LOW..VALUE..HIGH` (`--set samples=1k..2k..5k`) or `(low, value, high)` in Python.
 
 """
+SECTIONS = {"rag": "RAG", "finetune": "Fine-tuning", "pretrain": "Pre-training", "distil": "Distillation", "prompt": "Prompt engineering"}
 CRITERIA = """# Criteria of recommend
 
 What `estimator recommend` asks beside the [inputs](inputs.md). A criterion that is not given decides nothing. Given like an
@@ -40,7 +41,7 @@ def _inputs() -> str:
     found = default_scenario()
     parts = [HEAD]
     for section, names in groupby(found.names(), key=found.sections.__getitem__):
-        parts.append(f"## {section}\n\n")
+        parts.append(f"## {SECTIONS.get(section, section.capitalize())}\n\n")
         parts += [_entry(name, found.amounts.get(name) or found.choices[name]) for name in names]
     return "".join(parts)
 
