@@ -40,7 +40,7 @@ html_theme_options = {
 copyright = "Apache-2.0"
 
 
-def written(app: Any) -> None:
+def written(_: Any) -> None:
     """Make the reference before pages are looked for."""
     pages.write()
 

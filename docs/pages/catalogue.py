@@ -68,8 +68,8 @@ def _engines() -> str:
 FILES = """# Data files
 
 Facts are data, formulas are code. These files ship with the package; each figure has its unit in its key or column and
-names its source. Figures are facts, cited row by row; no text or code of a source is copied, and the files themselves are
-under the licence of the project (Apache-2.0). Where figures were read and under what terms those sources are published:
+names its source. Figures are facts, cited row by row; no text or code of a source is copied, and the files themselves
+are under the licence of the project (Apache-2.0). Where figures were read:
 [hardware](../shipped/hardware.md), [calibration](../shipped/calibration.md).
 
 """
@@ -90,7 +90,8 @@ def _listed(folder: Path) -> Iterator[dict[str, str]]:
     for path in sorted(folder.rglob("*")):
         if path.suffix in (".csv", ".toml", ".json"):
             many = path.parent.name in ("accelerators", "configs")
-            groups.setdefault(str((path.parent / f"*{path.suffix}" if many else path).relative_to(folder)), []).append(path)
+            shown = path.parent / f"*{path.suffix}" if many else path
+            groups.setdefault(str(shown.relative_to(folder)), []).append(path)
     for name, paths in groups.items():
         yield {"file": code(name), "entries": _entries(paths), "holds": _about(paths)}
 

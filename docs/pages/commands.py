@@ -10,8 +10,9 @@ from estimator.cli.parser import Parser, parser
 
 HEAD = """# The command
 
-`estimator COMMAND`, or `python -m estimator COMMAND`. It exits with 0 on success, 2 for a question it cannot answer (one
-line on stderr: what is wrong, the nearest valid names, what to do), 130 on Ctrl-C. Data go to stdout, notes to stderr.
+`estimator COMMAND`, or `python -m estimator COMMAND`. It exits with 0 on success, 2 for a question it cannot answer
+(one line on stderr: what is wrong, the nearest valid names, what to do), 130 on Ctrl-C. Data go to stdout, notes to
+stderr.
 
 """
 
@@ -63,7 +64,14 @@ def _example(name: str, sub: Parser) -> str:
     if not command:
         return ""
     status, output = (1, "") if name in UNRUN else in_a_shell(command)
-    return block(f"$ {command}\n{output if status == 0 else ''}", "console")
+    return block(f"$ {command}\n{_shortened(output) if status == 0 else ''}", "console")
+
+
+def _shortened(output: str, most: int = 70, width: int = 160) -> str:
+    """An answer of at most so many lines and columns; what is left out is counted."""
+    lines = [line if len(line) <= width else f"{line[:width]} ..." for line in output.splitlines()]
+    left = len(lines) - most
+    return "\n".join(lines if left <= 0 else [*lines[:most], f"... {left} more lines"])
 
 
 def _group(group: argparse._ArgumentGroup) -> str:

@@ -3,19 +3,19 @@
 import ast
 import inspect
 import textwrap
+from importlib import import_module
 from pathlib import Path
 
 from docs.pages.docstrings import described, signature
 from docs.pages.markdown import block, code, contents, plain, table
 from estimator.paths import PACKAGE
-from importlib import import_module
 
 FOLDER = PACKAGE / "formulas"
 HEAD = """# Formulas
 
-The science: pure functions, floats and arrays in and out, SI units. Each has its paper and where it is valid; what cites
-nothing is arithmetic over its arguments. The lines that compute it stand beneath, as they run. Papers by number, with
-author and title: [references](../../references.md).
+The science: pure functions, floats and arrays in and out, SI units. Each has its paper and where it is valid; what
+cites nothing is arithmetic over its arguments. The lines that compute it stand beneath, as they run. Papers by number,
+with author and title: [references](../../references.md).
 
 """
 LONGEST = 40  # lines of a formula that are shown

@@ -12,22 +12,22 @@ from estimator.scenario import Amount, Word, default_scenario
 
 HEAD = """# Inputs
 
-Every assumption that an answer rests on, with the value it has unless you give another: `--set NAME=VALUE` on the command
-line, a keyword in Python, `NAME = VALUE` in a file for `--scenario`, a column of a table for `sweep`. A value with a range is
-`LOW..VALUE..HIGH` (`--set samples=1k..2k..5k`) or `(low, value, high)` in Python.
+Every assumption that an answer rests on, with the value it has unless you give another: `--set NAME=VALUE` on the
+command line, a keyword in Python, `NAME = VALUE` in a file for `--scenario`, a column of a table for `sweep`. A value
+with a range is `LOW..VALUE..HIGH` (`--set samples=1k..2k..5k`) or `(low, value, high)` in Python.
 
 """
-SECTIONS = {"rag": "RAG", "finetune": "Fine-tuning", "pretrain": "Pre-training", "distil": "Distillation", "prompt": "Prompt engineering"}
+SECTIONS = {"rag": "RAG", "finetune": "Fine-tuning", "pretrain": "Pre-training", "distil": "Distillation"}
 CRITERIA = """# Criteria of recommend
 
-What `estimator recommend` asks beside the [inputs](inputs.md). A criterion that is not given decides nothing. Given like an
-input: `--set failure_mode=knowledge`.
+What `estimator recommend` asks beside the [inputs](inputs.md). A criterion that is not given decides nothing. Given
+like an input: `--set failure_mode=knowledge`.
 
 """
 PLANS = """# Fields of a plan
 
-What `layout` takes with `--set`, and what `training_step`, `serving` and `layout` take in Python. A field that is open is
-searched or chosen; what frameworks, trainers and engines call it is taken too, and said.
+What `layout` takes with `--set`, and what `training_step`, `serving` and `layout` take in Python. A field that is open
+is searched or chosen; what frameworks, trainers and engines call it is taken too, and said.
 
 """
 
@@ -82,7 +82,8 @@ def _criteria() -> Iterator[str]:
 def _criterion(one: Criterion) -> Iterable[str]:
     value = "any" if one.value == math.inf else number(one.value)
     yield f"**{plain(value)}**"
-    yield f"one of {', '.join(map(code, one.choices))}" if one.choices else "yes or no" if isinstance(one.value, bool) else ""
+    either = "yes or no" if isinstance(one.value, bool) else ""
+    yield f"one of {', '.join(map(code, one.choices))}" if one.choices else either
     yield f"in {plain(one.unit)}" if one.unit else ""
 
 

@@ -21,10 +21,10 @@ FIGURE = {"value", "unit", "low", "high", "basis", "sources"}
 OPEN = ("stages", "details", "figures", "ranges", "parts", "layout", "asked", "given")  # named by what was asked
 HEAD = f"""# Keys of JSON
 
-Version {SCHEMA_VERSION} (`schema_version`); what each version changed: [JSON and CSV](../json.md). A *figure* is an object of
-`value`, `unit`, `low`, `high`, `basis`, `sources` and, where there is something to say, `note`; what is not known is null.
-The same for programs: [estimator.schema.json](estimator.schema.json), a JSON Schema (2020-12). Both are read off real
-answers when this site is built: a key that only rare answers have may be missing here.
+Version {SCHEMA_VERSION} (`schema_version`); what each version changed: [JSON and CSV](../json.md). A *figure* is an
+object of `value`, `unit`, `low`, `high`, `basis`, `sources` and, where there is something to say, `note`; what is not
+known is null. The same for programs: [estimator.schema.json](estimator.schema.json), a JSON Schema (2020-12). Both are
+read off real answers when this site is built: a key that only rare answers have may be missing here.
 
 """
 
@@ -57,7 +57,7 @@ def schema(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _schema(data: Any, name: str = "") -> dict[str, Any]:
-    if isinstance(data, dict) and FIGURE <= set(data):
+    if isinstance(data, dict) and set(data) >= FIGURE:
         return {"$ref": "#/$defs/figure"}
     if isinstance(data, dict) and name in OPEN:
         return {"type": "object", "additionalProperties": _any_of(list(data.values()))}
@@ -88,7 +88,7 @@ def _rows(data: dict[str, Any]) -> Iterator[dict[str, str]]:
 
 def _paths(data: Any, at: str) -> Iterator[tuple[str, str]]:
     last = at.rpartition(".")[2].removesuffix("[]")
-    if isinstance(data, dict) and not (at and FIGURE <= set(data)):
+    if isinstance(data, dict) and not (at and set(data) >= FIGURE):
         for key, value in data.items():
             yield from _paths(value, f"{at}.{'NAME' if last in OPEN else key}" if at else key)
     elif isinstance(data, list):

@@ -56,10 +56,10 @@ def _below(kind: type) -> Iterator[type]:
 
 def _decide() -> str:
     head = "# Questions turned round\n\n`from estimator.decide import NAME`; `estimator recommend` asks the same.\n\n"
-    modules = [importlib.import_module(f"estimator.decide.{name}") for name in CALLED_AS_MODULE]
-    own = [(name, getattr(module, name), f"estimator.decide.{name}.") for name, module in zip(CALLED_AS_MODULE, modules)]
-    rest = [(name, getattr(decide, name), "estimator.decide.") for name in decide.__all__]
-    return head + "".join(_object(*one) for one in (*own, *rest))
+    homes = [(name, f"estimator.decide.{name}") for name in CALLED_AS_MODULE]
+    homes += [(name, "estimator.decide") for name in decide.__all__]
+    found = ((name, getattr(importlib.import_module(home), name), f"{home}.") for name, home in homes)
+    return head + "".join(_object(*one) for one in found)
 
 
 def _errors() -> str:
@@ -86,5 +86,3 @@ def _members(kind: type) -> Iterator[str]:
         if not name.startswith("_") and inspect.isfunction(function) and function.__doc__:
             called = name if isinstance(member, property) else signature(name, function)
             yield f"{block(f'.{called}', 'python')}\n{described(inspect.getdoc(function))}\n"
-
-

@@ -26,7 +26,8 @@ PLACES = {(ROOT / path).resolve(): name for name, path in PAGES.items()}
 def pages() -> dict[str, str]:
     """A page for each, its links leading to where things lie on the site."""
     head = "# Tables and records\n\nWritten by commands of the project, never by hand.\n\n"
-    made = {f"shipped/{name}": moved((ROOT / path).read_text(encoding="utf-8"), ROOT / path) for name, path in PAGES.items()}
+    texts = {name: (ROOT / path).read_text(encoding="utf-8") for name, path in PAGES.items()}
+    made = {f"shipped/{name}": moved(text, ROOT / PAGES[name]) for name, text in texts.items()}
     return {"shipped/index": head + contents(list(PAGES)), **made}
 
 

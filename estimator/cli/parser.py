@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 BREAK_EVENS = ("volume", "api", "owning")
 LARGEST = ("llm", "context", "batch", "users")
+SHELLS = ("bash", "zsh", "fish")
 PICTURES = ("spectrum", "volume", "money", "step", "pareto")
 
 
@@ -88,6 +89,8 @@ def _builders() -> dict[str, Callable[[Commands], None]]:
         "catalog": _catalog,
         "export": _export,
         "sweep": _sweep,
+        "docs": _docs,
+        "completion": _completion,
     }
 
 
@@ -277,6 +280,19 @@ def _sweep(commands: Commands) -> None:
     sub.add_argument("--stages", metavar="A,B", help=f"only these approaches: {', '.join(STAGES)}")
     sub.add_argument("--figures", metavar="A,B", help="only these figures, such as total_usd,calendar_s")
     _question(sub)
+
+
+def _docs(commands: Commands) -> None:
+    text = "this version's documentation, in a browser"
+    sub = _command(commands, "docs", text, _lazy("docs", "docs"), "estimator docs")
+    sub.add_argument("--where", action="store_true", help="print where it lies, and open nothing")
+
+
+def _completion(commands: Commands) -> None:
+    example = "estimator completion fish"
+    text = 'what a shell offers at the Tab key: eval "$(estimator completion bash)"'
+    sub = _command(commands, "completion", text, _lazy("completion", "completion"), example)
+    sub.add_argument("shell", choices=SHELLS, metavar="SHELL", help=", ".join(SHELLS))
 
 
 def _question(sub: argparse.ArgumentParser) -> None:

@@ -5,8 +5,7 @@ import re
 import pytest
 
 from docs.pages import console
-from docs.pages.shipped import PAGES
-from docs.pages.shipped import ROOT
+from docs.pages.shipped import PAGES, ROOT
 
 GUIDES = console.guides()
 OTHERS = ("pip", "python", "python3", ".venv/bin/pip", "torchrun", "curl", "git", "sbatch", "just", "pre-commit")

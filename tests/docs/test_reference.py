@@ -42,7 +42,9 @@ def test_every_public_name_has_its_place():
 
     assert headings(found["python/functions"]) == set(estimator.__all__)
     assert headings(found["python/decide"]) == {*decide.__all__, *public.CALLED_AS_MODULE}
-    assert headings(found["python/errors"]) == {name for name in vars(public.errors) if name[0].isupper()} - {"Iterable"}
+    assert headings(found["python/errors"]) == {name for name in vars(public.errors) if name[0].isupper()} - {
+        "Iterable"
+    }
     assert {"Estimate", "Comparison", "Quantity", "Search", "Recommendation"} <= headings(found["python/results"])
 
 
