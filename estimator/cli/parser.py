@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 BREAK_EVENS = ("volume", "api", "owning")
 LARGEST = ("llm", "context", "batch", "users")
+SHELLS = ("bash", "zsh", "fish")
 PICTURES = ("spectrum", "totals", "volume", "money", "step", "pareto", "load", "loss", "tornado")
 THEMES = ("light", "dark")
 
@@ -91,6 +92,8 @@ def _builders() -> dict[str, Callable[[Commands], None]]:
         "export": _export,
         "sweep": _sweep,
         "serve": _serve,
+        "docs": _docs,
+        "completion": _completion,
     }
 
 
@@ -323,6 +326,19 @@ def _serve(commands: Commands) -> None:
     sub.add_argument("--workers", metavar="N", default="1", help="processes that answer (default 1)")
     text = "further host names that requests may name, comma-separated, such as that of a proxy"
     sub.add_argument("--allow-host", metavar="NAMES", help=text)
+
+
+def _docs(commands: Commands) -> None:
+    text = "this version's documentation, in a browser"
+    sub = _command(commands, "docs", text, _lazy("docs", "docs"), "estimator docs")
+    sub.add_argument("--where", action="store_true", help="print where it lies, and open nothing")
+
+
+def _completion(commands: Commands) -> None:
+    example = "estimator completion fish"
+    text = 'what a shell offers at the Tab key: eval "$(estimator completion bash)"'
+    sub = _command(commands, "completion", text, _lazy("completion", "completion"), example)
+    sub.add_argument("shell", choices=SHELLS, metavar="SHELL", help=", ".join(SHELLS))
 
 
 def _question(sub: argparse.ArgumentParser) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from estimator import estimate, recommend
+from estimator.decide.break_even import break_even
+from estimator.decide.inverse import accelerator_sets, accelerators_for_deadline, llm_for_budget, smallest_set
 
 FOLDER = Path(__file__).parents[2] / "docs"
 DOCS = [*sorted(FOLDER.glob("cases/*.md")), FOLDER / "decide.md"]
@@ -79,6 +81,15 @@ def test_the_chatbot_moves_from_the_api_only_with_volume():
     assert few.total_usd.value < own.total_usd.value / 3
 
 
+def test_the_chatbot_has_a_break_even_and_an_api_is_cheaper_today():
+    hosted = estimate("prompt", api="openai:gpt-4o-mini")
+    found = break_even(hosted, estimate("prompt", model="8b", gpu="h100", price=2.0))
+
+    assert found.exists
+    assert len(found.crossings) >= 1
+    assert found.cheaper_now == hosted.title
+
+
 def test_domain_assistant_with_50_gb():
     """50 GB in chunks of 400 tokens, 50 shared: vectors of 768 floats, embedded once and a tenth again a month."""
     answer = estimate("rag", model="8b", gpu="h100", corpus_gb=50, price=4.0)
@@ -104,6 +115,15 @@ def test_the_domain_assistant_is_recommended_retrieval():
     found = recommend(model="8b", gpu="h100", corpus_gb=50, failure_mode="knowledge", citations=True)
 
     assert found.best.approach == "rag"
+    assert [change.criteria for change in found.changes] == [("failure_mode", "citations")]
+
+
+def test_embedding_is_less_than_memory_is_less_than_people():
+    rag = estimate("rag", model="8b", gpu="h100", corpus_gb=50)
+    items = ("embedding the corpus", "vector index in memory", "ingestion, index and evaluation")
+    costs = [line(rag, item).horizon_usd.value for item in items]
+
+    assert costs == sorted(costs)
 
 
 def by_mfu(answer, params, seq, layers, hidden, count, peak, tokens):
@@ -145,6 +165,30 @@ def test_lora_of_70b():
     assert line(answer, "labelling").usd.value == pytest.approx(5000 * 2 / 60 * 30)
     assert answer.flop.value == pytest.approx(4 * 69.5e9 * tokens * 4, rel=0.02)
     assert answer.people_hours.value == pytest.approx(80 + 5000 * 2 / 60)
+
+
+def test_sets_that_hold_a_70b_are_listed_cheapest_first():
+    sets = accelerator_sets("finetune", model="70b", gpus=("a100", "h100", "l40s"))
+    prices = [one.usd_per_hour.value for one in sets]
+
+    assert prices == sorted(prices)
+    assert smallest_set("finetune", model="70b", gpu="h100", method="qlora").count == 1
+
+
+def test_budgets_and_deadlines_of_pretraining():
+    month = accelerators_for_deadline(30, model="8b", gpu="h100", training_tokens=1e12)
+    fortnight = accelerators_for_deadline(15, model="8b", gpu="h100", training_tokens=1e12)
+
+    assert month < fortnight <= 3 * month
+    assert 3e10 < llm_for_budget(2_000_000, gpu="h100", price=4.0) < 1.5e11
+
+
+def test_seventy_times_the_parameters_ask_for_thousands_of_times_the_work():
+    small, large = (estimate("pretrain", model=name, gpu="h100", price=4.0) for name in ("1b", "70b"))
+
+    assert 3000 < large.flop.value / small.flop.value < 4500
+    assert small.accelerators.value <= 4
+    assert 400 <= large.accelerators.value <= 1000
 
 
 @pytest.mark.parametrize(

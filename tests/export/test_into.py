@@ -141,7 +141,7 @@ def assert_theirs_untouched(before, after):
             assert after[name] == content, name
     for name in LISTS:
         for piece in re.findall(
-            rb"<(?:sheet |Override|Relationship |definedName|xf |dxf|font>|externalRef)[^>]*>", before[name]
+            rb"<(?:sheet |Override|Relationship |definedName |xf |dxf|font>|externalRef)[^>]*>", before[name]
         ):
             assert piece in after[name], f"{name} lost {piece}"
 
