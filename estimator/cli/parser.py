@@ -309,6 +309,7 @@ def _question(sub: argparse.ArgumentParser) -> None:
 def _facts(sub: argparse._ActionsContainer) -> None:
     """Where facts come from besides those that ship."""
     sub.add_argument("--facts", metavar="DIR", help="overlay of your own accelerators, prices and LLMs")
+    sub.add_argument("--no-own-runs", action="store_true", help="leave predictions as they are without your own runs")
     sub.add_argument(
         "--download", action="store_true", help="fetch the config.json of an LLM of the hub that no preset has"
     )
