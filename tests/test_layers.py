@@ -18,7 +18,7 @@ LAYERS = (
     ("measure",),
     ("stages",),
     ("validation",),
-    ("api", "search", "sweeping", "sensitivity", "decide"),
+    ("api", "recording", "search", "sweeping", "sensitivity", "decide"),
     ("export",),
     ("cli", "__main__"),
 )

@@ -85,6 +85,7 @@ def _builders() -> dict[str, Callable[[Commands], None]]:
         "calibrate": _calibrate,
         "plot": _plot,
         "validate": _validate,
+        "record": _record,
         "catalog": _catalog,
         "export": _export,
         "sweep": _sweep,
@@ -214,6 +215,23 @@ def _plot(commands: Commands) -> None:
     _question(sub)
     sub.add_argument("--stage", choices=STAGES, metavar="STAGE", help="of money, step and pareto (default finetune)")
     sub.add_argument("--output", metavar="FILE", required=True, help="what to write: picture.svg or picture.png")
+
+
+def _record(commands: Commands) -> None:
+    example = "estimator record trainer_state.json --model 8b --gpu 8xh100 --set method=lora --set seq_len=2k"
+    text = "what a run really took, from its logs, beside its prediction; later predictions learn from it"
+    sub = _command(commands, "record", text, _lazy("record", "record"), example)
+    sub.add_argument("files", nargs="+", metavar="FILE", help="logs of one run, of training or of a server")
+    sub.add_argument("--model", metavar="NAME", help="a size, a preset, or a path to a config.json")
+    sub.add_argument("--gpu", metavar="NAME", help="on what it ran, with the count: 8xh100")
+    text = "what the logs do not say: any field of a plan, or column of a case"
+    sub.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], dest="inputs", help=text)
+    sub.add_argument("--compare-only", action="store_true", help="keep nothing")
+    sub.add_argument("--accept", action="store_true", help="keep it even if it is more than five times off")
+    text = "write the figures without names and paths, for a pull request; nothing is sent"
+    sub.add_argument("--share", metavar="FILE", help=text)
+    _facts(sub)
+    _written(sub)
 
 
 def _validate(commands: Commands) -> None:
