@@ -20,7 +20,7 @@ LAYERS = (
     ("validation",),
     ("api", "recording", "search", "sweeping", "sensitivity", "decide"),
     ("export",),
-    ("cli", "__main__"),
+    ("callbacks", "cli", "__main__"),
 )
 # Results render themselves through shown.py, which finds a renderer by name: nothing else looks up.
 FILES = sorted(path for path in ROOT.rglob("*.py") if "_data" not in path.parts)

@@ -86,6 +86,7 @@ def _builders() -> dict[str, Callable[[Commands], None]]:
         "plot": _plot,
         "validate": _validate,
         "record": _record,
+        "variance": _variance,
         "catalog": _catalog,
         "export": _export,
         "sweep": _sweep,
@@ -231,6 +232,20 @@ def _record(commands: Commands) -> None:
     text = "write the figures without names and paths, for a pull request; nothing is sent"
     sub.add_argument("--share", metavar="FILE", help=text)
     _facts(sub)
+    _written(sub)
+
+
+def _variance(commands: Commands) -> None:
+    example = "estimator variance budget.csv focus.csv --approach rag"
+    text = "a budget against its bill: price, volume, mix, time, by line"
+    sub = _command(commands, "variance", text, _lazy("record", "variance"), example)
+    sub.add_argument("budget", metavar="BUDGET", help="as `estimator export budget.csv` writes it")
+    sub.add_argument("actuals", metavar="ACTUALS", help="charges as CSV in FOCUS columns")
+    sub.add_argument("--approach", metavar="NAME", help="which of the budget's approaches was chosen")
+    sub.add_argument("--months", metavar="N", help="planned until now (default: those with charges)")
+    text = "kind of line that a service or SKU pays for, such as 'Amazon EC2=serving'"
+    sub.add_argument("--map", metavar="SERVICE=KIND", action="append", default=[], help=text)
+    sub.add_argument("--workbook", metavar="FILE", help="the lines and the bridge as an .xlsx too")
     _written(sub)
 
 

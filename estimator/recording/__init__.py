@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from estimator.arguments import check
 from estimator.catalog.accelerators import cluster
@@ -19,6 +19,7 @@ from estimator.catalog.own_runs import add_runs, columns, own_runs_path
 from estimator.catalog.plan_fields import field_named, plain, plan_fields
 from estimator.errors import InvalidInput, UnknownName, clipped
 from estimator.files import read_text, shown
+from estimator.predict.checked import checked_value
 from estimator.recording import server_logs, training_logs
 from estimator.recording.found import Found, Log
 from estimator.records import Cluster
@@ -37,6 +38,8 @@ KNOWN = (
 # Columns of a case whose plan field has another name.
 COLUMN = {"global_batch": "global_batch_seqs", "concurrency": "batch_or_concurrency", "prompt_tokens": "input_len",
     "output_tokens": "output_len", "cached_tokens": "prefix_len"}  # fmt: skip
+FAMILIES = ("pretrain", "full_ft", "lora", "qlora", "total_run")
+MEASURED = ("id", "source", "metric", "value")  # which logs alone say
 FAMILY = {"full": "full_ft"}  # of a method that is called otherwise
 
 
@@ -74,6 +77,25 @@ class Recorded(Shown):
         ]
 
 
+def record_run(
+    kind: CaseKind,
+    fields: Mapping[str, object],
+    measured: Mapping[str, float],
+    *,
+    keep: bool = True,
+    accept: bool = False,
+) -> Recorded:
+    """The same of a run that no log tells of: its fields, and metrics with their values."""
+    told = dict(fields)
+    told |= _hardware(_word(told.pop("gpu", None)), cast("int | None", told.pop("gpus", None)))
+    run = Found("a callback", kind, {}, tuple(measured.items()))
+    return _recorded([(run, case) for case in _cases(run, [run], told)], keep, accept)
+
+
+def _word(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
 def record(
     files: Iterable[str | Path] | str | Path,
     *,
@@ -96,11 +118,14 @@ def record(
     if len({one.kind for one in found}) > 1:
         raise InvalidInput("these are logs of training and of a server: record each run by itself")
     told = {"model": model, **_hardware(gpu, gpus), **fields}
-    cases = [(one, case) for one in found for case in _cases(one, found, told)]
+    return _recorded([(one, case) for one in found for case in _cases(one, found, told)], keep, accept)
+
+
+def _recorded(cases: Sequence[tuple[Found, Case]], keep: bool, accept: bool) -> Recorded:
     predictions = [_prediction(one.kind, case) for one, case in cases]
     if not accept:
         _check_near(predictions)
-    kind, kept = found[0].kind, tuple(case for _, case in cases)
+    kind, kept = cases[0][0].kind, tuple(case for _, case in cases)
     if keep:
         add_runs(kind, kept)
     where = str(own_runs_path(kind)) if keep else ""
@@ -123,7 +148,7 @@ def read_log(path: str | Path) -> Sequence[Found]:
     """The runs of a log. Raises InvalidInput where no reader knows it."""
     log = _log(path)
     for reader in READERS:
-        if found := reader(log):
+        if found := [one for one in reader(log) if one.measured]:
             return found
     raise InvalidInput(f"{shown(path)} is no log that is known, or one of a run that did not end. Known are {KNOWN}.")
 
@@ -159,13 +184,17 @@ def _columns(kind: CaseKind, told: Mapping[str, object]) -> dict[str, object]:
     fields = plan_fields(*(("training",) if kind == "training" else ("serving", "traffic")))
     found: dict[str, object] = {}
     for called, value in told.items():
-        name = called if plain(called) in known else field_named(called, fields) or called
+        name = field_named(called, fields) or called
+        if name in fields and value is not None:
+            value = checked_value(fields[name], value)
         column = COLUMN.get(plain(name), plain(name))
         if name == "method":
             column, value = "family", FAMILY.get(str(value), value)
         elif name == "zero" and "sharding" in known:
             column, value = "sharding", f"zero{value}"
-        if column not in known:
+        if column == "family" and value not in FAMILIES:
+            raise UnknownName("family", str(value), FAMILIES, f"Families are {', '.join(FAMILIES)}.")
+        if column not in known or column in MEASURED:
             raise UnknownName(
                 "field of a run", called, [*fields, *known], "Give a field of a plan or a column of a case."
             )

@@ -40,7 +40,7 @@ def results(log: Log) -> Sequence[Found]:
 
 def printed(log: Log) -> Sequence[Found]:
     """The dictionary that trainers (axolotl, TRL, LLaMA-Factory) print at the end of a run."""
-    said = {name: number(value) for name, value in LOGGED.findall(log.text)}
+    said = {name: number(value) for name, value in LOGGED.findall(log.text if log.data is None else "")}
     rate = said.get("train_steps_per_second")
     if not rate:
         return ()
@@ -64,7 +64,7 @@ def llamafactory(log: Log) -> Sequence[Found]:
 def _point(line: str) -> tuple[float, float] | None:
     try:
         one = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(one, Mapping):
         return None

@@ -10,6 +10,8 @@ from estimator.catalog.own_runs import KINDS, own_runs, stamp
 from estimator.errors import EstimatorError
 from estimator.numerals import numeral
 from estimator.predict.learning import NONE, Kin, OwnRuns, kin_of_server, kin_of_training
+from estimator.predict.serving import constants
+from estimator.predict.training import parameters
 from estimator.validation import inference, training
 from estimator.validation.report import quantity
 
@@ -41,7 +43,7 @@ def errors(kind: CaseKind, rows: Sequence[Case]) -> Iterator[Error]:
 
 def _training_errors(rows: Sequence[Case]) -> Iterator[Error]:
     runs = [(found, value) for row in rows if (value := _value(row)) and (found := _training_run(row))]
-    predicted, _ = training.predicted([run for run, _ in runs], training.parameters())
+    predicted, _ = training.predicted([run for run, _ in runs], parameters())
     for (run, value), expected in zip(runs, predicted, strict=True):
         if 0 < expected < math.inf:
             error = math.log(value / expected) * (-1 if run.metric in training.RATES else 1)
@@ -64,7 +66,7 @@ def _serving_errors(rows: Sequence[Case]) -> Iterator[Error]:
     runs = [(found, value) for row in rows if (value := _value(row)) and (found := _serving_run(row))]
     if not runs:
         return
-    expected = inference.predicted(inference.counted([run for run, _ in runs]), inference.constants())
+    expected = inference.predicted(inference.counted([run for run, _ in runs]), constants())
     for (run, value), one in zip(runs, expected.tolist(), strict=True):
         if 0 < one < math.inf:
             error = math.log(value / one) * (1 if inference.is_time(run.metric) else -1)
