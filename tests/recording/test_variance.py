@@ -131,7 +131,7 @@ def test_files_that_are_none_are_refused_in_one_line(name, tmp_path, capsys):
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
 
 
-def test_the_sheet_recalculates(tmp_path, capsys):
+def test_the_sheet_recalculates(tmp_path):
     openpyxl = pytest.importorskip("openpyxl")
     charges = [["2026-01-01", "1200", "USD", "240", "Hours", "serving"]]
     plan, bill = written(tmp_path, charges)
