@@ -31,6 +31,7 @@ from estimator.stages import COMBINATIONS, STAGES
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+    from estimator.predict.learning import OwnRuns
     from estimator.predict.serving import Serving
     from estimator.predict.training import TrainingStep
     from estimator.stages.question import Question
@@ -152,10 +153,23 @@ def ask(
         carbon_g_per_kwh=_carbon(chosen, design),
         pue=_pue(chosen, design),
         design=design,
+        own_runs=_own_runs(),
     )
     if accelerator is not None and how.purchase is not None:
         question.own(how)
     return question
+
+
+def _own_runs() -> OwnRuns:
+    """What the user's own runs say; nothing of it is loaded where there are none."""
+    from estimator.catalog.own_runs import stamp
+    from estimator.predict.learning import NONE
+
+    if not stamp():
+        return NONE
+    from estimator.validation.own_runs import learnt
+
+    return learnt()
 
 
 def _suited(chosen: Scenario, llm: Architecture | None) -> Scenario:

@@ -27,6 +27,8 @@ MOST_BYTES = {
     "workbook": 256 * MB,
     "text": 1024 * MB,
     "tokenizer": 256 * MB,
+    "log": 256 * MB,
+    "bill": 1024 * MB,
 }
 MOST_UNPACKED = 512 * MB  # of the parts of a workbook together
 MOST_PARTS = 10_000

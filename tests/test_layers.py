@@ -18,11 +18,11 @@ LAYERS = (
     ("measure",),
     ("stages",),
     ("validation",),
-    ("api", "search", "sweeping", "sensitivity", "decide"),
+    ("api", "recording", "search", "sweeping", "sensitivity", "decide"),
     ("verdict",),
     ("charts",),
     ("export",),
-    ("cli", "web", "__main__"),
+    ("callbacks", "cli", "web", "__main__"),
 )
 # Results render themselves through shown.py, which finds a renderer by name: nothing else looks up.
 FILES = sorted(path for path in ROOT.rglob("*.py") if "_data" not in path.parts)

@@ -44,6 +44,7 @@ OF_LAYERS = (
     "_indices",
     "_list",
 )  # ends of keys that list layers, not sizes of layers
+LARGEST = 10**15  # of what one size of a language model may be: its parameters, with room
 PARTS = ("attn_config", "ffn_config")  # of a config, in which some classes keep sizes
 SIZES = ("layers", "hidden", "heads", "vocab", "ffn")  # that every config.json states, if it stands by itself
 WORDS_SAID = ("word", "mlp")
@@ -152,6 +153,8 @@ class Sizes(Mapping[str, Any]):
             raise InvalidInput(f"{self.shown}: {key} must be a whole number, not {clipped(found)}")
         if found < 0 and not signed:
             raise InvalidInput(f"{self.shown}: {key} must be 0 or at least 1, not {clipped(found)}")
+        if abs(found) > LARGEST:
+            raise InvalidInput(f"{self.shown}: {key} is larger than any size of a language model")
         return found
 
     def _key(self, name: str) -> str:

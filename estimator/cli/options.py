@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 from estimator.catalog.files import use_facts
+from estimator.catalog.own_runs import use_own_runs
 from estimator.catalog.plan_fields import plain
 from estimator.cli.notes import note
 from estimator.errors import InvalidInput, UnknownName, clipped
@@ -75,6 +76,7 @@ def use_own_facts(options: argparse.Namespace) -> None:
     """Take the user's facts first, and the hub's where that was asked for."""
     if options.facts:
         use_facts(options.facts)
+    use_own_runs(not options.no_own_runs)
     if options.download:
         from estimator.catalog.hub import download_configs  # rarely asked for
 

@@ -88,6 +88,8 @@ def _builders() -> dict[str, Callable[[Commands], None]]:
         "calibrate": _calibrate,
         "plot": _plot,
         "validate": _validate,
+        "record": _record,
+        "variance": _variance,
         "catalog": _catalog,
         "export": _export,
         "sweep": _sweep,
@@ -248,6 +250,37 @@ def _plot(commands: Commands) -> None:
     _currency(sub)
 
 
+def _record(commands: Commands) -> None:
+    example = "estimator record trainer_state.json --model 8b --gpu 8xh100 --set method=lora --set seq_len=2k"
+    text = "what a run really took, from its logs, beside its prediction; later predictions learn from it"
+    sub = _command(commands, "record", text, _lazy("record", "record"), example)
+    sub.add_argument("files", nargs="+", metavar="FILE", help="logs of one run, of training or of a server")
+    sub.add_argument("--model", metavar="NAME", help="a size, a preset, or a path to a config.json")
+    sub.add_argument("--gpu", metavar="NAME", help="on what it ran, with the count: 8xh100")
+    text = "what the logs do not say: any field of a plan, or column of a case"
+    sub.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], dest="inputs", help=text)
+    sub.add_argument("--compare-only", action="store_true", help="keep nothing")
+    sub.add_argument("--accept", action="store_true", help="keep it even if it is more than five times off")
+    text = "write the figures without names and paths, for a pull request; nothing is sent"
+    sub.add_argument("--share", metavar="FILE", help=text)
+    _facts(sub)
+    _written(sub)
+
+
+def _variance(commands: Commands) -> None:
+    example = "estimator variance budget.csv focus.csv --approach rag"
+    text = "a budget against its bill: price, volume, mix, time, by line"
+    sub = _command(commands, "variance", text, _lazy("record", "variance"), example)
+    sub.add_argument("budget", metavar="BUDGET", help="as `estimator export budget.csv` writes it")
+    sub.add_argument("actuals", metavar="ACTUALS", help="charges as CSV in FOCUS columns")
+    sub.add_argument("--approach", metavar="NAME", help="which of the budget's approaches was chosen")
+    sub.add_argument("--months", metavar="N", help="planned until now (default: those with charges)")
+    text = "kind of line that a service or SKU pays for, such as 'Amazon EC2=serving'"
+    sub.add_argument("--map", metavar="SERVICE=KIND", action="append", default=[], help=text)
+    sub.add_argument("--workbook", metavar="FILE", help="the lines and the bridge as an .xlsx too")
+    _written(sub)
+
+
 def _validate(commands: Commands) -> None:
     example = "estimator validate --cases my_runs.csv"
     sub = _command(commands, "validate", "predict measured runs and compare", _lazy("calibrate", "validate"), example)
@@ -371,6 +404,7 @@ def _question(sub: argparse.ArgumentParser) -> None:
 def _facts(sub: argparse._ActionsContainer) -> None:
     """Where facts come from besides those that ship."""
     sub.add_argument("--facts", metavar="DIR", help="overlay of your own accelerators, prices and LLMs")
+    sub.add_argument("--no-own-runs", action="store_true", help="leave predictions as they are without your own runs")
     sub.add_argument(
         "--download", action="store_true", help="fetch the config.json of an LLM of the hub that no preset has"
     )

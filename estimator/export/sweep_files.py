@@ -289,7 +289,8 @@ def _arrow() -> ModuleType:
 
 
 def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:120]
+    words = " ".join(str(error).split())[:120]
+    return "".join(letter if letter.isprintable() else " " for letter in words)
 
 
 def _as_arrow(piece: Piece) -> "Table":

@@ -25,6 +25,11 @@ def _noted(figure: Quantity, words: str) -> Quantity:
 _noted_once = lru_cache(4096)(_noted)
 
 
+def joined(*words: str) -> str:
+    """Notes one after the other, those that say something."""
+    return "; ".join(filter(None, words))
+
+
 def step_parts(step: TrainingStep) -> str:
     """Where the time of a training step goes, in percent."""
     parts = {

@@ -15,6 +15,7 @@ from estimator.catalog.retrieval import text_ratio
 from estimator.errors import DoesNotFit, NotNamed
 from estimator.formulas import transformer
 from estimator.formulas.arithmetic import product, sum_of
+from estimator.predict.learning import NONE, OwnRuns
 from estimator.pricing import USER_SOURCE, Owned, Price, owned
 from estimator.quantities import ONE_AT_A_TIME, Design, Quantity, derive, given
 from estimator.records import Accelerator, Architecture, Basis, Cluster, Source
@@ -46,6 +47,7 @@ class Question:
     pue: Quantity
     owned: Owned | None = None
     design: Design = ONE_AT_A_TIME
+    own_runs: OwnRuns = NONE  # which correct what is predicted
     bare: Any = None  # the bare LLM's service, once computed
     chosen_by: set[str] = field(default_factory=set)  # inputs by whose value something was chosen, beside any formula
     limits: dict[Limit, None] = field(default_factory=dict)  # what the answer kept within

@@ -13,6 +13,7 @@ from estimator.catalog.formats import shown
 from estimator.errors import DoesNotFit
 from estimator.formulas import Floats, money, prompting, transformer
 from estimator.formulas.arithmetic import product, quotient
+from estimator.predict.learning import kin_of_server
 from estimator.predict.serving import (
     Serving,
     Traffic,
@@ -29,7 +30,7 @@ from estimator.quantities import Quantity, derive, predicted, total, uncertain
 from estimator.records import Accelerator, Architecture, Cluster
 from estimator.results import Line
 from estimator.stages.budget import monthly
-from estimator.stages.parts import noted, replica_parts
+from estimator.stages.parts import joined, noted, replica_parts
 from estimator.stages.question import Question
 
 
@@ -113,8 +114,9 @@ def on_own(question: Question, prompt: Quantity, output: Quantity, prefix: Quant
     inputs, parts = lengths | question.machine_facts(), replica_parts(found)
 
     def found_as(name: str, unit: str, column: Floats, group: str, doubt: tuple[float, float] = (0.0, 0.0)) -> Quantity:
-        ends = half_widths(group, question.own_llm(), question.own_accelerator(), plan.engine)
-        figure = noted(predicted(name, unit, column, serving, **inputs), parts)
+        own = question.own_runs.of(group, kin_of_server(question.own_accelerator(), plan, question.own_llm()))
+        ends = own.range(*half_widths(group, question.own_llm(), question.own_accelerator(), plan.engine))
+        figure = noted(predicted(name, unit, column * own.factor, serving, **inputs), joined(parts, own.words))
         return uncertain(figure, FACTOR_OF[group], *map(math.hypot, ends, doubt))
 
     ends = question.once(capacity_doubt, *replica, prompt.value, output.value)

@@ -14,6 +14,7 @@ from estimator.catalog.precisions import native
 from estimator.errors import DoesNotFit
 from estimator.formulas import Real, transformer
 from estimator.formulas.arithmetic import quotient
+from estimator.predict.learning import kin_of_training
 from estimator.predict.training import (
     TrainingPlan,
     TrainingStep,
@@ -28,7 +29,7 @@ from estimator.predict.training_changes import Change, helpful, verdict
 from estimator.predict.training_layout import NothingDivides, whole_axes
 from estimator.quantities import Quantity, derive, predicted, uncertain
 from estimator.records import Architecture, Cluster
-from estimator.stages.parts import memory_parts, noted, step_parts
+from estimator.stages.parts import joined, memory_parts, noted, step_parts
 from estimator.stages.question import Question
 
 
@@ -141,19 +142,23 @@ def set_up(question: Question, plan: TrainingPlan, count: int | None, copies: Co
     llm, usual = question.own_llm(), Cluster(question.own_accelerator(), most_accelerators(), question.per_node)
     least = question.number("fit_chance")
     cluster, best, step, chance = _fitted(llm, usual, plan, count, copies, least)
-    # The allocator keeps freed blocks only while there is room for them: no peak is above what can be used.
-    held = min(float(copies.memory_bytes(llm, cluster, step.memory.total)), cluster.accelerator.usable_bytes)
     inputs = question.machine_facts()
     _note_machines(question, cluster)
+    kin = kin_of_training(cluster.accelerator, best, llm)
+    own_time, own_memory = (question.own_runs.of(what, kin) for what in ("time", "memory"))
+    # The allocator keeps freed blocks only while there is room for them: no peak is above what can be used.
+    used = own_memory.factor * float(copies.memory_bytes(llm, cluster, step.memory.total))
+    held = min(used, cluster.accelerator.usable_bytes)
     slower, time_down, time_up = doubt(llm, cluster, best)
-    memory_down, memory_up = interval("memory", traits(llm, cluster, best))
-    seconds = predicted(
-        "time per token", "s/token", slower / float(step.tokens_per_s_per_accelerator), training_step, **inputs
-    )
-    seconds = uncertain(noted(seconds, step_parts(step)), "training time", time_down, time_up)
+    memory_down, memory_up = own_memory.range(*interval("memory", traits(llm, cluster, best)))
+    expected = slower * own_time.factor / float(step.tokens_per_s_per_accelerator)
+    seconds = predicted("time per token", "s/token", expected, training_step, **inputs)
+    parts = joined(step_parts(step), own_time.words)
+    seconds = uncertain(noted(seconds, parts), "training time", *own_time.range(time_down, time_up))
     one = question.counted("one token", 1.0, "token", "by definition")
     memory = predicted("peak training memory", "B", held, training_step, **inputs)
-    memory = noted(memory, memory_parts(step.memory)) if copies == ALONE else memory
+    parts = memory_parts(step.memory) if copies == ALONE else ""
+    memory = noted(memory, joined(parts, own_memory.words))
     return Training(
         best,
         cluster,

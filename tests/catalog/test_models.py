@@ -1,6 +1,7 @@
 """Names of language models: sizes, presets, Hugging Face ids, config.json files, and what is refused."""
 
 import json
+from importlib.resources import files
 
 import pytest
 from hypothesis import given, settings
@@ -216,6 +217,14 @@ def test_bad_configs_get_one_helpful_line(case, tmp_path):
         architecture(path)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 600
+
+
+def test_a_size_in_quotes_is_not_written_out_thousands_of_times(tmp_path):
+    shipped = files("estimator") / "presets/configs/granite-4.0-h-micro.json"
+    path = written(tmp_path, json.loads(shipped.read_text(encoding="utf-8")) | {"mamba_expand": "5"})
+
+    with pytest.raises(InvalidInput, match="larger than any size"):
+        architecture(path)
 
 
 def test_files_that_are_no_files(tmp_path):

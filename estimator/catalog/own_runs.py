@@ -1,0 +1,100 @@
+"""The user's own runs: case files in the columns of the published ones, appended to and never rewritten.
+
+They lie in the user's data folder, or where ESTIMATOR_RUNS says. Nothing of them leaves the machine.
+"""
+
+import csv
+import io
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from estimator.catalog.cases import Case, CaseKind, published, read_cases
+from estimator.catalog.files import cached
+from estimator.catalog.local import user_data_folder
+from estimator.errors import InvalidInput
+from estimator.files import locked, make_folder, read_bytes, reason, shown, whole
+
+SOURCE = "own"
+KINDS: tuple[CaseKind, ...] = ("training", "inference")
+
+
+def own_runs_path(kind: CaseKind) -> Path:
+    """Where own runs of a kind are kept, whether or not there are any."""
+    folder = os.environ.get("ESTIMATOR_RUNS")
+    return (Path(folder) if folder else user_data_folder() / "runs") / f"{kind}.csv"
+
+
+_used = [True]
+
+
+def use_own_runs(used: bool = True) -> None:
+    """Whether predictions are corrected by own runs, where there are any: they are unless told not to."""
+    _used[0] = used
+
+
+def stamp() -> tuple[int, ...]:
+    """What changes whenever an own run is added; empty where there is none, or none is to be used."""
+    if not _used[0]:
+        return ()
+    found = [_stat(own_runs_path(kind)) for kind in KINDS]
+    return tuple(number for one in found if one for number in (one.st_mtime_ns, one.st_size))
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except OSError:
+        return None
+
+
+def own_runs(kind: CaseKind) -> list[Case]:
+    """Own runs of a kind, in the order in which they were recorded."""
+    path = own_runs_path(kind)
+    return read_cases(path) if path.is_file() else []
+
+
+def add_runs(kind: CaseKind, runs: Iterable[Mapping[str, object]]) -> list[Case]:
+    """Append runs to the file of their kind, which is there whole before and after; returns them as they were written.
+
+    Of two that append at once the second waits. Raises InvalidInput when the file is none of ours or cannot be written.
+    """
+    path = own_runs_path(kind)
+    make_folder(path.parent)
+    try:
+        with path.with_suffix(".lock").open("a") as lock:
+            locked(lock, wait=True)
+            return _appended(kind, path, [dict(run) for run in runs])
+    except OSError as error:
+        raise InvalidInput(f"cannot write {shown(path)}: {reason(error)}") from None
+
+
+def _appended(kind: CaseKind, path: Path, runs: Sequence[Mapping[str, object]]) -> list[Case]:
+    before = read_bytes(path, "case file") if path.is_file() else b""
+    header = list(read_cases(path)[0]) if before.strip() and len(read_cases(path)) else list(columns(kind))
+    first = len(read_cases(path)) + 1 if before.strip() else 1
+    rows = [_row(header, f"{SOURCE}-{first + place:04d}", run) for place, run in enumerate(runs)]
+    lines = io.StringIO(newline="")
+    writer = csv.DictWriter(lines, header, lineterminator="\n")
+    if not before.strip():
+        writer.writeheader()
+    writer.writerows(rows)
+    joint = b"" if not before or before.endswith(b"\n") else b"\n"
+    with whole(path, still=before if path.is_file() else None) as beside:
+        beside.write_bytes(before + joint + lines.getvalue().encode())
+    return rows
+
+
+def _row(header: Sequence[str], name: str, run: Mapping[str, object]) -> Case:
+    unknown = [column for column in run if column not in header]
+    if unknown:
+        raise InvalidInput(f"a run has no column {unknown[0]!r}; its columns are {', '.join(header)}")
+    told = {column: "" if run.get(column) is None else str(run[column]) for column in header}
+    return told | {"id": name, "source": SOURCE, "source_kind": "own"}
+
+
+@cached
+def columns(kind: CaseKind) -> tuple[str, ...]:
+    """The columns of a kind, as in the published runs."""
+    with published(kind).open(encoding="utf-8", newline="") as file:
+        return tuple(next(csv.reader(file)))

@@ -1,0 +1,286 @@
+"""Logs of tools into own runs: what is read, what is refused, and that the file of runs is always whole."""
+
+import json
+import math
+import multiprocessing
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from estimator import estimate
+from estimator.catalog.own_runs import add_runs, own_runs, own_runs_path, use_own_runs
+from estimator.cli import main
+from estimator.errors import InvalidInput
+from estimator.recording import read_log, record
+
+TITAN = "\x1b[31mstep: {0:2}  loss: 7.1  memory: 42.50GiB(53.7%)  tps: {1:,}  tflops: 100.00  mfu: 10.00%\x1b[0m\n"
+MEGATRON = (
+    " iteration {0}/ 100 | consumed samples: 512 | elapsed time per iteration (ms): {1} | "
+    "global batch size: 256 | lm loss: 2.1 |\n"
+)
+STATE = {"global_step": 50, "train_batch_size": 4, "log_history": [{"loss": 1.0}, {"train_steps_per_second": 0.5}]}
+BENCH = {
+    "backend": "vllm", "model_id": "meta-llama/Llama-3.1-8B", "completed": 100, "total_input_tokens": 102_400,
+    "total_output_tokens": 12_800, "max_concurrency": 8, "request_rate": "inf", "mean_ttft_ms": 90.0,
+    "mean_tpot_ms": 9.0, "output_throughput": 700.0,
+}  # fmt: skip
+GUIDE = {
+    "benchmarks": [
+        {
+            "args": {"strategy": {"type_": "concurrent", "streams": 4}},
+            "metrics": {
+                "time_to_first_token_ms": {"successful": {"mean": 50.0}},
+                "inter_token_latency_ms": {"successful": {"mean": 8.0}},
+                "prompt_token_count": {"successful": {"mean": 512.0}},
+                "output_token_count": {"successful": {"mean": 128.0}},
+            },
+        }
+    ]
+}
+AIPERF = {
+    "time_to_first_token": {"unit": "ms", "avg": 50.0},
+    "inter_token_latency": {"unit": "ms", "avg": 8.0},
+    "input_sequence_length": {"avg": 512.0},
+    "input_config": {"loadgen": {"concurrency": 4}},
+}
+METRICS = """# TYPE vllm:time_to_first_token_seconds histogram
+vllm:time_to_first_token_seconds_bucket{le="0.1",model_name="m"} 3
+vllm:time_to_first_token_seconds_bucket{le="+Inf",model_name="m"} 4
+vllm:time_to_first_token_seconds_count{model_name="m"} 4
+vllm:time_to_first_token_seconds_sum{model_name="m"} 0.4
+"""
+# log -> what it is known as, columns it must give, metrics
+LOGS = {
+    "trainer state": (json.dumps(STATE), {"micro_batch": 4}, {"step_time_s": 2.0}),
+    "results": (json.dumps({"train_steps_per_second": 4.0, "epoch": 3.0}), {}, {"step_time_s": 0.25}),
+    "wandb summary": (json.dumps({"train/train_steps_per_second": 4.0, "_step": 3}), {}, {"step_time_s": 0.25}),
+    "printed": ("{'train_runtime': 100.0, 'train_steps_per_second': 0.2}\n", {}, {"step_time_s": 5.0}),
+    "LLaMA-Factory": (
+        "".join(json.dumps({"current_steps": s, "elapsed_time": f"0:0{s}:00"}) + "\n" for s in (1, 2, 5)),
+        {"framework": "llamafactory"},
+        {"step_time_s": 60.0},
+    ),
+    "torchtitan": (
+        "".join(TITAN.format(step, rate) for step, rate in ((1, 900), (10, 5000), (20, 5200), (30, 5100))),
+        {"framework": "torchtitan", "memory_reading": "reserved"},
+        {"tokens_per_s_per_gpu": 5100.0, "peak_mem_gb": 42.5 * 2**30 / 1e9},
+    ),
+    "Megatron": (
+        "".join(MEGATRON.format(step, ms) for step, ms in ((1, 9000.0), (2, 1500.0), (3, 1500.0))),
+        {"global_batch_seqs": 256},
+        {"step_time_s": 1.5},
+    ),
+    "nvidia-smi": ("index, memory.used [MiB]\n0, 1000 MiB\n0, 70000 MiB\n", {}, {"peak_mem_gb": 70000 * 2**20 / 1e9}),
+    "CodeCarbon": ("duration,energy_consumed,gpu_count\n7200,3.0,4\n", {}, {"gpu_hours": 8.0}),
+    "vllm bench": (
+        json.dumps(BENCH),
+        {"input_len": 1024, "output_len": 128, "batch_or_concurrency": "8"},
+        {"ttft_ms": 90.0, "tpot_ms": 9.0, "output_tokens_per_s_total": 700.0},
+    ),
+    "GuideLLM": (json.dumps(GUIDE), {"input_len": 512, "batch_or_concurrency": "4"}, {"ttft_ms": 50.0, "tpot_ms": 8.0}),
+    "AIPerf": (json.dumps(AIPERF), {"input_len": 512, "batch_or_concurrency": "4"}, {"ttft_ms": 50.0, "tpot_ms": 8.0}),
+    "llama-bench": (
+        json.dumps([{"avg_ts": 5000.0, "n_prompt": 512, "n_gen": 0}]),
+        {"task": "prefill", "input_len": 512},
+        {"prefill_tokens_per_s": 5000.0},
+    ),
+    "llama-bench table": (
+        "| model | size | test | t/s |\n| --- | --- | --- | --- |\n| llama 8B Q4 | 4.6 GiB | tg128 | 93.11 ± 0.3 |\n",
+        {"task": "decode", "output_len": 128},
+        {"decode_tokens_per_s_per_user": 93.11},
+    ),
+}  # fmt: skip
+RUN = {"model": "llama-3.1-8b", "gpu": "1xh100", "seq_len": 1024, "method": "lora", "lora_rank": 16, "global_batch": 8}
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("ESTIMATOR_RUNS", str(tmp_path / "runs"))
+    yield
+    use_own_runs()
+
+
+@pytest.mark.parametrize("name", LOGS)
+def test_logs_are_known_by_what_they_hold(name, tmp_path):
+    text, columns, metrics = LOGS[name]
+    (tmp_path / "log").write_text(text, encoding="utf-8")
+
+    (found,) = read_log(tmp_path / "log")
+
+    assert {key: found.columns.get(key) for key in columns} == columns
+    assert dict(found.measured) == pytest.approx(metrics)
+
+
+def test_a_scrape_of_a_servers_metrics(tmp_path):
+    pytest.importorskip("prometheus_client")
+    (tmp_path / "log").write_text(METRICS)
+
+    (found,) = read_log(tmp_path / "log")
+
+    assert dict(found.measured) == {"ttft_ms": pytest.approx(100.0)}
+    assert found.columns["engine"] == "vllm"
+
+
+DAMAGED = {
+    "empty": b"",
+    "text": b"nothing of a run\n",
+    "half of JSON": b'{"global_step": 50, "log_history": [',
+    "deep": b"[" * 100_000,
+    "no end": json.dumps({"global_step": 50, "log_history": [{"loss": 1.0}]}).encode(),
+    "history is a word": json.dumps({"global_step": 50, "log_history": "none"}).encode(),
+    "steps are none": json.dumps({**STATE, "global_step": 0}).encode(),
+    "rate is text": json.dumps({"train_steps_per_second": "fast"}).encode(),
+    "rate is true": json.dumps({"train_steps_per_second": True}).encode(),
+    "rate is negative": json.dumps({"train_steps_per_second": -1.0}).encode(),
+    "rate is endless": b'{"train_steps_per_second": Infinity}',
+    "not UTF-8": b"\xff\xfe\x00step: 1",
+    "one point": json.dumps({"current_steps": 1, "elapsed_time": "0:01:00"}).encode(),
+    "clock of words": (json.dumps({"current_steps": 1, "elapsed_time": "soon"}) + "\n").encode() * 3,
+    "clock that stands": (json.dumps({"current_steps": 1, "elapsed_time": "0:01:00"}) + "\n").encode() * 3,
+    "bench of nothing": json.dumps({**BENCH, "completed": 0}).encode(),
+    "bench without latencies": json.dumps({"completed": 1, "total_input_tokens": 1, "total_output_tokens": 1}).encode(),
+    "guide of nothing": json.dumps({"benchmarks": []}).encode(),
+    "guide of words": json.dumps({"benchmarks": ["a", 1, None]}).encode(),
+    "aiperf of words": json.dumps({"time_to_first_token": "quick"}).encode(),
+    "llama-bench of both": json.dumps([{"avg_ts": 5.0, "n_prompt": 5, "n_gen": 5}]).encode(),
+    "smi of nothing": b"index, memory.used [MiB]\n0, [N/A]\n",
+    "smi without rows": b"index, memory.used [MiB]\n",
+    "carbon of nothing": b"duration,energy_consumed,gpu_count\n,,\n",
+    "numbers": b"1,2,3\n4,5,6\n",
+    "a workbook": b"PK\x03\x04" + bytes(100),
+    "a picture": b"\x89PNG\r\n\x1a\n" + bytes(100),
+    "NULs": bytes(1000),
+    "list of lists": b"[[[]]]",
+    "a number": b"17",
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_what_is_no_log_is_refused_in_one_line_and_the_runs_stay(name, tmp_path, capsys):
+    before = kept(tmp_path)
+    (tmp_path / "log").write_bytes(DAMAGED[name])
+
+    assert main(["record", str(tmp_path / "log"), "--model", "8b", "--gpu", "1xh100"]) == 2
+
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+    assert own_runs_path("training").read_bytes() == before
+
+
+WRONG = [
+    ["--gpu", "h1000"], ["--model", "nobody"], ["--set", "family=banana"], ["--set", "precision=lots"],
+    ["--set", "seq_len=-5"], ["--set", "seq_len=nan"], ["--set", "banana=1"], ["--set", "tp=x"],
+    ["--set", "seq_len=2k", "--set", "seq_len=3k"], ["--share", "/nowhere/at/all.csv"], ["--set", "metric="],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("words", WRONG, ids=" ".join)
+def test_wrong_words_are_refused_in_one_line_and_the_runs_stay(words, tmp_path, capsys):
+    before = kept(tmp_path)
+    (tmp_path / "log").write_text(json.dumps(STATE))
+    given = {"--model": "8b", "--gpu": "1xh100"} | dict(zip(words[::2], words[1::2], strict=True))
+    options = [word for pair in given.items() if pair[0] != "--set" for word in pair]
+    sets = [word for at, word in enumerate(words) if word == "--set" or (at and words[at - 1] == "--set")]
+
+    status = main(["record", str(tmp_path / "log"), *options, *sets])
+
+    said = capsys.readouterr().err.strip()
+    assert status == 2, said
+    assert len(said.splitlines()) == 1
+    if "--share" not in words:
+        assert own_runs_path("training").read_bytes() == before
+
+
+def kept(folder: Path) -> bytes:
+    """One run recorded before, as its file holds it."""
+    (folder / "good").write_text(json.dumps(STATE))
+    record(folder / "good", **RUN, accept=True)
+    return own_runs_path("training").read_bytes()
+
+
+def test_a_wrong_unit_is_asked_back(tmp_path):
+    (tmp_path / "log").write_text(json.dumps({"train_steps_per_second": 0.002}))
+
+    with pytest.raises(InvalidInput, match="times off"):
+        record(tmp_path / "log", **RUN)
+    assert not own_runs("training")
+    record(tmp_path / "log", **RUN, accept=True)
+    assert len(own_runs("training")) == 1
+
+
+def test_own_runs_move_a_prediction_little_by_little_and_narrow_it(tmp_path):
+    ask = {"model": "llama-3.1-8b", "gpu": "1xh100", "method": "lora"}
+    plain = estimate("finetune", **ask).details["training_tokens_per_s_per_accelerator"]
+    state = {**STATE, "log_history": [{"train_steps_per_second": 1.0}]}
+    (tmp_path / "log").write_text(json.dumps(state))
+    found, ratio = [plain], 0.0
+    for _ in range(3):
+        recorded = record(tmp_path / "log", **RUN)
+        ratio = recorded.runs[0].measured / recorded.runs[0].predicted
+        found.append(estimate("finetune", **ask).details["training_tokens_per_s_per_accelerator"])
+    assert ratio > 1.2  # slower than predicted
+    moved = [math.log(plain.value / one.value) for one in found]
+    assert moved == sorted(moved)
+    assert 0 < moved[1] < math.log(ratio)
+    assert moved[-1] < math.log(ratio)
+    widths = [one.high / one.low for one in found]
+    assert widths == sorted(widths, reverse=True)
+    assert "3 of your runs" in found[-1].explain()
+    use_own_runs(False)
+    assert estimate("finetune", **ask).details["training_tokens_per_s_per_accelerator"].value == plain.value
+
+
+def test_what_is_shared_tells_nothing_of_whose_it_is(tmp_path, capsys):
+    (tmp_path / "secret-project").mkdir()
+    log = tmp_path / "secret-project/log"
+    log.write_text(json.dumps(STATE))
+    shared = tmp_path / "shared.csv"
+
+    words = ["record", str(log), "--model", "8b", "--gpu", "1xh100", "--set", "seq_len=1k", "--set", "global_batch=8"]
+    assert main([*words, "--share", str(shared), "--accept"]) == 0
+
+    assert "nothing was sent" in capsys.readouterr().out
+    assert "secret" not in shared.read_text()
+    assert ",8b," in shared.read_text()
+
+
+def add(folder: str, count: int) -> None:
+    """Record runs, as one of several does at once."""
+    import os
+
+    os.environ["ESTIMATOR_RUNS"] = folder
+    for _ in range(count):
+        add_runs("training", [{"model": "8b", "gpu": "h100", "metric": "step_time_s", "value": 1.0}])
+
+
+def test_two_that_record_at_once_lose_nothing(tmp_path):
+    folder = str(tmp_path / "runs")
+    context = multiprocessing.get_context("spawn")
+    both = [context.Process(target=add, args=(folder, 15)) for _ in range(2)]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join(60)
+
+    assert [row["id"] for row in own_runs("training")] == [f"own-{number:04d}" for number in range(1, 31)]
+
+
+def test_killed_while_it_records_the_file_is_whole(tmp_path):
+    script = "from tests.recording.test_recording import add; print('on', flush=True); add({!r}, 10000)"
+    process = subprocess.Popen(
+        [sys.executable, "-c", script.format(str(tmp_path / "runs"))],
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+    )
+    process.stdout.readline()
+    time.sleep(0.5)
+    process.send_signal(signal.SIGKILL)
+    process.wait(10)
+    process.stdout.close()
+
+    rows = own_runs("training")
+    assert [row["id"] for row in rows] == [f"own-{number:04d}" for number in range(1, len(rows) + 1)]
+    assert all(row["value"] == "1.0" for row in rows)
