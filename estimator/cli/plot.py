@@ -96,7 +96,7 @@ def _step(options: argparse.Namespace, given: dict[str, Any]) -> Spec:
         raise InvalidInput("an API trains it, and shows no step: name an LLM and accelerators instead")
     found = set_up(question, training_plan(question, task), count, copies)
     device, held = found.cluster.accelerator, found.step.memory.total
-    beside = float(copies.memory_bytes(question.own_llm(), found.cluster, found.step.memory) - held)
+    beside = float(copies.memory_bytes(question.own_llm(), found.cluster, held) - held)
     title = f"{answer.title} of {answer.llm} on {count} x {device.title}: {answer.layout}"
     return time_and_memory(title, found.step, device.memory_bytes, beside)
 

@@ -347,9 +347,9 @@ def most_users(
 
 def served(question: Question, count: int, **load: Any) -> Serving:
     """A replica of so many accelerators under a load, for requests of the scenario's length."""
-    lengths = {"prompt_tokens": question.amount("prompt_tokens").value, "output_tokens": question.written().value}
-    plan = _serving_plan(question, count)
-    return serving(question.own_llm(), question.cluster(count), plan, Traffic(**lengths, **load))
+    prompt, output = question.amount("prompt_tokens").value, question.written().value
+    traffic = Traffic(prompt_tokens=prompt, output_tokens=output, **load)
+    return serving(question.own_llm(), question.cluster(count), _serving_plan(question, count), traffic)
 
 
 def serving_count(question: Question) -> int:

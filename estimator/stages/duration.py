@@ -9,7 +9,7 @@ from estimator.formulas.arithmetic import product, quotient, sum_of
 from estimator.formulas.training import adapter_params
 from estimator.predict.training_rows import RowStep, row_step
 from estimator.quantities import Quantity, derive, predicted, total, uncertain
-from estimator.stages.parts import noted
+from estimator.stages.parts import joined, noted
 from estimator.stages.question import Question
 from estimator.stages.training import Training, doubt
 
@@ -102,9 +102,9 @@ def _step(question: Question, training: Training, rows: Rows, how: str) -> RowSt
 
 def _each(question: Question, training: Training, rows: Rows, step: RowStep) -> dict[str, Quantity]:
     """Parts of a step, as uncertain as the predictor is."""
-    slower, down, up = doubt(question.own_llm(), training.cluster, training.plan)
+    slower, down, up, words = doubt(question, training.cluster, training.plan)
     inputs = {**question.machine_facts(), "tokens": rows.tokens, "spread": question.amount("length_spread")}
-    note = _shape(training, step)
+    note = joined(_shape(training, step), words)
     found: dict[str, Quantity] = {}
     for name, seconds in zip(("computing", "padding", "host"), step[:3], strict=True):
         figure = noted(predicted(f"{name} of a step", "s", slower * seconds, row_step, **inputs), note)

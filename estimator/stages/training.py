@@ -144,21 +144,19 @@ def set_up(question: Question, plan: TrainingPlan, count: int | None, copies: Co
     cluster, best, step, chance = _fitted(llm, usual, plan, count, copies, least)
     inputs = question.machine_facts()
     _note_machines(question, cluster)
-    kin = kin_of_training(cluster.accelerator, best, llm)
-    own_time, own_memory = (question.own_runs.of(what, kin) for what in ("time", "memory"))
+    own = question.own_runs.of("memory", kin_of_training(cluster.accelerator, best, llm))
     # The allocator keeps freed blocks only while there is room for them: no peak is above what can be used.
-    used = own_memory.factor * float(copies.memory_bytes(llm, cluster, step.memory.total))
+    used = own.factor * float(copies.memory_bytes(llm, cluster, step.memory.total))
     held = min(used, cluster.accelerator.usable_bytes)
-    slower, time_down, time_up = doubt(llm, cluster, best)
-    memory_down, memory_up = own_memory.range(*interval("memory", traits(llm, cluster, best)))
-    expected = slower * own_time.factor / float(step.tokens_per_s_per_accelerator)
+    time = doubt(question, cluster, best)
+    memory_down, memory_up = own.range(*interval("memory", traits(llm, cluster, best)))
+    expected = time.slower / float(step.tokens_per_s_per_accelerator)
     seconds = predicted("time per token", "s/token", expected, training_step, **inputs)
-    parts = joined(step_parts(step), own_time.words)
-    seconds = uncertain(noted(seconds, parts), "training time", *own_time.range(time_down, time_up))
+    seconds = uncertain(noted(seconds, joined(step_parts(step), time.words)), "training time", time.down, time.up)
     one = question.counted("one token", 1.0, "token", "by definition")
     memory = predicted("peak training memory", "B", held, training_step, **inputs)
     parts = memory_parts(step.memory) if copies == ALONE else ""
-    memory = noted(memory, joined(parts, own_memory.words))
+    memory = noted(memory, joined(parts, own.words))
     return Training(
         best,
         cluster,
@@ -173,7 +171,7 @@ def set_up(question: Question, plan: TrainingPlan, count: int | None, copies: Co
             "as asked, else the fewest that hold it; pre-training: as many as the deadline needs",
         ),
         helpful(llm, cluster, best, step, least) if chance < least and copies == ALONE else (),
-        float(step.mfu) / slower,
+        float(step.mfu) / time.slower,
     )
 
 
@@ -185,14 +183,26 @@ def _note_machines(question: Question, cluster: Cluster) -> None:
         question.number("network_gbit_per_s")
 
 
-def doubt(llm: Architecture, cluster: Cluster, plan: TrainingPlan) -> tuple[float, float, float]:
-    """Time over that predicted [1], and 80 % half widths of its logarithm: an unnamed stack may be an untuned one."""
+class Doubt(NamedTuple):
+    """Time over that predicted [1], 80 % half widths of its logarithm, and what own runs had to do with it."""
+
+    slower: float
+    down: float
+    up: float
+    words: str
+
+
+def doubt(question: Question, cluster: Cluster, plan: TrainingPlan) -> Doubt:
+    """How far to believe a predicted time: an unnamed stack may be an untuned one; own runs know better."""
+    llm = question.own_llm()
+    own = question.own_runs.of("time", kin_of_training(cluster.accelerator, plan, llm))
     down, up = time_interval(llm, cluster, plan)
     if plan.framework:
-        return 1.0, down, up
+        return Doubt(own.factor, *own.range(down, up), own.words)
     stack = fact("stack_slowdown/unnamed")
     low, high = math.log(stack.value / stack.low), math.log(stack.high / stack.value)
-    return stack.value, math.hypot(down, low), math.hypot(up, high)
+    ends = own.range(math.hypot(down, low), math.hypot(up, high))
+    return Doubt(stack.value * own.factor, *ends, own.words)
 
 
 Fitted = tuple[Cluster, TrainingPlan, TrainingStep, float]

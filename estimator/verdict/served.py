@@ -91,11 +91,8 @@ def _memory(
     whole = usable(device)
     held = serving_memory.weights_bytes(llm, weights(llm, plan.weight_precision), layout)
     held += serving_memory.adapters_bytes(llm, plan.adapters, plan.adapter_rank, layout)
-    facts = plan.facts
     chunk = said.get("chunk_tokens")
-    if chunk and chunk > 0:
-        facts = facts._replace(prefill_chunk=int(chunk))
-    passing = serving_memory.activation_bytes(llm, facts, layout, plan.chunked_prefill)
+    passing = serving_memory.activation_bytes(llm, layout, chunk if chunk and chunk > 0 else plan.step_tokens)
     context = serving_memory.CONTEXT_BYTES if device.kind == "gpu" else 0.0
     memory = {"weights": held, "activations": passing, "reserve": context}
     if said.get("free_fraction"):
