@@ -351,7 +351,7 @@ def measure_corpus(
     """
     root = Path(path)
     files = [root] if is_file(root) else sorted(p for p in root.rglob("*") if p.is_file())
-    tokenizer = None if tokenizer_json is None else _tokenizer(tokenizer_json)
+    tokenizer = None if tokenizer_json is None else tokenizer_at(tokenizer_json)
     documents = size = words = tokens = 0
     for file in files:  # one in memory at a time
         if file == root or file.suffix.lower() in TEXT_SUFFIXES:
@@ -368,7 +368,8 @@ def _text(path: Path) -> str:
     return read_bytes(path, "text").decode("utf-8", "replace")
 
 
-def _tokenizer(path: str | Path) -> "Tokenizer":
+def tokenizer_at(path: str | Path) -> "Tokenizer":
+    """The tokenizer of a tokenizer.json. Raises MissingExtra where `tokenizers` is not installed."""
     try:
         from importlib import import_module
 
