@@ -28,7 +28,10 @@ def written(path, rows):
         {"conversations": [{"from": "human", "value": "a" * 200}, {"from": "gpt", "value": "b" * 200}]},
         {"instruction": "a" * 200, "input": "", "output": "b" * 199},
         {"input": "a" * 200, "output": "b" * 200},
-        {"prompt": [{"role": "user", "content": "a" * 200}], "completion": [{"role": "assistant", "content": "b" * 200}]},
+        {
+            "prompt": [{"role": "user", "content": "a" * 200}],
+            "completion": [{"role": "assistant", "content": "b" * 200}],
+        },
         {"text": "a" * 401},
     ],
     ids=lambda row: "+".join(row),
@@ -78,7 +81,10 @@ def test_a_broken_line_is_refused_with_its_number_or_skipped(tmp_path):
 
     assert (found.samples, found.broken) == (2, 2)
     assert "line 2" in found.first_broken
-    assert any("2 lines are no samples" in one for one in estimate("finetune", **ASK, data=str(path), broken_lines="skip").warnings)
+    assert any(
+        "2 lines are no samples" in one
+        for one in estimate("finetune", **ASK, data=str(path), broken_lines="skip").warnings
+    )
 
 
 def test_memory_does_not_grow_with_the_file(tmp_path):
@@ -94,7 +100,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
         tracemalloc.stop()
 
     assert found.samples == 20_000
-    assert done[0] == 1_000 and done[-1] == 20_000
+    assert (done[0], done[-1]) == (1_000, 20_000)
     assert peak < 2_000_000 < path.stat().st_size
 
 
