@@ -2,8 +2,8 @@
 
     python benchmarks/fit_training.py [--times]
 
-Memory is fitted; times keep their parameters unless `--times` is given, since a fit to the sources that came last made
-those of all others worse: they are judged by them. Takes about a minute. Reads calibration/published/training.csv and
+Memory is fitted and times keep their parameters, or with `--times` the other way round: what one of them learns leaves
+the other's constants as they are. Takes about a minute. Reads calibration/published/training.csv and
 calibration/fitted/training_priors.csv; writes calibration/fitted/training.json,
 calibration/fitted/left_out_training.csv and benchmarks/accuracy_training.md.
 """
@@ -125,13 +125,13 @@ def left_out(data: Group) -> dict[str, dict[str, float]]:
     return {name: fitted_to(data.part(np.array([f != name for f in data.fold]))) for name in sorted(set(data.fold))}
 
 
-def kept_times(data: Group, content: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
-    """Parameters of time as an earlier fit has them, and with each fold left out: all of them for what it had not."""
+def kept(data: Group, content: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+    """Parameters of a quantity as an earlier fit has them, and with each fold left out: all of them for what is new."""
     memory = {prior.name for prior in believed("memory", [])}
     values, folds = content["values"], {}
     for run, fold in zip(data.runs, data.fold, strict=True):
         folds[fold] = content["folds"].get(fold if "/" in fold else run.source, values)
-    names = [name for name in values if name not in memory]
+    names = [name for name in values if (name in memory) == (data.quantity == "memory")]
     return (
         {name: values[name] for name in names},
         {fold: {name: held.get(name, values[name]) for name in names} for fold, held in folds.items()},
@@ -225,14 +225,12 @@ def main() -> None:
     """Fit, leave out, write."""
     rows, before = read_cases(published("training")), json.loads(FITTED.read_text(encoding="utf-8"))
     believed_values = {r["name"]: float(r["prior"]) for r in priors("training")}
-    anew = "--times" in sys.argv
-    values = believed_values if anew else believed_values | before["values"]
+    anew = "time" if "--times" in sys.argv else "memory"
+    values = believed_values | before["values"]
     for _ in range(2):  # what a row leaves open is chosen by the parameters, which are fitted to the rows
-        times = group(rows, "time", values)
-        fitted_times = fitted_to(times) if anew else kept_times(times, before)[0]
-        values = believed_values | rounded({**fitted_times, **fitted_to(group(rows, "memory", values))})
+        values = values | rounded(fitted_to(group(rows, anew, values)))
     time, memory = group(rows, "time", values), group(rows, "memory", values)
-    left = {"time": left_out(time) if anew else kept_times(time, before)[1], "memory": left_out(memory)}
+    left = {data.quantity: left_out(data) if data.quantity == anew else kept(data, before)[1] for data in (time, memory)}
     folded = {kind: {fold: rounded(v) for fold, v in folds.items()} for kind, folds in left.items()}
     held_out = {data.quantity: left_out_errors(data, folded[data.quantity]) for data in (time, memory)}
     ranges = ranges_from(

@@ -5,7 +5,7 @@ The stages and their predictors are imported when a question is asked, so that i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,7 @@ from estimator.stages import COMBINATIONS, STAGES
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+    from estimator.catalog.samples import Samples
     from estimator.predict.learning import OwnRuns
     from estimator.predict.serving import Serving
     from estimator.predict.training import TrainingStep
@@ -141,6 +142,8 @@ def ask(
     accelerator, count = _device(hardware, gpus)
     how = price if isinstance(price, Price) else Price(price)
     accelerator, chosen = _linked(accelerator, chosen), _lent(chosen, how)
+    data = counted_data(chosen)
+    chosen = _of_data(chosen, data) if data else chosen
     hosted = api_price(api) if api else None
     question = Question(
         scenario=chosen,
@@ -154,6 +157,7 @@ def ask(
         pue=_pue(chosen, design),
         design=design,
         own_runs=_own_runs(),
+        data=data,
     )
     if accelerator is not None and how.purchase is not None:
         question.own(how)
@@ -170,6 +174,28 @@ def _own_runs() -> OwnRuns:
     from estimator.validation.own_runs import learnt
 
     return learnt()
+
+
+def counted_data(chosen: Scenario, progress: Callable[[int], None] | None = None) -> Samples | None:
+    """The user's training samples, counted; None where none are named. Counted once while the files stay the same."""
+    path = chosen.word("data")
+    if not path:
+        return None
+    from estimator.catalog.samples import counted  # rarely asked for
+
+    json, kind, tokenizer = (chosen.word(name) for name in ("tokenizer_json", "text_kind", "tokenizer"))
+    return counted(path, json, kind, tokenizer, chosen.word("broken_lines") == "skip", progress)
+
+
+def _of_data(chosen: Scenario, data: Samples) -> Scenario:
+    """The scenario with what was counted, where nothing else was given."""
+    found = {"samples": float(data.samples), "tokens_per_sample": data.mean, "length_spread": data.spread}
+    amounts = dict(chosen.amounts)
+    for name, value in found.items():
+        if not amounts[name].given:
+            why = f"counted in {chosen.word('data')}"
+            amounts[name] = amounts[name]._replace(value=value, low=None, high=None, why=why, given=True)
+    return chosen._replace(amounts=amounts)
 
 
 def _suited(chosen: Scenario, llm: Architecture | None) -> Scenario:

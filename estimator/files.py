@@ -40,6 +40,7 @@ KINDS = (
     (stat.S_ISBLK, "it is a device"),
 )
 LONGEST_SHOWN = 200
+LONGEST_LINE = 64 * MB  # of a file that is read a line at a time, which may itself be of any size
 
 
 # --- reading -------------------------------------------------------------------------------------------------
@@ -89,6 +90,25 @@ def read_text(path: str | Path, kind: str) -> str:
         raise InvalidInput(
             f"cannot read the {kind} {shown(path)}: it is not text in UTF-8 (byte {error.start})"
         ) from None
+
+
+def lines(path: str | Path, kind: str) -> Iterator[bytes]:
+    """The lines of a regular file of any size, one in memory at a time; without ends, the first without a mark.
+
+    Raises InvalidInput in one line, also for a line that is longer than LONGEST_LINE.
+    """
+    try:
+        regular(path)
+        with Path(path).open("rb") as file:
+            number = 0
+            while line := file.readline(LONGEST_LINE + 1):
+                number += 1
+                if len(line) > LONGEST_LINE:
+                    most = f"line {number:,} is longer than {LONGEST_LINE / MB:g} MB"
+                    raise InvalidInput(f"cannot read the {kind} {shown(path)}: {most}")
+                yield line.removeprefix(b"\xef\xbb\xbf" if number == 1 else b"").rstrip(b"\r\n")
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"cannot read the {kind} {shown(path)}: {reason(error)}") from None
 
 
 def read_toml(path: str | Path, kind: str) -> dict[str, Any]:

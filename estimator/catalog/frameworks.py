@@ -16,6 +16,7 @@ class Framework(NamedTuple):
 
     kernels: how element-wise passes run: compiled into few kernels, some fused by hand, or one by one (eager)
     cudnn: whether attention uses kernels written for the newest generations (see generations.csv)
+    early_attention: whether it uses those of the first FlashAttention, or adds biases to the scores
     states: which precision weights, gradients, masters and moments have (see formulas.memory)
     fused_step: whether the optimizer works in place, without temporaries
     sequence_parallel: whether tensor parallelism also splits norms and residuals (arXiv:2205.05198)
@@ -38,6 +39,7 @@ class Framework(NamedTuple):
     name: str
     kernels: Kernels = "fused"
     cudnn: bool = False
+    early_attention: bool = False
     states: States = "mixed"
     fused_step: bool = False
     sequence_parallel: bool = True
@@ -97,6 +99,7 @@ def _read(row: dict[str, str]) -> Framework:
         name=row["match"],
         kernels=row["kernels"],  # type: ignore[arg-type]  # the file's values are checked by its test
         cudnn=row["attention"] == "cudnn",
+        early_attention=row["attention"] == "flash1",
         states=row["states"],  # type: ignore[arg-type]
         fused_step=row["optimizer_step"] == "fused",
         sequence_parallel=row["sequence_parallel"] == "1",

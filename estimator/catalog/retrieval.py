@@ -366,7 +366,7 @@ def measure_corpus(
             raise InvalidInput("files of this machine are not read here: give corpus_gb instead of a corpus")
     root, kinds = Path(path), PLAIN | READERS.keys()
     files = [root] if is_file(root) else sorted(p for p in root.rglob("*") if p.is_file())
-    tokenizer = None if tokenizer_json is None else _tokenizer(tokenizer_json)
+    tokenizer = None if tokenizer_json is None else tokenizer_at(tokenizer_json)
     documents = size = words = tokens = pages = scanned = 0
     for file in files:  # one in memory at a time
         if file == root or file.suffix.lower() in kinds:
@@ -380,7 +380,8 @@ def measure_corpus(
     return Corpus(documents, size, words, counted, tokenizer is not None, pages, scanned)
 
 
-def _tokenizer(path: str | Path) -> "Tokenizer":
+def tokenizer_at(path: str | Path) -> "Tokenizer":
+    """The tokenizer of a tokenizer.json. Raises MissingExtra where `tokenizers` is not installed."""
     try:
         from importlib import import_module
 

@@ -2,7 +2,7 @@
 
 import argparse
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from estimator.catalog.files import use_facts
@@ -15,7 +15,7 @@ from estimator.formulas.units import DAY_S, HOUR_S, MONTH_S, WEEK_S, YEAR_S
 from estimator.numerals import numeral
 from estimator.pricing import Price
 from estimator.results import at_level
-from estimator.scenario import default_scenario, file_inputs, known_input, scaled
+from estimator.scenario import default_scenario, file_inputs, known_input, scaled, scenario
 from estimator.shown import rendered
 from estimator.stages import STAGES
 
@@ -93,6 +93,10 @@ def asked(options: argparse.Namespace, criteria: Iterable[str] = ()) -> dict[str
         belong(options, "own accelerators: name them with --gpu", *OF_ACCELERATORS)
     if options.billing:
         inputs["billing"] = options.billing
+    if options.data:
+        inputs = once([*inputs.items(), ("data", options.data)])
+    if "data" in inputs:
+        _count(options.scenario, inputs)
     return {
         "model": options.model,
         "gpu": options.gpu,
@@ -111,6 +115,15 @@ def stages_of(options: argparse.Namespace) -> dict[str, Any]:
         if name not in STAGES:
             raise UnknownName("stage", name, STAGES, f"Stages are {', '.join(STAGES)}.")
     return {"stages": chosen} if chosen else {}
+
+
+def _count(file: str | None, inputs: Mapping[str, Any]) -> None:
+    """Count the user's training samples, with a progress line; whoever answers finds them counted."""
+    from estimator.api import counted_data  # rarely asked for
+    from estimator.cli.progress import bar
+
+    known = {name: value for name, value in inputs.items() if name in default_scenario().sections}
+    counted_data(scenario(file, **known), bar("samples"))
 
 
 def inputs_of(options: argparse.Namespace, criteria: Iterable[str] = ()) -> dict[str, Any]:

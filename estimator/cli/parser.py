@@ -396,6 +396,8 @@ def _question(sub: argparse.ArgumentParser) -> None:
         dest="inputs",
         help="any input (estimator catalog inputs): VALUE or LOW..VALUE..HIGH, such as 2k or 1k..2k..5k; repeatable",
     )
+    text = "training samples to count (.jsonl, .parquet, .csv, or a folder): how many, how long, what padding costs"
+    asked.add_argument("--data", metavar="PATH", help=text)
     asked.add_argument("--scenario", metavar="FILE", help="inputs from a TOML file: samples = 2000, method = 'qlora'")
     _facts(asked)
     _prices(sub)

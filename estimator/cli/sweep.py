@@ -1,13 +1,11 @@
 """`estimator sweep`: scenarios as rows, answers as columns; from a file, or every combination of some values."""
 
 import argparse
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from estimator.cli.options import asked, belong, listed, show
+from estimator.cli.progress import bar
 from estimator.errors import InvalidInput, clipped
 from estimator.export.currency import currency
 from estimator.export.sweep_files import KINDS, sweep_file, sweep_rows
@@ -18,7 +16,6 @@ from estimator.shown import format_for
 from estimator.stages import STAGES
 from estimator.sweeping import FIGURES, Sweep, attached, columns_of
 
-BAR_SECONDS = 0.5
 MOST_STEPS = 10_000
 
 
@@ -36,7 +33,7 @@ def sweep(options: argparse.Namespace) -> None:
     stages = listed(options.stages) or STAGES
     if options.file:
         run = Sweep(stages, listed(options.figures) or FIGURES, fixed, _rate(options))
-        return _told(options, sweep_file(options.file, options.output, run, _bar()))
+        return _told(options, sweep_file(options.file, options.output, run, bar("scenarios")))
     values = _together([values_of(text) for text in options.vary])
     return _grid(options, values, Sweep(stages, listed(options.figures) or ("total_usd",), fixed, _rate(options)))
 
@@ -59,7 +56,7 @@ def _told(options: argparse.Namespace, counts: tuple[int, int]) -> None:
 def _grid(options: argparse.Namespace, values: dict[str, list[object]], run: Sweep) -> None:
     rows, ending = grid(values), Path(options.output or "").suffix.lower()
     if ending in KINDS and options.format is None:
-        return _told(options, sweep_rows(rows, options.output, run, _bar()))
+        return _told(options, sweep_rows(rows, options.output, run, bar("scenarios")))
     options.format = format_for(options.output, options.format)
     answered = attached(rows, run.answers(*columns_of(rows)))
     return show(options, Grid(tuple(answered), tuple(values), tuple(run.stages), tuple(run.figures)))
@@ -118,19 +115,3 @@ def _together(pairs: list[tuple[str, list[object]]]) -> dict[str, list[object]]:
     if len(values) < len(pairs):
         raise InvalidInput("--vary names an input twice: give all its values at once, NAME=A,B,C")
     return values
-
-
-def _bar() -> Callable[[int], None] | None:
-    """A progress line, where somebody looks at it."""
-    if not sys.stderr.isatty():
-        return None
-    start, shown = time.monotonic(), 0.0
-
-    def show(done: int) -> None:
-        nonlocal shown
-        spent = time.monotonic() - start
-        if spent - shown >= BAR_SECONDS:
-            shown = spent
-            print(f"\r{done:,} scenarios, {done / spent:,.0f} a second ", end="", file=sys.stderr, flush=True)
-
-    return show

@@ -246,7 +246,7 @@ def interval(quantity: str = "time", traits: Collection[str] = ()) -> tuple[floa
 
 def traits(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> tuple[str, ...]:
     """What makes a run less sure to foretell: what no measured run had, and what was hard wherever it was measured."""
-    name = framework(plan.framework).name
+    name = framework(plan.framework).pace
     return novelties(fitted("training")["seen"], arch, cluster.accelerator, framework=name) + difficulties(
         arch, cluster, plan
     )

@@ -199,6 +199,7 @@ class Run(NamedTuple):
     eager: Real
     compiled: Real
     cudnn: Real
+    early_attention: Real
     overlap: Real
     light_selective: Real
     tensor_gathers: Real
@@ -277,6 +278,7 @@ def run(arch: Architecture, cluster: Cluster, plan: TrainingPlan, told: Framewor
         eager=float(habits.kernels == "eager"),
         compiled=float(habits.kernels == "compiled"),
         cudnn=float(habits.cudnn),
+        early_attention=float(habits.early_attention),
         overlap=float(habits.overlap),
         light_selective=float(habits.light_selective),
         tensor_gathers=float(habits.tensor_gathers),

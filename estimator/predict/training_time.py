@@ -49,6 +49,8 @@ def step_time(run: Run, p: Parameters) -> StepTime:
     gathers = _gathers(run, p)
     hidden_under = device + messages
     exposed = messages + _exposed(hidden_under, gathers, p["gather_exposed"])
+    if anywhere(run.offload_activations):
+        exposed = exposed + _exposed(hidden_under, _offloaded(run, p), p["offload_exposed"])
     floor = _host_floor(run, p, layers)
     device_total = device + exposed
     micro = soft_max(device_total, floor, SHARPNESS)
@@ -98,7 +100,8 @@ def _gemm(run: Run, p: Parameters, m: Real, n: Real, k: Real, low: Real) -> Real
     work = 2.0 * (m + rates.m_half) * (n + rates.n_half) * (k + rates.k_half) / rates.flop_per_s
     if anywhere(low):
         padded = (m + rates.low_m_half) * (n + p["quantise"] * rates.low_n_half) * (k + rates.low_k_half)
-        work = either(low > 0, 2.0 * padded / rates.low_flop_per_s / p["gemm_low"], work)
+        gain = p["gemm_low"] * _fitted("gemm_low", rates.family, p)
+        work = either(low > 0, 2.0 * padded / rates.low_flop_per_s / gain, work)
     work = work / factor
     moved = 2.0 * (m * k + k * n + m * n) / rates.bandwidth
     return soft_max(work, moved, SHARPNESS)
@@ -160,6 +163,7 @@ def _attention(run: Run, p: Parameters) -> tuple[Real, Real]:
     reached = reached * (1 + rates.attention_head_dim_half / run.head_dim)
     own_share = either(run.cudnn > 0, p["attention_tuned"], p["attention_flash2"])
     rate = rates.attention_flop_per_s * either(rates.own_attention > 0, own_share, p["attention"])
+    rate = rate * _fitted("attention", rates.family, p) * either(run.early_attention > 0, p["attention_early"], 1.0)
     fused = run.attention_flop * share / rate * reached * _padding(run.head_dim, 32.0)
     if anywhere(run.scan_flop > 0):  # recurrences in chunks are products like attention's, whole squares of them
         fused = fused + run.scan_flop * share / rate
@@ -185,7 +189,8 @@ def _kept_bytes(run: Run) -> Real:
     """Activations of one micro-batch that wait for the backward pass, per rank [B]."""
     inputs = run.hidden
     everything = 8 * run.hidden + 2 * run.q + run.kv + (2 + 2 * run.gated) * run.ffn
-    width = either(run.full_recompute > 0, inputs, everything)
+    projected = inputs + 2 * run.q + run.kv  # inputs, queries, keys, values and contexts: all else is done again
+    width = either(run.full_recompute > 0, inputs, either(run.selective > 0, projected, everything))
     return run.tokens * width * run.compute_bytes * run.layers / (run.pp * run.tp)
 
 
@@ -217,11 +222,17 @@ def _dequantisation(run: Run, p: Parameters) -> Real:
     return run.quantised * cost * weights * (2.0 * 2.0 + run.stored_bytes) / run.rates.bandwidth
 
 
+def _in_int8(run: Run) -> Truth:
+    """Whether frozen weights are 8-bit integers, multiplied with outliers apart (LLM.int8())."""
+    return (run.quantised > 0) & (run.stored_bytes > 0.9) & (run.slow_quantised == 0)
+
+
 def _layer_passes(run: Run, p: Parameters) -> tuple[Real, Real]:
     """One layer: (forward, backward with recomputation) [s]."""
     products, weights = _layer_products(run, p)
     attend, attend_back = _attention(run, p)
     small, adapters, unpack = _elementwise(run, p), _adapters(run, p), _dequantisation(run, p)
+    products = products * either(_in_int8(run), p["int8_frozen"], 1.0)
     forward = products + attend + small + adapters + unpack
     backward = products + weights * (1 - run.adapters) + attend_back + 1.5 * small + 2 * adapters + unpack
     light = (run.light_selective > 0) | (run.fused_attention == 0)
@@ -314,12 +325,10 @@ def _scatters(run: Run) -> Truth:
 
 def _gathers(run: Run, p: Parameters) -> Real:
     """Weights gathered (ZeRO-3) and gradients scattered for each micro-batch [s]; under pipelines once a step."""
-    host = run.rates.pcie * p["pcie_host"]
-    saved = run.offload_activations * 2.0 * _kept_bytes(run) / host if anywhere(run.offload_activations) else 0.0
     sharded = run.zero >= 3
     each_time = sharded | _scatters(run)
     if not anywhere(each_time):
-        return saved
+        return 0.0
     dense, experts = _local_params(run)
     stored = either(run.quantised > 0, run.stored_bytes, 2.0)
     passes = 2.0 * stored * sharded + (1 - run.adapters) * np.minimum(run.gradient_bytes, 4.0)
@@ -327,9 +336,14 @@ def _gathers(run: Run, p: Parameters) -> Real:
     share = either((run.tensor_gathers > 0) & sharded, p["network_tensors"], 1.0)
     ring = _ring_s(run, p, passes * dense, run.shard, run.tp, messages, share)
     ring = ring + _ring_s(run, p, passes * experts, run.expert_shards, run.expert_split, messages, share)
-    copies = run.offload_params * 2.0 * stored * (dense + experts) / run.shard / host
+    copies = run.offload_params * 2.0 * stored * (dense + experts) / run.shard / (run.rates.pcie * p["pcie_host"])
     per_micro_batch = either(run.pp > 1, 1.0 / run.ga, 1.0)
-    return either(each_time, (ring + copies) * per_micro_batch, 0.0) + saved
+    return either(each_time, (ring + copies) * per_micro_batch, 0.0)
+
+
+def _offloaded(run: Run, p: Parameters) -> Real:
+    """Activations of one micro-batch on their way to host memory and back [s]."""
+    return run.offload_activations * 2.0 * _kept_bytes(run) / (run.rates.pcie * p["pcie_host"])
 
 
 def _sync(run: Run, p: Parameters) -> Real:

@@ -1,7 +1,9 @@
 """How long one run of fine-tuning takes, from its parts: steps, padding, host, evaluation, checkpoints, start."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 
 from estimator.catalog.frameworks import packing_of
 from estimator.formulas import run_time, sample_lengths
@@ -12,6 +14,9 @@ from estimator.quantities import Quantity, derive, predicted, total, uncertain
 from estimator.stages.parts import joined, noted
 from estimator.stages.question import Question
 from estimator.stages.training import Training, doubt
+
+if TYPE_CHECKING:
+    from estimator.catalog.samples import Samples
 
 
 class Rows(NamedTuple):
@@ -91,7 +96,7 @@ def duration(question: Question, training: Training, rows: Rows) -> Duration:
         **_interrupted(question, training, run_s, steps),
         padding_share=_padding_share(step, rows),
         tokens=derive("tokens of all epochs", "token", product, samples=rows.samples, tokens=rows.tokens),
-        notes=_notes(question, training, rows, how),
+        notes=_notes(question, training, rows, how, step),
     )
 
 
@@ -224,11 +229,38 @@ def _padding_share(step: RowStep, rows: Rows) -> Quantity:
     return predicted("padding of a step", "1", share, row_step, tokens=rows.tokens)
 
 
-def _notes(question: Question, training: Training, rows: Rows, how: str) -> tuple[str, ...]:
-    """What is cut, and why samples are padded where nobody said so."""
-    cap, mean, spread = float(training.plan.seq_len), rows.tokens.value, question.amount("length_spread").value
-    cut = 0.0 if training.plan.contrastive or how == "on" else sample_lengths.share_above(mean, spread, cap)
+def _notes(question: Question, training: Training, rows: Rows, how: str, step: RowStep) -> tuple[str, ...]:
+    """What was counted of the user's own samples, what is cut, and what packing would save."""
+    if training.plan.contrastive:
+        return ()
+    cap, wasted = (
+        float(training.plan.seq_len),
+        float(np.asarray(step.padding / (step.padding + step.computing)).flat[0]),
+    )
+    cut = 0.0 if how == "on" else _cut(question, rows, cap)
     found: Mapping[str, bool] = {
-        f"{cut:.0%} of the samples are longer than finetune_seq_len = {cap:,.0f} and are cut.": cut >= 0.01,
+        f"{cut:.1%} of the samples are longer than finetune_seq_len = {cap:,.0f} and are cut.": cut >= 0.01,
+        f"Rows are padded (packing = {how}): {wasted:.0%} of the work is on padding, which packing=on would save.": (
+            wasted >= 0.2
+        ),
     }
-    return tuple(words for words, holds in found.items() if holds)
+    data = question.data
+    return (*(_of_data(data) if data else ()), *(words for words, holds in found.items() if holds))
+
+
+def _cut(question: Question, rows: Rows, cap: float) -> float:
+    """Share of samples that are longer than rows may be [1]: as counted, else by the spread of their lengths."""
+    if question.data is not None:
+        return float(question.data.above(cap) / question.data.samples)
+    return sample_lengths.share_above(rows.tokens.value, question.amount("length_spread").value, cap)
+
+
+def _of_data(data: "Samples") -> tuple[str, ...]:
+    """What was counted, and what was passed over."""
+    how = "by your tokenizer" if data.counted else "by bytes; tokenizer_json counts exactly"
+    words = (
+        f"Counted {data.samples:,} samples, {data.tokens:,.0f} tokens ({how}): {data.mean:,.0f} each, the longest "
+        f"{data.longest:,.0f}, spread {data.spread:.2f}."
+    )
+    skipped = (f"{data.broken:,} lines are no samples and were skipped, the first: {data.first_broken}.",)
+    return (words, *(skipped if data.broken else ()))

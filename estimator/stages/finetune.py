@@ -107,6 +107,7 @@ def _layout_given(question: Question) -> dict[str, Any]:
         "zero": None if zero < 0 else int(zero),
         "recompute": None if recompute == "by layout" else recompute,
         "lora_targets": targets,
+        "cpu_offload": "" if question.word("finetune_offload") == "none" else question.word("finetune_offload"),
         "weight_precision": None if stored == "by method" else training_precision(stored),
     }
 

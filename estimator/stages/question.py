@@ -48,6 +48,7 @@ class Question:
     owned: Owned | None = None
     design: Design = ONE_AT_A_TIME
     own_runs: OwnRuns = NONE  # which correct what is predicted
+    data: Any = None  # the user's training samples, once counted
     bare: Any = None  # the bare LLM's service, once computed
     chosen_by: set[str] = field(default_factory=set)  # inputs by whose value something was chosen, beside any formula
     limits: dict[Limit, None] = field(default_factory=dict)  # what the answer kept within

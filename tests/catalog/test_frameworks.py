@@ -18,7 +18,7 @@ def test_words_are_known(row):
     assert row["kernels"] in get_args(Kernels)
     assert row["states"] in get_args(States)
     assert row["states"] in MIXED_PRECISION
-    assert row["attention"] in ("cudnn", "flash2")
+    assert row["attention"] in ("cudnn", "flash2", "flash1")
     assert row["optimizer_step"] in ("fused", "foreach")
     assert row["flop_convention"] in ("model", "hardware")
     assert row["attention_counted"] in ("causal", "full")
