@@ -346,7 +346,7 @@ def most_users(
 
 
 def _served(question: Question, count: int, **load: Any) -> Serving:
-    lengths = {name: question.amount(name).value for name in ("prompt_tokens", "output_tokens")}
+    lengths: dict[str, Any] = {name: question.amount(name).value for name in ("prompt_tokens", "output_tokens")}
     plan = _serving_plan(question, count)
     return serving(question.own_llm(), question.cluster(count), plan, Traffic(**lengths, **load))
 

@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 from numpy.typing import ArrayLike
 
-from estimator.catalog.engines import Engine
 from estimator.catalog.formats import Weights, stored_bytes
 from estimator.formulas import Floats, transformer
 from estimator.formulas.serving import adapter_params
