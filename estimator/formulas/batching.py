@@ -148,7 +148,7 @@ def quantile(mean: ArrayLike, variance: ArrayLike, deviations: ArrayLike) -> Flo
 def burst_passes(position: ArrayLike, prompt_tokens: ArrayLike, budget_tokens: ArrayLike) -> Floats:
     """The step in which the prompt at `position` (1, 2, ...) of a burst is finished, each of `budget_tokens` [1].
 
-    Source: chunked prefill under a budget of tokens, Sarathi-Serve, arXiv:2403.02310 section 4.1.
+    Source: iteration-level scheduling, Orca (OSDI 2022) section 3.1.
 
     >>> [float(burst_passes(each, 256, 2048)) for each in (1, 8, 9, 16)]
     [1.0, 1.0, 2.0, 2.0]
