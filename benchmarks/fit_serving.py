@@ -26,20 +26,10 @@ from estimator.formulas.transformer import params
 from estimator.paths import data_folder
 from estimator.predict.serving import constants as shipped
 from estimator.predict.serving import difficulties
-from estimator.predict.serving_time import Constants
-from estimator.validation.inference import (
-    GROUPS,
-    SMALL,
-    Batch,
-    Run,
-    Timed,
-    counted,
-    fold_name,
-    from_passes,
-    is_time,
-    read_run,
-    timed,
-)
+from estimator.predict.serving_time import Constants, Timed
+from estimator.validation.inference import SMALL, fold_name
+from estimator.validation.inference_batch import Batch, counted, from_passes, timed
+from estimator.validation.inference_runs import GROUPS, Run, is_time, read_run
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]

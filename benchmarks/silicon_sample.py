@@ -15,7 +15,8 @@ import numpy as np
 from fit_serving import Fit
 
 from estimator.catalog.cases import published
-from estimator.validation.inference import counted, predicted, read_run
+from estimator.validation.inference_batch import counted, predicted
+from estimator.validation.inference_runs import read_run
 
 LLMS = {
     "meta-llama/Llama-3.1-70B": "llama-3.1-70b",

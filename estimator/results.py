@@ -361,3 +361,67 @@ def _plain(thing: object) -> Any:
     if isinstance(thing, tuple | list):
         return [_plain(value) for value in thing]
     return thing
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ServedLoad:
+    """What requests meet under one load. figures: by name with the unit in it, such as ttft_s, ttft_p90_s, tpot_s.
+
+    kind, amount: requests_per_s, concurrency, burst, batch or alone, and how many
+    beyond: whether more come than the replicas can end, so that nothing is at rest and waits only grow
+    """
+
+    kind: str
+    amount: float
+    prompt_tokens: float
+    output_tokens: float
+    figures: Mapping[str, Quantity]
+    beyond: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        named = {name: getattr(self, name) for name in ("kind", "amount", "prompt_tokens", "output_tokens", "beyond")}
+        return named | {"figures": _plain(self.figures)}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ServingAnswer(Ranged):
+    """Latency, throughput, memory and money of replicas under one or several loads.
+
+    plan: how the LLM is served, by field; memory: what fills each accelerator [B]
+    fit_chance: that the weights and one request fit beside what the engine takes for itself [1]
+    arrays: the same figures without ranges, of one replica, as `predict.serving` gives them
+    """
+
+    llm: str
+    hardware: str
+    plan: Mapping[str, Any]
+    replicas: int
+    loads: tuple[ServedLoad, ...]
+    memory: Mapping[str, Quantity]
+    limits: Mapping[str, Quantity]
+    fit_chance: float
+    arrays: Any = field(repr=False)
+    notes: tuple[str, ...] = ()
+
+    def __getattr__(self, name: str) -> Quantity:
+        """A figure of the one load that was asked, or of the replica: ttft_s, tpot_s, max_concurrency, ..."""
+        found = {**self.limits, **self.memory, **(self.loads[0].figures if len(self.loads) == 1 else {})}
+        if name.startswith("_") or name not in found:
+            raise AttributeError(f"no figure {name!r}: there are {', '.join(found)}; of several loads, in `loads`")
+        return found[name]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data; what is not known is None."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "llm": self.llm,
+            "hardware": self.hardware,
+            "plan": dict(self.plan),
+            "replicas": self.replicas,
+            "fit_chance": self.fit_chance,
+            "memory": _plain(self.memory),
+            "limits": _plain(self.limits),
+            "loads": [load.to_dict() for load in self.loads],
+            "notes": list(self.notes),
+        }

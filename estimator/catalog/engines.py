@@ -16,8 +16,8 @@ class Engine(NamedTuple):
     launch: how a step's kernels are started; kernels: of what kind they are
     unpack: when narrow weights are widened to 16 bits before a product; accumulates: what 16-bit products are summed in
     scheduling: whether prompts share steps with decoding, come in passes of their own beside them, or go first
-    host: what takes requests in: Python beside an engine process, or in one loop with it, a C++ (or Rust) server, or the
-        script that runs it
+    host: what takes requests in: Python beside an engine process, or in one loop with it, a C++ (or Rust) server, or
+        the script that runs it
     all_reduce: whether short messages have a kernel of their own
     preempts: whether it admits requests by cache in use and preempts them when there is no more; else it reserves
         whole lengths

@@ -76,7 +76,7 @@ def present_linear(arrivals_per_s: ArrayLike, alone_s: ArrayLike, growth_s: Arra
     """
     use = np.asarray(arrivals_per_s, float) * growth_s
     spare = np.where(use < 1.0, 1.0 - use, np.nan)
-    mean = np.where(use < 1.0, (arrivals_per_s * np.asarray(alone_s, float) + use) / spare, np.inf)
+    mean = np.where(use < 1.0, (np.asarray(arrivals_per_s, float) * alone_s + use) / spare, np.inf)
     return mean, np.where(use < 1.0, mean / spare, np.inf)
 
 
@@ -123,9 +123,9 @@ def stay_share(stays: ArrayLike) -> Floats:
     """Variance of a mean over a stay, against that of one moment [1]; stays: its length in times of memory.
 
     2 (x - 1 + exp(-x)) / x^2, of a process whose memory fades exponentially.
-    Source: Taylor, Proc. London Math. Soc. 20 (1922) 196, equation 11; Uhlenbeck and Ornstein, Phys. Rev. 36 (1930) 823.
+    Source: Taylor, Proc. London Math. Soc. 20 (1922) 196, equation 11; Uhlenbeck and Ornstein, Phys. Rev. 36 (1930).
 
-    >>> round(float(stay_share(1.0)), 3), float(stay_share(0.0))
+    >>> round(float(stay_share(1.0)), 3), round(float(stay_share(0.0)), 3)
     (0.736, 1.0)
     """
     x = np.maximum(np.asarray(stays, float), 1e-4)
@@ -147,6 +147,8 @@ def quantile(mean: ArrayLike, variance: ArrayLike, deviations: ArrayLike) -> Flo
 
 def burst_passes(position: ArrayLike, prompt_tokens: ArrayLike, budget_tokens: ArrayLike) -> Floats:
     """The step in which the prompt at `position` (1, 2, ...) of a burst is finished, each of `budget_tokens` [1].
+
+    Source: iteration-level scheduling, Orca (OSDI 2022) section 3.1.
 
     >>> [float(burst_passes(each, 256, 2048)) for each in (1, 8, 9, 16)]
     [1.0, 1.0, 2.0, 2.0]

@@ -38,7 +38,6 @@ from estimator.predict.serving_machine import ServingPlan, machine, path
 from estimator.predict.serving_time import Constants, Machine, handing_out_s, pass_s, path_s, row_of, side_by_side_s
 from estimator.records import Accelerator, Architecture, Cluster
 
-POINTS = 12  # numbers of sequences that steps are timed at; in between they grow evenly
 SMALL_BATCH, LARGE_BATCH = 8.0, 128.0  # what the shares of the rated power were measured at [1]
 MEMORY_DOUBT = 0.03  # of an accelerator's memory: engines' settings (0.9 to 0.95 of it), logs of vLLM within 0.008
 
@@ -336,7 +335,7 @@ def _open(load: Load, cluster: Cluster, rate: Floats, slots: Floats, capacity: F
     """Steps are timed at a few numbers of sequences, and evenly in between."""
     rate, slots, capacity, *_ = np.broadcast_arrays(rate, slots, capacity, load.prompt, load.output, load.cached)
     most = max(float(np.floor(slots.max(initial=1.0))), 1.0)
-    points = np.unique(np.geomspace(1.0, most, POINTS))
+    points = 2.0 ** np.arange(max(np.ceil(np.log2(most)), 1.0) + 1.0)  # in between steps grow evenly
     few = times(load, cluster, points.reshape(-1, *(1,) * rate.ndim))
     count = np.arange(1.0, most + 1.0)
     spread = np.stack([np.interp(count, points, one) for one in np.eye(len(points))], axis=1)

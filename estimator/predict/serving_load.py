@@ -89,7 +89,7 @@ class Load(NamedTuple):
         prompts = self._batch(active) if batch else self._shared(active)
         for row, both in enumerate(zip(prompts, self._step(active), strict=True)):
             sizes[row, 0], sizes[row, 1] = both
-        tokens, context, sequences = sizes
+        tokens, _, sequences = sizes
         np.maximum(sequences, 1.0, out=sequences)
         turns = np.maximum(tokens[0] * sequences[0] / self.plan.step_tokens, 1.0)
         rows = tokens[0] * sequences[0] + turns * tokens[1] * sequences[1]
@@ -163,7 +163,9 @@ class Shares(NamedTuple):
         each, floor = more / self.prompts * self.computed, np.where(self.apart, alone - more, 0.0)
         token = np.asarray(step / self.drafted)
         own = np.asarray(self.turns * step)
-        return Times(np.asarray(alone), each, floor, self.prompts, token, own, self.output, self.stages, self.passes_of_all)
+        return Times(
+            np.asarray(alone), each, floor, self.prompts, token, own, self.output, self.stages, self.passes_of_all
+        )
 
 
 class Spread(NamedTuple):
@@ -180,7 +182,9 @@ class Spread(NamedTuple):
         return cls(value, value, value, value)
 
     @classmethod
-    def above(cls, floor: Floats, mean: Floats, variance: Floats, later: ArrayLike = (0.0, 0.0, 0.0)) -> "Spread":
+    def above(
+        cls, floor: Floats, mean: Floats, variance: Floats, later: Sequence[Floats | float] = (0.0, 0.0, 0.0)
+    ) -> "Spread":
         """Never below the floor; later: what comes on top at each of the quantiles [3, ...]."""
         rest = np.maximum(mean - floor, 0.0)
         ends = (floor + batching.quantile(rest, variance, z) + more for z, more in zip(QUANTILES, later, strict=True))
@@ -197,8 +201,8 @@ class Answer(NamedTuple):
 
 
 class Times(NamedTuple):
-    """What a load costs [s]: `pass_s` a pass of its prompts by themselves; `prompt_s` what one takes from the others, and
-    `floor_s` a pass of them whatever their number; `step_s` a decode step; `beside_s` the steps a prompt shares.
+    """What a load costs [s]: `pass_s` a pass of its prompts by themselves; `prompt_s` what one takes from the others,
+    and `floor_s` a pass of them whatever their number; `step_s` a decode step; `beside_s` the steps a prompt shares.
 
     prompts: to a pass [1]; passes_of_all: steps that take in the prompts of all who are active [1]
     """
@@ -292,7 +296,9 @@ def at_rest(cost: Times, rate: Floats, slots: Floats, capacity: Floats) -> Answe
     low, high = np.maximum(found.served - 1.0, 1.0), np.minimum(found.served + 1.0, places)
     grown = interpolated(rounds, high) - interpolated(rounds, low)
     growth = np.maximum(grown, 0.0) / np.maximum(high - low, 1.0)
-    here, lone = (Times(*(interpolated(field, number) for field in cost)) for number in (found.served, places * 0.0 + 1.0))
+    here, lone = (
+        Times(*(interpolated(field, number) for field in cost)) for number in (found.served, places * 0.0 + 1.0)
+    )
     return met(found, rate, growth, lone, here, found.served / np.minimum(rate, capacity), capacity)
 
 

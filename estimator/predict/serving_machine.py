@@ -219,7 +219,12 @@ def age(device: Accelerator, plan: ServingPlan) -> float:
 def path(device: Accelerator, plan: ServingPlan) -> Path:
     """What lies between who asks and the engine."""
     facts = plan.facts
-    return Path(float(facts.host != "native" and facts.host != "script"), float(plan.server == "http"), float(facts.host == "loop"), age(device, plan))
+    return Path(
+        python=float(facts.host in ("python", "loop")),
+        http=float(plan.server == "http"),
+        loop=float(facts.host == "loop"),
+        age=age(device, plan),
+    )
 
 
 def rate_over_peak(device: Accelerator, plan: ServingPlan, compute: str) -> float:

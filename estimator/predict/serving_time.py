@@ -7,14 +7,16 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from estimator.formulas import Real
+from estimator.formulas import Floats, Real
 from estimator.formulas.collectives import all_reduce_traffic, in_pieces_s
 from estimator.formulas.roofline import soft_max
 from estimator.formulas.serving import Pass
 from estimator.predict.flags import anywhere, either
 
 Constants = Mapping[str, float]
+Timed = tuple[Real, Real, Real]  # prompts by themselves, what they add to steps, a decode step [s]
 
 SHARPNESS = 3.0  # of the roofline's knee: streaming and multiplying overlap, imperfectly
 DECODE_ROWS = 8.0  # new tokens per sequence up to which attention is a decode kernel
@@ -105,7 +107,7 @@ def alone_s(device: Real, work: Pass, on: Machine, constants: Constants) -> Real
     return whole + host * aged(on, constants) * (work.head_weights > 0)
 
 
-def side_by_side_s(work: Pass, turns: Real, on: Machine, constants: Constants) -> tuple[Real, Real, Real]:
+def side_by_side_s(work: Pass, turns: Real, on: Machine, constants: Constants) -> Timed:
     """Prompts by themselves, what they add to the `turns` steps they share, and a step [s].
 
     work: the prompts, a step, and both together [3, ...]
@@ -132,9 +134,9 @@ def added_s(joined: Real, step: Real, turns: Real, prompts: Pass, on: Machine, c
     joined, step: device time of all those steps with the prompts, of one without; turns: how many they are [1]
     """
     layers = turns * prompts.layers
-    with_prompts, without = hosted_s(joined, layers, 1.0, on, constants), hosted_s(turns * step, layers, 0.0, on, constants)
+    more = hosted_s(joined, layers, 1.0, on, constants) - hosted_s(turns * step, layers, 0.0, on, constants)
     host = constants["sequence"] * prompts.sequences * aged(on, constants)
-    return np.maximum(with_prompts - without, 0.0) * pipelined(prompts, on, constants) + host
+    return np.maximum(more, 0.0) * pipelined(prompts, on, constants) + host
 
 
 class Path(NamedTuple):
@@ -149,7 +151,7 @@ class Path(NamedTuple):
     age: Real
 
 
-def path_s(path: Path, streams: Real, constants: Constants) -> Real:
+def path_s(path: Path, streams: ArrayLike, constants: Constants) -> Floats:
     """From a request to its first pass, and from the token out of it back [s]; streams: answers sent meanwhile [1].
 
     An engine in Python tokenises, schedules and hands over to its own process; a server of it in Python takes in and
@@ -158,10 +160,10 @@ def path_s(path: Path, streams: Real, constants: Constants) -> Real:
     aged_by = constants["yearly"] ** path.age
     admitted = path.python * constants["admit"]
     python = constants["python_server"] + constants["python_stream"] * np.asarray(streams, float)
-    return (admitted + path.http * either(path.python, python, constants["native_server"])) * aged_by
+    return np.asarray((admitted + path.http * either(path.python, python, constants["native_server"])) * aged_by)
 
 
-def handing_out_s(path: Path, streams: Real, constants: Constants) -> Real:
+def handing_out_s(path: Path, streams: ArrayLike, constants: Constants) -> Real:
     """What a step takes longer where the engine's own loop hands out its tokens [s]."""
     return path.loop * constants["loop_stream"] * np.asarray(streams, float)
 
@@ -316,7 +318,7 @@ def exchange_s(work: Pass, on: Machine, constants: Constants) -> Real:
 
 def launched_s(device: Real, work: Pass, on: Machine, constants: Constants) -> Real:
     """A device time with what launching costs [s]: gaps in a graph, or the host when it is the slower one."""
-    prompts = work.rows > work.sequences * DECODE_ROWS
+    prompts = np.asarray(work.rows > work.sequences * DECODE_ROWS, float)
     return hosted_s(device, passes(work, on) * work.layers, prompts, on, constants)
 
 

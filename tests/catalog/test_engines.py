@@ -38,10 +38,18 @@ def test_an_unlisted_engine_is_predicted_as_the_pool_and_says_so():
     assert unknown.launch == default.launch
 
 
+def test_older_releases_are_as_they_then_were():
+    now, then = engine("vllm"), engine("vllm", 2024.5)
+
+    assert (now.scheduling, then.scheduling) == ("mixed", "prompts-first")
+    assert then.max_sequences == 256 < now.max_sequences
+    assert (engine("llama.cpp").launch, engine("llama.cpp", 2023.5).launch) == ("graph", "native")
+
+
 def test_constants_are_few_and_documented():
     priors = serving_priors()
 
-    assert len(priors) <= 30
+    assert len(priors) <= 32
     for name, prior in priors.items():
         assert prior["prior"] > 0, name
         assert 0 < prior["log_sd"] <= 0.6, name

@@ -144,6 +144,7 @@ WORDS = {
     "serving.kv_precision": ("banana", "precision 'banana'"),
     "serving.activation_precision": ("banana", "precision 'banana'"),
     "serving.chunked_prefill": ("perhaps", "true or false"),
+    "serving.server": ("grpc", "in process"),
 }
 
 
@@ -241,7 +242,7 @@ def test_what_no_field_is_gets_a_hint_and_no_guess(name, capsys):
         ("tp", "a field of a training plan (estimator layout), which estimate chooses"),
         ("expert_parallel_size", "ep of a training plan"),
         ("max_seq_length", "finetune_seq_len or pretrain_seq_len in estimate"),
-        ("max_num_seqs", "concurrency"),
+        ("max_num_seqs", "max_sequences of a serving plan"),
         ("samplse", "'samples'"),
     ],
 )

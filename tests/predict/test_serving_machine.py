@@ -22,6 +22,10 @@ STEP = forward_pass(DENSE, 1, 1000, 16)
 SETUPS = {
     "prompt": (PROMPT, machine(DENSE, ONE, ServingPlan())),
     "step": (STEP, machine(DENSE, ONE, ServingPlan())),
+    "short prompt": (
+        forward_pass(DENSE, 64, 0.0, 1.0),
+        machine(DENSE, ONE, ServingPlan())._replace(uncaptured=0.0),
+    ),
     "packed prompt": (PROMPT, machine(DENSE, ONE, ServingPlan("awq"))),
     "packed step": (STEP, machine(DENSE, ONE, ServingPlan("q4_k_m", engine="llama.cpp"))),
     "widened step": (STEP, machine(DENSE, ONE, ServingPlan("awq"))._replace(packed_always=1.0)),
@@ -86,7 +90,9 @@ MOVES = {
     "layer_launch_s": ("step", SLOWER),
     "age": ("old", SLOWER),
     "chunk": ("chunks", FASTER),
+    "bare": ("step", FASTER),  # no scheduler
     "native": ("step", SLOWER),  # no graph to replay
+    "uncaptured": ("short prompt", SLOWER),
     "fused": ("torch step", SLOWER),
     "eager": ("torch step", SLOWER),
     "ggml": ("prompt", SLOWER),
@@ -224,7 +230,8 @@ def test_groups_formats_and_stages_are_counted():
     grouped = machine(MIXTURE, EIGHT, ServingPlan(tp=2, ep=8))
 
     assert (of_eight.members, of_eight.kv_members, of_eight.replicas, of_eight.stages) == (8, 8, 1, 1)
-    assert (in_turn.members, in_turn.stages, in_turn.chunk, in_turn.age) == (1, 4, 512, 1)
+    assert (in_turn.members, in_turn.stages, in_turn.chunk) == (1, 4, 512)
+    assert in_turn.age == pytest.approx(serving_machine.NEWEST - 2024)
     assert (grouped.members, grouped.replicas, grouped.moe_share) == (2, 4, 1)
     assert (of_eight.dense_bytes, of_eight.value_bytes, of_eight.head_bytes) == (4, 4, 4)
     assert machine(DENSE, ONE, ServingPlan("q8_0")).value_bytes == 2
@@ -237,18 +244,19 @@ def test_what_does_not_fit_is_spilled_by_an_engine_that_offloads():
     assert machine(large, ONE, ServingPlan()).spilled == 0
 
 
-FLAGS = ("packed", "packed_always", "unpacks_simply", "native", "fused", "ggml", "simple", "unfused", "eager", "cpu")
+FLAGS = ("packed", "packed_always", "unpacks_simply", "bare", "native", "fused", "uncaptured", "eager")
+FLAGS += ("ggml", "simple", "unfused", "cpu")
 
 
 @pytest.mark.parametrize(
     ("engine", "flags"),
     [
-        ("vllm", set()),
-        ("llama.cpp", {"packed", "unpacks_simply", "native", "ggml", "simple", "unfused"}),
+        ("vllm", {"uncaptured"}),
+        ("llama.cpp", {"packed", "unpacks_simply", "bare", "ggml", "simple", "unfused"}),
         ("hf", {"packed", "unpacks_simply", "unfused", "eager"}),
-        ("exllama", {"packed", "unpacks_simply", "native", "simple"}),
+        ("exllama", {"packed", "unpacks_simply", "bare", "native", "simple"}),
         ("autoawq", {"packed", "unpacks_simply", "fused", "simple"}),
-        ("ctranslate2", {"packed", "native"}),
+        ("ctranslate2", {"packed", "bare", "native"}),
         ("deepspeed-inference", {"packed", "packed_always", "fused"}),
         ("tgi", {"packed", "fused"}),
     ],

@@ -91,7 +91,7 @@ def test_a_case_and_a_call_agree(metric, field, scale):
 def test_a_static_batch_and_a_call_agree():
     row = BASE | {"metric": "output_tokens_per_s_total", "task": "offline_throughput", "engine": "hf"}
     (case,) = predict_cases([row])
-    plan = ServingPlan("fp8", engine="hf")
+    plan = ServingPlan("fp8", engine="hf", server="in process")
     found = serving(
         architecture("llama-3.1-8b"), cluster_of(accelerator("h100"), 1), plan, Traffic(1000, 200, batch=16)
     )
@@ -130,7 +130,7 @@ def test_a_lone_client_waits_for_the_server_around_the_engine(engine, measured):
     served, alone = predict_cases([row | {"output_len": "200"}, row | {"output_len": "1"}])
 
     assert served.predicted == pytest.approx(measured, rel=0.2), "ninehills/llm-inference-benchmark, FTL at one client"
-    assert 0.010 < (served.predicted - alone.predicted) / 1e3 < 0.040
+    assert 0.003 < (served.predicted - alone.predicted) / 1e3 < 0.040
 
 
 def test_an_answer_that_hangs_on_a_few_sequences_has_a_wide_range():
