@@ -19,7 +19,7 @@ from estimator.catalog.models import architecture
 from estimator.catalog.precisions import training_precision
 from estimator.catalog.prices import api_price
 from estimator.errors import DoesNotFit, InvalidInput, UnknownName
-from estimator.pricing import Price, usd_per_hour
+from estimator.pricing import Price, bought_at, usd_per_hour
 from estimator.quantities import ONE_AT_A_TIME, Design, Quantity, given, total
 from estimator.records import Accelerator, Architecture, Cluster
 from estimator.results import Blocked, Comparison, Estimate
@@ -150,8 +150,9 @@ def ask(
         pue=_pue(chosen, design),
         design=design,
     )
-    if accelerator is not None and paid.purchase is not None:
-        question.own(paid)
+    owned = paid if paid.purchase is not None else bought_at(accelerator, paid)
+    if accelerator is not None and owned is not None:
+        question.own(owned)
     return question
 
 
