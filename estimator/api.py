@@ -21,7 +21,7 @@ from estimator.catalog.models import architecture
 from estimator.catalog.precisions import training_precision
 from estimator.catalog.prices import api_price
 from estimator.errors import DoesNotFit, InvalidInput, UnknownName
-from estimator.pricing import Price, usd_per_hour
+from estimator.pricing import Price, bought_at, usd_per_hour
 from estimator.quantities import ONE_AT_A_TIME, Design, Quantity, given, total
 from estimator.records import Accelerator, Architecture, Cluster
 from estimator.results import Blocked, Comparison, Estimate
@@ -159,8 +159,9 @@ def ask(
         own_runs=_own_runs(),
         data=data,
     )
-    if accelerator is not None and how.purchase is not None:
-        question.own(how)
+    owned = how if how.purchase is not None else bought_at(accelerator, how)
+    if accelerator is not None and owned is not None:
+        question.own(owned)
     return question
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from estimator.catalog.energy import depreciation_years, electricity_price, host_power_w, power_fraction, pue
 from estimator.catalog.facts import Fact
-from estimator.catalog.prices import PriceRange, hourly_prices
+from estimator.catalog.prices import PriceRange, hourly_prices, street_price
 from estimator.errors import InvalidInput, clipped
 from estimator.formulas import energy, money
 from estimator.quantities import Design, Quantity, derive, given
@@ -65,6 +65,8 @@ def usd_per_hour(device: Accelerator | None, price: Price, design: Design, key: 
     if device is not None and price.purchase is not None:
         return own_of(device, price, design, default_scenario()).hour("serving")
     found = hourly_prices(device, price.provider, price.region, price.commitment) if device else None
+    if found is None and (bought := bought_at(device, price)) is not None and device is not None:
+        return own_of(device, bought, design, default_scenario()).hour("serving")
     if found is None:
         return given(name, np.nan, "USD/h", design=design, note=_remedy(price), key=key)
     return given(
@@ -97,13 +99,21 @@ def _whose(found: PriceRange) -> str:
     """Whose prices they are, and of when."""
     many, named = len(found.providers), ", ".join(found.providers[:MOST_NAMED])
     more = f" and {many - MOST_NAMED} more" if many > MOST_NAMED else ""
-    who = f"median of {named}{more}" if many > 1 else named
-    return f"{who}, {found.oldest}" + (f" to {found.newest}" if found.newest != found.oldest else "")
+    return f"median of {named}{more}, {found.oldest}" + (f" to {found.newest}" if found.newest != found.oldest else "")
 
 
 def _remedy(price: Price) -> str:
     asked = [text for text in (price.provider, price.region, price.commitment) if text]
     return f"none is listed for {', '.join(asked)}: leave one out, or give --price-per-hour" if asked else REMEDY
+
+
+def bought_at(device: Accelerator | None, price: Price) -> Price | None:
+    """The street price of an accelerator that nobody lists by the hour, where nothing else was asked for."""
+    asked = (price.per_hour, price.purchase, price.provider, price.region, price.commitment)
+    if device is None or any(one is not None for one in asked) or hourly_prices(device) is not None:
+        return None
+    street = street_price(device.name)
+    return None if street is None or device.tdp_w is None else replace(price, purchase=street.usd)
 
 
 class Owned(NamedTuple):
@@ -135,13 +145,23 @@ def owned(device: Accelerator, price: Price, amount: Callable[[str], Quantity], 
     years = usual.value if price.years is None else price.years
     rate = tariff.value if price.electricity is None else price.electricity
     lasts = given("depreciation", years, "year", design=design, sources=(usual.source,) if price.years is None else ())
+    street = street_price(device.name)
+    listed = street is not None and price.purchase == street.usd
+    paid = given(
+        "purchase price",
+        price.purchase or 0.0,
+        "USD",
+        design=design,
+        basis="list price" if listed else "assumed",
+        sources=(street.source,) if street and listed else (USER_SOURCE,),
+        note=f"street price ({street.source})" if street and listed else "",
+        key="price_purchase",
+    )
     standing = derive(
         f"{device.name} per hour, used or not",
         "USD/h",
         money.owned_usd_per_hour,
-        purchase_usd=given(
-            "purchase price", price.purchase or 0.0, "USD", design=design, sources=(USER_SOURCE,), key="price_purchase"
-        ),
+        purchase_usd=paid,
         years=lasts,
         rated_w=given(
             "rated power with the host's share",
@@ -151,15 +171,18 @@ def owned(device: Accelerator, price: Price, amount: Callable[[str], Quantity], 
             basis=device.basis,
             sources=device.sources,
         ),
-        **{name: amount(f"owned_{name}") for name in OWNED},
+        **{name: amount(f"owned_{name}") for name in OWNED if not (name == "server_share" and device.kind in WHOLE)},
     )
     electricity = given(
         "electricity", rate, "USD/kWh", design=design, sources=(tariff.source,), key="price_electricity"
     )
-    note = f"owned, written off over {years:g} years, with server, network, rack, support and interest"
+    whole = "" if device.kind in WHOLE else " server,"
+    note = f"owned, written off over {years:g} years, with{whole} network, rack, support and interest"
+    note += f"; at {paid.note}" if listed else ""
     return Owned(device, replace(standing, note=note), electricity, facility_pue)
 
 
+WHOLE = ("soc", "cpu")  # sold as whole machines
 OWNED = (
     *("server_share", "network_share", "residual_share", "interest_per_year", "support_per_year"),
     "rack_usd_per_kw_month",

@@ -105,7 +105,7 @@ def test_size_preset_and_config_agree(tmp_path):
 
 
 def test_unknown_price_is_unknown_not_zero():
-    answer = estimate("finetune", model="7b", gpu="rtx-4090")
+    answer = estimate("finetune", model="7b", gpu="h20")
 
     assert not answer.total_usd.known
     assert answer.to_dict()["total_usd"]["value"] is None
@@ -114,7 +114,7 @@ def test_unknown_price_is_unknown_not_zero():
 
 @pytest.mark.parametrize("price", [1.5, Price(purchase=2000.0)])
 def test_a_price_makes_it_known(price):
-    assert estimate("finetune", model="7b", gpu="rtx-4090", price=price).total_usd.known
+    assert estimate("finetune", model="7b", gpu="h20", price=price).total_usd.known
 
 
 def test_a_stage_that_cannot_run_leaves_the_rest_standing():

@@ -75,7 +75,7 @@ def test_bad_questions_are_one_line(asked, says):
 
 def test_an_unknown_cost_has_no_sensitivity():
     with pytest.raises(InvalidInput, match="price"):
-        sensitivity("finetune", model="7b", gpu="rtx-4090")
+        sensitivity("finetune", model="7b", gpu="h20")
 
 
 def test_a_grid_is_every_combination_and_sweeps():

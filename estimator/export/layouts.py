@@ -30,7 +30,23 @@ def search_text(found: Search, style: str = "simple") -> str:
         + (f"; {more:,} more with --format csv or json" if more > 0 else ""),
     )
     words = map(_paragraph, lines) if style == "simple" else lines
-    return "\n".join([*words, "", _table(found, style)])
+    return "\n".join([*words, "", _table(found, style), *_each(found, style)])
+
+
+def _each(found: Search, style: str) -> list[str]:
+    """The best on each kind of accelerator with its price, where several were tried."""
+    if not found.each:
+        return []
+    names = [name for name in found.criteria if any(np.isfinite(choice.figures[name]) for choice in found.each)]
+    rows = [
+        [choice.text(), *(shown(choice, name, False) for name in names), human(price), price.note]
+        for choice in found.each
+        for price in [found.prices[choice.accelerator]]
+    ]
+    heads = ["best of each accelerator", *map(titled, names), "an hour of one", "whose price"]
+    widths = [NARROWEST + 10, *[None] * (len(names) + 1), NARROWEST + 14]
+    told = {"maxcolwidths": widths} if style == "simple" else {}
+    return ["", tabulate(rows, heads, style, disable_numparse=True, **told)]
 
 
 def _paragraph(text: str) -> str:

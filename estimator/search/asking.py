@@ -11,6 +11,7 @@ from estimator.catalog.facts import fact
 from estimator.catalog.models import architecture
 from estimator.catalog.plan_fields import PlanField, field_named, plan_fields
 from estimator.catalog.precisions import training_precision
+from estimator.catalog.prices import common_providers
 from estimator.errors import DoesNotFit, InvalidInput, UnknownName
 from estimator.formulas import alignment, money, scaling, transformer
 from estimator.predict.chance import SURELY
@@ -73,10 +74,11 @@ def layout(
     check_kind("gpu", names, NAMES)
     if not names:
         raise InvalidInput("name accelerators, such as a100 or 8xh100")
-    paid = price if isinstance(price, Price) else Price(price)
+    paid, said = _comparable(names, price if isinstance(price, Price) else Price(price))
     if task == "serve":
         asked = asked_of("serve", task, choices)
-        return _serve(llm, [_replica(name, paid, most) for name in names], precisions, careful=careful, **asked)
+        served = _serve(llm, [_replica(name, paid, most) for name in names], precisions, careful=careful, **asked)
+        return replace(served, notes=(*served.notes, *said))
     tried = _offloads(choices)
     asked = asked_of("train", task, choices)
     offers = [offer for name in names for offer in _offers(name, paid, most or MOST_TRAINING)]
@@ -87,7 +89,20 @@ def layout(
     longest = max(lengths) if task == "finetune" else 0.0
     check_positions(llm, longest)
     found = _train(llm, offers, precisions, tried, careful=careful, **usual | asked)
-    return replace(found, notes=(*found.notes, *beyond_positions(llm, longest)))
+    return replace(found, notes=(*found.notes, *beyond_positions(llm, longest), *said))
+
+
+def _comparable(names: Sequence[str], price: Price) -> tuple[Price, tuple[str, ...]]:
+    """Prices of the same providers for all accelerators, where some list all of them; else that they are not."""
+    found = [named_cluster(name) for name in names]
+    devices = {one.accelerator.name if isinstance(one, Cluster) else one.name for one in found}
+    if len(devices) == 1 or any(one is not None for one in (price.per_hour, price.purchase, price.provider)):
+        return price, ()
+    common = ",".join(common_providers(devices, price.commitment))
+    if "," in common:
+        return replace(price, provider=common), (f"Prices are medians of those who list all of these: {common}.",)
+    said = "No two providers list all of these accelerators: what costs less rests on who lists what (--provider)."
+    return price, (said,)
 
 
 def asked_of(kind: str, task: str, choices: Mapping[str, object]) -> dict[str, Any]:

@@ -1,13 +1,14 @@
 """What a search returns: the best choice, the front, and why the runner-up lost."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from estimator.formulas import Floats
+from estimator.quantities import Quantity
 from estimator.shown import SCHEMA_VERSION, Shown
 from estimator.text import digits
 
@@ -76,6 +77,7 @@ class Search(Shown):
     front: the choices that no other beats in every one of `criteria`, best first, MOST_SHOWN at most
     criteria: figures in which less is better, the goal first
     asked: what was assumed of the work, such as tokens and batch; verdict: of training, how surely the best fits
+    each: the best on every kind of accelerator, where several were tried; prices: of an hour of each of them
     """
 
     best: Choice
@@ -87,6 +89,8 @@ class Search(Shown):
     asked: Mapping[str, object]
     notes: tuple[str, ...] = ()
     verdict: str = ""
+    each: tuple[Choice, ...] = ()
+    prices: Mapping[str, Quantity] = field(default_factory=dict)
 
     def why(self) -> str:
         """What the runner-up loses by, and on what."""
@@ -129,6 +133,8 @@ class Search(Shown):
             "evaluated": self.evaluated,
             "fitting": self.fitting,
             "notes": list(self.notes),
+            "each": [_plain(choice) for choice in self.each],
+            "prices": {name: price.to_dict() for name, price in self.prices.items()},
         }
 
 

@@ -85,7 +85,17 @@ def best_serving(
         criteria=criteria,
         asked={"prompt_tokens": prompt_tokens, "output_tokens": output_tokens, **_given(targets)},
         notes=() if priced else ("What it costs is unknown, not zero: give --price-per-hour.",),
+        each=_each([allowed[index] for index in order]),
+        prices={offer.cluster.accelerator.name: offer.usd_per_hour for offer in offers},
     )
+
+
+def _each(ordered: Sequence[Choice]) -> tuple[Choice, ...]:
+    """The best replica on each kind of accelerator, best first; none where there is one kind."""
+    found: dict[str, Choice] = {}
+    for choice in ordered:
+        found.setdefault(choice.accelerator, choice)
+    return tuple(found.values()) if len(found) > 1 else ()
 
 
 def _given(targets: Targets) -> dict[str, float]:

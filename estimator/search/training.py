@@ -110,7 +110,16 @@ def best_training(
         asked=_asked(plan, tokens, deadline_days),
         notes=(*_helpful(llm, offers, plan, best, least), *_notes(pool, usd, len(shown))),
         verdict=_verdict(best, offers),
+        each=_each(pool, order[allowed[order]]),
+        prices={offer.cluster.accelerator.name: offer.usd_per_hour for offer in offers},
     )
+
+
+def _each(pool: "_Pool", order: NDArray[np.intp]) -> tuple[Choice, ...]:
+    """The best layout on each kind of accelerator, best first; none where there is one kind."""
+    kinds = pool.kinds()[order]
+    places = [int(np.argmax(kinds == kind)) for kind in np.unique(kinds)]
+    return tuple(pool.choice(int(order[place])) for place in sorted(places)) if len(places) > 1 else ()
 
 
 def _worthwhile(device: Accelerator, precisions: Sequence[str]) -> Sequence[str]:
@@ -179,6 +188,11 @@ class _Pool(NamedTuple):
     def figure(self, name: str) -> Floats:
         """A figure of every layout."""
         return np.concatenate([part.figures[name] for part in self.found])
+
+    def kinds(self) -> NDArray[np.str_]:
+        """The accelerator of every layout, by name."""
+        names = [part.offer.cluster.accelerator.name for part in self.found]
+        return np.repeat(names, [len(part.figures["run_s"]) for part in self.found])
 
     def upper_time(self) -> Floats:
         """Upper end of the run's range [s]."""

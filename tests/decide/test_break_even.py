@@ -158,7 +158,7 @@ def test_own_against_api_by_volume():
 
 def test_unknown_price_is_refused():
     with pytest.raises(InvalidInput, match="price-per-hour"):
-        curve(estimate("prompt", model="7b", gpu="rtx-4090"))
+        curve(estimate("prompt", model="7b", gpu="h20"))
 
 
 ALONE = dict.fromkeys(
@@ -297,7 +297,7 @@ def test_the_share_in_use_that_pays_does_not_move_with_retries():
 
 def test_rent_that_nobody_lists_must_be_given():
     with pytest.raises(InvalidInput, match="price-per-hour"):
-        owning(accelerator("rtx-4090"), 2000)
+        owning(accelerator("h20"), 2000)
 
 
 @pytest.mark.parametrize("billing", ["replicas", "autoscaled", "per-use"])

@@ -102,8 +102,8 @@ def test_tables_fit_the_screen(style, capsys):
         ["--break-even", "owning", *ASK],
         ["--break-even", "owning", *ASK, "--purchase-price", "-5"],
         ["--break-even", "owning", *ASK, "--purchase-price", "inf"],
-        ["--break-even", "owning", "--gpu", "rtx-4090", "--purchase-price", "2k"],
-        ["--break-even", "volume", "--model", "8b", "--gpu", "rtx-4090"],
+        ["--break-even", "owning", "--gpu", "h20", "--purchase-price", "2k"],
+        ["--break-even", "volume", "--model", "8b", "--gpu", "h20"],
         ["--replicas", *ASK],
         ["--replicas", *ASK, "--ttft", "0.0001"],
         [*ASK, "--set", "skils=app"],
@@ -184,7 +184,7 @@ def test_what_cannot_be_drawn_is_said_in_one_line(ask, tmp_path, capsys):
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("more", [["--gpu", "rtx-4090"], ["--gpu", "a100", *IDLE_PEOPLE]], ids=["no price", "no time"])
+@pytest.mark.parametrize("more", [["--gpu", "h20"], ["--gpu", "a100", *IDLE_PEOPLE]], ids=["no price", "no time"])
 def test_a_spectrum_needs_neither_prices_nor_hours(more, tmp_path):
     pytest.importorskip("vl_convert")
     target = tmp_path / "picture.svg"

@@ -325,7 +325,7 @@ def test_a_budget_that_only_the_upper_end_exceeds_is_noted(found):
 
 
 def test_unknown_costs_are_said_not_guessed():
-    now = recommend(model="7b", gpu="rtx-4090", budget_upfront_usd=1e4, corpus_gb=0.0001)
+    now = recommend(model="7b", gpu="h20", budget_upfront_usd=1e4, corpus_gb=0.0001)
 
     assert any("cannot be checked" in reason.text for reason in now.best.notes)
     assert now.break_evens == ()

@@ -27,7 +27,7 @@ QUESTIONS = {
         **{"contingency": 0.15, "growth_per_month": 0.05, "samples": (100, 1000, 5000)},
     },
     "owned": {"model": "7b", "gpu": "rtx-4090", "price": Price(purchase=1800.0)},
-    "no price": {"model": "7b", "gpu": "rtx-4090"},
+    "no price": {"model": "7b", "gpu": "h20"},
     "keyword search, reranked": {
         "model": "8b",
         "gpu": "h100",

@@ -34,7 +34,7 @@ def test_comparisons_and_estimates_tell_their_prices():
 
 
 def test_known_parts_are_told_where_a_total_is_unknown():
-    text = str(estimate("prompt", model="8b", gpu="apple-m4"))
+    text = str(estimate("prompt", model="8b", gpu="h20"))
 
     assert "unknown; known of it: $3.77k" in text
     assert "--price-per-hour" in text

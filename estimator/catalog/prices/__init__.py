@@ -8,11 +8,13 @@ from estimator.catalog.prices.hourly import (
     HostPrice,
     PriceRange,
     PriceRow,
+    common_providers,
     host_prices,
     hourly_prices,
     price_providers,
     price_rows,
 )
+from estimator.catalog.prices.street import StreetPrice, street_price
 from estimator.catalog.prices.tuning import fine_tuning_price
 
 __all__ = [
@@ -20,11 +22,14 @@ __all__ = [
     "HostPrice",
     "PriceRange",
     "PriceRow",
+    "StreetPrice",
     "api_names",
     "api_price",
+    "common_providers",
     "fine_tuning_price",
     "host_prices",
     "hourly_prices",
     "price_providers",
     "price_rows",
+    "street_price",
 ]

@@ -58,7 +58,7 @@ def hourly_prices(
 ) -> PriceRange | None:
     """Price of one accelerator for an hour across offers, or `None` when nobody is known to offer it.
 
-    commitment: on-demand when not given
+    provider: one, or several with commas; commitment: on-demand when not given
     Per provider the median over its instances and regions counts, so that long lists do not outvote short ones.
 
     >>> found = hourly_prices("h100")
@@ -71,11 +71,22 @@ def hourly_prices(
     wanted = _commitment(commitment)
     offers = [row for row in price_rows(name) if row.commitment == wanted]
     if provider is not None:
-        known = _known_provider(provider)
-        offers = [row for row in offers if row.provider == known]
+        known = {_known_provider(one) for one in provider.split(",")}
+        offers = [row for row in offers if row.provider in known]
     if region is not None:
         offers = _in_region(offers, region)
     return _range_of(offers, "USD/h") if offers else None
+
+
+def common_providers(names: Iterable[str], commitment: str | None = None) -> tuple[str, ...]:
+    """Who lists every one of some accelerators that anybody lists, so that their prices compare.
+
+    >>> common_providers(["b200", "h100"])
+    ('aws', 'nebius', 'vast', 'verda')
+    """
+    found = [hourly_prices(name, commitment=commitment) for name in names]
+    listed = [set(one.providers) for one in found if one is not None]
+    return tuple(sorted(set.intersection(*listed))) if listed else ()
 
 
 @cached
