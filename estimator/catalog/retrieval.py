@@ -290,8 +290,9 @@ def retrieval_fit() -> Content:
 
 
 def fitted_rates(group: str) -> SearchRates:
-    """Search rates of a group, on a machine of speed 1."""
-    return SearchRates(**retrieval_fit()["groups"][group]["rates"])
+    """Search rates of a group or of a measured database, on a machine of speed 1."""
+    own = retrieval_fit()["databases"].get(group)
+    return SearchRates(**(own or retrieval_fit()["groups"][group]["rates"]))
 
 
 class TextRatio(NamedTuple):
