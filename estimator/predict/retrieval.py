@@ -374,9 +374,9 @@ def segment_count(plan: IndexPlan, machine: Host) -> Floats:
     if plan.segments is not None:
         return np.maximum(np.asarray(plan.segments, float), 1.0)
     found = segments_of(plan.engine)
-    if found.bytes_each:
-        return np.maximum(np.ceil(plan.n * plan.raw_bytes / found.bytes_each), 1.0)
-    return np.full(plan.n.shape, (found.per_core or 0.0) * machine.cores or 1.0)
+    by_cores = min(max(np.floor(found.per_core * machine.cores), found.least), found.most)
+    by_size = np.ceil(plan.n * plan.raw_bytes / min(found.bytes_each, found.bytes_per_core * machine.cores))
+    return np.maximum(by_cores, by_size)
 
 
 def build_s(plan: IndexPlan, machine: Host) -> Floats:
