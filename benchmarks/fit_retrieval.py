@@ -1,6 +1,8 @@
 """Fits the constants of vector search; writes calibration/fitted/retrieval.json and benchmarks/accuracy_retrieval.md.
 
-Fitted to: calibration/published/retrieval.csv and the index timings in calibration/measured/vector_index.csv.
+Fitted to: calibration/published/retrieval.csv, the index timings in calibration/measured/vector_index.csv and the
+servers in calibration/measured/vector_stores.csv. A database has constants of its own; one that was not measured gets
+the geometric mean of those that were, and its range comes from leaving out one database at a time.
 Run: python benchmarks/fit_retrieval.py
 """
 
@@ -18,7 +20,7 @@ from tabulate import tabulate
 from estimator.catalog.cases import file_hash, published, read_cases
 from estimator.catalog.engines import serving_fit
 from estimator.catalog.files import rows, use_facts
-from estimator.catalog.retrieval import fit_file
+from estimator.catalog.retrieval import fit_file, retrieval_fit
 from estimator.errors import EstimatorError
 from estimator.fitting.retrieval import GraphTimes, fit_rates, left_out_errors
 from estimator.formulas.retrieval import SearchRates, ivf_search_s
@@ -63,6 +65,9 @@ SERVER_SPREAD = {
     "result_s": 1.0,
 }
 # A library visits as many vectors as a database does; how fast, and what a call costs, is its machine's.
+LATE = 0.6  # of the median of its like: core time that the server had not noted yet
+SERVERS_HERE = {"pgvector": ("build",), "chroma": ("load",)}  # measured on a machine of one's own; what makes an index
+EVERY = {"query": 4, "build": 2}  # of weaviate's rows, where no database may hold more than half
 LIBRARY_SPREAD = {"bytes_per_s": 1.0, "build_factor": 0.3, "request_s": 2.0, "result_s": 2.0, "cached_share": 0.2}
 
 
@@ -200,8 +205,6 @@ def operating_point() -> dict[str, float]:
 
 def codes() -> dict[str, dict[str, float]]:
     """Time of building and searching on codes over that on float32 vectors of the same graph; what they miss more."""
-    if not STORES.exists():
-        return {}
     own = [row for row in rows(STORES) if row["server"].startswith("faiss") and row["segments"] == "1"]
     plain = {_search(row): row for row in own if row["code"] == "float32"}
     found: dict[str, dict[str, list[float]]] = {}
@@ -237,6 +240,7 @@ class Part:
     times: GraphTimes
     errors: Floats
     left_out: Floats
+    cells: list[str]
 
     @property
     def build(self) -> NDArray[np.bool_]:
@@ -254,7 +258,7 @@ def fit_server(every: Sequence[Case]) -> Part:
 
     left_out, folds = left_out_errors(times, [case.grid for case in chosen], fit)
     rates = fit(times)
-    return Part(rates, {"weaviate": folds}, times, times.log_errors(rates), left_out)
+    return Part(rates, {"weaviate": folds}, times, times.log_errors(rates), left_out, [case.grid for case in chosen])
 
 
 def fit_library(every: Sequence[Case], server: SearchRates) -> tuple[Part, dict[str, float]]:
@@ -286,7 +290,67 @@ def fit_library(every: Sequence[Case], server: SearchRates) -> tuple[Part, dict[
     left_out = errors + log_speeds(labels, speeds) - log_speeds(labels, without)
     folds = {name: at_speed(rates, without[name] / speeds[name]) for name in sorted(set(families.tolist()))}
     times = GraphTimes.of([*own_rows, *map(graph_row, chosen)])
-    return Part(rates, {"big-ann": folds}, times, errors, left_out), speeds
+    return Part(rates, {"big-ann": folds}, times, errors, left_out, labels.tolist()), speeds
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A measured server: its constants at speed 1, its times there, and what each of them is left out with."""
+
+    rates: SearchRates
+    times: GraphTimes
+    cells: list[str]
+    left_out: Floats  # by constants fitted without the cell
+
+
+def speed_here(library: SearchRates) -> float:
+    """Speed of the machine of the measured servers: faiss there against the library's constants."""
+    own = [row for row in rows(STORES) if row["server"].startswith("faiss") and row["code"] == "float32"]
+    times = GraphTimes.of([store_row(row) for row in own if row["segments"] == "1" and row["what"] == "query"])
+    return float(np.exp(np.median(times.log_errors(library))))
+
+
+def store_row(row: Mapping[str, str]) -> tuple[float, ...]:
+    """(vectors, code bytes, M, candidates, k, core seconds of server and clients, segments) of a measured store."""
+    query = row["what"] == "query"
+    width = {"float16": 2.0, "bfloat16": 2.0}.get(row["code"], 4.0)
+    core_s = (float(row["core_ms"]) + (float(row["client_core_ms"]) if query else 0.0)) / 1e3
+    graph = float(row["vectors"]), width * float(row["dim"]), float(row["m"])
+    kept = row["ef"] if query else row["ef_construction"]
+    return *graph, float(kept), float(row["k"]), core_s, float(row["segments"])
+
+
+def noted(name: str) -> list[dict[str, str]]:
+    """Rows of a measured server, without those whose core time was read too early."""
+    made = ("query", *SERVERS_HERE[name])
+    found = [row for row in rows(STORES) if row["server"].startswith(name) and row["what"] in made]
+    typical: dict[tuple[str, ...], list[float]] = {}
+    for row in found:
+        typical.setdefault((row["code"], row["segments"], *_search(row)), []).append(float(row["core_ms"]))
+    medians = {key: float(np.median(values)) for key, values in typical.items()}
+    return [r for r in found if float(r["core_ms"]) > LATE * medians[(r["code"], r["segments"], *_search(r))]]
+
+
+def fit_database(name: str, start: SearchRates, speed: float) -> Database:
+    """A server measured on a machine of that speed; one index is left out at a time."""
+    chosen = noted(name)
+    times = GraphTimes.of([store_row(row) for row in chosen])
+    cells = [f"{row['data']} {row['vectors']}x{row['dim']} M {row['m']}" for row in chosen]
+
+    def fit(part: GraphTimes) -> SearchRates:
+        return fit_rates(part, at_speed(start, speed), SERVER_SPREAD)
+
+    errors, _ = left_out_errors(times, cells, fit)
+    at_one = replace(times, seconds=times.seconds * speed)
+    return Database(at_speed(fit(times), 1 / speed), at_one, cells, errors)
+
+
+def mean_rates(found: Sequence[SearchRates]) -> SearchRates:
+    """Geometric mean of every constant that is above zero in all."""
+    columns = {name: [float(getattr(rates, name)) for rates in found] for name in asdict(found[0])}
+    return SearchRates(
+        **{name: float(np.exp(np.mean(np.log(v)))) if min(v) > 0 else float(np.mean(v)) for name, v in columns.items()}
+    )
 
 
 def own_only(own_rates: Mapping[str, float]) -> dict[str, float]:
@@ -304,29 +368,40 @@ def mean_speed(speeds: Mapping[str, float], left_out: str = "") -> float:
     return float(np.exp(np.mean([np.log(speed) for name, speed in speeds.items() if name != left_out])))
 
 
-def constants() -> tuple[dict[str, object], dict[str, Part], dict[str, float]]:
-    """What is stored, the two parts it came from, and how fast the machines are."""
+def constants() -> tuple[dict[str, object], dict[str, Part], dict[str, float], dict[str, Database]]:
+    """What is stored, the parts it came from, how fast the machines are, and the databases."""
     every = cases()
     server = fit_server(every)
     library, speeds = fit_library(every, server.rates)
     probe_s = fit_probe_s(every, at_speed(library.rates, mean_speed(speeds))) * mean_speed(speeds)
     shared = {"probe_s": probe_s, **{name: getattr(library.rates, name) for name in ("scan_bytes_per_s", "flop_per_s")}}
-    parts = {"server": server, "library": library}
+    here = speed_here(library.rates)
+    databases = {"weaviate": Database(server.rates, server.times, server.cells, server.left_out)}
+    databases |= {name: fit_database(name, server.rates, here) for name in SERVERS_HERE}
+    mean = mean_rates([database.rates for database in databases.values()])
+    parts = {"server": replace(server, rates=mean), "library": library}
     ratios = resident_ratios(every)
+    files = [published("retrieval"), MEASURED, STORES]
     content = {
         "generated_by": "benchmarks/fit_retrieval.py",
-        "fitted_to": {
-            path.name: file_hash(path) for path in (published("retrieval"), MEASURED, STORES) if path.exists()
-        },
+        "fitted_to": {path.name: file_hash(path) for path in files},
         "groups": {name: stored(part, shared) for name, part in parts.items()},
+        "databases": {name: rounded(replace(found.rates, **shared)) for name, found in databases.items()},
         "machine_speed": {name: round(speed, 4) for name, speed in [*speeds.items(), ("unknown", mean_speed(speeds))]},
+        "speed_of_measured_stores": round(here, 4),
         "resident_factor": round(float(np.median(list(ratios.values()))), 4),
         "resident_folds": {"big-ann": {index: resident_without(ratios, index) for index in ratios}},
         "operating_point": operating_point(),
         "codes": codes(),
-        "seen": {"engines": ["diskann", "faiss", "weaviate"]},
+        "seen": {"engines": sorted(["diskann", "faiss", *databases])},
     }
-    return content, parts, speeds
+    return content, parts, speeds, databases
+
+
+def other_database(databases: Mapping[str, Database], name: str) -> Floats:
+    """ln(predicted / measured) of a database's times by the mean of the others."""
+    mean = mean_rates([found.rates for other, found in databases.items() if other != name])
+    return databases[name].times.log_errors(mean)
 
 
 def stored(part: Part, shared: Mapping[str, float]) -> dict[str, object]:
@@ -352,6 +427,31 @@ def memory_errors(every: Sequence[Case], ratios: Mapping[str, float]) -> Floats:
             predicted = float(process_memory_bytes(case.run.plan, case.run.machine, without))
             errors.append(np.log(predicted / (case.value * 1e9)))
     return np.array(errors)
+
+
+def databases_left_out(databases: Mapping[str, Database]) -> list[dict[str, Any]]:
+    """Servers measured here with an index left out, and all with the whole database left out, as a new one would be."""
+    found = []
+    for name, database in databases.items():
+        here = name in SERVERS_HERE
+        groups = {"new server": other_database(databases, name), **({"server": database.left_out} if here else {})}
+        for group_name, errors in groups.items():
+            for index, (error, cell) in enumerate(zip(errors.tolist(), database.cells, strict=True)):
+                what = "build" if database.times.k[index] == 0 else "query"
+                if here or index % EVERY[what] == 0:
+                    found.append(
+                        {
+                            "id": f"{name}-{group_name}-{index}",
+                            "metric": "seconds",
+                            "group": f"{what}, {group_name}",
+                            "source": name,
+                            "cell": cell,
+                            "error": -error,
+                            "trust": 1.0,
+                            "traits": [],
+                        }
+                    )
+    return found
 
 
 def runs_left_out(library: Part) -> list[dict[str, Any]]:
@@ -407,13 +507,13 @@ def own_left_out(library: Part) -> list[dict[str, Any]]:
     ]
 
 
-def ranges(library: Part, speeds: Mapping[str, float]) -> dict[str, Any]:
+def ranges(library: Part, speeds: Mapping[str, float], databases: Mapping[str, Database]) -> dict[str, Any]:
     """Ranges of times and bytes, and two that these runs cannot teach alone.
 
-    machine: half width of an unknown machine's speed, from each measured machine against the mean of the others. One
-    database was measured; how much less sure another one is, is taken from the engines that serve LLMs.
+    machine: half width of an unknown machine's speed, from each measured machine against the mean of the others. How
+    much less sure another library is, is taken from the engines that serve LLMs.
     """
-    found = ranges_from(runs_left_out(library), "retrieval")
+    found = ranges_from([*runs_left_out(library), *databases_left_out(databases)], "retrieval")
     off = [np.log(speed / mean_speed(speeds, name)) for name, speed in speeds.items()]
     found["machine"] = round(Z80 * float(np.sqrt(np.mean(np.square(off)))), 4)
     found["wider"]["new engine"] = serving_fit()["ranges"]["wider"]["new engine"]
@@ -424,11 +524,20 @@ REPORT_TEXT = """# Accuracy of vector search
 
 Generated by `python benchmarks/fit_retrieval.py`. Errors are |ln(predicted / measured)|.
 
-Databases (`server`): published HNSW grids of one database; one pair of (vectors, dimensions) is left out at a time.
+Databases (`server`): published HNSW grids of Weaviate; one pair of (vectors, dimensions) is left out at a time.
 Libraries: own timings of faiss and published queries of Vamana graphs, with the databases' law of how many vectors are
 compared; one machine is left out at a time, and then runs at the geometric mean of the others' speeds.
 
 {table}
+
+Three databases, each with constants of its own: core time a query or a build, of server and clients; pgvector and
+Chroma measured on a shared machine (`benchmarks/measure_stores.py`), Chroma's builds being loads over HTTP. A database
+that was not measured gets the geometric mean of the others, at the speed of its machine.
+
+{databases}
+
+Queries a second of 1 to 32 clients in a closed loop, an index left out, on the cores that others left: {loads}
+(medians).
 
 A machine at hand, with constants fitted to its own timings, one index (its n, d, M, efC) left out at a time: query
 {own_query:.3f}, build {own_build:.3f} (medians; {own_setups} indexes of {own_least:,.0f} to {own_most:,.0f} vectors).
@@ -438,7 +547,34 @@ within {most:.0f} %. The others (proprietary or research indexes without one) ar
 """
 
 
-def report(parts: Mapping[str, Part]) -> str:
+def database_lines(databases: Mapping[str, Database]) -> str:
+    """Errors of every database: with an index of it left out, and with all of it left out."""
+    lines = []
+    for name, database in databases.items():
+        for what, mask in (("build", database.times.k == 0), ("query", database.times.k > 0)):
+            other = other_database(databases, name)[mask]
+            own = median_error(database.left_out[mask])
+            lines.append((name, what, int(mask.sum()), own, median_error(other), float(np.median(other))))
+    headers = ("database", "time", "rows", "an index left out", "the database left out", "of it, bias")
+    return tabulate(lines, headers, tablefmt="github", floatfmt=".3f")
+
+
+def load_errors(name: str, database: Database) -> Floats:
+    """ln(predicted / measured) of the queries a second of a closed loop, its index left out of the constants.
+
+    Clients keep as many cores busy as there are, of those that others leave: on a shared machine that is counted.
+    """
+    errors = []
+    for row, error in zip(noted(name), database.left_out.tolist(), strict=True):
+        if row["what"] == "query":
+            core_s = store_row(row)[5] * np.exp(error)
+            cores = float(row["machine"].split(", ")[1].split()[0]) - float(row["foreign_cores"])
+            predicted = min(float(row["clients"]), max(cores, 0.05)) / core_s
+            errors.append(np.log(predicted / float(row["qps"])))
+    return np.array(errors)
+
+
+def report(parts: Mapping[str, Part], databases: Mapping[str, Database]) -> str:
     """The accuracy table, in Markdown."""
     rows = []
     for name, part in parts.items():
@@ -460,6 +596,8 @@ def report(parts: Mapping[str, Part]) -> str:
         own_setups=len(own_folds),
         own_least=own.vectors.min(),
         own_most=own.vectors.max(),
+        databases=database_lines(databases),
+        loads=", ".join(f"{name} {median_error(load_errors(name, databases[name])):.3f}" for name in SERVERS_HERE),
         table=tabulate(rows, headers, tablefmt="github", floatfmt=".3f"),
         rows=len(memory),
         median=100 * float(np.median(memory)),
@@ -475,10 +613,10 @@ def write(content: Mapping[str, object]) -> None:
 
 def main() -> None:
     """Fit, write, report."""
-    content, parts, speeds = constants()
-    write(content)  # the ranges are about predictions by these constants
-    write(content | {"ranges": ranges(parts["library"], speeds)})
-    REPORT.write_text(report(parts), encoding="utf-8")
+    content, parts, speeds, databases = constants()
+    write({"ranges": retrieval_fit()["ranges"]} | content)  # the ranges are about predictions by these constants
+    write(content | {"ranges": ranges(parts["library"], speeds, databases)})
+    REPORT.write_text(report(parts, databases), encoding="utf-8")
     print(REPORT.read_text())
 
 

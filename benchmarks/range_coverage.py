@@ -20,7 +20,10 @@ from estimator.fitting.ranges import LEVELS, LeftOut, fit_ranges, judged
 from estimator.paths import data_folder
 
 LEAST_RUNS = 40
-BETWEEN = {"training": ("memory",)}  # groups of a fit with few sources of many runs
+BETWEEN = {
+    "training": ("memory",),
+    "retrieval": tuple(f"{what}, {of}" for what in ("query", "build") for of in ("server", "new server")),
+}  # groups of a fit with few sources of many runs
 COLUMNS = ("id", "metric", "group", "source", "cell", "error", "trust", "traits")
 
 

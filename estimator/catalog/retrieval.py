@@ -136,10 +136,17 @@ def limit(engine: str, structure: str, dtype: str) -> Limit | None:
 
 
 class Segments(NamedTuple):
-    """Pieces of an engine's index: of so many bytes, or so many a core; at_once: a query searches them in parallel."""
+    """Pieces of an engine's index; at_once: a query searches them in parallel.
 
-    bytes_each: float | None = None
-    per_core: float | None = None
+    bytes_each, bytes_per_core: most that one holds, at all and for each core [B]
+    per_core: so many a core, between least and most [1]
+    """
+
+    bytes_each: float = float("inf")
+    bytes_per_core: float = float("inf")
+    per_core: float = 0.0
+    least: float = 1.0
+    most: float = 1.0
     at_once: bool = False
 
 
@@ -147,12 +154,12 @@ def segments_of(engine: str) -> Segments:
     """How an engine divides an index; into one piece where nothing is known.
 
     >>> segments_of("qdrant").per_core, segments_of("faiss").per_core
-    (1.0, None)
+    (0.5, 0.0)
     """
     for entry in _preset()["segments"]:
         if entry["engine"] == engine:
-            each, cores = entry.get("bytes"), entry.get("per_core")
-            return Segments(each and float(each), cores and float(cores), bool(entry["at_once"]))
+            figures = {name: value for name, value in entry.items() if name in Segments._fields}
+            return Segments(**figures)
     return Segments()
 
 
@@ -290,8 +297,9 @@ def retrieval_fit() -> Content:
 
 
 def fitted_rates(group: str) -> SearchRates:
-    """Search rates of a group, on a machine of speed 1."""
-    return SearchRates(**retrieval_fit()["groups"][group]["rates"])
+    """Search rates of a group or of a measured database, on a machine of speed 1."""
+    own = retrieval_fit()["databases"].get(group)
+    return SearchRates(**(own or retrieval_fit()["groups"][group]["rates"]))
 
 
 class TextRatio(NamedTuple):

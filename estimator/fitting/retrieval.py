@@ -18,7 +18,7 @@ NOISE = 0.2  # of one log time; how much a measurement weighs against a prior
 class GraphTimes:
     """Measured times of HNSW graphs, one element each: builds per index, queries per query [s of one core].
 
-    ef: candidates kept, while building or searching; k: results, 0 for a build
+    ef: candidates kept, while building or searching; k: results, 0 for a build; segments: pieces of the graph
     """
 
     vectors: Floats
@@ -27,11 +27,12 @@ class GraphTimes:
     ef: Floats
     k: Floats
     seconds: Floats
+    segments: Floats
 
     @classmethod
     def of(cls, rows: Sequence[Sequence[float]]) -> "GraphTimes":
-        """From rows of (vectors, code_bytes, m, ef, k, seconds)."""
-        return cls(*np.array(rows, float).reshape(-1, 6).T)
+        """From rows of (vectors, code_bytes, m, ef, k, seconds), and segments where there are several."""
+        return cls(*np.array([[*row, 1.0][:7] for row in rows], float).reshape(-1, 7).T)
 
     def where(self, mask: NDArray[np.bool_]) -> "GraphTimes":
         """The rows a mask selects."""
@@ -39,8 +40,9 @@ class GraphTimes:
 
     def predicted_s(self, rates: SearchRates) -> Floats:
         """What the formulas say."""
-        build = graph_build_s(self.vectors, self.code_bytes, self.m, self.ef, rates)
-        query = graph_search_s(self.vectors, self.code_bytes, self.m, self.ef, self.k, rates)
+        graph = self.vectors, self.code_bytes, self.m, self.ef
+        build = graph_build_s(*graph, rates, self.segments)
+        query = graph_search_s(*graph, self.k, rates, self.segments)
         return np.where(self.k == 0, build, query)
 
     def log_errors(self, rates: SearchRates) -> Floats:

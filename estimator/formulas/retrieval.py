@@ -281,7 +281,7 @@ def piece_search_s(
 def found_share(missed: Real) -> Real:
     """Recall of a search that misses a share of the true neighbours [1].
 
-    >>> found_share(0.25)
+    >>> float(found_share(0.25))
     0.75
     """
     return np.maximum(1 - missed, 0.0)

@@ -1,4 +1,6 @@
-"""Money of vector stores: machines of one's own, and what managed ones bill. US dollars; arithmetic a sheet can repeat.
+"""Money of vector stores: machines of one's own, and what managed ones bill. US dollars.
+
+Arithmetic: no more than the four operations, ceil, maximum and minimum, so that each step is a spreadsheet formula too.
 
 Validity: list prices of one region; free tiers, discounts and egress are left out.
 """
@@ -30,7 +32,7 @@ def index_machine_usd(
     bytes_per_core: memory that comes with a core [B]; usable: share of the memory that an index may fill [1]
     usd_per_gib_month: of memory beyond that [USD/GiB/month]
 
-    >>> index_machine_usd(1e9, 1, 4, 0.05, 4e9, 4.0, 0.9)  # 16 GB come with four cores
+    >>> float(index_machine_usd(1e9, 1, 4, 0.05, 4e9, 4.0, 0.9))  # 16 GB come with four cores
     146.0
     >>> round(float(index_machine_usd(34e9, 2, 4, 0.05, 4e9, 4.5, 0.8)), 2)  # 42.5 GB are needed of each
     514.11
@@ -55,7 +57,7 @@ def used_store_usd(
 
     machine_bytes: index that one machine holds [B]; a read unit is a GB of what is searched, `least_reads` at least
 
-    >>> used_store_usd(100e9, 0.0, 500e3, np.inf, 0.0, 0.33, 0.0, 0.0, 16.0, 0.25)
+    >>> float(used_store_usd(100e9, 0.0, 500e3, np.inf, 0.0, 0.33, 0.0, 0.0, 16.0, 0.25))
     833.0
     """
     machines = np.maximum(np.ceil(stored_bytes / machine_bytes), 1.0) * usd_per_machine_hour * HOURS_PER_MONTH
@@ -67,7 +69,7 @@ def used_store_usd(
 def written_usd(vectors: Real, record_bytes: Real, usd_per_million_writes: Real, least_writes: Real) -> Real:
     """Writing records into a managed store [USD]: a write unit is a kB of a record, `least_writes` at least each.
 
-    >>> round(written_usd(10e6, 6152.0, 4.0, 5.0), 2)  # ten million vectors of 1,536 dimensions in Pinecone
+    >>> round(float(written_usd(10e6, 6152.0, 4.0, 5.0)), 2)  # ten million vectors of 1,536 dimensions in Pinecone
     246.08
     """
     return vectors * np.maximum(record_bytes / BYTES_PER_KB, least_writes) / MILLION * usd_per_million_writes

@@ -39,6 +39,7 @@ SERVERS = (
     "pgvector",
     "scylla",
     "pinecone",
+    "chroma",
     "server",
 )
 
@@ -268,7 +269,7 @@ def _pgvector_index(plan: IndexPlan) -> Floats:
 
 
 def _hnsw_memory(plan: IndexPlan) -> Floats:
-    if plan.engine == "hnswlib":
+    if plan.engine in ("hnswlib", "chroma"):
         links = formulas.hnswlib_link_bytes(plan.value("m"))
     else:
         links = formulas.hnsw_link_bytes(plan.value("m"), 16.0 if plan.engine == "usearch" else 12.0)
@@ -326,7 +327,12 @@ def search_rates(plan: IndexPlan, machine: Host) -> SearchRates:
     """Constants of one core: measured on the machine if there are such, else fitted ones at its speed."""
     if machine.rates is not None:
         return machine.rates
-    return at_speed(fitted_rates(group(plan)), machine.speed)
+    return at_speed(fitted_rates(plan.engine if plan.engine in measured_databases() else group(plan)), machine.speed)
+
+
+def measured_databases() -> tuple[str, ...]:
+    """Databases with constants of their own; any other has the mean of theirs."""
+    return tuple(retrieval_fit()["databases"])
 
 
 def at_speed(rates: SearchRates, speed: float) -> SearchRates:
@@ -368,9 +374,9 @@ def segment_count(plan: IndexPlan, machine: Host) -> Floats:
     if plan.segments is not None:
         return np.maximum(np.asarray(plan.segments, float), 1.0)
     found = segments_of(plan.engine)
-    if found.bytes_each:
-        return np.maximum(np.ceil(plan.n * plan.raw_bytes / found.bytes_each), 1.0)
-    return np.full(plan.n.shape, (found.per_core or 0.0) * machine.cores or 1.0)
+    by_cores = min(max(np.floor(found.per_core * machine.cores), found.least), found.most)
+    by_size = np.ceil(plan.n * plan.raw_bytes / min(found.bytes_each, found.bytes_per_core * machine.cores))
+    return np.maximum(by_cores, by_size)
 
 
 def build_s(plan: IndexPlan, machine: Host) -> Floats:
@@ -484,7 +490,9 @@ def interval(what: str, plan: IndexPlan, machine: Host | None = None) -> tuple[f
     if what == "memory":
         down, up = half_widths(fit["ranges"], what)
     else:
-        down, up = half_widths(fit["ranges"], f"{what}, {group(plan)}", traits(what, plan))
+        known = group(plan) == "library" or plan.engine in measured_databases()
+        of = group(plan) if known else "new server"
+        down, up = half_widths(fit["ranges"], f"{what}, {of}", traits(what, plan))
         if machine is not None and machine.basis == "assumed" and group(plan) == "server":
             speed = fit["ranges"]["machine"]  # errors of libraries hold it: their machine was left out
             down, up = float(np.hypot(down, speed)), float(np.hypot(up, speed))
@@ -496,10 +504,14 @@ def interval(what: str, plan: IndexPlan, machine: Host | None = None) -> tuple[f
 
 
 def traits(what: str, plan: IndexPlan) -> tuple[str, ...]:
-    """What makes a time less sure: an engine that was not measured, and an index that the fit only looks at."""
+    """What makes a time less sure: a library that was not measured, and an index that the fit only looks at.
+
+    A database that was not measured has a range of its own, from those that were.
+    """
     fitted_to = ("hnsw",) if what == "build" else ("hnsw", "vamana")
     other = ("other index",) * (_split(plan.index)[0] not in fitted_to)
-    return new(retrieval_fit()["seen"], engine=plan.engine) + other
+    seen = new(retrieval_fit()["seen"], engine=plan.engine) if group(plan) == "library" else ()
+    return seen + other
 
 
 def measured_interval(what: str, spread: HostSpread, since: float = 0.0) -> tuple[float, float]:

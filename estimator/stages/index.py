@@ -15,24 +15,31 @@ from estimator.formulas import retrieval as formulas
 from estimator.formulas.arithmetic import quotient
 from estimator.predict import retrieval
 from estimator.predict.retrieval import IndexPlan
-from estimator.predict.retrieval_load import Load, latency_s, load_of, recall
+from estimator.predict.retrieval_load import Load, latency_s, latency_share_s, load_of, recall
 from estimator.quantities import Quantity, derive, predicted, uncertain
 from estimator.stages.question import Question
 
 SELF_HOSTED = "self-hosted"
 
 
+class Searches(NamedTuple):
+    """A search and its 99th percentile [s], what one copy answers [1/s], and copies of the index [1]."""
+
+    mean_s: Quantity
+    p99_s: Quantity
+    queries_per_s: Quantity
+    replicas: Quantity
+
+
 class Index(NamedTuple):
-    """An index: one copy in memory and on disk [B], its making and a search [s], what a copy answers [1/s], copies."""
+    """An index: one copy in memory, on disk and while it is built [B], its making [s], searches, share found [1]."""
 
     memory_bytes: Quantity
     disk_bytes: Quantity
     building_bytes: Quantity
     build_s: Quantity
     load_s: Quantity
-    search_s: Quantity
-    queries_per_s: Quantity
-    replicas: Quantity
+    searches: Searches
     recall: Quantity | None
 
 
@@ -135,36 +142,52 @@ def _engine(question: Question) -> str:
 def index(question: Question, vectors: Quantity) -> Index:
     """Sizes and times of the index of so many vectors."""
     plan, machine = index_plan(question), index_host(question, question.number("index_cores"))
-    sizes = question.once(_sizes, plan, vectors)
     inputs = {"vectors": vectors, "dim": dimensions(question)}
     held, on_disk, building = (
         predicted(name, "B", column, retrieval.index_memory_bytes, **inputs)
-        for name, column in zip(("index in memory", "index on disk", "memory to build the index"), sizes, strict=True)
+        for name, column in zip(SIZES, question.once(_sizes, plan, vectors), strict=True)
     )
     _check_memory(question, held)
-    build_s, capacity = question.once(_times, plan, machine, vectors)
-    inputs |= {"cores": question.amount("index_cores")}
-    searched = {**inputs, "k": question.amount("top_k"), "ef": question.amount("index_ef")}
-    down, up = _half_widths("query", plan, machine)
-    answered = predicted("queries a second of one copy", "1/s", capacity, retrieval.queries_per_s, **searched)
-    answered = uncertain(answered, "retrieval time", -down, -up)  # the longer a search, the fewer
-    load = load_of(question.word("search_load"))
-    copies = _replicas(question, answered, load)
-    took = question.once(_latency, plan, machine, load, vectors, copies)
-    search_s = predicted("search", "s", took, latency_s, **searched)
-    built = predicted("index build", "s", build_s, retrieval.build_s, **searched)
+    inputs |= {name: question.amount(name) for name in ("top_k", "index_ef", "index_cores")}
+    built = predicted("index build", "s", question.once(_build_s, plan, machine, vectors), retrieval.build_s, **inputs)
     built = uncertain(built, "retrieval time", *_half_widths("build", plan, machine))
     return Index(
-        held,
-        on_disk,
-        building,
-        built,
-        _loaded(question, vectors, built),
-        uncertain(search_s, "retrieval time", down, up),
-        answered,
-        copies,
-        _recall(question, plan, searched),
+        memory_bytes=held,
+        disk_bytes=on_disk,
+        building_bytes=building,
+        build_s=built,
+        load_s=_loaded(question, vectors, built),
+        searches=_searches(question, plan, machine, inputs),
+        recall=_recall(question, plan, inputs),
     )
+
+
+SIZES = ("index in memory", "index on disk", "memory to build the index")
+
+
+def _searches(question: Question, plan: IndexPlan, machine: Host, inputs: dict[str, Quantity]) -> Searches:
+    """What copies answer, how many there are, and how long a search takes under the load."""
+    vectors, load = inputs["vectors"], load_of(question.word("search_load"))
+    down, up = _half_widths("query", plan, machine)
+    capacity = question.once(_capacity, plan, machine, vectors)
+    answered = predicted("queries a second of one copy", "1/s", capacity, retrieval.queries_per_s, **inputs)
+    answered = uncertain(answered, "retrieval time", -down, -up)  # the longer a search, the fewer
+    copies = _replicas(question, answered, load)
+    mean, late = (
+        uncertain(predicted(name, "s", column, latency_s, **inputs), "retrieval time", down, up)
+        for name, column in zip(
+            ("search", "search, p99"), question.once(_latencies, plan, machine, load, vectors, copies), strict=True
+        )
+    )
+    return Searches(mean, late, answered, copies)
+
+
+def _build_s(empty: IndexPlan, machine: Host, vectors: Floats) -> Floats:
+    return retrieval.build_s(replace(empty, vectors=vectors), machine)
+
+
+def _capacity(empty: IndexPlan, machine: Host, vectors: Floats) -> Floats:
+    return retrieval.queries_per_s(replace(empty, vectors=vectors), machine)
 
 
 def _half_widths(what: str, plan: IndexPlan, machine: Host) -> tuple[float, float]:
@@ -179,13 +202,9 @@ def _sizes(empty: IndexPlan, vectors: Floats) -> tuple[Floats, Floats, Floats]:
     return held, retrieval.index_disk_bytes(plan), retrieval.build_memory_bytes(plan)
 
 
-def _times(empty: IndexPlan, machine: Host, vectors: Floats) -> tuple[Floats, Floats]:
-    plan = replace(empty, vectors=vectors)
-    return retrieval.build_s(plan, machine), retrieval.queries_per_s(plan, machine)
-
-
-def _latency(empty: IndexPlan, machine: Host, load: Load, vectors: Floats, copies: Floats) -> Floats:
-    return latency_s(replace(empty, vectors=vectors, replicas=copies), machine, load)
+def _latencies(empty: IndexPlan, machine: Host, load: Load, vectors: Floats, copies: Floats) -> tuple[Floats, Floats]:
+    plan = replace(empty, vectors=vectors, replicas=copies)
+    return latency_s(plan, machine, load), latency_share_s(0.99, plan, machine, load)
 
 
 def _check_memory(question: Question, held: Quantity) -> None:

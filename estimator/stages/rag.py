@@ -137,8 +137,9 @@ def _not_modelled(question: Question) -> Iterator[str]:
 def _details(question: Question, base: KnowledgeBase, embedding: Embedding, rerank: Rerank) -> dict[str, Quantity]:
     own = {
         "index_building_bytes": base.held.building_bytes,
-        "index_queries_per_s": base.held.queries_per_s,
-        "index_replicas": base.held.replicas,
+        "search_p99_s": base.held.searches.p99_s,
+        "index_queries_per_s": base.held.searches.queries_per_s,
+        "index_replicas": base.held.searches.replicas,
     }
     return {
         "chunks": base.chunks,
@@ -171,7 +172,7 @@ def _knowledge_base(question: Question) -> KnowledgeBase:
         vectors = derive("vectors", "1", product, chunks=chunks, each=each)
     read = derive("embedded tokens", "token", corpus.embedded_tokens, **cut)
     held = index(question, vectors)
-    base = KnowledgeBase(found, chunks, vectors, read, held, held.disk_bytes, held.build_s, held.search_s)
+    base = KnowledgeBase(found, chunks, vectors, read, held, held.disk_bytes, held.build_s, held.searches.mean_s)
     return _with_keywords(question, base) if question.flag("keyword_search") else base
 
 

@@ -63,7 +63,7 @@ def _own_machine(question: Question, index: Index) -> Quantity:
         "USD",
         stores.index_machine_usd,
         index_bytes=index.memory_bytes,
-        replicas=index.replicas,
+        replicas=index.searches.replicas,
         cores=question.amount("index_cores"),
         usd_per_core_hour=question.amount("cpu_usd_per_core_hour"),
         bytes_per_core=question.fact("store/memory_per_core"),

@@ -37,7 +37,7 @@ ENGINE_WORDS = {
     **{"zilliz": "milvus", "elastic": "elasticsearch", "lucene": "elasticsearch", "pgvec": "pgvector"},
     **dict.fromkeys(("redis", "vespa", "mongodb", "lancedb", "vald", "typesense", "clickhouse"), "server"),
     **{name: name for name in LIBRARIES},
-    **{"chroma": "hnswlib", "vamana": "diskann"},
+    "vamana": "diskann",
 }
 HNSW_ONLY = re.compile("usearch|hnswlib|weaviate|qdrant|chroma")
 CODE = re.compile(

@@ -105,8 +105,8 @@ def test_domain_assistant_with_50_gb():
     embedding = answer.details["embedding_s"].value / 3600 * 4.0
     assert line(answer, "embedding the corpus").usd.value == pytest.approx(embedding)
     assert line(answer, "refresh").usd.value == pytest.approx(0.1 * embedding)
-    memory = line(answer, "vector index in memory")
-    assert memory.usd.value == pytest.approx(answer.details["index_memory_bytes"].value / 2**30 * 4.0)
+    machine, held = line(answer, "index machine, memory and cores"), answer.details["index_memory_bytes"].value
+    assert machine.usd.value == pytest.approx(4 * 0.05 * 730 + (held / 0.9 / 2**30 - 16) * 4.0)
     hours = 120 + 200 * 5 / 60
     assert answer.people_hours.value == pytest.approx(hours)
 

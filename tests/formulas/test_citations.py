@@ -14,11 +14,11 @@ MODULES = sorted((ROOT / "formulas").glob("*.py"))
 REFERENCES = ROOT.parent / "docs" / "references.md"
 NUMBER = re.compile(r"(?:arXiv:|arxiv\.org/(?:abs|pdf)/)(\d{4}\.\d{4,5})")
 # Functions that cite nothing: arithmetic a reader can check. Those of whole modules, by the module's name.
-WHOLE = {"arithmetic", "break_even", "effort", "money", "units", "__init__"}
+WHOLE = {"arithmetic", "break_even", "effort", "money", "units", "stores", "__init__"}
 ARITHMETIC = {
     "corpus": {
         *("tokens_from_words", "tokens_from_bytes", "chunks", "embedded_tokens"),
-        *("curation_s", "keyword_index_s", "both_searched_s"),
+        *("curation_s", "keyword_index_s", "both_searched_s", "tokens_of_chunks"),
     },
     "alignment": {"contrastive_flop"},
     "energy": {"emissions_g", "facility_energy_j"},
@@ -26,7 +26,7 @@ ARITHMETIC = {
     "prompting": {"fixed_prefix_tokens", "cached_tokens", "written_tokens", "input_usd_per_request"},
     "queueing": {"servers_for"},
     "reliability": {"checkpoint_bytes", "stored_bytes", "lent_failures"},
-    "retrieval": {"floats"},
+    "retrieval": {"floats", "found_share"},
     "roofline": {"soft_max", "mean_span"},
     "run_time": {
         *("optimizer_steps", "packed_rows", "evaluation_s", "saving_s"),

@@ -107,7 +107,8 @@ def test_engines_divide_an_index_by_their_own_sizes():
 
     assert pieces("pgvector", 1e7) == pieces("faiss", 1e9) == 1
     assert pieces("milvus", 1e6) == 3  # 3.07 GB in pieces of 1 GiB
-    assert pieces("qdrant", 1e6) == 8
+    assert pieces("qdrant", 1e6) == 4  # one for two cores, between 2 and 8
+    assert pieces("qdrant", 1e7) == 15  # 30.7 GB, 256 MB for each of 8 cores
     merged = IndexPlan(1e6, 768, engine="milvus", segments=1)
     assert query_s(merged, host("8 vCPU")) < query_s(IndexPlan(1e6, 768, engine="milvus"), host("8 vCPU"))
 
