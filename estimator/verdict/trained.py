@@ -57,12 +57,13 @@ def outcome(
     if made.habits is not None:
         split = peak_memory(run_of(llm, cluster, plan, made.habits), parameters())
     copies = made.copies * params(llm) * COPY_BYTES / (plan.tp * plan.pp * _shards(plan, cluster))
-    doubt = interval("memory", traits(llm, cluster, plan))
+    doubt = _wider(interval("memory", traits(llm, cluster, plan)), made.widening)
     memory = {name: float(getattr(split, name)) for name in MemorySplit._fields} | (
         {"other_models": copies} if copies else {}
     )
     peak, need = float(split.total) + copies, needed(split, parameters()) + copies
-    figures = _figures(llm, cluster, plan, step, price, amount, packed)
+    pace = _wider(time_interval(llm, cluster, plan), made.widening)
+    figures = _figures(llm, cluster, plan, step, price, amount, packed, pace)
     figures["need_bytes"] = Figure(need, need * math.exp(-doubt[0]), need * math.exp(doubt[1]))
     figures["memory_bytes"] = Figure(peak, peak * math.exp(-doubt[0]), peak * math.exp(doubt[1]))
     return Outcome(
@@ -79,6 +80,10 @@ def outcome(
     )
 
 
+def _wider(doubt: tuple[float, float], by: float) -> tuple[float, float]:
+    return doubt[0] * by, doubt[1] * by
+
+
 def _shards(plan: TrainingPlan, cluster: Cluster) -> float:
     """Ranks that share a frozen model's weights [1]."""
     return cluster.count / (plan.tp * plan.pp) if plan.zero >= 3 else 1.0
@@ -92,8 +97,8 @@ def _figures(
     price: Quantity,
     amount: Amount,
     packed: bool,
+    doubt: tuple[float, float],
 ) -> dict[str, Figure]:
-    doubt = time_interval(llm, cluster, plan)
     step_s = _uncertain("step", float(step.step_s), doubt)
     found = {"step_s": _figure(step_s), "usd_per_hour": _figure(price)}
     found["tokens_per_s"] = _inverse(
@@ -153,4 +158,6 @@ def _inverse(time: Quantity, work: float) -> Figure:
 def changed(made: Planned, sets: Mapping[str, Any]) -> Planned:
     """The plan with some fields changed."""
     habits = made.habits if "framework" not in sets else None
-    return Planned(replace(made.plan, **sets), made.settled | dict(sets), made.notes, made.copies, habits)
+    return Planned(
+        replace(made.plan, **sets), made.settled | dict(sets), made.notes, made.copies, habits, made.widening
+    )
