@@ -34,12 +34,16 @@ COPY_BYTES = 2.0  # of a parameter of a frozen model beside the trained one
 
 
 class Amount(NamedTuple):
-    """How much is trained on: of the data, or in steps; None is not known. tokens: mean of a sample."""
+    """How much is trained on: of the data, or in steps; None is not known.
+
+    tokens: mean of a sample; spread: its 80 % range over that, where it is the usual one
+    """
 
     samples: float | None = None
     tokens: float | None = None
     epochs: float | None = None
     steps: float | None = None
+    spread: tuple[float, float] = (1.0, 1.0)
 
 
 def trained(run: Run, llm: Architecture, cluster: Cluster, price: Quantity, amount: Amount) -> Outcome:
@@ -109,6 +113,10 @@ def _figures(
         return found
     goodput = usual_goodput(cluster)
     whole = _uncertain("run", count * each / goodput, doubt)
+    if amount.spread != (1.0, 1.0) and not amount.steps:
+        low, high = amount.spread
+        length = given("length of samples", 1.0, "1", low=low, high=high, factor="data volume")
+        whole = derive("run", "s", product, run=whole, length=length)
     hours = derive(
         "accelerator hours", "h", quotient, dividend=whole, divisor=given("s in h", HOUR_S / cluster.count, "s/h")
     )
