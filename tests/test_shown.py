@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import estimator
-from estimator import compare, estimate, layout, recommend, shown, validate
+from estimator import check, compare, estimate, layout, recommend, shown, validate
 from estimator.cli import main
 from estimator.decide.inverse import Finding
 from estimator.errors import InvalidInput
@@ -21,6 +21,7 @@ from estimator.export.catalogue import Catalogue
 from estimator.sensitivity import Grid, sensitivity
 from estimator.shown import FORMATS, SCHEMA_VERSION, Format, Shown, format_for, named, rendered, renderer
 from estimator.validation.local import LocalCase, LocalReport
+from estimator.verdict.difference import Difference, Factor
 
 ASK = {"model": "7b", "gpu": "a100"}
 WORDS = ["--model", "7b", "--gpu", "a100"]
@@ -48,6 +49,8 @@ RESULTS = {
     "Catalogue": lambda: Catalogue(({"name": "a", "unit": "1", "source": "a paper"},)),
     "Report": lambda: validate([ROOT / "calibration" / "published" / "inference.csv"]),
     "LocalReport": local_report,
+    "Check": lambda: check(ROOT / "tests" / "configs" / "files" / "train.yaml", gpu="rtx4090,a100"),
+    "Difference": lambda: Difference("a and b", {"usd": 2.0}, {"usd": 3.0}, (Factor("tp", 1, 2, {"usd": 1.5}),)),
 }
 
 

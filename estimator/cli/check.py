@@ -35,6 +35,23 @@ def check(options: argparse.Namespace) -> int:
     return MISSED if _missed(found, least, most) else 0
 
 
+def diff(options: argparse.Namespace) -> None:
+    """Compare and print."""
+    from estimator.verdict.difference import difference
+
+    use_own_facts(options)
+    given = {
+        "gpu": listed(options.gpu) or None,
+        "model": options.model,
+        "data": number(options.data, "--data"),
+        "price": price(options),
+    }
+    asked = {name: value for name, value in given.items() if value is not None}
+    fields = once(_typed(text) for text in options.inputs)
+    found = difference(options.first, options.second, options.beside, options.stage, **asked, **fields)
+    show(options, found)
+
+
 def _share(text: str | None) -> float | None:
     value = number(text.strip().removesuffix("%") if text else None, "--fit-chance")
     if value is None:

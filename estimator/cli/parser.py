@@ -81,6 +81,7 @@ def _builders() -> dict[str, Callable[[Commands], None]]:
     """What adds each command, by its name."""
     return {
         "check": _check,
+        "diff": _diff,
         "compare": _compare,
         "estimate": _estimate,
         "layout": _layout,
@@ -145,6 +146,27 @@ def _check(commands: Commands) -> None:
     gate = sub.add_argument_group("a gate, for pipelines: exit 3 when it is missed")
     gate.add_argument("--fit-chance", metavar="P", help="least chance of fitting, such as 0.9 or 90%%")
     gate.add_argument("--fail-over", metavar="USD", help="most that the run may cost")
+    _facts(sub)
+    _prices(sub)
+    _written(sub)
+
+
+def _diff(commands: Commands) -> None:
+    example = "estimator diff before.yaml after.yaml --gpu 8xh100 --data 52k"
+    text = "what a change does to time, money and memory, and which part of it does"
+    sub = _command(commands, "diff", text, _lazy("check", "diff"), example)
+    text = "two run configurations, two scenarios (TOML), or two answers saved as JSON"
+    sub.add_argument("first", metavar="A", help=text)
+    sub.add_argument("second", metavar="B", help="the other")
+    sub.add_argument(
+        "--beside", metavar="FILE", action="append", default=[], help="goes with both, such as a DeepSpeed file"
+    )
+    sub.add_argument("--stage", choices=STAGES, metavar="STAGE", default="finetune", help="of scenarios (finetune)")
+    sub.add_argument("--gpu", metavar="NAME", help="accelerators, with or without count")
+    sub.add_argument("--model", metavar="NAME", help="the LLM, where the files do not name it")
+    sub.add_argument("--data", metavar="N", help="samples of an epoch")
+    text = "any field or amount of work instead of what both files say"
+    sub.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], dest="inputs", help=text)
     _facts(sub)
     _prices(sub)
     _written(sub)

@@ -17,7 +17,7 @@ from estimator.paths import presets
 Status = Literal["read", "default", "assumed", "ignored", "matters", "open", "unknown"]
 EMPTY = ("", "none", "null", "None", "~")
 ALIKE = 0.8  # of two names, as difflib counts it, from which one is taken for a slip of the other
-LEAST_SCORE = 0.5  # a file whose keys no tool claims is refused
+LEAST_SCORE = 0.15  # a file whose keys no tool claims is refused
 STRENGTH = {
     "recompute": ("none", "selective", "full"),
     "strategy": ("", "fsdp", "deepspeed"),
@@ -88,7 +88,8 @@ def _score(tool: Tool, part: Part) -> float:
     if tool.signs and not signs and not program:
         return 0.0
     names = sum(1 / _sharers(name) for name in part.values if tool.takes(name))
-    mistakes = sum(bool(tool.known) and not tool.takes(name) for name in part.values)
+    launch = tools()[LAUNCH].keys
+    mistakes = sum(bool(tool.known) and not tool.takes(name) and name not in launch for name in part.values)
     return program + 3.0 * signs + names - 0.2 * mistakes
 
 

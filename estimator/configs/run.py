@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from estimator.catalog.files import table
 from estimator.catalog.tools import LAUNCH, Tool, tools
 from estimator.configs.parts import Part, parts_of
 from estimator.configs.readings import Reading, Told, defaults, joined, told, tool_of
 from estimator.errors import InvalidInput, clipped
 from estimator.files import is_file, shown
+from estimator.paths import presets
 
 MOST_FILES = 16
 
@@ -28,9 +30,10 @@ class Run(NamedTuple):
         return next((each for each in self.readings if field in each.field.split(", ") and each.status in SET), None)
 
     @property
-    def assumed(self) -> bool:
-        """Whether anything it rests on is a default that nobody looked up."""
-        return any(each.status == "assumed" for each in self.readings)
+    def widening(self) -> float:
+        """How much wider ranges are than those of the predictions, as it rests on defaults nobody looked up [1]."""
+        assumed = any(each.status == "assumed" for each in self.readings)
+        return float(table(presets() / "run.toml")["assumed"]["widening"]) if assumed else 1.0
 
 
 SET = ("read", "default", "assumed")

@@ -4,11 +4,14 @@ The library's safe loader makes a tree of nodes, which is turned into numbers, t
 be used, but what they multiply to is counted first: a few lines of them can stand for more than any memory holds.
 """
 
+import re
 from typing import Any
 
 from estimator.errors import InvalidInput, MissingExtra, clipped
 
 MOST_TEXT = 256_000  # characters: what people write by hand is a tenth of it
+BRACKET = re.compile(r"[\[\]{}]")
+MOST_BRACKETS = 200  # open at once
 MOST_VALUES = 100_000  # values of a file, repeated ones counted as often as they are repeated
 TAGS = {"null", "bool", "int", "float", "str", "timestamp", "merge", "value", "binary"}
 
@@ -27,6 +30,7 @@ def documents(text: str, notes: list[str] | None = None) -> list[Any]:
         raise MissingExtra("PyYAML", "configs") from None
     if len(text) > MOST_TEXT:
         raise InvalidInput(f"it is YAML of more than {MOST_TEXT:,} characters")
+    _check_depth(text)
     try:
         nodes = list(yaml.compose_all(text, Loader=yaml.SafeLoader))
         return [_plain(yaml, node, [] if notes is None else notes) for node in nodes if node is not None]
@@ -34,6 +38,15 @@ def documents(text: str, notes: list[str] | None = None) -> list[Any]:
         raise InvalidInput("it is nested too deeply") from None
     except yaml.YAMLError as error:
         raise InvalidInput(f"it is not YAML{_where(error)}: {_what(error)}") from None
+
+
+def _check_depth(text: str) -> None:
+    """Refuse brackets in brackets without end before the parser meets them: its time grows with their square."""
+    depth = 0
+    for found in BRACKET.finditer(text):
+        depth = max(depth + (1 if found[0] in "[{" else -1), 0)
+        if depth > MOST_BRACKETS:
+            raise InvalidInput("it is nested too deeply")
 
 
 class _Sizes:

@@ -14,6 +14,7 @@ from estimator.predict.checked import checked
 from estimator.pricing import Price, usd_per_hour
 from estimator.quantities import ONE_AT_A_TIME
 from estimator.records import Architecture, Cluster
+from estimator.scenario import default_scenario
 from estimator.verdict.changes import training_changes
 from estimator.verdict.named import llm_of
 from estimator.verdict.plans import planned, world
@@ -164,12 +165,19 @@ def _amount(run: Run, work: Mapping[str, Any], data: float | None, notes: list[s
         notes.append(f"{known.names}: {known.samples:,.0f} samples of {known.tokens:,.0f} tokens are assumed")
         samples = known.samples
     tokens = given["tokens_per_sample"] or (known.tokens if known else None)
+    spread = (1.0, 1.0)
+    if samples and not tokens and not said.get("rows"):
+        usual = default_scenario().amount("tokens_per_sample")
+        low, high = usual.low or usual.value, usual.high or usual.value
+        tokens, spread = usual.value, (low / usual.value, high / usual.value)
+        notes.append(f"samples of {tokens:,.0f} tokens are assumed: give --set tokens_per_sample=N")
     steps = given["steps"] or (None if data or given["samples"] else said.get("steps"))
     return Amount(
         samples=_known(samples),
         tokens=_known(tokens),
         epochs=_known(given["epochs"] or said.get("epochs")),
         steps=_known(steps) if not steps or float(steps) > 0 else None,
+        spread=spread,
     )
 
 

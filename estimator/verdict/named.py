@@ -16,6 +16,7 @@ MOST_DROPPED = 4  # words at the end of a name: dates, formats, stages of traini
 WORDS = re.compile(r"[-_](?=[^-_]*$)")
 SIZED = re.compile(r"\d[mb](?:$|[^a-z])|moe|deepseek|\dt\b", re.IGNORECASE)
 USUAL_VOCAB = 32_000
+STORED = re.compile(r"(?:i?q[1-8](?:_[a-z0-9]+)*|awq|gptq|int[48]|fp8|nf4|[48]bit|mxfp4)(?![a-z0-9])")
 
 
 def llm_of(run: Run, model: str | None, notes: list[str]) -> Architecture:
@@ -23,9 +24,11 @@ def llm_of(run: Run, model: str | None, notes: list[str]) -> Architecture:
     if model:
         return architecture(model)
     name = str(run.settings.get("model") or "")
-    shaped = _shaped(run.settings, notes)
+    said: list[str] = []
+    shaped = _shaped(run.settings, said)
     if not name or open_variable(name):
         if shaped:
+            notes += said
             return shaped
         raise InvalidInput(f"{_what(run)} does not name its LLM: give --model")
     size = run.settings.get("model_size")
@@ -38,6 +41,7 @@ def llm_of(run: Run, model: str | None, notes: list[str]) -> Architecture:
             notes.append(f"{clipped(name, 60)} is taken for {found.name}: give --model where it is another")
         return found
     if shaped:
+        notes += said
         return shaped
     return _unknown(name, run)
 
@@ -67,13 +71,23 @@ def _readings(name: str, size: str) -> Iterator[tuple[str, bool]]:
         yield text, True
     yield last, True
     yield re.sub(r"(?<=\d)_(?=\d+_)", ".", last), True
+    whole = last
     for _ in range(MOST_DROPPED):
         cut = WORDS.search(last)
         if cut is None:
             return
         last = last[: cut.start()]
         if SIZED.search(last):
+            yield from ((f"{last}-{name}", False) for name in _formats(whole[len(last) :]))
             yield last, False
+
+
+def _formats(words: str) -> Iterator[str]:
+    """Formats of weights that the dropped words of a name may say, as catalogues call them."""
+    for found in STORED.findall(words.lower()):
+        yield found
+        if found.startswith("q"):
+            yield f"{found[:2]}_0"
 
 
 def _shaped(said: Mapping[str, Any], notes: list[str]) -> Architecture | None:

@@ -30,6 +30,7 @@ class Planned:
     notes: list[str] = field(default_factory=list)
     copies: float = 0.0
     habits: Framework | None = None
+    widening: float = 1.0
 
 
 def world(settings: Mapping[str, Any]) -> int | None:
@@ -94,7 +95,7 @@ def planned(run: Run, llm: Architecture, cluster: Cluster) -> Planned:
     if said.get("targets_more"):
         notes.append("adapters on experts are not counted in")
     settled = {name: getattr(plan, name) for name in plan.__slots__ if name not in ("passages_per_query", "query_len")}
-    return Planned(plan, settled, notes, copies, _habits(run, framework_name))
+    return Planned(plan, settled, notes, copies, _habits(run, framework_name), run.widening)
 
 
 def _habits(run: Run, framework_name: str) -> Framework | None:

@@ -34,12 +34,16 @@ COPY_BYTES = 2.0  # of a parameter of a frozen model beside the trained one
 
 
 class Amount(NamedTuple):
-    """How much is trained on: of the data, or in steps; None is not known. tokens: mean of a sample."""
+    """How much is trained on: of the data, or in steps; None is not known.
+
+    tokens: mean of a sample; spread: its 80 % range over that, where it is the usual one
+    """
 
     samples: float | None = None
     tokens: float | None = None
     epochs: float | None = None
     steps: float | None = None
+    spread: tuple[float, float] = (1.0, 1.0)
 
 
 def trained(run: Run, llm: Architecture, cluster: Cluster, price: Quantity, amount: Amount) -> Outcome:
@@ -57,12 +61,13 @@ def outcome(
     if made.habits is not None:
         split = peak_memory(run_of(llm, cluster, plan, made.habits), parameters())
     copies = made.copies * params(llm) * COPY_BYTES / (plan.tp * plan.pp * _shards(plan, cluster))
-    doubt = interval("memory", traits(llm, cluster, plan))
+    doubt = _wider(interval("memory", traits(llm, cluster, plan)), made.widening)
     memory = {name: float(getattr(split, name)) for name in MemorySplit._fields} | (
         {"other_models": copies} if copies else {}
     )
     peak, need = float(split.total) + copies, needed(split, parameters()) + copies
-    figures = _figures(llm, cluster, plan, step, price, amount, packed)
+    pace = _wider(time_interval(llm, cluster, plan), made.widening)
+    figures = _figures(llm, cluster, plan, step, price, amount, packed, pace)
     figures["need_bytes"] = Figure(need, need * math.exp(-doubt[0]), need * math.exp(doubt[1]))
     figures["memory_bytes"] = Figure(peak, peak * math.exp(-doubt[0]), peak * math.exp(doubt[1]))
     return Outcome(
@@ -79,6 +84,10 @@ def outcome(
     )
 
 
+def _wider(doubt: tuple[float, float], by: float) -> tuple[float, float]:
+    return doubt[0] * by, doubt[1] * by
+
+
 def _shards(plan: TrainingPlan, cluster: Cluster) -> float:
     """Ranks that share a frozen model's weights [1]."""
     return cluster.count / (plan.tp * plan.pp) if plan.zero >= 3 else 1.0
@@ -92,8 +101,8 @@ def _figures(
     price: Quantity,
     amount: Amount,
     packed: bool,
+    doubt: tuple[float, float],
 ) -> dict[str, Figure]:
-    doubt = time_interval(llm, cluster, plan)
     step_s = _uncertain("step", float(step.step_s), doubt)
     found = {"step_s": _figure(step_s), "usd_per_hour": _figure(price)}
     found["tokens_per_s"] = _inverse(
@@ -104,6 +113,10 @@ def _figures(
         return found
     goodput = usual_goodput(cluster)
     whole = _uncertain("run", count * each / goodput, doubt)
+    if amount.spread != (1.0, 1.0) and not amount.steps:
+        low, high = amount.spread
+        length = given("length of samples", 1.0, "1", low=low, high=high, factor="data volume")
+        whole = derive("run", "s", product, run=whole, length=length)
     hours = derive(
         "accelerator hours", "h", quotient, dividend=whole, divisor=given("s in h", HOUR_S / cluster.count, "s/h")
     )
@@ -153,4 +166,6 @@ def _inverse(time: Quantity, work: float) -> Figure:
 def changed(made: Planned, sets: Mapping[str, Any]) -> Planned:
     """The plan with some fields changed."""
     habits = made.habits if "framework" not in sets else None
-    return Planned(replace(made.plan, **sets), made.settled | dict(sets), made.notes, made.copies, habits)
+    return Planned(
+        replace(made.plan, **sets), made.settled | dict(sets), made.notes, made.copies, habits, made.widening
+    )

@@ -1,0 +1,191 @@
+"""Files of each tool are recognised by their content, and say what the tool would do with them."""
+
+import pytest
+
+from estimator.configs import read_run
+from estimator.configs.commands import commands
+from estimator.configs.parts import parts_in
+
+LLM = "Qwen/Qwen3-8B"
+CASES = {  # tool: file name, text, settings that it must say
+    "axolotl": (
+        "a.yaml",
+        f"base_model: {LLM}\nsample_packing: true\nsequence_len: 4096\nmicro_batch_size: 2\n",
+        {"seq_len": 4096},
+    ),
+    "llamafactory": (
+        "a.yaml",
+        f"model_name_or_path: {LLM}\nstage: sft\nfinetuning_type: full\n",
+        {"recompute": "full"},
+    ),
+    "trl": (
+        "a.yaml",
+        f"model_name_or_path: {LLM}\ndataset_name: x\nmax_length: 512\n",
+        {"recompute": "full", "seq_len": 512},
+    ),
+    "hf": (
+        "a.sh",
+        f"torchrun --nproc_per_node 4 run_clm.py --model_name_or_path {LLM} --block_size 512",
+        {"per_node": 4},
+    ),
+    "alpaca": ("a.sh", f"torchrun train.py --model_name_or_path {LLM} --data_path a.json", {"seq_len": 512}),
+    "qlora": ("a.sh", f"python qlora.py --model_name_or_path {LLM} --bits 4", {"method": "qlora", "accumulation": 16}),
+    "fsdp_qlora": (
+        "a.sh",
+        f"python train.py --model_name {LLM} --train_type qlora --use_cpu_offload true",
+        {"zero": 3},
+    ),
+    "deepspeed_chat": (
+        "a.sh",
+        f"deepspeed main.py --model_name_or_path {LLM} --zero_stage 2 --lora_dim 8",
+        {"zero": 2},
+    ),
+    "deepspeed": ("a.json", '{"zero_optimization": {"stage": 3, "offload_param": {"device": "cpu"}}}', {"zero": 3}),
+    "accelerate": (
+        "a.yaml",
+        "distributed_type: FSDP\nnum_processes: 8\nfsdp_config: {fsdp_version: 2}\n",
+        {"accelerators": 8},
+    ),
+    "peft": ("a.json", '{"peft_type": "LORA", "r": 8, "target_modules": ["q_proj", "v_proj"]}', {"method": "lora"}),
+    "torchtitan": (
+        "a.toml",
+        '[model]\nname = "llama3"\nflavor = "8B"\n[training]\nlocal_batch_size = 2\n',
+        {"micro_batch": 2},
+    ),
+    "torchtune": (
+        "a.yaml",
+        "model: {_component_: torchtune.models.llama3_1.lora_llama3_1_8b, lora_rank: 4}\nbatch_size: 2\n",
+        {"method": "lora", "lora_rank": 4, "model": "llama3_1_8b"},
+    ),
+    "megatron": (
+        "a.sh",
+        "torchrun pretrain_gpt.py --num-layers 4 --hidden-size 64 --num-attention-heads 4 --micro-batch-size 2 --bf16",
+        {"layers": 4, "micro_batch": 2, "compute": "bf16", "zero": 0},
+    ),
+    "nemo": (
+        "a.yaml",
+        "trainer: {devices: 8}\nmodel: {micro_batch_size: 4, global_batch_size: 128}\n",
+        {"global_batch": 128},
+    ),
+    "swift": (
+        "a.sh",
+        f"swift sft --model {LLM} --train_type lora --dataset 'a#500' 'b#300'",
+        {"samples": 800, "global_batch": 16},
+    ),
+    "megatron_swift": ("a.sh", f"megatron sft --model {LLM} --train_type full --micro_batch_size 2", {"zero": 1}),
+    "llmfoundry": (
+        "a.yaml",
+        "model: {d_model: 64, n_heads: 4, n_layers: 2}\nvariables: {n: 128}\nmax_seq_len: ${variables.n}\n"
+        "device_train_microbatch_size: 4\nglobal_train_batch_size: 8\nmax_duration: 100ba\n",
+        {"seq_len": 128, "steps": 100},
+    ),
+    "nanotron": ("a.yaml", "tokens: {micro_batch_size: 3}\nparallelism: {dp: 4, tp: 2}\n", {"ranks": 4, "tp": 2}),
+    "maxtext": (
+        "a.yml",
+        "base_config: base.yml\nper_device_batch_size: 4\nmodel_name: llama2-7b\n",
+        {"recompute": "full"},
+    ),
+    "mlx": (
+        "a.yaml",
+        f"model: {LLM}\niters: 10\nsteps_per_report: 1\nlora_layers: 8\n",
+        {"steps": 10, "layers_trained": 8},
+    ),
+    "litgpt": ("a.yaml", f"checkpoint_dir: checkpoints/{LLM}\nlora_query: true\nlora_r: 4\n", {"lora_targets": "q"}),
+    "openrlhf": (
+        "a.sh",
+        f"python -m openrlhf.cli.train_ppo_ray --pretrain {LLM} --rollout_batch_size 8",
+        {"objective": "ppo"},
+    ),
+    "vllm": ("a.sh", f"vllm serve {LLM} -tp 2 --max_model_len=8192", {"tp": 2, "max_model_len": 8192, "model": LLM}),
+    "sglang": ("a.sh", f"python -m sglang.launch_server --model {LLM} --tp 2", {"tp": 2}),
+    "tgi": (
+        "a.sh",
+        f"docker run --gpus all ghcr.io/huggingface/text-generation-inference:3 --model-id {LLM}",
+        {"model": LLM},
+    ),
+    "trtllm": (
+        "a.yaml",
+        "kv_cache_config: {free_gpu_memory_fraction: 0.8}\nmax_num_tokens: 2048\n",
+        {"free_fraction": 0.8},
+    ),
+    "lmdeploy": ("a.sh", f"lmdeploy serve api_server {LLM} --session-len 4096", {"max_model_len": 4096, "model": LLM}),
+    "llamacpp": (
+        "a.ini",
+        "[qwen]\nhf = Qwen/Qwen3-8B-GGUF\nc = 4096\nngl = 99\nctk = q8_0\n",
+        {"kv_precision": "q8_0"},
+    ),
+    "ollama": ("Modelfile", "FROM qwen3-8b.gguf\nPARAMETER num_ctx 8192\n", {"max_model_len": 8192}),
+}
+CARRIERS = {
+    "compose": "services:\n  a:\n    image: vllm/vllm-openai:v1\n"
+    f"    command: ['--model', {LLM}, '-tp', '${{TP:-2}}']\n",
+    "an entry point": "services:\n  a:\n    image: x\n    entrypoint: [bash, -c, 'exec vllm serve \"$@\"', --]\n"
+    f"    command: [{LLM}, -tp, '2']\n",
+    "kubernetes": "apiVersion: apps/v1\nkind: Deployment\nspec:\n  template:\n    spec:\n      containers:\n"
+    "      - image: vllm/vllm-openai\n"
+    f"        args: [--model, {LLM}, --tensor-parallel-size=2]\n        resources: {{limits: {{nvidia.com/gpu: 2}}}}\n",
+    "helm": "servingEngineSpec:\n  modelSpec:\n  - repository: vllm/vllm-openai\n"
+    f"    modelURL: {LLM}\n    vllmConfig: {{tensorParallelSize: 2}}\n",
+    "skypilot": "resources: {accelerators: 'L40S:2'}\nrun: |\n  pip list\n"
+    f"  vllm serve {LLM} \\\n    --tensor-parallel-size 2\n",
+    "a log": f"INFO 01-01 api_server.py: non-default args: {{'model': '{LLM}', 'tensor_parallel_size': 2}}\n",
+}
+
+
+@pytest.mark.parametrize("tool", CASES)
+def test_a_file_is_recognised_and_read(tool, tmp_path):
+    name, text, settings = CASES[tool]
+    (tmp_path / name).write_text(text)
+    run = read_run([tmp_path / name])
+
+    assert run.tool.id == tool
+    assert {field: run.settings.get(field) for field in settings} == settings
+    assert not [one for one in run.readings if one.status in ("unknown", "open")]
+
+
+@pytest.mark.parametrize("kind", CARRIERS)
+def test_a_server_is_found_in_what_carries_it(kind, tmp_path):
+    (tmp_path / "a.yaml").write_text(CARRIERS[kind])
+    run = read_run([tmp_path / "a.yaml"])
+
+    assert run.tool.id == "vllm"
+    assert (run.settings["model"], run.settings["tp"]) == (LLM, 2)
+
+
+def test_comments_say_nothing(tmp_path):
+    name, text, _ = CASES["axolotl"]
+    (tmp_path / name).write_text(text)
+    bare = read_run([tmp_path / name]).settings
+    (tmp_path / name).write_text("# micro_batch_size: 9, runs out of memory\n" + text.replace("\n", "  # not 7\n"))
+
+    assert read_run([tmp_path / name]).settings == bare
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("vllm serve m --tp 2 \\\n  --port 8000", {"tp": "2", "port": "8000"}),
+        ("A=4\nvllm serve m --tp $A --name ${B:-x}", {"tp": "4", "name": "x"}),
+        ("vllm serve m --tp=2 --eager > log.txt 2>&1 &", {"tp": "2", "eager": True}),
+        ("x --port 8111--gpu-memory-utilization 0.9", {"port": "8111", "gpu_memory_utilization": "0.9"}),
+        ("x --data a b c --flag", {"data": ["a", "b", "c"], "flag": True}),
+        ("x --lr 1e-4 --json '{\"a\": 1}'", {"lr": "1e-4", "json": '{"a": 1}'}),
+        ('ARGS="--tp 2\n--pp 2"\nx $ARGS', {"tp": "2", "pp": "2"}),
+    ],
+)
+def test_commands_are_read_as_a_shell_passes_them_on(text, options):
+    assert commands(text)[0].options == options
+
+
+def test_a_files_own_variables_stay_open_where_nothing_sets_them(tmp_path):
+    (tmp_path / "run.sh").write_text(f"vllm serve {LLM} --tensor-parallel-size $TP")
+    run = read_run([tmp_path / "run.sh"])
+
+    assert [(one.key, one.status) for one in run.readings if one.value == "$TP"] == [("tensor_parallel_size", "open")]
+    assert run.settings["tp"] == 1
+
+
+def test_anchors_that_stay_small_are_followed():
+    (part,) = parts_in("base: &b {lora_r: 8}\nrun:\n  <<: *b\n  lora_alpha: 16\n", "a.yaml")
+
+    assert part.values == {"base.lora_r": 8, "run.lora_r": 8, "run.lora_alpha": 16}

@@ -1,0 +1,246 @@
+"""Verdicts: what was read decides, what is answered is the predictors' own, and a gate answers a pipeline."""
+
+import json
+
+import pytest
+
+from estimator import check, training_step
+from estimator.cli import main
+from estimator.errors import InvalidInput
+from estimator.verdict.chance import fit_chance
+from estimator.verdict.difference import difference
+
+AXOLOTL = """\
+base_model: NousResearch/Meta-Llama-3.1-8B
+adapter: lora
+lora_r: 16
+lora_target_linear: true
+datasets: [{path: tatsu-lab/alpaca, type: alpaca}]
+sequence_len: 2048
+sample_packing: true
+micro_batch_size: 2
+gradient_accumulation_steps: 4
+gradient_checkpointing: true
+"""
+HF = """\
+model_name_or_path: mistralai/Mistral-7B-v0.1
+torch_dtype: bfloat16
+dataset_name: mine
+max_length: 2048
+per_device_train_batch_size: 2
+"""
+SERVE = "vllm serve meta-llama/Llama-3.1-8B-Instruct --max-model-len 8192 "
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Write a file, and return its path."""
+
+    def write(text, name="train.yaml"):
+        path = tmp_path / name
+        path.write_text(text if isinstance(text, str) else json.dumps(text))
+        return str(path)
+
+    return write
+
+
+def test_memory_and_time_are_those_of_the_predictor(written):
+    found = check(written(AXOLOTL), gpu="1xa100").best
+    plan = {
+        "method": "lora",
+        "lora_rank": 16,
+        "seq_len": 2048,
+        "micro_batch": 2,
+        "global_batch": 8,
+        "recompute": "full",
+    }
+    plan |= {"framework": "axolotl", "optimizer": "adamw_torch_fused", "tp": 1, "pp": 1, "ep": 1, "zero": 0}
+    step = training_step(model="llama-3.1-8b", gpu="1xa100", **plan)
+
+    assert found.figure("step_s").value == pytest.approx(float(step.step_s))
+    assert sum(found.memory.values()) == pytest.approx(float(step.memory.total))
+
+
+def test_a_known_data_set_sets_how_long_it_takes(written):
+    found = check(written(AXOLOTL), gpu="1xa100")
+    run, step = found.best.figure("run_s"), found.best.figure("step_s")
+
+    assert found.best.figure("steps").value == pytest.approx(52_002 * 120 / 2048 / 8, rel=0.01)
+    assert run.value == pytest.approx(found.best.figure("steps").value * step.value, rel=0.01)
+    assert run.low < run.value < run.high
+    assert any("52,002 samples" in note for note in found.notes)
+
+
+def test_data_of_ones_own_comes_first(written):
+    few, many = (check(written(AXOLOTL), gpu="1xa100", data=samples) for samples in (20_000, 80_000))
+
+    assert many.best.figure("run_s").value == pytest.approx(4 * few.best.figure("run_s").value, rel=0.05)
+    assert check(written(AXOLOTL), gpu="1xa100", steps=10).best.figure("steps").value == 10
+
+
+def test_of_several_accelerators_the_cheapest_that_fits_is_first(written):
+    found = check(written(AXOLOTL), gpu=["rtx4090", "a100", "h100"], price=1.0)
+    fitting = [one.figure("usd").value for one in found.outcomes if one.fits]
+
+    assert fitting == sorted(fitting)
+    assert [one.fits for one in found.outcomes] == sorted((one.fits for one in found.outcomes), reverse=True)
+
+
+def test_states_are_sharded_as_files_beside_it_say(written):
+    ds = written({"zero_optimization": {"stage": 3}, "bf16": {"enabled": True}}, "ds.json")
+    alone, sharded = check(written(HF), gpu="8xa100"), check(written(HF), ds, gpu="8xa100")
+
+    assert alone.best.plan["zero"] == 0
+    assert (sharded.best.plan["zero"], sharded.best.plan["framework"]) == (3, "deepspeed")
+    assert sharded.best.memory["optimizer"] < alone.best.memory["optimizer"] / 4
+    assert sharded.fit_chance > alone.fit_chance
+
+
+def test_a_file_that_is_named_is_read_where_it_lies_beside(written):
+    written({"zero_optimization": {"stage": 2, "offload_optimizer": {"device": "cpu"}}}, "my_plan.json")
+    found = check(written(f"{HF}deepspeed: my_plan.json\n"), gpu="4xa100")
+
+    assert (found.best.plan["zero"], found.best.plan["cpu_offload"]) == (2, "optimizer")
+    assert any("my_plan.json" in note for note in found.notes)
+
+
+def test_a_field_given_beside_counts_instead(written):
+    found = check(written(AXOLOTL), gpu="1xa100", micro_batch=1, recompute="none")
+
+    assert (found.best.plan["micro_batch"], found.best.plan["recompute"]) == (1, "none")
+
+
+def test_changes_are_in_the_tools_own_words_and_help(written):
+    found = check(written(AXOLOTL.replace("micro_batch_size: 2", "micro_batch_size: 8")), gpu="1xrtx4090")
+
+    assert not found.best.fits
+    assert any(change.keys.startswith("micro_batch_size: ") for change in found.changes)
+    assert all(change.outcome.fit_chance > found.fit_chance for change in found.changes)
+
+
+def test_a_typo_is_said_and_not_read(written):
+    found = check(written(AXOLOTL.replace("lora_target_linear", "lora_target_liner")), gpu="1xa100")
+    odd = [one for one in found.readings if one.status == "unknown"]
+
+    assert [(one.key, "did you mean lora_target_linear?" in one.note) for one in odd] == [("lora_target_liner", True)]
+    assert "lora_target_liner" in str(found)
+
+
+def test_a_lost_backslash_loses_what_follows(written):
+    text = "deepspeed --num_gpus 8 src/train_bash.py --stage sft --model_name_or_path Qwen/Qwen3-8B \\\n"
+    text += "  --finetuning_type full \\\n"
+    whole = written(f"{text}  --cutoff_len 1024 --bf16 \\\n  --deepspeed ds_z3_config.json\n", "whole.sh")
+    lost = written(f"{text}  --cutoff_len 1024 --bf16\n  --deepspeed ds_z3_config.json\n", "lost.sh")
+
+    assert check(whole, gpu="8xa100").best.plan["zero"] == 3
+    assert check(lost, gpu="8xa100").best.plan["zero"] == 0
+    assert any("no backslash" in note for note in check(lost, gpu="8xa100").notes)
+
+
+def test_more_context_leaves_less_room_for_a_server(written):
+    chances = [check(written(f"{SERVE} --tensor-parallel-size {tp}", "s.sh"), gpu="a10g").fit_chance for tp in (1, 2)]
+    longer = check(written(SERVE.replace("8192", "131072"), "s.sh"), gpu="a10g")
+
+    assert chances[0] <= chances[1]
+    assert longer.fit_chance < chances[0]
+    assert longer.best.figure("max_context").value < 131072
+
+
+def test_engines_mean_different_shares(written):
+    model = "meta-llama/Llama-3.1-70B-Instruct"
+    commands = {
+        "total": f"vllm serve {model} -tp 2 --gpu-memory-utilization 0.9 --max-model-len 8192",
+        "static": f"sglang serve --model-path {model} --tp 2 --mem-fraction-static 0.9 --context-length 8192",
+        "free": f"lmdeploy serve api_server {model} --tp 2 --cache-max-entry-count 0.9 --session-len 8192",
+    }
+    slots = {
+        name: check(written(text, f"{name}.sh"), gpu="2xa100").best.figure("max_context").value
+        for name, text in commands.items()
+    }
+
+    assert slots["total"] < slots["static"]
+    assert slots["total"] != slots["free"]
+
+
+def test_a_container_names_accelerators_and_arguments(written):
+    compose = """\
+services:
+  llm:
+    image: vllm/vllm-openai:latest
+    command: --model Qwen/Qwen3-8B --max-model-len ${LEN:-4096}
+    deploy: {resources: {reservations: {devices: [{driver: nvidia, count: 1}]}}}
+"""
+    sky = "resources:\n  accelerators: H100:2\nrun: |\n  vllm serve Qwen/Qwen3-32B --tensor-parallel-size 2\n"
+
+    assert check(written(compose), gpu="rtx4090").best.plan["longest_request"] == 4096
+    assert (check(written(sky)).best.accelerator, check(written(sky)).best.count) == ("h100-sxm", 2)
+
+
+def test_a_gate_answers_with_its_own_status(written, capsys):
+    path = written(AXOLOTL)
+
+    assert main(["check", path, "--gpu", "1xa100", "--fit-chance", "90%"]) == 0
+    assert main(["check", path, "--gpu", "1xa100", "--price-per-hour", "2", "--fail-over", "0.01"]) == 3
+    assert main(["check", path, "--gpu", "1xt4"]) == 0
+    assert main(["check", path, "--gpu", "1xt4", "--fit-chance", "0.5"]) == 3
+    assert capsys.readouterr().out.splitlines()[0].startswith("fits on 1 x A100")
+
+
+def test_a_cost_that_nobody_knows_misses_a_limit(written, capsys):
+    assert main(["check", written(HF), "--gpu", "1xa100", "--fail-over", "1000"]) == 3
+    assert "steps" in capsys.readouterr().out
+
+
+def test_the_first_line_of_markdown_is_the_verdict(written, capsys):
+    assert main(["check", written(AXOLOTL), "--gpu", "1xa100", "--price-per-hour", "2", "--format", "markdown"]) == 0
+    assert capsys.readouterr().out.splitlines()[0].startswith("**fits on 1 x A100")
+
+
+def test_what_is_missing_is_named(written):
+    with pytest.raises(InvalidInput, match="give --model"):
+        check(written("adapter: lora\nsequence_len: 512\nmicro_batch_size: 1\n"), gpu="1xa100")
+    with pytest.raises(InvalidInput, match="--gpu"):
+        check(written(AXOLOTL))
+
+
+def test_a_default_that_was_not_read_widens_the_range(written):
+    command = (
+        "python qlora.py --model_name_or_path huggyllama/llama-7b --bits 4 --source_max_len 512 --target_max_len 512"
+    )
+    script = (
+        "python train.py --model_name huggyllama/llama-7b --train_type qlora --context_length 1024 --use_cpu_offload"
+    )
+    read, assumed = (check(written(text, "run.sh"), gpu="1xa100").best for text in (command, script))
+    spread = [one.figure("need_bytes").high / one.figure("need_bytes").value for one in (read, assumed)]
+
+    assert spread[0] < spread[1]
+
+
+def test_a_difference_tells_which_part_of_it_does_what(written):
+    first, second = written(AXOLOTL, "a.yaml"), written(AXOLOTL.replace("2048", "1024"), "b.yaml")
+    found = difference(first, second, gpu="1xa100")
+
+    assert [one.name for one in found.factors] == ["seq_len"]
+    assert found.factors[0].ratios["need_bytes"] == pytest.approx(
+        found.after["need_bytes"] / found.before["need_bytes"]
+    )
+    assert main(["diff", first, second, "--gpu", "1xa100", "--format", "json"]) == 0
+
+
+def test_saved_answers_and_scenarios_are_compared_too(written, tmp_path, capsys):
+    for name, text in (("a", AXOLOTL), ("b", AXOLOTL.replace("micro_batch_size: 2", "micro_batch_size: 1"))):
+        assert main(["check", written(text), "--gpu", "1xa100", "--output", str(tmp_path / f"{name}.json")]) == 0
+    saved = difference(tmp_path / "a.json", tmp_path / "b.json")
+    scenarios = [written(f"samples = {count}\n", f"{count}.toml") for count in (1000, 2000)]
+    found = difference(*scenarios, gpu="1xa100", model="8b")
+
+    assert saved.before["outcomes[0].plan.micro_batch"] == 2
+    assert saved.after["outcomes[0].plan.micro_batch"] == 1
+    assert [(one.name, one.before, one.after) for one in found.factors] == [("samples", 1000, 2000)]
+    assert capsys.readouterr().out == ""
+
+
+def test_more_room_is_a_better_chance():
+    assert (
+        fit_chance(10.0, 5.0, (0.1, 0.1)) < fit_chance(10.0, 9.9, (0.1, 0.1)) < 0.5 < fit_chance(10.0, 12.0, (0.1, 0.1))
+    )
