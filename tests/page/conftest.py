@@ -29,7 +29,7 @@ def opened(browser):
         wrong, asked = [], []
         own = browser.new_context(**context)
         page = own.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(90_000)
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
         page.on("request", lambda request: asked.append(request.url))
