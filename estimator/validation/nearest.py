@@ -1,12 +1,12 @@
 """The published runs a prediction leans on: those most like what is asked, and how far off their predictions are."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 
 from estimator.catalog.accelerators import accelerator
 from estimator.catalog.cases import Case, CaseKind, published, read_cases
+from estimator.catalog.files import cached, recent
 from estimator.errors import EstimatorError
 from estimator.records import Accelerator
 from estimator.validation.report import CasePrediction, with_measurement
@@ -28,6 +28,7 @@ class NearRun:
         return f"{self.what}: {self.measured}, predicted {math.expm1(self.error):.0%} off without it [{self.source}]"
 
 
+@recent(256)
 def nearest_runs(kind: CaseKind, device: Accelerator, params: float, most: int = 3) -> list[NearRun]:
     """The published runs most like `params` parameters on `device`, one of each source, nearest first.
 
@@ -45,10 +46,10 @@ def nearest_runs(kind: CaseKind, device: Accelerator, params: float, most: int =
     return [_run(row, case) for row, case in zip(rows, cases, strict=True) if case.predicted and case.measured]
 
 
-def _rows(kind: CaseKind) -> Iterator[Case]:
-    for row in read_cases(published(kind)):
-        if row["metric"] in TIMES and row.get("params_b") and not row.get("flag"):
-            yield row
+@cached
+def _rows(kind: CaseKind) -> tuple[Case, ...]:
+    rows = read_cases(published(kind))
+    return tuple(row for row in rows if row["metric"] in TIMES and row.get("params_b") and not row.get("flag"))
 
 
 def _distance(row: Case, device: Accelerator, params: float) -> float:

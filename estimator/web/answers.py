@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from estimator.charts.decision import cost_over_volume, estimates_of, spectrum, totals
 from estimator.charts.doubt import bridge
 from estimator.charts.grammar import Spec
-from estimator.errors import InvalidInput
+from estimator.errors import InvalidInput, UnknownName
 from estimator.export.page import parts
 from estimator.export.page.html import Markup, folded, joined, table, tag
 from estimator.export.page.parts import plain
@@ -59,7 +59,11 @@ def answered(state: State, host: str, config: str = "") -> Markup:
     )
     main = _one(first) if len(found) == 1 else _several(found)
     pictures = _pictures(state, len(found) > 1) if not config else None
-    below = (pictures, *_below(first), None if config else _taken_along(state, found[0], host))
+    below = (
+        pictures,
+        *_below(first, "" if config else state.query()),
+        None if config else _taken_along(state, found[0], host),
+    )
     return joined(tag("header", *head), main, *below)
 
 
@@ -71,9 +75,14 @@ def _one(first: Comparison) -> Markup:
     )
 
 
-def _below(first: Comparison) -> list[Markup | None]:
+def _below(first: Comparison, query: str) -> list[Markup | None]:
+    """Words, inputs and tables; reasons have a page of their own, as they take longer than all the rest."""
     possible = parts.estimates(first)
-    reasons = [folded(say("reasons", title=one.title), parts.reasons(one)) for one in possible]
+    reasons = [
+        tag("p", tag("a", say("reasons", title=one.title), href=f"/reasons/{one.stage}?{query}"))
+        for one in possible
+        if query
+    ]
     budgets = [folded(say("budget", title=one.title), parts.budget(one, plain)) for one in possible]
     details = [parts.details(one, plain) for one in possible]
     return [
@@ -82,6 +91,16 @@ def _below(first: Comparison) -> list[Markup | None]:
         tag("section", tag("h2", say("notes")), parts.warned(first.notes)) if first.notes else None,
         tag("section", *budgets, *details, *reasons, parts.sources(possible), class_="beneath"),
     ]
+
+
+def reasons(state: State, stage: str) -> Markup:
+    """Where the figures of one approach come from."""
+    comparison = compared(State(state.asked, {}))[0].comparison
+    one = next((one for one in parts.estimates(comparison) if one.stage == stage), None)
+    if one is None:
+        raise UnknownName("stage", stage, [one.stage for one in parts.estimates(comparison)])
+    title = f"{one.title}: {say('of_on', llm=one.llm, hardware=one.hardware)}"
+    return joined(tag("h1", title), parts.reasons(one), parts.sources([one]))
 
 
 # --- scenarios beside each other -------------------------------------------------------------------------

@@ -19,6 +19,7 @@ STATIC = {
     "report.css": "text/css",
 }
 HERE = Path(__file__).parent
+PAGES = ("/", "/answer", "/upload/rows")  # where people read what was wrong
 
 
 def create(hosts: tuple[str, ...] = ()) -> safety.Guard:
@@ -69,10 +70,12 @@ def _told(status: int, text: str) -> Response:
     return Response(text, status, media_type=problems.MIME)
 
 
-async def _of_library(_: Request, error: Exception) -> Response:
-    if isinstance(error, EstimatorError):
-        return _told(*problems.of(error))
-    raise error
+async def _of_library(request: Request, error: Exception) -> Response:
+    if not isinstance(error, EstimatorError):
+        raise error
+    if request.url.path in PAGES:
+        return pages.refused(error)
+    return _told(*problems.of(error))
 
 
 async def _of_http(_: Request, error: Exception) -> Response:

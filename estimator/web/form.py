@@ -21,7 +21,7 @@ FOREMOST = (
     *("weight_precision", "rate_usd_per_hour", "growth_per_month"),
 )
 NAMES = ("model", "gpu", "gpus", "api", "price_per_hour")
-PAID = tuple(name for name in (*QUESTION, *OUTPUT) if name not in NAMES)
+PAID = tuple(name for name in (*QUESTION, *OUTPUT) if name not in (*NAMES, "billing"))  # billing is an input too
 SECOND = (
     "model",
     "gpu",

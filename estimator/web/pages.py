@@ -73,8 +73,17 @@ async def _answer(request: Request, found: State, config: str = "") -> tuple[int
             "div", await in_thread(partial(answers.answered, found, host, config)), id="answer", tabindex="-1"
         )
     except EstimatorError as error:
-        wrong = tag("section", tag("h1", say("wrong")), tag("p", str(error)), class_="wrong", role="alert")
-        return problems.status_of(error), tag("div", wrong, id="answer", tabindex="-1")
+        return problems.status_of(error), _wrong(error)
+
+
+def _wrong(error: EstimatorError) -> Markup:
+    said = tag("section", tag("h1", say("wrong")), tag("p", str(error)), class_="wrong", role="alert")
+    return tag("div", said, id="answer", tabindex="-1")
+
+
+def refused(error: EstimatorError) -> Response:
+    """A page that says what was wrong."""
+    return html(tag("main", _wrong(error)), problems.status_of(error))
 
 
 def _form(found: State, config: str) -> Markup:
@@ -139,11 +148,7 @@ async def rows(request: Request) -> Response:
     """A CSV of scenarios, answered row by row."""
     pairs, _, text = await _sent(request)
     question = state(pairs).question()
-    try:
-        answered = await in_thread(partial(swept_csv, {**question, "csv": text}))
-    except EstimatorError as error:
-        wrong = tag("section", tag("h1", say("wrong")), tag("p", str(error)), class_="wrong", role="alert")
-        return html(tag("main", tag("div", wrong, id="answer")), problems.status_of(error))
+    answered = await in_thread(partial(swept_csv, {**question, "csv": text}))
     return _file(answered.encode(), "answers.csv", "text/csv; charset=utf-8")
 
 
@@ -163,6 +168,15 @@ def _decoded(content: bytes) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InvalidInput("the file is not text (UTF-8)") from None
+
+
+@router.get("/reasons/{stage}")
+async def reasons(request: Request, stage: str) -> Response:
+    """Where the figures of an approach come from."""
+    found = state(request.query_params.multi_items())
+    back = tag("p", tag("a", say("back"), href=f"/?{found.query()}"))
+    told = await in_thread(partial(answers.reasons, found, stage))
+    return html(tag("main", back, tag("div", told, id="answer", tabindex="-1")))
 
 
 @router.get("/picture/{name}.{style}")

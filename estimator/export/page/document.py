@@ -98,7 +98,7 @@ class Followed:
 
     def __call__(self, figure: Quantity, spread: bool = True) -> object:
         """A figure that follows the sliders."""
-        return tag("span", human(figure, spread), data_q=self.number(figure), data_plain=not spread)
+        return tag("span", human(figure, spread), data_q=self.number(figure), data_plain=not spread, class_="q")
 
     def number(self, figure: Quantity) -> int:
         """Its number."""

@@ -21,7 +21,7 @@ Shows = Callable[[Quantity, bool], object]  # a figure, with its range or withou
 
 def plain(figure: Quantity, spread: bool = True) -> object:
     """A figure as it stands."""
-    return human(figure, spread)
+    return tag("span", human(figure, spread), class_="q")
 
 
 def horizon(answer: Comparison | Estimate) -> str:
@@ -172,7 +172,8 @@ def reasons(one: Estimate) -> Markup:
 
 def label_of(name: str) -> str:
     """A figure's name in words."""
-    return next((figure.label for figure in FIGURES if figure.name == name), name.replace("_", " "))
+    label = next((figure.label for figure in FIGURES if figure.name == name), name.replace("_", " "))
+    return f"{label[:1].upper()}{label[1:]}"
 
 
 def assumptions(answer: Comparison | Estimate) -> Markup:

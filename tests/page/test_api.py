@@ -1,0 +1,249 @@
+"""The API says what the command says, refuses with its sentences, and lets nothing in that it should not."""
+
+import csv
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from estimator import compare, estimate
+from estimator.cli import main
+from estimator.shown import rendered
+from estimator.text import human
+
+pytest.importorskip("fastapi", reason="the API's tests need the extra serve")
+pytest.importorskip("multipart", reason="the API's tests need the extra serve")
+pytest.importorskip("starlette.testclient", reason="the API's tests need a client")
+from starlette.testclient import TestClient
+
+from estimator.web import safety
+from estimator.web.app import create
+from estimator.web.asking import COMMANDS, argv
+from estimator.web.models import EXAMPLES, model
+
+ASKED = {"model": "7b", "gpu": "a100"}
+BRIEF = 40_000  # bytes
+
+
+@pytest.fixture(scope="module")
+def client():
+    """The application, on this machine's own name."""
+    return TestClient(create(), base_url="http://127.0.0.1", raise_server_exceptions=False)
+
+
+def test_json_has_what_python_says(client):
+    found = client.post("/api/v1/compare", json={**ASKED, "samples": {"low": 1000, "value": 2000, "high": 9000}}).json()
+    again = compare(**ASKED, samples=(1000, 2000, 9000))
+
+    for stage, one in found["stages"].items():
+        figure = again[stage].total_usd
+        shown = one["figures"]["total_usd"]
+        assert [shown["value"], shown["low"], shown["high"]] == pytest.approx(
+            [figure.value, *figure.interval()], rel=1e-9
+        )
+    assert found["command"] == "estimator compare --model=7b --gpu=a100 --set=samples=1000..2000..9000"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_answers_are_brief_unless_asked_in_full(client, command):
+    brief = client.post(f"/api/v1/{command}", json=EXAMPLES[command])
+    full = client.post(f"/api/v1/{command}?detail=full", json=EXAMPLES[command])
+    by_query = client.get(
+        f"/api/v1/{command}", params={k: v for k, v in EXAMPLES[command].items() if isinstance(v, str)}
+    )
+
+    assert brief.status_code == full.status_code == by_query.status_code == 200
+    assert len(brief.content) < BRIEF
+    assert brief.json()["schema_version"] == full.json()["schema_version"]
+
+
+def test_full_detail_is_what_the_command_writes(client):
+    found = client.get("/api/v1/estimate", params={**ASKED, "stage": "rag", "detail": "full"})
+
+    assert found.text == rendered(estimate("rag", **ASKED), "json")
+
+
+def test_tables_as_csv_for_spreadsheets(client):
+    found = client.get("/api/v1/compare.csv", params=ASKED)
+
+    assert found.headers["content-type"].startswith("text/csv")
+    assert found.text == rendered(compare(**ASKED), "csv")
+
+
+SENTENCES = [
+    ("compare", {"model": "7b", "gpu": "a10x"}),
+    ("compare", {"model": "7b"}),
+    ("compare", {**ASKED, "samples": "many"}),
+    ("compare", {**ASKED, "samples": -1}),
+    ("compare", {**ASKED, "smaples": 5}),
+    ("compare", {**ASKED, "method": "lorra"}),
+    ("compare", {**ASKED, "gpus": "1.5"}),
+    ("compare", {**ASKED, "price_per_hour": "cheap"}),
+    ("compare", {**ASKED, "level": "1.5"}),
+    ("compare", {**ASKED, "currency": "EUR"}),
+    ("estimate", {**ASKED, "stage": "rga"}),
+    ("estimate", {"model": "70b", "gpu": "1xrtx-4090", "stage": "finetune", "method": "full"}),
+    ("layout", {"model": "7b", "gpu": "a100", "task": "srve"}),
+    ("layout", {"model": "7b"}),
+    ("recommend", {**ASKED, "skils": "app"}),
+    ("recommend", {**ASKED, "fit": "serving"}),
+    ("catalog", {"kind": "model"}),
+]
+
+
+@pytest.mark.parametrize(("command", "question"), SENTENCES)
+def test_refusals_are_the_commands_own_sentences(client, capsys, command, question):
+    assert main(argv(command, question)) == 2
+    said = capsys.readouterr().err.strip().removeprefix("estimator: ")
+    for found in (
+        client.post(f"/api/v1/{command}", json=question),
+        client.get(f"/api/v1/{command}", params={k: str(v) for k, v in question.items()}),
+    ):
+        assert found.status_code == 422
+        assert found.headers["content-type"] == "application/problem+json"
+        assert found.json()["detail"] == said
+        assert found.json()["status"] == 422
+
+
+def test_sweeps_as_rows_text_and_events(client):
+    rows = [{"samples": 1000}, {"samples": 5000}, {"samples": "x"}]
+    asked = {**ASKED, "rows": rows, "stages": ["finetune"], "figures": ["total_usd"]}
+    found = client.post("/api/v1/sweep", json=asked).json()["rows"]
+    text = client.post("/api/v1/sweep.csv", json={**asked, "rows": None, "csv": "samples\n1000\n5000\nx\n"}).text
+    events = client.post("/api/v1/sweep", json=asked, headers={"accept": "text/event-stream"}).text
+
+    assert found[1]["finetune_total_usd"] == pytest.approx(estimate("finetune", **ASKED, samples=5000).total_usd.value)
+    assert "samples" in found[2]["error"]
+    first = next(csv.DictReader(io.StringIO(text)))
+    assert float(first["finetune_total_usd"]) == pytest.approx(found[0]["finetune_total_usd"])
+    assert re.findall(r"event: (\w+)", events) == ["progress", "rows", "done"]
+
+
+HOSTILE = [
+    ("GET", "/api/v1/compare?model=/etc/passwd&gpu=a100", {}, 422),
+    ("GET", "/api/v1/compare?model=..%2F..%2Fetc%2Fpasswd&gpu=a100", {}, 422),
+    ("GET", "/api/v1/compare?model=file:///etc/passwd&gpu=a100", {}, 422),
+    ("GET", "/api/v1/compare?model=estimator&gpu=a100", {}, 422),
+    ("GET", "/api/v1/compare?model=7b&gpu=a100&corpus=/etc", {}, 422),
+    ("GET", "/api/v1/compare?model=7b&gpu=a100&corpus=x&tokenizer_json=/etc/passwd", {}, 422),
+    ("GET", "/api/v1/compare?model=7b&gpu=a100&facts=/etc", {}, 422),
+    ("GET", "/api/v1/compare?model=7b&gpu=a100&scenario_file=/etc/passwd", {}, 422),
+    ("GET", "/api/v1/compare?model=7b&gpu=a100&output=/tmp/x", {}, 422),
+    ("GET", "/api/v1/compare?model=7b&gpu=a100&samples=1&samples=2", {}, 422),
+    ("GET", "/api/v1/compare?model=7b&gpu=a100&samples=" + "9" * 5000, {}, 422),
+    ("GET", "/api/v1/compare?model=7b&gpu=" + "a" * 9000, {}, 414),
+    ("POST", "/api/v1/compare", {"content": b"[" * 100_000}, 422),
+    ("POST", "/api/v1/compare", {"content": b'{"samples":' + b"9" * 6000 + b"}"}, 422),
+    ("POST", "/api/v1/compare", {"content": b'{"samples": NaN}'}, 422),
+    ("POST", "/api/v1/compare", {"content": b"x" * 1_000_001}, 413),
+    ("POST", "/api/v1/compare", {"json": {**ASKED, "config": {"model_type": "llama"}}}, 422),
+    ("POST", "/api/v1/sweep", {"json": {**ASKED, "rows": [{"samples": 1}] * 10_001}}, 422),
+    ("GET", "/healthz", {"headers": {"host": "evil.example"}}, 403),
+    ("GET", "/healthz", {"headers": {"host": "127.0.0.1.evil.example"}}, 403),
+    ("GET", "/healthz", {"headers": {"origin": "https://evil.example"}}, 403),
+    ("GET", "/healthz", {"headers": {"origin": "null"}}, 403),
+    ("GET", "/healthz", {"headers": {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"}}, 403),
+    ("GET", "/static/../app.py", {}, 404),
+    ("GET", "/static/%2e%2e%2fapp.py", {}, 404),
+    ("GET", "/picture/totals.exe", {}, 422),
+    ("GET", "/download/passwd", {}, 422),
+    ("DELETE", "/api/v1/compare", {}, 405),
+]
+
+
+@pytest.mark.parametrize(("method", "address", "more", "status"), HOSTILE, ids=lambda one: str(one)[:40])
+def test_hostile_requests_are_refused(client, method, address, more, status):
+    found = client.request(method, address, **more)
+
+    assert found.status_code == status
+    assert "Traceback" not in found.text
+    assert "root:" not in found.text
+    assert found.headers["content-type"] == "application/problem+json"
+
+
+def test_every_answer_is_guarded(client):
+    for address in ("/", "/api/v1/compare?model=7b&gpu=a100", "/api/docs", "/nothing"):
+        headers = client.get(address).headers
+
+        assert "default-src 'none'" in headers["content-security-policy"]
+        assert "unsafe" not in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff"
+        assert "access-control-allow-origin" not in headers
+
+
+def test_slow_bodies_are_not_waited_for(monkeypatch):
+    import asyncio
+
+    async def slow():
+        await asyncio.sleep(5)
+
+    async def ask():
+        sent = []
+
+        async def send(message):
+            sent.append(message)
+
+        scope = {"type": "http", "method": "POST", "path": "/api/v1/compare", "query_string": b""}
+        await create()({**scope, "headers": [(b"host", b"127.0.0.1")]}, slow, send)
+        return sent[0]["status"]
+
+    monkeypatch.setattr(safety, "BODY_S", 0.05)
+
+    assert asyncio.run(ask()) == 408
+
+
+def test_uploaded_config_is_read_and_not_kept(client, tmp_path, monkeypatch):
+    import tempfile
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    shape = {"model_type": "llama", "hidden_size": 2048, "num_hidden_layers": 16, "num_attention_heads": 32}
+    whole = {**shape, "num_key_value_heads": 8, "intermediate_size": 8192, "vocab_size": 32000}
+    found = client.post("/api/v1/compare", json={"gpu": "a100", "config": whole}).json()
+
+    assert found["llm"] == "uploaded"
+    assert str(tmp_path) not in json.dumps(found)
+    assert not list(tmp_path.iterdir())
+
+
+def test_openapi_describes_every_input(client):
+    described = client.get("/openapi.json").json()
+    schema = described["components"]["schemas"]["CompareQuestion"]["properties"]["samples"]
+
+    assert described["openapi"] == "3.1.0"
+    assert schema["x-unit"] == "1"
+    assert "thousands of examples" in schema["description"]
+    assert set(described["paths"]) >= {f"/api/v1/{name}" for name in (*COMMANDS, "sweep")}
+    assert "http" not in re.sub(r"http-equiv|https?://json-schema\S*", "", client.get("/api/docs").text)
+    assert model("compare").model_validate(EXAMPLES["compare"]).samples["low"] == 1000
+
+
+def test_counts_are_kept_of_routes_not_of_addresses(client):
+    client.get("/api/v1/compare?model=7b&gpu=h100")
+    client.get("/whatever/1")
+    text = client.get("/metrics").text
+
+    assert 'route="/api/v1/compare",status="200"' in text
+    assert "whatever" not in text
+
+
+def test_words_of_pages_have_one_file(client):
+    assert human(compare(**ASKED)["rag"].total_usd) in client.get("/").text
+
+
+def test_nothing_goes_wrong_whatever_is_asked():
+    """A small run of schemathesis; ESTIMATOR_FUZZ_CASES asks for more."""
+    pytest.importorskip("schemathesis", reason="fuzzing needs schemathesis")
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("fuzz_api.py")), os.environ.get("ESTIMATOR_FUZZ_CASES", "44")],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
