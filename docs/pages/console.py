@@ -23,6 +23,8 @@ from estimator.cli import main
 DOCS = Path(__file__).parents[1]
 EXAMPLES = DOCS / "examples"
 BLOCK = re.compile(r"^```(sh|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+INLINE = re.compile(r"`(estimator [a-z]+ [^`\n]*--[^`\n]*)`")  # in a sentence or a table
+PART = re.compile(r"\.\.\.|\b[A-Z]{3,}\b")  # what is left for the reader to fill in
 UNRUN = tuple(line.split(" ", 1)[0] for line in (EXAMPLES / "not_run.txt").read_text(encoding="utf-8").splitlines())
 
 
@@ -46,7 +48,7 @@ def guides() -> list[Path]:
 
 
 def commands(text: str) -> list[Shown]:
-    """Every command line of a guide, in order.
+    """Every command line of a guide: of its blocks in order, then those in its sentences.
 
     >>> commands("```console\\n$ estimator a \\\\\\n    b\\n1\\n$ pip c\\n```\\n")
     [Shown(command='estimator a b', output='1\\n'), Shown(command='pip c', output='')]
@@ -54,7 +56,7 @@ def commands(text: str) -> list[Shown]:
     found = []
     for kind, body in BLOCK.findall(text):
         found += list(_session(body)) if kind == "console" else [Shown(line, None) for line in _lines(body)]
-    return found
+    return found + [Shown(line, None) for line in INLINE.findall(BLOCK.sub("", text)) if not PART.search(line)]
 
 
 def _session(body: str) -> Iterator[Shown]:
