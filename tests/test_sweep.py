@@ -214,8 +214,10 @@ def test_without_arrow_csv_still_works(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("content", "name"),
-    [(b"", "a.csv"), (b"gpu\n", "a.csv"), (b"gpu,gpu\na,b\n", "a.csv"), (b"\xff\xfe", "a.csv"), (b"no", "a.parquet")]
-    + [("gpu\n\u202eabc,a\n".encode(), "a.csv")],
+    [
+        *((b"", "a.csv"), (b"gpu\n", "a.csv"), (b"gpu,gpu\na,b\n", "a.csv"), (b"\xff\xfe", "a.csv"), (b"no", "a.parquet")),
+        ("gpu\n\u202eabc,a\n".encode(), "a.csv"),
+    ],
 )
 def test_files_that_are_no_tables_are_refused_in_one_line(tmp_path, content, name, capsys):
     (tmp_path / name).write_bytes(content)
@@ -349,3 +351,14 @@ def test_parquet_of_many_types_is_read_and_odd_ones_pass_or_are_refused_in_one_l
         assert main([*words, "--model", "7b"]) == status, ending
     assert "Traceback" not in capsys.readouterr().err
     assert not (tmp_path / "odd.csv").exists()
+
+
+def test_text_that_is_a_number_to_us_and_a_formula_to_a_sheet_is_made_harmless(tmp_path):
+    sweep_files = pytest.importorskip("estimator.export.sweep_files")
+    (tmp_path / "in.csv").write_text("id,samples\n-7b,1000\n-7.5e3,1000\n")
+    run = Sweep(("prompt",), FIGURES, {"model": "7b", "gpu": "a100"})
+
+    sweep_files.sweep_file(str(tmp_path / "in.csv"), str(tmp_path / "out.csv"), run)
+
+    rows = csv.DictReader((tmp_path / "out.csv").read_text().splitlines())
+    assert [row["id"] for row in rows] == ["'-7b", "-7.5e3"]

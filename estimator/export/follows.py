@@ -33,7 +33,8 @@ def _follows(figure: Quantity, name: str) -> float:
 
 
 def _followed(figure: Quantity, changed: dict[str, float]) -> float:
-    found = _computed(figure, {key: part.value for key, part in figure.inputs.items()} | changed) / figure.value
+    found = _computed(figure, {key: part.value for key, part in figure.inputs.items()} | changed)
+    found = found / figure.value if figure.value else math.nan
     return abs(math.log(found)) / math.log(2) if 0 < found < math.inf else 1.0
 
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 from estimator.errors import InvalidInput, MissingExtra, clipped
 from estimator.export.rows import FORMULA_STARTS, harmless
 from estimator.files import doubled, read_bytes, reason, regular, shown, unzipped, whole
-from estimator.numerals import numeral
 from estimator.sweeping import Sweep, attached, columns_of
 
 if TYPE_CHECKING:
@@ -313,10 +312,12 @@ def _as_rows(piece: Piece) -> list[dict[str, object]]:
     return piece if isinstance(piece, list) else list(piece.to_pylist())
 
 
+A_NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:[.,][0-9]*)?|[.,][0-9]+)(?:[eE][-+]?[0-9]+)?")
+
+
 def _safe(value: object) -> object:
-    """Text that begins like a formula made harmless, unless it is a number."""
-    number = numeral(value) if isinstance(value, str) else None
-    return value if number is not None and math.isfinite(number) else harmless(value)
+    """Text that begins like a formula made harmless, unless it is a number to a spreadsheet too."""
+    return value if isinstance(value, str) and A_NUMBER.fullmatch(value) else harmless(value)
 
 
 def _safe_table(table: "Table") -> "Table":

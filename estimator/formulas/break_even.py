@@ -101,9 +101,10 @@ def crossings(a: Cost, b: Cost) -> list[float]:
     low, high = ends[:-1], ends[1:]
     middle = (low + high) / 2
     slope = a.slope - b.slope
-    ahead = a.at(middle) - b.at(middle)  # how much b is cheaper, at the middle of each straight piece
+    of_a, of_b = a.at(middle), b.at(middle)
+    ahead = of_a - of_b  # how much b is cheaper, at the middle of each straight piece
     ends_ahead = np.stack([ahead - slope * (middle - low), ahead + slope * (high - middle)], axis=1).ravel()
-    scale = np.repeat(np.abs(a.at(middle)) + np.abs(b.at(middle)), 2)
+    scale = np.repeat(np.abs(of_a) + np.abs(of_b), 2)
     sign = np.where(np.abs(ends_ahead) > EQUAL * scale, np.sign(ends_ahead), 0)
     apart = np.flatnonzero(sign)
     changed = np.flatnonzero(sign[apart][:-1] * sign[apart][1:] < 0)
