@@ -147,6 +147,7 @@ def ask(
         usd_per_hour=usd_per_hour(accelerator, price if isinstance(price, Price) else Price(price), design),
         carbon_g_per_kwh=_carbon(chosen, design),
         pue=_pue(chosen, design),
+        machine=hardware if isinstance(hardware, Cluster) else None,
         design=design,
     )
 

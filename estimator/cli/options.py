@@ -73,6 +73,10 @@ def asked(options: argparse.Namespace, criteria: Iterable[str] = ()) -> dict[str
         belong(options, "own accelerators: name them with --gpu", *OF_ACCELERATORS)
     if options.billing:
         inputs["billing"] = options.billing
+    if options.fit_chance:
+        if "fit_chance" in inputs:
+            raise InvalidInput("fit_chance is said twice: by --fit-chance and by --set")
+        inputs["fit_chance"] = number(options.fit_chance, "--fit-chance")
     return {
         "model": options.model,
         "gpu": options.gpu,

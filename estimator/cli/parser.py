@@ -156,6 +156,7 @@ def _layout(commands: Commands) -> None:
     text = "any field of the plan, such as tp=8, method=lora, seq_len=8k or framework=nemo; tp=4,8 tries both"
     sub.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], dest="inputs", help=text)
     train = sub.add_argument_group("to train")
+    _chance(train)
     train.add_argument("--tokens", metavar="N", help="of the whole run (default: compute-optimal, or the samples')")
     train.add_argument(
         "--deadline", "--deadline-days", metavar="TIME", help="cheapest that meets it (14d, 2w), not fastest"
@@ -302,8 +303,14 @@ def _question(sub: argparse.ArgumentParser) -> None:
         help="any input (estimator catalog inputs): VALUE or LOW..VALUE..HIGH, such as 2k or 1k..2k..5k; repeatable",
     )
     asked.add_argument("--scenario", metavar="FILE", help="inputs from a TOML file: samples = 2000, method = 'qlora'")
+    _chance(asked)
     _facts(asked)
     _prices(sub)
+
+
+def _chance(sub: argparse._ActionsContainer) -> None:
+    """How surely training has to fit."""
+    sub.add_argument("--fit-chance", metavar="P", help="that a plan for training has to fit with (default: 0.9)")
 
 
 def _facts(sub: argparse._ActionsContainer) -> None:

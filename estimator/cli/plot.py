@@ -8,7 +8,7 @@ from estimator import api
 from estimator.catalog.accelerators import accelerator
 from estimator.cli.decide import machine_of
 from estimator.cli.options import asked, belong
-from estimator.decide.inverse import accelerator_sets, held_by, training_plan
+from estimator.decide.inverse import accelerator_sets, training_plan
 from estimator.errors import EstimatorError, InvalidInput
 from estimator.export import pictures
 from estimator.quantities import ONE_AT_A_TIME
@@ -60,19 +60,16 @@ def _money(options: argparse.Namespace, given: dict[str, Any]) -> "Figure":
 
 def _step(options: argparse.Namespace, given: dict[str, Any]) -> "Figure":
     """The training step of fine-tuning or pre-training in its best layout."""
-    from estimator.predict.training import training_step
+    from estimator.stages.training import set_up
 
     task = _trained(options)
     inputs = {name: value for name, value in given.items() if name not in NAMES}
     question = api.ask(**{name: given[name] for name in NAMES}, design=ONE_AT_A_TIME, inputs=inputs)
     answer = api.estimate(task, **given)
-    cluster = question.cluster(int(answer.accelerators.value))
-    plan = held_by(question.own_llm(), cluster, training_plan(question, task))
-    if plan is None:
-        raise InvalidInput(f"{task} does not fit: name more accelerators")
-    step = training_step(question.own_llm(), cluster, plan)
-    title = f"{answer.title} of {answer.llm} on {cluster.count} x {cluster.accelerator.title}: {answer.layout}"
-    return pictures.time_and_memory(title, step, cluster.accelerator.memory_bytes)
+    found = set_up(question, training_plan(question, task), int(answer.accelerators.value))
+    device, count = found.cluster.accelerator, found.cluster.count
+    title = f"{answer.title} of {answer.llm} on {count} x {device.title}: {found.layout}"
+    return pictures.time_and_memory(title, found.step, device.usable_bytes)
 
 
 def _pareto(options: argparse.Namespace, given: dict[str, Any]) -> "Figure":

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from estimator import compare, estimate, layout
+from estimator import compare, estimate
 from estimator.errors import DoesNotFit, InvalidInput, UnknownName
 from estimator.formulas import money
 from estimator.pricing import Price
