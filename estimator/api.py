@@ -155,6 +155,7 @@ def ask(
         usd_per_hour=usd_per_hour(accelerator, how, design),
         carbon_g_per_kwh=_carbon(chosen, design),
         pue=_pue(chosen, design),
+        machine=hardware if isinstance(hardware, Cluster) else None,
         design=design,
         own_runs=_own_runs(),
         data=data,

@@ -275,11 +275,12 @@ WIDER: Mapping[str, tuple[str, ...]] = {
 
 
 class Cluster(NamedTuple):
-    """`count` equal accelerators, `per_node` to a node."""
+    """`count` equal accelerators, `per_node` to a node, whose own memory is `host_bytes` [B] where that is known."""
 
     accelerator: Accelerator
     count: int = 1  # type: ignore[assignment]  # hides the method of tuples
     per_node: int = 8
+    host_bytes: float | None = None
 
     @property
     def nodes(self) -> int:

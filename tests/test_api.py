@@ -118,7 +118,7 @@ def test_a_price_makes_it_known(price):
 
 
 def test_a_stage_that_cannot_run_leaves_the_rest_standing():
-    comparison = compare(model="8b", gpu="1xv100-16gb", method="full")
+    comparison = compare(model="qwen3-32b", gpu="1xa100", method="full", host_memory_gb=512)
 
     blocked = comparison["finetune"]
     assert isinstance(blocked, Blocked)

@@ -94,6 +94,7 @@ def _fit(options: argparse.Namespace, given: dict[str, Any]) -> Finding:
         "each set holds it; one accelerator (or node, or doubling) less does not. More of them may cost less for what "
         f"they do: `estimator layout {options.fit}` searches that",
         tuple(one.to_dict() for one in sets),
+        verdict=best.verdict,
     )
 
 

@@ -13,7 +13,7 @@ from estimator.search import layout as search
 from estimator.search.asking import searched
 from estimator.search.result import Search
 
-NUMBERS = ("tokens", "prompt_tokens", "output_tokens", "ttft_s", "tpot_s", "requests_per_s")
+NUMBERS = ("fit_chance", "tokens", "prompt_tokens", "output_tokens", "ttft_s", "tpot_s", "requests_per_s")
 
 
 def layout(options: argparse.Namespace) -> None:

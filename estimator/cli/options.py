@@ -97,6 +97,10 @@ def asked(options: argparse.Namespace, criteria: Iterable[str] = ()) -> dict[str
         inputs = once([*inputs.items(), ("data", options.data)])
     if "data" in inputs:
         _count(options.scenario, inputs)
+    if options.fit_chance:
+        if "fit_chance" in inputs:
+            raise InvalidInput("fit_chance is said twice: by --fit-chance and by --set")
+        inputs["fit_chance"] = number(options.fit_chance, "--fit-chance")
     return {
         "model": options.model,
         "gpu": options.gpu,

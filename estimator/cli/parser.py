@@ -210,6 +210,7 @@ def _layout(commands: Commands) -> None:
     text = "instead of the answer, its best as a file of this tool: axolotl, llamafactory, megatron, vllm, ..."
     sub.add_argument("--emit", metavar="TOOL", help=text)
     train = sub.add_argument_group("to train")
+    _chance(train)
     train.add_argument("--tokens", metavar="N", help="of the whole run (default: compute-optimal, or the samples')")
     train.add_argument(
         "--deadline", "--deadline-days", metavar="TIME", help="cheapest that meets it (14d, 2w), not fastest"
@@ -421,8 +422,14 @@ def _question(sub: argparse.ArgumentParser) -> None:
     text = "training samples to count (.jsonl, .parquet, .csv, or a folder): how many, how long, what padding costs"
     asked.add_argument("--data", metavar="PATH", help=text)
     asked.add_argument("--scenario", metavar="FILE", help="inputs from a TOML file: samples = 2000, method = 'qlora'")
+    _chance(asked)
     _facts(asked)
     _prices(sub)
+
+
+def _chance(sub: argparse._ActionsContainer) -> None:
+    """How surely training has to fit."""
+    sub.add_argument("--fit-chance", metavar="P", help="that a plan for training has to fit with (default: 0.9)")
 
 
 def _facts(sub: argparse._ActionsContainer) -> None:

@@ -19,6 +19,7 @@ from estimator.decide.boundary import first_that, last_figure, last_that, round_
 from estimator.errors import DoesNotFit, EstimatorError, InvalidInput, UnknownName
 from estimator.formulas import money, transformer
 from estimator.formulas.units import DAY_S
+from estimator.predict.chance import SURELY
 from estimator.predict.serving import (
     Memory,
     Serving,
@@ -32,6 +33,7 @@ from estimator.predict.serving import (
 )
 from estimator.predict.serving_machine import ServingPlan
 from estimator.predict.training import TrainingPlan, best_layout, training_step
+from estimator.predict.training_changes import verdict
 from estimator.predict.training_layout import grid
 from estimator.pricing import Price
 from estimator.quantities import ONE_AT_A_TIME, Quantity
@@ -55,6 +57,7 @@ class Finding(Shown):
     """An answer with its boundary in words, and the figures beside it, ready to print.
 
     value: None where there is none; absent: what an empty figure of a row means
+    verdict: of training, how surely the answer fits
     """
 
     question: str
@@ -64,10 +67,12 @@ class Finding(Shown):
     boundary: str
     rows: tuple[Mapping[str, object], ...] = field(default=())
     absent: str = "unknown"
+    verdict: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
         return {
+            "verdict": self.verdict,
             "question": self.question,
             "answer": self.answer,
             "value": self.value,
@@ -79,22 +84,35 @@ class Finding(Shown):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AcceleratorSet:
-    """The fewest of one accelerator that hold a task. memory_bytes: peak of one; usd_per_hour: of all of them."""
+    """The fewest of one accelerator that hold a task.
+
+    memory_bytes: peak of one; usd_per_hour: of all of them; fit_chance: of training [1]
+    """
 
     accelerator: str
     count: int
     layout: str
     memory_bytes: float
     usd_per_hour: Quantity
+    fit_chance: float | None = None
+
+    @property
+    def verdict(self) -> str:
+        """How surely training fits, in a line; nothing of serving, which takes what there is."""
+        if self.fit_chance is None:
+            return ""
+        return verdict(self.fit_chance, self.memory_bytes, accelerator(self.accelerator).usable_bytes)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; unknown prices are None."""
         price = self.usd_per_hour.value if self.usd_per_hour.known else None
+        chance = {} if self.fit_chance is None else {"fit_chance": self.fit_chance}
         return {
             "accelerator": self.accelerator,
             "count": self.count,
             "layout": self.layout,
             "peak_memory_gb_of_one": self.memory_bytes / 1e9,
+            **chance,
             "usd_per_hour": price,
         }
 
@@ -118,12 +136,13 @@ def training_plan(question: Question, task: str) -> TrainingPlan:
     return finetune.training_plan(question) if task == "finetune" else pretrain.training_plan(question)
 
 
-def held_by(llm: Architecture, cluster: Cluster, plan: TrainingPlan) -> TrainingPlan | None:
-    """The best layout on these accelerators; None when none fits or none divides them."""
+def held_by(llm: Architecture, cluster: Cluster, plan: TrainingPlan, least: float = SURELY) -> TrainingPlan | None:
+    """The best layout on these accelerators; None when none fits with that chance or none divides them."""
     try:
-        return best_layout(llm, cluster, plan)
+        chosen = best_layout(llm, cluster, plan, least=least)
     except (DoesNotFit, InvalidInput):
         return None
+    return chosen if training_step(llm, cluster, chosen).fit_chance >= least else None
 
 
 def smallest_set(
@@ -140,11 +159,11 @@ def smallest_set(
     llm, device, plan = question.own_llm(), question.own_accelerator(), training_plan(question, task)
     for count in _training_counts(llm, device, plan, question.per_node):
         cluster = question.cluster(count)
-        chosen = held_by(llm, cluster, plan)
+        chosen = held_by(llm, cluster, plan, question.number("fit_chance"))
         if chosen is not None:
-            held = float(training_step(llm, cluster, chosen).memory.total)
-            peak = min(held, device.memory_bytes)  # freed blocks are kept only where there is room
-            return _set(question, count, layout_text(chosen, cluster), peak)
+            step = training_step(llm, cluster, chosen)
+            peak = min(float(step.memory.total), device.usable_bytes)  # freed blocks are kept only where there is room
+            return _set(question, count, layout_text(chosen, cluster), peak, float(step.fit_chance))
     raise DoesNotFit(f"{task} of {llm.name} fits no number of {device.title}: use LoRA, QLoRA or a larger accelerator")
 
 
@@ -161,7 +180,7 @@ def _serving_set(question: Question) -> AcceleratorSet:
     plan, tokens = _serving_plan(question), _request_tokens(question)
     count = smallest_fit(llm, device, plan, context_tokens=tokens)
     held = memory_split(llm, question.cluster(count), replace(plan, tp=count))
-    return _set(question, count, f"tp {count}", device.memory_bytes - held.kv_available)
+    return _set(question, count, f"tp {count}", device.memory_bytes - held.kv_available, None)
 
 
 def _serving_plan(question: Question, count: int = 1) -> ServingPlan:
@@ -173,10 +192,10 @@ def _request_tokens(question: Question) -> float:
     return question.amount("prompt_tokens").value + question.written().value
 
 
-def _set(question: Question, count: int, layout: str, peak: float) -> AcceleratorSet:
+def _set(question: Question, count: int, layout: str, peak: float, chance: float | None) -> AcceleratorSet:
     each = question.usd_per_hour
     all_of_them = replace(each, name=f"{count} x {each.name}", column=each.column * count, key="")
-    return AcceleratorSet(question.own_accelerator().name, count, layout, peak, all_of_them)
+    return AcceleratorSet(question.own_accelerator().name, count, layout, peak, all_of_them, chance)
 
 
 def accelerator_sets(
@@ -270,7 +289,8 @@ def fits(task: str, *, model: str, gpu: str, gpus: int | None = None, **inputs: 
     count = question.count or 1
     if task == "serve":
         return _largest_serving_context(question, count) >= _request_tokens(question)
-    return held_by(question.own_llm(), question.cluster(count), training_plan(question, task)) is not None
+    plan, least = training_plan(question, task), question.number("fit_chance")
+    return held_by(question.own_llm(), question.cluster(count), plan, least) is not None
 
 
 def largest_context(
@@ -292,8 +312,9 @@ def largest_context(
         return found or 0
     layout_open = training_plan(question, task)
     most = min(llm.max_context or MOST_SEQ_LEN, MOST_SEQ_LEN) // SEQ_LEN_STEP
+    least = question.number("fit_chance")
     steps = last_that(
-        lambda n: held_by(llm, cluster, replace(layout_open, seq_len=n * SEQ_LEN_STEP)) is not None, most=most
+        lambda n: held_by(llm, cluster, replace(layout_open, seq_len=n * SEQ_LEN_STEP), least) is not None, most=most
     )
     return (steps or 0) * SEQ_LEN_STEP
 
@@ -319,7 +340,7 @@ def largest_batch(task: str, *, model: str, gpu: str, gpus: int | None = None, *
     sizes = np.arange(1, MOST_MICRO_BATCH + 1)
     open_plan = replace(training_plan(question, task), micro_batch=sizes, global_batch=MOST_MICRO_BATCH * cluster.count)
     layouts = grid(llm, cluster, open_plan)
-    held_ones = np.asarray(training_step(llm, cluster, layouts).fits)
+    held_ones = np.asarray(training_step(llm, cluster, layouts).fit_chance) >= question.number("fit_chance")
     return int(np.max(np.where(held_ones, layouts.micro_batch, 0)))
 
 

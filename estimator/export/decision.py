@@ -184,6 +184,7 @@ def _why(option: Option) -> str:
 def finding_text(found: Finding, style: str = "simple") -> str:
     """An inverse answer: the answer, its boundary, and the figures beside it."""
     head = "\n".join(_filled(_sentence(text)) for text in (f"{found.question}: {found.answer}", found.boundary))
+    head = f"{found.verdict}\n\n{head}" if found.verdict else head
     if not found.rows:
         return head
     names = [name.replace("_", " ") for name in found.rows[0]]

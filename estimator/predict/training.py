@@ -112,7 +112,9 @@ def _step(
     model = 3.0 * forward - numbers.adapters * frozen
     available = total * cluster.count * np.where(numbers.low > 0, numbers.rates.low_peak, numbers.rates.peak)
     need = needed(memory, values)
-    chance = fit_chance(need, cluster.accelerator.usable_bytes, interval("memory", traits(arch, cluster, plan)))
+    host = host_bytes(numbers, values)
+    held = _held_by_host(host, cluster)
+    chance = held * fit_chance(need, cluster.accelerator.usable_bytes, interval("memory", traits(arch, cluster, plan)))
     return TrainingStep(
         step_s=total,
         compute_s=time.compute,
@@ -124,10 +126,10 @@ def _step(
         mfu=model / available,
         hfu=(model + numbers.full_recompute * forward) / available,
         memory=memory,
-        fits=need <= cluster.accelerator.usable_bytes,
+        fits=(need <= cluster.accelerator.usable_bytes) & held,
         need_bytes=need,
         fit_chance=chance,
-        host_bytes=host_bytes(numbers, values),
+        host_bytes=host,
     )
 
 
@@ -136,6 +138,12 @@ def step_parts_s(arch: Architecture, cluster: Cluster, plan: TrainingPlan, seq_l
     plan = plan if seq_len is None else replace(plan, seq_len=seq_len)
     numbers = run(arch, cluster, plan)
     return _local_time(arch, cluster, plan, numbers) or step_time(numbers, parameters())
+
+
+def _held_by_host(host: Real, cluster: Cluster) -> Truth:
+    """Whether a machine's own memory, where it is known, holds what waits there for its accelerators."""
+    known = np.inf if cluster.host_bytes is None else cluster.host_bytes
+    return np.asarray(host) * min(cluster.count, cluster.per_node) <= known
 
 
 def _forward_flop(arch: Architecture, plan: TrainingPlan) -> Real:
@@ -184,6 +192,11 @@ class Layouts(NamedTuple):
         spread = interval("memory", traits(self.arch, self.cluster, self.plan))
         return fit_chance(need, self.cluster.accelerator.usable_bytes, spread)
 
+    @property
+    def held_by_host(self) -> Truth:
+        """Whether each leaves a machine's own memory enough."""
+        return _held_by_host(host_bytes(self.numbers, self.values), self.cluster)
+
     def fastest(self, allowed: Truths) -> tuple[TrainingPlan, TrainingStep]:
         """The fastest of those that are allowed, at least one, and its step."""
         kept = np.flatnonzero(allowed)
@@ -230,7 +243,7 @@ def best_layout(
     All layouts are evaluated in one call. Raises DoesNotFit when none fits, saying what the most frugal needs.
     """
     layouts = layouts_of(arch, cluster, plan, values)
-    allowed = likely(layouts.chance(layouts.need), least)
+    allowed = likely(layouts.chance(layouts.need) * layouts.held_by_host, least)
     if not np.any(allowed):
         raise layouts.smallest(layouts.need)
     return layouts.fastest(allowed)[0]

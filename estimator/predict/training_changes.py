@@ -59,7 +59,7 @@ def verdict(chance: float, peak_bytes: float, usable_bytes: float, host_bytes: f
 def helpful(
     arch: Architecture, cluster: Cluster, plan: TrainingPlan, step: TrainingStep, least: float
 ) -> tuple[Change, ...]:
-    """Single changes after which a plan of single numbers fits more surely: those that suffice first, then the cheapest.
+    """Single changes after which a plan of single numbers fits more surely: those that suffice first, cheapest first.
 
     >>> from estimator.catalog.accelerators import cluster
     >>> from estimator.catalog.models import architecture
@@ -105,5 +105,6 @@ def _changes(cluster: Cluster, plan: TrainingPlan) -> Iterator[tuple[str, Cluste
         yield f"sequences of {half:,} tokens", cluster, replace(plan, seq_len=half, global_batch=2 * plan.global_batch)
     if 2 * replicas * (plan.micro_batch or 1) <= plan.global_batch and ((plan.zero or 0) > 0 or replicas == 1):
         count = 2 * cluster.count
-        more = Cluster(cluster.accelerator, count, max(cluster.per_node, min(count, cluster.accelerator.per_node or 8)))
+        per_node = max(cluster.per_node, min(count, cluster.accelerator.per_node or 8))
+        more = cluster._replace(count=count, per_node=per_node)
         yield f"{count} accelerators", more, replace(plan, zero=3 if replicas == 1 else plan.zero)

@@ -16,7 +16,7 @@ from estimator.predict.training_plan import Run
 Parameters = Mapping[str, float]
 SUB_GROUP = 1e9  # parameters that DeepSpeed's ZeRO-3 steps over at a time (its sub_group_size)
 HOST_STATES = 16.0  # of a parameter in host memory [B]: fp32 gradient, master and two moments
-PINNED = 1.5  # host memory over its content (DeepSpeed's estimate_zero3_model_states_mem_needs: additional_buffer_factor)
+PINNED = 1.5  # host memory over its content (DeepSpeed's stage3.py: additional_buffer_factor)
 
 
 class MemorySplit(NamedTuple):
@@ -127,8 +127,8 @@ def host_bytes(run: Run, p: Parameters) -> Real:
     blocks, experts, embeddings = _stage_params(run)
     shards = np.where(run.zero >= 1, run.shard, 1.0), np.where(run.zero >= 1, run.expert_shards, 1.0)
     stepped = _stepped(run)
-    stored = (run.stored_bytes * blocks + run.end_bytes * embeddings) / shards[0]
-    stored = either(run.adapters > 0, stored + run.stored_bytes * experts / shards[1], run.compute_bytes * stepped)
+    frozen = (run.stored_bytes * blocks + run.end_bytes * embeddings) / shards[0]
+    stored = either(run.adapters > 0, frozen + run.stored_bytes * experts / shards[1], run.compute_bytes * stepped)
     held = run.offload_optimizer * HOST_STATES * stepped + run.offload_params * stored
     if not anywhere(run.offload_activations > 0):
         return PINNED * held

@@ -53,7 +53,7 @@ def layout(
     gpu: one or several names, each with its count (1024xa100) or without (then every count up to `most` is tried, to
     train; to serve, replicas of up to `most`, four nodes unless given)
     precisions: to try, such as ("bf16", "fp8"); careful: memory, deadline and targets hold at their ranges' ends
-    task pretrain (or train), finetune: tokens, deadline_days, fit_chance, seq_len, global_batch, method, optimizer, ... (fields of
+    task pretrain (or train), finetune: tokens, deadline_days, fit_chance, seq_len, global_batch, method, ... (fields of
     TrainingPlan); an axis of the layout that is given (tp=8, or tp=[4, 8]) is searched no further. The goal is time, or
     money when there is a deadline. Interruptions of long runs are counted in.
     task serve: prompt_tokens, output_tokens, ttft_s, tpot_s, requests_per_s, utilisation, ... (fields of ServingPlan)
@@ -82,6 +82,9 @@ def layout(
     tried = _offloads(choices)
     asked = asked_of("train", task, choices)
     offers = [offer for name in names for offer in _offers(name, paid, most or MOST_TRAINING)]
+    host_gb = asked.pop("host_memory_gb", 0.0)
+    if host_gb:
+        offers = [one._replace(cluster=one.cluster._replace(host_bytes=host_gb * 1e9)) for one in offers]
     if not offers:
         raise InvalidInput(f"no number of accelerators up to {most} can be tried")
     usual = _pretraining(llm, asked) if task == "pretrain" else _finetuning(llm, asked)

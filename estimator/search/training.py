@@ -128,9 +128,7 @@ def _worthwhile(device: Accelerator, precisions: Sequence[str]) -> Sequence[str]
     return fast if len(precisions) > 1 and fast else precisions[:1]
 
 
-def _evaluated(
-    llm: Architecture, offer: Offer, plan: TrainingPlan, layouts: Mapping[str, Any], tokens: float
-) -> Found:
+def _evaluated(llm: Architecture, offer: Offer, plan: TrainingPlan, layouts: Mapping[str, Any], tokens: float) -> Found:
     """All layouts of one offer, those kept that are expected to fit."""
     spread = _spread(llm, offer.cluster, plan)
     chunks = [_step(llm, offer, replace(plan, **part), tokens, part) for part in _chunked(layouts)]

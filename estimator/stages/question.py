@@ -50,6 +50,7 @@ class Question:
     own_runs: OwnRuns = NONE  # which correct what is predicted
     data: Any = None  # the user's training samples, once counted
     bare: Any = None  # the bare LLM's service, once computed
+    machine: Cluster | None = None  # the instance that was named, if one was
     chosen_by: set[str] = field(default_factory=set)  # inputs by whose value something was chosen, beside any formula
     limits: dict[Limit, None] = field(default_factory=dict)  # what the answer kept within
     _inputs: dict[str, Quantity] = field(default_factory=dict)
@@ -215,7 +216,12 @@ class Question:
 
     def cluster(self, count: int) -> Cluster:
         """`count` of the accelerators at hand."""
-        return Cluster(self.own_accelerator(), count, min(self.per_node, count))
+        return Cluster(self.own_accelerator(), count, min(self.per_node, count), self.host_bytes())
+
+    def host_bytes(self) -> float | None:
+        """A machine's own memory, as given, else that of the instance named; None where nobody says [B]."""
+        given_gb = self.number("host_memory_gb")
+        return given_gb * 1e9 if given_gb else self.machine.host_bytes if self.machine else None
 
     def params(self) -> Quantity:
         """Parameters of the LLM [1]."""

@@ -120,6 +120,10 @@ def _between(cluster: Cluster) -> str:
     )
 
 
+class HostTooSmall(DoesNotFit):
+    """The accelerators would do, but not what a machine has of its own memory."""
+
+
 class Copies(NamedTuple):
     """Models held beside each other: `trained` alike, and `frozen` ones in 16 bits, spread over the accelerators."""
 
@@ -139,7 +143,7 @@ def set_up(question: Question, plan: TrainingPlan, count: int | None, copies: Co
 
     DoesNotFit says what would do.
     """
-    llm, usual = question.own_llm(), Cluster(question.own_accelerator(), most_accelerators(), question.per_node)
+    llm, usual = question.own_llm(), question.cluster(most_accelerators())
     least = question.number("fit_chance")
     cluster, best, step, chance = _fitted(llm, usual, plan, count, copies, least)
     inputs = question.machine_facts()
@@ -223,7 +227,7 @@ def _fitted(
 
 
 def _of(usual: Cluster, count: int) -> Cluster:
-    return Cluster(usual.accelerator, count, min(usual.per_node, count))
+    return usual._replace(count=count, per_node=min(usual.per_node, count))
 
 
 def _on(llm: Architecture, cluster: Cluster, plan: TrainingPlan, copies: Copies, least: float) -> Fitted:
@@ -232,6 +236,8 @@ def _on(llm: Architecture, cluster: Cluster, plan: TrainingPlan, copies: Copies,
     for offload in OFFLOADS if not plan.cpu_offload else (plan.cpu_offload,):
         try:
             found.append(_fastest(llm, cluster, replace(plan, cpu_offload=offload), copies, least))
+        except HostTooSmall as error:
+            problem = DoesNotFit(f"{problem or ''} {error}".strip())
         except DoesNotFit as error:
             problem = problem or error
         if found and found[-1][-1] >= least:
@@ -246,11 +252,13 @@ def _fastest(llm: Architecture, cluster: Cluster, plan: TrainingPlan, copies: Co
     layouts, usable = layouts_of(llm, cluster, plan), cluster.accelerator.usable_bytes
     need = np.asarray(copies.memory_bytes(llm, cluster, layouts.need))
     chance = layouts.chance(need)
-    allowed = likely(chance, least)
+    allowed = likely(chance * layouts.held_by_host, least)
     if allowed.any():
         best, step = layouts.fastest(allowed)
         of_best = copies.memory_bytes(llm, cluster, step.need_bytes)
         return cluster, best, step, float(layouts.chance(of_best))
+    if likely(chance).any():
+        raise HostTooSmall(f"With {plan.cpu_offload} in host memory a machine's own would not suffice.")
     if copies == ALONE:
         raise layouts.smallest(need)
     raise DoesNotFit(
