@@ -1,10 +1,12 @@
 """How long one run of fine-tuning takes, from its parts: steps, padding, host, evaluation, checkpoints, start."""
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from estimator.catalog.facts import fact
 from estimator.catalog.frameworks import packing_of
 from estimator.formulas import run_time, sample_lengths
 from estimator.formulas.arithmetic import product, quotient, sum_of
@@ -83,7 +85,7 @@ def duration(question: Question, training: Training, rows: Rows) -> Duration:
     how = packing(question)
     step = _step(question, training, rows, how)
     steps = _steps(question, training, rows, how)
-    each = _each(question, training, rows, step)
+    each = _each(question, training, rows, step, how)
     each["host"] = _with_overhead(question, each["host"])
     parts = {name: derive(name, "s", product, steps=steps, each=one, work=rows.work) for name, one in each.items()}
     stepping = total("steps", "s", list(parts.values()))
@@ -105,9 +107,19 @@ def _step(question: Question, training: Training, rows: Rows, how: str) -> RowSt
     return question.once(row_step, question.own_llm(), training.cluster, training.plan, how, *lengths)
 
 
-def _each(question: Question, training: Training, rows: Rows, step: RowStep) -> dict[str, Quantity]:
-    """Parts of a step, as uncertain as the predictor is."""
+def _slower(question: Question, training: Training, how: str) -> tuple[float, float, float]:
+    """Time over that predicted [1], and half widths of its logarithm: rows of changing lengths run less smoothly."""
     slower, down, up = doubt(question.own_llm(), training.cluster, training.plan)
+    if how == "on" or training.plan.contrastive:
+        return slower, down, up
+    uneven = fact("uneven_slowdown")
+    low, high = math.log(uneven.value / uneven.low), math.log(uneven.high / uneven.value)
+    return slower * uneven.value, math.hypot(down, low), math.hypot(up, high)
+
+
+def _each(question: Question, training: Training, rows: Rows, step: RowStep, how: str) -> dict[str, Quantity]:
+    """Parts of a step, as uncertain as the predictor is."""
+    slower, down, up = _slower(question, training, how)
     inputs = {**question.machine_facts(), "tokens": rows.tokens, "spread": question.amount("length_spread")}
     note = _shape(training, step)
     found: dict[str, Quantity] = {}
