@@ -1,8 +1,8 @@
 """How long runs took that people told of, from what they told: inside the 80 % range, which is no wider than 2.5.
 
-Each is asked as its owner could have asked before; what was not told (batches of qwen3-30b-a3b and of the A10s, the network
-between these) is taken so that an early version of this library says what it said of them. Seven of the runs that pad gave
-the fact uneven_slowdown. Expected failures stay with what is not modelled.
+Each is asked as its owner could have asked before; what was not told (batches of qwen3-30b-a3b and of the A10s, the
+network between these) is taken so that an early version of this library says what it said of them. Seven of the runs
+that pad gave the fact uneven_slowdown. Expected failures stay with what is not modelled.
 """
 
 import math
