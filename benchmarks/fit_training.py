@@ -230,7 +230,7 @@ def main() -> None:
     for _ in range(2):  # what a row leaves open is chosen by the parameters, which are fitted to the rows
         values = values | rounded(fitted_to(group(rows, anew, values)))
     time, memory = group(rows, "time", values), group(rows, "memory", values)
-    left = {data.quantity: left_out(data) if data.quantity == anew else kept(data, before)[1] for data in (time, memory)}
+    left = {one.quantity: left_out(one) if one.quantity == anew else kept(one, before)[1] for one in (time, memory)}
     folded = {kind: {fold: rounded(v) for fold, v in folds.items()} for kind, folds in left.items()}
     held_out = {data.quantity: left_out_errors(data, folded[data.quantity]) for data in (time, memory)}
     ranges = ranges_from(

@@ -1,10 +1,12 @@
 """How long one run of fine-tuning takes, from its parts: steps, padding, host, evaluation, checkpoints, start."""
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from estimator.catalog.facts import fact
 from estimator.catalog.frameworks import packing_of
 from estimator.formulas import run_time, sample_lengths
 from estimator.formulas.arithmetic import product, quotient, sum_of
@@ -13,7 +15,7 @@ from estimator.predict.training_rows import RowStep, row_step
 from estimator.quantities import Quantity, derive, predicted, total, uncertain
 from estimator.stages.parts import joined, noted
 from estimator.stages.question import Question
-from estimator.stages.training import Training, doubt
+from estimator.stages.training import Doubt, Training, doubt
 
 if TYPE_CHECKING:
     from estimator.catalog.samples import Samples
@@ -83,7 +85,7 @@ def duration(question: Question, training: Training, rows: Rows) -> Duration:
     how = packing(question)
     step = _step(question, training, rows, how)
     steps = _steps(question, training, rows, how)
-    each = _each(question, training, rows, step)
+    each = _each(question, training, rows, step, how)
     each["host"] = _with_overhead(question, each["host"])
     parts = {name: derive(name, "s", product, steps=steps, each=one, work=rows.work) for name, one in each.items()}
     stepping = total("steps", "s", list(parts.values()))
@@ -105,9 +107,20 @@ def _step(question: Question, training: Training, rows: Rows, how: str) -> RowSt
     return question.once(row_step, question.own_llm(), training.cluster, training.plan, how, *lengths)
 
 
-def _each(question: Question, training: Training, rows: Rows, step: RowStep) -> dict[str, Quantity]:
+def _slower(question: Question, training: Training, how: str) -> Doubt:
+    """How far to believe a step's time: rows of changing lengths run less smoothly."""
+    known = doubt(question, training.cluster, training.plan)
+    if how == "on" or training.plan.contrastive:
+        return known
+    uneven = fact("uneven_slowdown")
+    low, high = math.log(uneven.value / uneven.low), math.log(uneven.high / uneven.value)
+    ends = math.hypot(known.down, low), math.hypot(known.up, high)
+    return Doubt(known.slower * uneven.value, *ends, known.words)
+
+
+def _each(question: Question, training: Training, rows: Rows, step: RowStep, how: str) -> dict[str, Quantity]:
     """Parts of a step, as uncertain as the predictor is."""
-    slower, down, up, words = doubt(question, training.cluster, training.plan)
+    slower, down, up, words = _slower(question, training, how)
     inputs = {**question.machine_facts(), "tokens": rows.tokens, "spread": question.amount("length_spread")}
     note = joined(_shape(training, step), words)
     found: dict[str, Quantity] = {}
