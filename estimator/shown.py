@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 R = TypeVar("R")
-SCHEMA_VERSION = 2  # of JSON; what each version changed: docs/json.md
+SCHEMA_VERSION = 3  # of JSON; what each version changed: docs/json.md
 ANY = "*"  # a type of result that a format has no renderer of its own for
 UNSAID = ("", ".txt")  # endings that go with every format
 ELSEWHERE = {".xlsx": "`estimator export` writes workbooks", ".svg": "`estimator plot` draws pictures"}
@@ -44,6 +44,7 @@ FORMATS: dict[str, Format] = {
             "Recommendation": "export.decision:recommendation_text",
             "Finding": "export.decision:finding_text",
             "Search": "export.layouts:search_text",
+            "ServingAnswer": "export.serving:serving_text",
             "Sensitivity": "export.sensitivity:sensitivity_text",
             "Grid": "export.sensitivity:grid_text",
             "Catalogue": "export.catalogue:catalogue_text",
@@ -61,6 +62,7 @@ FORMATS: dict[str, Format] = {
             "Recommendation": "export.decision:recommendation_markdown",
             "Finding": "export.decision:finding_markdown",
             "Search": "export.layouts:search_markdown",
+            "ServingAnswer": "export.serving:serving_markdown",
             "Sensitivity": "export.sensitivity:sensitivity_markdown",
             "Grid": "export.sensitivity:grid_markdown",
             "Catalogue": "export.catalogue:catalogue_markdown",
@@ -87,6 +89,7 @@ FORMATS: dict[str, Format] = {
             "Recommendation": "export.decision:recommendation_rows",
             "Finding": "export.decision:finding_rows",
             "Search": "export.layouts:search_rows",
+            "ServingAnswer": "export.serving:serving_rows",
             ANY: "export.rows:own_rows",
         },
     ),
