@@ -20,11 +20,11 @@ from estimator.catalog.facts import facts
 from estimator.catalog.models import architecture
 from estimator.catalog.precisions import training_precision
 from estimator.catalog.prices import api_price
-from estimator.errors import DoesNotFit, InvalidInput, UnknownName
+from estimator.errors import DoesNotFit, InvalidInput, UnknownName, clipped
 from estimator.pricing import Price, bought_at, usd_per_hour
 from estimator.quantities import ONE_AT_A_TIME, Design, Quantity, given, total
 from estimator.records import Accelerator, Architecture, Cluster
-from estimator.results import Blocked, Comparison, Estimate
+from estimator.results import Blocked, Comparison, Estimate, ServingAnswer
 from estimator.scenario import Scenario, scenario
 from estimator.stages import COMBINATIONS, STAGES
 
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from estimator.catalog.samples import Samples
     from estimator.predict.learning import OwnRuns
-    from estimator.predict.serving import Serving
     from estimator.predict.training import TrainingStep
     from estimator.stages.question import Question
     from estimator.stages.service import Service
@@ -384,28 +383,40 @@ def serving(
     cached_tokens: ArrayLike = 0.0,
     requests_per_s: ArrayLike | None = None,
     concurrency: ArrayLike | None = None,
+    burst: ArrayLike | None = None,
     batch: ArrayLike | None = None,
+    replicas: int = 1,
+    price: Price | float | None = None,
     **plan: Any,
-) -> Serving:
-    """Latency, throughput and memory of a replica; `plan` are the fields of `ServingPlan` (weight_precision, tp, ...).
+) -> ServingAnswer:
+    """Latency, throughput, memory and money of replicas under load; `plan` are fields of `ServingPlan` and of traffic.
 
-    Load is one of requests_per_s (open loop), concurrency (closed loop) and batch (static); none is one at a time.
-    tp is all accelerators unless tp, pp or ep is given. Lengths and loads may be arrays.
+    Load is one of requests_per_s (open loop), concurrency (closed loop), burst (all at once) and batch (static); none
+    is one at a time. Replicas share it evenly. tp is all accelerators unless tp, pp or ep is given. Lengths and loads
+    may be arrays, each element a load of the answer.
+    Raises EstimatorError: UnknownName, InvalidInput, DoesNotFit (also where more come than the replicas can end).
 
     >>> from estimator import serving
     >>> one = serving(model="llama-3.1-8b", gpu="h100", prompt_tokens=1000, output_tokens=200)
-    >>> bool(0.004 < one.tpot_s < 0.012)
+    >>> bool(0.004 < one.tpot_s.value < 0.012)
     True
     """
     from estimator.predict.checked import checked, fields_of
     from estimator.predict.serving import Traffic, check_context
-    from estimator.predict.serving import serving as predicted
     from estimator.predict.serving_machine import ServingPlan
+    from estimator.stages.served import served
 
     lengths = {"prompt_tokens": prompt_tokens, "output_tokens": output_tokens, "cached_tokens": cached_tokens}
-    load: dict[str, object] = {"requests_per_s": requests_per_s, "concurrency": concurrency, "batch": batch}
+    load: dict[str, object] = {
+        "requests_per_s": requests_per_s,
+        "concurrency": concurrency,
+        "burst": burst,
+        "batch": batch,
+    }
     check(tuple(load), model=model, **lengths, **load)
     check_shapes(lengths | load)
+    if isinstance(replicas, bool) or not isinstance(replicas, int) or not 1 <= replicas <= 1_000_000:
+        raise InvalidInput(f"replicas must be a whole number from 1 to 1,000,000, not {clipped(replicas)}")
     cluster, of_plan, of_load = _cluster(gpu, gpus), fields_of(ServingPlan), fields_of(Traffic)
     load = lengths | {name: value for name, value in load.items() if value is not None}
     asked = checked({**of_plan, **of_load}, plan | load)
@@ -414,7 +425,8 @@ def serving(
     traffic = Traffic(**{name: value for name, value in asked.items() if name in of_load})
     llm = architecture(str(model))
     check_context(llm, traffic.prompt_tokens, traffic.output_tokens)
-    return predicted(llm, cluster, cut, traffic)
+    paid = price if isinstance(price, Price) else Price(price)
+    return served(llm, cluster, cut, traffic, usd_per_hour(cluster.accelerator, paid, ONE_AT_A_TIME), replicas)
 
 
 def _cluster(gpu: str, gpus: int | None) -> Cluster:

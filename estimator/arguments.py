@@ -25,7 +25,7 @@ KINDS = {
     **dict.fromkeys(("gpus", "most", "data"), NUMBER),
     **dict.fromkeys(("stages", "figures", "precisions"), NAMES),
     **dict.fromkeys(("prompt_tokens", "output_tokens", "cached_tokens"), NUMBERS),
-    **dict.fromkeys(("requests_per_s", "concurrency", "batch"), NUMBERS),
+    **dict.fromkeys(("requests_per_s", "concurrency", "burst", "batch"), NUMBERS),
     "careful": FLAG,
     "table": ROWS,
 }

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import estimator
-from estimator import check, compare, estimate, layout, recommend, shown, validate
+from estimator import check, compare, estimate, layout, recommend, serving, shown, validate
 from estimator.cli import main
 from estimator.decide.inverse import Finding
 from estimator.errors import InvalidInput
@@ -39,6 +39,7 @@ RESULTS = {
     "Recommendation": lambda: recommend(**ASK, citations=True),
     "Finding": lambda: Finding("what", "that", 1.0, "1", "no more", ({"what": "x", "usd": 2.0, "note": None},)),
     "Search": lambda: layout(model="7b", gpu="8xa100", tokens=1e9),
+    "ServingAnswer": lambda: serving(**ASK, prompt_tokens=500, output_tokens=100, concurrency=[1, 8]),
     "Sensitivity": lambda: sensitivity("finetune", **ASK, vary=("samples",)),
     "Grid": lambda: Grid(
         ({"samples": 10.0, "rag_total_usd": 3.0, "rag_total_usd_low": 2.0, "rag_total_usd_high": 4.0, "error": ""},),
@@ -186,7 +187,7 @@ def test_each_version_of_json_stands_in_the_table_of_changes():
     assert [int(version) for version in rows] == list(range(SCHEMA_VERSION, 0, -1))
 
 
-NAMED_BY_DATA = ("stages", "details", "figures", "ranges", "parts", "layout", "asked", "given")
+NAMED_BY_DATA = ("stages", "details", "figures", "ranges", "parts", "layout", "asked", "given", "limits", "plan")
 KEYS = Path(__file__).with_name("json_keys.json")
 
 

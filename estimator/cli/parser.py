@@ -85,6 +85,7 @@ def _builders() -> dict[str, Callable[[Commands], None]]:
         "compare": _compare,
         "estimate": _estimate,
         "layout": _layout,
+        "serving": _serving,
         "recommend": _recommend,
         "calibrate": _calibrate,
         "plot": _plot,
@@ -224,6 +225,31 @@ def _layout(commands: Commands) -> None:
     _facts(sub)
     _prices(sub)
     _written(sub)
+
+
+def _serving(commands: Commands) -> None:
+    example = "estimator serving --model llama-3.1-8b --gpu h100 --concurrency 1,8,32,128"
+    text = "what users get from replicas under a load: first token, speed, throughput, memory, money"
+    sub = _command(commands, "serving", text, _lazy("serving", "serving"), example)
+    sub.add_argument("--model", metavar="NAME", help="a size, a preset, or a path to a config.json")
+    sub.add_argument("--gpu", metavar="NAME", help="an accelerator, with the count of a replica (2xh100)")
+    sub.add_argument("--gpus", metavar="N", help="how many, when not in the name (default 1)")
+    sub.add_argument("--prompt-tokens", metavar="N", help="of a request (default: the scenario's); N,N,... are loads")
+    sub.add_argument("--output-tokens", metavar="N", help="of a request (default: the scenario's)")
+    sub.add_argument("--cached-tokens", metavar="N", help="of the prompt, found in a prefix cache (default 0)")
+    load = sub.add_argument_group("load (one of; N,N,... are several, a row each; none is one at a time)")
+    load.add_argument("--concurrency", metavar="N", help="so many requests in flight, always")
+    load.add_argument("--requests-per-s", metavar="N", help="so many a second, at random")
+    load.add_argument("--burst", metavar="N", help="so many at once")
+    load.add_argument("--batch", metavar="N", help="a static batch")
+    sub.add_argument("--replicas", metavar="N", help="that share the load (default 1; layout serve chooses)")
+    text = "any field of the plan, such as engine=sglang, kv_precision=fp8, max_num_seqs=64 or start=together"
+    sub.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], dest="inputs", help=text)
+    _facts(sub)
+    _prices(sub)
+    out = _written(sub)
+    _level(out)
+    _currency(out)
 
 
 def _recommend(commands: Commands) -> None:

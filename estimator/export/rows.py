@@ -22,7 +22,7 @@ def comparison_rows(comparison: Comparison) -> Iterator[dict[str, object]]:
     """One row per stage and figure; a stage that cannot run has one row with the reason."""
     for answer in comparison.estimates:
         if isinstance(answer, Blocked):
-            yield _row(answer.stage, "cannot run") | {"note": answer.reason}
+            yield figure_row(answer.stage, "cannot run") | {"note": answer.reason}
         else:
             yield from estimate_rows(answer)
 
@@ -30,10 +30,11 @@ def comparison_rows(comparison: Comparison) -> Iterator[dict[str, object]]:
 def estimate_rows(answer: Estimate) -> Iterator[dict[str, object]]:
     """One row per figure of one estimate."""
     for name, figure in answer.quantities():
-        yield _row(answer.stage, name, figure)
+        yield figure_row(answer.stage, name, figure)
 
 
-def _row(stage: str, name: str, figure: Quantity | None = None) -> dict[str, Any]:
+def figure_row(stage: str, name: str, figure: Quantity | None = None) -> dict[str, Any]:
+    """A figure as a row, its cells empty where there is none."""
     if figure is None:
         return dict.fromkeys(COLUMNS, "") | {"stage": stage, "figure": name}
     data = figure.to_dict()

