@@ -153,6 +153,8 @@ def ask(
     owned = paid if paid.purchase is not None else bought_at(accelerator, paid)
     if accelerator is not None and owned is not None:
         question.own(owned)
+    elif accelerator is not None:
+        question.usd_per_hour = question.paid(question.usd_per_hour)
     return question
 
 

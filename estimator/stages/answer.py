@@ -15,7 +15,7 @@ from estimator.quantities import Quantity, derive, total
 from estimator.records import Accelerator
 from estimator.results import Estimate, Line, Work
 from estimator.scenario import Scenario
-from estimator.stages.budget import regression_runs, summed, with_contingency
+from estimator.stages.budget import egress_line, regression_runs, summed, with_contingency
 from estimator.stages.hosted import behind_api, tier_notes
 from estimator.stages.question import Question
 from estimator.stages.service import Service, on_own, owned_notes, spare_line
@@ -91,7 +91,7 @@ def answer(question: Question, found: Findings) -> Estimate:
     """The estimate of a stage."""
     service = found.overhead.service
     again = regression_runs(question, service.usd_per_request, service.busy_s)
-    priced = [*found.lines, again]
+    priced = [*found.lines, again, *egress_line(question)]
     lines = with_contingency(question, [*priced, *spare_line(question, found.accelerators, service, priced)])
     return Estimate(
         stage=found.stage,
@@ -119,7 +119,7 @@ def answer(question: Question, found: Findings) -> Estimate:
             **_against_own(service),
             "ttft_s": _ttft(found.overhead),
             **unit_costs(question, service, lines),
-            "api_usd": summed(question, "API bill", [line for line in lines if line.kind == "api"]),
+            "api_usd": _bill(question, lines),
         },
         assumptions=question.assumptions(),
         warnings=(
@@ -133,6 +133,12 @@ def answer(question: Question, found: Findings) -> Estimate:
         chosen_by=tuple(sorted(question.chosen_by)),  # after everything above has chosen
         limits=tuple(question.limits),
     )
+
+
+def _bill(question: Question, lines: list[Line]) -> Quantity:
+    """What an API's provider sends a bill over, in the first month."""
+    found = [line for line in lines if line.kind == "api"]
+    return summed(question, "API bill", found) if found else question.zero("API bill", "USD/month")
 
 
 def described(stage: str, asked: Scenario | None = None) -> dict[str, Any]:
