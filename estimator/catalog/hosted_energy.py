@@ -35,9 +35,7 @@ def footprint(provider: str, model: str) -> Footprint | None:
         return None
     from importlib.metadata import version
 
-    title = (
-        f"ecologits {version('ecologits')} (MPL-2.0), its range widened by {UNRELEASED:g}: the LLM's size is a guess"
-    )
+    title = f"ecologits {version('ecologits')} (MPL-2.0), its range widened by {UNRELEASED:g}, as sizes are guessed"
     return Footprint(
         _ends(found.energy.value, JOULES_PER_KWH / TOKENS),
         _ends(found.wcf.value, 1.0 / TOKENS),

@@ -3,7 +3,8 @@
 import argparse
 import datetime
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from estimator import api
 from estimator.catalog.prices import price_rows
@@ -17,6 +18,7 @@ from estimator.export.price_list import STALE_DAYS, age_days
 from estimator.results import Estimate
 from estimator.scenario import file_inputs
 
+R = TypeVar("R")
 MOST_OFFERS = 40  # rows of an answer
 
 
@@ -26,16 +28,11 @@ def refresh(options: argparse.Namespace) -> None:
     folder = options.name or f"prices-{today.isoformat()}"
     question = _asked(options)
     before = _totals(question)
-    found, failed = [], []
-    for feed in (gpu_offers, hosted_prices):
-        try:
-            found.append(feed())
-        except EstimatorError as error:
-            found.append([])
-            failed.append(str(error))
-    if len(failed) == len(found):
+    failed: list[str] = []
+    rented, hosted = _fetched(gpu_offers, failed), _fetched(hosted_prices, failed)
+    if len(failed) == 2:
         raise InvalidInput("; ".join(failed))
-    done = refreshed(folder, found[0], found[1], today)
+    done = refreshed(folder, rented, hosted, today)
     for words in failed:
         note(words)
     licences = "; ".join(f"{name}: {licence}" for name, licence in LICENCES.items())
@@ -46,6 +43,15 @@ def refresh(options: argparse.Namespace) -> None:
     after = _totals(question)
     rows += [_row(f"total, {what}", "USD", usd, after.get(what)) for what, usd in before.items()]
     show(options, Catalogue(tuple(rows or [_row("no price moved", "", None, None)])))
+
+
+def _fetched(feed: Callable[[], list[R]], failed: list[str]) -> list[R]:
+    """What a feed says; nothing where it cannot be reached, and the reason among those that failed."""
+    try:
+        return feed()
+    except EstimatorError as error:
+        failed.append(str(error))
+        return []
 
 
 def _row(what: str, unit: str, before: float | None, now: float | None) -> Row:

@@ -124,13 +124,13 @@ def _read(row: dict[str, str]) -> ApiPrice:
     def stated(column: str) -> int | None:
         return count(row.get(column, ""), f"{where}: {column}")
 
+    cells: dict[str, Any] = {column: usd(column) for column in PRICES} | {column: stated(column) for column in COUNTS}
     return ApiPrice(
         provider=row["provider"],
         model=row["model"],
         mode=row.get("mode") or "chat",
         source=source_of(row),
-        **{column: usd(column) for column in PRICES},
-        **{column: stated(column) for column in COUNTS},
+        **cells,
         thinks=row.get("thinks", ""),
         valid_from=row["valid_from"],
         note=row.get("note", ""),
