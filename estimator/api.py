@@ -162,6 +162,8 @@ def ask(
     owned = how if how.purchase is not None else bought_at(accelerator, how)
     if accelerator is not None and owned is not None:
         question.own(owned)
+    elif accelerator is not None:
+        question.usd_per_hour = question.paid(question.usd_per_hour)
     return question
 
 

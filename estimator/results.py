@@ -32,6 +32,7 @@ LineKind = Literal[
     "spare",  # owned accelerators that have nothing to do
     "base",  # the base LLM kept running beside
     "api",  # requests that a provider answers
+    "egress",  # data that leaves the cloud
     "contingency",  # a share of all other lines
     "other",
 ]

@@ -114,7 +114,7 @@ class Sweep:
         for rows in _alike(texts, np.flatnonzero(good)):
             self._choice(texts, numbers, rows, results, errors)
         found: dict[str, Column] = dict(zip(self._figure_names(), results, strict=True))
-        found |= {name: found[usd] * self.rate[1] for name, usd in self._in_currency().items()}  # type: ignore[operator]
+        found |= {name: found[usd] * self.rate[1] for name, usd in self._in_currency().items()}
         return found | {"error": np.array([error or None for error in errors], dtype=object)}
 
     def _choice(

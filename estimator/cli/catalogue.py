@@ -31,6 +31,12 @@ def entries(options: argparse.Namespace) -> Catalogue:
     """What is known of one kind of thing, filtered by name."""
     if options.facts:
         use_facts(options.facts)
+    if options.kind == "refresh":
+        from estimator.cli.prices import refresh  # rarely asked for
+
+        refresh(options)
+        return
+    belong(options, "refresh", "model", "api", "scenario")
     if options.kind != "prices":
         belong(options, "prices", "gpu", "provider", "region", "commitment")
     rows = [

@@ -93,6 +93,7 @@ def _builders() -> dict[str, Callable[[Commands], None]]:
         "record": _record,
         "variance": _variance,
         "catalog": _catalog,
+        "offers": _offers,
         "export": _export,
         "sweep": _sweep,
         "serve": _serve,
@@ -351,14 +352,28 @@ def _catalog(commands: Commands) -> None:
         _lazy("catalogue", "catalog"),
         example,
     )
-    kinds = ("models", "accelerators", "prices", "apis", "inputs", "frameworks", "architectures")
+    kinds = ("models", "accelerators", "prices", "apis", "inputs", "frameworks", "architectures", "refresh")
     sub.add_argument("kind", choices=kinds, metavar="KIND", help=", ".join(kinds))
-    sub.add_argument("name", nargs="?", default="", help="only names that contain this")
+    text = "only names that contain this; of refresh: the folder that today's prices are written into"
+    sub.add_argument("name", nargs="?", default="", help=text)
     sub.add_argument("--gpu", metavar="NAME", help="prices of this accelerator")
+    told = "with refresh: a question whose totals are told before and after"
+    for option in ("--model", "--api", "--scenario"):
+        sub.add_argument(option, metavar="NAME" if option != "--scenario" else "FILE", help=told)
     sub.add_argument("--provider", help="prices of this provider")
     sub.add_argument("--region", help="prices in this region")
     sub.add_argument("--commitment", help="prices that are on-demand, spot, reserved-1y or reserved-3y")
     sub.add_argument("--facts", metavar="DIR", help="overlay of your own accelerators, prices and LLMs")
+    _written(sub)
+
+
+def _offers(commands: Commands) -> None:
+    example = "estimator offers --fits serve --model 70b"
+    text = "the cheapest instances that hold an LLM, per provider and region"
+    sub = _command(commands, "offers", text, _lazy("prices", "offers"), example)
+    told = f"{', '.join(TASKS)} (default serve)"
+    sub.add_argument("--fits", metavar="TASK", choices=TASKS, default="serve", help=told)
+    _question(sub)
     _written(sub)
 
 

@@ -482,9 +482,16 @@ def _most(usd: float, stage: str, name: str, asked: dict[str, object], careful: 
     found = last_that(affordable, most=last_figure(default_scenario().amounts[name].most), least=0)
     if found is None:
         least = _cost(stage, {**asked, name: round_figure(0)}, careful)
+        if np.isinf(least):
+            _refused(stage, {**asked, name: round_figure(0)})
         few = f"{round_figure(0):.0f} {name.replace('_', ' ')}"
         raise DoesNotFit(f"${usd:,.0f} is too little: even {few} cost ${least:,.0f}, people included")
     return round_figure(found)
+
+
+def _refused(stage: str, asked: dict[str, Any]) -> None:
+    """DoesNotFit with the reason why it cannot be done at any price."""
+    api.estimate(stage, **asked)
 
 
 def _check(usd: float) -> None:

@@ -45,8 +45,8 @@ def _each(found: Search, style: str) -> list[str]:
     ]
     heads = ["best of each accelerator", *map(titled, names), "an hour of one", "whose price"]
     widths = [NARROWEST + 10, *[None] * (len(names) + 1), NARROWEST + 14]
-    told = {"maxcolwidths": widths} if style == "simple" else {}
-    return ["", tabulate(rows, heads, style, disable_numparse=True, **told)]
+    wide = widths if style == "simple" else None
+    return ["", tabulate(rows, heads, style, disable_numparse=True, maxcolwidths=wide)]
 
 
 def _paragraph(text: str) -> str:

@@ -251,6 +251,15 @@ def free_fleet(fleet: Real, work_s: Real, months: Real) -> Real:
     return fleet - work_s / (months * SECONDS_PER_MONTH)
 
 
+def paid_usd(usd: Real, discount_share: Real, tax_share: Real) -> Real:
+    """A list price less a negotiated discount, with tax [USD].
+
+    >>> round(float(paid_usd(100.0, 0.2, 0.19)), 6)
+    95.2
+    """
+    return usd * (1 - discount_share) * (1 + tax_share)
+
+
 def with_share(amount: Real, share: Real) -> Real:
     """An amount and a share of it on top: a reserve, or experiments beside the final run.
 

@@ -6,19 +6,20 @@ from typing import Any, NamedTuple
 
 from estimator.catalog.engines import engine, known_engines
 from estimator.catalog.facts import fact
+from estimator.catalog.hosted_energy import footprint
 from estimator.catalog.retrieval import text_ratio, tokenizers
 from estimator.formulas import effort, energy
 from estimator.formulas.arithmetic import difference, product
 from estimator.paths import presets, toml
 from estimator.pricing import power_w
-from estimator.quantities import Quantity, derive, total
+from estimator.quantities import Quantity, derive, given, total
 from estimator.records import Accelerator
 from estimator.results import Estimate, Line, Work
 from estimator.scenario import Scenario
-from estimator.stages.budget import regression_runs, summed, with_contingency
+from estimator.stages.budget import egress_line, growing_months, regression_runs, summed, with_contingency
 from estimator.stages.hosted import behind_api, tier_notes
 from estimator.stages.question import Question
-from estimator.stages.service import Service, on_own, owned_notes, spare_line
+from estimator.stages.service import Service, on_own, owned_notes, sent_requests, spare_line
 from estimator.stages.unit_costs import times, unit_costs
 
 
@@ -92,7 +93,7 @@ def answer(question: Question, found: Findings) -> Estimate:
     """The estimate of a stage."""
     service = found.overhead.service
     again = regression_runs(question, service.usd_per_request, service.busy_s)
-    priced = [*found.lines, again]
+    priced = [*found.lines, again, *egress_line(question)]
     lines = with_contingency(question, [*priced, *spare_line(question, found.accelerators, service, priced)])
     return Estimate(
         stage=found.stage,
@@ -113,14 +114,15 @@ def answer(question: Question, found: Findings) -> Estimate:
         layout=found.layout,
         **per_request(question, found.overhead),
         **_costs(question, lines),
-        **_power(question, lines),
+        **_power(question, service, lines),
         **described(found.words or found.stage, question.scenario),
         details={
             **found.details,
             **_against_own(service),
             "ttft_s": _ttft(found.overhead),
             **unit_costs(question, service, lines),
-            "api_usd": summed(question, "API bill", [line for line in lines if line.kind == "api"]),
+            "api_usd": _bill(question, lines),
+            **({"water_l": _hosted(question, service, "water", "L")} if question.api else {}),
         },
         assumptions=question.assumptions(),
         verdict=found.verdict,
@@ -135,6 +137,12 @@ def answer(question: Question, found: Findings) -> Estimate:
         chosen_by=tuple(sorted(question.chosen_by)),  # after everything above has chosen
         limits=tuple(question.limits),
     )
+
+
+def _bill(question: Question, lines: list[Line]) -> Quantity:
+    """What an API's provider sends a bill over, in the first month."""
+    found = [line for line in lines if line.kind == "api"]
+    return summed(question, "API bill", found) if found else question.zero("API bill", "USD/month")
 
 
 def described(stage: str, asked: Scenario | None = None) -> dict[str, Any]:
@@ -294,10 +302,25 @@ def calendar(question: Question, hours: Quantity, machine_s: Quantity, staff: st
     )
 
 
-def _power(question: Question, lines: list[Line]) -> dict[str, Any]:
+def _hosted(question: Question, service: Service, what: str, unit: str) -> Quantity:
+    """Energy or water of a hosted LLM's answers over the horizon: a wide range of `ecologits`, unknown without it."""
+    found = footprint(question.api.provider, question.api.model) if question.api else None
+    if found is None:
+        return question.unknown(what, unit, f"an API's {what} is not published; the extra 'footprint' has ranges")
+    low, value, high = found.energy_j if what == "energy" else found.water_l
+    ends: dict[str, Any] = {"low": low, "high": high, "factor": "power", "basis": "published"}
+    each = given(f"{what} of an output token", value, f"{unit}/token", design=question.design,
+                 sources=(found.source,), **ends)  # fmt: skip
+    sent, months = sent_requests(question), growing_months(question)
+    return derive(what, unit, product, requests=sent, months=months, tokens=service.output_tokens, each=each)
+
+
+def _power(question: Question, service: Service, lines: list[Line]) -> dict[str, Any]:
     """Energy over the horizon of all accelerator time behind the lines, and its emissions; unknown behind an API."""
-    if question.accelerator is None or question.api is not None:
-        used_j = question.unknown("energy", "J", "an API's energy is not published")
+    if question.api is not None:
+        used_j = _hosted(question, service, "energy", "J")
+    elif question.accelerator is None:
+        used_j = question.unknown("energy", "J", "what trains and serves it is not known")
     else:
         used_j = total("energy", "J", _energy_of(question, [line.work for line in lines if line.work]))
     grid = question.carbon_g_per_kwh

@@ -143,6 +143,15 @@ def regression_runs(question: Question, usd_per_request: Quantity, busy_s: Quant
     return worked(line, "serving", busy_s)
 
 
+def egress_line(question: Question) -> list[Line]:
+    """Data that leaves the cloud, where the scenario has any."""
+    if question.number("egress_gb_per_month") == 0:
+        return []
+    held = question.amount("egress_gb_per_month")
+    price = question.amount("egress_usd_per_gb")
+    return [monthly(question, "egress", "egress", driver="data that leaves", quantity=held, unit_price=price)]
+
+
 def with_contingency(question: Question, lines: list[Line]) -> list[Line]:
     """The lines, and one per phase for the reserve, which is zero unless the scenario has one."""
     return lines + [_reserve(question, lines, phase) for phase in ("one-off", "monthly")]

@@ -369,6 +369,7 @@ def _answer(
         _evaluation(question, service),
         *service.lines,
         *_kept_beside(question),
+        *_checkpoints(question),
         upkeep(question, "finetune_upkeep_hours_per_month"),
     ]
     attempts_s = derive("all attempts", "s", product, once=machine_s, attempts=question.amount("attempts"))
@@ -501,6 +502,18 @@ def _kept_beside(question: Question) -> list[Line]:
         activity="idle",
     )
     return [line]
+
+
+def _checkpoints(question: Question) -> list[Line]:
+    """Whole LLMs kept on disk, where the scenario keeps any."""
+    if question.llm is None or question.number("finetune_checkpoints_kept") == 0:
+        return []
+    two = question.counted("bytes of a weight", 2.0, "B", "16 bits")
+    kept = question.amount("finetune_checkpoints_kept")
+    held = derive("checkpoints kept", "B/month", product, params=question.params(), each=two, kept=kept)
+    price, paid = question.amount("storage_usd_per_gb_month"), money.storage_usd
+    item = "checkpoints on disk"
+    return [monthly(question, "storage", item, driver="checkpoints", quantity=held, unit_price=price, formula=paid)]
 
 
 def _flop(question: Question, tokens: Quantity) -> Quantity:

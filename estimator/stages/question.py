@@ -13,7 +13,7 @@ from estimator.catalog.files import recent
 from estimator.catalog.prices import ApiPrice
 from estimator.catalog.retrieval import text_ratio
 from estimator.errors import DoesNotFit, NotNamed
-from estimator.formulas import transformer
+from estimator.formulas import money, transformer
 from estimator.formulas.arithmetic import product, sum_of
 from estimator.predict.learning import NONE, OwnRuns
 from estimator.pricing import USER_SOURCE, Owned, Price, owned
@@ -113,8 +113,18 @@ class Question:
         return read(name, number, self.design)
 
     def price(self, key: str, name: str, value: float, unit: str, source: Source) -> Quantity:
-        """A listed price, which a reader may change as any input; key: what it is called among them."""
-        return given(name, value, unit, design=self.design, basis="list price", sources=(source,), key=f"price_{key}")
+        """A listed price, which a reader may change as any input, less discount; key: what it is called among them."""
+        listed = given(name, value, unit, design=self.design, basis="list price", sources=(source,), key=f"price_{key}")
+        return self.paid(listed)
+
+    def paid(self, listed: Quantity) -> Quantity:
+        """What is paid of a list price: less discount and with tax, where there is any."""
+        shares = {"discount_share": "discount", "tax_share": "tax"}
+        if all(self.number(name) == 0 for name in shares.values()):
+            return listed
+        given_shares = {key: self.amount(name) for key, name in shares.items()}
+        found = derive(f"{listed.name}, paid", listed.unit, money.paid_usd, usd=listed, **given_shares)
+        return replace(found, note=listed.note)
 
     def known(self, name: str, value: float, unit: str, basis: Basis = "published", *sources: Source) -> Quantity:
         """A figure without spread, such as a property of the LLM or the accelerator."""

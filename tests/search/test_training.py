@@ -11,6 +11,7 @@ from estimator import estimate, layout
 from estimator.catalog.accelerators import accelerator
 from estimator.catalog.accelerators import cluster as accelerator_cluster
 from estimator.catalog.models import architecture
+from estimator.catalog.prices import common_providers
 from estimator.errors import DoesNotFit, EstimatorError
 from estimator.predict.training import TrainingPlan, training_step
 from estimator.pricing import Price, usd_per_hour
@@ -225,7 +226,8 @@ def test_a_deadline_buys_the_cheapest_that_meets_it():
 
 def test_the_cheapest_of_several_accelerators_is_as_cheap_as_the_cheapest_of_each():
     asked = {"model": "llama-3.2-1b", "tokens": 2e10, "global_batch": 512, "deadline_days": 5, "most": 32}
-    each = [layout(gpu=gpu, **asked).best.figures["usd"] for gpu in ("a100", "h100")]
+    both = Price(provider=",".join(common_providers(("a100-sxm-80gb", "h100-sxm"))))
+    each = [layout(gpu=gpu, **asked, price=both).best.figures["usd"] for gpu in ("a100", "h100")]
     both = layout(gpu=["a100", "h100"], **asked)
 
     assert both.best.figures["usd"] == pytest.approx(min(each))

@@ -124,13 +124,13 @@ def _read(row: dict[str, str]) -> ApiPrice:
     def stated(column: str) -> int | None:
         return count(row.get(column, ""), f"{where}: {column}")
 
+    cells: dict[str, Any] = {column: usd(column) for column in PRICES} | {column: stated(column) for column in COUNTS}
     return ApiPrice(
         provider=row["provider"],
         model=row["model"],
         mode=row.get("mode") or "chat",
         source=source_of(row),
-        **{column: usd(column) for column in PRICES},
-        **{column: stated(column) for column in COUNTS},
+        **cells,
         thinks=row.get("thinks", ""),
         valid_from=row["valid_from"],
         note=row.get("note", ""),
@@ -159,15 +159,18 @@ def _elsewhere(name: str, provider: str, model: str) -> ApiPrice:
     found = offered.find_model(model, all_providers=snapshot.providers)
     if found is None:
         raise UnknownName("API model", name, [f"{provider}:{entry.id}" for entry in offered.models], REMEDY)
-    return _of_library(provider, found)
+    return of_library(provider, found)
 
 
-def _of_library(provider: str, entry: Any) -> ApiPrice:
+def of_library(provider: str, entry: Any) -> ApiPrice:
+    """An entry of genai-prices as a price of ours."""
     from importlib.metadata import version
 
     prices = entry.get_prices(datetime.datetime.now(tz=datetime.UTC))
     tier_at, long_input = _tier(prices.input_mtok)
     _, long_output = _tier(prices.output_mtok)
+    _, long_read = _tier(prices.cache_read_mtok)
+    _, long_write = _tier(prices.cache_write_mtok)
     return ApiPrice(
         provider=provider,
         model=entry.id,
@@ -180,6 +183,8 @@ def _of_library(provider: str, entry: Any) -> ApiPrice:
         long_context_above_tokens=tier_at,
         long_input_usd_per_mtok=long_input,
         long_output_usd_per_mtok=long_output,
+        long_cache_read_usd_per_mtok=long_read,
+        long_cache_write_usd_per_mtok=long_write,
         max_input_tokens=entry.context_window,
         note=entry.price_comments or "",
     )

@@ -64,7 +64,7 @@ def hourly_prices(
     >>> found = hourly_prices("h100")
     >>> 2 < found.low < found.median < found.high < 20
     True
-    >>> hourly_prices("rtx-4090") is None
+    >>> hourly_prices("h20") is None
     True
     """
     name = device.name if isinstance(device, Accelerator) else accelerator(device).name

@@ -11,7 +11,7 @@ from itertools import product
 import numpy as np
 
 from estimator.decide.break_even import BreakEven, Curve, curve, pairs
-from estimator.export.formula_text import Expr, choose, expr, summed
+from estimator.export.formula_text import Expr, called, choose, expr, summed
 from estimator.export.workbook.book import Book
 from estimator.formulas import money
 from estimator.quantities import Quantity
@@ -113,7 +113,7 @@ def _cost(book: Book, answer: Estimate) -> LiveCost:
 
 
 def _larger(one: Expr, other: Expr) -> Expr:
-    return expr(np.maximum(one, other))
+    return called("MAX", np.maximum, one, other)
 
 
 def _stairs(book: Book, idle: Line, requests: Expr, price: Expr) -> tuple[Expr, Expr, Expr, Expr]:
