@@ -12,6 +12,7 @@ from typing import Any
 from estimator.catalog.retrieval import Host, default, host, retrieval_fit
 from estimator.errors import EstimatorError, InvalidInput, UnknownName, clipped
 from estimator.formulas.retrieval import SearchRates
+from estimator.formulas.retrieval_load import load_s
 from estimator.numerals import numeral
 from estimator.predict.retrieval import (
     LIBRARIES,
@@ -30,8 +31,8 @@ from estimator.predict.retrieval_load import Load, answered_per_s, latency_s, la
 from estimator.validation.report import CasePrediction
 
 Row = Mapping[str, str]
-METRICS = {"memory_gb": "memory", "build_s": "build", "qps": "query", "latency_ms": "query"}
-UNITS = {"memory_gb": "GB", "build_s": "s", "qps": "1/s", "latency_ms": "ms"}
+METRICS = {"memory_gb": "memory", "build_s": "build", "qps": "query", "latency_ms": "query", "load_s": "build"}
+UNITS = {"memory_gb": "GB", "build_s": "s", "qps": "1/s", "latency_ms": "ms", "load_s": "s"}
 ENGINE_WORDS = {
     **{name: name for name in SERVERS},
     **{"zilliz": "milvus", "elastic": "elasticsearch", "lucene": "elasticsearch", "pgvec": "pgvector"},
@@ -205,6 +206,8 @@ def predict(run: Run, metric: str, resident: float | None = None) -> float:
         raise InvalidInput("how fast this kind of graph is built and searched is not known, only its size")
     if metric == "build_s":
         return float(build_s(run.plan, run.machine))
+    if metric == "load_s":
+        return float(load_s(run.plan.n / default("load_vectors_per_s"), build_s(run.plan, run.machine)))
     if metric == "qps":
         return float(queries_per_s(run.plan, run.machine) if run.load is None else answered_per_s(*_asked(run)))
     if run.load is None and run.share is None:

@@ -55,6 +55,21 @@ def test_one_client_and_a_thousand_do_not_wait_alike():
     assert qps_one < qps_sixteen == pytest.approx(qps_many)
 
 
+def test_a_load_is_not_a_build():
+    """Sending bounds a small index, indexing a large one."""
+    sizes = ("1e4", "1e8")
+    rows = [
+        {**ROW, "hardware": "4 vCPU", "n_vectors": n, "metric": metric}
+        for n in sizes
+        for metric in ("build_s", "load_s")
+    ]
+    small_build, small_load, large_build, large_load = (case.predicted for case in predict_cases(rows))
+
+    assert small_build < small_load
+    assert small_load == pytest.approx(1e4 / 3000)
+    assert large_load == pytest.approx(large_build)
+
+
 def test_nothing_said_is_one_client_per_core():
     assert load_of("one client per core") == Load() == load_of("")
     assert latency_s(PLAN, HERE) == pytest.approx(query_s(PLAN, HERE))
