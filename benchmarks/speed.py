@@ -9,6 +9,7 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
 
 REPEATS = 15
 ENVIRONMENT = {
@@ -55,11 +56,15 @@ def main() -> int:
     bare = python("pass")
     base = python("import numpy, pydantic")
     ask = "['compare', '--model', '7b', '--gpu', 'a100']"
+    compared = python(f"from estimator.cli import main; main({ask})")
+    file = str(Path(__file__).parents[1] / "tests" / "configs" / "files" / "train.yaml")
+    checked = python(f"from estimator.cli import main; main(['check', {file!r}, '--gpu', 'a100'])")
     helped = "from estimator.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass"
     rows = [
         ("import over numpy and pydantic [s]", python("from estimator import estimate") - base, 0.05),
         ("--help over bare Python [s]", python(helped) - bare, 0.10),
-        ("cold compare over that import [1]", python(f"from estimator.cli import main; main({ask})") / base, 1.6),
+        ("cold compare over that import [1]", compared / base, 1.6),
+        ("cold check of a run over that compare [1]", checked / compared, 1.5),
         ("warm estimate, asked again [s]", warm_s("estimate('finetune', model='7b', gpu='a100')"), 0.002),
         ("warm compare, asked again [s]", warm_s("compare(model='7b', gpu='a100')"), 0.010),
         (

@@ -108,6 +108,8 @@ def _beside(found: Sequence[Told], paths: Sequence[str | Path]) -> list[Told]:
     for each in found:
         for name in each.files:
             path = _found(name, paths)
+            if path is None and not each.settings.get("strategy"):
+                each.notes.append(f"{clipped(name)} is named in it and is not there: what it says is not read")
             if path is None or path.resolve() in given:
                 continue
             given.add(path.resolve())

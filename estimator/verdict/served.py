@@ -89,7 +89,7 @@ def _memory(
     """What the fullest accelerator holds besides the cache, and what is left for that [B]."""
     device, layout = cluster.accelerator, plan.layout
     whole = usable(device)
-    held = serving_memory.weights_bytes(llm, weights(llm, plan.weight_precision), layout)
+    held = serving_memory.weights_bytes(llm, weights(llm, plan.weight_precision), layout) * _fullest(llm, layout.pp)
     held += serving_memory.adapters_bytes(llm, plan.adapters, plan.adapter_rank, layout)
     chunk = said.get("chunk_tokens")
     passing = serving_memory.activation_bytes(llm, layout, chunk if chunk and chunk > 0 else plan.step_tokens)
@@ -101,6 +101,11 @@ def _memory(
         return memory, whole * _share(said["static_fraction"], "static_fraction") - held
     fraction = plan.facts.memory_fraction if plan.memory_fraction is None else plan.memory_fraction
     return memory, whole * _share(fraction, "memory_fraction") - held - passing - context
+
+
+def _fullest(llm: Architecture, pp: int) -> float:
+    """Weights of the stage with the most layers over the mean [1]."""
+    return math.ceil(llm.layers / pp) * pp / llm.layers
 
 
 def _allowed(said: Mapping[str, Any], cluster: Cluster, plan: ServingPlan) -> float:
