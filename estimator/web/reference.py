@@ -9,7 +9,7 @@ from fastapi.openapi.utils import get_openapi
 
 from estimator.export.page.html import Markup, folded, joined, listing, table, tag
 from estimator.web.asking import COMMANDS
-from estimator.web.models import model
+from estimator.web.models import model, name_of
 
 PROBLEM: dict[str, Any] = {
     "type": "object",
@@ -35,7 +35,7 @@ def openapi(app: FastAPI) -> Callable[[], dict[str, Any]]:
         schemas = {"Problem": PROBLEM}
         for command in (*COMMANDS, "sweep"):
             schema = model(command).model_json_schema(ref_template="#/components/schemas/{model}")
-            schemas[model(command).__name__] = schema
+            schemas[name_of(command)] = schema
         found["components"] = {"schemas": schemas}
         return found
 
