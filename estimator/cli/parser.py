@@ -90,6 +90,7 @@ def _builders() -> dict[str, Callable[[Commands], None]]:
         "export": _export,
         "sweep": _sweep,
         "serve": _serve,
+        "mcp": _mcp,
     }
 
 
@@ -292,6 +293,11 @@ def _serve(commands: Commands) -> None:
     sub.add_argument("--workers", metavar="N", default="1", help="processes that answer (default 1)")
     text = "further host names that requests may name, comma-separated, such as that of a proxy"
     sub.add_argument("--allow-host", metavar="NAMES", help=text)
+
+
+def _mcp(commands: Commands) -> None:
+    text = "the questions as tools for assistants, by the Model Context Protocol (extra `mcp`)"
+    _command(commands, "mcp", text, _lazy("mcp", "mcp"), "estimator mcp")
 
 
 def _question(sub: argparse.ArgumentParser) -> None:

@@ -40,7 +40,7 @@ def model(command: str) -> type[BaseModel]:
 def _model(command: str) -> type[BaseModel]:
     fields = {name: _field(schema, text) for name, (schema, text) in _described(command).items()}
     config = ConfigDict(extra="allow", json_schema_extra={"examples": [EXAMPLES.get(command, {})]})
-    found: type[BaseModel] = create_model(name_of(command), __config__=config, **fields)  # type: ignore[call-overload]
+    found: type[BaseModel] = create_model(name_of(command), __config__=config, **fields)
     return found
 
 

@@ -60,7 +60,7 @@ def page(described: dict[str, Any]) -> Markup:
 
 
 def _route(path: str, method: str, told: dict[str, Any]) -> Markup:
-    body = next(iter(told.get("requestBody", {}).get("content", {}).values()), {})
+    body: dict[str, Any] = next(iter(told.get("requestBody", {}).get("content", {}).values()), {})
     names: list[object] = [f"{one['name']} (in {one['in']})" for one in told.get("parameters", [])]
     said = f"{method.upper()} {path}: {told.get('summary', '')}"
     return folded(said, listing(names), tag("pre", str(body["example"])) if body.get("example") else None)
