@@ -80,7 +80,7 @@ FORMATS: dict[str, Format] = {
             "LocalReport": "validation.local:local_markdown",
         },
     ),
-    "html": Format((".html", ".htm"), {ANY: "export.page:document"}, page=True),
+    "html": Format((".html", ".htm"), {ANY: "export.page.document:document"}, page=True),
     "notebook": Format(
         (),
         {

@@ -99,6 +99,7 @@ def _builders() -> dict[str, Callable[[Commands], None]]:
         "serve": _serve,
         "docs": _docs,
         "completion": _completion,
+        "mcp": _mcp,
     }
 
 
@@ -436,6 +437,11 @@ def _completion(commands: Commands) -> None:
     text = 'what a shell offers at the Tab key: eval "$(estimator completion bash)"'
     sub = _command(commands, "completion", text, _lazy("completion", "completion"), example)
     sub.add_argument("shell", choices=SHELLS, metavar="SHELL", help=", ".join(SHELLS))
+
+
+def _mcp(commands: Commands) -> None:
+    text = "the questions as tools for assistants, by the Model Context Protocol (extra `mcp`)"
+    _command(commands, "mcp", text, _lazy("mcp", "mcp"), "estimator mcp")
 
 
 def _question(sub: argparse.ArgumentParser) -> None:

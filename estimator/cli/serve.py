@@ -15,7 +15,7 @@ def serve(options: argparse.Namespace) -> None:
     """Serve until stopped; requests in work are answered first."""
     try:
         import fastapi  # noqa: F401
-        import multipart  # noqa: F401
+        import python_multipart  # noqa: F401
         import uvicorn
     except ImportError as error:
         raise MissingExtra(error.name or "fastapi", "serve") from None

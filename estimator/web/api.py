@@ -7,13 +7,13 @@ from typing import Any, TypeVar
 
 import anyio
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import StreamingResponse
 
 from estimator.errors import InvalidInput, clipped
 from estimator.shown import rendered
 from estimator.web import brief, problems
 from estimator.web.asking import COMMANDS, Answer, answer
-from estimator.web.models import EXAMPLES, model
-from estimator.web.sweeps import swept, swept_csv
+from estimator.web.models import EXAMPLES, name_of
 
 T = TypeVar("T")
 PREFIX = "/api/v1"
@@ -111,18 +111,18 @@ def _csv_route(command: str, read: Callable[[Request], Any]) -> Handler:
 
 async def sweep(request: Request) -> Response:
     """Rows of scenarios, answered; as events while they are, where those are accepted."""
+    from estimator.web.sweeps import events, swept
+
     question = await posted(request)
     if "text/event-stream" in request.headers.get("accept", ""):
-        from fastapi.responses import StreamingResponse
-
-        from estimator.web.sweeps import events
-
         return StreamingResponse(events(question, request, in_thread), media_type="text/event-stream")
     return as_json(await in_thread(lambda: json.dumps(swept(question), ensure_ascii=False)))
 
 
 async def sweep_csv(request: Request) -> Response:
     """The same as CSV."""
+    from estimator.web.sweeps import swept_csv
+
     question = await posted(request)
     return as_csv(await in_thread(lambda: swept_csv(question)))
 
@@ -146,7 +146,7 @@ def _told(command: str, get: bool, style: str) -> dict[str, Any]:
             for name in names
         ]
     else:
-        schema = {"$ref": f"#/components/schemas/{model(command).__name__}"}
+        schema = {"$ref": f"#/components/schemas/{name_of(command)}"}
         told["requestBody"] = {
             "content": {"application/json": {"schema": schema, "example": EXAMPLES.get(command, {})}}
         }

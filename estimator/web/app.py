@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 import estimator
 from estimator.errors import EstimatorError
 from estimator.web import api, pages, problems, reference, safety
+from estimator.web.asking import COMMANDS
 from estimator.web.metrics import Metrics
 
 STATIC = {
@@ -38,7 +39,7 @@ def create(hosts: tuple[str, ...] = ()) -> safety.Guard:
     _plain_routes(app, metrics)
     for error, handler in HANDLERS.items():
         app.add_exception_handler(error, handler)
-    asked = (f"{api.PREFIX}/{name}{end}" for name in (*api.COMMANDS, "sweep") for end in ("", ".csv"))
+    asked = (f"{api.PREFIX}/{name}{end}" for name in (*COMMANDS, "sweep") for end in ("", ".csv"))
     safety.KNOWN.update(asked, ("/", "/answer", "/openapi.json", "/api/docs", "/healthz", "/metrics"))
     return safety.Guard(app, hosts, metrics)
 

@@ -26,6 +26,11 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 TEXT: dict[str, Any] = {"type": "string", "maxLength": 200}
 
 
+def name_of(command: str) -> str:
+    """What the question of a command is called in the description of the API."""
+    return f"{command.title()}Question"
+
+
 def model(command: str) -> type[BaseModel]:
     """The question of a command."""
     return _model(command)
@@ -35,7 +40,7 @@ def model(command: str) -> type[BaseModel]:
 def _model(command: str) -> type[BaseModel]:
     fields = {name: _field(schema, text) for name, (schema, text) in _described(command).items()}
     config = ConfigDict(extra="allow", json_schema_extra={"examples": [EXAMPLES.get(command, {})]})
-    found: type[BaseModel] = create_model(f"{command.title()}Question", __config__=config, **fields)  # type: ignore[call-overload]
+    found: type[BaseModel] = create_model(name_of(command), __config__=config, **fields)
     return found
 
 

@@ -1,4 +1,7 @@
-"""The pages: the form with its answer, the answer alone for later ones, pictures, downloads, uploads."""
+"""The pages: the form with its answer, the answer alone for later ones, pictures, downloads, uploads.
+
+What answers is loaded with the first question, so that the server is there at once.
+"""
 
 import tempfile
 from functools import partial
@@ -9,18 +12,14 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.datastructures import UploadFile
 
 import estimator
-from estimator.charts import draw
 from estimator.errors import EstimatorError, InvalidInput, UnknownName
 from estimator.export.page.html import Markup, joined, tag
 from estimator.export.page.words import say, words
-from estimator.shown import rendered
-from estimator.web import answers, asking, problems
+from estimator.web import asking, problems
 from estimator.web.api import in_thread
-from estimator.web.form import form, lists
 from estimator.web.state import LETTERS, State, state
-from estimator.web.sweeps import swept_csv
 
-DRAWN = (*answers.PICTURES, "bridge")
+DRAWN = ("totals", "spectrum", "volume", "bridge")
 MIMES = {"svg": "image/svg+xml", "png": "image/png"}
 router = APIRouter(include_in_schema=False)
 
@@ -63,10 +62,14 @@ async def _page(request: Request, found: State, config: str = "") -> HTMLRespons
         tag("main", said, tag("p", "", id="working", class_="quiet", role="status"), answer, id="main"),
         class_="sides",
     )
+    from estimator.web.form import lists
+
     return html(joined(lists(), body), status)
 
 
 async def _answer(request: Request, found: State, config: str = "") -> tuple[int, Markup]:
+    from estimator.web import answers
+
     host = request.headers.get("host", "127.0.0.1")
     try:
         return 200, tag(
@@ -87,6 +90,8 @@ def refused(error: EstimatorError) -> Response:
 
 
 def _form(found: State, config: str) -> Markup:
+    from estimator.web.form import form
+
     others = dict(found.others)
     free = [letter for letter in LETTERS if letter not in others]
     if free:
@@ -147,6 +152,8 @@ async def uploaded(request: Request) -> Response:
 async def rows(request: Request) -> Response:
     """A CSV of scenarios, answered row by row."""
     pairs, _, text = await _sent(request)
+    from estimator.web.sweeps import swept_csv
+
     question = state(pairs).question()
     answered = await in_thread(partial(swept_csv, {**question, "csv": text}))
     return _file(answered.encode(), "answers.csv", "text/csv; charset=utf-8")
@@ -173,6 +180,8 @@ def _decoded(content: bytes) -> str:
 @router.get("/reasons/{stage}")
 async def reasons(request: Request, stage: str) -> Response:
     """Where the figures of an approach come from."""
+    from estimator.web import answers
+
     found = state(request.query_params.multi_items())
     back = tag("p", tag("a", say("back"), href=f"/?{found.query()}"))
     told = await in_thread(partial(answers.reasons, found, stage))
@@ -192,6 +201,9 @@ async def picture(request: Request, name: str, style: str) -> Response:
 
 
 def _drawn(found: State, name: str, style: str, theme: str) -> bytes:
+    from estimator.charts import draw
+    from estimator.web import answers
+
     spec = answers.picture(name, found)
     return draw.png(spec, theme) if style == "png" else draw.svg(draw.themed(spec, theme)).encode()
 
@@ -218,6 +230,8 @@ def _workbook(found: State) -> bytes:
 
 
 def _report(found: State) -> bytes:
+    from estimator.shown import rendered
+
     one = asking.answer("compare", found.question())
     return str(rendered(one.result, "html", currency=one.currency, command=one.command)).encode()
 

@@ -9,7 +9,7 @@ from fastapi.openapi.utils import get_openapi
 
 from estimator.export.page.html import Markup, folded, joined, listing, table, tag
 from estimator.web.asking import COMMANDS
-from estimator.web.models import model
+from estimator.web.models import model, name_of
 
 PROBLEM: dict[str, Any] = {
     "type": "object",
@@ -35,7 +35,7 @@ def openapi(app: FastAPI) -> Callable[[], dict[str, Any]]:
         schemas = {"Problem": PROBLEM}
         for command in (*COMMANDS, "sweep"):
             schema = model(command).model_json_schema(ref_template="#/components/schemas/{model}")
-            schemas[model(command).__name__] = schema
+            schemas[name_of(command)] = schema
         found["components"] = {"schemas": schemas}
         return found
 
@@ -60,7 +60,7 @@ def page(described: dict[str, Any]) -> Markup:
 
 
 def _route(path: str, method: str, told: dict[str, Any]) -> Markup:
-    body = next(iter(told.get("requestBody", {}).get("content", {}).values()), {})
+    body: dict[str, Any] = next(iter(told.get("requestBody", {}).get("content", {}).values()), {})
     names: list[object] = [f"{one['name']} (in {one['in']})" for one in told.get("parameters", [])]
     said = f"{method.upper()} {path}: {told.get('summary', '')}"
     return folded(said, listing(names), tag("pre", str(body["example"])) if body.get("example") else None)

@@ -17,7 +17,7 @@ from estimator.shown import rendered
 from estimator.text import human
 
 pytest.importorskip("fastapi", reason="the API's tests need the extra serve")
-pytest.importorskip("multipart", reason="the API's tests need the extra serve")
+pytest.importorskip("python_multipart", reason="the API's tests need the extra serve")
 pytest.importorskip("starlette.testclient", reason="the API's tests need a client")
 from starlette.testclient import TestClient
 
@@ -247,3 +247,11 @@ def test_nothing_goes_wrong_whatever_is_asked():
     )
 
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("missing", ["fastapi", "uvicorn", "python_multipart"])
+def test_a_missing_library_is_one_friendly_line(missing, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, missing, None)
+
+    assert main(["serve"]) == 2
+    assert "Install the extra 'serve'" in capsys.readouterr().err

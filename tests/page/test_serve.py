@@ -18,7 +18,7 @@ from estimator import compare
 from estimator.text import human
 
 pytest.importorskip("fastapi", reason="the server's tests need the extra serve")
-pytest.importorskip("multipart", reason="the server's tests need the extra serve")
+pytest.importorskip("python_multipart", reason="the server's tests need the extra serve")
 ROOT = Path(__file__).parents[2]
 
 

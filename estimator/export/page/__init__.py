@@ -1,5 +1,1 @@
 """Living reports: an answer as one HTML file that opens by itself, prints well, asks no network, and recalculates."""
-
-from estimator.export.page.document import document
-
-__all__ = ["document"]
