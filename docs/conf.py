@@ -1,5 +1,6 @@
 """The site: python -m sphinx -W docs estimator/_docs. Offline; nothing in it is loaded from elsewhere."""
 
+import re
 import sys
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -13,6 +14,7 @@ from docs import pages
 from docs.pages.links import faults
 from docs.pages.shipped import moved
 
+LAST_BLANK = re.compile(r"\n\n```$", re.MULTILINE)  # with which an example ends for those who run it
 project = "estimator"
 author = "the estimator project"
 version = release = installed("llm-approach-estimator")
@@ -38,7 +40,8 @@ html_theme_options = {
     "show_prev_next": True,
     "secondary_sidebar_items": ["page-toc"],
 }
-copyright = "Apache-2.0"
+copyright = "the estimator project, Apache-2.0"
+smartquotes = False  # options are written with two hyphens
 
 
 def written(_: Any) -> None:
@@ -48,6 +51,7 @@ def written(_: Any) -> None:
 
 def at_home(app: Any, name: str, source: list[str]) -> None:
     """Links of guides to what lies beside `docs` lead to its page on the site."""
+    source[0] = LAST_BLANK.sub("\n```", source[0])
     if not name.startswith("reference/"):
         path = Path(app.srcdir) / f"{name}.md"
         source[0] = moved(source[0], path, path.parent)

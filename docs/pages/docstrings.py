@@ -1,13 +1,16 @@
 """Docstrings of this project as Markdown: what it is, `name: meaning` lines, validity, source, worked examples."""
 
+import ast
 import inspect
 import re
+import textwrap
 from collections.abc import Callable
 from typing import Any
 
 from docs.pages.markdown import block, prose
 
 FIELD = re.compile(r"([a-z_][\w, ]*): (.+)")
+NEXT_FIELD = re.compile(r";\s+(?=[a-z_][a-z_, ]{1,40}: )")  # of one that shares its line
 PAPER = re.compile(r"arXiv:(\d{4}\.\d{4,5})")
 LABELS = ("Validity", "Source")
 
@@ -24,7 +27,7 @@ def _part(part: str) -> str:
     if part.startswith("    "):
         return block(inspect.cleandoc(part))
     lines: list[str] = []
-    for line in part.splitlines():
+    for line in NEXT_FIELD.sub("\n", part).splitlines():
         begins = FIELD.match(line) or line.startswith(tuple(f"{label}:" for label in LABELS))
         lines = [*lines, line] if begins or not lines else [*lines[:-1], f"{lines[-1]} {line.strip()}"]
     return "\n".join(_line(line) for line in lines) + "\n"
@@ -45,27 +48,38 @@ def cited(text: str) -> str:
 
 
 def signature(name: str, function: Callable[..., Any]) -> str:
-    """How it is called, one parameter a line where that is long."""
+    """How it is called, with its types as they are written, one parameter a line where that is long."""
+    node = _definition(function)
+    if node is None:
+        return f"{name}(...)"
+    given = [_argument(one) for one in (*node.args.posonlyargs, *node.args.args) if one.arg not in ("self", "cls")]
+    given = _with_defaults(given, node.args.defaults)
+    starred = [f"*{_argument(node.args.vararg)}"] if node.args.vararg else ["*"] if node.args.kwonlyargs else []
+    only = [
+        _argument(one) + (f" = {ast.unparse(value)}" if value else "")
+        for one, value in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
+    ]
+    rest = [f"**{_argument(node.args.kwarg)}"] if node.args.kwarg else []
+    returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
+    parts = [*given, *starred, *only, *rest]
+    text = f"{name}({', '.join(parts)}){returns}"
+    return text if len(text) <= 100 else "\n".join([f"{name}(", *(f"    {part}," for part in parts), f"){returns}"])
+
+
+def _definition(function: Callable[..., Any]) -> ast.FunctionDef | None:
+    """The function as it is written; None where there is no source."""
     try:
-        shown = inspect.signature(function)
-    except (TypeError, ValueError):
-        return name
-    text = f"{name}{shown}".replace("numpy.ndarray[tuple[typing.Any, ...], numpy.dtype[numpy.float64]]", "Floats")
-    return text if len(text) <= 100 else _spread(name, shown)
+        tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(function))))
+    except (OSError, TypeError):
+        return None
+    return next((node for node in tree.body if isinstance(node, ast.FunctionDef)), None)
 
 
-def _spread(name: str, shown: inspect.Signature) -> str:
-    parts, star = [], False
-    for parameter in shown.parameters.values():
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY and not star:
-            parts.append("*")
-            star = True
-        parts.append(str(parameter))
-        star = star or parameter.kind is inspect.Parameter.VAR_POSITIONAL
-    returns = "" if shown.return_annotation is inspect.Signature.empty else f" -> {_type(shown.return_annotation)}"
-    inside = ",\n    ".join(parts)
-    return f"{name}(\n    {inside},\n){returns}"
+def _argument(one: ast.arg) -> str:
+    return f"{one.arg}: {ast.unparse(one.annotation)}" if one.annotation else one.arg
 
 
-def _type(annotation: object) -> str:
-    return annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+def _with_defaults(given: list[str], values: list[ast.expr]) -> list[str]:
+    plain = len(given) - len(values)
+    ends = (f"{one} = {ast.unparse(value)}" for one, value in zip(given[plain:], values, strict=True))
+    return [*given[:plain], *ends]

@@ -34,7 +34,8 @@ def pages() -> dict[str, str]:
 
 
 def _section(name: str, sentences: list[str]) -> str:
-    listed = "".join(f"- {sentence}\n" for sentence in sorted(set(sentences), key=str.lower) if len(sentence) > 12)
+    whole = {sentence.removesuffix(".") for sentence in sentences if len(sentence) > 12}
+    listed = "".join(f"- {sentence}\n" for sentence in sorted(whole, key=lambda one: one.lstrip("*").lower()))
     return f"## `{name}`\n\n{MEANING.get(name, '')}\n\n{listed}\n"
 
 

@@ -52,7 +52,7 @@ def _formula(name: str, function: object) -> str:
     lines = _body(function)
     shown = f"```{{dropdown}} How it is computed\n{block(lines, 'python')}```\n"
     shown = shown.replace("```{dropdown}", "````{dropdown}").removesuffix("```\n") + "````\n"
-    return f"## {code(name)}\n\n{described(function.__doc__)}\n{called}\n{shown if lines else ''}\n"
+    return f"## {code(name)}\n\n{called}\n{described(function.__doc__)}\n{shown if lines else ''}\n"
 
 
 def _body(function: object) -> str:

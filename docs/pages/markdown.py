@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+STRESSED = re.compile(r"\\\*(\w[\w ]*)\\\*")
 SPECIAL = re.compile(r"([\\*_<>|\[\]`{}$~^])")
 
 
@@ -16,9 +17,14 @@ def plain(text: object) -> str:
 
 
 def prose(text: str) -> str:
-    """Text of a docstring: its `code` stays code, all else is plain."""
+    """Text of a docstring: `code` and *stressed* words stay that, all else is plain.
+
+    >>> prose("*Model* FLOP of `a_b` * c_d")
+    '*Model* FLOP of `a_b` \\\\* c\\\\_d'
+    """
     parts = text.split("`")
-    return "".join(f"`{part}`" if index % 2 and part else plain_part(part) for index, part in enumerate(parts))
+    shown = (f"`{part}`" if index % 2 and part else plain_part(part) for index, part in enumerate(parts))
+    return STRESSED.sub(r"*\1*", "".join(shown))
 
 
 def plain_part(text: str) -> str:
