@@ -25,7 +25,15 @@ from estimator.formulas.units import DAY_S, HOUR_S
 from estimator.numerals import MOST, numeral
 from estimator.predict.checked import checked_value
 from estimator.predict.reliability import usual_goodput
-from estimator.predict.training import Layouts, interval, layouts_of, parameters, traits
+from estimator.predict.training import (
+    Layouts,
+    interval,
+    layouts_of,
+    parameters,
+    time_interval,
+    training_step,
+    traits,
+)
 from estimator.predict.training_memory import MemorySplit, needed, peak_memory
 from estimator.predict.training_plan import PLAINEST, Run, TrainingPlan, run, stack
 from estimator.predict.training_time import step_time
@@ -358,7 +366,7 @@ def predicted(runs: Sequence[CaseRun], values: Mapping[str, float]) -> tuple[lis
     if not runs:
         return [], []
     numbers, yardstick = stack([each.numbers for each in runs]), Yardstick.of(runs)
-    seconds, memory = step_time(numbers, values).total, peak_memory(numbers, values)
+    seconds, memory = _step_s(runs, numbers, values), peak_memory(numbers, values)
     read = yardstick.reading(memory, values["reserve_bytes"]) / 1e9
     answers = np.where(yardstick.memory, read, yardstick.shown(seconds))
     # A run that does not say what it recomputed may have recomputed all it had to.
@@ -366,6 +374,15 @@ def predicted(runs: Sequence[CaseRun], values: Mapping[str, float]) -> tuple[lis
     frugal = numbers._replace(full_recompute=np.where(unsaid, 1.0, numbers.full_recompute))
     need = np.asarray(needed(peak_memory(frugal, values), values))
     return answers.tolist(), (need <= [each.cluster.accelerator.usable_bytes for each in runs]).tolist()
+
+
+def _step_s(runs: Sequence[CaseRun], numbers: Run, values: Mapping[str, float]) -> Floats:
+    """Time of each run's step [s]; on a measured CPU operator by operator."""
+    seconds = np.array(step_time(numbers, values).total, float)
+    for place, each in enumerate(runs):
+        if each.cluster.accelerator.measured_cpu:
+            seconds[place] = float(training_step(each.arch, each.cluster, each.plan).step_s)
+    return seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -468,7 +485,7 @@ def fold_of(case: CaseRun) -> str:
 
 
 def _prediction(case: CaseRun, value: float, fits: bool, left_out: float | None) -> CasePrediction:
-    down, up = interval(quantity(case.metric), traits(case.arch, case.cluster, case.plan) + sort_of(case))
+    down, up = _half_widths(case)
     if case.metric in RATES:
         down, up = up, down  # a longer time is a lower rate
     usable = math.isfinite(value) and value > 0
@@ -486,6 +503,12 @@ def _prediction(case: CaseRun, value: float, fits: bool, left_out: float | None)
         fitted=left_out is not None,
         predicted_loso=left_out,
     )
+
+
+def _half_widths(case: CaseRun) -> tuple[float, float]:
+    if case.cluster.accelerator.measured_cpu and case.metric != "peak_mem_gb":
+        return time_interval(case.arch, case.cluster, case.plan)
+    return interval(quantity(case.metric), traits(case.arch, case.cluster, case.plan) + sort_of(case))
 
 
 def sort_of(case: CaseRun) -> tuple[str, ...]:
