@@ -5,6 +5,7 @@ The stages and their predictors are imported when a question is asked, so that i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -133,7 +134,7 @@ def ask(
             "name an LLM and an accelerator (--model 7b --gpu a100), or a hosted LLM (--api openai:gpt-4o-mini)"
         )
     llm = architecture(str(model)) if model else None  # a path may be one of pathlib
-    chosen, design = _suited(scenario(scenario_file, **inputs), llm), design or ONE_AT_A_TIME
+    chosen, design = _long_enough(_suited(scenario(scenario_file, **inputs), llm)), design or ONE_AT_A_TIME
     hardware = named_cluster(str(gpu)) if gpu else None
     accelerator, count = _device(hardware, gpus)
     hosted = api_price(api) if api else None
@@ -159,6 +160,16 @@ def _suited(chosen: Scenario, llm: Architecture | None) -> Scenario:
         return chosen
     word = objective._replace(value="contrastive", why=f"{llm.name} embeds texts: it learns from pairs or triplets")
     return chosen._replace(choices={**chosen.choices, "objective": word})
+
+
+def _long_enough(chosen: Scenario) -> Scenario:
+    """The scenario with sequences as long as a sample, where no length was given: a sample is not cut unasked."""
+    asked, completion = chosen.amount("finetune_seq_len"), chosen.amount("completion_tokens").value
+    sample = chosen.amount("tokens_per_sample").value + completion * (chosen.word("objective") in ("grpo", "ppo"))
+    if asked.given or sample <= asked.value:
+        return chosen
+    longer = asked._replace(value=float(math.ceil(sample)), why="as long as a sample, which is longer than usual")
+    return chosen._replace(amounts={**chosen.amounts, "finetune_seq_len": longer})
 
 
 def check_answers(question: Question) -> None:
