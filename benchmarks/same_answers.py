@@ -58,6 +58,9 @@ KNOWN: dict[str, Callable[[str, str], bool]] = {
     "layouts say the format of the weights": lambda question, path: (
         "serve" in question and path.endswith("layout/precision")
     ),
+    "memory of training is that of its fullest moment; plans are the fastest that fit with 90 %": _of(
+        r"finetune|pretrain|compare|training_step|recommend|distil|sweep|export|validate training|layout(?!.*serve)"
+    ),
     "products, launches and adapters of latent attention were those of plain heads": lambda name, path: (
         "deepseek-v" in name or (name == "validate inference" and path.startswith("trtllm_v12"))
     ),

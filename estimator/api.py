@@ -5,6 +5,7 @@ The stages and their predictors are imported when a question is asked, so that i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib import import_module
@@ -142,7 +143,7 @@ def ask(
     how = price if isinstance(price, Price) else Price(price)
     accelerator, chosen = _linked(accelerator, chosen), _lent(chosen, how)
     data = counted_data(chosen)
-    chosen = _of_data(chosen, data) if data else chosen
+    chosen = _long_enough(_of_data(chosen, data) if data else chosen)
     hosted = api_price(api) if api else None
     question = Question(
         scenario=chosen,
@@ -231,6 +232,16 @@ def _lent(chosen: Scenario, price: Price) -> Scenario:
 
 
 LENT = ("spot", "preemptible")
+
+
+def _long_enough(chosen: Scenario) -> Scenario:
+    """The scenario with sequences as long as a sample, where no length was given: a sample is not cut unasked."""
+    asked, completion = chosen.amount("finetune_seq_len"), chosen.amount("completion_tokens").value
+    sample = chosen.amount("tokens_per_sample").value + completion * (chosen.word("objective") in ("grpo", "ppo"))
+    if asked.given or sample <= asked.value:
+        return chosen
+    longer = asked._replace(value=float(math.ceil(sample)), why="as long as a sample, which is longer than usual")
+    return chosen._replace(amounts={**chosen.amounts, "finetune_seq_len": longer})
 
 
 def check_answers(question: Question) -> None:

@@ -31,6 +31,7 @@ class Framework(NamedTuple):
     splits_vocabulary: whether each tensor-parallel rank keeps its share of the logits; others gather all of them
     widens_frozen: whether what stays unquantised under a 4-bit base is fp32 (PEFT's preparation for k-bit training)
     keeps_frozen_inputs: whether inputs of frozen layers wait for the backward pass, which does not need them
+    inputs_in_host: whether the inputs of recomputed layers wait in host memory
     accumulates_whole: whether sharded gradients wait whole until the last micro-batch of a step
     pace: the framework whose fitted factor of time it shares, its own unless it is kernels for another
     known: False for a name that nothing matches
@@ -55,6 +56,7 @@ class Framework(NamedTuple):
     splits_vocabulary: bool = True
     widens_frozen: bool = False
     keeps_frozen_inputs: bool = False
+    inputs_in_host: bool = False
     accumulates_whole: bool = False
     pace: str = ""
     source: str = ""
@@ -114,6 +116,7 @@ def _read(row: dict[str, str]) -> Framework:
         splits_vocabulary=row["vocabulary"] == "split",
         widens_frozen=row["kbit"] == "fp32",
         keeps_frozen_inputs=row["frozen_inputs"] == "kept",
+        inputs_in_host=row["frozen_inputs"] == "host",
         accumulates_whole=row["accumulation"] == "whole",
         tensor_gathers=row["gathers"] == "tensors",
         pace=row["pace_of"] or row["match"],

@@ -32,6 +32,8 @@ def held(
         split = split + _adapters(arch, habits, numbers, residual, lora_targets)
     return {
         "buffers": float(habits.states in BUFFERED),
+        "inputs_in_host": float(habits.inputs_in_host),
+        "buckets": float(habits.states == "deepspeed" and habits.kernels == "eager"),
         "accumulates_whole": float(habits.accumulates_whole),
         "copied_bytes": 4.0 * float(habits.states in COPIED and habits.kernels != "compiled"),
         "residual_bytes": residual,

@@ -14,6 +14,7 @@ from estimator.predict.flags import anywhere, either
 from estimator.predict.training_plan import Run
 
 Parameters = Mapping[str, float]
+BUCKET = 5e8  # elements that DeepSpeed reduces at a time, twice as one is filled meanwhile (its reduce_bucket_size)
 SUB_GROUP = 1e9  # parameters that DeepSpeed's ZeRO-3 steps over at a time (its sub_group_size)
 HOST_STATES = 16.0  # of a parameter in host memory [B]: fp32 gradient, master and two moments
 PINNED = 1.5  # host memory over its content (DeepSpeed's stage3.py: additional_buffer_factor)
@@ -58,7 +59,8 @@ def peak_memory(run: Run, p: Parameters) -> MemorySplit:
     weights, gradients, master, moments, shard_params = _states(run)
     flight = parallelism.layers_in_flight(run.layers, run.pp, run.vpp, run.ga)
     layer, kept, redone = _activations(run, p, flight)
-    logits, gathers, earlier = _logits(run, p, flight, kept), _gathers(run, p), _earlier(run, gradients)
+    logits, earlier = _logits(run, p, flight, kept), _earlier(run, gradients)
+    gathers = _gathers(run, p) + _buckets(run)
     # Logits are gone when the last layer is redone, of which gradients are alive besides.
     loss = Moment(earlier, kept, logits, gathers)
     first = Moment(earlier, kept + redone, 0.0, gathers)
@@ -130,11 +132,12 @@ def host_bytes(run: Run, p: Parameters) -> Real:
     frozen = (run.stored_bytes * blocks + run.end_bytes * embeddings) / shards[0]
     stored = either(run.adapters > 0, frozen + run.stored_bytes * experts / shards[1], run.compute_bytes * stepped)
     held = run.offload_optimizer * HOST_STATES * stepped + run.offload_params * stored
-    if not anywhere(run.offload_activations > 0):
+    away = np.maximum(run.offload_activations, run.inputs_in_host * run.full_recompute)
+    if not anywhere(away > 0):
         return PINNED * held
     flight = parallelism.layers_in_flight(run.layers, run.pp, run.vpp, run.ga)
-    away = _activations(run._replace(offload_activations=0.0), p, flight)[1]
-    return PINNED * (held + run.offload_activations * away)
+    kept = _activations(run._replace(offload_activations=0.0, inputs_in_host=0.0), p, flight)[1]
+    return PINNED * (held + away * kept)
 
 
 def _stepped(run: Run) -> Real:
@@ -197,7 +200,7 @@ def _activations(run: Run, p: Parameters, flight: Real) -> tuple[Real, Real, Rea
     per_layer = fused + run.tokens * scores / run.tp
     alive = run.tokens * run.alive / run.tp
     here = 1 - run.offload_activations
-    inputs = run.tokens * run.residual_bytes * run.hidden / replicated * here
+    inputs = run.tokens * run.residual_bytes * run.hidden / replicated * here * (1 - run.inputs_in_host)
     share = either(run.light_selective > 0, p["selective_kept_light"], p["selective_kept"])
     selective = either(run.fused_attention > 0, share * per_layer, fused)
     each = np.where(run.full_recompute > 0, inputs, here * np.where(run.selective > 0, selective, per_layer))
@@ -219,6 +222,12 @@ def _logits(run: Run, p: Parameters, flight: Real, activations: Real) -> Real:
         return logits
     last = np.minimum(run.stage_layers / flight, 1.0)
     return either(several, np.maximum(logits - activations * (1 - last), 0.0), logits)
+
+
+def _buckets(run: Run) -> Real:
+    """Of gradients on their way to the ranks that keep them [B]."""
+    trained = _stepped(run) * np.where(run.zero >= 1, run.shard, 1.0)
+    return run.buckets * (run.zero >= 1) * 2 * run.gradient_bytes * np.minimum(BUCKET, trained)
 
 
 def _gathers(run: Run, p: Parameters) -> Real:

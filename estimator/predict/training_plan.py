@@ -205,6 +205,8 @@ class Run(NamedTuple):
     tensor_gathers: Real
     # what memory holds
     buffers: Real  # gradients live in buffers of their own from step to step
+    inputs_in_host: Real  # those of recomputed layers
+    buckets: Real  # gradients are reduced out of DeepSpeed's
     accumulates_whole: Real
     copied_bytes: Real  # fp32 copies of 16-bit gradients at the step, of a parameter
     residual_bytes: Real

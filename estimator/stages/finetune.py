@@ -63,7 +63,8 @@ def copies(question: Question) -> Copies:
 
 def _warned(question: Question, training: Training) -> tuple[str, ...]:
     longest = max(float(tokens) for _, tokens in training.plan.sequences)
-    return (*training.warnings(), *_accumulated(training), *beyond_positions(question.own_llm(), longest))
+    noted = (*training.warnings(), *_accumulated(training), *_too_long(question))
+    return (*noted, *beyond_positions(question.own_llm(), longest))
 
 
 def _accumulated(training: Training) -> tuple[str, ...]:
@@ -115,9 +116,29 @@ def _layout_given(question: Question) -> dict[str, Any]:
 def _lengths(question: Question) -> dict[str, Any]:
     """Of packed sequences, or of what a sample of an embedder's holds, by the names of the plan."""
     if not _contrastive(question):
-        return {"seq_len": question.number("finetune_seq_len")}
+        return {"seq_len": _seq_len(question)}
     names = {"seq_len": "chunk_tokens", "query_len": "prompt_tokens", "passages_per_query": "passages_per_query"}
     return {field: question.number(name) for field, name in names.items()}
+
+
+def _seq_len(question: Question) -> float:
+    """Tokens of a sequence: as given, else as usual or of a sample, whichever is longer, which is then noted."""
+    asked, sample = question.number("finetune_seq_len"), question.amount("tokens_per_sample")
+    if question.word("objective") in ("grpo", "ppo"):
+        sample = derive(
+            "prompt and completion", "token", sum_of, prompt=sample, more=question.amount("completion_tokens")
+        )
+    if not question.scenario.amount("finetune_seq_len").given and not question.within(sample, asked - 1):
+        question.chosen(sample)
+    return asked
+
+
+def _too_long(question: Question) -> tuple[str, ...]:
+    """That samples are longer than sequences, where a length was given."""
+    each, most = question.amount("tokens_per_sample").value, question.number("finetune_seq_len")
+    if _contrastive(question) or each <= most:
+        return ()
+    return (f"A sample of {each:,.0f} tokens is cut at {most:,.0f} (finetune_seq_len).",)
 
 
 def _own(question: Question, tokens: Quantity) -> Estimate:

@@ -167,7 +167,11 @@ def test_largest_micro_batch_fits_and_one_more_does_not(model, gpu, method):
     def held(size: int) -> bool:
         plan = replace(inverse.training_plan(question, "finetune"), micro_batch=size, global_batch=2048)
         cluster = question.cluster(1)
-        return bool(np.any(training_step(question.own_llm(), cluster, grid(question.own_llm(), cluster, plan)).fit_chance >= 0.9))
+        return bool(
+            np.any(
+                training_step(question.own_llm(), cluster, grid(question.own_llm(), cluster, plan)).fit_chance >= 0.9
+            )
+        )
 
     assert held(found)
     assert found == inverse.MOST_MICRO_BATCH or not held(found + 1)

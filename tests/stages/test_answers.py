@@ -309,6 +309,20 @@ def test_what_is_taken_for_a_name_that_stands_for_nothing_here(stage, hardware, 
     assert says in warnings if says else "nown" not in warnings and "units" not in warnings
 
 
+def test_samples_decide_the_length_unless_it_is_given():
+    """A sample is not cut unasked; where a length is given, that it is cut is said."""
+    usual, long = (estimate("finetune", model="8b", gpu="a100", tokens_per_sample=n) for n in (500, 32_000))
+    cut = estimate("finetune", model="8b", gpu="a100", tokens_per_sample=32_000, finetune_seq_len=2048)
+    answers = estimate("finetune", model="8b", gpu="8xa100", objective="grpo", completion_tokens=16_000)
+
+    assert [one.shown for one in long.assumptions if one.name == "finetune_seq_len"] == ["32,000 tokens"]
+    assert [one.shown for one in usual.assumptions if one.name == "finetune_seq_len"] == ["2,048 tokens"]
+    assert [one.shown for one in answers.assumptions if one.name == "finetune_seq_len"] == ["16,500 tokens"]
+    assert long.peak_memory_bytes.value != usual.peak_memory_bytes.value
+    assert "A sample of 32,000 tokens is cut at 2,048 (finetune_seq_len)." in cut.warnings
+    assert not any("is cut" in warning for warning in long.warnings)
+
+
 def test_a_plan_fits_as_surely_as_asked():
     """16 A100 could pre-train 7B a little faster with memory filled to the brim, which is half a chance to fail."""
     asked = {"model": "7b", "gpu": "16xa100", "batch_tokens": 512 * 4096, "training_tokens": 1e11}
