@@ -195,7 +195,7 @@ def _parts(answer: Estimate) -> str:
         return ""
     steps, share = (answer.details[name] for name in STEPS)
     parts = {name: figure for name, figure in answer.details.items() if name.startswith("time_") and figure.value}
-    named = ", ".join(f"{_detail(name).removeprefix('time ')} {human(figure)}" for name, figure in parts.items())
+    named = ", ".join(f"{_detail(name).removeprefix('time ')} {human(part, False)}" for name, part in parts.items())
     return _paragraph(f"Training time, of {human(steps)} steps, {share.value:.0%} of them padding: {named}.")
 
 
