@@ -233,8 +233,11 @@ def _parts(answer: Estimate) -> str:
         return ""
     steps, share = (answer.details[name] for name in STEPS)
     parts = {name: figure for name, figure in answer.details.items() if name.startswith("time_") and figure.value}
-    named = ", ".join(f"{detail_name(name).removeprefix('time ')} {human(figure)}" for name, figure in parts.items())
-    return _paragraph(f"Training time, of {human(steps)} steps, {share.value:.0%} of them padding: {named}.")
+    named = {detail_name(name).removeprefix("time "): human(part, False) for name, part in parts.items()}
+    if "padding" in named:
+        named["padding"] += f" ({share.value:.0%})"
+    told = ", ".join(f"{name} {part}" for name, part in named.items())
+    return _paragraph(f"{human(steps, False)} steps: {told}")
 
 
 STEPS = ("optimizer_steps", "padding_share")

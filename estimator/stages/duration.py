@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from estimator.catalog.samples import Samples
 
 
+MUCH = 0.3  # of the work, on padding, from which it is said what packing would save
+
+
 class Rows(NamedTuple):
     """What a run passes through the trainer: samples of all epochs, tokens of each, and how much work each is.
 
@@ -254,7 +257,7 @@ def _notes(question: Question, training: Training, rows: Rows, how: str, step: R
     found: Mapping[str, bool] = {
         f"{cut:.1%} of the samples are longer than finetune_seq_len = {cap:,.0f} and are cut.": cut >= 0.01,
         f"Rows are padded (packing = {how}): {wasted:.0%} of the work is on padding, which packing=on would save.": (
-            wasted >= 0.2
+            wasted >= MUCH
         ),
     }
     data = question.data
