@@ -345,6 +345,19 @@ def most_users(
     return int(np.max(np.where(good, users, 0), initial=0))
 
 
+def why_no_user(
+    *, model: str, gpu: str, gpus: int | None = None, ttft_s: float = np.inf, tpot_s: float = np.inf, **inputs: object
+) -> str:
+    """Which limit not even one user keeps to."""
+    question = _question("serve", model, gpu, None, inputs, gpus)
+    if not largest_batch("serve", model=model, gpu=gpu, gpus=gpus, **inputs):
+        return "beside the weights there is no room for the cache of one request of this length"
+    one = _served(question, question.count or 1)
+    asked = {"to the first token": (one.ttft_s, ttft_s), "per output token": (one.tpot_s, tpot_s)}
+    over = [f"{float(is_s):.3g} s {of}, asked {limit_s:g} s" for of, (is_s, limit_s) in asked.items() if is_s > limit_s]
+    return f"alone it takes {' and '.join(over)}"
+
+
 def _served(question: Question, count: int, **load: Any) -> Serving:
     lengths: dict[str, Any] = {name: question.amount(name).value for name in ("prompt_tokens", "output_tokens")}
     plan = _serving_plan(question, count)
