@@ -21,6 +21,7 @@ class Engine(NamedTuple):
     all_reduce: whether short messages have a kernel of their own
     preempts: whether it admits requests by cache in use and preempts them when there is no more; else it reserves
         whole lengths
+    adapter_graphs: whether steps with unmerged adapters are replayed as graphs
     windowed: whether layers with a sliding window keep the cache of that window alone, or of the whole sequence
     memory_fraction: share of the accelerator's memory it lets itself use [1]
     prefill_chunk: most tokens of one forward pass of a prompt [token]; max_sequences: most in one step [1]
@@ -45,6 +46,7 @@ class Engine(NamedTuple):
     windowed: bool = True
     layer_split: bool = False
     offloads: bool = False
+    adapter_graphs: bool = True
     known: bool = True
     source: Source | None = None
 
@@ -68,6 +70,22 @@ def engine(name: str, year: float | None = None) -> Engine:
             entry |= {name: fact for name, fact in then.items() if name not in ("before", "source")}
     source = tables["source"][entry.pop("source")]
     return Engine(name=name, family=key, known=known, source=source, **entry)
+
+
+class Draft(NamedTuple):
+    """What proposes tokens in speculative decoding: layers like the LLM's own and its output projection, run again for
+    each token; or an LLM of a share of its weights.
+    """
+
+    layers: float = 0.0
+    head: bool = False
+    share: float = 0.0
+
+
+@cache
+def drafts() -> dict[str, Draft]:
+    """Kinds of drafts by name."""
+    return {name: Draft(**entry) for name, entry in _tables()["draft"].items()}
 
 
 def known_engines() -> tuple[str, ...]:

@@ -223,7 +223,7 @@ def _layout(commands: Commands) -> None:
     serve.add_argument("--output-tokens", metavar="N", help="of a request")
     serve.add_argument("--ttft-s", "--ttft", metavar="S", help="mean time to first token at most")
     serve.add_argument("--tpot-s", "--tpot", metavar="S", help="mean time per output token at most")
-    serve.add_argument("--requests-per-s", metavar="N", help="load of all replicas")
+    serve.add_argument("--requests-per-s", metavar="N", help="load of all replicas (default: what one carries)")
     _facts(sub)
     _prices(sub)
     _written(sub)

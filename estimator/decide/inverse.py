@@ -366,6 +366,19 @@ def most_users(
     return int(np.max(np.where(good, users, 0), initial=0))
 
 
+def why_no_user(
+    *, model: str, gpu: str, gpus: int | None = None, ttft_s: float = np.inf, tpot_s: float = np.inf, **inputs: object
+) -> str:
+    """Which limit not even one user keeps to."""
+    question = _question("serve", model, gpu, None, inputs, gpus)
+    if not largest_batch("serve", model=model, gpu=gpu, gpus=gpus, **inputs):
+        return "beside the weights there is no room for the cache of one request of this length"
+    one = served(question, question.count or 1)
+    asked = {"to the first token": (one.ttft_s, ttft_s), "per output token": (one.tpot_s, tpot_s)}
+    over = [f"{float(is_s):.3g} s {of}, asked {limit_s:g} s" for of, (is_s, limit_s) in asked.items() if is_s > limit_s]
+    return f"alone it takes {' and '.join(over)}"
+
+
 def served(question: Question, count: int, **load: Any) -> Serving:
     """A replica of so many accelerators under a load, for requests of the scenario's length."""
     prompt, output = question.amount("prompt_tokens").value, question.written().value

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from estimator.catalog.efficiency import carried_over
 from estimator.catalog.energy import power_fraction
-from estimator.catalog.engines import engine, serving_fit, serving_priors
+from estimator.catalog.engines import drafts, engine, serving_fit, serving_priors
 from estimator.catalog.formats import shown
 from estimator.catalog.formats import weights as stored_weights
 from estimator.errors import DoesNotFit, InvalidInput
@@ -155,7 +155,7 @@ def decode_step_s(
 ) -> Floats:
     """Time of one step that adds a token to each of `batch` sequences with `context_tokens` cached [s].
 
-    With speculative decoding it is a token's share of a step that verifies several.
+    With speculative decoding it is a token's share of drafting several and of the step that verifies them.
 
     >>> from estimator.catalog.accelerators import accelerator, cluster_of
     >>> from estimator.catalog.models import architecture
@@ -164,7 +164,21 @@ def decode_step_s(
     True
     """
     load = _load(arch, plan, context_tokens, 0.0, 0.0)
-    return _timed(load.step_pass(batch), load, cluster, "decode") / plan.draft_accepted_tokens
+    step = _timed(load.step_pass(batch), load, cluster, "decode")
+    return (step + drafting_s(arch, plan, step)) / plan.draft_accepted_tokens
+
+
+def drafting_s(arch: Architecture, plan: ServingPlan, step_s: Floats) -> Floats:
+    """Proposing the tokens that a step verifies, one after the other [s]: the draft's share of a step, and its launch.
+
+    Source: arXiv:2211.17192 section 3.1 (a draft of cost c takes c per proposed token). Layers of a draft are launched
+    from Python, a small LLM takes a step of its own.
+    """
+    if plan.draft_accepted_tokens <= 1:
+        return np.zeros(np.shape(step_s))
+    kind, found = drafts()[plan.draft], constants()
+    launch = kind.layers * found["uncaptured_layer"] + (kind.share > 0) * found["step"]
+    return plan.drafted_tokens * (plan.draft_share(arch) * step_s + launch)
 
 
 def _load(arch: Architecture, plan: ServingPlan, prompt: ArrayLike, output: ArrayLike, cached: ArrayLike) -> Load:
@@ -193,7 +207,11 @@ def times(load: Load, cluster: Cluster, active: ArrayLike, short: ArrayLike = Fa
     work, turns = load.passes_of(active)
     timed = _on_cpu if cluster.accelerator.measured_cpu else _on_machine
     alone, added, step = timed(load, work, turns, cluster)
-    step = step + handing_out_s(path(cluster.accelerator, load.plan), active, constants())
+    step = (
+        step
+        + drafting_s(load.arch, load.plan, step)
+        + handing_out_s(path(cluster.accelerator, load.plan), active, constants())
+    )
     return load.shares(active, np.asarray(work.sequences)[0], turns, short).times(alone, added, step)
 
 
@@ -223,7 +241,9 @@ def _adapters_s(arch: Architecture, plan: ServingPlan, work: Pass, on: Machine, 
         return np.zeros(np.shape(work.rows))
     used = np.minimum(float(plan.adapters), work.sequences)
     read = used * 2.0 * adapter_params(arch, plan.adapter_rank) / plan.tp
-    return read / (found["stream"] * on.bytes_per_s) + work.layers * found["launch"] * on.layer_launch_s
+    launch = found["launch"] * on.layer_launch_s
+    launch = launch if plan.facts.adapter_graphs else found["uncaptured_layer"]
+    return read / (found["stream"] * on.bytes_per_s) + work.layers * launch
 
 
 def serving(arch: Architecture, cluster: Cluster, plan: ServingPlan, traffic: Traffic) -> Serving:
@@ -362,6 +382,7 @@ def memory_split(arch: Architecture, cluster: Cluster, plan: ServingPlan) -> Mem
     fraction = facts.memory_fraction if plan.memory_fraction is None else plan.memory_fraction
     usable = memory.usable_bytes(cluster.accelerator, fraction)
     weights = memory.weights_bytes(arch, stored_weights(arch, plan.weight_precision), layout)
+    weights *= 1.0 + plan.draft_share(arch) * (plan.draft_accepted_tokens > 1)
     weights += memory.adapters_bytes(arch, plan.adapters, plan.adapter_rank, layout)
     longest = plan.max_context or arch.max_context or facts.prefill_chunk
     activations = memory.activation_bytes(arch, layout, min(plan.step_tokens, longest))

@@ -103,7 +103,7 @@ class Load(NamedTuple):
 
     def _step(self, active: ArrayLike) -> Sizes:
         share = np.asarray(active, float) / self.stages(active) / self.plan.layout.attention_replicas
-        return self.plan.draft_accepted_tokens, self.prompt + self.output / 2.0, share
+        return self.plan.verified_tokens, self.prompt + self.output / 2.0, share
 
     def _batch(self, batch: ArrayLike) -> Sizes:
         return self._prompts(np.asarray(batch, float) / self.stages(batch) / self.plan.layout.attention_replicas)

@@ -11,7 +11,7 @@ from estimator.catalog.efficiency import (
     gemm_efficiency,
     moe_efficiency,
 )
-from estimator.catalog.engines import Engine, engine
+from estimator.catalog.engines import Engine, drafts, engine
 from estimator.catalog.files import recent
 from estimator.catalog.formats import AS_PUBLISHED, dense_bytes, main, weights
 from estimator.catalog.precisions import precision
@@ -41,6 +41,7 @@ class ServingPlan:
     tp, pp, ep: tensor, pipeline and expert parallelism [1]
     adapters, adapter_rank: LoRA adapters served unmerged beside the weights [1]
     draft_accepted_tokens: tokens per step with speculative decoding, 1 without [token]
+    draft, drafted_tokens: what proposes how many of them a step, all verified together [token]
     memory_fraction: share of the memory the engine may use; by default the engine's own [1]
     max_sequences: most sequences in one step; max_batched_tokens: most tokens; by default the engine's own [1, token]
     max_context: longest request it is started for, by default the LLM's whole context [token]
@@ -58,6 +59,8 @@ class ServingPlan:
     adapters: int = 0
     adapter_rank: int = 16
     draft_accepted_tokens: float = 1.0
+    draft: str = "eagle"
+    drafted_tokens: int = 4
     chunked_prefill: bool = True
     memory_fraction: float | None = None
     max_sequences: int | None = None
@@ -95,6 +98,18 @@ class ServingPlan:
     def step_tokens(self) -> float:
         """Most tokens of one step [token]; without end where prompts are read whole."""
         return float(self.max_batched_tokens or self.facts.prefill_chunk) if self.chunked_prefill else np.inf
+
+    @property
+    def verified_tokens(self) -> float:
+        """Tokens of a sequence in one step [token]: the next one, and those that a draft proposed."""
+        return 1.0 if self.draft_accepted_tokens <= 1 else max(self.drafted_tokens + 1.0, self.draft_accepted_tokens)
+
+    def draft_share(self, arch: Architecture) -> float:
+        """Weights of the draft over the LLM's [1]."""
+        kind = drafts()[self.draft]
+        head, body = float(transformer.head_params(arch)), float(transformer.dense_weights(arch))
+        body += float(transformer.expert_weights(arch)) if arch.experts else 0.0
+        return kind.share + (kind.layers * body / arch.layers + kind.head * head) / (body + head)
 
     def layers(self, arch: Architecture) -> Precision:
         """Format of most of the layers' weights."""

@@ -13,7 +13,7 @@ from estimator.catalog.plan_fields import PlanField, field_named, plan_fields
 from estimator.catalog.precisions import training_precision
 from estimator.catalog.prices import common_providers
 from estimator.errors import DoesNotFit, InvalidInput, UnknownName
-from estimator.formulas import alignment, money, scaling, transformer
+from estimator.formulas import alignment, scaling, transformer
 from estimator.predict.chance import SURELY
 from estimator.predict.checked import checked, checked_value
 from estimator.predict.reliability import usual_goodput
@@ -248,8 +248,7 @@ def _serve(
     usual = default_scenario()
     prompt = usual.amount("prompt_tokens").value if prompt_tokens is None else prompt_tokens
     output = usual.amount("output_tokens").value if output_tokens is None else output_tokens
-    month, peak = usual.amount("requests_per_month").value, usual.amount("peak_to_mean").value
-    load = money.peak_requests_per_s(month, peak) if requests_per_s is None else requests_per_s
+    load = requests_per_s or 0.0  # nobody's traffic but what is asked: one replica carries what it can
     use = usual.amount("target_utilisation").value if utilisation is None else utilisation
     targets = Targets(ttft_s, tpot_s, float(load), use, careful)
     return best_serving(llm, offers, ServingPlan(**plan), prompt, output, targets, precisions)

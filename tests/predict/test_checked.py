@@ -145,6 +145,7 @@ WORDS = {
     "serving.kv_precision": ("banana", "precision 'banana'"),
     "serving.activation_precision": ("banana", "precision 'banana'"),
     "serving.chunked_prefill": ("perhaps", "true or false"),
+    "serving.draft": ("oracle", "eagle"),
     "serving.server": ("grpc", "in process"),
     "traffic.start": ("later", "together"),
 }

@@ -254,6 +254,40 @@ def test_unmerged_adapters_cost_and_merged_ones_do_not():
     assert one < 1.3 * merged  # S-LoRA, arXiv:2311.03285 figure 4: one adapter costs little
 
 
+@pytest.mark.prediction
+def test_proposing_and_verifying_cost_what_speculation_gains():
+    """EAGLE on Llama-3-8B: 2.08 tokens a step, 1.28 times as fast, github.com/vllm-project/vllm/issues/16035."""
+    arch, cluster = architecture("llama-3-8b"), cluster_of(accelerator("h100"), 1)
+    plain, eagle, ngram = (
+        float(decode_step_s(arch, cluster, plan, 1000))
+        for plan in (
+            ServingPlan(),
+            ServingPlan(draft_accepted_tokens=2.08),
+            ServingPlan(draft_accepted_tokens=2.08, draft="n-gram"),
+        )
+    )
+
+    assert 1.1 < plain / eagle < 1.5
+    assert plain / eagle < plain / ngram < 2.08
+
+
+@pytest.mark.prediction
+def test_unmerged_adapters_of_2024_were_launched_layer_by_layer():
+    """Half the speed with one adapter, 69 against 35 tokens/s: github.com/vllm-project/vllm/issues/10062."""
+    arch, cluster = architecture("llama-3.1-8b"), cluster_of(accelerator("a100"), 1)
+    bare, then, now = (
+        float(decode_step_s(arch, cluster, plan, 500))
+        for plan in (
+            ServingPlan(engine_year=2024.8),
+            ServingPlan(engine_year=2024.8, adapters=1),
+            ServingPlan(adapters=1),
+        )
+    )
+
+    assert 1.5 < then / bare < 2.5
+    assert now < 0.75 * then
+
+
 def test_speculation_helps_a_single_stream():
     arch, cluster = architecture("llama-3.1-70b"), cluster_of(accelerator("h100"), 4)
     plain = decode_step_s(arch, cluster, ServingPlan(tp=4), 1000)

@@ -7,10 +7,11 @@ import random
 import numpy as np
 import pytest
 
-from estimator import layout, serving
-from estimator.catalog.accelerators import accelerator
+from estimator import layout
+from estimator.catalog.accelerators import accelerator, cluster_of
 from estimator.catalog.models import architecture
 from estimator.errors import DoesNotFit, EstimatorError
+from estimator.predict.serving import ServingPlan, Traffic, serving
 
 ASK = {"model": "70b", "gpu": "8xh100", "task": "serve", "prompt_tokens": 1000.0, "output_tokens": 200.0}
 CLIENTS = sorted({round(2 ** (half / 2)) for half in range(21)})
@@ -45,9 +46,8 @@ def one_by_one(asked):
         for ep in {1, tp} if llm.experts and llm.experts.experts % tp == 0 else {1}:
             cut = {"weight_precision": precision, "tp": tp, "pp": pp, "ep": ep}
             for clients in CLIENTS:
-                one = serving(
-                    **lengths, model=asked["model"], gpu=f"{tp * pp}x{asked['gpu']}", concurrency=clients, **cut
-                )
+                cluster = cluster_of(accelerator(asked["gpu"]), tp * pp)
+                one = serving(llm, cluster, ServingPlan(**cut), Traffic(**lengths, concurrency=clients))
                 if not one.fits or one.max_concurrency < clients:
                     break
                 tried += 1
