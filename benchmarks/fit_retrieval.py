@@ -9,6 +9,7 @@ Run: python benchmarks/fit_retrieval.py
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -204,22 +205,24 @@ def operating_point() -> dict[str, float]:
 
 
 def codes() -> dict[str, dict[str, float]]:
-    """Time of building and searching on codes over that on float32 vectors of the same graph; what they miss more."""
-    own = [row for row in rows(STORES) if row["server"].startswith("faiss") and row["segments"] == "1"]
-    plain = {_search(row): row for row in own if row["code"] == "float32"}
+    """Time of building and searching on codes over that on float32 vectors measured in turn; what they miss more."""
     found: dict[str, dict[str, list[float]]] = {}
-    for row in own:
-        if row["code"] != "float32" and _search(row) in plain:
-            beside = plain[_search(row)]
-            ratios = found.setdefault(row["code"], {"build": [], "query": [], "missed": []})
+    own = [row for row in rows(STORES) if row["server"].startswith("faiss")]
+    for beside, row in pairwise(own):
+        if row["code"] != "float32" and _search(row) == _search(beside) and beside["code"] == "float32":
+            ratios = found.setdefault(
+                CODE_NAMES.get(row["code"], row["code"]), {"build": [], "query": [], "missed": []}
+            )
             ratios[row["what"]].append(float(row["core_ms"]) / float(beside["core_ms"]))
             if row["what"] == "query":
                 ratios["missed"].append(max(float(beside["recall"]) - float(row["recall"]), 0.0))
-    names = {"float16": "fp16", "bfloat16": "bf16"}
     return {
-        names.get(code, code): {what: round(float(np.mean(values)), 4) for what, values in ratios.items()}
+        code: {what: round(float(np.mean(values)), 4) for what, values in ratios.items()}
         for code, ratios in found.items()
     }
+
+
+CODE_NAMES = {"float16": "fp16", "bfloat16": "bf16"}
 
 
 def _search(row: Mapping[str, str]) -> tuple[str, ...]:
@@ -305,7 +308,7 @@ class Database:
 
 def speed_here(library: SearchRates) -> float:
     """Speed of the machine of the measured servers: faiss there against the library's constants."""
-    own = [row for row in rows(STORES) if row["server"].startswith("faiss") and row["code"] == "float32"]
+    own = [row for row in rows(STORES) if row["server"].startswith("faiss") and float(row["wall_s"]) > 0]
     times = GraphTimes.of([store_row(row) for row in own if row["segments"] == "1" and row["what"] == "query"])
     return float(np.exp(np.median(times.log_errors(library))))
 

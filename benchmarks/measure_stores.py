@@ -65,7 +65,9 @@ PIECES = tuple(
     for setup in (Setup("clustered", 20_000, 384, 16, 100), Setup("clustered", 100_000, 128))
     for pieces in (1, 4, 16)
 )
-CODES = ("float32", "float16", "bfloat16", "sq8", "sq6", "sq4", "pq", "binary")
+CODED = Setup("clustered", 20_000, 384, 16, 100)
+CODES = ("float16", "bfloat16", "sq8", "sq6", "sq4", "pq")
+PARTS = 20  # of a build and of the queries, in turn
 
 
 @dataclass(frozen=True)
@@ -425,6 +427,13 @@ def _answer(link: socket.socket) -> None:
         body += link.recv(65536)
 
 
+def core_s(task: Callable[..., object], *args: object) -> float:
+    """Core time of this process [s]."""
+    start = time.process_time()
+    task(*args)
+    return time.process_time() - start
+
+
 class Faiss:
     """faiss in this process on one thread: pieces of an index searched one by one, and codes."""
 
@@ -435,13 +444,35 @@ class Faiss:
         self.faiss, self.pid, self.name = faiss, None, f"faiss-cpu {faiss.__version__}"
 
     def measure(self, setup: Setup) -> Iterator[Row]:
-        """Rows of one index in pieces."""
+        """Rows of one index: in pieces, or on codes beside the same of float32."""
+        yield from self._beside(setup) if setup.code != "float32" else self._pieces(setup)
+
+    def _beside(self, setup: Setup) -> Iterator[Row]:
+        """Both in turn, part by part, so that a machine's moods meet both alike; core time alone counts."""
+        data, queries = data_of(setup)
+        setups = (replace(setup, code="float32"), setup)
+        graphs = [self._graph(one) for one in setups]
+        for graph in graphs:
+            graph.train(data)
+        parts = [[core_s(graph.add, part) for graph in graphs] for part in np.array_split(data, PARTS)]
+        for one, seconds in zip(setups, np.sum(parts, 0).tolist(), strict=True):
+            yield row(self.name, "build", one, core_ms=round(1e3 * seconds, 1))
+        exact = truth(data, queries[:JUDGED], 10)
+        for ef in (40, 200):
+            for graph in graphs:
+                graph.hnsw.efSearch = ef
+            turns = [[core_s(graph.search, part, 10) for graph in graphs] for part in np.array_split(queries, PARTS)]
+            for one, graph, seconds in zip(setups, graphs, np.sum(turns, 0).tolist(), strict=True):
+                found = recall(graph.search(queries[:JUDGED], 10)[1].tolist(), exact)
+                core_ms = round(1e3 * seconds / QUERIES, 5)
+                yield row(
+                    self.name, "query", one, ef=ef, k=10, clients=1, queries=QUERIES, core_ms=core_ms, recall=found
+                )
+
+    def _pieces(self, setup: Setup) -> Iterator[Row]:
         data, queries = data_of(setup)
         pieces = [self._graph(setup) for _ in range(setup.segments)]
         parts = np.array_split(data, setup.segments)
-        if not pieces[0].is_trained:
-            for piece in pieces:
-                piece.train(data)
 
         def build() -> None:
             for piece, part in zip(pieces, parts, strict=True):
@@ -471,7 +502,7 @@ class Faiss:
             asked = loop(self.name, setup, None, (ef, 10, 1), run, found)
             yield replace(asked, core_ms=asked.client_core_ms, client_core_ms=0)
 
-    def _graph(self, setup: Setup) -> object:
+    def _graph(self, setup: Setup) -> Any:
         kinds = {"sq8": "QT_8bit", "sq6": "QT_6bit", "sq4": "QT_4bit", "float16": "QT_fp16", "bfloat16": "QT_bf16"}
         if setup.code == "float32":
             graph = self.faiss.IndexHNSWFlat(setup.dim, setup.m)
@@ -489,7 +520,7 @@ class Faiss:
 STORES: dict[str, tuple[type, tuple[Setup, ...]]] = {
     "pgvector": (Postgres, (*SETUPS, *PIECES[1:3], *PIECES[4:], replace(SETUPS[2], code="float16"))),
     "chroma": (Chroma, SETUPS),
-    "faiss": (Faiss, (*PIECES, *(replace(PIECES[0], code=code) for code in CODES[1:-1]))),
+    "faiss": (Faiss, (*PIECES, *(replace(CODED, code=code) for code in CODES))),
 }
 
 

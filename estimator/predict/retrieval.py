@@ -353,7 +353,7 @@ def build_core_s(plan: IndexPlan, machine: Host) -> Floats:
         m, kept = plan.value("m"), plan.value("ef_construction")
         pieces = segment_count(plan, machine)
         float_s = formulas.graph_build_s(plan.n, plan.raw_bytes, m, kept, rates, pieces)
-        return float_s * code_factor("build", _code(plan.index))
+        return float_s * (code_factor("build", _code(plan.index)) or 1.0)
     if structure in ("vamana", "diskann"):
         return formulas.graph_build_s(plan.n, plan.raw_bytes, plan.value("degree") / 2, plan.value("build_list"), rates)
     if structure == "ivf":
@@ -363,9 +363,9 @@ def build_core_s(plan: IndexPlan, machine: Host) -> Floats:
     return plan.n * plan.raw_bytes / rates.scan_bytes_per_s
 
 
-def code_factor(what: str, code: str) -> float:
-    """Time on codes over that on float32 vectors, as measured, build or query [1]; 1 for float32 and what was not."""
-    found: float = retrieval_fit()["codes"].get(code, {}).get(what, 1.0)
+def code_factor(what: str, code: str) -> float | None:
+    """Time on codes over that on float32 vectors, as measured, build or query [1]; none for a code that was not."""
+    found: float | None = retrieval_fit()["codes"].get(code, {}).get(what)
     return found
 
 
@@ -402,17 +402,16 @@ def search(plan: IndexPlan, machine: Host) -> Search:
     rates, structure, k = search_rates(plan, machine), _split(plan.index)[0], np.asarray(plan.k, float)
     fixed = formulas.fixed_s(k, rates) + _refined_s(plan, rates)
     if structure == "hnsw":
-        pieces = segment_count(plan, machine)
-        each = formulas.piece_search_s(plan.n, _read_bytes(plan), plan.value("m"), plan.value("ef"), k, rates, pieces)
-        return Search(fixed, each, pieces)
+        return Search(fixed, _piece_s(plan, machine, rates), segment_count(plan, machine))
     return Search(fixed, _other_search_s(plan, structure, rates) - formulas.fixed_s(k, rates), np.ones(()))
 
 
-def _read_bytes(plan: IndexPlan) -> Floats:
-    """Bytes of a vector that comparing codes is worth: decoding them takes longer than reading them [B]."""
-    return np.maximum(
-        plan.code_bytes, plan.raw_bytes * code_factor("query", _code(plan.index)) * bool(_code(plan.index))
-    )
+def _piece_s(plan: IndexPlan, machine: Host, rates: SearchRates) -> Floats:
+    """Search of one segment of a graph [s of one core]: on measured codes by their factor, on others by their bytes."""
+    factor = code_factor("query", _code(plan.index))
+    width = plan.code_bytes if factor is None else plan.raw_bytes
+    graph = plan.n, width, plan.value("m"), plan.value("ef"), np.asarray(plan.k, float)
+    return (factor or 1.0) * formulas.piece_search_s(*graph, rates, segment_count(plan, machine))
 
 
 def _refined_s(plan: IndexPlan, rates: SearchRates) -> Floats:
