@@ -369,13 +369,18 @@ def _needed(needs: str, settings: Mapping[str, Any]) -> bool:
     return not field or str(settings.get(field)) == value
 
 
-def joined(parts: Sequence[Told]) -> dict[str, Any]:
-    """The settings of all parts as one run. Raises InvalidInput where they contradict each other in what must agree."""
+def joined(parts: Sequence[Told], notes: list[str]) -> dict[str, Any]:
+    """The settings of all parts as one run; later parts count more, and notes take what they say otherwise.
+
+    Raises InvalidInput where parts contradict each other in what must agree.
+    """
     whole: dict[str, Any] = {}
     for part in parts:
         for field, value in part.settings.items():
             if field in ("model", "micro_batch", "accumulation") and field in whole and whole[field] != value:
                 raise InvalidInput(_contradiction(parts, field))
+            if not strongest(field) and field in whole and str(whole[field]) != str(value) and value is not None:
+                notes.append(f"{field} is {whole[field]} in one file and {value} in another: the last counts")
             _settle(whole, field, value)
     return whole
 
