@@ -89,7 +89,8 @@ def _score(tool: Tool, part: Part) -> float:
         return 0.0
     names = sum(1 / _sharers(name) for name in part.values if tool.takes(name))
     launch = tools()[LAUNCH].keys
-    mistakes = sum(bool(tool.known) and not tool.takes(name) and name not in launch for name in part.values)
+    strange = [name for name in part.values if name not in launch and not tool.takes(name)]
+    mistakes = sum(bool(tool.known) and not tool.takes(name.partition(".")[0]) for name in strange)
     return program + 3.0 * signs + names - 0.2 * mistakes
 
 
@@ -149,6 +150,9 @@ def _positional(part: Part, tool: Tool) -> str:
 
 
 def _read(result: Told, tool: Tool, name: str, value: Any, part: Part) -> None:
+    if name.startswith("deepspeed.") and tool.id != "deepspeed":  # its settings in place of a file's name
+        result.settings.setdefault("strategy", "deepspeed")
+        return _read(result, tools()["deepspeed"], name.removeprefix("deepspeed."), value, part)
     key = tool.key(name) or tools()[LAUNCH].keys.get(name)
     if key is None and part.style != "yaml" and name.startswith("no_") and tool.key(name[3:]):
         return _read(result, tool, name[3:], value is False, part)
