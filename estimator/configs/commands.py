@@ -7,6 +7,7 @@ compute stays open.
 import re
 import shlex
 from collections.abc import Iterator
+from shlex import quote
 from typing import Any, NamedTuple
 
 from estimator.configs.variables import COMPUTED, expanded
@@ -18,6 +19,8 @@ SCRIPT = re.compile(r".*\.(?:py|sh)")
 MERGED = re.compile(r"(.+?)(--[a-z][\w-]+)")
 REDIRECTED = re.compile(r"\d?(?:>>?|<)&?\d?")
 CUT = re.compile(r"\\[ \t]+(?=\n)")
+LISTED = re.compile(r"^[ \t]*(\w+)=\(([^()]*)\)", re.MULTILINE)  # a list of a shell, and all of it put in
+EACH = re.compile(r"\$\{(\w+)\[[@*]\]\}")
 COMMENT = re.compile(r"(?:^|(?<=\s))#[^\n]*", re.MULTILINE)
 DOCKER_FLAGS = {"--rm", "-d", "-it", "-i", "-t", "--detach", "--init", "--privileged", "-ti"}
 BEFORE = {"nohup", "exec", "sudo", "time", "env", "uv", "run", "srun", "bash", "poetry"}
@@ -64,7 +67,8 @@ def _tidy(text: str) -> tuple[str, list[str]]:
     if CUT.search(text):
         notes.append("a blank follows the backslash at the end of a line: a shell ends the command there; read on")
     joined = re.sub(r"\\[ \t]*\r?\n", " ", COMMENT.sub("", text))
-    return COMPUTED.sub("$computed", joined), notes
+    joined = LISTED.sub(lambda found: f"{found[1]}={quote(' '.join(found[2].split()))}", joined)
+    return COMPUTED.sub("$computed", EACH.sub(r"${\1}", joined)), notes
 
 
 def _lines(text: str) -> Iterator[list[str]]:

@@ -23,12 +23,14 @@ from estimator.files import read_text, shown
 MOST_DEEP = 40
 INI = re.compile(r"^\s*([\w.-]+)\s*=\s*(.*?)\s*$", re.MULTILINE)
 SECTION = re.compile(r"^\s*\[[^\]\n]+\]\s*$", re.MULTILINE)
-MODELFILE = re.compile(r"^(FROM|PARAMETER|ADAPTER)\s+", re.MULTILINE | re.IGNORECASE)
+MODELFILE = re.compile(r"^(FROM|PARAMETER|ADAPTER)\s+", re.MULTILINE)
 LOGGED = re.compile(r"(?:non-default args: (\{.*\})|(?:server_args=)?ServerArgs\((.*)\)|args: Namespace\((.*)\))")
 PAIR = re.compile(r"(\w+)=('[^']*'|\"[^\"]*\"|\[[^\]]*\]|[^,\s]+)")
 KEY = re.compile(r"^\s*(?:- )?[\"']?[\w.$-]+[\"']?\s*:(?:\s|$)", re.MULTILINE)
 COMMANDED = ("entrypoint", "command", "args", "run", "commands", "cmd", "extraArgs", "extra_args", "script")
 ARGUMENTS = re.compile(r"(?:[A-Z_]*ARGS|[A-Z_]*COMMAND[A-Z_]*)")
+SHELLS = ("sh", "bash", "/bin/sh", "/bin/bash", "-c", "-lc")  # which run the word that follows
+NAMED = re.compile(r"([A-Za-z][\w-]+?)(?::(\d+GB))?(?::(\d+))?")
 CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 GPU_KEYS = ("nvidia.com/gpu", "amd.com/gpu", "requestGPU", "gpuCount", "gpus_per_node")
 
@@ -52,6 +54,8 @@ class Part(NamedTuple):
 def parts_of(path: str | Path) -> list[Part]:
     """The parts of a file. Raises InvalidInput in one line for one that holds nothing to read."""
     text = read_text(path, "run configuration")
+    if Path(path).suffix == ".py":
+        raise InvalidInput(f"{shown(path)} is a program, which is not run here: hand in its arguments or configuration")
     try:
         found = list(parts_in(text, Path(path).name))
     except InvalidInput as error:
@@ -219,6 +223,7 @@ def _is_carrier(content: Mapping[str, Any]) -> bool:
         {"services"} <= keys or {"apiVersion", "kind"} <= keys or {"servingEngineSpec"} <= keys
         or ({"resources"} <= keys and keys & {"run", "setup"}) or ({"type", "commands"} <= keys)
         or ({"items"} <= keys and len(keys) == 1)
+        or ({"image"} <= keys and keys & {"args", "command", "extraArgs", "extra_args"})
     )  # fmt: skip
 
 
@@ -239,7 +244,8 @@ def _look(content: Any, found: dict[str, Any], depth: int, image: str = "") -> N
         return
     if not isinstance(content, dict):
         return
-    image = str(content.get("image") or content.get("repository") or image)
+    named = content.get("image") or content.get("repository") or image
+    image = str(named.get("repository", "") if isinstance(named, dict) else named)
     sets = _environment(content.get("env", content.get("environment", content.get("envs"))))
     _look_for_accelerators(content, found)
     words = _words(content)
@@ -256,6 +262,8 @@ def _look(content: Any, found: dict[str, Any], depth: int, image: str = "") -> N
     )
     if isinstance(model, str):
         found.setdefault("model", model.removeprefix("hf://"))
+    if not words and not settings and sets and "image" in content:
+        settings = {name.lower(): value for name, value in sets.items()}  # servers that take variables for options
     if words or settings:
         _carry(" ".join(words), expanded(image, {}), {**sets}, settings, found)
     for value in content.values():
@@ -288,7 +296,8 @@ def _texts(content: Mapping[str, Any], names: Sequence[str]) -> list[str]:
         if isinstance(value, str):
             found.append(expanded(value, {}) + "\n" * ("\n" in value))
         elif isinstance(value, list) and all(isinstance(each, str | int | float) for each in value):
-            found += [expanded(str(each), {}) for each in value]
+            words = [expanded(str(each), {}) for each in value]
+            found += [word for word in words if word not in SHELLS] if {"-c", "-lc"} & {*words} else words
     return found
 
 
@@ -320,15 +329,35 @@ def _look_for_accelerators(content: Mapping[str, Any], found: dict[str, Any]) ->
             found.setdefault("accelerators", count)
     for key in ("accelerators", "gpu", "gpus"):
         if isinstance(content.get(key), str | dict):
-            pair = next(iter(content[key].items()), ("",)) if isinstance(content[key], dict) else (content[key],)
-            named = ":".join(map(str, pair))
-            if re.match(r"[A-Za-z][\w-]+(?::\d+)?$", named):
-                name, _, count = named.partition(":")
-                found.setdefault("accelerator", name)
-                found.setdefault("accelerators", count or 1)
+            _name_accelerators(content[key], found)
     for key in ("nvidia.com/gpu.product", "cloud.google.com/gke-accelerator", "gpu_product"):
         if isinstance(content.get(key), str):
-            found.setdefault("accelerator", content[key].lower())
+            found.setdefault("accelerator", _plain_name(content[key]))
+
+
+def _name_accelerators(value: str | dict[str, Any], found: dict[str, Any]) -> None:
+    """Accelerators as `H100:8`, `A100:80GB:1` or `{L4: 1, A100: 1}`, of which any will do."""
+    texts = (
+        [":".join(str(each) for each in pair if each is not None) for pair in value.items()]
+        if isinstance(value, dict)
+        else [value]
+    )
+    matches = [match for text in texts if (match := NAMED.fullmatch(text.strip()))]
+    if not matches or len(matches) < len(texts):
+        return
+    names = [f"{match[1].lower()}-{match[2].lower()}" if match[2] else match[1].lower() for match in matches]
+    if len(matches) == 1:
+        found.setdefault("accelerator", names[0])
+        found.setdefault("accelerators", matches[0][3] or 1)
+    else:
+        found.setdefault(
+            "accelerator", ",".join(f"{match[3] or 1}x{name}" for name, match in zip(names, matches, strict=True))
+        )
+
+
+def _plain_name(product: str) -> str:
+    """An accelerator as a cluster labels it, without maker and memory's kind."""
+    return re.sub(r"^(?:nvidia-|tesla-|geforce-)+|-hbm\w+$", "", product.lower().replace(" ", "-"))
 
 
 def flat(content: Mapping[str, Any], before: str = "", depth: int = 0) -> dict[str, Any]:

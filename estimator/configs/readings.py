@@ -89,7 +89,8 @@ def _score(tool: Tool, part: Part) -> float:
         return 0.0
     names = sum(1 / _sharers(name) for name in part.values if tool.takes(name))
     launch = tools()[LAUNCH].keys
-    mistakes = sum(bool(tool.known) and not tool.takes(name) and name not in launch for name in part.values)
+    strange = [name for name in part.values if name not in launch and not tool.takes(name)]
+    mistakes = sum(bool(tool.known) and not tool.takes(name.partition(".")[0]) for name in strange)
     return program + 3.0 * signs + names - 0.2 * mistakes
 
 
@@ -149,6 +150,9 @@ def _positional(part: Part, tool: Tool) -> str:
 
 
 def _read(result: Told, tool: Tool, name: str, value: Any, part: Part) -> None:
+    if name.startswith("deepspeed.") and tool.id != "deepspeed":  # its settings in place of a file's name
+        result.settings.setdefault("strategy", "deepspeed")
+        return _read(result, tools()["deepspeed"], name.removeprefix("deepspeed."), value, part)
     key = tool.key(name) or tools()[LAUNCH].keys.get(name)
     if key is None and part.style != "yaml" and name.startswith("no_") and tool.key(name[3:]):
         return _read(result, tool, name[3:], value is False, part)
@@ -369,13 +373,18 @@ def _needed(needs: str, settings: Mapping[str, Any]) -> bool:
     return not field or str(settings.get(field)) == value
 
 
-def joined(parts: Sequence[Told]) -> dict[str, Any]:
-    """The settings of all parts as one run. Raises InvalidInput where they contradict each other in what must agree."""
+def joined(parts: Sequence[Told], notes: list[str]) -> dict[str, Any]:
+    """The settings of all parts as one run; later parts count more, and notes take what they say otherwise.
+
+    Raises InvalidInput where parts contradict each other in what must agree.
+    """
     whole: dict[str, Any] = {}
     for part in parts:
         for field, value in part.settings.items():
             if field in ("model", "micro_batch", "accumulation") and field in whole and whole[field] != value:
                 raise InvalidInput(_contradiction(parts, field))
+            if not strongest(field) and field in whole and str(whole[field]) != str(value) and value is not None:
+                notes.append(f"{field} is {whole[field]} in one file and {value} in another: the last counts")
             _settle(whole, field, value)
     return whole
 

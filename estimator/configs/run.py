@@ -51,11 +51,13 @@ def read_run(paths: Sequence[str | Path]) -> Run:
     main = _main(found, paths)
     used = [each for each in found if each.tool.part or each.tool.id in (LAUNCH, main.tool.id)]
     ordered = sorted(used, key=lambda each: (each.tool.id == main.tool.id, not each.tool.part))
-    settings = joined([each for each in ordered if each is main or each.tool.id != main.tool.id or _same(each, main)])
+    said: list[str] = []
+    of_run = [each for each in ordered if each.tool.id != main.tool.id or _same(each, main)]
+    settings = joined(of_run, said)
     whole = main._replace(settings=settings, readings=[reading for each in ordered for reading in each.readings])
     beside = [tools()[name] for name in dict.fromkeys(each.tool.id for each in used) if name != main.tool.id]
     filled = [reading for tool in (main.tool, *beside) for reading in defaults(whole._replace(tool=tool))]
-    notes = [note for each in ordered for note in each.notes]
+    notes = [*said, *(note for each in ordered for note in each.notes)]
     return Run(
         main.tool,
         main.tool.task,

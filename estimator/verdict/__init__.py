@@ -111,7 +111,7 @@ def _clusters(run: Run, gpu: str | Sequence[str] | None, notes: list[str]) -> li
             f"{what} is a run of {run.tool.title} and does not say on what: name accelerators, such as --gpu 2xrtx4090 "
             "or --gpu a100,h100"
         )
-    return [_cluster(run, name, notes) for name in names or [str(own)]]
+    return [_cluster(run, name, notes) for name in names or str(own).split(",")]
 
 
 def _cluster(run: Run, name: str, notes: list[str]) -> Cluster:

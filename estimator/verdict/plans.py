@@ -43,7 +43,8 @@ def world(settings: Mapping[str, Any]) -> int | None:
     if settings.get("ranks"):
         return int(settings["ranks"]) * parallel
     if settings.get("per_node"):
-        return int(settings["per_node"]) * int(settings.get("nodes") or 1)
+        each = int(settings["per_node"])
+        return each * int(settings.get("nodes") or -(-parallel // each))
     return parallel if parallel > 1 else None
 
 

@@ -128,6 +128,11 @@ CARRIERS = {
     f"    modelURL: {LLM}\n    vllmConfig: {{tensorParallelSize: 2}}\n",
     "skypilot": "resources: {accelerators: 'L40S:2'}\nrun: |\n  pip list\n"
     f"  vllm serve {LLM} \\\n    --tensor-parallel-size 2\n",
+    "a shell in a container": "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - image: vllm/vllm-openai\n"
+    f"    command: [/bin/sh, -c]\n    args: ['vllm serve {LLM} --tensor-parallel-size 2 --trust-remote-code']\n",
+    "values of a chart": f"image: {{repository: vllm/vllm-openai}}\nextraArgs: [--model, {LLM}, -tp, '2']\n",
+    "dstack": f"type: service\nresources: {{gpu: 'A100:40GB:2'}}\nenv: [M={LLM}]\n"
+    "commands:\n  - vllm serve $M\n      --tensor-parallel-size 2\n",
     "a log": f"INFO 01-01 api_server.py: non-default args: {{'model': '{LLM}', 'tensor_parallel_size': 2}}\n",
 }
 
@@ -152,6 +157,38 @@ def test_a_server_is_found_in_what_carries_it(kind, tmp_path):
     assert (run.settings["model"], run.settings["tp"]) == (LLM, 2)
 
 
+@pytest.mark.parametrize(
+    ("resources", "named", "count"),
+    [
+        ("H100:8", "h100", 8),
+        ("A100:40GB:2", "a100-40gb", 2),
+        ("L4", "l4", 1),
+        ("{L4: 1, A100: 2}", "1xl4,2xa100", None),
+    ],
+)
+def test_accelerators_are_named_as_clouds_do(resources, named, count, tmp_path):
+    (tmp_path / "a.yaml").write_text(f"resources: {{accelerators: {resources}}}\nrun: vllm serve {LLM}\n")
+    settings = read_run([tmp_path / "a.yaml"]).settings
+
+    assert (settings["accelerator"], settings.get("accelerators")) == (named, count)
+
+
+def test_variables_of_a_container_are_options_of_some_servers(tmp_path):
+    text = "services:\n  a:\n    image: ghcr.io/huggingface/text-generation-inference:2\n"
+    (tmp_path / "a.yaml").write_text(f"{text}    environment: {{MODEL_ID: {LLM}, NUM_SHARD: 2}}\n")
+    run = read_run([tmp_path / "a.yaml"])
+
+    assert (run.tool.id, run.settings["model"], run.settings["tp"]) == ("tgi", LLM, 2)
+
+
+def test_settings_of_deepspeed_may_stand_inside(tmp_path):
+    inside = '"deepspeed": {"zero_optimization": {"stage": 2}}'
+    (tmp_path / "a.json").write_text(f'{{"model_name_or_path": "{LLM}", "per_device_train_batch_size": 1, {inside}}}')
+    run = read_run([tmp_path / "a.json"])
+
+    assert (run.tool.id, run.settings["strategy"], run.settings["zero"]) == ("hf", "deepspeed", 2)
+
+
 def test_comments_say_nothing(tmp_path):
     name, text, _ = CASES["axolotl"]
     (tmp_path / name).write_text(text)
@@ -171,6 +208,7 @@ def test_comments_say_nothing(tmp_path):
         ("x --data a b c --flag", {"data": ["a", "b", "c"], "flag": True}),
         ("x --lr 1e-4 --json '{\"a\": 1}'", {"lr": "1e-4", "json": '{"a": 1}'}),
         ('ARGS="--tp 2\n--pp 2"\nx $ARGS', {"tp": "2", "pp": "2"}),
+        ("ARGS=(\n  --tp 2\n  --pp 2\n)\nx ${ARGS[@]}", {"tp": "2", "pp": "2"}),
     ],
 )
 def test_commands_are_read_as_a_shell_passes_them_on(text, options):

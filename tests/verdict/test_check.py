@@ -104,6 +104,16 @@ def test_a_file_that_is_named_is_read_where_it_lies_beside(written):
     assert any("my_plan.json" in note for note in found.notes)
 
 
+def test_what_files_say_otherwise_is_said(written):
+    launch = "distributed_type: DEEPSPEED\nnum_processes: 8\ndeepspeed_config: {zero_stage: 2}\n"
+    found = check(
+        written(HF), written(launch, "a.yaml"), written({"zero_optimization": {"stage": 3}}, "d.json"), gpu="8xa100"
+    )
+
+    assert found.best.plan["zero"] in (2, 3)
+    assert any(note.startswith("zero is 2 in one file and 3 in another") or "zero is 3" in note for note in found.notes)
+
+
 def test_a_field_given_beside_counts_instead(written):
     found = check(written(AXOLOTL), gpu="1xa100", micro_batch=1, recompute="none")
 
