@@ -10,6 +10,8 @@ from starlette.exceptions import HTTPException
 
 import estimator
 from estimator.errors import EstimatorError
+from estimator.export.page.html import tag
+from estimator.export.page.words import say
 from estimator.web import api, pages, problems, reference, safety
 from estimator.web.asking import COMMANDS
 from estimator.web.metrics import Metrics
@@ -51,7 +53,11 @@ def _plain_routes(app: FastAPI, metrics: Metrics) -> None:
         return described()
 
     app.add_api_route("/openapi.json", openapi, include_in_schema=False)
-    app.add_api_route("/api/docs", lambda: pages.html(reference.page(described())), include_in_schema=False)
+    app.add_api_route(
+        "/api/docs",
+        lambda: pages.html(tag("main", reference.page(described())), title=say("api_reference")),
+        include_in_schema=False,
+    )
     app.add_api_route("/healthz", lambda: {"status": "ok", "version": estimator.__version__}, include_in_schema=False)
     app.add_api_route(
         "/metrics", lambda: Response(metrics.text(), media_type="text/plain; version=0.0.4"), include_in_schema=False

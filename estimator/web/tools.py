@@ -45,14 +45,14 @@ def server() -> Any:
     async def listed(_: Any, __: Any) -> ListToolsResult:
         return ListToolsResult(
             tools=[
-                Tool(name=name, description=ABOUT.get(name, name), inputSchema=model(name).model_json_schema())
+                Tool(name=name, description=ABOUT.get(name, name), input_schema=model(name).model_json_schema())
                 for name in COMMANDS
             ]
         )
 
     async def called(_: Any, asked: Any) -> CallToolResult:
         text, wrong = await asyncio.to_thread(partial(told, asked.name, asked.arguments or {}))
-        return CallToolResult(content=[TextContent(type="text", text=text)], isError=wrong)
+        return CallToolResult(content=[TextContent(type="text", text=text)], is_error=wrong)
 
     return Server("estimator", version=estimator.__version__, on_list_tools=listed, on_call_tool=called)
 
