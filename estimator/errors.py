@@ -62,12 +62,13 @@ class MissingExtra(EstimatorError):
     """An optional library that is not installed.
 
     >>> str(MissingExtra("torch", "measure"))
-    "this needs torch, which is not installed. Install the extra 'measure' (see README, Extras)."
+    "this needs torch, which is not installed. Install the extra: pip install 'llm-approach-estimator[measure]'"
     """
 
     def __init__(self, library: str, extra: str) -> None:
         super().__init__(
-            f"this needs {library}, which is not installed. Install the extra {extra!r} (see README, Extras)."
+            f"this needs {library}, which is not installed. "
+            f"Install the extra: pip install 'llm-approach-estimator[{extra}]'"
         )
 
 

@@ -54,7 +54,7 @@ def _told(name: str, told: list[ast.expr]) -> str:
         remedy = f" {_words(told[3])}" if len(told) > 3 else ""
         return f"unknown {_words(told[0])} *name*. Did you mean *nearest*?{remedy}"
     if name == "MissingExtra":
-        return f"this needs {_words(told[0])}, which is not installed. Install the extra {_words(told[1])}."
+        return f"this needs {_words(told[0])}, which is not installed. Install the extra: pip install ..."
     return _words(told[0])
 
 

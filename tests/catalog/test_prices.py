@@ -175,7 +175,7 @@ def test_without_the_library_unknown_models_are_refused(monkeypatch):
     assert api_price("openai:gpt-4o-mini").input_usd_per_mtok == 0.15
     with pytest.raises(UnknownName, match="The extra 'prices' knows more"):
         api_price("openai:gpt-99")
-    with pytest.raises(MissingExtra, match="Install the extra 'prices'"):
+    with pytest.raises(MissingExtra, match=r"pip install 'llm-approach-estimator\[prices\]'"):
         api_price("x-ai:grok-4")
 
 
