@@ -1,7 +1,7 @@
 """Learning from own runs, on this machine: small fine-tunes by the Hugging Face Trainer, each predicted before it runs.
 
-Calibrate first (`estimator calibrate`). Shapes, lengths and batches are drawn from a seed. Each run is predicted without
-own runs and with those before it; then its callback records it. Run, on a machine that does nothing else:
+Calibrate first (`estimator calibrate`). Shapes, lengths and batches are drawn from a seed. Each run is predicted
+without own runs and with those before it; then its callback records it. Run, on a machine that does nothing else:
 python benchmarks/own_runs.py --runs 20 --seed 1
 """
 

@@ -215,7 +215,11 @@ def test_without_arrow_csv_still_works(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("content", "name"),
     [
-        *((b"", "a.csv"), (b"gpu\n", "a.csv"), (b"gpu,gpu\na,b\n", "a.csv"), (b"\xff\xfe", "a.csv"), (b"no", "a.parquet")),
+        (b"", "a.csv"),
+        (b"gpu\n", "a.csv"),
+        (b"gpu,gpu\na,b\n", "a.csv"),
+        (b"\xff\xfe", "a.csv"),
+        (b"no", "a.parquet"),
         ("gpu\n\u202eabc,a\n".encode(), "a.csv"),
     ],
 )

@@ -80,7 +80,7 @@ def count_samples(
     Raises InvalidInput that says the file and the number of a line that is no sample, unless those are skipped.
     """
     if not may_be_read(path) or (tokenizer_json and not may_be_read(tokenizer_json)):
-        raise InvalidInput("files of this machine are not read here: give samples and tokens_per_sample instead of data")
+        raise InvalidInput("files of this machine are not read here: give samples and tokens_per_sample instead")
     size_of = _by_tokenizer(tokenizer_json) if tokenizer_json else _by_bytes(text_kind, tokenizer)
     per_message = fact("template_tokens_per_message").value
     tally = _Tally(np.zeros(PLACES), skip_broken)

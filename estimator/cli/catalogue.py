@@ -23,19 +23,18 @@ from estimator.scenario import default_scenario
 
 
 def catalog(options: argparse.Namespace) -> None:
-    """List one kind of thing, filtered by name."""
-    show(options, entries(options))
-
-
-def entries(options: argparse.Namespace) -> Catalogue:
-    """What is known of one kind of thing, filtered by name."""
+    """List one kind of thing, filtered by name; or bring prices up to date."""
     if options.facts:
         use_facts(options.facts)
     if options.kind == "refresh":
         from estimator.cli.prices import refresh  # rarely asked for
 
-        refresh(options)
-        return
+        return refresh(options)
+    return show(options, entries(options))
+
+
+def entries(options: argparse.Namespace) -> Catalogue:
+    """What is known of one kind of thing, filtered by name."""
     belong(options, "refresh", "model", "api", "scenario")
     if options.kind != "prices":
         belong(options, "prices", "gpu", "provider", "region", "commitment")

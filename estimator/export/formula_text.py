@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from estimator.formulas import Floats
+from estimator.formulas import Floats, Real
 
 COMPARE, ADD, MULTIPLY, POWER, ATOM = range(5)
 INLINE = (0.0, 1.0, 2.0)  # numbers that are structure, not facts; all others become named cells
@@ -236,9 +236,9 @@ def _replica_months(
     return Expr(f"SUMPRODUCT((«months»<={months.text})*{at_least})", value)
 
 
-def _called(name: str, value: float, *cells: Expr) -> Expr:
+def _called(name: str, value: Real, *cells: Expr) -> Expr:
     """A call of the page's own function."""
-    return Expr(f"{name}({','.join(cell.text for cell in cells)})", value, language=SCRIPT)
+    return Expr(f"{name}({','.join(cell.text for cell in cells)})", float(value), language=SCRIPT)
 
 
 def _spare_months(fleet: Expr, accelerators: Expr, months: Expr, growth_per_month: Expr, **load: Expr) -> Expr:

@@ -12,7 +12,9 @@ from estimator.numerals import numeral
 from estimator.predict.learning import NONE, Kin, OwnRuns, kin_of_server, kin_of_training
 from estimator.predict.serving import constants
 from estimator.predict.training import parameters
-from estimator.validation import inference, training
+from estimator.validation import training
+from estimator.validation.inference_batch import counted, predicted
+from estimator.validation.inference_runs import Run, is_time, read_run
 from estimator.validation.report import quantity
 
 Error = tuple[str, float, Kin]
@@ -43,10 +45,10 @@ def errors(kind: CaseKind, rows: Sequence[Case]) -> Iterator[Error]:
 
 def _training_errors(rows: Sequence[Case]) -> Iterator[Error]:
     runs = [(found, value) for row in rows if (value := _value(row)) and (found := _training_run(row))]
-    predicted, _ = training.predicted([run for run, _ in runs], parameters())
-    for (run, value), expected in zip(runs, predicted, strict=True):
-        if 0 < expected < math.inf:
-            error = math.log(value / expected) * (-1 if run.metric in training.RATES else 1)
+    expected, _ = training.predicted([run for run, _ in runs], parameters())
+    for (run, value), one in zip(runs, expected, strict=True):
+        if 0 < one < math.inf:
+            error = math.log(value / one) * (-1 if run.metric in training.RATES else 1)
             yield quantity(run.metric), error, training_kin(run)
 
 
@@ -66,21 +68,21 @@ def _serving_errors(rows: Sequence[Case]) -> Iterator[Error]:
     runs = [(found, value) for row in rows if (value := _value(row)) and (found := _serving_run(row))]
     if not runs:
         return
-    expected = inference.predicted(inference.counted([run for run, _ in runs]), constants())
+    expected = predicted(counted([run for run, _ in runs]), constants())
     for (run, value), one in zip(runs, expected.tolist(), strict=True):
         if 0 < one < math.inf:
-            error = math.log(value / one) * (1 if inference.is_time(run.metric) else -1)
+            error = math.log(value / one) * (1 if is_time(run.metric) else -1)
             yield run.range_group, error, serving_kin(run)
 
 
-def serving_kin(run: inference.Run) -> Kin:
+def serving_kin(run: Run) -> Kin:
     """What a run of a server may have in common with others."""
     return kin_of_server(run.cluster.accelerator, run.load.plan, run.load.arch)
 
 
-def _serving_run(row: Case) -> inference.Run | None:
+def _serving_run(row: Case) -> Run | None:
     try:
-        return inference.read_run(row)
+        return read_run(row)
     except EstimatorError:
         return None
 

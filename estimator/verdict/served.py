@@ -143,8 +143,8 @@ def _figures(
     shrink = min(1.0, longest / (prompt + output))
     prompt, output = prompt * shrink, max(output * shrink, 1.0)
     each = float(sequence_bytes(llm, plan, prompt + output))
-    admits = run.settings.get("max_sequences") or run.settings.get("slots") or plan.max_sequences
-    holds = max(min(cache / each, float(admits)), 1.0)
+    admits = float(run.settings.get("max_sequences") or run.settings.get("slots") or plan.max_sequences or math.inf)
+    holds = max(min(cache / each, admits), 1.0)
     asked = load.get("concurrency") or holds
     found = serving(llm, cluster, plan, Traffic(prompt, output, concurrency=max(min(asked, holds), 1.0)))
     hard = traits(llm, cluster.accelerator, plan.engine)
