@@ -212,11 +212,19 @@ class Layouts(NamedTuple):
 
 
 def layouts_of(
-    arch: Architecture, cluster: Cluster, plan: TrainingPlan, values: Mapping[str, float] | None = None
+    arch: Architecture,
+    cluster: Cluster,
+    plan: TrainingPlan,
+    values: Mapping[str, float] | None = None,
+    *,
+    grouped: bool = True,
 ) -> Layouts:
-    """All layouts that respect what the plan gives. Raises DoesNotFit when none divides accelerators and batch."""
+    """All layouts that respect what the plan gives. Raises DoesNotFit when none divides accelerators and batch.
+
+    grouped: whether interleaving takes micro-batches in groups of as many as there are stages
+    """
     values = parameters() if values is None else values
-    layouts = grid(arch, cluster, plan)
+    layouts = grid(arch, cluster, plan, grouped=grouped)
     numbers = run(arch, cluster, layouts)
     return Layouts(arch, cluster, layouts, numbers, peak_memory(numbers, values), values)
 

@@ -25,8 +25,10 @@ class NothingDivides(DoesNotFit):
     """No layout divides the accelerators and the batch."""
 
 
-def grid(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> TrainingPlan:
+def grid(arch: Architecture, cluster: Cluster, plan: TrainingPlan, *, grouped: bool = True) -> TrainingPlan:
     """All layouts that respect what the plan gives, as one plan of equally long arrays.
+
+    grouped: whether interleaving takes micro-batches in groups of as many as there are stages
 
     Raises NothingDivides when no layout divides the accelerators and the batch.
     """
@@ -44,7 +46,8 @@ def grid(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> TrainingPl
     given = {name: value for name in choices if (value := getattr(plan, name)) is not None}
     choices |= {name: sorted(set(np.ravel(value).tolist())) for name, value in given.items()}
     axes = tuple((name, tuple(choice)) for name, choice in choices.items())
-    layouts = _valid(axes, tuple(given), cluster.count, float(plan.cp), most, arch.layers, arch.experts is not None)
+    several = arch.experts is not None, grouped
+    layouts = _valid(axes, tuple(given), cluster.count, float(plan.cp), most, arch.layers, *several)
     if not layouts["tp"].size:
         raise NothingDivides(
             f"no layout divides {cluster.count} accelerators and a global batch of {plan.global_batch} sequences. "
@@ -97,6 +100,7 @@ def _valid(
     global_batch: int,
     layers: int,
     experts: bool,
+    grouped: bool,
 ) -> Mapping[str, Open]:
     """Layouts that divide the accelerators and give every replica work; sharding weights under pipelines is not one."""
     values = {name: np.asarray(choice) for name, choice in axes}
@@ -106,8 +110,9 @@ def _valid(
     keep = (count % per_replica == 0) & (dp * at["micro_batch"] <= global_batch)
     if experts:
         keep = keep & ((dp * cp * at["tp"]) % at["ep"] == 0)
-    if "vpp" not in given:  # interleaving takes micro-batches in groups of as many as there are stages
+    if "vpp" not in given:
         keep = keep & interleaves(layers, at["pp"], at["vpp"])
+    if grouped and "vpp" not in given:
         keep = keep & ((at["vpp"] == 1) | (global_batch // np.maximum(dp * at["micro_batch"], 1) % at["pp"] == 0))
     if "zero" not in given:
         keep = keep & ((at["pp"] == 1) | (at["zero"] < 3))

@@ -225,9 +225,10 @@ def _logits(run: Run, p: Parameters, flight: Real, activations: Real) -> Real:
 
 
 def _buckets(run: Run) -> Real:
-    """Of gradients on their way to the ranks that keep them [B]."""
+    """Of gradients on their way to the ranks that keep them [B]; those of adapters are small."""
+    sharded = (run.zero >= 1) * (1 - run.adapters)
     trained = _stepped(run) * np.where(run.zero >= 1, run.shard, 1.0)
-    return run.buckets * (run.zero >= 1) * 2 * run.gradient_bytes * np.minimum(BUCKET, trained)
+    return run.buckets * sharded * 2 * run.gradient_bytes * np.minimum(BUCKET, trained)
 
 
 def _gathers(run: Run, p: Parameters) -> Real:

@@ -344,7 +344,7 @@ def _chosen(
     if plan.recompute is None and light:  # recipes of these frameworks redo what little they must
         choice = replace(plan, recompute=np.array(["none", "selective"]))
     try:
-        layouts = layouts_of(arch, cluster, choice, values)
+        layouts = layouts_of(arch, cluster, choice, values, grouped=False)  # its batch may be a guess
     except EstimatorError:  # it ran, whatever divides what
         frugal = PLAINEST | {"zero": 3, "recompute": "full"}
         return replace(plan, **{k: v for k, v in frugal.items() if getattr(plan, k) is None})  # type: ignore[arg-type]
