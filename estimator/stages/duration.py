@@ -268,7 +268,7 @@ def _cut(question: Question, rows: Rows, cap: float) -> float:
     """Share of samples that are longer than rows may be [1]: as counted, else by the spread of their lengths."""
     if question.data is not None:
         return float(question.data.above(cap) / question.data.samples)
-    return sample_lengths.share_above(rows.tokens.value, question.amount("length_spread").value, cap)
+    return sample_lengths.share_above(rows.tokens.value, question.number("length_spread"), cap)
 
 
 def _of_data(data: "Samples") -> tuple[str, ...]:
