@@ -155,9 +155,10 @@ def about_machine(found: dict[str, Any]) -> list[str]:
     if found["drift"]["log"] > UNSTEADY:
         lines.append("The machine was unsteady: other work may have disturbed it. Ranges are wider for it.")
     if (found.get("others_share") or 0.0) > DISTURBED:
+        share = f"{found['others_share']:.0%}"
         lines.append(
-            f"warning: other processes took {found['others_share']:.0%} of the cores meanwhile, so times may be several "
-            "times too long however steady they look: calibrate again on a quiet machine"
+            f"warning: other processes took {share} of the cores meanwhile, so times may be several times too long "
+            "however steady they look: calibrate again on a quiet machine"
         )
     for name, entry in found["constants"][str(found["threads"])]["phases"].items():
         strange = [
