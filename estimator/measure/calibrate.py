@@ -1,6 +1,7 @@
 """`calibrate`: what predictions need to know of this machine, measured within a budget and kept as one profile."""
 
 import math
+import os
 import time
 from dataclasses import asdict
 from importlib.util import find_spec
@@ -14,7 +15,7 @@ from estimator.errors import InvalidInput, MissingExtra, UnknownName
 from estimator.measure.clock import torch_module
 from estimator.measure.collectives import collectives
 from estimator.measure.cuda import extras
-from estimator.measure.host import loading
+from estimator.measure.host import busy, loading, others_share
 from estimator.measure.profile import alone, drop_partial, write_profile
 from estimator.measure.session import Progress, measured, typical
 
@@ -88,7 +89,9 @@ def _part(device: str, budget_s: float, suite: str, name: str, started: float, p
     content = _earlier(name)
     shares = {"all": 1 - INDEX_SHARE if device == "cpu" else 1.0, "kernels": 1.0}
     if suite in shares:
+        before = busy()
         found = measured(device, shares[suite] * budget_s - HOST_S, progress, started)
+        found["others_share"] = others_share(before, busy(), os.cpu_count() or 1)
         found["constants"] = constants(typical(found["measurements"]))
         content |= found | {"loading": loading(user_data_folder()), "since_last": since_last(content, found)}
         content |= extras() if device == "cuda" else {}

@@ -4,6 +4,7 @@ import os
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from estimator.catalog.files import Content
 
@@ -14,6 +15,37 @@ WORDS = ("the", "training", "of", "language", "models", "needs", "data", "and", 
 def loading(folder: Path) -> Content:
     """Rates of data loading: of a disk (the one that holds `folder`) [B/s], and of a tokenizer [token/s]."""
     return {"disk_bytes_per_s": disk_bytes_per_s(folder), "tokens_per_s": tokens_per_s()}
+
+
+class Busy(NamedTuple):
+    """CPU time until now [s]: of everybody on this machine, and of this process and its children; the clock [s]."""
+
+    everybody_s: float
+    own_s: float
+    clock_s: float
+
+
+def busy(stat: Path = Path("/proc/stat")) -> Busy | None:
+    """CPU time until now; None where the system does not say. Source: proc(5): user, nice, system, idle, iowait, ..."""
+    try:
+        words = stat.read_text(encoding="ascii").splitlines()[0].split()[1:]
+    except (OSError, IndexError, UnicodeError):
+        return None
+    user, nice, system, _, _, irq, soft, stolen, *_ = (float(word) for word in words)
+    ticks = user + nice + system + irq + soft + stolen
+    return Busy(ticks / os.sysconf("SC_CLK_TCK"), sum(os.times()[:4]), time.monotonic())
+
+
+def others_share(before: Busy | None, after: Busy | None, cores: int) -> float | None:
+    """Share of the cores that other processes took between two readings [1]; None where nobody can say.
+
+    >>> others_share(Busy(10.0, 1.0, 100.0), Busy(30.0, 11.0, 110.0), 2)
+    0.5
+    """
+    if before is None or after is None:
+        return None
+    others = (after.everybody_s - before.everybody_s) - (after.own_s - before.own_s)
+    return round(min(max(others / (cores * max(after.clock_s - before.clock_s, 1e-9)), 0.0), 1.0), 3)
 
 
 def disk_bytes_per_s(folder: Path) -> float | None:

@@ -154,6 +154,12 @@ def about_machine(found: dict[str, Any]) -> list[str]:
         lines.append(f"against the profile of {before['date']}: {change:.0f} % (median of {before['cases']} cases)")
     if found["drift"]["log"] > UNSTEADY:
         lines.append("The machine was unsteady: other work may have disturbed it. Ranges are wider for it.")
+    if (found.get("others_share") or 0.0) > DISTURBED:
+        share = f"{found['others_share']:.0%}"
+        lines.append(
+            f"warning: other processes took {share} of the cores meanwhile, so times may be several times too long "
+            "however steady they look: calibrate again on a quiet machine"
+        )
     for name, entry in found["constants"][str(found["threads"])]["phases"].items():
         strange = [
             f"{part} {factor:.2f}" for part, factor in entry["factors"].items() if factor > ODD and part != "calls"
@@ -163,6 +169,7 @@ def about_machine(found: dict[str, Any]) -> list[str]:
     return [*lines, "From now on --gpu local stands for this machine. Check it: estimator validate --local"]
 
 
+DISTURBED = 0.1  # share of the cores
 UNSTEADY, ODD = 0.15, 1.3  # drift, and factors of a phase, that are worth a word
 
 

@@ -169,3 +169,19 @@ def test_calibrate_without_torch_says_what_to_install(monkeypatch, capsys):
 
     assert main(["calibrate", "--budget", "10s"]) == 2
     assert "extra 'measure'" in capsys.readouterr().err
+
+
+def test_other_processes_are_noticed(tmp_path):
+    """A steady neighbour shows no drift: it shows in the CPU time of the machine."""
+    from estimator.measure.host import busy, others_share
+
+    stat = tmp_path / "stat"
+    stat.write_text("cpu  100 0 100 900 0 0 0 0 0 0\ncpu0 1 1 1 1\n", encoding="ascii")
+    before = busy(stat)
+    stat.write_text("cpu  1100 0 100 900 0 0 0 0 0 0\n", encoding="ascii")
+    after = busy(stat)
+
+    took = others_share(before._replace(clock_s=0.0, own_s=0.0), after._replace(clock_s=10.0, own_s=2.0), 1)
+    assert took == 0.8
+    assert busy(tmp_path / "none") is None
+    assert others_share(None, after, 2) is None
