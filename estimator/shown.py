@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 R = TypeVar("R")
-SCHEMA_VERSION = 2  # of JSON; what each version changed: docs/json.md
+SCHEMA_VERSION = 3  # of JSON; what each version changed: docs/json.md
 ANY = "*"  # a type of result that a format has no renderer of its own for
 UNSAID = ("", ".txt")  # endings that go with every format
 ELSEWHERE = {".xlsx": "`estimator export` writes workbooks", ".svg": "`estimator plot` draws pictures"}
