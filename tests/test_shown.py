@@ -187,7 +187,10 @@ def test_each_version_of_json_stands_in_the_table_of_changes():
     assert [int(version) for version in rows] == list(range(SCHEMA_VERSION, 0, -1))
 
 
-NAMED_BY_DATA = ("stages", "details", "figures", "ranges", "parts", "layout", "asked", "given", "limits", "plan")
+NAMED_BY_DATA = (
+    *("stages", "prices", "details", "figures", "ranges", "parts", "layout"),
+    *("asked", "given", "limits", "plan"),
+)
 KEYS = Path(__file__).with_name("json_keys.json")
 
 

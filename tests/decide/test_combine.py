@@ -175,5 +175,5 @@ def test_data_of_a_combination_is_said_as_of_its_parts():
     shown = {stage: str(combine(stage, model="7b", gpu="a100")) for stage in ("prompt+rag", "distil")}
 
     assert "1 GB text, 190M tokens" in shown["prompt+rag"]
-    assert "5k samples, 7.5M tokens" in shown["distil"]
+    assert "5k samples, 2.5M tokens" in shown["distil"]
     assert "()" not in shown["prompt+rag"]
