@@ -21,7 +21,7 @@ from tabulate import tabulate
 from estimator.catalog.cases import file_hash, published, read_cases
 from estimator.catalog.engines import serving_fit
 from estimator.catalog.files import rows, use_facts
-from estimator.catalog.retrieval import fit_file, retrieval_fit
+from estimator.catalog.retrieval import code_build, fit_file, retrieval_fit
 from estimator.errors import EstimatorError
 from estimator.fitting.retrieval import GraphTimes, fit_rates, left_out_errors
 from estimator.formulas.retrieval import SearchRates, ivf_search_s
@@ -216,6 +216,8 @@ def codes() -> dict[str, dict[str, float]]:
             ratios[row["what"]].append(float(row["core_ms"]) / float(beside["core_ms"]))
             if row["what"] == "query":
                 ratios["missed"].append(max(float(beside["recall"]) - float(row["recall"]), 0.0))
+    for code, ratio in code_build().items():
+        found[code]["build"].append(ratio)
     return {
         code: {what: round(float(np.mean(values)), 4) for what, values in ratios.items()}
         for code, ratios in found.items()
@@ -308,7 +310,7 @@ class Database:
 
 def speed_here(library: SearchRates) -> float:
     """Speed of the machine of the measured servers: faiss there against the library's constants."""
-    own = [row for row in rows(STORES) if row["server"].startswith("faiss") and float(row["wall_s"]) > 0]
+    own = [row for row in rows(STORES) if row["server"].startswith("faiss") and row["code"] == "float32"]
     times = GraphTimes.of([store_row(row) for row in own if row["segments"] == "1" and row["what"] == "query"])
     return float(np.exp(np.median(times.log_errors(library))))
 
@@ -316,9 +318,8 @@ def speed_here(library: SearchRates) -> float:
 def store_row(row: Mapping[str, str]) -> tuple[float, ...]:
     """(vectors, code bytes, M, candidates, k, core seconds of server and clients, segments) of a measured store."""
     query = row["what"] == "query"
-    width = {"float16": 2.0, "bfloat16": 2.0}.get(row["code"], 4.0)
     core_s = (float(row["core_ms"]) + (float(row["client_core_ms"]) if query else 0.0)) / 1e3
-    graph = float(row["vectors"]), width * float(row["dim"]), float(row["m"])
+    graph = float(row["vectors"]), 4 * float(row["dim"]), float(row["m"])  # half of the bytes are no faster
     kept = row["ef"] if query else row["ef_construction"]
     return *graph, float(kept), float(row["k"]), core_s, float(row["segments"])
 

@@ -116,6 +116,15 @@ def code_bits() -> dict[str, float]:
     return {code: float(entry["value"]) for code, entry in _preset()["code_bits"].items()}
 
 
+def code_build() -> dict[str, float]:
+    """Building a graph on codes over building it on float32, as measured elsewhere [1].
+
+    >>> code_build()["sq8"]
+    0.8
+    """
+    return {code: float(entry["value"]) for code, entry in _preset()["code_build"].items()}
+
+
 class Limit(NamedTuple):
     """Dimensions an engine's index takes at most [1], and what to do about more."""
 

@@ -352,8 +352,8 @@ def build_core_s(plan: IndexPlan, machine: Host) -> Floats:
     if structure == "hnsw":
         m, kept = plan.value("m"), plan.value("ef_construction")
         pieces = segment_count(plan, machine)
-        float_s = formulas.graph_build_s(plan.n, plan.raw_bytes, m, kept, rates, pieces)
-        return float_s * (code_factor("build", _code(plan.index)) or 1.0)
+        width, factor = _compared(plan, "build")
+        return factor * formulas.graph_build_s(plan.n, width, m, kept, rates, pieces)
     if structure in ("vamana", "diskann"):
         return formulas.graph_build_s(plan.n, plan.raw_bytes, plan.value("degree") / 2, plan.value("build_list"), rates)
     if structure == "ivf":
@@ -361,6 +361,9 @@ def build_core_s(plan: IndexPlan, machine: Host) -> Floats:
             plan.n, plan.d, plan.list_count, rates, default("kmeans_iterations"), default("kmeans_sample")
         )
     return plan.n * plan.raw_bytes / rates.scan_bytes_per_s
+
+
+HALVES = {"float16": "fp16", "bfloat16": "bf16"}
 
 
 def code_factor(what: str, code: str) -> float | None:
@@ -408,10 +411,21 @@ def search(plan: IndexPlan, machine: Host) -> Search:
 
 def _piece_s(plan: IndexPlan, machine: Host, rates: SearchRates) -> Floats:
     """Search of one segment of a graph [s of one core]: on measured codes by their factor, on others by their bytes."""
-    factor = code_factor("query", _code(plan.index))
-    width = plan.code_bytes if factor is None else plan.raw_bytes
+    width, factor = _compared(plan, "query")
     graph = plan.n, width, plan.value("m"), plan.value("ef"), np.asarray(plan.k, float)
-    return (factor or 1.0) * formulas.piece_search_s(*graph, rates, segment_count(plan, machine))
+    return factor * formulas.piece_search_s(*graph, rates, segment_count(plan, machine))
+
+
+def _compared(plan: IndexPlan, what: str) -> tuple[Floats, float]:
+    """Bytes that comparing a vector is worth [B], and by what factor: codes and halves measured against float32.
+
+    A code that was not measured is searched by its bytes and built as its originals are.
+    """
+    code = _code(plan.index) or HALVES.get(plan.dtype, "")
+    factor = code_factor(what, code)
+    if factor is not None and plan.dtype in ("float32", *HALVES):
+        return vector_bytes(plan.d, 32), factor
+    return (plan.raw_bytes if what == "build" else plan.code_bytes), 1.0
 
 
 def _refined_s(plan: IndexPlan, rates: SearchRates) -> Floats:

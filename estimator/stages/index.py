@@ -118,7 +118,8 @@ def check_encoder(question: Question) -> None:
 
 def index_plan(question: Question) -> IndexPlan:
     """The index the scenario describes, still empty."""
-    segments = question.number("index_segments")
+    managed = question.word("vector_store") != SELF_HOSTED
+    segments = question.number("index_segments") or float(managed)  # a provider's pieces, and its cores, are its own
     return IndexPlan(
         0.0,
         dimensions(question).value,

@@ -15,9 +15,10 @@ from estimator.catalog.retrieval import (
     text_ratio,
     vendor_rules,
 )
-from estimator.catalog.stores import store_prices
+from estimator.catalog.stores import embedders, known_stores, parsers, store_prices
 from estimator.errors import InvalidInput, UnknownName
 from estimator.paths import data_folder, presets
+from estimator.predict.retrieval import SERVERS
 
 KINDS = {"read", "read_secondary", "recalled", "derived", "measured"}
 
@@ -49,6 +50,16 @@ def test_every_store_price_is_dated_and_positive():
         for price in prices:
             assert price.source.kind in KINDS
             assert price.per_hour or price.per_gb_month
+            assert price.sizing in SERVERS
+
+
+def test_embedders_and_parsers_are_sourced():
+    for known in (*embedders().values(), *parsers().values()):
+        assert known.source.title
+        assert known.source.kind in KINDS
+    for one in embedders().values():
+        assert one.least_dimensions <= one.dimensions <= one.most_dimensions
+    assert len(known_stores()) >= 12
 
 
 def test_vendor_rules_are_within_reason():
@@ -85,6 +96,8 @@ def test_constants_were_fitted_to_the_files_that_ship():
     assert fitted_to["retrieval.csv"] == file_hash(published("retrieval")), "run benchmarks/fit_retrieval.py"
     measured = data_folder("calibration") / "measured" / "vector_index.csv"
     assert fitted_to["vector_index.csv"] == file_hash(measured), "run benchmarks/fit_retrieval.py"
+    stores = data_folder("calibration") / "measured" / "vector_stores.csv"
+    assert fitted_to["vector_stores.csv"] == file_hash(stores), "run benchmarks/fit_retrieval.py"
 
 
 def test_english_takes_fewer_tokens_per_byte_than_code_or_chinese():
