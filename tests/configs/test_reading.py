@@ -1,10 +1,13 @@
 """Files of each tool are recognised by their content, and say what the tool would do with them."""
 
+import sys
+
 import pytest
 
 from estimator.configs import read_run
 from estimator.configs.commands import commands
 from estimator.configs.parts import parts_in
+from estimator.errors import MissingExtra
 
 LLM = "Qwen/Qwen3-8B"
 CASES = {  # tool: file name, text, settings that it must say
@@ -227,3 +230,13 @@ def test_anchors_that_stay_small_are_followed():
     (part,) = parts_in("base: &b {lora_r: 8}\nrun:\n  <<: *b\n  lora_alpha: 16\n", "a.yaml")
 
     assert part.values == {"base.lora_r": 8, "run.lora_r": 8, "run.lora_alpha": 16}
+
+
+def test_without_the_extra_yaml_alone_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    (tmp_path / "a.yaml").write_text(CASES["axolotl"][1])
+    (tmp_path / "a.sh").write_text(CASES["vllm"][1])
+
+    assert read_run([tmp_path / "a.sh"]).tool.id == "vllm"
+    with pytest.raises(MissingExtra, match="Install the extra 'configs'"):
+        read_run([tmp_path / "a.yaml"])
