@@ -176,6 +176,14 @@ def test_accelerators_are_named_as_clouds_do(resources, named, count, tmp_path):
     assert (settings["accelerator"], settings.get("accelerators")) == (named, count)
 
 
+def test_a_servers_own_file_gives_way_to_its_command(tmp_path):
+    (tmp_path / "serve.yaml").write_text("max-model-len: 4096\ntensor-parallel-size: 4\ngpu-memory-utilization: 0.8\n")
+    (tmp_path / "a.sh").write_text(f"vllm serve {LLM} --config serve.yaml --tensor-parallel-size 2\n")
+    settings = read_run([tmp_path / "a.sh"]).settings
+
+    assert (settings["tp"], settings["max_model_len"], settings["memory_fraction"]) == (2, 4096, 0.8)
+
+
 def test_variables_of_a_container_are_options_of_some_servers(tmp_path):
     text = "services:\n  a:\n    image: ghcr.io/huggingface/text-generation-inference:2\n"
     (tmp_path / "a.yaml").write_text(f"{text}    environment: {{MODEL_ID: {LLM}, NUM_SHARD: 2}}\n")
