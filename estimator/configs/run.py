@@ -47,12 +47,13 @@ def read_run(paths: Sequence[str | Path]) -> Run:
         raise InvalidInput(f"{len(paths)} files are no one run: {MOST_FILES} at most")
     parts = [part for path in paths for part in parts_of(path)]
     found = [result for part in parts if (result := _told(part))]
-    found += _beside(found, paths)
     main = _main(found, paths)
+    named = _beside(found, paths)
+    found = [*named, *found]  # what is named gives way to what names it
     used = [each for each in found if each.tool.part or each.tool.id in (LAUNCH, main.tool.id)]
     ordered = sorted(used, key=lambda each: (each.tool.id == main.tool.id, not each.tool.part))
     said: list[str] = []
-    of_run = [each for each in ordered if each.tool.id != main.tool.id or _same(each, main)]
+    of_run = [each for each in ordered if each.tool.id != main.tool.id or _same(each, main) or each in named]
     settings = joined(of_run, said)
     whole = main._replace(settings=settings, readings=[reading for each in ordered for reading in each.readings])
     beside = [tools()[name] for name in dict.fromkeys(each.tool.id for each in used) if name != main.tool.id]

@@ -1,10 +1,13 @@
 """Files of each tool are recognised by their content, and say what the tool would do with them."""
 
+import sys
+
 import pytest
 
 from estimator.configs import read_run
 from estimator.configs.commands import commands
 from estimator.configs.parts import parts_in
+from estimator.errors import MissingExtra
 
 LLM = "Qwen/Qwen3-8B"
 CASES = {  # tool: file name, text, settings that it must say
@@ -173,6 +176,14 @@ def test_accelerators_are_named_as_clouds_do(resources, named, count, tmp_path):
     assert (settings["accelerator"], settings.get("accelerators")) == (named, count)
 
 
+def test_a_servers_own_file_gives_way_to_its_command(tmp_path):
+    (tmp_path / "serve.yaml").write_text("max-model-len: 4096\ntensor-parallel-size: 4\ngpu-memory-utilization: 0.8\n")
+    (tmp_path / "a.sh").write_text(f"vllm serve {LLM} --config serve.yaml --tensor-parallel-size 2\n")
+    settings = read_run([tmp_path / "a.sh"]).settings
+
+    assert (settings["tp"], settings["max_model_len"], settings["memory_fraction"]) == (2, 4096, 0.8)
+
+
 def test_variables_of_a_container_are_options_of_some_servers(tmp_path):
     text = "services:\n  a:\n    image: ghcr.io/huggingface/text-generation-inference:2\n"
     (tmp_path / "a.yaml").write_text(f"{text}    environment: {{MODEL_ID: {LLM}, NUM_SHARD: 2}}\n")
@@ -227,3 +238,13 @@ def test_anchors_that_stay_small_are_followed():
     (part,) = parts_in("base: &b {lora_r: 8}\nrun:\n  <<: *b\n  lora_alpha: 16\n", "a.yaml")
 
     assert part.values == {"base.lora_r": 8, "run.lora_r": 8, "run.lora_alpha": 16}
+
+
+def test_without_the_extra_yaml_alone_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    (tmp_path / "a.yaml").write_text(CASES["axolotl"][1])
+    (tmp_path / "a.sh").write_text(CASES["vllm"][1])
+
+    assert read_run([tmp_path / "a.sh"]).tool.id == "vllm"
+    with pytest.raises(MissingExtra, match="Install the extra 'configs'"):
+        read_run([tmp_path / "a.yaml"])
