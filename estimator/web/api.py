@@ -12,8 +12,9 @@ from fastapi.responses import StreamingResponse
 from estimator.errors import InvalidInput, clipped
 from estimator.shown import rendered
 from estimator.web import brief, problems
-from estimator.web.asking import COMMANDS, Answer, answer
+from estimator.web.asking import COMMANDS, CONFIG, Answer, answer, text_of
 from estimator.web.models import EXAMPLES, name_of
+from estimator.web.state import state
 
 T = TypeVar("T")
 PREFIX = "/api/v1"
@@ -78,7 +79,15 @@ def as_csv(text: str) -> Response:
 
 def json_of(command: str, question: Mapping[str, Any], detail: str) -> str:
     """A question's answer as JSON text."""
-    return brief.text(answer(command, question), detail)
+    return brief.text(answer(command, question), detail, page_of(question) if command == "compare" else "")
+
+
+def page_of(question: Mapping[str, Any]) -> str:
+    """The address of the page that shows a question; none for what no address holds."""
+    if CONFIG in question:
+        return ""
+    texts = {str(name): text for name, value in question.items() if (text := text_of(str(name), value)) is not None}
+    return f"/?{state(texts.items()).query()}"
 
 
 def csv_of(command: str, question: Mapping[str, Any]) -> str:

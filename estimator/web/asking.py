@@ -118,7 +118,7 @@ def argv(command: str, question: Mapping[str, object]) -> list[str]:
     known = COMMANDS[command]
     if len(question) > MOST_NAMES:
         raise InvalidInput(f"a question has {MOST_NAMES} inputs at most, this one {len(question):,}")
-    given = {str(name): text for name, value in question.items() if (text := _text(str(name), value)) is not None}
+    given = {str(name): text for name, value in question.items() if (text := text_of(str(name), value)) is not None}
     alone = [given.pop(name) for name in known.words if name in given]
     words = [command, *(word for word in alone if word)]
     for name, text in given.items():
@@ -137,7 +137,7 @@ def argv(command: str, question: Mapping[str, object]) -> list[str]:
 FLAGS = ("careful", "replicas")
 
 
-def _text(name: str, value: object) -> str | None:
+def text_of(name: str, value: object) -> str | None:
     """A value as the command takes it; None for what is not given."""
     if value is None or value == "":
         return None
@@ -152,7 +152,7 @@ def _text(name: str, value: object) -> str | None:
         ends = [value[key] for key in ("low", "value", "high") if value.get(key) is not None]
         return "..".join(_end(name, end) for end in ends)
     if isinstance(value, list) and value and all(isinstance(one, str) for one in value):
-        return _text(name, ",".join(value))
+        return text_of(name, ",".join(value))
     if isinstance(value, list) and len(value) == 3:
         return "..".join(_end(name, end) for end in value)
     raise InvalidInput(f"{clipped(name)} must be a number, a name, a list of names, or low, value and high")
@@ -161,7 +161,7 @@ def _text(name: str, value: object) -> str | None:
 def _end(name: str, value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise InvalidInput(f"{clipped(name)}: an end of a range is a number, not {clipped(value)}")
-    return _text(name, value) or ""
+    return text_of(name, value) or ""
 
 
 def _written(config: object, asked: dict[str, object], stack: ExitStack) -> str | None:

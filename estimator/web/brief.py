@@ -13,23 +13,24 @@ DIGITS = 12  # of a figure: more than any is known to
 MOST_ROWS = 60  # of a table in a brief answer
 
 
-def text(found: Answer, detail: str) -> str:
-    """An answer as JSON text."""
+def text(found: Answer, detail: str, page: str = "") -> str:
+    """An answer as JSON text; page: where people see a brief one."""
     if detail == "full":
         return str(rendered(found.result, "json", currency=found.currency))
-    return as_json(_Brief(found))
+    return as_json(_Brief(found, page))
 
 
 class _Brief:
     """What `as_json` takes: something with `to_dict`."""
 
-    def __init__(self, found: Answer) -> None:
-        self.found = found
+    def __init__(self, found: Answer, page: str) -> None:
+        self.found, self.page = found, page
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
         result = shown(self.found)
         head = {"command": self.found.command, "said": list(self.found.notes)}
+        head |= {"page": self.page} if self.page else {}
         if isinstance(result, Comparison):
             stages = {one.stage: estimate(one) for one in result.estimates}
             about = {"llm": result.llm, "hardware": result.hardware, "level": result.level}

@@ -47,6 +47,7 @@ def test_json_has_what_python_says(client):
             [figure.value, *figure.interval()], rel=1e-9
         )
     assert found["command"] == "estimator compare --model=7b --gpu=a100 --set=samples=1000..2000..9000"
+    assert human(again["rag"].total_usd) in client.get(found["page"]).text
 
 
 @pytest.mark.parametrize("command", COMMANDS)
