@@ -15,6 +15,7 @@ from docs.pages.links import faults
 from docs.pages.shipped import moved
 
 LAST_BLANK = re.compile(r"\n\n```$", re.MULTILINE)  # with which an example ends for those who run it
+CONTENTS = re.compile(r"```{toctree}(.*?)```", re.DOTALL)
 project = "estimator"
 author = "the estimator project"
 version = release = installed("llm-approach-estimator")
@@ -51,10 +52,19 @@ def written(_: Any) -> None:
 
 def at_home(app: Any, name: str, source: list[str]) -> None:
     """Links of guides to what lies beside `docs` lead to its page on the site."""
+    if name == "how-to":
+        source[0] = source[0].replace("\ncalibrate\n", "\n".join(["\ncalibrate", *unlisted(Path(app.srcdir)), ""]))
     source[0] = LAST_BLANK.sub("\n```", source[0])
     if not name.startswith("reference/"):
         path = Path(app.srcdir) / f"{name}.md"
         source[0] = moved(source[0], path, path.parent)
+
+
+def unlisted(folder: Path) -> list[str]:
+    """Guides that no list of contents names: they stand at the end of the how-to guides."""
+    texts = [path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.md"))]
+    named = {line for text in texts for block in CONTENTS.findall(text) for line in block.split()}
+    return sorted({path.stem for path in folder.glob("*.md")} - named - {"index"})
 
 
 def checked(app: Any, failure: Exception | None) -> None:

@@ -103,5 +103,5 @@ def in_a_shell(command: str, timeout_s: float = 60) -> tuple[int, str]:
     try:
         ended = subprocess.run(words, capture_output=True, text=True, timeout=timeout_s, check=False, env=scope)
     except subprocess.TimeoutExpired:
-        return 124, ""
-    return ended.returncode, ended.stdout
+        return 124, f"took more than {timeout_s:.0f} s."
+    return ended.returncode, ended.stdout if ended.returncode == 0 else ended.stderr
