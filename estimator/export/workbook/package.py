@@ -345,17 +345,10 @@ def _attached(merge: _Merge, theirs: _Merge, owner: str, part: str, kind: str) -
         _attached(merge, theirs, new, target, inner)
 
 
-def _bound_at_root(merge: _Merge) -> bool:
-    """Whether the prefix of relationships holds in the whole part; some programs bind it in every sheet's tag."""
-    root = re.search(r"<workbook\b[^>]*>", merge.workbook)
-    return root is not None and f"xmlns:{merge.prefix}=" in root[0]
-
-
 def _list_sheet(merge: _Merge, name: str, identity: str, target: str) -> None:
     number = max(int(found) for found in re.findall(r'<sheet\b[^>]*\bsheetId="(\d+)"', merge.workbook)) + 1
     shown = escape(name, {'"': "&quot;"})
-    bound = "" if _bound_at_root(merge) else f' xmlns:{merge.prefix}="{RELATIONS}"'
-    tag = f'<sheet{bound} name="{shown}" sheetId="{number}" {merge.prefix}:id="{identity}"/>'
+    tag = f'<sheet name="{shown}" sheetId="{number}" {merge.prefix}:id="{identity}"/>'
     merge.workbook = merge.workbook.replace("</sheets>", f"{tag}</sheets>", 1)
     entry = f'<Relationship Id="{identity}" Type="{RELATIONS}/worksheet" Target="{target}"/>'
     merge.rels = merge.rels.replace("</Relationships>", f"{entry}</Relationships>")
