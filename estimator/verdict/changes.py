@@ -14,6 +14,7 @@ from estimator.verdict.trained import Amount, changed, outcome
 
 SURE = 0.9  # chance of fitting from which a change is called safe
 FASTER = 0.95  # share of the time below which a change is worth a line
+LEARNT = {"seq_len", "method"}  # fields that change what is learnt: told after those that do not
 MOST = 4  # changes that are told
 LITTLE = 0.02  # of a chance: what is less is no help
 
@@ -37,12 +38,12 @@ def _helpful(now: Outcome, found: list[Change]) -> Iterator[Change]:
     """Where it does not surely fit, what makes it fit more surely; else what makes it faster and still fits."""
     sure = [one for one in found if one.outcome.fit_chance >= SURE]
     if now.fit_chance >= SURE:
-        better = [one for one in sure if _pace(one.outcome) < FASTER * _pace(now) and "seq_len" not in one.sets]
+        better = [one for one in sure if _pace(one.outcome) < FASTER * _pace(now) and not LEARNT & {*one.sets}]
         yield from sorted(better, key=lambda one: _pace(one.outcome))[:MOST]
         return
     unsure = [one for one in found if one not in sure and one.outcome.fit_chance > now.fit_chance + LITTLE]
     ranked = [
-        *sorted(sure, key=lambda one: _pace(one.outcome)),
+        *sorted(sure, key=lambda one: (bool(LEARNT & {*one.sets}), _pace(one.outcome))),
         *sorted(unsure, key=lambda one: -one.outcome.fit_chance),
     ]
     yield from ranked[:MOST]

@@ -2,13 +2,10 @@
 
 import json
 import os
-import random
 
 import pytest
 
-from estimator import check
 from estimator.cli import main
-from estimator.errors import EstimatorError
 
 GOOD = "base_model: NousResearch/Meta-Llama-3.1-8B\nadapter: lora\nlora_r: 8\nmicro_batch_size: 1\nsequence_len: 1024\n"
 SERVE = "vllm serve meta-llama/Llama-3.1-8B-Instruct "
@@ -150,59 +147,3 @@ def test_a_pipe_is_not_waited_for(tmp_path, capsys):
     os.mkfifo(tmp_path / "train.yaml")
 
     assert "a pipe" in refused(capsys, [str(tmp_path / "train.yaml"), "--gpu", "1xa100"])
-
-
-PIECES = [
-    "\x00",
-    "\t",
-    ":",
-    "- ",
-    "[",
-    "]",
-    "{",
-    "}",
-    "'",
-    '"',
-    "\\",
-    "\n",
-    "&a ",
-    "*a",
-    "!!x ",
-    "$",
-    "${",
-    "#",
-    "null",
-    "-1",
-    "1e999",
-]
-PIECES += ["é", "--", "=", "0", "<<: ", ">", "|"]
-WHOLE = {
-    "a.yaml": GOOD,
-    "d.json": json.dumps(ZERO3),
-    "t.toml": '[model]\nname = "llama3"\nflavor = "8B"\n[training]\nlocal_batch_size = 2\nseq_len = 2048\n',
-    "s.sh": f"M=2\n{SERVE}-tp $M \\\n  --max-model-len 8192 --kv-cache-dtype fp8\n",
-    "c.yml": "services:\n  a:\n    image: vllm/vllm-openai\n    command: --model Qwen/Qwen3-8B -tp 2\n",
-    "m.sh": "torchrun --nproc_per_node 8 pretrain_gpt.py --num-layers 4 --hidden-size 64 --num-attention-heads 4\n",
-}
-
-
-def damaged(text, chance):
-    """A text with a few pieces put in, taken out or doubled."""
-    for _ in range(chance.randint(1, 4)):
-        place = chance.randrange(len(text) + 1)
-        end = min(place + chance.choice((0, 0, 1, 5, 20)), len(text))
-        text = text[:place] + chance.choice([*PIECES, text[place:end] * 2, ""]) + text[end:]
-    return text
-
-
-@pytest.mark.parametrize("name", WHOLE)
-def test_damaged_files_are_answered_or_refused(name, tmp_path):
-    chance = random.Random(7)
-    for _ in range(60):
-        text = damaged(WHOLE[name], chance)
-        (tmp_path / name).write_text(text, encoding="utf-8", newline="")
-        try:
-            found = check(tmp_path / name, gpu="8xh100", model="llama-3.1-8b")
-        except EstimatorError:
-            continue
-        assert 0.0 <= found.fit_chance <= 1.0, text
