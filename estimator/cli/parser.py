@@ -333,7 +333,7 @@ def _variance(commands: Commands) -> None:
 
 
 def _validate(commands: Commands) -> None:
-    example = "estimator validate --cases my_runs.csv"
+    example = "estimator validate --cases yours.csv"
     sub = _command(commands, "validate", "predict measured runs and compare", _lazy("calibrate", "validate"), example)
     sub.add_argument("--local", action="store_true", help="run real work on this machine instead; needs a profile")
     sub.add_argument("--budget", metavar="TIME", help="with --local: time it may take (default 120s)")
