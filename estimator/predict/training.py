@@ -37,6 +37,7 @@ __all__ = [
 ]
 
 
+USUAL_HOST = 4.0  # a machine's own memory over its accelerators' (hardware/instances.csv: 2 to 4 where there are many)
 AS_LIKELY = 0.02  # chances that differ by less are as good
 HUNDREDS = 512  # accelerators from which stragglers and congestion make published runs' errors larger
 
@@ -141,9 +142,10 @@ def step_parts_s(arch: Architecture, cluster: Cluster, plan: TrainingPlan, seq_l
 
 
 def _held_by_host(host: Real, cluster: Cluster) -> Truth:
-    """Whether a machine's own memory, where it is known, holds what waits there for its accelerators."""
-    known = np.inf if cluster.host_bytes is None else cluster.host_bytes
-    return np.asarray(host) * min(cluster.count, cluster.per_node) <= known
+    """Whether a machine's own memory, where nobody says a usual one, holds what waits there for its accelerators."""
+    used = min(cluster.count, cluster.per_node)
+    usual = USUAL_HOST * cluster.accelerator.memory_bytes * used
+    return np.asarray(host) * used <= (usual if cluster.host_bytes is None else cluster.host_bytes)
 
 
 def _forward_flop(arch: Architecture, plan: TrainingPlan) -> Real:

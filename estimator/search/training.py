@@ -270,9 +270,10 @@ def _helpful(
 def _nothing(llm: Architecture, offers: Sequence[Offer], plan: TrainingPlan, evaluated: int, careful: bool) -> str:
     if evaluated:
         spare = " with its range to spare (--careful)" if careful else ""
+        fewer = {"full": "method lora or qlora, ", "lora": "method qlora, "}.get(plan.method, "")
         return (
             f"none of {evaluated:,} layouts of {llm.name} fits{spare}: use more or larger accelerators, "
-            "method lora or qlora, or shorter sequences"
+            f"{fewer}or shorter sequences"
         )
     counts = ", ".join(f"{offer.cluster.count} x {offer.cluster.accelerator.name}" for offer in offers[:3])
     return (

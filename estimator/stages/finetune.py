@@ -135,9 +135,10 @@ def _seq_len(question: Question) -> float:
 
 def _too_long(question: Question) -> tuple[str, ...]:
     """That samples are longer than sequences, where a length was given."""
-    each, most = question.amount("tokens_per_sample").value, question.number("finetune_seq_len")
-    if _contrastive(question) or each <= most:
+    most = question.number("finetune_seq_len")
+    if _contrastive(question) or question.within(question.amount("tokens_per_sample"), most):
         return ()
+    each = question.number("tokens_per_sample")
     return (f"A sample of {each:,.0f} tokens is cut at {most:,.0f} (finetune_seq_len).",)
 
 

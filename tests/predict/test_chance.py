@@ -1,0 +1,61 @@
+"""The chance that a plan fits: said first, the same everywhere, and with advice that is none where it is so already."""
+
+import pytest
+
+from estimator.catalog.accelerators import cluster
+from estimator.catalog.models import architecture
+from estimator.catalog.plan_fields import plan_fields
+from estimator.cli.main import main
+from estimator.predict.chance import SURELY, fit_chance
+from estimator.predict.training import TrainingPlan, training_step
+from estimator.predict.training_changes import helpful
+from estimator.scenario import default_scenario
+
+PLAN = {"seq_len": 2048, "global_batch": 64, "tp": 1, "pp": 1, "framework": "HF Trainer"}
+
+
+def test_the_usual_chance_is_one():
+    goal = plan_fields("training", "training_goal")["fit_chance"].value
+
+    assert default_scenario().amount("fit_chance").value == goal == SURELY
+
+
+def test_more_room_is_a_higher_chance():
+    found = [float(fit_chance(60e9, usable, (0.18, 0.22))) for usable in (50e9, 60e9, 70e9, 80e9)]
+
+    assert found == sorted(set(found))
+
+
+@pytest.mark.parametrize(
+    ("taken", "never"),
+    [
+        ({"method": "lora", "micro_batch": 1, "recompute": "full"}, {"micro-batch 1", "full recompute", "LoRA"}),
+        ({"method": "qlora", "micro_batch": 4, "recompute": "full"}, {"full recompute", "LoRA", "QLoRA"}),
+        (
+            {"method": "full", "micro_batch": 1, "optimizer": "adamw_8bit", "cpu_offload": "optimizer"},
+            {"micro-batch 1", "an 8-bit optimizer", "optimizer in host memory"},
+        ),
+    ],
+)
+def test_nothing_is_advised_that_is_so_already(taken, never):
+    llm, machine, plan = architecture("llama-2-13b"), cluster("1xrtx-4090"), TrainingPlan(**PLAN | taken)
+    step = training_step(llm, machine, plan)
+
+    changes = helpful(llm, machine, plan, step, SURELY)
+
+    assert not never & {change.words for change in changes}
+    assert all(change.fit_chance > float(step.fit_chance) for change in changes)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "estimate finetune --model 7b --gpu a100",
+        "estimate pretrain --model 1b --gpu 8xa100",
+        "layout finetune --model 1b --gpu 1xa100",
+        "recommend --fit finetune --model 7b --gpu a100",
+    ],
+)
+def test_the_verdict_is_the_first_line(words, capsys):
+    assert main(words.split()) == 0
+    assert capsys.readouterr().out.startswith("Fits: ")
