@@ -75,7 +75,7 @@ def main() -> None:
     rows += [row for run in runs if run["run"].startswith("openmix") for row in of_a_mix(cost, run, runs)]
     for name, errors in grouped(rows).items():
         print(
-            f"{name:32} {len(errors):3} runs  median |ln| {np.median(np.abs(errors)):.3f}  bias {np.median(errors):+.3f}"
+            f"{name:32} {len(errors):3} runs  median |ln| {np.median(np.abs(errors)):.3f} bias {np.median(errors):+.3f}"
         )
 
 
