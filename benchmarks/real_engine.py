@@ -74,8 +74,9 @@ def main() -> None:
     rows = [row for run in runs for row in compared(cost, run)]
     rows += [row for run in runs if run["run"].startswith("openmix") for row in of_a_mix(cost, run, runs)]
     for name, errors in grouped(rows).items():
-        middle, bias = np.median(np.abs(errors)), np.median(errors)
-        print(f"{name:32} {len(errors):3} runs  median |ln| {middle:.3f}  bias {bias:+.3f}")
+        print(
+            f"{name:32} {len(errors):3} runs  median |ln| {np.median(np.abs(errors)):.3f} bias {np.median(errors):+.3f}"
+        )
 
 
 def read(path: Path) -> list[Run]:
