@@ -1,6 +1,6 @@
 """Answers as JSON: brief, with what a reader decides by, or in full as the command writes it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from estimator.export.rows import as_json
@@ -51,9 +51,13 @@ def estimate(one: Estimate | Blocked) -> dict[str, Any]:
         "status": "ok",
         "complexity": one.complexity,
         "layout": one.layout,
-        "figures": {figure.name: quantity(getattr(one, figure.name)) for figure in FIGURES},
+        "figures": {name: quantity(found) for name, found in _figures(one) if found is not None},
         "warnings": list(one.warnings),
     }
+
+
+def _figures(one: Estimate) -> Iterator[tuple[str, Quantity | None]]:
+    return ((figure.name, one.figure(figure.name)) for figure in FIGURES)
 
 
 def quantity(figure: Quantity) -> dict[str, Any]:

@@ -123,7 +123,9 @@ def _cell(one: Estimate | Blocked, figure: Figure, show: Shows) -> object:
 
 def cell(one: Estimate, name: str, show: Shows) -> object:
     """A figure of an estimate as tables have it."""
-    value: Quantity = getattr(one, name)
+    value = one.figure(name)
+    if value is None:
+        return "-"
     if name == "data_tokens" and value.value:
         counted = approaches()[one.stage].get("data")
         figures = {"text": one.data_bytes, "samples": one.data_samples, "tokens": value}
