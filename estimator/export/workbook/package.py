@@ -348,7 +348,8 @@ def _attached(merge: _Merge, theirs: _Merge, owner: str, part: str, kind: str) -
 def _list_sheet(merge: _Merge, name: str, identity: str, target: str) -> None:
     number = max(int(found) for found in re.findall(r'<sheet\b[^>]*\bsheetId="(\d+)"', merge.workbook)) + 1
     shown = escape(name, {'"': "&quot;"})
-    tag = f'<sheet name="{shown}" sheetId="{number}" {merge.prefix}:id="{identity}"/>'
+    space = f'xmlns:{merge.prefix}="{RELATIONS}"'  # some writers bind it at each sheet, not once for all
+    tag = f'<sheet {space} name="{shown}" sheetId="{number}" {merge.prefix}:id="{identity}"/>'
     merge.workbook = merge.workbook.replace("</sheets>", f"{tag}</sheets>", 1)
     entry = f'<Relationship Id="{identity}" Type="{RELATIONS}/worksheet" Target="{target}"/>'
     merge.rels = merge.rels.replace("</Relationships>", f"{entry}</Relationships>")
