@@ -8,6 +8,7 @@ import pkgutil
 import re
 import sys
 import types
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,13 @@ from estimator.cli import main
 from estimator.decide.inverse import Finding
 from estimator.errors import InvalidInput
 from estimator.export.catalogue import Catalogue
+from estimator.recording import Recorded
+from estimator.recording.variance import Difference as Billed
+from estimator.recording.variance import Variance
 from estimator.sensitivity import Grid, sensitivity
 from estimator.shown import FORMATS, SCHEMA_VERSION, Format, Shown, format_for, named, rendered, renderer
 from estimator.validation.local import LocalCase, LocalReport
+from estimator.validation.report import CasePrediction
 from estimator.verdict.difference import Difference, Factor
 
 ASK = {"model": "7b", "gpu": "a100"}
@@ -31,6 +36,11 @@ ROOT = Path(__file__).parents[1]
 def local_report():
     case = LocalCase("a step", "training", 1.05, 0.9, 1.2, None, (1.0, 1.1))
     return LocalReport((case,), (), 0.01)
+
+
+def recorded():
+    case = CasePrediction("own-1", "own", "step_time_s", "s", 2.0, 1.5, 2.5, "ok", measured=2.2)
+    return Recorded((case,), ("a log",), "", "training", ())
 
 
 RESULTS = {
@@ -48,6 +58,10 @@ RESULTS = {
         ("total_usd",),
     ),
     "Catalogue": lambda: Catalogue(({"name": "a", "unit": "1", "source": "a paper"},)),
+    "Recorded": recorded,
+    "Variance": lambda: Variance(
+        "RAG", "USD", (1, 2), (Billed("serving", "Hours", "requests", Decimal(2), Decimal(3)),), 4
+    ),
     "Report": lambda: validate([ROOT / "calibration" / "published" / "inference.csv"]),
     "LocalReport": local_report,
     "Check": lambda: check(ROOT / "tests" / "configs" / "files" / "train.yaml", gpu="rtx4090,a100"),

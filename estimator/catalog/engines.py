@@ -58,7 +58,7 @@ def engine(name: str, year: float | None = None) -> Engine:
     year: of the release, where it is an older one: how it then was
 
     >>> engine("vllm").launch, engine("trt-llm").family, engine("my-own-server").known
-    ('graph', 'tensorrt-llm', False)
+    ('steps', 'tensorrt-llm', False)
     """
     tables = _tables()
     key = name.strip().lower().replace(" ", "-").replace("_", "-")

@@ -13,7 +13,7 @@ from estimator.text import human
 WIDTH = 120
 CELL = 22
 LABEL = 24
-BUDGET_SMALL = 1e-3  # of the total: a budget line below is counted, not listed, on the screen
+BUDGET_SMALL = 2e-3  # of the total: a budget line below is counted, not listed, on the screen
 
 
 def _data(answer: Estimate) -> str:
@@ -187,14 +187,16 @@ def estimate_table(answer: Estimate) -> str:
             f"{answer.title}: {answer.llm} on {answer.hardware}. Figures: expected {range_words(answer.level)}."
         ),
         tabulate(rows, tablefmt="plain", disable_numparse=True),
-        _details(answer),
-        _parts(answer),
-        _listed(answer),
-        "\n".join([*_why_unknown(answer), *map(_paragraph, prices_used([answer])), *_words(answer)]),
-        "\n".join(textwrap.shorten(f"- {item}", WIDTH, placeholder=" ...]") for item in answer.evidence),
+        "\n".join(filter(None, [_details(answer), _parts(answer)])),
+        "\n".join([_listed(answer), *map(_paragraph, prices_used([answer]))]),
+        "\n".join([*_why_unknown(answer), *_words(answer), *map(_evidence, answer.evidence)]),
         "\n".join(foremost(answer)),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _evidence(item: str) -> str:
+    return textwrap.shorten(f"- {item}", WIDTH, placeholder=" ...]")
 
 
 def _why_unknown(answer: Estimate) -> list[str]:
@@ -204,15 +206,16 @@ def _why_unknown(answer: Estimate) -> list[str]:
 
 
 def _details(answer: Estimate) -> str:
-    """The details, two beside each other where a line holds them."""
+    """The details, two beside each other where a line holds them; none that is 0, or was just told."""
     from tabulate import tabulate
 
     shown = {one.name for one in FIGURES}
-    rows = [
-        [detail_name(name), human(figure)]
-        for name, figure in answer.details.items()
-        if name not in shown and not _is_part(name)
-    ]
+    seen: set[tuple[str, float]] = set()
+    rows = []
+    for name, figure in answer.details.items():
+        told = name in shown or _is_part(name) or figure.value == 0 or (figure.unit, figure.value) in seen
+        seen.add((figure.unit, figure.value))
+        rows += [] if told else [[detail_name(name), human(figure)]]
     padded = rows + [["", ""]] * (len(rows) % 2)
     half = len(padded) // 2
     pairs = [left + right for left, right in zip(padded[:half], padded[half:], strict=True)]

@@ -106,7 +106,7 @@ def gated(
 
     >>> quiet, busy = gated(0.0, 0.030, 0.060), gated(8.0, 0.030, 0.060)
     >>> float(quiet.wait_s), round(float(busy.wait_s), 3)
-    (0.015, 0.078)
+    (0.015, 0.093)
     """
     rate, step, prompt = (np.asarray(each, float) for each in (arrivals_per_s, step_s, prompt_s))
     squared = prompt**2 if squared_s2 is None else np.asarray(squared_s2, float)

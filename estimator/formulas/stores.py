@@ -35,7 +35,7 @@ def index_machine_usd(
     >>> float(index_machine_usd(1e9, 1, 4, 0.05, 4e9, 4.0, 0.9))  # 16 GB come with four cores
     146.0
     >>> round(float(index_machine_usd(34e9, 2, 4, 0.05, 4e9, 4.5, 0.8)), 2)  # 42.5 GB are needed of each
-    514.11
+    514.12
     """
     more = np.maximum(index_bytes / usable - cores * bytes_per_core, 0.0)
     return replicas * (cores * usd_per_core_hour * HOURS_PER_MONTH + more / BYTES_PER_GIB * usd_per_gib_month)

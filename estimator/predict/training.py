@@ -1,5 +1,6 @@
 """A training step's time and memory, the layout that fits and is fastest, and how far off such answers are."""
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import NamedTuple
@@ -8,6 +9,7 @@ import numpy as np
 
 from estimator.catalog.cases import fitted
 from estimator.catalog.efficiency import carried_over
+from estimator.catalog.facts import fact
 from estimator.catalog.frameworks import framework
 from estimator.errors import DoesNotFit
 from estimator.fitting.ranges import half_widths, novelties
@@ -172,6 +174,14 @@ def time_interval(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> t
 
     phase = "train" if plan.method == "full" else "lora"
     return local.answer_interval(phase, arch, cluster.accelerator.name, local.compute_format(plan))
+
+
+def stack_doubt(plan: TrainingPlan) -> tuple[float, float, float]:
+    """Time over that predicted [1], and half widths of its logarithm, of a stack nobody named: it may be untuned."""
+    if plan.framework:
+        return 1.0, 0.0, 0.0
+    stack = fact("stack_slowdown/unnamed")
+    return stack.value, math.log(stack.value / stack.low), math.log(stack.high / stack.value)
 
 
 class Layouts(NamedTuple):

@@ -1,5 +1,6 @@
 """The best training layout: the whole grid evaluated by the same formulas, in a few vectorised calls."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -13,7 +14,15 @@ from estimator.formulas import Floats
 from estimator.formulas.arithmetic import product
 from estimator.formulas.units import DAY_S, HOUR_S
 from estimator.predict.chance import SURELY
-from estimator.predict.training import TrainingPlan, interval, likely, time_interval, training_step, traits
+from estimator.predict.training import (
+    TrainingPlan,
+    interval,
+    likely,
+    stack_doubt,
+    time_interval,
+    training_step,
+    traits,
+)
 from estimator.predict.training_changes import helpful, verdict
 from estimator.quantities import Quantity, derive, given, uncertain
 from estimator.records import Accelerator, Architecture, Cluster
@@ -137,7 +146,9 @@ def _evaluated(llm: Architecture, offer: Offer, plan: TrainingPlan, layouts: Map
 
 
 def _spread(llm: Architecture, cluster: Cluster, plan: TrainingPlan) -> Spread:
-    return Spread(time_interval(llm, cluster, plan), interval("memory", traits(llm, cluster, plan)))
+    (down, up), (_, low, high) = time_interval(llm, cluster, plan), stack_doubt(plan)
+    time = math.hypot(down, low), math.hypot(up, high)
+    return Spread(time, interval("memory", traits(llm, cluster, plan)))
 
 
 def _joined(parts: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
@@ -158,22 +169,23 @@ def _step(
     step = training_step(llm, cluster, plan)
     shape = np.shape(at["tp"])
     fits = np.broadcast_to(step.fits, shape)
-    run_s = tokens / (step.tokens_per_s_per_accelerator * cluster.count * offer.goodput)
+    slower, *_ = stack_doubt(plan)
+    run_s = slower * tokens / (step.tokens_per_s_per_accelerator * cluster.count * offer.goodput)
     figures = {
         "run_s": run_s,
         "usd": run_s / HOUR_S * cluster.count * offer.usd_per_hour.value,
         "memory_bytes": np.minimum(step.memory.total, usable),  # an allocator keeps no more than there is
         "fit_chance": step.fit_chance,
         "host_bytes": step.host_bytes * min(cluster.count, cluster.per_node),
-        "step_s": step.step_s,
-        "mfu": step.mfu,
+        "step_s": slower * step.step_s,
+        "mfu": step.mfu / slower,
     }
     layout = dict(at) | {
         "dp": cluster.count // (at["tp"] * at["pp"] * at["cp"]),
         "offload": plan.cpu_offload,
         "precision": plan.precision,
     }
-    parts = {name: getattr(step, name) for name in PARTS}
+    parts = {name: slower * getattr(step, name) for name in PARTS}
     kept = [{name: np.broadcast_to(v, shape)[fits] for name, v in one.items()} for one in (layout, figures, parts)]
     return kept[0], kept[1], kept[2]
 

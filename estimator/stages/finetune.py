@@ -466,7 +466,7 @@ def _hours(question: Question) -> tuple[Quantity, Quantity]:
 
 def _labelled(question: Question, lines: list[Line]) -> tuple[str, ...]:
     """That samples which exist cost no labelling; where it is most of what is paid once, how to say that they do."""
-    samples, exist = (question.amount(name).value for name in ("samples", "existing_samples"))
+    samples, exist = (question.number(name) for name in ("samples", "existing_samples"))
     if exist > 0:
         return (
             f"Labelling is counted for {max(samples - exist, 0):,.0f} of {samples:,.0f} samples: the others exist.",

@@ -21,6 +21,7 @@ from estimator.predict.training import (
     interval,
     layouts_of,
     likely,
+    stack_doubt,
     time_interval,
     training_step,
     traits,
@@ -201,12 +202,8 @@ def doubt(question: Question, cluster: Cluster, plan: TrainingPlan) -> Doubt:
     llm = question.own_llm()
     own = question.own_runs.of("time", kin_of_training(cluster.accelerator, plan, llm))
     down, up = time_interval(llm, cluster, plan)
-    if plan.framework:
-        return Doubt(own.factor, *own.range(down, up), own.words)
-    stack = fact("stack_slowdown/unnamed")
-    low, high = math.log(stack.value / stack.low), math.log(stack.high / stack.value)
-    ends = own.range(math.hypot(down, low), math.hypot(up, high))
-    return Doubt(stack.value * own.factor, *ends, own.words)
+    slower, low, high = stack_doubt(plan)
+    return Doubt(slower * own.factor, *own.range(math.hypot(down, low), math.hypot(up, high)), own.words)
 
 
 Fitted = tuple[Cluster, TrainingPlan, TrainingStep, float]

@@ -174,7 +174,7 @@ BAD_CONFIGS = {
     "zero kv heads": ({**LLAMA, "num_key_value_heads": 0}, "kv_heads must be a whole number"),
     "negative": ({**LLAMA, "hidden_size": -4096}, "at least 1"),
     "absurd layers": ({**LLAMA, "num_hidden_layers": 10**9}, "layers must be a whole number"),
-    "absurd vocabulary": ({**LLAMA, "vocab_size": 10**30}, "vocab must be a whole number"),
+    "absurd vocabulary": ({**LLAMA, "vocab_size": 10**30}, "vocab_size is larger than any size"),
     "absurd in all": (
         {**LLAMA, "hidden_size": 10**6, "intermediate_size": 10**7, "num_hidden_layers": 9999},
         "parameters are more",

@@ -49,7 +49,7 @@ CASES = {
     "years of a rented accelerator": ([*ASK, "--years", "3"], "purchase price"),
     "electricity of a rented accelerator": ([*ASK, "--electricity", "0.1"], "purchase price"),
     "workbook from compare": ([*ASK, "--output", "answer.xlsx"], "estimator export"),
-    "an ending nobody knows": ([*ASK, "--output", "board.html"], ".json, .csv, .md"),
+    "an ending nobody knows": ([*ASK, "--output", "board.doc"], ".json, .csv, .md"),
     "a format against an ending": ([*ASK, "--format", "json", "--output", "a.csv"], "say one"),
     "unknown figure": (["estimate", "rag", *ASK[1:], "--explain", "totl_usd"], "'total_usd'"),
     "reasons as data": (["estimate", "rag", *ASK[1:], "--explain", "--format", "json"], "goes with a table"),

@@ -37,6 +37,6 @@ def test_budget_lines_too_small_to_list_are_counted(capsys):
     costs = [row for row in rows if row["figure"].startswith(("one-off: ", "monthly: ")) and float(row["value"])]
 
     listed = re.findall(r"^(?:one-off|monthly)  ", text, re.MULTILINE)
-    left = re.search(r"^(\d+) more of less than 0.1% of the total each: --format csv$", text, re.MULTILINE)
+    left = re.search(r"^(\d+) more of less than 0.2% of the total each: --format csv$", text, re.MULTILINE)
     assert left
     assert len(listed) + int(left[1]) == len(costs)

@@ -120,7 +120,7 @@ def test_the_domain_assistant_is_recommended_retrieval():
 
 def test_embedding_is_less_than_memory_is_less_than_people():
     rag = estimate("rag", model="8b", gpu="h100", corpus_gb=50)
-    items = ("embedding the corpus", "vector index in memory", "ingestion, index and evaluation")
+    items = ("embedding the corpus", "index machine, memory and cores", "ingestion, index and evaluation")
     costs = [line(rag, item).horizon_usd.value for item in items]
 
     assert costs == sorted(costs)

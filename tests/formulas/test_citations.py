@@ -22,6 +22,7 @@ ARITHMETIC = {
     },
     "alignment": {"contrastive_flop"},
     "energy": {"emissions_g", "facility_energy_j"},
+    "learning": {"shares"},
     "parallelism": {"data_parallel", "micro_batches", "stage_layers", "group_bytes_per_s"},
     "prompting": {"fixed_prefix_tokens", "cached_tokens", "written_tokens", "input_usd_per_request"},
     "queueing": {"servers_for"},

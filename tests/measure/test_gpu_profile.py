@@ -50,7 +50,7 @@ def test_training_serving_and_comparisons_answer(gpu):
     served = estimator.serving(model="llama-3.1-8b", gpu=gpu.name, prompt_tokens=1000, output_tokens=100)
 
     assert 0.1 < step.mfu < 1
-    assert 16e9 / BYTES_PER_S < served.tpot_s < 10 * 16e9 / BYTES_PER_S
+    assert 16e9 / BYTES_PER_S < served.tpot_s.value < 10 * 16e9 / BYTES_PER_S
     assert len(estimator.compare(model="8b", gpu="local").estimates) == 4
 
 

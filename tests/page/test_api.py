@@ -255,4 +255,4 @@ def test_a_missing_library_is_one_friendly_line(missing, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, missing, None)
 
     assert main(["serve"]) == 2
-    assert "Install the extra 'serve'" in capsys.readouterr().err
+    assert "[serve]" in capsys.readouterr().err

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ def test_tools_say_what_the_command_says():
             bad = await session.call_tool("compare", {"model": "7b", "gpu": "a10x"})
             return tools, good, bad
 
-    tools, good, bad = asyncio.run(ask())
+    tools, good, bad = ThreadPoolExecutor(1).submit(lambda: asyncio.run(ask())).result()
     found = json.loads(good.content[0].text)["stages"]["rag"]["figures"]["total_usd"]["value"]
 
     assert {"compare", "estimate", "catalog"} <= {one.name for one in tools}

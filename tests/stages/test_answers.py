@@ -12,10 +12,13 @@ from estimator.stages.pretrain import _whole
 
 
 def test_models_beside_each_other_take_few_accelerators() -> None:
-    """PPO holds a policy, a critic, a reference and a reward model: more than one model's set-up, not a cluster."""
+    """PPO holds a policy, a critic, a reference and a reward model: more than one model's set-up, not a cluster.
+
+    One alone may keep its optimizer in host memory.
+    """
     alone = estimate("finetune", model="8b", gpu="a100", method="full")
     four = estimate("finetune", model="8b", gpu="a100", method="full", objective="ppo")
-    assert alone.accelerators.value <= four.accelerators.value <= 4 * alone.accelerators.value
+    assert alone.accelerators.value <= four.accelerators.value <= 8 * alone.accelerators.value
 
 
 @pytest.mark.parametrize("method", ["lora", "qlora", "full"])

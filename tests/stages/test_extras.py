@@ -57,4 +57,5 @@ def test_data_needed_is_what_there_must_be_not_what_epochs_read_of_it():
     once, thrice = (estimate("finetune", **asked, epochs=n) for n in (1, 3))
 
     assert once.data_tokens.value == thrice.data_tokens.value == 2.5e6
-    assert thrice.training_s.value == pytest.approx(3 * once.training_s.value, rel=0.01)
+    computing = [answer.details["time_computing_s"].value for answer in (once, thrice)]
+    assert computing[1] == pytest.approx(3 * computing[0], rel=0.02)  # the last step of an epoch may be short
