@@ -24,6 +24,7 @@ from estimator.stages.hosted import behind_api, tuned_price
 from estimator.stages.question import Question
 from estimator.stages.service import Service, embedded, on_own
 from estimator.stages.training import ALONE, Copies, Training, set_up
+from estimator.text import human
 
 
 def estimate(question: Question) -> Estimate:
@@ -466,17 +467,17 @@ def _hours(question: Question) -> tuple[Quantity, Quantity]:
 
 def _labelled(question: Question, lines: list[Line]) -> tuple[str, ...]:
     """That samples which exist cost no labelling; where it is most of what is paid once, how to say that they do."""
-    samples, exist = (question.number(name) for name in ("samples", "existing_samples"))
-    if exist > 0:
-        return (
-            f"Labelling is counted for {max(samples - exist, 0):,.0f} of {samples:,.0f} samples: the others exist.",
-        )
+    counts = {"samples": question.amount("samples"), "existing": question.amount("existing_samples")}
+    samples = human(counts["samples"], spread=False)
+    if question.number("existing_samples") > 0:
+        missing = human(derive("samples to label", "1", effort.samples_to_label, **counts), spread=False)
+        return (f"Labelling is counted for {missing} of {samples} samples: the others exist.",)
     once = sum(line.usd.value for line in lines if line.phase == "one-off")
     labelling = sum(line.usd.value for line in lines if line.kind == "labelling")
     if not labelling > once / 2:
         return ()
     return (
-        f"Labelling {samples:,.0f} samples by hand is {labelling / once:.0%} of the one-off cost: if answers exist "
+        f"Labelling {samples} samples by hand is {labelling / once:.0%} of the one-off cost: if answers exist "
         "already, set existing_samples.",
     )
 

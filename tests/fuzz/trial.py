@@ -9,6 +9,7 @@ import hashlib
 import io
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -133,7 +134,7 @@ def _ran(trial: Trial) -> Iterator[tuple[str, str, str]]:
 @contextlib.contextmanager
 def limited(patient: bool = False) -> Iterator[None]:
     """At most so much computing, waiting and memory."""
-    started, limits = time.process_time(), resource.getrlimit(resource.RLIMIT_AS)
+    started, limits = time.process_time(), resource.getrlimit(resource.RLIMIT_DATA)
 
     def out_of_time(which: int, _: FrameType | None) -> None:
         nonlocal patient
@@ -144,7 +145,7 @@ def limited(patient: bool = False) -> Iterator[None]:
             raise HungError
 
     before = {which: signal.signal(which, out_of_time) for which in (signal.SIGALRM, signal.SIGPROF)}
-    resource.setrlimit(resource.RLIMIT_AS, (_held() + LIMIT_BYTES, limits[1]))
+    resource.setrlimit(resource.RLIMIT_DATA, (_held() + LIMIT_BYTES, limits[1]))
     signal.setitimer(signal.ITIMER_REAL, PATIENT_S if patient else LIMIT_S)
     signal.setitimer(signal.ITIMER_PROF, LIMIT_S)
     try:
@@ -152,14 +153,15 @@ def limited(patient: bool = False) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.setitimer(signal.ITIMER_PROF, 0)
-        resource.setrlimit(resource.RLIMIT_AS, limits)
+        resource.setrlimit(resource.RLIMIT_DATA, limits)
         for which, handler in before.items():
             signal.signal(which, handler)
 
 
 def _held() -> int:
-    """Address space of this process [B]."""
-    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    """Memory that this process may write [B]; what is only reserved, as engines of scripts do, is left out."""
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(r"VmData:\s*(\d+) kB", status)[1]) * 1024
 
 
 def place_of(error: BaseException) -> str:

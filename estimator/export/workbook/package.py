@@ -139,7 +139,8 @@ def command_in(path: str, label: str) -> str:
     if not Path(path).is_file():
         return ""
     package = Package(Path(path))
-    sheets = _Merge(package, package, "", False).sheets() if "<sheets>" in package.text(package.workbook) else {}
+    with _understood(package):
+        sheets = _Merge(package, package, "", False).sheets() if "<sheets>" in package.text(package.workbook) else {}
     there = sheets.get(f"{label} Notes")
     found = re.search(rf">{MADE_BY}(estimator export [^<]*)<", package.text(there[1])) if there else None
     return unescape(found[1], {"&quot;": '"', "&apos;": "'"}) if found else ""
