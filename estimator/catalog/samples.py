@@ -79,8 +79,6 @@ def count_samples(
 
     Raises InvalidInput that says the file and the number of a line that is no sample, unless those are skipped.
     """
-    if not may_be_read(path) or (tokenizer_json and not may_be_read(tokenizer_json)):
-        raise InvalidInput("files of this machine are not read here: give samples and tokens_per_sample instead")
     size_of = _by_tokenizer(tokenizer_json) if tokenizer_json else _by_bytes(text_kind, tokenizer)
     per_message = fact("template_tokens_per_message").value
     tally = _Tally(np.zeros(PLACES), skip_broken)
@@ -97,7 +95,13 @@ def count_samples(
     return tally.found(shown(path), bool(tokenizer_json))
 
 
+def _check_open(path: str | Path) -> None:
+    if not may_be_read(path):
+        raise InvalidInput("files of this machine are not read here: give samples and tokens_per_sample instead")
+
+
 def _by_tokenizer(path: str) -> Callable[[str], float]:
+    _check_open(path)
     encode = tokenizer_at(path).encode
     return lambda text: float(len(encode(text, add_special_tokens=False).ids))
 
@@ -173,6 +177,7 @@ def _place(tokens: float) -> int:
 
 def _files(path: Path) -> list[Path]:
     """The file, or those under a folder that hold samples."""
+    _check_open(path)
     if is_file(path):
         if path.suffix.lower() not in (*ENDINGS, ".json"):
             raise InvalidInput(f"{shown(path)}: samples are read from {', '.join(ENDINGS)}, or a folder")

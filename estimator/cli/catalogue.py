@@ -36,6 +36,8 @@ def catalog(options: argparse.Namespace) -> None:
 def entries(options: argparse.Namespace) -> Catalogue:
     """What is known of one kind of thing, filtered by name."""
     belong(options, "refresh", "model", "api", "scenario")
+    if options.kind not in KINDS:
+        raise InvalidInput(f"catalog {options.kind} writes files: run it as a command")
     if options.kind != "prices":
         belong(options, "prices", "gpu", "provider", "region", "commitment")
     rows = [

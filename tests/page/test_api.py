@@ -97,6 +97,14 @@ SENTENCES = [
 ]
 
 
+@pytest.mark.parametrize("data", ["/etc/passwd", "/", "/nowhere.jsonl", __file__])
+def test_whether_a_file_is_there_is_not_told(client, data):
+    found = client.post("/api/v1/estimate", json={**ASKED, "stage": "finetune", "data": data})
+
+    assert found.status_code == 422
+    assert found.json()["detail"].startswith("files of this machine are not read here")
+
+
 @pytest.mark.parametrize(("command", "question"), SENTENCES)
 def test_refusals_are_the_commands_own_sentences(client, capsys, command, question):
     assert main(argv(command, question)) == 2
@@ -134,6 +142,8 @@ HOSTILE = [
     ("GET", "/api/v1/compare?model=7b&gpu=a100&corpus=x&tokenizer_json=/etc/passwd", {}, 422),
     ("GET", "/api/v1/compare?model=7b&gpu=a100&facts=/etc", {}, 422),
     ("GET", "/api/v1/compare?model=7b&gpu=a100&scenario_file=/etc/passwd", {}, 422),
+    ("GET", "/api/v1/compare?model=7b&gpu=a100&data=/etc/hostname.jsonl", {}, 422),
+    ("GET", "/api/v1/catalog?kind=refresh&name=prices", {}, 422),
     ("GET", "/api/v1/compare?model=7b&gpu=a100&output=/tmp/x", {}, 422),
     ("GET", "/api/v1/compare?model=7b&gpu=a100&samples=1&samples=2", {}, 422),
     ("GET", "/api/v1/compare?model=7b&gpu=a100&samples=" + "9" * 5000, {}, 422),
