@@ -74,9 +74,15 @@ def _lines(body: str) -> Iterator[str]:
 
 @contextlib.contextmanager
 def workplace() -> Iterator[Path]:
-    """A folder with the files of the examples, in which commands run; then all is as it was."""
+    """A folder with the files of the examples, in which commands run, without own runs but those recorded in it."""
+    runs = os.environ.get("ESTIMATOR_RUNS")
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(shutil.copytree(EXAMPLES, Path(folder) / "here")):
-        yield Path.cwd()
+        os.environ["ESTIMATOR_RUNS"] = str(Path(folder) / "runs")
+        try:
+            yield Path.cwd()
+        finally:
+            os.environ.pop("ESTIMATOR_RUNS")
+            os.environ.update({} if runs is None else {"ESTIMATOR_RUNS": runs})
 
 
 def run(command: str) -> tuple[int, str]:
