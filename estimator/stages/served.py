@@ -11,6 +11,7 @@ from estimator.catalog.formats import shown
 from estimator.errors import DoesNotFit
 from estimator.formulas import Floats, transformer
 from estimator.formulas.money import SECONDS_PER_HOUR
+from estimator.predict.chance import normal
 from estimator.predict.serving import LOADS, MEMORY_DOUBT, Serving, Traffic, capacity_doubt, sequence_bytes, serving
 from estimator.predict.serving_machine import ServingPlan
 from estimator.quantities import Z80, Quantity, derive, given, predicted, uncertain
@@ -75,7 +76,7 @@ def fit_chance(llm: Architecture, cluster: Cluster, plan: ServingPlan, found: Se
     longest = float(np.max(np.asarray(traffic.prompt_tokens, float) + np.asarray(traffic.output_tokens, float)))
     spare = left - float(sequence_bytes(llm, plan, plan.max_context or longest))
     spread = MEMORY_DOUBT * cluster.accelerator.memory_bytes / Z80
-    return round(0.5 * (1.0 + math.erf(spare / spread / math.sqrt(2.0))), 4)
+    return round(float(normal(spare / spread)), 4)
 
 
 def _too_large(llm: Architecture, cluster: Cluster, plan: ServingPlan, found: Serving) -> str:

@@ -13,12 +13,12 @@ from estimator.catalog.precisions import precision
 from estimator.configs import Run
 from estimator.errors import InvalidInput
 from estimator.predict import serving_memory
+from estimator.predict.chance import normal
 from estimator.predict.serving import MEMORY_DOUBT, Traffic, interval, sequence_bytes, serving, traits
 from estimator.predict.serving_machine import ServingPlan
-from estimator.quantities import Quantity
+from estimator.quantities import Z80, Quantity
 from estimator.records import Architecture, Cluster
 from estimator.scenario import default_scenario
-from estimator.verdict.chance import NORMAL_80, normal, usable
 from estimator.verdict.result import Figure, Outcome
 
 STARTS_WITH = 4096.0  # tokens that a server's cache must hold where its engine asks for no more [token]
@@ -72,7 +72,7 @@ def served(run: Run, llm: Architecture, cluster: Cluster, price: Quantity, load:
         accelerator=device.name,
         title=device.title,
         count=needed,
-        fit_chance=normal(NORMAL_80 * room),
+        fit_chance=float(normal(Z80 * room)),
         memory=memory | {"kv_cache": one},
         usable_bytes=_allowed(run.settings, cluster, plan),
         figures=figures,
@@ -88,7 +88,7 @@ def _memory(
 ) -> tuple[dict[str, float], float]:
     """What the fullest accelerator holds besides the cache, and what is left for that [B]."""
     device, layout = cluster.accelerator, plan.layout
-    whole = usable(device)
+    whole = device.usable_bytes
     held = serving_memory.weights_bytes(llm, weights(llm, plan.weight_precision), layout) * _fullest(llm, layout.pp)
     held += serving_memory.adapters_bytes(llm, plan.adapters, plan.adapter_rank, layout)
     chunk = said.get("chunk_tokens")
@@ -112,7 +112,7 @@ def _allowed(said: Mapping[str, Any], cluster: Cluster, plan: ServingPlan) -> fl
     """What the engine lets itself use of an accelerator [B]."""
     shares = said.get("free_fraction") or said.get("static_fraction")
     fraction = 1.0 if shares else plan.facts.memory_fraction if plan.memory_fraction is None else plan.memory_fraction
-    return usable(cluster.accelerator) * fraction
+    return cluster.accelerator.usable_bytes * fraction
 
 
 def _share(value: float, name: str) -> float:

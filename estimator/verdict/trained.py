@@ -9,6 +9,7 @@ from estimator.configs import Run
 from estimator.formulas.arithmetic import product, quotient
 from estimator.formulas.transformer import params
 from estimator.formulas.units import HOUR_S
+from estimator.predict.chance import fit_chance
 from estimator.predict.reliability import usual_goodput
 from estimator.predict.training import (
     MemorySplit,
@@ -21,11 +22,10 @@ from estimator.predict.training import (
     training_step,
     traits,
 )
-from estimator.predict.training_memory import peak_memory
+from estimator.predict.training_memory import needed, peak_memory
 from estimator.predict.training_plan import run as run_of
 from estimator.quantities import Quantity, derive, given
 from estimator.records import Architecture, Cluster
-from estimator.verdict.chance import fit_chance, needed, usable
 from estimator.verdict.plans import Planned, planned
 from estimator.verdict.result import Figure, Outcome
 
@@ -57,7 +57,7 @@ def outcome(
     """The same for a plan; what it leaves open is chosen as `layout` chooses it."""
     plan = made.plan if made.plan.micro_batch is not None else best_layout(llm, cluster, made.plan)
     step = training_step(llm, cluster, plan)
-    split, room = step.memory, usable(cluster.accelerator)
+    split, room = step.memory, cluster.accelerator.usable_bytes
     if made.habits is not None:
         split = peak_memory(run_of(llm, cluster, plan, made.habits), parameters())
     copies = made.copies * params(llm) * COPY_BYTES / (plan.tp * plan.pp * _shards(plan, cluster))
@@ -65,7 +65,7 @@ def outcome(
     memory = {name: float(getattr(split, name)) for name in MemorySplit._fields} | (
         {"other_models": copies} if copies else {}
     )
-    peak, need = float(split.total) + copies, needed(split, parameters()) + copies
+    peak, need = float(split.total) + copies, float(needed(split, parameters())) + copies
     pace = _wider(time_interval(llm, cluster, plan), made.widening)
     figures = _figures(llm, cluster, plan, step, price, amount, packed, pace)
     figures["need_bytes"] = Figure(need, need * math.exp(-doubt[0]), need * math.exp(doubt[1]))
@@ -74,7 +74,7 @@ def outcome(
         accelerator=cluster.accelerator.name,
         title=cluster.accelerator.title,
         count=cluster.count,
-        fit_chance=fit_chance(need, room, doubt),
+        fit_chance=float(fit_chance(need, room, doubt)),
         memory=memory,
         usable_bytes=room,
         figures=figures,

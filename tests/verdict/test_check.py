@@ -7,7 +7,7 @@ import pytest
 from estimator import check, training_step
 from estimator.cli import main
 from estimator.errors import InvalidInput
-from estimator.verdict.chance import fit_chance
+from estimator.predict.chance import fit_chance
 from estimator.verdict.difference import difference
 
 AXOLOTL = """\
