@@ -20,11 +20,11 @@ from tabulate import tabulate
 
 from estimator.formulas.learning import learned, shares
 from estimator.paths import data_folder
+from estimator.predict.learning import PARTS
 
 Floats = NDArray[np.float64]
 FOLDER = data_folder("calibration")
 REPORT = Path(__file__).with_name("learning.md")
-PARTS = ("site", "accelerator", "stack", "work", "llm")
 TABLES = {  # of left-out errors: the published runs, and the columns that say accelerator, stack, work and LLM
     "training": ("training", ("gpu", "framework", "family", "model")),
     "serving": ("inference", ("gpu", "engine", "weight_precision", "model")),

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from estimator.errors import EstimatorError
+from estimator.formulas.units import HOUR_S
 from estimator.recording import record_run
 from estimator.validation.report import CasePrediction
 
@@ -24,7 +25,6 @@ else:
 
 Say = Callable[[str], None]
 WARM_UP = 2  # steps that are not counted: kernels are chosen and memory is taken in them
-HOUR_S = 3600.0
 
 
 def _say(words: str) -> None:

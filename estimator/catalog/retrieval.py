@@ -12,14 +12,13 @@ from estimator.errors import InvalidInput, MissingExtra, UnknownName, clipped
 from estimator.files import is_file, may_be_read, read_text
 from estimator.formulas.corpus import tokens_from_bytes
 from estimator.formulas.retrieval import SearchRates
-from estimator.paths import data_folder, presets
+from estimator.paths import data_folder, presets, user_data_folder
 from estimator.quantities import Z80
 from estimator.records import Basis, Source
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-SAME_MACHINE = re.compile(r"server ?\+ ?client|client on the same|same machine")
 RULE_COLUMNS = ("engine", "encoding", "index", "factor", "bytes_per_dim", "bytes_per_m", "bytes_fixed")
 
 
@@ -247,8 +246,6 @@ def _stated(pattern: str, text: str, unit: float = 1.0) -> float | None:
 
 def local_host_path() -> Path:
     """Where the measured indexes of the machine at hand are kept."""
-    from estimator.catalog.local import user_data_folder  # only where a machine was measured
-
     return user_data_folder() / "vector_index.json"
 
 

@@ -37,11 +37,6 @@ def as_of(price: Quantity) -> str:
     return max((source.date for source in price.sources), default="")
 
 
-def is_stale(price: Quantity, today: datetime.date | None = None) -> bool:
-    """Whether nobody has looked at it for half a year."""
-    return age_days(as_of(price), today) > STALE_DAYS
-
-
 def age_days(date: str, today: datetime.date | None = None) -> int:
     """Days since a day, month or year [d]; 0 for what is no date.
 

@@ -54,15 +54,6 @@ def storage_usd(bytes_held: Real, usd_per_gb_month: Real) -> Real:
     return bytes_held / BYTES_PER_GB * usd_per_gb_month
 
 
-def memory_usd(bytes_held: Real, usd_per_gib_month: Real) -> Real:
-    """Price of memory that is sold by the GiB, for a month [USD].
-
-    >>> float(memory_usd(50 * 2**30, 4.0))
-    200.0
-    """
-    return bytes_held / BYTES_PER_GIB * usd_per_gib_month
-
-
 def owned_usd_per_hour(
     purchase_usd: Real,
     years: Real,
@@ -288,36 +279,3 @@ def break_even_utilisation(
     """
     own_usd_per_s = usd_per_hour * accelerators / SECONDS_PER_HOUR
     return own_usd_per_s / (capacity_requests_per_s * api_usd_per_request)
-
-
-def managed_store_usd(
-    stored_bytes: Real,
-    dimensions: Real,
-    read_units: Real,
-    usd_per_gb_month: Real,
-    usd_per_million_dimensions: Real,
-    usd_per_million_reads: Real,
-    least_usd: Real,
-) -> Real:
-    """A month of a managed vector store billed by what it holds and is asked [USD], its minimum at least.
-
-    dimensions: vectors times their width [1]; read_units: as the provider counts them [1]
-
-    >>> float(managed_store_usd(100e9, 0.0, 50e6, 0.33, 0.0, 16.0, 50.0))
-    833.0
-    """
-    used = (
-        stored_bytes / 1e9 * usd_per_gb_month
-        + dimensions / 1e6 * usd_per_million_dimensions
-        + read_units / 1e6 * usd_per_million_reads
-    )
-    return np.maximum(used, least_usd)
-
-
-def machines_usd(held_bytes: Real, bytes_per_machine: Real, usd_per_hour: Real) -> Real:
-    """A month of whole machines that hold so many bytes in memory [USD].
-
-    >>> float(machines_usd(100e9, 64e9, 1.0))
-    1460.0
-    """
-    return np.maximum(np.ceil(held_bytes / bytes_per_machine), 1.0) * usd_per_hour * HOURS_PER_MONTH

@@ -362,27 +362,3 @@ def scan_s(n: ArrayLike, code_bytes: ArrayLike, k: ArrayLike, rates: SearchRates
     """
     n, code_bytes, k = floats(n, code_bytes, k)
     return rates.request_s + k * rates.result_s + n * code_bytes / rates.scan_bytes_per_s
-
-
-def read_units(queries: ArrayLike, stored_bytes: ArrayLike, least_units: ArrayLike = 0.25) -> Floats:
-    """Read units of queries, as Pinecone bills them [1]: one per GB of the namespace, a quarter at least.
-
-    Source: docs.pinecone.io, understanding cost (read units of a query).
-
-    >>> float(read_units(1000, 2e9)), float(read_units(1000, 1e6))
-    (2000.0, 250.0)
-    """
-    queries, stored, least = floats(queries, stored_bytes, least_units)
-    return queries * np.maximum(stored / 1e9, least)
-
-
-def write_units(vectors: ArrayLike, vector_bytes: ArrayLike, least_units: ArrayLike = 5.0) -> Floats:
-    """Write units of records, as Pinecone bills them [1]: one per kB of a record, metadata included, five at least.
-
-    Source: docs.pinecone.io, understanding cost (write units of an upsert).
-
-    >>> float(write_units(10e6, 6150)) / 1e6 * 4.0  # USD at 4 USD a million
-    246.0
-    """
-    vectors, size, least = floats(vectors, vector_bytes, least_units)
-    return vectors * np.maximum(size / 1e3, least)

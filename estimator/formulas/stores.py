@@ -8,12 +8,8 @@ Validity: list prices of one region; free tiers, discounts and egress are left o
 import numpy as np
 
 from estimator.formulas import Real
-from estimator.formulas.units import HOUR_S, HOURS_PER_YEAR
+from estimator.formulas.money import BYTES_PER_GB, BYTES_PER_GIB, HOURS_PER_MONTH, SECONDS_PER_HOUR
 
-SECONDS_PER_HOUR = HOUR_S
-HOURS_PER_MONTH = HOURS_PER_YEAR / 12
-BYTES_PER_GB = 1e9
-BYTES_PER_GIB = 2.0**30
 BYTES_PER_KB = 1e3
 MILLION = 1e6
 

@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import median
 from typing import NamedTuple
 
+from estimator.catalog.accelerators import GIB
 from estimator.catalog.cases import CaseKind
 
-GIB, MIB = 2.0**30, 2.0**20
+MIB = GIB / 1024
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 

@@ -6,7 +6,9 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 
-from estimator.recording.found import COLOURS, GIB, MIB, Found, Log, inside, measured, number, settled
+from estimator.catalog.accelerators import GIB
+from estimator.formulas.units import HOUR_S
+from estimator.recording.found import COLOURS, MIB, Found, Log, inside, measured, number, settled
 
 STEP_KEYS = ("train_steps_per_second", "train/train_steps_per_second")
 LOGGED = re.compile(r"""['"](train_runtime|train_steps_per_second|train_samples_per_second)['"]: *'?([\d.]+)""")
@@ -119,7 +121,7 @@ def codecarbon(log: Log) -> Sequence[Found]:
     if not rows or not {"duration", "energy_consumed", "gpu_count"} <= set(rows[-1]):
         return ()
     seconds, count = number(rows[-1]["duration"]), number(rows[-1]["gpu_count"]) or 1.0
-    hours = seconds * count / 3600 if seconds else None
+    hours = seconds * count / HOUR_S if seconds else None
     return (Found("CodeCarbon", "training", {"family": "total_run"}, measured(gpu_hours=hours)),)
 
 

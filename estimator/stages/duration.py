@@ -180,8 +180,12 @@ def _saving(question: Question, training: Training, steps: Quantity) -> Quantity
         every=question.amount("save_steps"),
         checkpoint_bytes=_checkpoint(question, training),
         s_per_byte=_disk_s(question),
-        machines=question.counted("machines", training.cluster.nodes, "1", "accelerators over those of one machine"),
+        machines=_machines(question, training),
     )
+
+
+def _machines(question: Question, training: Training) -> Quantity:
+    return question.counted("machines", training.cluster.nodes, "1", "accelerators over those of one machine")
 
 
 def _interrupted(question: Question, training: Training, run_s: Quantity, steps: Quantity) -> dict[str, Quantity]:
@@ -190,7 +194,7 @@ def _interrupted(question: Question, training: Training, run_s: Quantity, steps:
         return {name: question.zero(name, "s") for name in ("interruptions", "waiting")}
     rate = {
         "per_day": question.amount("interruptions_per_day"),
-        "machines": question.counted("machines", training.cluster.nodes, "1", "accelerators over those of one machine"),
+        "machines": _machines(question, training),
     }
     every = question.amount("save_steps")
     kept = derive("between checkpoints", "s", run_time.between_checkpoints_s, run_s=run_s, steps=steps, every=every)
