@@ -6,7 +6,9 @@ users are read by Python's own parser (estimator/files.py).
 """
 
 import datetime
+import os
 import re
+import sys
 from json import JSONDecoder
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,17 @@ def data_folder(name: str) -> Path:
 def presets() -> Path:
     """Facts that are neither machines nor measurements."""
     return PACKAGE / "presets"
+
+
+def user_data_folder() -> Path:
+    """Where this user's own profile lives; XDG_DATA_HOME moves it."""
+    if given := os.environ.get("XDG_DATA_HOME"):
+        return Path(given) / "estimator"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "estimator"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "estimator"
+    return Path.home() / ".local" / "share" / "estimator"
 
 
 def shipped(path: Path) -> bool:

@@ -5,8 +5,6 @@
 """
 
 import json
-import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +21,7 @@ from estimator.formulas.roofline import (
     GemmEfficiency,
     MemoryEfficiency,
 )
-from estimator.paths import data_folder
+from estimator.paths import data_folder, user_data_folder
 from estimator.records import WIDER, Accelerator, Architecture, Source
 
 PROFILE_VERSION = 2
@@ -48,17 +46,6 @@ class Job:
     tokens: int
     dtype: str = "fp32"
     rank: int = 8
-
-
-def user_data_folder() -> Path:
-    """Where this user's own profile lives; XDG_DATA_HOME moves it."""
-    if given := os.environ.get("XDG_DATA_HOME"):
-        return Path(given) / "estimator"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "estimator"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "estimator"
-    return Path.home() / ".local" / "share" / "estimator"
 
 
 def profile_path(name: str = LOCAL) -> Path | None:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from estimator.catalog.cases import Case, CaseKind, published, read_cases
 from estimator.catalog.files import cached
-from estimator.catalog.local import user_data_folder
 from estimator.errors import InvalidInput
 from estimator.files import locked, make_folder, read_bytes, reason, shown, whole
+from estimator.paths import user_data_folder
 
 SOURCE = "own"
 KINDS: tuple[CaseKind, ...] = ("training", "inference")

@@ -10,7 +10,7 @@ from statistics import median
 
 from estimator.arguments import NUMBER, PATH, WORDS, check_kind
 from estimator.catalog.files import Content
-from estimator.catalog.local import LOCAL, profile, user_data_folder
+from estimator.catalog.local import LOCAL, profile
 from estimator.errors import InvalidInput, MissingExtra, UnknownName
 from estimator.measure.clock import torch_module
 from estimator.measure.collectives import collectives
@@ -18,6 +18,7 @@ from estimator.measure.cuda import extras
 from estimator.measure.host import busy, loading, others_share
 from estimator.measure.profile import alone, drop_partial, write_profile
 from estimator.measure.session import Progress, measured, typical
+from estimator.paths import user_data_folder
 
 LEAST_BUDGET_S, MOST_BUDGET_S = 10.0, 86400.0
 LEAST_INDEX_S, INDEX_CPU_SHARE = 3.0, 0.75  # its budget is CPU time, and making the vectors is not in it

@@ -22,11 +22,12 @@ from types import ModuleType
 import numpy as np
 
 from estimator.catalog.files import Content
-from estimator.catalog.local import LOCAL, profile, user_data_folder
+from estimator.catalog.local import LOCAL, profile
 from estimator.errors import InvalidInput
 from estimator.files import write_text
 from estimator.measure.clock import torch_module, wall_seconds
 from estimator.measure.profile import write_profile
+from estimator.paths import user_data_folder
 
 SIZES = (1_000, 30_000, 1_000_000, 16_000_000)
 LARGE_SIZES = (128_000_000, 1_000_000_000)  # on GPUs

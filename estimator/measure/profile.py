@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from estimator.catalog.files import Content, use_facts_again
-from estimator.catalog.local import PROFILE_VERSION, checksum, user_data_folder
+from estimator.catalog.local import PROFILE_VERSION, checksum
 from estimator.errors import InvalidInput
 from estimator.files import locked, make_folder, read_text, write_text
+from estimator.paths import user_data_folder
 
 PARTIAL_KEPT_S = 3600.0  # an interrupted run older than that says nothing of the machine now
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +11,11 @@ from estimator.catalog.cases import fitted
 from estimator.catalog.frameworks import framework
 from estimator.formulas import Floats
 from estimator.formulas.learning import learned, shares
-from estimator.predict.serving_machine import ServingPlan
-from estimator.predict.training_plan import TrainingPlan
-from estimator.records import Accelerator, Architecture
+
+if TYPE_CHECKING:
+    from estimator.predict.serving_machine import ServingPlan
+    from estimator.predict.training_plan import TrainingPlan
+    from estimator.records import Accelerator, Architecture
 
 PARTS = ("site", "accelerator", "stack", "work", "llm")
 
@@ -27,12 +29,12 @@ class Kin(NamedTuple):
     llm: str
 
 
-def kin_of_training(device: Accelerator, plan: TrainingPlan, llm: Architecture) -> Kin:
+def kin_of_training(device: "Accelerator", plan: "TrainingPlan", llm: "Architecture") -> Kin:
     """What a training run may have in common with others."""
     return Kin(device.name, framework(plan.framework).name, plan.method, llm.name)
 
 
-def kin_of_server(device: Accelerator, plan: ServingPlan, llm: Architecture) -> Kin:
+def kin_of_server(device: "Accelerator", plan: "ServingPlan", llm: "Architecture") -> Kin:
     """What a server's run may have in common with others; its work is told by the bits of its weights."""
     return Kin(device.name, plan.facts.family, f"{plan.layers(llm).bits:.0f} bit", llm.name)
 

@@ -5,11 +5,11 @@ import math
 import pytest
 
 from estimator.catalog.files import use_facts_again
-from estimator.catalog.local import user_data_folder
 from estimator.formulas.transformer import params
 from estimator.measure.cases import Case, job_flop, job_of, suite, work
 from estimator.measure.profile import write_profile
 from estimator.measure.session import typical
+from estimator.paths import user_data_folder
 
 FLOP_PER_S, BYTES_PER_S, CALL_S = 1e11, 2e10, 1e-5
 RATES = {"fp32": FLOP_PER_S, "bf16": FLOP_PER_S / 4}
