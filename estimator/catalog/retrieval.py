@@ -171,6 +171,17 @@ def segments_of(engine: str) -> Segments:
     return Segments()
 
 
+def filtered_walk(engine: str) -> str:
+    """How an engine's graph is searched under a filter: `linked`, `continued`, or `any` where nobody measured it.
+
+    linked: along links among the vectors that pass; continued: on, until enough of those met have passed
+
+    >>> filtered_walk("qdrant"), filtered_walk("faiss")
+    ('linked', 'any')
+    """
+    return next((entry["walk"] for entry in _preset()["filter"] if entry["engine"] == engine), "any")
+
+
 def latency_over_mean(load: str) -> dict[float, float]:
     """Latency of a share of the queries over its mean [1], `alone` or `full`.
 

@@ -298,6 +298,19 @@ def compare_s(n: ArrayLike, code_bytes: ArrayLike, m: ArrayLike, rates: SearchRa
     return from_memory * (1 - cached * (1 - rates.cached_share))
 
 
+def continued_candidates(kept: ArrayLike, k: ArrayLike, passing: ArrayLike) -> Floats:
+    """Candidates after which k of them have passed a filter, where the search goes on until then [1].
+
+    passing: share of the vectors that pass, wherever they lie [1]
+    Source: pgvector README, "Iterative Index Scans"; the mean of a negative binomial.
+
+    >>> float(continued_candidates(40, 10, 0.5)), float(continued_candidates(40, 10, 0.01))
+    (40.0, 1000.0)
+    """
+    kept, k, passing = floats(kept, k, passing)
+    return np.maximum(kept, k / passing)
+
+
 def graph_build_s(
     n: ArrayLike,
     code_bytes: ArrayLike,

@@ -8,7 +8,7 @@ Validity: queries alike, in steady state, bound by cores; a disk or a network th
 import numpy as np
 from numpy.typing import ArrayLike
 
-from estimator.formulas import Floats
+from estimator.formulas import Floats, Real
 from estimator.formulas.queueing import erlang_c, mmc_wait_s
 
 
@@ -75,6 +75,19 @@ def wait_share_s(share: ArrayLike, cores: ArrayLike, core_s: ArrayLike, queries_
     spare = np.asarray(cores, float) - load
     late = np.maximum(erlang_c(cores, load) / (1 - np.asarray(share, float)), 1.0)
     return np.where(spare > 0, np.log(late) * core_s / np.maximum(spare, 1e-12), np.inf)
+
+
+def sent_per_s(clients: Real, batch: Real, dimensions: Real, value_s: Real, round_trip_s: Real) -> Real:
+    """Vectors that clients send a second [1/s]: each writes a batch, then waits for the answer.
+
+    value_s: a client's time for one dimension [s]; round_trip_s: of a request and its answer [s]
+    Validity: clients have cores of their own, and the network is not full.
+    Source: one client alternates work and waiting, Denning and Buzen 1978, doi:10.1145/356733.356735.
+
+    >>> round(sent_per_s(1, 100, 1024, 2.3e-7, 1e-3)), round(sent_per_s(4, 1, 1024, 2.3e-7, 1e-3))
+    (4073, 3238)
+    """
+    return clients * batch / (batch * dimensions * value_s + round_trip_s)
 
 
 def load_s(sent_s: ArrayLike, indexed_s: ArrayLike, overlap: ArrayLike = 1.0) -> Floats:

@@ -14,6 +14,7 @@ from estimator.catalog.retrieval import (
     bits_per_dim,
     code_bits,
     default,
+    filtered_walk,
     fitted_rates,
     limit,
     retrieval_fit,
@@ -40,6 +41,7 @@ SERVERS = (
     "scylla",
     "pinecone",
     "chroma",
+    "redis",
     "server",
 )
 
@@ -57,6 +59,7 @@ class IndexPlan:
     metadata_bytes: kept with each vector [B]; nonzeros: of sparse vectors, 8 B each with their position [1]
     k: results asked for [1]; replicas: copies on further machines [1]
     segments: pieces searched one by one [1]; refine: candidates per result compared again by their originals [1]
+    passing: share of the vectors that a filter lets pass, wherever they lie; 1 without one [1]
     """
 
     vectors: ArrayLike
@@ -80,6 +83,7 @@ class IndexPlan:
     replicas: ArrayLike = 1
     segments: ArrayLike | None = None
     refine: ArrayLike = 0.0
+    passing: ArrayLike = 1.0
 
     def value(self, name: str) -> Floats:
         """A field as an array, its default where it is `None`."""
@@ -412,8 +416,19 @@ def search(plan: IndexPlan, machine: Host) -> Search:
 def _piece_s(plan: IndexPlan, machine: Host, rates: SearchRates) -> Floats:
     """Search of one segment of a graph [s of one core]: on measured codes by their factor, on others by their bytes."""
     width, factor = _compared(plan, "query")
-    graph = plan.n, width, plan.value("m"), plan.value("ef"), np.asarray(plan.k, float)
-    return factor * formulas.piece_search_s(*graph, rates, segment_count(plan, machine))
+    graph, pieces = (plan.n, width, plan.value("m")), segment_count(plan, machine)
+    walked = factor * formulas.piece_search_s(*graph, _candidates(plan), np.asarray(plan.k, float), rates, pieces)
+    if filtered_walk(plan.engine) == "continued" or np.all(np.asarray(plan.passing) == 1):
+        return walked
+    return np.minimum(walked, formulas.flat_bytes(plan.n * np.asarray(plan.passing, float) / pieces, width) / rates.scan_bytes_per_s)
+
+
+def _candidates(plan: IndexPlan) -> Floats:
+    """Candidates a search of a graph keeps [1]: more where it goes on until enough of them have passed a filter."""
+    walk, kept = filtered_walk(plan.engine), plan.value("ef")
+    if walk == "linked":
+        return kept
+    return formulas.continued_candidates(kept, plan.k, plan.passing)
 
 
 def _compared(plan: IndexPlan, what: str) -> tuple[Floats, float]:
@@ -509,11 +524,22 @@ def interval(what: str, plan: IndexPlan, machine: Host | None = None) -> tuple[f
         if machine is not None and machine.basis == "assumed" and group(plan) == "server":
             speed = fit["ranges"]["machine"]  # errors of libraries hold it: their machine was left out
             down, up = float(np.hypot(down, speed)), float(np.hypot(up, speed))
+    if what == "query" and machine is not None and np.any(np.asarray(plan.passing) < 1):
+        unsure = float(np.hypot(fit["ranges"]["filter"], _filter_doubt(plan, machine)))
+        down, up = float(np.hypot(down, unsure)), float(np.hypot(up, unsure))
     if what != "memory" and machine is not None and machine.spread and _split(plan.index)[0] == "hnsw":
         own = measured_interval(what, machine.spread)
         far = float(np.max(plan.n)) > FAR * machine.spread.vectors
         down, up = (max(down, own[0]), max(up, own[1])) if far else own
     return float(np.exp(-down)), float(np.exp(up))
+
+
+def _filter_doubt(plan: IndexPlan, machine: Host) -> float:
+    """Half width that a filter adds [ln]: as much as it changes, where nobody measured the engine under one."""
+    if filtered_walk(plan.engine) != "any":
+        return 0.0
+    changed = query_s(plan, machine) / query_s(replace(plan, passing=1.0), machine)
+    return float(np.max(np.abs(np.log(changed))))
 
 
 def traits(what: str, plan: IndexPlan) -> tuple[str, ...]:

@@ -131,6 +131,7 @@ def index_plan(question: Question) -> IndexPlan:
         metadata_bytes=question.number("metadata_bytes"),
         segments=segments or None,
         refine=question.number("index_refine"),
+        passing=question.number("filter_share"),
     )
 
 
@@ -150,8 +151,9 @@ def index(question: Question, vectors: Quantity) -> Index:
     )
     _check_memory(question, held)
     inputs |= {name: question.amount(name) for name in ("top_k", "index_ef", "index_cores")}
+    full = replace(plan, vectors=vectors.value)
     built = predicted("index build", "s", question.once(_build_s, plan, machine, vectors), retrieval.build_s, **inputs)
-    built = uncertain(built, "retrieval time", *_half_widths("build", plan, machine))
+    built = uncertain(built, "retrieval time", *_half_widths("build", full, machine))
     return Index(
         memory_bytes=held,
         disk_bytes=on_disk,
@@ -169,7 +171,7 @@ SIZES = ("index in memory", "index on disk", "memory to build the index")
 def _searches(question: Question, plan: IndexPlan, machine: Host, inputs: dict[str, Quantity]) -> Searches:
     """What copies answer, how many there are, and how long a search takes under the load."""
     vectors, load = inputs["vectors"], load_of(question.word("search_load"))
-    down, up = _half_widths("query", plan, machine)
+    down, up = _half_widths("query", replace(plan, vectors=vectors.value), machine)
     capacity = question.once(_capacity, plan, machine, vectors)
     answered = predicted("queries a second of one copy", "1/s", capacity, retrieval.queries_per_s, **inputs)
     answered = uncertain(answered, "retrieval time", -down, -up)  # the longer a search, the fewer
@@ -253,9 +255,24 @@ def _replicas(question: Question, answered: Quantity, load: Load) -> Quantity:
 
 def _loaded(question: Question, vectors: Quantity, built: Quantity) -> Quantity:
     """Sending all vectors and indexing them as they come."""
-    rate = question.amount("load_vectors_per_s")
-    sent = derive("sending the vectors", "s", quotient, dividend=vectors, divisor=rate)
+    sent = derive("sending the vectors", "s", quotient, dividend=vectors, divisor=_sent_per_s(question))
     return derive("loading the index", "s", retrieval_load.load_s, sent_s=sent, indexed_s=built)
+
+
+def _sent_per_s(question: Question) -> Quantity:
+    """Vectors that reach the index a second [1/s]: as asked, or as clients send them."""
+    if question.number("load_vectors_per_s") > 0:
+        return question.amount("load_vectors_per_s")
+    return derive(
+        "vectors sent a second",
+        "1/s",
+        retrieval_load.sent_per_s,
+        clients=question.amount("load_clients"),
+        batch=question.amount("load_batch"),
+        dimensions=dimensions(question),
+        value_s=question.known("a client's time for a dimension", default("client_value_s"), "s", "measured"),
+        round_trip_s=question.known("round trip", default("round_trip_s"), "s", "assumed"),
+    )
 
 
 def _recall(question: Question, plan: IndexPlan, searched: dict[str, Quantity]) -> Quantity | None:

@@ -12,7 +12,7 @@ from typing import Any
 from estimator.catalog.retrieval import Host, default, host, retrieval_fit
 from estimator.errors import EstimatorError, InvalidInput, UnknownName, clipped
 from estimator.formulas.retrieval import SearchRates
-from estimator.formulas.retrieval_load import load_s
+from estimator.formulas.retrieval_load import load_s, sent_per_s
 from estimator.numerals import numeral
 from estimator.predict.retrieval import (
     LIBRARIES,
@@ -36,7 +36,7 @@ UNITS = {"memory_gb": "GB", "build_s": "s", "qps": "1/s", "latency_ms": "ms", "l
 ENGINE_WORDS = {
     **{name: name for name in SERVERS},
     **{"zilliz": "milvus", "elastic": "elasticsearch", "lucene": "elasticsearch", "pgvec": "pgvector"},
-    **dict.fromkeys(("redis", "vespa", "mongodb", "lancedb", "vald", "typesense", "clickhouse"), "server"),
+    **dict.fromkeys(("vespa", "mongodb", "lancedb", "vald", "typesense", "clickhouse"), "server"),
     **{name: name for name in LIBRARIES},
     "vamana": "diskann",
 }
@@ -61,6 +61,7 @@ SETTINGS = {
     "pq_bytes": "pq|pqm|pqbytes|codesize",
     "refine": "refine|refinek|refinekfactor|oversampling|rescore|oversample|oversamplefactor",
 }
+LOAD_BATCH = 100.0  # vectors in one request of a load
 SHARES = {"p50": 0.5, "median": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 SETTING = re.compile(r"(?<![a-z])([a-z][a-z_-]*)['\"]?\s*[=:]?\s*['\"]?(\d+(?:\.\d+)?)(?:x(\d))?")
 
@@ -207,7 +208,8 @@ def predict(run: Run, metric: str, resident: float | None = None) -> float:
     if metric == "build_s":
         return float(build_s(run.plan, run.machine))
     if metric == "load_s":
-        return float(load_s(run.plan.n / default("load_vectors_per_s"), build_s(run.plan, run.machine)))
+        rate = sent_per_s(1.0, LOAD_BATCH, float(run.plan.d), default("client_value_s"), default("round_trip_s"))
+        return float(load_s(run.plan.n / rate, build_s(run.plan, run.machine)))
     if metric == "qps":
         return float(queries_per_s(run.plan, run.machine) if run.load is None else answered_per_s(*_asked(run)))
     if run.load is None and run.share is None:

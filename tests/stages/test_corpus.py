@@ -186,6 +186,19 @@ def test_loading_is_not_building():
     assert fast["index_load_s"].value == fast["index_build_s"].value == slow["index_build_s"].value
 
 
+def test_clients_and_batches_say_how_fast_an_index_is_loaded():
+    """One client sends single vectors of 1,536 dimensions: 0.353 ms to write one, 1 ms there and back."""
+    single, batched, many = (
+        estimate("rag", load_clients=clients, load_batch=batch, **{**ASK, "dimensions": 1536}).details
+        for clients, batch in ((1, 1), (1, 1000), (8, 1))
+    )
+    vectors = single["vectors"].value
+
+    assert single["index_load_s"].value == pytest.approx(vectors * (1536 * 2.3e-7 + 1e-3))
+    assert batched["index_load_s"].value < single["index_load_s"].value
+    assert many["index_load_s"].value == max(many["index_build_s"].value, pytest.approx(vectors * 1.35328e-3 / 8))
+
+
 def test_recall_is_shown_with_its_range():
     narrow, wide = (estimate("rag", index_ef=ef, **ASK).details["recall_at_k"] for ef in (16, 256))
 

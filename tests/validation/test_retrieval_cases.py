@@ -60,12 +60,15 @@ def test_a_library_with_its_machine_left_out(report):
 @pytest.mark.prediction
 @pytest.mark.parametrize(("what", "most"), [("query", 0.45), ("build", 0.5)])
 def test_a_database_left_out(what, most):
-    """Each of three databases by the mean of the other two: mean of the medians."""
-    assert sum(medians(f"{what}, new server").values()) / 3 <= most
+    """Each database by the mean of the others: mean of the medians."""
+    found = medians(f"{what}, new server")
+
+    assert len(found) >= 5
+    assert sum(found.values()) / len(found) <= most
 
 
 @pytest.mark.prediction
-@pytest.mark.parametrize("database", ["pgvector", "chroma"])
+@pytest.mark.parametrize("database", ["pgvector", "chroma", "redis"])
 def test_unseen_sizes_of_a_measured_server(database):
     assert medians("query, server")[database] <= 0.25
 
