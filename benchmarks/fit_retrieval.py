@@ -440,7 +440,7 @@ its machine.
 
 {databases}
 
-Under filters that half, a tenth and a hundredth of the vectors pass: {filters} (median of |ln|, and bias).
+What filters that half, a tenth and a hundredth of the vectors pass change: {filters} (median of |ln|, and bias).
 
 Queries a second of 1 to 32 clients in a closed loop, an index left out, on the cores that others left: {loads}
 (medians).
@@ -481,13 +481,18 @@ def load_errors(name: str, database: Database) -> Floats:
 
 
 def filter_errors(databases: Mapping[str, Database]) -> dict[str, Floats]:
-    """ln(predicted / measured) of searches under filters, by the database's constants of searches without."""
+    """ln(predicted / measured) of what a filter changes in a search's time, by the database's constants."""
     speed, found = retrieval_fit()["speed_of_measured_stores"], {}
     for name, filtered_rows in filtered().items():
         own = databases[name]
         rates = at_speed(replace(own.rates, request_s=own.rates.request_s - own.path_s), speed)
         machine = Host("here", 1.0, 1e12, rates=rates)
-        found[name] = np.array([np.log(float(query_s(plan, machine)) / core_s) for plan, core_s in filtered_rows])
+        found[name] = np.array(
+            [
+                np.log(float(query_s(plan, machine) / query_s(replace(plan, passing=1.0), machine)) / changed)
+                for plan, changed in filtered_rows
+            ]
+        )
     return found
 
 
