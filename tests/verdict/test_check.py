@@ -254,3 +254,25 @@ def test_more_room_is_a_better_chance():
     assert (
         fit_chance(10.0, 5.0, (0.1, 0.1)) < fit_chance(10.0, 9.9, (0.1, 0.1)) < 0.5 < fit_chance(10.0, 12.0, (0.1, 0.1))
     )
+
+
+def test_a_prompt_that_is_read_whole_is_no_longer_than_the_longest(written):
+    command = "text-generation-launcher --model-id meta-llama/Llama-2-13b-hf --max-input-length 3584"
+    found = check(written(f"{command} --max-total-tokens 4096", "tgi.sh"), gpu="1xa100").best
+
+    assert 0 < found.memory["activations"] < 2e9
+    assert found.fits
+
+
+def test_the_fullest_stage_of_a_pipeline_decides_whether_a_server_starts(written):
+    """Experts are in the last 58 of DeepSeek-V3's 61 layers: 30 of them, and no dense layer, in the second half."""
+    command = "vllm serve deepseek-ai/DeepSeek-V3 --tensor-parallel-size 8 --pipeline-parallel-size 2"
+    found = check(written(f"{command} --max-model-len 4096", "s.sh"), gpu="16xh100").best
+
+    assert found.memory["weights"] > 1.03 * 671e9 / 16
+
+
+def test_accelerators_that_talk_keep_buffers_for_it(written):
+    reserves = [check(written(f"{SERVE} -tp {tp}", "s.sh"), gpu="h100").best.memory["reserve"] for tp in (1, 2)]
+
+    assert reserves[1] - reserves[0] == pytest.approx(0.8e9)
