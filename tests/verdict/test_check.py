@@ -276,3 +276,23 @@ def test_accelerators_that_talk_keep_buffers_for_it(written):
     reserves = [check(written(f"{SERVE} -tp {tp}", "s.sh"), gpu="h100").best.memory["reserve"] for tp in (1, 2)]
 
     assert reserves[1] - reserves[0] == pytest.approx(0.8e9)
+
+
+def test_samples_that_are_not_packed_are_padded_to_the_longest_of_their_batch(written):
+    loose = AXOLOTL.replace("sample_packing: true", "sample_packing: false").replace("batch_size: 2", "batch_size: 16")
+    ways = (loose, f"{loose}group_by_length: true\n", f"{loose}pad_to_sequence_len: true\n")
+    off, grouped, whole = (check(written(text), gpu="1xa100").best.figure("run_s").value for text in ways)
+
+    assert grouped < 0.7 * off
+    assert off < 0.5 * whole
+
+
+def test_evaluation_takes_time_and_samples(written):
+    text = f"{AXOLOTL}val_set_size: 0.1\nevals_per_epoch: 4\n"
+    plain, evaluated = (check(written(one), gpu="1xa100").best for one in (AXOLOTL, text))
+
+    assert evaluated.figure("steps").value == pytest.approx(0.9 * plain.figure("steps").value, rel=0.01)
+    assert evaluated.figure("run_s").value == pytest.approx(
+        0.9 * plain.figure("run_s").value * (1 + 4 * 0.1 / 0.9 / 3), rel=0.01
+    )
+    assert any("evaluation" in note for note in evaluated.notes)
