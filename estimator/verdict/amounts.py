@@ -10,6 +10,7 @@ from estimator.predict.training import TrainingPlan, training_step
 from estimator.predict.training_rows import row_step
 from estimator.records import Architecture, Cluster
 from estimator.scenario import default_scenario
+from estimator.verdict.plans import rows_of
 
 AMOUNTS = ("samples", "tokens_per_sample", "epochs", "steps")
 Rows = Literal["on", "off", "grouped", "padding-free", "whole"]
@@ -19,7 +20,7 @@ class Amount(NamedTuple):
     """How much is trained on: of the data, or in steps; None is not known.
 
     tokens: mean of a sample; spread: its 80 % range over that, where it is the usual one
-    rows: how samples become rows; whole: each is padded to the full length
+    rows: how samples become rows; whole: each is padded to the full length; answers: rows of a sample
     held_out: samples that are evaluated on, a share of all below 1; batches: micro-batches of them at most
     evaluations: of an epoch; every: steps between them, a share of the run below 1
     """
@@ -32,6 +33,7 @@ class Amount(NamedTuple):
     rows: Rows = "off"
     held_out: float = 0.0
     batches: float = 0.0
+    answers: float = 1.0
     evaluations: float = 0.0
     every: float = 0.0
 
@@ -72,6 +74,7 @@ def amount_of(said: Mapping[str, Any], work: Mapping[str, Any], data: float | No
         spread=spread,
         rows=_rows(said),
         held_out=float(said.get("held_out") or 0),
+        answers=rows_of(said),
         batches=float(said.get("evaluation_batches") or 0),
         evaluations=float(said.get("evaluations") or 0),
         every=float(said.get("evaluates_every") or 0),
@@ -119,13 +122,14 @@ def _steps(plan: TrainingPlan, amount: Amount) -> float | None:
         return amount.steps
     if not amount.samples:
         return None
-    rows = (amount.samples - _held_out(amount)) * _row_of(plan, amount)
+    rows = max(amount.samples - _held_out(amount), 1.0) * _row_of(plan, amount)
     return math.ceil(rows / float(plan.global_batch)) * (amount.epochs or 1.0)
 
 
 def _row_of(plan: TrainingPlan, amount: Amount) -> float:
     """Rows that a sample takes [1]."""
-    return min(amount.tokens / float(plan.seq_len), 1.0) if amount.rows == "on" and amount.tokens else 1.0
+    mean = amount.tokens or plan.seq_len
+    return amount.answers * (min(mean / float(plan.seq_len), 1.0) if amount.rows == "on" else 1.0)
 
 
 def _held_out(amount: Amount) -> float:

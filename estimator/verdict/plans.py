@@ -18,6 +18,7 @@ USUAL_LENGTH = 2048  # tokens of a row where neither the files nor the tool's de
 OVER_HF = ("hf trainer", "trl", "axolotl", "llama-factory", "swift", "accelerate", "peft")  # share the Trainer's habits
 PROJECTION = re.compile(r"(?<![a-z])(q|k|v|o|gate|up|down)(?=_proj|[|)])")
 ALONE = "none"
+PAIRS = ("dpo", "orpo", "rm")
 METHODS = ("full", "lora", "qlora")
 
 
@@ -62,7 +63,7 @@ def planned(run: Run, llm: Architecture, cluster: Cluster) -> Planned:
         )
     dp = cluster.count // (tp * pp * cp)
     objective = str(said.get("objective") or "sft")
-    rows = 2.0 if objective in ("dpo", "orpo", "rm") else 1.0
+    rows = rows_of(said)
     micro, batch = _batches(said, dp, notes)
     plan = TrainingPlan(
         seq_len=_length(said, llm, notes),
@@ -97,6 +98,11 @@ def planned(run: Run, llm: Architecture, cluster: Cluster) -> Planned:
         notes.append("adapters on experts are not counted in")
     settled = {name: getattr(plan, name) for name in plan.__slots__ if name not in ("passages_per_query", "query_len")}
     return Planned(plan, settled, notes, copies, _habits(run, framework_name), run.widening)
+
+
+def rows_of(said: Mapping[str, Any]) -> float:
+    """Rows that a sample of the tool is [1]: of a preference what is chosen and what is rejected."""
+    return 2.0 if said.get("objective") in PAIRS else 1.0
 
 
 def _habits(run: Run, framework_name: str) -> Framework | None:
