@@ -128,8 +128,8 @@ def _steps(plan: TrainingPlan, amount: Amount) -> float | None:
 
 def _row_of(plan: TrainingPlan, amount: Amount) -> float:
     """Rows that a sample takes [1]."""
-    mean = amount.tokens or plan.seq_len
-    return amount.answers * (min(mean / float(plan.seq_len), 1.0) if amount.rows == "on" else 1.0)
+    length = float(plan.seq_len)
+    return amount.answers * (min((amount.tokens or length) / length, 1.0) if amount.rows == "on" else 1.0)
 
 
 def _held_out(amount: Amount) -> float:

@@ -301,7 +301,9 @@ def test_evaluation_takes_time_and_samples(written):
 def test_a_preference_is_one_sample_of_two_rows(written):
     """Zephyr's DPO run: 61,135 preferences in batches of 8 x 2 on 8 accelerators are 478 steps."""
     text = HF.replace("mine", "HuggingFaceH4/ultrafeedback_binarized").replace("batch_size: 2", "batch_size: 8")
-    found = check(written(f"{text}beta: 0.01\ngradient_accumulation_steps: 2\n"), gpu="8xa100").best
+    found = check(
+        written(f"{text}beta: 0.01\nnum_train_epochs: 1\ngradient_accumulation_steps: 2\n"), gpu="8xa100"
+    ).best
 
     assert found.figure("steps").value == 478
     assert found.plan["micro_batch"] == 16
