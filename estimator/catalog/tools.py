@@ -19,6 +19,12 @@ COMMON = "common"
 LAUNCH = "launch"
 
 
+TOLD = (
+    "title", "task", "framework", "engine", "style", "rank", "sets", "part", "positional", "command", "variables",
+    "by_word", "emit",
+)  # fmt: skip
+
+
 class Key(NamedTuple):
     """What a key means.
 
@@ -137,8 +143,6 @@ def _tool(name: str) -> Tool:
         known |= _tool(other).known if known else set()
     own = {key: _key(key, entry) for key, entry in content["keys"].items()}
     keys = own | {key: each for key, each in keys.items() if key not in own}
-    told = ("title", "task", "framework", "engine", "style", "rank", "sets", "part", "positional", "command", "emit")
-    told += ("variables", "by_word")
     return Tool(
         id=name,
         keys=keys,
@@ -147,7 +151,7 @@ def _tool(name: str) -> Tool:
         like=tuple(content.get("like", ())),
         known=frozenset(known),
         sources=tuple(f"{each['title']} ({each['kind']})" for each in content["source"]),
-        **{key: content[key] for key in told if key in content},
+        **{key: content[key] for key in TOLD if key in content},
     )
 
 

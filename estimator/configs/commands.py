@@ -7,6 +7,7 @@ compute stays open.
 import re
 import shlex
 from collections.abc import Iterator
+from itertools import pairwise
 from shlex import quote
 from typing import Any, NamedTuple
 
@@ -145,7 +146,7 @@ def _in_container(words: list[str], sets: dict[str, str]) -> Command:
         own += words[place : place + (1 if alone else 2)]
         place += 1 if alone else 2
     outside = _options(["", *own], {}).options
-    for option, text in zip(own, own[1:], strict=False):
+    for option, text in pairwise(own):
         name, equals, value = text.partition("=")
         sets |= {name: value} if equals and option in ("-e", "--env") else {}
     inner = _options(words[place:] or [""], sets)

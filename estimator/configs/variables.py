@@ -11,7 +11,9 @@ BARE = re.compile(r"\$(\w+)")
 INNER = re.compile(r"\$\{\.?([A-Za-z_][\w.]*)\}")
 HOLE = re.compile(r"\$[\w({]|^<[\w ./-]+>$")
 COMPUTED = re.compile(r"\$\(\([^\n]*?\)\)|\$\([^()\n]*\)|`[^`\n]*`")
-ARITHMETIC = re.compile(r"\$\(\(([^\n]*?)\)\)|\$\(\s*expr\s+([^()\n]*)\)")  # sums of whole numbers, as shells write them
+ARITHMETIC = re.compile(
+    r"\$\(\(([^\n]*?)\)\)|\$\(\s*expr\s+([^()\n]*)\)"
+)  # sums of whole numbers, as shells write them
 SUM = re.compile(r"\x01([^\x02]*)\x02")
 NAME = re.compile(r"[A-Za-z_]\w*")
 WHOLE = re.compile(r"[\d+*/%() -]{1,100}")
@@ -44,7 +46,9 @@ def summed(text: str) -> str:
 
 
 def _sum(text: str, known: Mapping[str, str]) -> str:
-    text = NAME.sub(lambda found: known.get(found[0], found[0]), text.replace("$", "").replace("{", "").replace("}", ""))
+    text = NAME.sub(
+        lambda found: known.get(found[0], found[0]), text.replace("$", "").replace("{", "").replace("}", "")
+    )
     if not WHOLE.fullmatch(text) or "**" in text:
         return "$computed"
     try:

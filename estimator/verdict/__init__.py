@@ -18,7 +18,7 @@ from estimator.verdict.changes import training_changes
 from estimator.verdict.named import llm_of
 from estimator.verdict.plans import planned, world
 from estimator.verdict.result import LIKELY, Change, Check, Figure, Outcome
-from estimator.verdict.served import served
+from estimator.verdict.served import groups, served
 from estimator.verdict.trained import outcome
 
 __all__ = ["Change", "Check", "Figure", "Outcome", "check"]
@@ -120,17 +120,16 @@ def _cluster(run: Run, name: str, notes: list[str]) -> Cluster:
         if count and count != found.count and run.task == "training":
             notes.append(f"the files are of {count} accelerators, asked for are {found.count}: those count")
         return found._replace(per_node=min(found.count, int(per_node or found.accelerator.per_node or 8)))
+    if not count and (run.settings.get("strategy") or (run.settings.get("zero") or 0) > 0):
+        notes.append(f"the files do not say how many accelerators: one is assumed, give --gpu 8x{name}")
     return Cluster(found, count or 1, min(count or 1, int(per_node or found.per_node or 8)))
 
 
 def _replica(run: Run) -> int | None:
-    said = run.settings
-    parts = [int(said.get(name) or 1) for name in ("tp", "pp", "data_parallel")]
-    return (
-        max(parts[0], int(said.get("ep") or 1)) * parts[1] * parts[2]
-        if parts != [1, 1, 1]
-        else said.get("accelerators") or 1
-    )
+    """Accelerators of all copies of a server, by its files; None where they leave it open [1]."""
+    tp, pp, ep, copies = groups(run.settings)
+    whole = max(tp, ep) * pp * copies
+    return whole if whole > 1 else run.settings.get("accelerators") or 1
 
 
 # --- what is given beside the files -----------------------------------------------------------------------------------

@@ -41,6 +41,8 @@ def world(settings: Mapping[str, Any]) -> int | None:
     parallel = 1
     for name in ("tp", "pp", "cp"):
         parallel *= int(settings.get(name) or 1)
+    if settings.get("shard", -1) > 1:
+        parallel = max(parallel, int(settings["shard"]) * parallel)
     if settings.get("ranks"):
         return int(settings["ranks"]) * parallel
     if settings.get("per_node"):
@@ -212,6 +214,8 @@ def _length(said: Mapping[str, Any], llm: Architecture, notes: list[str]) -> int
     if length is None:
         length = min(USUAL_LENGTH, llm.max_context or USUAL_LENGTH)
         notes.append(f"no length is given: rows of {length:,} tokens are assumed")
+    if said.get("objective") in ("grpo", "ppo") and said.get("prompt_len"):
+        length = int(said["prompt_len"])  # to which the answer is added
     if length < 1:
         raise InvalidInput(f"the length of a sequence must be at least 1, not {length}")
     return int(length) + int(said.get("part_len") or 0)

@@ -30,18 +30,35 @@ WHOLE = ("vllm", "llama.cpp", "tgi")  # engines that refuse to start unless the 
 WHOLE_MATRICES = ("q_a", "kv_a", "router")  # vLLM and SGLang split none of them: deepseek_v2.py, ReplicatedLinear
 
 
+def groups(said: Mapping[str, Any]) -> tuple[int, int, int, int]:
+    """Tensor, pipeline and expert parallelism of a replica, and copies of it, as engines mean them [1].
+
+    Where attention runs as copies inside a group, experts are spread over all of them: of the tensor group (SGLang,
+    TensorRT-LLM), or of the copies that are asked for (vLLM with expert parallelism).
+    """
+    tp, pp, copies = (int(said.get(name) or 1) for name in ("tp", "pp", "data_parallel"))
+    ep = int(said.get("ep") or 1)
+    if said.get("experts_shared_out"):
+        return tp, pp, max(ep, tp * copies), 1
+    if said.get("attention_parallel"):
+        inside = copies if copies > 1 else tp
+        return max(tp // inside, 1), pp, max(ep, tp), 1
+    return tp, pp, ep, copies
+
+
 def serving_plan(run: Run, llm: Architecture, count: int) -> ServingPlan:
     """How the files say that the LLM is served."""
     said, engine = run.settings, run.tool.engine
-    tp = int(said.get("tp") or 0) or (count if engine in ("tgi", "llama.cpp") else 1)
-    ep = int(said.get("ep") or (tp if said.get("experts_shared_out") else 1))
+    tp, pp, ep, _ = groups(said)
+    if not said.get("tp") and engine in ("tgi", "llama.cpp"):
+        tp = count
     chunk = int(said["chunk_tokens"]) if (said.get("chunk_tokens") or 0) > 0 else None
     return ServingPlan(
         weight_precision=_stored(said, llm),
         kv_precision=said.get("kv_precision"),
         engine=engine,
         tp=tp,
-        pp=int(said.get("pp") or 1),
+        pp=pp,
         ep=ep if llm.experts else 1,
         adapters=int(said.get("adapters") or 1) if said.get("lora") else 0,
         adapter_rank=int(said.get("adapter_rank") or 16),
@@ -63,7 +80,7 @@ def _stored(said: Mapping[str, Any], llm: Architecture) -> str:
 def served(run: Run, llm: Architecture, cluster: Cluster, price: Quantity, load: Mapping[str, float]) -> Outcome:
     """The outcome of a server on a cluster. load: prompt_tokens, output_tokens and concurrency, where given."""
     plan = serving_plan(run, llm, cluster.count)
-    needed = plan.layout.accelerators * int(run.settings.get("data_parallel") or 1)
+    needed = plan.layout.accelerators * groups(run.settings)[3]
     replica = cluster._replace(count=plan.layout.accelerators)
     longest = _longest(run, llm)
     memory, cache = _memory(run.settings, llm, replica, plan, longest)

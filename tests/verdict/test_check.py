@@ -307,3 +307,22 @@ def test_a_preference_is_one_sample_of_two_rows(written):
 
     assert found.figure("steps").value == 478
     assert found.plan["micro_batch"] == 16
+
+
+def test_copies_of_attention_are_inside_the_tensor_group(written):
+    """Of SGLang's data-parallel attention, and of vLLM's copies whose experts are spread over all of them."""
+    model = "deepseek-ai/DeepSeek-V3"
+    inside = f"sglang serve --model-path {model} --tp 16 --dp 16 --enable-dp-attention --context-length 4096"
+    beside = f"vllm serve {model} --data-parallel-size 16 --enable-expert-parallel --max-model-len 4096"
+    found = [check(written(text, "s.sh"), gpu="h200").best for text in (inside, beside)]
+
+    assert [(one.count, one.plan["tp"], one.plan["ep"]) for one in found] == [(16, 1, 16)] * 2
+
+
+def test_a_count_that_nobody_says_is_said(written):
+    text = AXOLOTL.replace("adapter: lora\n", "").replace(
+        "lora_r: 16\nlora_target_linear: true\n", "fsdp: [full_shard]\n"
+    )
+
+    assert any("one is assumed" in note for note in check(written(text), gpu="a100").notes)
+    assert not any("one is assumed" in note for note in check(written(text), gpu="8xa100").notes)
