@@ -19,6 +19,12 @@ COMMON = "common"
 LAUNCH = "launch"
 
 
+TOLD = (
+    "title", "task", "framework", "engine", "style", "rank", "sets", "part", "positional", "command", "variables",
+    "by_word", "emit",
+)  # fmt: skip
+
+
 class Key(NamedTuple):
     """What a key means.
 
@@ -52,6 +58,7 @@ class Tool(NamedTuple):
     """A tool and its keys. part: whether its files only go with those of another; rank: who goes first, when in doubt.
 
     known: names that it takes, where they are listed: others are mistakes then; emit: how its files are written
+    variables: what variables of the environment begin with that stand for options; by_word: what its programs set
     """
 
     id: str
@@ -69,14 +76,25 @@ class Tool(NamedTuple):
     part: bool = False
     positional: str = ""
     command: str = ""
+    variables: str | None = None
+    by_word: Mapping[str, Mapping[str, Any]] = {}
     emit: Mapping[str, Any] = {}
     known: frozenset[str] = frozenset()
     sources: tuple[str, ...] = ()
 
+    def exact(self, name: str) -> Key | None:
+        """What a name means here, by a key of its own."""
+        return self.keys.get(name) or self._other(name)
+
+    def variable(self, name: str) -> Key | None:
+        """The option that a variable of the environment stands for; None where the tool takes none for options."""
+        if self.variables is None or not name.isupper() or not name.startswith(self.variables):
+            return None
+        return self.exact(name.removeprefix(self.variables).lower())
+
     def key(self, name: str) -> Key | None:
         """What a name means here, its own key or a pattern's; None for one that the tool does not know."""
-        exact = self.keys.get(name) or self._other(name)
-        if exact:
+        if exact := self.exact(name):
             return exact
         patterns = (key for key in self.keys.values() if "*" in key.name and fnmatchcase(name, key.name))
         return next((key for key in patterns if key.name != "*" or not self.known or self.listed(name)), None)
@@ -125,7 +143,6 @@ def _tool(name: str) -> Tool:
         known |= _tool(other).known if known else set()
     own = {key: _key(key, entry) for key, entry in content["keys"].items()}
     keys = own | {key: each for key, each in keys.items() if key not in own}
-    told = ("title", "task", "framework", "engine", "style", "rank", "sets", "part", "positional", "command", "emit")
     return Tool(
         id=name,
         keys=keys,
@@ -134,7 +151,7 @@ def _tool(name: str) -> Tool:
         like=tuple(content.get("like", ())),
         known=frozenset(known),
         sources=tuple(f"{each['title']} ({each['kind']})" for each in content["source"]),
-        **{key: content[key] for key in told if key in content},
+        **{key: content[key] for key in TOLD if key in content},
     )
 
 

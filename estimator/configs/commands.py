@@ -7,16 +7,18 @@ compute stays open.
 import re
 import shlex
 from collections.abc import Iterator
+from itertools import pairwise
 from shlex import quote
 from typing import Any, NamedTuple
 
-from estimator.configs.variables import COMPUTED, expanded
+from estimator.configs.variables import expanded, summed
 from estimator.errors import InvalidInput
 
 SETS = re.compile(r"(?:export\s+)?([A-Za-z_]\w*)=(.*)", re.DOTALL)
 OPTION = re.compile(r"--?[A-Za-z][\w.-]*(?:=.*)?", re.DOTALL)
 SCRIPT = re.compile(r".*\.(?:py|sh)")
 MERGED = re.compile(r"(.+?)(--[a-z][\w-]+)")
+SETTING = re.compile(r"[+~]{0,2}([A-Za-z_][\w.]*)=([^=].*|)", re.DOTALL)  # name=value, as Hydra and MaxText take them
 REDIRECTED = re.compile(r"\d?(?:>>?|<)&?\d?")
 CUT = re.compile(r"\\[ \t]+(?=\n)")
 LISTED = re.compile(r"^[ \t]*(\w+)=\(([^()]*)\)", re.MULTILINE)  # a list of a shell, and all of it put in
@@ -68,7 +70,7 @@ def _tidy(text: str) -> tuple[str, list[str]]:
         notes.append("a blank follows the backslash at the end of a line: a shell ends the command there; read on")
     joined = re.sub(r"\\[ \t]*\r?\n", " ", COMMENT.sub("", text))
     joined = LISTED.sub(lambda found: f"{found[1]}={quote(' '.join(found[2].split()))}", joined)
-    return COMPUTED.sub("$computed", EACH.sub(r"${\1}", joined)), notes
+    return summed(EACH.sub(r"${\1}", joined)), notes
 
 
 def _lines(text: str) -> Iterator[list[str]]:
@@ -144,10 +146,9 @@ def _in_container(words: list[str], sets: dict[str, str]) -> Command:
         own += words[place : place + (1 if alone else 2)]
         place += 1 if alone else 2
     outside = _options(["", *own], {}).options
-    given = outside.get("env", []), outside.get("e", [])
-    for text in (each for one in given for each in (one if isinstance(one, list) else [one])):
-        name, equals, value = str(text).partition("=")
-        sets |= {name: value} if equals else {}
+    for option, text in pairwise(own):
+        name, equals, value = text.partition("=")
+        sets |= {name: value} if equals and option in ("-e", "--env") else {}
     inner = _options(words[place:] or [""], sets)
     if gpus := outside.get("gpus"):
         inner.options.setdefault("gpus", str(gpus).replace('"', "").removeprefix("device="))
@@ -169,6 +170,9 @@ def _options(words: list[str], sets: dict[str, str]) -> Command:
             name = _named(name)
             _add(options, name, value if equals else True, notes)
             name = "" if equals else name
+        elif (setting := SETTING.fullmatch(word)) and plain and (not name or options[name] is not True):
+            _add(options, setting[1], setting[2], notes)
+            name = ""
         elif name and not (SCRIPT.fullmatch(word) and options[name] is not True):
             merged = MERGED.fullmatch(word)
             _add(options, name, merged[1] if merged and merged[1].isdigit() else word, notes)

@@ -24,6 +24,8 @@ MOST_DEEP = 40
 INI = re.compile(r"^\s*([\w.-]+)\s*=\s*(.*?)\s*$", re.MULTILINE)
 SECTION = re.compile(r"^\s*\[[^\]\n]+\]\s*$", re.MULTILINE)
 MODELFILE = re.compile(r"^(FROM|PARAMETER|ADAPTER)\s+", re.MULTILINE)
+QUOTED = re.compile(r'"{3}.*?(?:"{3}|\Z)', re.DOTALL)  # texts of a Modelfile that span lines
+TYPED = {"True": True, "False": False}
 LOGGED = re.compile(r"(?:non-default args: (\{.*\})|(?:server_args=)?ServerArgs\((.*)\)|args: Namespace\((.*)\))")
 PAIR = re.compile(r"(\w+)=('[^']*'|\"[^\"]*\"|\[[^\]]*\]|[^,\s]+)")
 KEY = re.compile(r"^\s*(?:- )?[\"']?[\w.$-]+[\"']?\s*:(?:\s|$)", re.MULTILINE)
@@ -32,6 +34,7 @@ ARGUMENTS = re.compile(r"(?:[A-Z_]*ARGS|[A-Z_]*COMMAND[A-Z_]*)")
 SHELLS = ("sh", "bash", "/bin/sh", "/bin/bash", "-c", "-lc")  # which run the word that follows
 NAMED = re.compile(r"([A-Za-z][\w-]+?)(?::(\d+GB))?(?::(\d+))?")
 CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+COUNTED = ("SKYPILOT_NUM_GPUS_PER_NODE", "DSTACK_GPUS_PER_NODE", "DSTACK_GPUS_NUM")  # variables that a cluster sets
 GPU_KEYS = ("nvidia.com/gpu", "amd.com/gpu", "requestGPU", "gpuCount", "gpus_per_node")
 
 
@@ -153,7 +156,7 @@ def _ini(text: str, file: str) -> Part:
 
 def _modelfile(text: str, file: str) -> Part:
     values: dict[str, Any] = {}
-    for line in text.splitlines():
+    for line in QUOTED.sub("", text).splitlines():
         word, _, rest = line.strip().partition(" ")
         if word.upper() == "PARAMETER":
             name, _, value = rest.strip().partition(" ")
@@ -175,7 +178,7 @@ def _logged(text: str, file: str) -> Part | None:
             raise InvalidInput("the arguments in this log cannot be read") from None
         return Part(file, "log", flat(values) if isinstance(values, dict) else {}, ("vllm",))
     pairs = {name: value.strip("'\"") for name, value in PAIR.findall(found[2] or found[3])}
-    kept = {name: value for name, value in pairs.items() if value not in ("None", "")}
+    kept = {name: TYPED.get(value, value) for name, value in pairs.items() if value not in ("None", "")}
     return Part(file, "log", kept, ("sglang",) if found[2] else ("vllm",))
 
 
@@ -247,14 +250,13 @@ def _look(content: Any, found: dict[str, Any], depth: int, image: str = "") -> N
     named = content.get("image") or content.get("repository") or image
     image = str(named.get("repository", "") if isinstance(named, dict) else named)
     sets = _environment(content.get("env", content.get("environment", content.get("envs"))))
-    _look_for_accelerators(content, found)
+    for each in (content, content.get("resources")):
+        _look_for_accelerators(each if isinstance(each, dict) else {}, found)
     words = _words(content)
     words += [word for name, value in sets.items() if ARGUMENTS.fullmatch(name) for word in [value]]
-    settings = (
-        {CAMEL.sub("_", key).lower(): value for key, value in (content.get("vllmConfig") or {}).items()}
-        if isinstance(content.get("vllmConfig"), dict)
-        else {}
-    )
+    own = content.get("vllmConfig")
+    settings = {CAMEL.sub("_", key).lower(): value for key, value in own.items()} if isinstance(own, dict) else {}
+    words += _texts({"args": settings.pop("extra_args", None)}, ("args",))
     model = (
         content.get("modelURL")
         or content.get("storageUri")
@@ -271,11 +273,12 @@ def _look(content: Any, found: dict[str, Any], depth: int, image: str = "") -> N
 
 
 def _carry(text: str, image: str, sets: dict[str, str], settings: dict[str, Any], found: dict[str, Any]) -> None:
-    parts = [_commanded(each, "", image) for each in commands(expanded(text, sets))] or [
-        Part("", "args", {}, image=image)
-    ]
+    if found.get("accelerators"):
+        sets = dict.fromkeys(COUNTED, str(found["accelerators"])) | sets
+    bare = [Part("", "args", {}, image=image)]
+    parts = [_commanded(each, "", image) for each in commands(expanded(text, sets))] or bare
     chosen = max(parts, key=lambda part: len(part.values))
-    options = {**chosen.values, **settings}
+    options = {**settings, **chosen.values}
     words = chosen.words or ()
     found.setdefault("_parts", []).append(chosen._replace(values=options, words=words, sets=sets | dict(chosen.sets)))
 
@@ -353,6 +356,8 @@ def _name_accelerators(value: str | dict[str, Any], found: dict[str, Any]) -> No
         found.setdefault(
             "accelerator", ",".join(f"{match[3] or 1}x{name}" for name, match in zip(names, matches, strict=True))
         )
+        if len({match[3] for match in matches}) == 1:
+            found.setdefault("accelerators", matches[0][3] or 1)
 
 
 def _plain_name(product: str) -> str:

@@ -130,11 +130,13 @@ def told(part: Part, tool: Tool) -> Told:
     for name, value in values.items():
         _read(result, tool, name, value, part)
     for name, value in part.sets.items():
-        key = tool.key(name) if name in tool.keys else tools()[LAUNCH].keys.get(name)
-        if key:
+        key = tool.exact(name) or tool.variable(name) or tools()[LAUNCH].keys.get(name)
+        if key and not (key.field and key.field in result.settings and name not in tool.keys):
             _take(result, key, name, value, part)
-    for field, value in tool.sets.items():
-        result.settings.setdefault(field, value)
+    named = (sets for word, sets in tool.by_word.items() if any(re.search(word, each) for each in part.words))
+    for sets in (*named, tool.sets):
+        for field, value in sets.items():
+            result.settings.setdefault(field, value)
     return result
 
 
@@ -153,8 +155,8 @@ def _read(result: Told, tool: Tool, name: str, value: Any, part: Part) -> None:
     if name.startswith("deepspeed.") and tool.id != "deepspeed":  # its settings in place of a file's name
         result.settings.setdefault("strategy", "deepspeed")
         return _read(result, tools()["deepspeed"], name.removeprefix("deepspeed."), value, part)
-    key = tool.key(name) or tools()[LAUNCH].keys.get(name)
-    if key is None and part.style != "yaml" and name.startswith("no_") and tool.key(name[3:]):
+    key = tool.exact(name) or tools()[LAUNCH].keys.get(name) or tool.key(name)
+    if part.style != "yaml" and name.startswith("no_") and (key is None or "*" in key.name) and tool.takes(name[3:]):
         return _read(result, tool, name[3:], value is False, part)
     if key is not None:
         return _take(result, key, name, value, part)

@@ -4,11 +4,19 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from estimator.catalog import expressions
+
 BRACES = re.compile(r"\$\{(\w+)(?:(:?[-+=?])([^{}]*))?\}")
 BARE = re.compile(r"\$(\w+)")
 INNER = re.compile(r"\$\{\.?([A-Za-z_][\w.]*)\}")
 HOLE = re.compile(r"\$[\w({]|^<[\w ./-]+>$")
 COMPUTED = re.compile(r"\$\(\([^\n]*?\)\)|\$\([^()\n]*\)|`[^`\n]*`")
+ARITHMETIC = re.compile(
+    r"\$\(\(([^\n]*?)\)\)|\$\(\s*expr\s+([^()\n]*)\)"
+)  # sums of whole numbers, as shells write them
+SUM = re.compile(r"\x01([^\x02]*)\x02")
+NAME = re.compile(r"[A-Za-z_]\w*")
+WHOLE = re.compile(r"[\d+*/%() -]{1,100}")
 MOST = 40  # rounds: a variable may stand in another's default
 
 
@@ -23,7 +31,30 @@ def expanded(text: str, known: Mapping[str, str]) -> str:
         if again == text:
             break
         text = again
-    return BARE.sub(lambda found: known.get(found[1], found[0]), text).replace("\x00", "${")
+    text = BARE.sub(lambda found: known.get(found[1], found[0]), text).replace("\x00", "${")
+    return SUM.sub(lambda found: _sum(found[1], known), text)
+
+
+def summed(text: str) -> str:
+    """Text whose sums stand as one word each, and whose commands in a command are left open.
+
+    >>> expanded(summed("--nproc $((GPUS * 2)) $(hostname)"), {"GPUS": "4"})
+    '--nproc 8 $computed'
+    """
+    marked = ARITHMETIC.sub(lambda found: "\x01" + re.sub(r"\s+", "", found[1] or found[2]) + "\x02", text)
+    return COMPUTED.sub("$computed", marked)
+
+
+def _sum(text: str, known: Mapping[str, str]) -> str:
+    text = NAME.sub(
+        lambda found: known.get(found[0], found[0]), text.replace("$", "").replace("{", "").replace("}", "")
+    )
+    if not WHOLE.fullmatch(text) or "**" in text:
+        return "$computed"
+    try:
+        return str(expressions.value(text.replace("/", "//"), {}))
+    except (ValueError, SyntaxError, ArithmeticError, TypeError):
+        return "$computed"
 
 
 def _braced(found: re.Match[str], known: Mapping[str, str]) -> str:

@@ -6,7 +6,6 @@ from typing import Any
 
 from estimator.arguments import check as check_arguments
 from estimator.catalog.accelerators import cluster as named_cluster
-from estimator.catalog.datasets import data_named
 from estimator.catalog.plan_fields import field_named, plan_fields
 from estimator.configs import Run, read_run
 from estimator.errors import InvalidInput
@@ -14,17 +13,16 @@ from estimator.predict.checked import checked
 from estimator.pricing import Price, usd_per_hour
 from estimator.quantities import ONE_AT_A_TIME
 from estimator.records import Architecture, Cluster
-from estimator.scenario import default_scenario
+from estimator.verdict.amounts import AMOUNTS, Amount, amount_of
 from estimator.verdict.changes import training_changes
 from estimator.verdict.named import llm_of
 from estimator.verdict.plans import planned, world
 from estimator.verdict.result import LIKELY, Change, Check, Figure, Outcome
-from estimator.verdict.served import served
-from estimator.verdict.trained import Amount, outcome
+from estimator.verdict.served import groups, served
+from estimator.verdict.trained import outcome
 
 __all__ = ["Change", "Check", "Figure", "Outcome", "check"]
 
-AMOUNTS = ("samples", "tokens_per_sample", "epochs", "steps")
 LOADS = ("prompt_tokens", "output_tokens", "concurrency")
 
 
@@ -62,16 +60,15 @@ def check(
         load = {name: float(work[name]) for name in LOADS if work.get(name)}
         found = [served(run, llm, each, usd_per_hour(each.accelerator, paid, ONE_AT_A_TIME), load) for each in clusters]
         return _checked(run, llm, found, (), notes)
-    return _trained(run, llm, clusters, paid, _amount(run, work, data, notes), notes)
+    return _trained(run, llm, clusters, paid, amount_of(run.settings, work, data, notes), notes)
 
 
 def _trained(
     run: Run, llm: Architecture, clusters: Sequence[Cluster], paid: Price, amount: Amount, notes: list[str]
 ) -> Check:
     made = {each: planned(run, llm, each) for each in clusters}
-    packed = bool(run.settings.get("packed"))
     prices = {each: usd_per_hour(each.accelerator, paid, ONE_AT_A_TIME) for each in clusters}
-    found = [(outcome(made[each], llm, each, prices[each], amount, packed), each) for each in clusters]
+    found = [(outcome(made[each], llm, each, prices[each], amount), each) for each in clusters]
     found = sorted(found, key=lambda pair: _order(pair[0]))
     best, where = found[0]
     changes = training_changes(run, made[where], best, llm, where, prices[where], amount)
@@ -123,17 +120,16 @@ def _cluster(run: Run, name: str, notes: list[str]) -> Cluster:
         if count and count != found.count and run.task == "training":
             notes.append(f"the files are of {count} accelerators, asked for are {found.count}: those count")
         return found._replace(per_node=min(found.count, int(per_node or found.accelerator.per_node or 8)))
+    if not count and (run.settings.get("strategy") or (run.settings.get("zero") or 0) > 0):
+        notes.append(f"the files do not say how many accelerators: one is assumed, give --gpu 8x{name}")
     return Cluster(found, count or 1, min(count or 1, int(per_node or found.per_node or 8)))
 
 
 def _replica(run: Run) -> int | None:
-    said = run.settings
-    parts = [int(said.get(name) or 1) for name in ("tp", "pp", "data_parallel")]
-    return (
-        max(parts[0], int(said.get("ep") or 1)) * parts[1] * parts[2]
-        if parts != [1, 1, 1]
-        else said.get("accelerators") or 1
-    )
+    """Accelerators of all copies of a server, by its files; None where they leave it open [1]."""
+    tp, pp, ep, copies = groups(run.settings)
+    whole = max(tp, ep) * pp * copies
+    return whole if whole > 1 else run.settings.get("accelerators") or 1
 
 
 # --- what is given beside the files -----------------------------------------------------------------------------------
@@ -153,36 +149,6 @@ def _pinned(run: Run, fields: Mapping[str, Any]) -> tuple[Run, dict[str, Any]]:
     if "precision" in asked:
         settings |= {"compute": asked["precision"].removeprefix("amp_")}
     return run._replace(settings=settings), work
-
-
-def _amount(run: Run, work: Mapping[str, Any], data: float | None, notes: list[str]) -> Amount:
-    """How much is trained on: as given, else as the files say, else as the data sets that they name are known to be."""
-    said = run.settings
-    given = {name: work.get(name) for name in AMOUNTS}
-    known = data_named(str(said.get("datasets") or ""))
-    samples = data or given["samples"] or said.get("samples")
-    if known and not samples:
-        notes.append(f"{known.names}: {known.samples:,.0f} samples of {known.tokens:,.0f} tokens are assumed")
-        samples = known.samples
-    tokens = given["tokens_per_sample"] or (known.tokens if known else None)
-    spread = (1.0, 1.0)
-    if samples and not tokens and not said.get("rows"):
-        usual = default_scenario().amount("tokens_per_sample")
-        low, high = usual.low or usual.value, usual.high or usual.value
-        tokens, spread = usual.value, (low / usual.value, high / usual.value)
-        notes.append(f"samples of {tokens:,.0f} tokens are assumed: give --set tokens_per_sample=N")
-    steps = given["steps"] or (None if data or given["samples"] else said.get("steps"))
-    return Amount(
-        samples=_known(samples),
-        tokens=_known(tokens),
-        epochs=_known(given["epochs"] or said.get("epochs")),
-        steps=_known(steps) if not steps or float(steps) > 0 else None,
-        spread=spread,
-    )
-
-
-def _known(value: Any) -> float | None:
-    return None if value is None else float(value)
 
 
 def named_field(name: str, task: str) -> str | None:

@@ -8,9 +8,10 @@ from estimator.configs import Run
 from estimator.errors import EstimatorError
 from estimator.quantities import Quantity
 from estimator.records import Architecture, Cluster
+from estimator.verdict.amounts import Amount
 from estimator.verdict.plans import Planned
 from estimator.verdict.result import Change, Outcome
-from estimator.verdict.trained import Amount, changed, outcome
+from estimator.verdict.trained import changed, outcome
 
 SURE = 0.9  # chance of fitting from which a change is called safe
 FASTER = 0.95  # share of the time below which a change is worth a line
@@ -24,10 +25,9 @@ def training_changes(
 ) -> tuple[Change, ...]:
     """The changes that help a training run, those that cost least time first."""
     found = []
-    packed = bool(run.settings.get("packed"))
     for sets in _candidates(made, cluster):
         try:
-            after = outcome(changed(made, sets), llm, cluster, price, amount, packed)
+            after = outcome(changed(made, sets), llm, cluster, price, amount)
         except EstimatorError:
             continue
         found.append(Change(spelled(run, sets), sets, after))

@@ -18,6 +18,7 @@ USUAL_LENGTH = 2048  # tokens of a row where neither the files nor the tool's de
 OVER_HF = ("hf trainer", "trl", "axolotl", "llama-factory", "swift", "accelerate", "peft")  # share the Trainer's habits
 PROJECTION = re.compile(r"(?<![a-z])(q|k|v|o|gate|up|down)(?=_proj|[|)])")
 ALONE = "none"
+PAIRS = ("dpo", "orpo", "rm")
 METHODS = ("full", "lora", "qlora")
 
 
@@ -40,6 +41,8 @@ def world(settings: Mapping[str, Any]) -> int | None:
     parallel = 1
     for name in ("tp", "pp", "cp"):
         parallel *= int(settings.get(name) or 1)
+    if settings.get("shard", -1) > 1:
+        parallel = max(parallel, int(settings["shard"]) * parallel)
     if settings.get("ranks"):
         return int(settings["ranks"]) * parallel
     if settings.get("per_node"):
@@ -62,7 +65,7 @@ def planned(run: Run, llm: Architecture, cluster: Cluster) -> Planned:
         )
     dp = cluster.count // (tp * pp * cp)
     objective = str(said.get("objective") or "sft")
-    rows = 2.0 if objective in ("dpo", "orpo", "rm") else 1.0
+    rows = rows_of(said)
     micro, batch = _batches(said, dp, notes)
     plan = TrainingPlan(
         seq_len=_length(said, llm, notes),
@@ -97,6 +100,11 @@ def planned(run: Run, llm: Architecture, cluster: Cluster) -> Planned:
         notes.append("adapters on experts are not counted in")
     settled = {name: getattr(plan, name) for name in plan.__slots__ if name not in ("passages_per_query", "query_len")}
     return Planned(plan, settled, notes, copies, _habits(run, framework_name), run.widening)
+
+
+def rows_of(said: Mapping[str, Any]) -> float:
+    """Rows that a sample of the tool is [1]: of a preference what is chosen and what is rejected."""
+    return 2.0 if said.get("objective") in PAIRS else 1.0
 
 
 def _habits(run: Run, framework_name: str) -> Framework | None:
@@ -206,6 +214,8 @@ def _length(said: Mapping[str, Any], llm: Architecture, notes: list[str]) -> int
     if length is None:
         length = min(USUAL_LENGTH, llm.max_context or USUAL_LENGTH)
         notes.append(f"no length is given: rows of {length:,} tokens are assumed")
+    if said.get("objective") in ("grpo", "ppo") and said.get("prompt_len"):
+        length = int(said["prompt_len"])  # to which the answer is added
     if length < 1:
         raise InvalidInput(f"the length of a sequence must be at least 1, not {length}")
     return int(length) + int(said.get("part_len") or 0)

@@ -5,13 +5,16 @@ Engines differ in what their share of memory means: of the whole (vLLM, TGI), of
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from estimator.catalog.formats import AS_PUBLISHED, main, weights
+from estimator.catalog.files import table
+from estimator.catalog.formats import AS_PUBLISHED, Weights, main, stored_bytes, weights
 from estimator.catalog.precisions import precision
 from estimator.configs import Run
 from estimator.errors import InvalidInput
+from estimator.formulas.transformer import blocks
+from estimator.paths import presets
 from estimator.predict import serving_memory
 from estimator.predict.chance import normal
 from estimator.predict.serving import MEMORY_DOUBT, Traffic, interval, sequence_bytes, serving, traits
@@ -24,23 +27,44 @@ from estimator.verdict.result import Figure, Outcome
 STARTS_WITH = 4096.0  # tokens that a server's cache must hold where its engine asks for no more [token]
 WHOLE = ("vllm", "llama.cpp", "tgi")  # engines that refuse to start unless the longest request fits
 
+WHOLE_MATRICES = ("q_a", "kv_a", "router")  # vLLM and SGLang split none of them: deepseek_v2.py, ReplicatedLinear
+
+
+def groups(said: Mapping[str, Any]) -> tuple[int, int, int, int]:
+    """Tensor, pipeline and expert parallelism of a replica, and copies of it, as engines mean them [1].
+
+    Where attention runs as copies inside a group, experts are spread over all of them: of the tensor group (SGLang,
+    TensorRT-LLM), or of the copies that are asked for (vLLM with expert parallelism).
+    """
+    tp, pp, copies = (int(said.get(name) or 1) for name in ("tp", "pp", "data_parallel"))
+    ep = int(said.get("ep") or 1)
+    if said.get("experts_shared_out"):
+        return tp, pp, max(ep, tp * copies), 1
+    if said.get("attention_parallel"):
+        inside = copies if copies > 1 else tp
+        return max(tp // inside, 1), pp, max(ep, tp), 1
+    return tp, pp, ep, copies
+
 
 def serving_plan(run: Run, llm: Architecture, count: int) -> ServingPlan:
     """How the files say that the LLM is served."""
     said, engine = run.settings, run.tool.engine
-    tp = int(said.get("tp") or 0) or (count if engine in ("tgi", "llama.cpp") else 1)
-    ep = int(said.get("ep") or (tp if said.get("experts_shared_out") else 1))
+    tp, pp, ep, _ = groups(said)
+    if not said.get("tp") and engine in ("tgi", "llama.cpp"):
+        tp = count
+    chunk = int(said["chunk_tokens"]) if (said.get("chunk_tokens") or 0) > 0 else None
     return ServingPlan(
         weight_precision=_stored(said, llm),
         kv_precision=said.get("kv_precision"),
         engine=engine,
         tp=tp,
-        pp=int(said.get("pp") or 1),
+        pp=pp,
         ep=ep if llm.experts else 1,
         adapters=int(said.get("adapters") or 1) if said.get("lora") else 0,
         adapter_rank=int(said.get("adapter_rank") or 16),
-        chunked_prefill=bool(said.get("chunked_prefill", True)),
+        chunked_prefill=bool(said.get("chunked_prefill", True) or chunk),
         memory_fraction=said.get("memory_fraction"),
+        max_batched_tokens=chunk,
     )
 
 
@@ -56,10 +80,10 @@ def _stored(said: Mapping[str, Any], llm: Architecture) -> str:
 def served(run: Run, llm: Architecture, cluster: Cluster, price: Quantity, load: Mapping[str, float]) -> Outcome:
     """The outcome of a server on a cluster. load: prompt_tokens, output_tokens and concurrency, where given."""
     plan = serving_plan(run, llm, cluster.count)
-    needed = plan.layout.accelerators * int(run.settings.get("data_parallel") or 1)
+    needed = plan.layout.accelerators * groups(run.settings)[3]
     replica = cluster._replace(count=plan.layout.accelerators)
-    memory, cache = _memory(run.settings, llm, replica, plan)
     longest = _longest(run, llm)
+    memory, cache = _memory(run.settings, llm, replica, plan, longest)
     least = longest if plan.facts.family in WHOLE or run.tool.id == "ollama" else min(longest, STARTS_WITH)
     slots = int(run.settings.get("slots") or 1)
     one = float(sequence_bytes(llm, plan, least)) * (slots if run.tool.id == "ollama" else 1)
@@ -84,16 +108,16 @@ def served(run: Run, llm: Architecture, cluster: Cluster, price: Quantity, load:
 
 
 def _memory(
-    said: Mapping[str, Any], llm: Architecture, cluster: Cluster, plan: ServingPlan
+    said: Mapping[str, Any], llm: Architecture, cluster: Cluster, plan: ServingPlan, longest: float
 ) -> tuple[dict[str, float], float]:
     """What the fullest accelerator holds besides the cache, and what is left for that [B]."""
     device, layout = cluster.accelerator, plan.layout
     whole = device.usable_bytes
-    held = serving_memory.weights_bytes(llm, weights(llm, plan.weight_precision), layout) * _fullest(llm, layout.pp)
+    held = max(_stages(llm, weights(llm, plan.weight_precision), layout))
     held += serving_memory.adapters_bytes(llm, plan.adapters, plan.adapter_rank, layout)
-    chunk = said.get("chunk_tokens")
-    passing = serving_memory.activation_bytes(llm, layout, chunk if chunk and chunk > 0 else plan.step_tokens)
-    context = serving_memory.CONTEXT_BYTES if device.kind == "gpu" else 0.0
+    tokens = plan.step_tokens if plan.step_tokens < math.inf else longest  # prompts that are read whole
+    passing = serving_memory.activation_bytes(llm, layout, tokens)
+    context = (serving_memory.CONTEXT_BYTES + _talking(plan)) * (device.kind == "gpu")
     memory = {"weights": held, "activations": passing, "reserve": context}
     if said.get("free_fraction"):
         return memory, (whole - held - passing - context) * _share(said["free_fraction"], "free_fraction")
@@ -103,9 +127,38 @@ def _memory(
     return memory, whole * _share(fraction, "memory_fraction") - held - passing - context
 
 
-def _fullest(llm: Architecture, pp: int) -> float:
-    """Weights of the stage with the most layers over the mean [1]."""
-    return math.ceil(llm.layers / pp) * pp / llm.layers
+def _talking(plan: ServingPlan) -> float:
+    """Buffers for messages between the accelerators of a replica [B]; those that hold layers in turn need none."""
+    alone = plan.layout.accelerators == 1 or plan.facts.layer_split
+    return 0.0 if alone else float(table(presets() / "run.toml")["startup"]["group_bytes"])
+
+
+def _stages(llm: Architecture, stored: Weights, layout: serving_memory.Layout) -> Iterator[float]:
+    """Weights on an accelerator of each pipeline stage [B]: layers over, if any, go to those before the last."""
+    held, layers = stored_bytes(llm, stored), range(llm.layers)
+    experts = [i for i in layers if i >= llm.layers - llm.moe_layers] if _in_front(llm) else list(layers)
+    each, more = divmod(llm.layers, layout.pp)
+    copied = _copied(llm, stored) * (1 - 1 / layout.tp) / llm.layers
+    start = 0
+    for stage in range(layout.pp):
+        end = start + each + (layout.pp - 1 - more <= stage < layout.pp - 1)
+        routed = held.experts * sum(start <= i < end for i in experts) / len(experts)
+        inside = (held.attention + held.feed_forward + held.rest) * (end - start) / llm.layers
+        last = (held.head or held.embeddings * (stage > 0)) * (stage == layout.pp - 1)
+        ends = held.embeddings * (stage == 0) + last
+        yield (inside + ends) / layout.tp + routed / max(layout.tp, layout.ep) + copied * (end - start)
+        start = end
+
+
+def _copied(llm: Architecture, stored: Weights) -> float:
+    """Weights that every rank of a tensor group holds whole [B]."""
+    matrices = ((block, one) for block in blocks(llm) for one in block.matrices if one.name in WHOLE_MATRICES)
+    return sum(block.held * one.size * one.count * stored.attention.bytes for block, one in matrices)
+
+
+def _in_front(llm: Architecture) -> bool:
+    """Whether the layers without experts are the first ones, not every other."""
+    return bool(llm.experts and llm.experts.layer_every == 1)
 
 
 def _allowed(said: Mapping[str, Any], cluster: Cluster, plan: ServingPlan) -> float:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from estimator.configs import Run
 from estimator.formulas.arithmetic import product, quotient
@@ -26,34 +26,21 @@ from estimator.predict.training_memory import needed, peak_memory
 from estimator.predict.training_plan import run as run_of
 from estimator.quantities import Quantity, derive, given
 from estimator.records import Architecture, Cluster
+from estimator.verdict.amounts import Amount, Course, course
 from estimator.verdict.plans import Planned, planned
 from estimator.verdict.result import Figure, Outcome
 
 PARTS = ("compute_s", "exposed_communication_s", "bubble_s", "optimizer_s", "host_s")
+NOTED = 0.02  # share of the time from which a part that is no training is told
 COPY_BYTES = 2.0  # of a parameter of a frozen model beside the trained one
-
-
-class Amount(NamedTuple):
-    """How much is trained on: of the data, or in steps; None is not known.
-
-    tokens: mean of a sample; spread: its 80 % range over that, where it is the usual one
-    """
-
-    samples: float | None = None
-    tokens: float | None = None
-    epochs: float | None = None
-    steps: float | None = None
-    spread: tuple[float, float] = (1.0, 1.0)
 
 
 def trained(run: Run, llm: Architecture, cluster: Cluster, price: Quantity, amount: Amount) -> Outcome:
     """The outcome of a run on a cluster. price: of one accelerator-hour [USD/h]."""
-    return outcome(planned(run, llm, cluster), llm, cluster, price, amount, bool(run.settings.get("packed")))
+    return outcome(planned(run, llm, cluster), llm, cluster, price, amount)
 
 
-def outcome(
-    made: Planned, llm: Architecture, cluster: Cluster, price: Quantity, amount: Amount, packed: bool
-) -> Outcome:
+def outcome(made: Planned, llm: Architecture, cluster: Cluster, price: Quantity, amount: Amount) -> Outcome:
     """The same for a plan; what it leaves open is chosen as `layout` chooses it."""
     plan = made.plan if made.plan.micro_batch is not None else best_layout(llm, cluster, made.plan)
     step = training_step(llm, cluster, plan)
@@ -67,7 +54,8 @@ def outcome(
     )
     peak, need = float(split.total) + copies, float(needed(split, parameters())) + copies
     pace = _wider(time_interval(llm, cluster, plan), made.widening)
-    figures = _figures(llm, cluster, plan, step, price, amount, packed, pace)
+    way = course(llm, cluster, plan, amount)
+    figures = _figures(cluster, step, price, amount, pace, way)
     figures["need_bytes"] = Figure(need, need * math.exp(-doubt[0]), need * math.exp(doubt[1]))
     figures["memory_bytes"] = Figure(peak, peak * math.exp(-doubt[0]), peak * math.exp(doubt[1]))
     return Outcome(
@@ -80,8 +68,13 @@ def outcome(
         figures=figures,
         parts={name: float(getattr(step, name)) for name in PARTS},
         plan={**made.settled, "micro_batch": int(plan.micro_batch), "accelerators": cluster.count},
-        notes=tuple(made.notes),
+        notes=(*made.notes, *_beside(way)),
     )
+
+
+def _beside(way: Course) -> list[str]:
+    """What of the time is no training."""
+    return [f"evaluation takes {way.evaluating:.0%} of the time besides"] if way.evaluating >= NOTED else []
 
 
 def _wider(doubt: tuple[float, float], by: float) -> tuple[float, float]:
@@ -94,25 +87,18 @@ def _shards(plan: TrainingPlan, cluster: Cluster) -> float:
 
 
 def _figures(
-    llm: Architecture,
-    cluster: Cluster,
-    plan: TrainingPlan,
-    step: TrainingStep,
-    price: Quantity,
-    amount: Amount,
-    packed: bool,
-    doubt: tuple[float, float],
+    cluster: Cluster, step: TrainingStep, price: Quantity, amount: Amount, doubt: tuple[float, float], way: Course
 ) -> dict[str, Figure]:
     step_s = _uncertain("step", float(step.step_s), doubt)
     found = {"step_s": _figure(step_s), "usd_per_hour": _figure(price)}
     found["tokens_per_s"] = _inverse(
         step_s, float(step.tokens_per_s_per_accelerator) * cluster.count * float(step.step_s)
     )
-    count, each = _steps(llm, cluster, plan, amount, packed, float(step.step_s))
+    count = way.steps
     if count is None:
         return found
-    goodput = usual_goodput(cluster)
-    whole = _uncertain("run", count * each / goodput, doubt)
+    doubt = math.hypot(doubt[0], way.doubt[0]), math.hypot(doubt[1], way.doubt[1])
+    whole = _uncertain("run", count * way.step_s * (1 + way.evaluating) / usual_goodput(cluster), doubt)
     if amount.spread != (1.0, 1.0) and not amount.steps:
         low, high = amount.spread
         length = given("length of samples", 1.0, "1", low=low, high=high, factor="data volume")
@@ -125,26 +111,6 @@ def _figures(
         "run_s": _figure(whole),
         "usd": _figure(derive("cost", "USD", product, hours=hours, price=price)),
     }
-
-
-def _steps(
-    llm: Architecture, cluster: Cluster, plan: TrainingPlan, amount: Amount, packed: bool, step_s: float
-) -> tuple[float | None, float]:
-    """Optimizer steps of the run, None where it is not known how many, and the mean time of one [s].
-
-    Rows that are not packed are as long as their samples: the mean length sets the time, the longest the memory.
-    """
-    length, batch = float(plan.seq_len), float(plan.global_batch)
-    mean = min(amount.tokens or length, length)
-    if amount.tokens and not packed and mean < length:
-        shorter = replace(plan, seq_len=max(int(mean), 1))
-        step_s = float(training_step(llm, cluster, shorter).step_s)
-    if amount.steps and amount.steps > 0:
-        return amount.steps, step_s
-    if not amount.samples:
-        return None, step_s
-    rows = amount.samples * (mean / length if packed and amount.tokens else 1.0)
-    return math.ceil(rows / batch) * (amount.epochs or 1.0), step_s
 
 
 def _uncertain(name: str, value: float, doubt: tuple[float, float]) -> Quantity:

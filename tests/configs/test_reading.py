@@ -248,3 +248,47 @@ def test_without_the_extra_yaml_alone_is_refused(tmp_path, monkeypatch):
     assert read_run([tmp_path / "a.sh"]).tool.id == "vllm"
     with pytest.raises(MissingExtra, match=r"\[configs\]"):
         read_run([tmp_path / "a.yaml"])
+
+
+@pytest.fixture
+def read(tmp_path):
+    """What a text says."""
+
+    def run(text, name="run.sh"):
+        (tmp_path / name).write_text(text)
+        return read_run([tmp_path / name])
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "said"),
+    [
+        ("N=2\ntorchrun --nproc_per_node $((N * 4)) sft.py --model_name_or_path a/b --max_length 9", "per_node", 8),
+        ("python3 -m MaxText.train base.yml model_name=llama3.1-8b per_device_batch_size=2", "micro_batch", 2),
+        ("torchrun --nnodes 4 pretrain_gpt.py --micro-batch-size 1 --num-layers 8", "nodes", 4),
+        ("docker run -e NUM_SHARD=2 -e A=1 x/text-generation-inference --model-id a/b", "tp", 2),
+        ("docker run -e LLAMA_ARG_CTX_SIZE=9 -e LLAMA_ARG_N_PARALLEL=2 x/llama.cpp:server -m a", "max_model_len", 9),
+        ("accelerate launch --num_processes 2 dpo.py --model_name_or_path a/b-7b --max_length 512", "objective", "dpo"),
+        ("args: Namespace(model='a/b-7b', enforce_eager=False, max_model_len=512)", "max_model_len", 512),
+        ('FROM llama3.1:8b\nPARAMETER num_ctx 512\nSYSTEM """\nFROM here on, be terse.\n"""', "model", "llama3.1:8b"),
+    ],
+)  # fmt: skip
+def test_what_stands_in_a_form_of_its_own_is_read(read, text, name, said):
+    run = read(text)
+
+    assert run.settings[name] == said
+    assert not [one.key for one in run.readings if one.status in ("matters", "open", "unknown")]
+
+
+def test_what_a_cluster_sets_is_put_in(read):
+    sky = "resources:\n  accelerators: {H100: 4}\nrun: |\n  vllm serve Qwen/Qwen3-32B -tp $SKYPILOT_NUM_GPUS_PER_NODE\n"
+    helm = """\
+servingEngineSpec:
+  modelSpec:
+  - modelURL: Qwen/Qwen3-8B
+    vllmConfig: {maxModelLen: 4096, extraArgs: ["--gpu-memory-utilization", "0.8"]}
+"""
+
+    assert read(sky, "sky.yaml").settings["tp"] == 4
+    assert read(helm, "values.yaml").settings["memory_fraction"] == 0.8

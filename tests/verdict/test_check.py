@@ -254,3 +254,75 @@ def test_more_room_is_a_better_chance():
     assert (
         fit_chance(10.0, 5.0, (0.1, 0.1)) < fit_chance(10.0, 9.9, (0.1, 0.1)) < 0.5 < fit_chance(10.0, 12.0, (0.1, 0.1))
     )
+
+
+def test_a_prompt_that_is_read_whole_is_no_longer_than_the_longest(written):
+    command = "text-generation-launcher --model-id meta-llama/Llama-2-13b-hf --max-input-length 3584"
+    found = check(written(f"{command} --max-total-tokens 4096", "tgi.sh"), gpu="1xa100").best
+
+    assert 0 < found.memory["activations"] < 2e9
+    assert found.fits
+
+
+def test_the_fullest_stage_of_a_pipeline_decides_whether_a_server_starts(written):
+    """Experts are in the last 58 of DeepSeek-V3's 61 layers: 30 of them, and no dense layer, in the second half."""
+    command = "vllm serve deepseek-ai/DeepSeek-V3 --tensor-parallel-size 8 --pipeline-parallel-size 2"
+    found = check(written(f"{command} --max-model-len 4096", "s.sh"), gpu="16xh100").best
+
+    assert found.memory["weights"] > 1.03 * 671e9 / 16
+
+
+def test_accelerators_that_talk_keep_buffers_for_it(written):
+    reserves = [check(written(f"{SERVE} -tp {tp}", "s.sh"), gpu="h100").best.memory["reserve"] for tp in (1, 2)]
+
+    assert reserves[1] - reserves[0] == pytest.approx(0.8e9)
+
+
+def test_samples_that_are_not_packed_are_padded_to_the_longest_of_their_batch(written):
+    loose = AXOLOTL.replace("sample_packing: true", "sample_packing: false").replace("batch_size: 2", "batch_size: 16")
+    ways = (loose, f"{loose}group_by_length: true\n", f"{loose}pad_to_sequence_len: true\n")
+    off, grouped, whole = (check(written(text), gpu="1xa100").best.figure("run_s").value for text in ways)
+
+    assert grouped < 0.7 * off
+    assert off < 0.5 * whole
+
+
+def test_evaluation_takes_time_and_samples(written):
+    text = f"{AXOLOTL}val_set_size: 0.1\nevals_per_epoch: 4\n"
+    plain, evaluated = (check(written(one), gpu="1xa100").best for one in (AXOLOTL, text))
+
+    assert evaluated.figure("steps").value == pytest.approx(0.9 * plain.figure("steps").value, rel=0.01)
+    assert evaluated.figure("run_s").value == pytest.approx(
+        0.9 * plain.figure("run_s").value * (1 + 4 * 0.1 / 0.9 / 3), rel=0.01
+    )
+    assert any("evaluation" in note for note in evaluated.notes)
+
+
+def test_a_preference_is_one_sample_of_two_rows(written):
+    """Zephyr's DPO run: 61,135 preferences in batches of 8 x 2 on 8 accelerators are 478 steps."""
+    text = HF.replace("mine", "HuggingFaceH4/ultrafeedback_binarized").replace("batch_size: 2", "batch_size: 8")
+    found = check(
+        written(f"{text}beta: 0.01\nnum_train_epochs: 1\ngradient_accumulation_steps: 2\n"), gpu="8xa100"
+    ).best
+
+    assert found.figure("steps").value == 478
+    assert found.plan["micro_batch"] == 16
+
+
+def test_copies_of_attention_are_inside_the_tensor_group(written):
+    """Of SGLang's data-parallel attention, and of vLLM's copies whose experts are spread over all of them."""
+    model = "deepseek-ai/DeepSeek-V3"
+    inside = f"sglang serve --model-path {model} --tp 16 --dp 16 --enable-dp-attention --context-length 4096"
+    beside = f"vllm serve {model} --data-parallel-size 16 --enable-expert-parallel --max-model-len 4096"
+    found = [check(written(text, "s.sh"), gpu="h200").best for text in (inside, beside)]
+
+    assert [(one.count, one.plan["tp"], one.plan["ep"]) for one in found] == [(16, 1, 16)] * 2
+
+
+def test_a_count_that_nobody_says_is_said(written):
+    text = AXOLOTL.replace("adapter: lora\n", "").replace(
+        "lora_r: 16\nlora_target_linear: true\n", "fsdp: [full_shard]\n"
+    )
+
+    assert any("one is assumed" in note for note in check(written(text), gpu="a100").notes)
+    assert not any("one is assumed" in note for note in check(written(text), gpu="8xa100").notes)
