@@ -80,7 +80,7 @@ def peak_memory(run: Run, p: Parameters) -> MemorySplit:
         activations=fullest.activations,
         logits=fullest.logits,
         gathers=fullest.gathers,
-        reserve=reserve + p["reserve_bytes"],
+        reserve=reserve + context_bytes(run, p),
     )
 
 
@@ -111,9 +111,20 @@ def _temporaries(run: Run, p: Parameters, gradients: Real, shard_params: Real) -
     return (foreach + copied * (gradients > 0)) * (1 - run.offload_optimizer)
 
 
-def needed(split: MemorySplit, p: Parameters) -> Real:
+def context_bytes(run: Run, p: Parameters) -> Real:
+    """Of the context, its libraries, and the buffers of messages in each kind of group a rank is in [B].
+
+    Not the allocator's, so no framework reads them; nvidia-smi does.
+    """
+    groups = 0.0
+    for size in (run.tp, run.pp, run.cp, run.dp, run.ep):
+        groups = groups + (np.asarray(size) > 1)
+    return p["reserve_bytes"] + p["group_bytes"] * groups
+
+
+def needed(split: MemorySplit, run: Run, p: Parameters) -> Real:
     """What a rank cannot do without [B]: the allocator gives back what it keeps before it gives up."""
-    return split.total - split.reserve + p["reserve_bytes"]
+    return split.total - split.reserve + context_bytes(run, p)
 
 
 def host_bytes(run: Run, p: Parameters) -> Real:
