@@ -289,9 +289,9 @@ def asked(quantity: str, traits: Collection[str]) -> tuple[str, ...]:
 def traits(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> tuple[str, ...]:
     """What makes a run less sure to foretell: what no measured run had, and what was hard wherever it was measured."""
     name = framework(plan.framework).pace
-    return novelties(fitted("training")["seen"], arch, cluster.accelerator, framework=name) + difficulties(
-        arch, cluster, plan
-    )
+    found = novelties(fitted("training")["seen"], arch, cluster.accelerator, framework=name)
+    strange = ("memory of a new framework",) * ("new framework" in found)
+    return found + strange + difficulties(arch, cluster, plan)
 
 
 def difficulties(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> tuple[str, ...]:

@@ -49,6 +49,8 @@ def held(
         "end_bytes": np.where(widened, 4.0, 2.0),
         "compiled_loss": float(habits.kernels == "compiled"),
         "uneven": 0.0,
+        "expandable": float(habits.expandable),
+        "root": 0.5 if habits.splits_root else 1.0,
     }
 
 

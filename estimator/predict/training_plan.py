@@ -220,6 +220,8 @@ class Run(NamedTuple):
     compiled_loss: Real
     end_bytes: Real  # of a frozen embedding's parameter
     uneven: Real  # sequences of many lengths
+    expandable: Real  # the allocator's segments grow
+    root: Real  # of embeddings and output projection that are gathered at once
 
     @property
     def tokens_per_step(self) -> Real:
