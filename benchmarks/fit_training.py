@@ -183,7 +183,7 @@ def runs_left_out(data: Group, errors: np.ndarray) -> list[dict[str, Any]]:
             "error": -errors[index],
             "trust": float(data.quality[index]),
             "traits": [name for name, mask in unseen.items() if mask[index]]
-            + [*asked(data.quantity, difficulties(run.arch, run.cluster, run.plan)), *sort_of(run)],
+            + [*asked(data.quantity, difficulties(run.arch, run.cluster, run.plan) + sort_of(run))],
         }
         for index, run in enumerate(data.runs)
     ]
