@@ -29,8 +29,8 @@ from estimator.catalog.frameworks import framework
 from estimator.fitting.ranges import new_to_others
 from estimator.fitting.robust import Prior, fit, folds, source_weights
 from estimator.formulas.transformer import params
-from estimator.predict.training import difficulties
-from estimator.predict.training_memory import peak_memory
+from estimator.predict.training import asked, difficulties
+from estimator.predict.training_memory import context_bytes, peak_memory
 from estimator.predict.training_plan import Run, stack
 from estimator.predict.training_time import step_time
 from estimator.validation.report import quantity
@@ -59,7 +59,7 @@ class Group:
     def log_errors(self, values: Mapping[str, float]) -> np.ndarray:
         """ln(predicted / measured) of the time or memory, whatever the metric's direction."""
         if self.quantity == "memory":
-            read = self.yardstick.reading(peak_memory(self.numbers, values), values["reserve_bytes"])
+            read = self.yardstick.reading(peak_memory(self.numbers, values), context_bytes(self.numbers, values))
             return np.log(read / 1e9 / self.measured)
         seconds = step_time(self.numbers, values).total
         direction = np.where(self.yardstick.rate, -1.0, 1.0)
@@ -132,9 +132,11 @@ def kept(data: Group, content: Mapping[str, Any]) -> tuple[dict[str, float], dic
     for run, fold in zip(data.runs, data.fold, strict=True):
         folds[fold] = content["folds"].get(fold if "/" in fold else run.source, values)
     names = [name for name in values if (name in memory) == (data.quantity == "memory")]
+    shared = {name: values[name] for name in names if not name.startswith("framework ")}
     return (
         {name: values[name] for name in names},
-        {fold: {name: held.get(name, values[name]) for name in names} for fold, held in folds.items()},
+        # A framework that only the fold's source runs has no factor there.
+        {fold: {**shared, **{n: held[n] for n in names if n in held}} for fold, held in folds.items()},
     )
 
 
@@ -181,7 +183,7 @@ def runs_left_out(data: Group, errors: np.ndarray) -> list[dict[str, Any]]:
             "error": -errors[index],
             "trust": float(data.quality[index]),
             "traits": [name for name, mask in unseen.items() if mask[index]]
-            + [*difficulties(run.arch, run.cluster, run.plan), *sort_of(run)],
+            + [*asked(data.quantity, difficulties(run.arch, run.cluster, run.plan) + sort_of(run))],
         }
         for index, run in enumerate(data.runs)
     ]
@@ -238,8 +240,9 @@ def main() -> None:
     )
     untold = [shape_left_out(rows, data, held_out[data.quantity], values) for data in (time, memory)]
     ranges["wider"]["assumed shape"] = widened(*np.hstack(untold))
-    unknown = [unlisted(rows, data, held_out[data.quantity], values) for data in (time, memory)]
-    ranges["wider"]["new framework"] = widened(*np.hstack(unknown))
+    strange = {one.quantity: widened(*unlisted(rows, one, held_out[one.quantity], values)) for one in (time, memory)}
+    ranges["wider"]["new framework"] = strange["time"]
+    ranges["wider"]["memory of a new framework"] = round(max(strange["memory"] / strange["time"], 1.0), 3)
     every = [*time.runs, *memory.runs]
     content = {
         "date": datetime.date.today().isoformat(),

@@ -33,6 +33,11 @@ class Framework(NamedTuple):
     keeps_frozen_inputs: whether inputs of frozen layers wait for the backward pass, which does not need them
     inputs_in_host: whether the inputs of recomputed layers wait in host memory
     accumulates_whole: whether sharded gradients wait whole until the last micro-batch of a step
+    step_copies_bytes: of gradients and moments that are copied whole while the optimizer steps, of a parameter [B]
+    buckets: whether gradients are reduced out of buckets of half a billion values, two at a time
+    expandable: whether the allocator's segments grow, so that blocks of one moment serve any other
+    splits_root: whether FSDP gathers embeddings and output projection each on its own, not as one until the end
+    unties: whether the output projection has weights of its own where an LLM shares those of its embeddings
     pace: the framework whose fitted factor of time it shares, its own unless it is kernels for another
     known: False for a name that nothing matches
     """
@@ -58,6 +63,11 @@ class Framework(NamedTuple):
     keeps_frozen_inputs: bool = False
     inputs_in_host: bool = False
     accumulates_whole: bool = False
+    step_copies_bytes: float = 0.0
+    buckets: bool = False
+    expandable: bool = False
+    splits_root: bool = False
+    unties: bool = False
     pace: str = ""
     source: str = ""
     known: bool = False
@@ -118,6 +128,11 @@ def _read(row: dict[str, str]) -> Framework:
         keeps_frozen_inputs=row["frozen_inputs"] == "kept",
         inputs_in_host=row["frozen_inputs"] == "host",
         accumulates_whole=row["accumulation"] == "whole",
+        step_copies_bytes=float(row["step_copies_bytes"]),
+        buckets=row["buckets"] == "1",
+        expandable=row["segments"] == "expandable",
+        splits_root=row["root"] == "split",
+        unties=row["ends"] == "apart",
         tensor_gathers=row["gathers"] == "tensors",
         pace=row["pace_of"] or row["match"],
         source=row["source"],

@@ -114,7 +114,7 @@ def _step(
     frozen = 2.0 * weights * sequences * numbers.seq  # weight gradients that adapters do not need
     model = 3.0 * forward - numbers.adapters * frozen
     available = total * cluster.count * np.where(numbers.low > 0, numbers.rates.low_peak, numbers.rates.peak)
-    need = needed(memory, values)
+    need = needed(memory, numbers, values)
     host = host_bytes(numbers, values)
     held = _held_by_host(host, cluster)
     chance = held * fit_chance(need, cluster.accelerator.usable_bytes, interval("memory", traits(arch, cluster, plan)))
@@ -197,7 +197,7 @@ class Layouts(NamedTuple):
     @property
     def need(self) -> Floats:
         """What each cannot do without [B]."""
-        return np.asarray(needed(self.memory, self.values))
+        return np.asarray(needed(self.memory, self.numbers, self.values))
 
     def chance(self, need: Real) -> Floats:
         """That each fits, of so many bytes [1]."""
@@ -274,15 +274,24 @@ def interval(quantity: str = "time", traits: Collection[str] = ()) -> tuple[floa
 
     quantity: time | memory; traits: see `traits`
     """
-    return half_widths(fitted("training")["ranges"], quantity, traits)
+    return half_widths(fitted("training")["ranges"], quantity, asked(quantity, traits))
+
+
+def asked(quantity: str, traits: Collection[str]) -> tuple[str, ...]:
+    """The traits that matter to a quantity.
+
+    >>> asked("time", ("several nodes", "memory of adapters"))
+    ('several nodes',)
+    """
+    return tuple(trait for trait in traits if quantity == "memory" or not trait.startswith("memory of"))
 
 
 def traits(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> tuple[str, ...]:
     """What makes a run less sure to foretell: what no measured run had, and what was hard wherever it was measured."""
     name = framework(plan.framework).pace
-    return novelties(fitted("training")["seen"], arch, cluster.accelerator, framework=name) + difficulties(
-        arch, cluster, plan
-    )
+    found = novelties(fitted("training")["seen"], arch, cluster.accelerator, framework=name)
+    strange = ("memory of a new framework",) * ("new framework" in found)
+    return found + strange + difficulties(arch, cluster, plan)
 
 
 def difficulties(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> tuple[str, ...]:
@@ -293,5 +302,7 @@ def difficulties(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> tu
         "several nodes": cluster.nodes > 1,
         "hundreds of accelerators": cluster.count >= HUNDREDS,
         "kernels carried over": carried_over(cluster.accelerator),
+        "memory of adapters": plan.method != "full",
+        "memory of a compiled graph": framework(plan.framework).kernels == "compiled",
     }
     return tuple(trait for trait, holds in found.items() if holds)

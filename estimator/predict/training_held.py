@@ -16,7 +16,6 @@ from estimator.records import Architecture
 
 Numbers = Mapping[str, Real]
 BUFFERED = ("megatron", "megatron-bf16", "deepspeed", "pure-master")  # states whose gradients have buffers of their own
-COPIED = ("deepspeed", "pure-master")  # whose 16-bit gradients become fp32 at the step
 
 
 def held(
@@ -25,17 +24,20 @@ def held(
     """Fields of `Run` that only memory asks for. stored: format of frozen weights"""
     quantised = bool(numbers["quantised"])
     widens = quantised and habits.widens_frozen and "gptq" not in stored
-    widened = np.asarray(zero) < 3 if widens else False  # what is sharded together is of one width
-    residual = np.where(widened, 4.0, _residual_bytes(numbers, zero))
+    sharded = np.asarray(zero) >= 3
+    widened = np.logical_not(sharded) if widens else False  # what is sharded together is of one width
+    # FSDP gathers adapters in fp32, and what they add to is as wide (inputs of layers of fms-acceleration's runs).
+    adapted = sharded & (numbers["adapters"] > 0) & habits.widens_frozen
+    residual = np.where(widened | adapted, 4.0, _residual_bytes(numbers, zero))
     whole, split = _kept(arch, habits, numbers, residual)
     if numbers["adapters"]:
         split = split + _adapters(arch, habits, numbers, residual, lora_targets)
     return {
         "buffers": float(habits.states in BUFFERED),
         "inputs_in_host": float(habits.inputs_in_host),
-        "buckets": float(habits.states == "deepspeed" and habits.kernels == "eager"),
+        "buckets": float(habits.buckets),
         "accumulates_whole": float(habits.accumulates_whole),
-        "copied_bytes": 4.0 * float(habits.states in COPIED and habits.kernels != "compiled"),
+        "copied_bytes": habits.step_copies_bytes,
         "residual_bytes": residual,
         "written_out": float(habits.kernels == "eager" and arch.gated_mlp),
         "kept_whole": whole,
@@ -47,6 +49,8 @@ def held(
         "end_bytes": np.where(widened, 4.0, 2.0),
         "compiled_loss": float(habits.kernels == "compiled"),
         "uneven": 0.0,
+        "expandable": float(habits.expandable),
+        "root": 0.5 if habits.splits_root else 1.0,
     }
 
 

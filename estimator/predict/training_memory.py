@@ -15,6 +15,7 @@ from estimator.predict.training_plan import Run
 
 Parameters = Mapping[str, float]
 BUCKET = 5e8  # elements that DeepSpeed reduces at a time, twice as one is filled meanwhile (its reduce_bucket_size)
+LIVE = 1e9  # parameters that it keeps gathered (its stage3_max_live_parameters)
 SUB_GROUP = 1e9  # parameters that DeepSpeed's ZeRO-3 steps over at a time (its sub_group_size)
 HOST_STATES = 16.0  # of a parameter in host memory [B]: fp32 gradient, master and two moments
 PINNED = 1.5  # host memory over its content (DeepSpeed's stage3.py: additional_buffer_factor)
@@ -70,8 +71,9 @@ def peak_memory(run: Run, p: Parameters) -> MemorySplit:
     used = weights + master + moments + fullest.total
     # Blocks of one moment serve another only in part, and those of logits have odd sizes.
     passing, stepping = kept + logits, step.total - earlier
-    reserve = (p["reserve"] - 1) * used + p["reserve_blocks"] * np.minimum(passing, stepping)
-    reserve = reserve + p["reserve_logits"] * logits + run.uneven * p["reserve_uneven"] * (passing + redone)
+    odd = p["reserve_blocks"] * np.minimum(passing, stepping) + p["reserve_logits"] * logits
+    reserve = (p["reserve"] - 1) * used + odd * (1 - run.expandable)
+    reserve = reserve + run.uneven * p["reserve_uneven"] * (passing + redone)
     return MemorySplit(
         weights=weights,
         gradients=fullest.gradients,
@@ -80,7 +82,7 @@ def peak_memory(run: Run, p: Parameters) -> MemorySplit:
         activations=fullest.activations,
         logits=fullest.logits,
         gathers=fullest.gathers,
-        reserve=reserve + p["reserve_bytes"],
+        reserve=reserve + context_bytes(run, p),
     )
 
 
@@ -111,9 +113,20 @@ def _temporaries(run: Run, p: Parameters, gradients: Real, shard_params: Real) -
     return (foreach + copied * (gradients > 0)) * (1 - run.offload_optimizer)
 
 
-def needed(split: MemorySplit, p: Parameters) -> Real:
+def context_bytes(run: Run, p: Parameters) -> Real:
+    """Of the context, its libraries, and the buffers of messages in each kind of group a rank is in [B].
+
+    Not the allocator's, so no framework reads them; nvidia-smi does.
+    """
+    groups = 0.0
+    for size in (run.tp, run.pp, run.cp, run.dp, run.ep):
+        groups = groups + (np.asarray(size) > 1)
+    return p["reserve_bytes"] + p["group_bytes"] * groups
+
+
+def needed(split: MemorySplit, run: Run, p: Parameters) -> Real:
     """What a rank cannot do without [B]: the allocator gives back what it keeps before it gives up."""
-    return split.total - split.reserve + p["reserve_bytes"]
+    return split.total - split.reserve + context_bytes(run, p)
 
 
 def host_bytes(run: Run, p: Parameters) -> Real:
@@ -232,7 +245,10 @@ def _buckets(run: Run) -> Real:
 
 
 def _gathers(run: Run, p: Parameters) -> Real:
-    """Two gathered layers, their gradients, an unpacked 4-bit layer; or the embeddings if they are more [B]."""
+    """Gathered embeddings and two layers, or what DeepSpeed keeps; gradients, and an unpacked 4-bit layer [B].
+
+    FSDP gathers what is in no layer once, and keeps it until the backward pass ends.
+    """
     layer = (run.layer_params / run.tp + run.expert_params / run.expert_split) / run.layers
     packed = either(run.quantised > 0, run.stored_bytes, run.compute_bytes)
     unpacked = run.quantised * layer * (run.compute_bytes - packed)
@@ -240,6 +256,7 @@ def _gathers(run: Run, p: Parameters) -> Real:
     if not anywhere(sharded):
         return unpacked
     gradients = (1 - run.adapters) * run.gradient_bytes
-    embeddings = run.embed_params / run.tp * (run.compute_bytes + 0.5 * gradients)
-    gathered = np.maximum(layer * (2.0 * packed + gradients) * p["gathered"] + unpacked, embeddings * p["gathered"])
+    embeddings = run.root * run.embed_params / run.tp * (run.compute_bytes + 0.5 * gradients)
+    live = np.maximum(2.0 * layer, run.tensor_gathers * np.minimum(LIVE, layer * run.layers))
+    gathered = (live * packed + layer * gradients + embeddings) * p["gathered"] + unpacked
     return either(sharded, gathered, unpacked)

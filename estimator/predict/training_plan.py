@@ -206,9 +206,9 @@ class Run(NamedTuple):
     # what memory holds
     buffers: Real  # gradients live in buffers of their own from step to step
     inputs_in_host: Real  # those of recomputed layers
-    buckets: Real  # gradients are reduced out of DeepSpeed's
+    buckets: Real  # gradients are reduced out of
     accumulates_whole: Real
-    copied_bytes: Real  # fp32 copies of 16-bit gradients at the step, of a parameter
+    copied_bytes: Real  # whole copies of gradients and moments at the step, of a parameter
     residual_bytes: Real
     written_out: Real  # norms and gates run one operation at a time
     kept_whole: Real  # by a layer for its backward pass, of a token [B]: by every tensor-parallel rank
@@ -220,6 +220,8 @@ class Run(NamedTuple):
     compiled_loss: Real
     end_bytes: Real  # of a frozen embedding's parameter
     uneven: Real  # sequences of many lengths
+    expandable: Real  # the allocator's segments grow
+    root: Real  # of embeddings and output projection that are gathered at once
 
     @property
     def tokens_per_step(self) -> Real:
@@ -268,6 +270,8 @@ def run(arch: Architecture, cluster: Cluster, plan: TrainingPlan, told: Framewor
     plan = completed(plan)
     _check(cluster, plan)
     habits = framework(plan.framework)
+    if habits.unties and arch.tied_embeddings:
+        arch = replace(arch, tied_embeddings=False)
     machine = rates(cluster, _compute(plan))
     numbers = _numbers(arch, plan, habits)
     numbers["low"] *= float(machine.low_peak > 1.01 * machine.peak)  # a chip without the format runs in 16 bits

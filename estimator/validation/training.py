@@ -34,7 +34,7 @@ from estimator.predict.training import (
     training_step,
     traits,
 )
-from estimator.predict.training_memory import MemorySplit, needed, peak_memory
+from estimator.predict.training_memory import MemorySplit, context_bytes, needed, peak_memory
 from estimator.predict.training_plan import PLAINEST, Run, TrainingPlan, run, stack
 from estimator.predict.training_time import step_time
 from estimator.records import Architecture, Cluster, Experts, Precision
@@ -277,6 +277,8 @@ def _plan(row: Row, cluster: Cluster) -> TrainingPlan:
     if zero == 3 or pp or tp:
         tp, pp = tp or 1, pp or 1
     method, stored, compute = _method(row)
+    if compute == "bf16" and not habits.known:  # a loop of one's own does what its precision says
+        compute = "pure bf16"
     return TrainingPlan(
         seq_len=_field(row, "seq_len") or DEFAULT_SEQ_LEN,
         micro_batch=_field(row, "micro_batch"),
@@ -367,12 +369,12 @@ def predicted(runs: Sequence[CaseRun], values: Mapping[str, float]) -> tuple[lis
         return [], []
     numbers, yardstick = stack([each.numbers for each in runs]), Yardstick.of(runs)
     seconds, memory = _step_s(runs, numbers, values), peak_memory(numbers, values)
-    read = yardstick.reading(memory, values["reserve_bytes"]) / 1e9
+    read = yardstick.reading(memory, context_bytes(numbers, values)) / 1e9
     answers = np.where(yardstick.memory, read, yardstick.shown(seconds))
     # A run that does not say what it recomputed may have recomputed all it had to.
     unsaid = np.array([any(text.startswith("recompute") for text in each.assumed) for each in runs])
     frugal = numbers._replace(full_recompute=np.where(unsaid, 1.0, numbers.full_recompute))
-    need = np.asarray(needed(peak_memory(frugal, values), values))
+    need = np.asarray(needed(peak_memory(frugal, values), numbers, values))
     return answers.tolist(), (need <= [each.cluster.accelerator.usable_bytes for each in runs]).tolist()
 
 
@@ -411,7 +413,7 @@ class Yardstick:
             card=np.array([each.cluster.accelerator.memory_bytes for each in runs]),
         )
 
-    def reading(self, memory: MemorySplit, context: float) -> Real:
+    def reading(self, memory: MemorySplit, context: Real) -> Real:
         """Peak memory as each run's framework reads it [B]; context: of libraries, which the allocator does not see.
 
         What the allocator keeps for itself it gives back before the card is full.
@@ -513,7 +515,8 @@ def _half_widths(case: CaseRun) -> tuple[float, float]:
 
 def sort_of(case: CaseRun) -> tuple[str, ...]:
     """Traits of a published row: a whole run holds restarts and evaluation, and what a row leaves open is assumed."""
-    return ("whole run",) * case.whole_run + ("assumed settings",) * bool(case.assumed)
+    found = ("whole run",) * case.whole_run + ("assumed settings",) * bool(case.assumed)
+    return found + ("memory of uneven lengths",) * bool(case.numbers.uneven)
 
 
 def _refusal(row: Row, reason: str) -> CasePrediction:

@@ -30,7 +30,7 @@ def verdict(row: Case) -> Verdict | None:
         found = case_run(row, values)
     except EstimatorError:
         return None
-    need = needed(peak_memory(found.numbers, values), values)
+    need = needed(peak_memory(found.numbers, values), found.numbers, values)
     spread = interval("memory", traits(found.arch, found.cluster, found.plan))
     chance = float(fit_chance(need, found.cluster.accelerator.usable_bytes, spread))
     return Verdict(row["id"], chance, row.get("outcome", "ran") != "oom")

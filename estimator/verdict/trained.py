@@ -44,15 +44,14 @@ def outcome(made: Planned, llm: Architecture, cluster: Cluster, price: Quantity,
     """The same for a plan; what it leaves open is chosen as `layout` chooses it."""
     plan = made.plan if made.plan.micro_batch is not None else best_layout(llm, cluster, made.plan)
     step = training_step(llm, cluster, plan)
-    split, room = step.memory, cluster.accelerator.usable_bytes
-    if made.habits is not None:
-        split = peak_memory(run_of(llm, cluster, plan, made.habits), parameters())
+    numbers, room = run_of(llm, cluster, plan, made.habits), cluster.accelerator.usable_bytes
+    split = peak_memory(numbers, parameters())
     copies = made.copies * params(llm) * COPY_BYTES / (plan.tp * plan.pp * _shards(plan, cluster))
     doubt = _wider(interval("memory", traits(llm, cluster, plan)), made.widening)
     memory = {name: float(getattr(split, name)) for name in MemorySplit._fields} | (
         {"other_models": copies} if copies else {}
     )
-    peak, need = float(split.total) + copies, float(needed(split, parameters())) + copies
+    peak, need = float(split.total) + copies, float(needed(split, numbers, parameters())) + copies
     pace = _wider(time_interval(llm, cluster, plan), made.widening)
     way = course(llm, cluster, plan, amount)
     figures = _figures(cluster, step, price, amount, pace, way)

@@ -22,6 +22,11 @@ def test_words_are_known(row):
     assert row["optimizer_step"] in ("fused", "foreach")
     assert row["flop_convention"] in ("model", "hardware")
     assert row["attention_counted"] in ("causal", "full")
+    assert row["ends"] in ("tied", "apart")
+    assert row["segments"] in ("fixed", "expandable")
+    assert row["root"] in ("whole", "split")
+    assert 0 <= float(row["step_copies_bytes"]) <= 16
+    assert row["buckets"] in ("0", "1")
     assert {row[name] for name in ("model_parallel", "interleaves", "overlap", "sequence_parallel")} <= {"0", "1"}
     assert row["source"]
 
