@@ -34,7 +34,7 @@ from estimator.predict.serving_load import (
     closed,
     later,
 )
-from estimator.predict.serving_machine import ServingPlan, machine, path
+from estimator.predict.serving_machine import ServingPlan, machine, path, suited
 from estimator.predict.serving_time import Constants, Machine, handing_out_s, pass_s, path_s, row_of, side_by_side_s
 from estimator.records import Accelerator, Architecture, Cluster
 
@@ -78,7 +78,8 @@ class Serving(NamedTuple):
 
     ttft, tpot, latency: mean and quantiles over requests; infinite where more come than a replica can end
     capacity_requests_per_s: of one replica when saturated; utilisation: of one replica [1]
-    max_concurrency: sequences of this traffic served at once [1]; max_context: tokens of a lone sequence [token]
+    max_concurrency: sequences of this traffic served at once, 0 where not one fits [1]
+    max_context: tokens of a lone sequence [token]
     """
 
     ttft: Spread
@@ -145,7 +146,7 @@ def prefill_s(
     >>> bool(0.0 < warm < cold / 4 < 0.1)
     True
     """
-    load = _load(arch, plan, prompt_tokens, 1.0, cached_tokens)
+    load = _load(arch, suited(plan, cluster.accelerator), prompt_tokens, 1.0, cached_tokens)
     together = _timed(load.batch_pass(batch), load, cluster, "prefill")
     return batch_prefill_s(together, load.stages(batch))
 
@@ -163,7 +164,7 @@ def decode_step_s(
     >>> bool(16e9 / 3.35e12 < step[0] < step[1] < 64 * step[0])  # never under the time to read the weights once
     True
     """
-    load = _load(arch, plan, context_tokens, 0.0, 0.0)
+    load = _load(arch, suited(plan, cluster.accelerator), context_tokens, 0.0, 0.0)
     step = _timed(load.step_pass(batch), load, cluster, "decode")
     return (step + drafting_s(arch, plan, step)) / plan.draft_accepted_tokens
 
@@ -259,6 +260,7 @@ def serving(arch: Architecture, cluster: Cluster, plan: ServingPlan, traffic: Tr
     True
     """
     prompt, output = np.asarray(traffic.prompt_tokens, float), np.maximum(np.asarray(traffic.output_tokens, float), 1.0)
+    plan = suited(plan, cluster.accelerator)
     held = memory_split(arch, cluster, plan)
     slots = slots_of(arch, plan, held, prompt, output)
     load = _load(arch, plan, prompt, output, traffic.cached_tokens)
@@ -276,7 +278,7 @@ def serving(arch: Architecture, cluster: Cluster, plan: ServingPlan, traffic: Tr
         requests_per_s=rate,
         capacity_requests_per_s=capacity,
         concurrency=active,
-        max_concurrency=slots,
+        max_concurrency=np.where(sequence_bytes(arch, plan, prompt + output) <= held.kv_available, slots, 0.0),
         max_context=held.max_context,
         weights_bytes=held.weights,
         kv_bytes_per_token=float(memory.kv_sequence_bytes(arch, 1.0, plan.cache(arch), plan.layout))
@@ -377,19 +379,36 @@ class Memory(NamedTuple):
 
 
 def memory_split(arch: Architecture, cluster: Cluster, plan: ServingPlan) -> Memory:
-    """Where the memory of each accelerator goes; the cache may have what the rest leaves."""
-    facts, layout = plan.facts, plan.layout
+    """Where the memory of each accelerator goes; the cache may have what the rest leaves.
+
+    Source: vLLM, Worker.determine_available_memory (a profiled pass, and sampling after it); SGLang, mem_fraction_static;
+    TensorRT-LLM, kv_cache_free_gpu_mem_fraction.
+    """
+    facts, layout, device = plan.facts, plan.layout, cluster.accelerator
+    plan = suited(plan, device)
     fraction = facts.memory_fraction if plan.memory_fraction is None else plan.memory_fraction
-    usable = memory.usable_bytes(cluster.accelerator, fraction)
     weights = memory.weights_bytes(arch, stored_weights(arch, plan.weight_precision), layout)
     weights *= 1.0 + plan.draft_share(arch) * (plan.draft_accepted_tokens > 1)
     weights += memory.adapters_bytes(arch, plan.adapters, plan.adapter_rank, layout)
-    longest = plan.max_context or arch.max_context or facts.prefill_chunk
-    activations = memory.activation_bytes(arch, layout, min(plan.step_tokens, longest))
-    context = memory.CONTEXT_BYTES if cluster.accelerator.kind == "gpu" else 0.0
-    available = max(usable - weights - activations - context, 0.0)
-    reserve = cluster.accelerator.memory_bytes - usable + context
+    activations = working_bytes(arch, plan)
+    beside = memory.beside_bytes(device, layout)
+    allowed, rest = memory.allowed_bytes(device, fraction), device.usable_bytes - weights - activations - beside
+    left = {
+        "all": allowed - weights - activations - beside,
+        "static": min(allowed - weights, rest),
+        "free": min(fraction * rest, rest),
+    }[facts.fraction_of]
+    reserve, available = device.memory_bytes - weights - activations - left, max(left, 0.0)
     return Memory(weights, activations, reserve, available, _longest(arch, plan, available))
+
+
+def working_bytes(arch: Architecture, plan: ServingPlan) -> float:
+    """Room for the largest step [B]: its widest layer, or sampling after it."""
+    facts = plan.facts
+    longest = plan.max_context or arch.max_context or facts.prefill_chunk
+    passing = memory.activation_bytes(arch, plan.layout, min(plan.step_tokens, longest))
+    sequences = min(plan.max_sequences or facts.max_sequences, plan.step_tokens)
+    return max(passing, memory.sampling_bytes(arch, sequences, facts.sampling_bytes))
 
 
 def _longest(arch: Architecture, plan: ServingPlan, available: float) -> float:
@@ -425,6 +444,7 @@ def slots_and_ends(
     arch: Architecture, cluster: Cluster, plan: ServingPlan, prompt: float, output: float
 ) -> tuple[float, float, float]:
     """Sequences served at once [1], and with the least and the most memory that the cache may have."""
+    plan = suited(plan, cluster.accelerator)
     held = memory_split(arch, cluster, plan)
     splits = (held, *doubted(held, cluster.accelerator))
     here, least, most = (float(slots_of(arch, plan, split, prompt, output)) for split in splits)

@@ -1,6 +1,6 @@
 """From an architecture, a cluster and a plan to the rates one forward pass runs at."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from estimator.formulas import transformer
 from estimator.formulas.collectives import CollectiveRate
 from estimator.formulas.layers import is_feed_forward
 from estimator.formulas.roofline import GemmEfficiency
-from estimator.predict.serving_memory import Layout, kv_members, usable_bytes, weights_bytes
+from estimator.predict.serving_memory import Layout, allowed_bytes, kv_members, weights_bytes
 from estimator.predict.serving_time import Machine, Path
 from estimator.records import Accelerator, Architecture, Cluster, Precision
 
@@ -118,6 +118,23 @@ class ServingPlan:
     def cache(self, arch: Architecture) -> Precision:
         """Format of the KV cache; 16 bits when not said."""
         return precision(self.kv_precision or ("fp32" if self.layers(arch).compute == "fp32" else "bf16"))
+
+
+@recent(4096)
+def suited(plan: ServingPlan, device: Accelerator) -> ServingPlan:
+    """The plan with the limits of a step that its engine has on this accelerator, where they are open.
+
+    >>> from estimator.catalog.accelerators import accelerator
+    >>> suited(ServingPlan(max_sequences=8), accelerator("h100")).max_batched_tokens
+    8192
+    """
+    limits = plan.facts.limits(device)
+    chunk = limits.prefill_chunk if plan.server == "http" else limits.offline_chunk
+    return replace(
+        plan,
+        max_sequences=plan.max_sequences or limits.max_sequences,
+        max_batched_tokens=plan.max_batched_tokens or chunk,
+    )
 
 
 @recent(4096)
@@ -283,7 +300,7 @@ def spilled_share(arch: Architecture, device: Accelerator, plan: ServingPlan) ->
     """Share of the weights that an engine which offloads leaves in the host's memory [1]."""
     if not plan.facts.offloads:
         return 0.0
-    held = usable_bytes(device, plan.memory_fraction or plan.facts.memory_fraction)
+    held = allowed_bytes(device, plan.memory_fraction or plan.facts.memory_fraction)
     return max(0.0, 1.0 - held / weights_bytes(arch, weights(arch, plan.weight_precision), plan.layout))
 
 

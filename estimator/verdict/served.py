@@ -14,8 +14,8 @@ from estimator.configs import Run
 from estimator.errors import InvalidInput
 from estimator.predict import serving_memory
 from estimator.predict.chance import normal
-from estimator.predict.serving import MEMORY_DOUBT, Traffic, interval, sequence_bytes, serving, traits
-from estimator.predict.serving_machine import ServingPlan
+from estimator.predict.serving import MEMORY_DOUBT, Traffic, interval, sequence_bytes, serving, traits, working_bytes
+from estimator.predict.serving_machine import ServingPlan, suited
 from estimator.quantities import Z80, Quantity
 from estimator.records import Architecture, Cluster
 from estimator.scenario import default_scenario
@@ -40,6 +40,9 @@ def serving_plan(run: Run, llm: Architecture, count: int) -> ServingPlan:
         adapters=int(said.get("adapters") or 1) if said.get("lora") else 0,
         adapter_rank=int(said.get("adapter_rank") or 16),
         chunked_prefill=bool(said.get("chunked_prefill", True)),
+        max_batched_tokens=chunk if (chunk := said.get("chunk_tokens")) and chunk > 0 else None,
+        max_sequences=said.get("max_sequences") or said.get("slots"),
+        max_context=longest if (longest := said.get("max_model_len")) and longest > 0 else None,
         memory_fraction=said.get("memory_fraction"),
     )
 
@@ -55,7 +58,7 @@ def _stored(said: Mapping[str, Any], llm: Architecture) -> str:
 
 def served(run: Run, llm: Architecture, cluster: Cluster, price: Quantity, load: Mapping[str, float]) -> Outcome:
     """The outcome of a server on a cluster. load: prompt_tokens, output_tokens and concurrency, where given."""
-    plan = serving_plan(run, llm, cluster.count)
+    plan = suited(serving_plan(run, llm, cluster.count), cluster.accelerator)
     needed = plan.layout.accelerators * int(run.settings.get("data_parallel") or 1)
     replica = cluster._replace(count=plan.layout.accelerators)
     memory, cache = _memory(run.settings, llm, replica, plan)
@@ -91,9 +94,7 @@ def _memory(
     whole = device.usable_bytes
     held = serving_memory.weights_bytes(llm, weights(llm, plan.weight_precision), layout) * _fullest(llm, layout.pp)
     held += serving_memory.adapters_bytes(llm, plan.adapters, plan.adapter_rank, layout)
-    chunk = said.get("chunk_tokens")
-    passing = serving_memory.activation_bytes(llm, layout, chunk if chunk and chunk > 0 else plan.step_tokens)
-    context = serving_memory.CONTEXT_BYTES if device.kind == "gpu" else 0.0
+    passing, context = working_bytes(llm, plan), serving_memory.beside_bytes(device, layout)
     memory = {"weights": held, "activations": passing, "reserve": context}
     if said.get("free_fraction"):
         return memory, (whole - held - passing - context) * _share(said["free_fraction"], "free_fraction")
