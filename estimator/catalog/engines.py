@@ -63,6 +63,7 @@ class Engine(NamedTuple):
     windowed: bool = True
     layer_split: bool = False
     offloads: bool = False
+    host_layers: bool = False
     adapter_graphs: bool = True
     known: bool = True
     source: Source | None = None

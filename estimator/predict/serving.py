@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from estimator.catalog.efficiency import carried_over
 from estimator.catalog.energy import power_fraction
 from estimator.catalog.engines import drafts, engine, serving_fit, serving_priors
-from estimator.catalog.formats import shown
+from estimator.catalog.formats import shown, stored_bytes
 from estimator.catalog.formats import weights as stored_weights
 from estimator.errors import DoesNotFit, InvalidInput
 from estimator.fitting.ranges import half_widths, novelties
@@ -381,13 +381,14 @@ class Memory(NamedTuple):
 def memory_split(arch: Architecture, cluster: Cluster, plan: ServingPlan) -> Memory:
     """Where the memory of each accelerator goes; the cache may have what the rest leaves.
 
-    Source: vLLM, Worker.determine_available_memory (a profiled pass, and sampling after it); SGLang, mem_fraction_static;
+    Source: vLLM, Worker.determine_available_memory (a profiled pass, sampling after it); SGLang, mem_fraction_static;
     TensorRT-LLM, kv_cache_free_gpu_mem_fraction.
     """
     facts, layout, device = plan.facts, plan.layout, cluster.accelerator
     plan = suited(plan, device)
     fraction = facts.memory_fraction if plan.memory_fraction is None else plan.memory_fraction
     weights = memory.weights_bytes(arch, stored_weights(arch, plan.weight_precision), layout)
+    weights -= _in_host_bytes(arch, plan)
     weights *= 1.0 + plan.draft_share(arch) * (plan.draft_accepted_tokens > 1)
     weights += memory.adapters_bytes(arch, plan.adapters, plan.adapter_rank, layout)
     activations = working_bytes(arch, plan)
@@ -400,6 +401,13 @@ def memory_split(arch: Architecture, cluster: Cluster, plan: ServingPlan) -> Mem
     }[facts.fraction_of]
     reserve, available = device.memory_bytes - weights - activations - left, max(left, 0.0)
     return Memory(weights, activations, reserve, available, _longest(arch, plan, available))
+
+
+def _in_host_bytes(arch: Architecture, plan: ServingPlan) -> float:
+    """Of each accelerator's weights, those that stay in the host's memory [B]."""
+    layers, experts = plan.in_host(arch)
+    held = stored_bytes(arch, stored_weights(arch, plan.weight_precision))
+    return (layers * (held.attention + held.feed_forward) + experts * held.experts) / plan.layout.accelerators
 
 
 def working_bytes(arch: Architecture, plan: ServingPlan) -> float:
@@ -495,7 +503,7 @@ def sequence_bytes(arch: Architecture, plan: ServingPlan, tokens: ArrayLike) -> 
     kept = arch if plan.facts.windowed else unwindowed(arch)
     held = memory.kv_sequence_bytes(kept, tokens, plan.cache(arch), plan.layout)
     held = held + memory.state_sequence_bytes(arch, plan.layout)
-    return np.asarray(held / plan.layout.attention_replicas)
+    return np.asarray(held * (1.0 - plan.in_host(arch)[0]) / plan.layout.attention_replicas)
 
 
 def smallest_fit(

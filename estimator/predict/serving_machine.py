@@ -45,6 +45,8 @@ class ServingPlan:
     memory_fraction: share of the memory the engine may use; by default the engine's own [1]
     max_sequences: most sequences in one step; max_batched_tokens: most tokens; by default the engine's own [1, token]
     max_context: longest request it is started for, by default the LLM's whole context [token]
+    gpu_layers: layers on the accelerators, all of them by default; cpu_moe_layers: whose experts are not [1]
+    host_gb_per_s: rate the host's memory is read at, where some layers are there [GB/s]
     engine_year: of its release, 2024.5 in the middle of 2024; by default of the newest that was measured
     server: whether requests come over HTTP, or from the program that runs the engine ("in process")
     """
@@ -66,6 +68,9 @@ class ServingPlan:
     max_sequences: int | None = None
     max_batched_tokens: int | None = None
     max_context: int | None = None
+    gpu_layers: int | None = None
+    cpu_moe_layers: int = 0
+    host_gb_per_s: float = 60.0
     engine_year: float | None = None
     server: str = "http"
 
@@ -78,6 +83,11 @@ class ServingPlan:
             raise InvalidInput(f"memory_fraction must be more than 0 and at most 1, not {self.memory_fraction:g}")
         if self.draft_accepted_tokens < 1 or self.adapters < 0 or self.adapter_rank < 1:
             raise InvalidInput("draft_accepted_tokens and adapter_rank must be at least 1, adapters at least 0")
+        if (self.gpu_layers is not None or self.cpu_moe_layers) and not self.facts.host_layers:
+            raise InvalidInput(
+                f"{self.engine} computes no layers from the host's memory: leave out gpu_layers and cpu_moe_layers, "
+                "or take engine=llama.cpp"
+            )
 
     @property
     def layout(self) -> Layout:
@@ -103,6 +113,11 @@ class ServingPlan:
     def verified_tokens(self) -> float:
         """Tokens of a sequence in one step [token]: the next one, and those that a draft proposed."""
         return 1.0 if self.draft_accepted_tokens <= 1 else max(self.drafted_tokens + 1.0, self.draft_accepted_tokens)
+
+    def in_host(self, arch: Architecture) -> tuple[float, float]:
+        """Shares of the layers, and of those whose experts, are computed from the host's memory [1]."""
+        layers = 0.0 if self.gpu_layers is None else max(1.0 - self.gpu_layers / arch.layers, 0.0)
+        return layers, max(layers, min(self.cpu_moe_layers / arch.layers, 1.0)) if arch.experts else layers
 
     def draft_share(self, arch: Architecture) -> float:
         """Weights of the draft over the LLM's [1]."""
@@ -160,7 +175,7 @@ def _memory(arch: Architecture, device: Accelerator, plan: ServingPlan) -> dict[
         "dense_bytes": dense_bytes(arch, held),
         "expert_bytes": held.experts.bytes,
         "head_bytes": held.embeddings.bytes if arch.tied_embeddings else held.head.bytes,
-        "spilled": spilled_share(arch, device, plan),
+        **_spilled(arch, device, plan),
         "host_bytes_per_s": device.pcie_bytes_per_s or device.memory_bandwidth_bytes_per_s,
     }
 
@@ -294,6 +309,16 @@ def vector_flop_per_s(device: Accelerator) -> float:
     if device.kind == "gpu" and device.sms and device.clock_hz:
         return 2.0 * INTEGER_LANES * device.sms * device.clock_hz
     return device.peak("fp32")
+
+
+def _spilled(arch: Architecture, device: Accelerator, plan: ServingPlan) -> dict[str, float]:
+    """What is in the host's memory: shares of the weights and the cache, and how fast they are read there."""
+    if not plan.facts.host_layers:
+        share = spilled_share(arch, device, plan)
+        return {"spilled": share, "spilled_experts": share, "spilled_cache": float(share > 0), "ram_bytes_per_s": 0.0}
+    layers, experts = plan.in_host(arch)
+    ram = 1e9 * plan.host_gb_per_s
+    return {"spilled": layers, "spilled_experts": experts, "spilled_cache": layers, "ram_bytes_per_s": ram}
 
 
 def spilled_share(arch: Architecture, device: Accelerator, plan: ServingPlan) -> float:

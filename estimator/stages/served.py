@@ -80,11 +80,12 @@ def fit_chance(llm: Architecture, cluster: Cluster, plan: ServingPlan, found: Se
 
 
 def _too_large(llm: Architecture, cluster: Cluster, plan: ServingPlan, found: Serving) -> str:
+    layers = ", layers in the host's memory (gpu_layers, cpu_moe_layers)" * plan.facts.host_layers
     return (
         f"{llm.name} in {shown(llm, plan.weight_precision)} does not fit {cluster.count} x {cluster.accelerator.name}: "
         f"{found.weights_bytes / 1e9:.3g} GB of weights on each of {cluster.accelerator.memory_bytes / 1e9:.3g} GB "
         f"leave {found.kv_bytes_available / 1e9:.3g} GB of cache. Use more accelerators, fewer bits (--set "
-        "weight_precision=int4) or a shorter request"
+        f"weight_precision=int4){layers} or a shorter request"
     )
 
 
@@ -283,5 +284,7 @@ def _notes(
     if beyond.any():
         capacity = float(np.min(found.capacity_requests_per_s)) * replicas
         yield f"Loads beyond {capacity:.3g} requests/s are more than {replicas} such replicas end: waits only grow."
+    if plan.gpu_layers is not None or plan.cpu_moe_layers:
+        yield f"Layers in the host's memory are read at {plan.host_gb_per_s:g} GB/s: say yours (host_gb_per_s)."
     if not plan.facts.known:
         yield f"Engine {plan.engine} is not known: usual facts, and a wider range."

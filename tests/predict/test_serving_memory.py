@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from estimator.catalog.accelerators import accelerator, cluster_of
 from estimator.catalog.models import architecture
-from estimator.errors import DoesNotFit
+from estimator.errors import DoesNotFit, InvalidInput
 from estimator.predict.serving import ServingPlan, Traffic, memory_split, serving, smallest_fit
 from estimator.predict.serving_machine import suited
 from estimator.validation.cache_pools import pools
@@ -85,3 +85,35 @@ def test_a_step_of_a_large_card_is_larger():
     assert (large.max_batched_tokens, large.max_sequences) == (8192, 1024)
     assert (small.max_batched_tokens, small.max_sequences) == (2048, 256)
     assert suited(ServingPlan(server="in process"), accelerator("a100")).max_batched_tokens == 8192
+
+
+def test_layers_in_the_host_leave_room_and_cost_time():
+    arch, one = architecture("llama-3.1-70b"), cluster_of(accelerator("rtx-4090"), 1)
+    few, some = (
+        serving(
+            arch, one, ServingPlan("q4_k_m", engine="llama.cpp", gpu_layers=layers, max_context=4096), Traffic(300, 50)
+        )
+        for layers in (20, 40)
+    )
+    whole = memory_split(arch, one, ServingPlan("q4_k_m", engine="llama.cpp")).weights
+
+    assert few.fits
+    assert some.fits
+    assert 0.2 * whole < few.weights_bytes < 0.3 * whole < some.weights_bytes < 0.6 * whole
+    in_host = 0.75 * whole / 60e9  # read from two channels of DDR5 for every token
+    assert in_host < float(few.tpot_s) < 1.2 * in_host
+    assert float(some.tpot_s) < 0.8 * float(few.tpot_s)
+
+
+def test_experts_in_the_host_cost_what_a_token_visits():
+    arch, one = architecture("gpt-oss-120b"), cluster_of(accelerator("rtx-4090"), 1)
+
+    found = serving(arch, one, ServingPlan(engine="llama.cpp", cpu_moe_layers=36, max_context=8192), Traffic(300, 50))
+
+    assert found.weights_bytes < 5e9
+    assert 0.02 < float(found.tpot_s) < 0.06  # four of 128 experts a layer
+
+
+def test_engines_that_compute_nothing_in_the_host_refuse():
+    with pytest.raises(InvalidInput, match="engine=llama"):
+        ServingPlan(gpu_layers=10)
