@@ -16,11 +16,13 @@ from estimator.catalog.energy import power_fraction
 from estimator.catalog.engines import drafts, engine, serving_fit, serving_priors
 from estimator.catalog.formats import shown, stored_bytes
 from estimator.catalog.formats import weights as stored_weights
+from estimator.catalog.served_profile import MeasuredServer, measured_server
 from estimator.errors import DoesNotFit, InvalidInput
 from estimator.fitting.ranges import half_widths, novelties
 from estimator.formulas import Floats
 from estimator.formulas.serving import Pass, adapter_params, held_tokens, kv_slots
 from estimator.formulas.transformer import tensor_parts, unwindowed
+from estimator.predict import served_times
 from estimator.predict import serving_memory as memory
 from estimator.predict.serving_load import (
     STARTS,
@@ -35,7 +37,16 @@ from estimator.predict.serving_load import (
     later,
 )
 from estimator.predict.serving_machine import ServingPlan, machine, path, suited
-from estimator.predict.serving_time import Constants, Machine, handing_out_s, pass_s, path_s, row_of, side_by_side_s
+from estimator.predict.serving_time import (
+    Constants,
+    Machine,
+    handing_out_s,
+    pass_s,
+    path_s,
+    row_of,
+    side_by_side_s,
+    taking_in_s,
+)
 from estimator.records import Accelerator, Architecture, Cluster
 
 SMALL_BATCH, LARGE_BATCH = 8.0, 128.0  # what the shares of the rated power were measured at [1]
@@ -147,6 +158,8 @@ def prefill_s(
     True
     """
     load = _load(arch, suited(plan, cluster.accelerator), prompt_tokens, 1.0, cached_tokens)
+    if server := measured(plan):
+        return served_times.added_s(server, load.new) * batch + served_times.step_s(server, batch, load.prompt)
     together = _timed(load.batch_pass(batch), load, cluster, "prefill")
     return batch_prefill_s(together, load.stages(batch))
 
@@ -165,8 +178,15 @@ def decode_step_s(
     True
     """
     load = _load(arch, suited(plan, cluster.accelerator), context_tokens, 0.0, 0.0)
+    if server := measured(plan):
+        return served_times.step_s(server, batch, context_tokens)
     step = _timed(load.step_pass(batch), load, cluster, "decode")
     return (step + drafting_s(arch, plan, step)) / plan.draft_accepted_tokens
+
+
+def measured(plan: ServingPlan) -> MeasuredServer | None:
+    """The server that was measured, where the plan names one."""
+    return measured_server(plan.measured) if plan.measured else None
 
 
 def drafting_s(arch: Architecture, plan: ServingPlan, step_s: Floats) -> Floats:
@@ -205,6 +225,9 @@ def _own(plan: ServingPlan, phase: str) -> float:
 
 def times(load: Load, cluster: Cluster, active: ArrayLike, short: ArrayLike = False) -> Times:
     """What prompts and steps cost with `active` slots kept full; short: where others wait for want of cache."""
+    if server := measured(load.plan):
+        computed = load.passes(short) * load.plan.layout.attention_replicas
+        return served_times.times(server, active, load.new, load.output, load.plan.step_tokens, computed)
     work, turns = load.passes_of(active)
     timed = _on_cpu if cluster.accelerator.measured_cpu else _on_machine
     alone, added, step = timed(load, work, turns, cluster)
@@ -266,7 +289,7 @@ def serving(arch: Architecture, cluster: Cluster, plan: ServingPlan, traffic: Tr
     load = _load(arch, plan, prompt, output, traffic.cached_tokens)
     asked = _active(load, traffic, slots)
     full, cost = _full_and_active(load, cluster, traffic, slots, asked)
-    capacity = full.requests_per_s(slots)
+    capacity = full.at_rate(full.requests_per_s(slots)).requests_per_s(slots)
     ttft, tpot, rate, active = _answer(load, cluster, traffic, slots, asked, cost, capacity)
     power = _power_w(cluster.accelerator, active) * plan.layout.accelerators
     return Serving(
@@ -331,13 +354,15 @@ def _answer(
     capacity: Floats,
 ) -> Answer:
     """What requests meet under the kind of load that is asked."""
-    around = path_s(path(cluster.accelerator, load.plan), active, constants())
+    around = _around_s(load.plan, cluster, active)
     if traffic.requests_per_s is not None:
         return _open(load, cluster, np.asarray(traffic.requests_per_s, float), slots, capacity)
     if traffic.batch is not None:
         return _static(load, cluster, active, cost, around)
     if traffic.burst is not None:
-        return burst(cost, _clients(traffic), active, around, times(load, cluster, 1.0).step_s)
+        lone_s, device = times(load, cluster, 1.0).step_s, path(cluster.accelerator, load.plan)
+        taking_in = 0.0 if load.plan.measured else taking_in_s(device, constants())
+        return burst(cost, _clients(traffic), active, around, lone_s, taking_in_s=taking_in)
     return closed(cost, _clients(traffic), active, around, together(load.plan, traffic.start))
 
 
@@ -363,9 +388,15 @@ def _open(load: Load, cluster: Cluster, rate: Floats, slots: Floats, capacity: F
     spread = np.stack([np.interp(count, points, one) for one in np.eye(len(points))], axis=1)
     shape = (len(points), *rate.shape)
     cost = Times(*(np.tensordot(spread, np.broadcast_to(field, shape), 1) for field in few))
-    device = path(cluster.accelerator, load.plan)
     found = at_rest(cost, rate, slots, capacity)
-    return found._replace(ttft=later(found.ttft, path_s(device, found.active, constants())))
+    return found._replace(ttft=later(found.ttft, _around_s(load.plan, cluster, found.active)))
+
+
+def _around_s(plan: ServingPlan, cluster: Cluster, streams: Floats) -> Floats:
+    """The way around the engine [s]."""
+    if server := measured(plan):
+        return served_times.around_s(server)
+    return path_s(path(cluster.accelerator, plan), streams, constants())
 
 
 class Memory(NamedTuple):

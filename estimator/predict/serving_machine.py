@@ -49,6 +49,7 @@ class ServingPlan:
     host_gb_per_s: rate the host's memory is read at, where some layers are there [GB/s]
     engine_year: of its release, 2024.5 in the middle of 2024; by default of the newest that was measured
     server: whether requests come over HTTP, or from the program that runs the engine ("in process")
+    measured: profile of a server whose own times are taken instead of predicted ones: `server`, or a file
     """
 
     weight_precision: str = AS_PUBLISHED
@@ -73,6 +74,7 @@ class ServingPlan:
     host_gb_per_s: float = 60.0
     engine_year: float | None = None
     server: str = "http"
+    measured: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse counts below one."""
@@ -190,8 +192,9 @@ def _products(arch: Architecture, device: Accelerator, plan: ServingPlan) -> dic
         "gemm_flop_per_s": rate,
         "half_rows": LEAST_HALF_ROWS if compute == "fp32" else max(shapes.m_half, LEAST_HALF_ROWS),
         "dense_shape": shape_slowdown(dense_widths(arch, plan.tp), shapes, compute),
-        "expert_shape": shape_slowdown([(*width, 1.0) for width in expert_widths(arch)], shapes, compute),
+        "expert_shape": shape_slowdown([(*width, 1.0) for width in expert_widths(arch, plan)], shapes, compute),
         "packed": narrow_weights and facts.unpack != "never",
+        "widens": narrow_weights and facts.unpack == "never",
         "packed_always": narrow_weights and facts.unpack == "always",
         "unpacks_simply": narrow_weights and facts.kernels != "engine",
         "value_bytes": 4.0 if compute in ("fp32", "tf32") else 2.0,
@@ -336,7 +339,7 @@ def layer_latency_s(arch: Architecture, device: Accelerator, plan: ServingPlan) 
         share * (products.launch_s + products.depth_s * depth) for _, depth, share in mixer_widths(arch, plan.tp)
     )
     dense = sum(products.launch_s + products.depth_s * depth for _, depth in ffn_widths(arch, plan.tp))
-    expert = sum(experts.launch_s + experts.depth_s * depth for _, depth in expert_widths(arch))
+    expert = sum(experts.launch_s + experts.depth_s * depth for _, depth in expert_widths(arch, plan))
     share = arch.moe_layers / arch.layers
     return mixing + (1.0 - share) * dense + share * expert
 
@@ -373,11 +376,14 @@ def dense_widths(arch: Architecture, tp: int) -> list[tuple[float, float, float]
     return [*mixer_widths(arch, tp), *((out, depth, 1.0) for out, depth in ffn_widths(arch, tp))]
 
 
-def expert_widths(arch: Architecture) -> list[tuple[float, float]]:
-    """Output and input widths of an expert's matrices [1], whole experts on each accelerator; none of a dense LLM."""
+def expert_widths(arch: Architecture, plan: ServingPlan) -> list[tuple[float, float]]:
+    """Output and input widths of an expert's matrices on one accelerator [1]; none of a dense LLM.
+
+    A tensor group slices each expert; experts that are shared out stay whole.
+    """
     if arch.experts is None:
         return []
-    ffn, gates = arch.experts.ffn, 2 if arch.gated_mlp else 1
+    ffn, gates = arch.experts.ffn / (plan.tp if plan.ep == 1 else 1), 2 if arch.gated_mlp else 1
     return [(gates * ffn, arch.hidden), (arch.hidden, ffn)]
 
 

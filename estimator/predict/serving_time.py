@@ -51,6 +51,7 @@ class Machine(NamedTuple):
     expert_shape: Real
     packed: Real  # whether weights are widened before products of many tokens
     packed_always: Real  # ... of any
+    widens: Real  # whether products of many tokens widen weights inside
     unpacks_simply: Real  # whether vector units widen them inside small products
     value_bytes: Real  # of one activation [B]
     vector_flop_per_s: Real  # rate outside the matrix units [FLOP/s]
@@ -167,6 +168,11 @@ def path_s(path: Path, streams: ArrayLike, constants: Constants) -> Floats:
     return np.asarray((admitted + path.http * either(path.python, python, constants["native_server"])) * aged_by)
 
 
+def taking_in_s(path: Path, constants: Constants) -> Real:
+    """What a server in Python is busy with each request [s], one after the other where they all come at once."""
+    return path.python * path.http * constants["python_request"] * constants["yearly"] ** path.age
+
+
 def handing_out_s(path: Path, streams: ArrayLike, constants: Constants) -> Real:
     """What a step takes longer where the engine's own loop hands out its tokens [s]."""
     return path.loop * constants["loop_stream"] * np.asarray(streams, float)
@@ -210,6 +216,7 @@ def products_s(work: Pass, on: Machine, constants: Constants) -> Real:
     share = either(on.ggml, constants["ggml_gemm"], constants["gemm"])
     rate = np.minimum(on.gemm_flop_per_s, constants["cpu_matrix"] * on.vector_flop_per_s)
     rate = either(on.cpu, rate, on.gemm_flop_per_s)
+    share = share * either(on.widens, constants["widening"], 1.0)
     if anywhere(work.expert_flop):
         fullest = 1.0 + (constants["uneven"] - 1.0) * (on.replicas > 1)
         expert = work.expert_flop * on.expert_shape * padding(work.expert_rows / count, on)
