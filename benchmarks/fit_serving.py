@@ -27,6 +27,7 @@ from estimator.paths import data_folder
 from estimator.predict.serving import constants as shipped
 from estimator.predict.serving import difficulties
 from estimator.predict.serving_time import Constants, Timed
+from estimator.validation.cache_pools import pools
 from estimator.validation.inference import SMALL, fold_name
 from estimator.validation.inference_batch import Batch, counted, from_passes, timed
 from estimator.validation.inference_runs import GROUPS, Run, is_time, read_run
@@ -249,7 +250,7 @@ def markdown(rows: list[dict[str, Any]], found: Fit, errors: Floats, written: di
         f"{r['p90']:.2f} |"
         for r in rows
     ]
-    lines += ["", *engine_lines(found, errors), "", *constant_lines(written)]
+    lines += ["", *engine_lines(found, errors), "", *pool_lines(), "", *constant_lines(written)]
     return "\n".join(lines) + "\n"
 
 
@@ -265,6 +266,19 @@ def engine_lines(found: Fit, errors: Floats) -> list[str]:
             if same.any():
                 lines.append(f"| {group} | {name} | {same.sum()} | {np.median(np.abs(errors[same])):.2f} |")
     return lines
+
+
+def pool_lines() -> list[str]:
+    """KV cache pools in engines' logs; none is fitted."""
+    lines = [
+        "| KV cache logged at the start | accelerators | logged tokens | predicted | ln |",
+        "|---|---|---|---|---|",
+    ]
+    return lines + [
+        f"| {pool.case['model']}, {pool.case['source']} | {pool.case['n_gpus']} x {pool.case['gpu']} | "
+        f"{pool.logged:,.0f} | {pool.predicted:,.0f} | {pool.error:+.3f} |"
+        for pool in pools()
+    ]
 
 
 def constant_lines(written: dict[str, Any]) -> list[str]:

@@ -7,7 +7,17 @@ from typing import Literal, NamedTuple
 from estimator.catalog.cases import file_hash
 from estimator.catalog.files import Content
 from estimator.paths import data_folder, presets, toml
-from estimator.records import Source
+from estimator.records import Accelerator, Source
+
+
+class Limits(NamedTuple):
+    """Most tokens of a step, over HTTP and in process [token], and most sequences [1], by default."""
+
+    prefill_chunk: int
+    offline_chunk: int
+    max_sequences: int
+    gib: float = 0.0  # of an accelerator for which they hold, at least
+    but: tuple[str, ...] = ()  # accelerators for which they do not
 
 
 class Engine(NamedTuple):
@@ -23,8 +33,11 @@ class Engine(NamedTuple):
         whole lengths
     adapter_graphs: whether steps with unmerged adapters are replayed as graphs
     windowed: whether layers with a sliding window keep the cache of that window alone, or of the whole sequence
-    memory_fraction: share of the accelerator's memory it lets itself use [1]
+    memory_fraction: share of the accelerator's memory it lets itself use [1]; fraction_of: of all memory, for weights
+        and cache alone (static), or of what weights and activations leave (free)
+    sampling_bytes: what sampling takes of memory per logit of a step [B]
     prefill_chunk: most tokens of one forward pass of a prompt [token]; max_sequences: most in one step [1]
+    large: both on large accelerators, where they differ there
     family: the listed engine it is, the key of its fitted factor; known: whether it is listed
     """
 
@@ -42,13 +55,30 @@ class Engine(NamedTuple):
     unpack: Literal["never", "prompt", "always"]
     accumulates: Literal["fp32", "fp16"]
     year: float
+    fraction_of: Literal["all", "static", "free"] = "all"
+    sampling_bytes: float = 8.0
+    offline_chunk: int = 0
+    large: Limits | None = None
     preempts: bool = False
     windowed: bool = True
     layer_split: bool = False
     offloads: bool = False
+    host_layers: bool = False
     adapter_graphs: bool = True
     known: bool = True
     source: Source | None = None
+
+    def limits(self, device: Accelerator) -> Limits:
+        """What a step holds at most on such an accelerator, unless more or less is asked for.
+
+        >>> from estimator.catalog.accelerators import accelerator
+        >>> [engine("vllm").limits(accelerator(name)).max_sequences for name in ("h100", "a100", "l4")]
+        [1024, 256, 256]
+        """
+        large = self.large
+        if large and device.memory_bytes >= large.gib * 2**30 and not any(name in device.name for name in large.but):
+            return large
+        return Limits(self.prefill_chunk, self.offline_chunk or self.prefill_chunk, self.max_sequences)
 
 
 @cache
@@ -69,6 +99,9 @@ def engine(name: str, year: float | None = None) -> Engine:
         if year is not None and year < then["before"]:
             entry |= {name: fact for name, fact in then.items() if name not in ("before", "source")}
     source = tables["source"][entry.pop("source")]
+    if large := entry.pop("large", None):
+        kept = {name: value for name, value in large.items() if name != "source"}
+        entry["large"] = Limits(**kept | {"but": tuple(large["but"])})
     return Engine(name=name, family=key, known=known, source=source, **entry)
 
 

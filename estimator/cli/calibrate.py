@@ -14,6 +14,10 @@ BAR, LINE = 24, 100
 
 def calibrate(options: argparse.Namespace) -> None:
     """`estimator calibrate`."""
+    if options.suite == "serving":
+        _calibrate_server(options)
+        return
+    belong(options, "--suite serving", "url", "anywhere")
     from estimator.measure.calibrate import calibrate as measure
     from estimator.validation.local import about_machine
 
@@ -28,6 +32,18 @@ def calibrate(options: argparse.Namespace) -> None:
     finally:
         _end()
     print("\n".join(about_machine(found)))
+
+
+def _calibrate_server(options: argparse.Namespace) -> None:
+    from estimator.measure.server import DEFAULT_URL, about_server, calibrate_server
+
+    belong(options, "the suites of this machine", "device")
+    budget_s = seconds(options.budget, "--budget", "s")
+    try:
+        found = calibrate_server(options.url or DEFAULT_URL, budget_s, options.output, options.anywhere, progress_bar())
+    finally:
+        _end()
+    print("\n".join(about_server(found)))
 
 
 def validate(options: argparse.Namespace) -> None:

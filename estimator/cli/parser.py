@@ -281,13 +281,16 @@ def _recommend(commands: Commands) -> None:
 
 def _calibrate(commands: Commands) -> None:
     example = "estimator calibrate --budget 60s"
-    text = "measure this machine, so that --gpu local stands for it"
+    text = "measure this machine, so that --gpu local stands for it, or a server that runs"
     sub = _command(commands, "calibrate", text, _lazy("calibrate", "calibrate"), example)
     sub.add_argument("--device", choices=("cpu", "cuda", "all"), help="default: the GPU where there is one")
     sub.add_argument("--budget", metavar="TIME", default="60s", help="time it may take: 60s (default), 5m")
     sub.add_argument("--output", metavar="FILE", help="write the profile there too, to share it")
-    suites = ("all", "kernels", "index", "collectives")
+    suites = ("all", "kernels", "index", "collectives", "serving")
     sub.add_argument("--suite", choices=suites, default="all", help=", ".join(suites))
+    text = "serving: an OpenAI-compatible server without load (default http://127.0.0.1:8000)"
+    sub.add_argument("url", nargs="?", metavar="URL", help=text)
+    sub.add_argument("--anywhere", action="store_true", help="serving: also a server that is not on this machine")
 
 
 def _plot(commands: Commands) -> None:

@@ -42,6 +42,7 @@ from estimator.scenario import default_scenario
 from estimator.shown import Shown
 from estimator.stages import TASKS, finetune, pretrain
 from estimator.stages.question import Question
+from estimator.stages.service import serving_plan
 from estimator.stages.training import layout_text, most_accelerators
 
 MOST_MICRO_BATCH = 1024
@@ -177,15 +178,10 @@ def _training_counts(llm: Architecture, device: Accelerator, plan: TrainingPlan,
 
 def _serving_set(question: Question) -> AcceleratorSet:
     llm, device = question.own_llm(), question.own_accelerator()
-    plan, tokens = _serving_plan(question), _request_tokens(question)
+    plan, tokens = serving_plan(question), _request_tokens(question)
     count = smallest_fit(llm, device, plan, context_tokens=tokens)
     held = memory_split(llm, question.cluster(count), replace(plan, tp=count))
     return _set(question, count, f"tp {count}", device.memory_bytes - held.kv_available, None)
-
-
-def _serving_plan(question: Question, count: int = 1) -> ServingPlan:
-    chosen = question.scenario
-    return ServingPlan(weight_precision=chosen.word("weight_precision"), engine=chosen.word("engine"), tp=count)
 
 
 def _request_tokens(question: Question) -> float:
@@ -305,7 +301,7 @@ def largest_context(
     question = _question(task, model, gpu, None, inputs, gpus)
     llm, cluster = question.own_llm(), question.cluster(question.count or 1)
     if task == "serve":
-        plan = _serving_plan(question, cluster.count)
+        plan = serving_plan(question, tp=cluster.count)
         longest = int(_largest_serving_context(question, cluster.count))
         held = memory_split(llm, cluster, plan)
         found = last_that(lambda n: bool(_slots(llm, plan, held, n) >= users), most=longest) if longest else None
@@ -325,7 +321,7 @@ def _slots(llm: Architecture, plan: ServingPlan, held: Memory, tokens: float) ->
 
 
 def _largest_serving_context(question: Question, count: int) -> float:
-    held = memory_split(question.own_llm(), question.cluster(count), _serving_plan(question, count))
+    held = memory_split(question.own_llm(), question.cluster(count), serving_plan(question, tp=count))
     return held.max_context if held.kv_available > 0 else 0.0
 
 
@@ -334,7 +330,7 @@ def largest_batch(task: str, *, model: str, gpu: str, gpus: int | None = None, *
     question = _question(task, model, gpu, None, inputs, gpus)
     llm, cluster = question.own_llm(), question.cluster(question.count or 1)
     if task == "serve":
-        plan = _serving_plan(question, cluster.count)
+        plan = serving_plan(question, tp=cluster.count)
         held = memory_split(llm, cluster, plan)
         return int(_slots(llm, plan, held, _request_tokens(question))) if held.kv_available > 0 else 0
     sizes = np.arange(1, MOST_MICRO_BATCH + 1)
@@ -383,12 +379,12 @@ def served(question: Question, count: int, **load: Any) -> Serving:
     """A replica of so many accelerators under a load, for requests of the scenario's length."""
     prompt, output = question.amount("prompt_tokens").value, question.written().value
     traffic = Traffic(prompt_tokens=prompt, output_tokens=output, **load)
-    return serving(question.own_llm(), question.cluster(count), _serving_plan(question, count), traffic)
+    return serving(question.own_llm(), question.cluster(count), serving_plan(question, tp=count), traffic)
 
 
 def serving_count(question: Question) -> int:
     """The fewest accelerators of a replica that hold the LLM and a request."""
-    llm, device, plan = question.own_llm(), question.own_accelerator(), _serving_plan(question)
+    llm, device, plan = question.own_llm(), question.own_accelerator(), serving_plan(question)
     return smallest_fit(llm, device, plan, context_tokens=_request_tokens(question))
 
 

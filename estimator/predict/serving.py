@@ -14,13 +14,15 @@ from numpy.typing import ArrayLike
 from estimator.catalog.efficiency import carried_over
 from estimator.catalog.energy import power_fraction
 from estimator.catalog.engines import drafts, engine, serving_fit, serving_priors
-from estimator.catalog.formats import shown
+from estimator.catalog.formats import shown, stored_bytes
 from estimator.catalog.formats import weights as stored_weights
+from estimator.catalog.served_profile import MeasuredServer, measured_server
 from estimator.errors import DoesNotFit, InvalidInput
 from estimator.fitting.ranges import half_widths, novelties
 from estimator.formulas import Floats
 from estimator.formulas.serving import Pass, adapter_params, held_tokens, kv_slots
 from estimator.formulas.transformer import tensor_parts, unwindowed
+from estimator.predict import served_times
 from estimator.predict import serving_memory as memory
 from estimator.predict.serving_load import (
     STARTS,
@@ -34,8 +36,17 @@ from estimator.predict.serving_load import (
     closed,
     later,
 )
-from estimator.predict.serving_machine import ServingPlan, machine, path
-from estimator.predict.serving_time import Constants, Machine, handing_out_s, pass_s, path_s, row_of, side_by_side_s
+from estimator.predict.serving_machine import ServingPlan, machine, path, suited
+from estimator.predict.serving_time import (
+    Constants,
+    Machine,
+    handing_out_s,
+    pass_s,
+    path_s,
+    row_of,
+    side_by_side_s,
+    taking_in_s,
+)
 from estimator.records import Accelerator, Architecture, Cluster
 
 SMALL_BATCH, LARGE_BATCH = 8.0, 128.0  # what the shares of the rated power were measured at [1]
@@ -78,7 +89,8 @@ class Serving(NamedTuple):
 
     ttft, tpot, latency: mean and quantiles over requests; infinite where more come than a replica can end
     capacity_requests_per_s: of one replica when saturated; utilisation: of one replica [1]
-    max_concurrency: sequences of this traffic served at once [1]; max_context: tokens of a lone sequence [token]
+    max_concurrency: sequences of this traffic served at once, 0 where not one fits [1]
+    max_context: tokens of a lone sequence [token]
     """
 
     ttft: Spread
@@ -145,7 +157,9 @@ def prefill_s(
     >>> bool(0.0 < warm < cold / 4 < 0.1)
     True
     """
-    load = _load(arch, plan, prompt_tokens, 1.0, cached_tokens)
+    load = _load(arch, suited(plan, cluster.accelerator), prompt_tokens, 1.0, cached_tokens)
+    if server := measured(plan):
+        return served_times.added_s(server, load.new) * batch + served_times.step_s(server, batch, load.prompt)
     together = _timed(load.batch_pass(batch), load, cluster, "prefill")
     return batch_prefill_s(together, load.stages(batch))
 
@@ -163,9 +177,16 @@ def decode_step_s(
     >>> bool(16e9 / 3.35e12 < step[0] < step[1] < 64 * step[0])  # never under the time to read the weights once
     True
     """
-    load = _load(arch, plan, context_tokens, 0.0, 0.0)
+    load = _load(arch, suited(plan, cluster.accelerator), context_tokens, 0.0, 0.0)
+    if server := measured(plan):
+        return served_times.step_s(server, batch, context_tokens)
     step = _timed(load.step_pass(batch), load, cluster, "decode")
     return (step + drafting_s(arch, plan, step)) / plan.draft_accepted_tokens
+
+
+def measured(plan: ServingPlan) -> MeasuredServer | None:
+    """The server that was measured, where the plan names one."""
+    return measured_server(plan.measured) if plan.measured else None
 
 
 def drafting_s(arch: Architecture, plan: ServingPlan, step_s: Floats) -> Floats:
@@ -204,6 +225,9 @@ def _own(plan: ServingPlan, phase: str) -> float:
 
 def times(load: Load, cluster: Cluster, active: ArrayLike, short: ArrayLike = False) -> Times:
     """What prompts and steps cost with `active` slots kept full; short: where others wait for want of cache."""
+    if server := measured(load.plan):
+        computed = load.passes(short) * load.plan.layout.attention_replicas
+        return served_times.times(server, active, load.new, load.output, load.plan.step_tokens, computed)
     work, turns = load.passes_of(active)
     timed = _on_cpu if cluster.accelerator.measured_cpu else _on_machine
     alone, added, step = timed(load, work, turns, cluster)
@@ -259,12 +283,13 @@ def serving(arch: Architecture, cluster: Cluster, plan: ServingPlan, traffic: Tr
     True
     """
     prompt, output = np.asarray(traffic.prompt_tokens, float), np.maximum(np.asarray(traffic.output_tokens, float), 1.0)
+    plan = suited(plan, cluster.accelerator)
     held = memory_split(arch, cluster, plan)
     slots = slots_of(arch, plan, held, prompt, output)
     load = _load(arch, plan, prompt, output, traffic.cached_tokens)
     asked = _active(load, traffic, slots)
     full, cost = _full_and_active(load, cluster, traffic, slots, asked)
-    capacity = full.requests_per_s(slots)
+    capacity = full.at_rate(full.requests_per_s(slots)).requests_per_s(slots)
     ttft, tpot, rate, active = _answer(load, cluster, traffic, slots, asked, cost, capacity)
     power = _power_w(cluster.accelerator, active) * plan.layout.accelerators
     return Serving(
@@ -276,7 +301,7 @@ def serving(arch: Architecture, cluster: Cluster, plan: ServingPlan, traffic: Tr
         requests_per_s=rate,
         capacity_requests_per_s=capacity,
         concurrency=active,
-        max_concurrency=slots,
+        max_concurrency=np.where(sequence_bytes(arch, plan, prompt + output) <= held.kv_available, slots, 0.0),
         max_context=held.max_context,
         weights_bytes=held.weights,
         kv_bytes_per_token=float(memory.kv_sequence_bytes(arch, 1.0, plan.cache(arch), plan.layout))
@@ -329,13 +354,15 @@ def _answer(
     capacity: Floats,
 ) -> Answer:
     """What requests meet under the kind of load that is asked."""
-    around = path_s(path(cluster.accelerator, load.plan), active, constants())
+    around = _around_s(load.plan, cluster, active)
     if traffic.requests_per_s is not None:
         return _open(load, cluster, np.asarray(traffic.requests_per_s, float), slots, capacity)
     if traffic.batch is not None:
         return _static(load, cluster, active, cost, around)
     if traffic.burst is not None:
-        return burst(cost, _clients(traffic), active, around, times(load, cluster, 1.0).step_s)
+        lone_s, device = times(load, cluster, 1.0).step_s, path(cluster.accelerator, load.plan)
+        taking_in = 0.0 if load.plan.measured else taking_in_s(device, constants())
+        return burst(cost, _clients(traffic), active, around, lone_s, taking_in_s=taking_in)
     return closed(cost, _clients(traffic), active, around, together(load.plan, traffic.start))
 
 
@@ -361,9 +388,15 @@ def _open(load: Load, cluster: Cluster, rate: Floats, slots: Floats, capacity: F
     spread = np.stack([np.interp(count, points, one) for one in np.eye(len(points))], axis=1)
     shape = (len(points), *rate.shape)
     cost = Times(*(np.tensordot(spread, np.broadcast_to(field, shape), 1) for field in few))
-    device = path(cluster.accelerator, load.plan)
     found = at_rest(cost, rate, slots, capacity)
-    return found._replace(ttft=later(found.ttft, path_s(device, found.active, constants())))
+    return found._replace(ttft=later(found.ttft, _around_s(load.plan, cluster, found.active)))
+
+
+def _around_s(plan: ServingPlan, cluster: Cluster, streams: Floats) -> Floats:
+    """The way around the engine [s]."""
+    if server := measured(plan):
+        return served_times.around_s(server)
+    return path_s(path(cluster.accelerator, plan), streams, constants())
 
 
 class Memory(NamedTuple):
@@ -377,19 +410,44 @@ class Memory(NamedTuple):
 
 
 def memory_split(arch: Architecture, cluster: Cluster, plan: ServingPlan) -> Memory:
-    """Where the memory of each accelerator goes; the cache may have what the rest leaves."""
-    facts, layout = plan.facts, plan.layout
+    """Where the memory of each accelerator goes; the cache may have what the rest leaves.
+
+    Source: vLLM, Worker.determine_available_memory (a profiled pass, sampling after it); SGLang, mem_fraction_static;
+    TensorRT-LLM, kv_cache_free_gpu_mem_fraction.
+    """
+    facts, layout, device = plan.facts, plan.layout, cluster.accelerator
+    plan = suited(plan, device)
     fraction = facts.memory_fraction if plan.memory_fraction is None else plan.memory_fraction
-    usable = memory.usable_bytes(cluster.accelerator, fraction)
     weights = memory.weights_bytes(arch, stored_weights(arch, plan.weight_precision), layout)
+    weights -= _in_host_bytes(arch, plan)
     weights *= 1.0 + plan.draft_share(arch) * (plan.draft_accepted_tokens > 1)
     weights += memory.adapters_bytes(arch, plan.adapters, plan.adapter_rank, layout)
-    longest = plan.max_context or arch.max_context or facts.prefill_chunk
-    activations = memory.activation_bytes(arch, layout, min(plan.step_tokens, longest))
-    context = memory.CONTEXT_BYTES if cluster.accelerator.kind == "gpu" else 0.0
-    available = max(usable - weights - activations - context, 0.0)
-    reserve = cluster.accelerator.memory_bytes - usable + context
+    activations = working_bytes(arch, plan)
+    beside = memory.beside_bytes(device, layout)
+    allowed, rest = memory.allowed_bytes(device, fraction), device.usable_bytes - weights - activations - beside
+    left = {
+        "all": allowed - weights - activations - beside,
+        "static": min(allowed - weights, rest),
+        "free": min(fraction * rest, rest),
+    }[facts.fraction_of]
+    reserve, available = device.memory_bytes - weights - activations - left, max(left, 0.0)
     return Memory(weights, activations, reserve, available, _longest(arch, plan, available))
+
+
+def _in_host_bytes(arch: Architecture, plan: ServingPlan) -> float:
+    """Of each accelerator's weights, those that stay in the host's memory [B]."""
+    layers, experts = plan.in_host(arch)
+    held = stored_bytes(arch, stored_weights(arch, plan.weight_precision))
+    return (layers * (held.attention + held.feed_forward) + experts * held.experts) / plan.layout.accelerators
+
+
+def working_bytes(arch: Architecture, plan: ServingPlan) -> float:
+    """Room for the largest step [B]: its widest layer, or sampling after it."""
+    facts = plan.facts
+    longest = plan.max_context or arch.max_context or facts.prefill_chunk
+    passing = memory.activation_bytes(arch, plan.layout, min(plan.step_tokens, longest))
+    sequences = min(plan.max_sequences or facts.max_sequences, plan.step_tokens)
+    return max(passing, memory.sampling_bytes(arch, sequences, facts.sampling_bytes))
 
 
 def _longest(arch: Architecture, plan: ServingPlan, available: float) -> float:
@@ -425,6 +483,7 @@ def slots_and_ends(
     arch: Architecture, cluster: Cluster, plan: ServingPlan, prompt: float, output: float
 ) -> tuple[float, float, float]:
     """Sequences served at once [1], and with the least and the most memory that the cache may have."""
+    plan = suited(plan, cluster.accelerator)
     held = memory_split(arch, cluster, plan)
     splits = (held, *doubted(held, cluster.accelerator))
     here, least, most = (float(slots_of(arch, plan, split, prompt, output)) for split in splits)
@@ -475,7 +534,7 @@ def sequence_bytes(arch: Architecture, plan: ServingPlan, tokens: ArrayLike) -> 
     kept = arch if plan.facts.windowed else unwindowed(arch)
     held = memory.kv_sequence_bytes(kept, tokens, plan.cache(arch), plan.layout)
     held = held + memory.state_sequence_bytes(arch, plan.layout)
-    return np.asarray(held / plan.layout.attention_replicas)
+    return np.asarray(held * (1.0 - plan.in_host(arch)[0]) / plan.layout.attention_replicas)
 
 
 def smallest_fit(

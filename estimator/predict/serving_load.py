@@ -384,12 +384,19 @@ def interpolated(values: Floats, number: Floats) -> Floats:
 
 
 def burst(
-    cost: Times, requests: Floats, active: Floats, path: Floats, lone_s: Floats, longest: ArrayLike = 1.0
+    cost: Times,
+    requests: Floats,
+    active: Floats,
+    path: Floats,
+    lone_s: Floats,
+    longest: ArrayLike = 1.0,
+    taking_in_s: ArrayLike = 0.0,
 ) -> Answer:
     """So many requests at once on an idle server, of which `active` have a slot: in waves of equal lengths.
 
     A prompt waits for the waves before it, and for the prompts of its own that share or precede its pass.
     lone_s: a step of one sequence [s]; longest: the longest answer over the mean [1], finished by ever fewer
+    taking_in_s: what the server is busy with each request [s]; meanwhile half of the places are empty on average
     """
     wave = cost.round_s(active)
 
@@ -409,5 +416,7 @@ def burst(
     tpot = Spread(least, *(np.maximum(least, cost.rest_s(wave, each)) for each in early))
     half_a_stay = np.where(requests > active, 0.5, 0.0)
     tail = np.maximum(half_a_stay, np.asarray(longest, float) - 1.0) * cost.output * lone_s
+    taken_in = np.asarray(taking_in_s, float) * requests
     whole = wave * np.maximum(requests / active, 1.0) + tail
+    whole = np.maximum(whole + taken_in / 2.0, taken_in)
     return Answer(later(ttft, path), tpot, requests / (whole + path), active)

@@ -1,6 +1,6 @@
 """From an architecture, a cluster and a plan to the rates one forward pass runs at."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from estimator.formulas import transformer
 from estimator.formulas.collectives import CollectiveRate
 from estimator.formulas.layers import is_feed_forward
 from estimator.formulas.roofline import GemmEfficiency
-from estimator.predict.serving_memory import Layout, kv_members, usable_bytes, weights_bytes
+from estimator.predict.serving_memory import Layout, allowed_bytes, kv_members, weights_bytes
 from estimator.predict.serving_time import Machine, Path
 from estimator.records import Accelerator, Architecture, Cluster, Precision
 
@@ -45,8 +45,11 @@ class ServingPlan:
     memory_fraction: share of the memory the engine may use; by default the engine's own [1]
     max_sequences: most sequences in one step; max_batched_tokens: most tokens; by default the engine's own [1, token]
     max_context: longest request it is started for, by default the LLM's whole context [token]
+    gpu_layers: layers on the accelerators, all of them by default; cpu_moe_layers: whose experts are not [1]
+    host_gb_per_s: rate the host's memory is read at, where some layers are there [GB/s]
     engine_year: of its release, 2024.5 in the middle of 2024; by default of the newest that was measured
     server: whether requests come over HTTP, or from the program that runs the engine ("in process")
+    measured: profile of a server whose own times are taken instead of predicted ones: `server`, or a file
     """
 
     weight_precision: str = AS_PUBLISHED
@@ -66,8 +69,12 @@ class ServingPlan:
     max_sequences: int | None = None
     max_batched_tokens: int | None = None
     max_context: int | None = None
+    gpu_layers: int | None = None
+    cpu_moe_layers: int = 0
+    host_gb_per_s: float = 60.0
     engine_year: float | None = None
     server: str = "http"
+    measured: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse counts below one."""
@@ -78,6 +85,11 @@ class ServingPlan:
             raise InvalidInput(f"memory_fraction must be more than 0 and at most 1, not {self.memory_fraction:g}")
         if self.draft_accepted_tokens < 1 or self.adapters < 0 or self.adapter_rank < 1:
             raise InvalidInput("draft_accepted_tokens and adapter_rank must be at least 1, adapters at least 0")
+        if (self.gpu_layers is not None or self.cpu_moe_layers) and not self.facts.host_layers:
+            raise InvalidInput(
+                f"{self.engine} computes no layers from the host's memory: leave out gpu_layers and cpu_moe_layers, "
+                "or take engine=llama.cpp"
+            )
 
     @property
     def layout(self) -> Layout:
@@ -104,6 +116,11 @@ class ServingPlan:
         """Tokens of a sequence in one step [token]: the next one, and those that a draft proposed."""
         return 1.0 if self.draft_accepted_tokens <= 1 else max(self.drafted_tokens + 1.0, self.draft_accepted_tokens)
 
+    def in_host(self, arch: Architecture) -> tuple[float, float]:
+        """Shares of the layers, and of those whose experts, are computed from the host's memory [1]."""
+        layers = 0.0 if self.gpu_layers is None else max(1.0 - self.gpu_layers / arch.layers, 0.0)
+        return layers, max(layers, min(self.cpu_moe_layers / arch.layers, 1.0)) if arch.experts else layers
+
     def draft_share(self, arch: Architecture) -> float:
         """Weights of the draft over the LLM's [1]."""
         kind = drafts()[self.draft]
@@ -118,6 +135,23 @@ class ServingPlan:
     def cache(self, arch: Architecture) -> Precision:
         """Format of the KV cache; 16 bits when not said."""
         return precision(self.kv_precision or ("fp32" if self.layers(arch).compute == "fp32" else "bf16"))
+
+
+@recent(4096)
+def suited(plan: ServingPlan, device: Accelerator) -> ServingPlan:
+    """The plan with the limits of a step that its engine has on this accelerator, where they are open.
+
+    >>> from estimator.catalog.accelerators import accelerator
+    >>> suited(ServingPlan(max_sequences=8), accelerator("h100")).max_batched_tokens
+    8192
+    """
+    limits = plan.facts.limits(device)
+    chunk = limits.prefill_chunk if plan.server == "http" else limits.offline_chunk
+    return replace(
+        plan,
+        max_sequences=plan.max_sequences or limits.max_sequences,
+        max_batched_tokens=plan.max_batched_tokens or chunk,
+    )
 
 
 @recent(4096)
@@ -143,7 +177,7 @@ def _memory(arch: Architecture, device: Accelerator, plan: ServingPlan) -> dict[
         "dense_bytes": dense_bytes(arch, held),
         "expert_bytes": held.experts.bytes,
         "head_bytes": held.embeddings.bytes if arch.tied_embeddings else held.head.bytes,
-        "spilled": spilled_share(arch, device, plan),
+        **_spilled(arch, device, plan),
         "host_bytes_per_s": device.pcie_bytes_per_s or device.memory_bandwidth_bytes_per_s,
     }
 
@@ -158,8 +192,9 @@ def _products(arch: Architecture, device: Accelerator, plan: ServingPlan) -> dic
         "gemm_flop_per_s": rate,
         "half_rows": LEAST_HALF_ROWS if compute == "fp32" else max(shapes.m_half, LEAST_HALF_ROWS),
         "dense_shape": shape_slowdown(dense_widths(arch, plan.tp), shapes, compute),
-        "expert_shape": shape_slowdown([(*width, 1.0) for width in expert_widths(arch)], shapes, compute),
+        "expert_shape": shape_slowdown([(*width, 1.0) for width in expert_widths(arch, plan)], shapes, compute),
         "packed": narrow_weights and facts.unpack != "never",
+        "widens": narrow_weights and facts.unpack == "never",
         "packed_always": narrow_weights and facts.unpack == "always",
         "unpacks_simply": narrow_weights and facts.kernels != "engine",
         "value_bytes": 4.0 if compute in ("fp32", "tf32") else 2.0,
@@ -279,11 +314,21 @@ def vector_flop_per_s(device: Accelerator) -> float:
     return device.peak("fp32")
 
 
+def _spilled(arch: Architecture, device: Accelerator, plan: ServingPlan) -> dict[str, float]:
+    """What is in the host's memory: shares of the weights and the cache, and how fast they are read there."""
+    if not plan.facts.host_layers:
+        share = spilled_share(arch, device, plan)
+        return {"spilled": share, "spilled_experts": share, "spilled_cache": float(share > 0), "ram_bytes_per_s": 0.0}
+    layers, experts = plan.in_host(arch)
+    ram = 1e9 * plan.host_gb_per_s
+    return {"spilled": layers, "spilled_experts": experts, "spilled_cache": layers, "ram_bytes_per_s": ram}
+
+
 def spilled_share(arch: Architecture, device: Accelerator, plan: ServingPlan) -> float:
     """Share of the weights that an engine which offloads leaves in the host's memory [1]."""
     if not plan.facts.offloads:
         return 0.0
-    held = usable_bytes(device, plan.memory_fraction or plan.facts.memory_fraction)
+    held = allowed_bytes(device, plan.memory_fraction or plan.facts.memory_fraction)
     return max(0.0, 1.0 - held / weights_bytes(arch, weights(arch, plan.weight_precision), plan.layout))
 
 
@@ -294,7 +339,7 @@ def layer_latency_s(arch: Architecture, device: Accelerator, plan: ServingPlan) 
         share * (products.launch_s + products.depth_s * depth) for _, depth, share in mixer_widths(arch, plan.tp)
     )
     dense = sum(products.launch_s + products.depth_s * depth for _, depth in ffn_widths(arch, plan.tp))
-    expert = sum(experts.launch_s + experts.depth_s * depth for _, depth in expert_widths(arch))
+    expert = sum(experts.launch_s + experts.depth_s * depth for _, depth in expert_widths(arch, plan))
     share = arch.moe_layers / arch.layers
     return mixing + (1.0 - share) * dense + share * expert
 
@@ -331,11 +376,14 @@ def dense_widths(arch: Architecture, tp: int) -> list[tuple[float, float, float]
     return [*mixer_widths(arch, tp), *((out, depth, 1.0) for out, depth in ffn_widths(arch, tp))]
 
 
-def expert_widths(arch: Architecture) -> list[tuple[float, float]]:
-    """Output and input widths of an expert's matrices [1], whole experts on each accelerator; none of a dense LLM."""
+def expert_widths(arch: Architecture, plan: ServingPlan) -> list[tuple[float, float]]:
+    """Output and input widths of an expert's matrices on one accelerator [1]; none of a dense LLM.
+
+    A tensor group slices each expert; experts that are shared out stay whole.
+    """
     if arch.experts is None:
         return []
-    ffn, gates = arch.experts.ffn, 2 if arch.gated_mlp else 1
+    ffn, gates = arch.experts.ffn / (plan.tp if plan.ep == 1 else 1), 2 if arch.gated_mlp else 1
     return [(gates * ffn, arch.hidden), (arch.hidden, ffn)]
 
 

@@ -9,10 +9,9 @@ from estimator.formulas import Floats, transformer
 from estimator.formulas.serving import adapter_params
 from estimator.records import Accelerator, Architecture, Precision
 
-VISIBLE_SHARE = 0.987  # of a GPU's memory that programs see: 79.2 of 80, 39.5 of 40, 23.6 of 24 GiB in engines' logs
-CONTEXT_BYTES = 0.6e9  # driver context, workspace and graphs of one process on an accelerator
-SOC_SHARE = 0.75  # of unified memory that Apple lets its GPU take by default
-LOGIT_SEQUENCES = 256  # sequences whose logits an engine keeps room for
+CONTEXT_BYTES = 0.35e9  # of an engine beside its tensors: libraries' workspaces; 0.06 to 0.35 GiB in vLLM's logs
+LINKED_BYTES = 1.5e9  # more where accelerators exchange messages over links: buffers of the library; 1.8 GB on two H100
+BUS_BYTES = 0.2e9  # the same over the bus
 
 
 class Layout(NamedTuple):
@@ -55,18 +54,42 @@ def state_sequence_bytes(arch: Architecture, layout: Layout) -> float:
 
 
 def activation_bytes(arch: Architecture, layout: Layout, step_tokens: float) -> float:
-    """Largest intermediate tensors of one pass of so many tokens [B]."""
+    """Largest intermediate tensors of one pass of so many tokens [B], 16 bits each.
+
+    The residual stream, a layer's input and output, and inside the layer what is multiplied and what comes of it.
+    Source: vLLM's logs: Llama-3.1-8B takes 0.92 GiB more for 29,000 tokens at once than for 20,000 (issue 10517).
+
+    >>> from estimator.records import Architecture
+    >>> llama = Architecture("llama-3-8b", 32, 4096, 32, 8, 128, 14336, 128256)
+    >>> round((activation_bytes(llama, Layout(), 29e3) - activation_bytes(llama, Layout(), 20e3)) / 2**30, 2)
+    0.93
+    """
     tokens = float(step_tokens)
-    wide = _widest(arch) / layout.tp
-    logits = LOGIT_SEQUENCES * arch.vocab * 4.0 / layout.tp * (arch.kind == "decoder")
-    return 2.0 * tokens * (4 * arch.hidden + wide) + 2.0 * logits
+    exchanged = 2.0 * arch.hidden * layout.attention_replicas * (layout.attention_replicas > 1)
+    return 2.0 * tokens * (3.0 * arch.hidden + max(_widest(arch) / layout.tp, _routed(arch, layout)) + exchanged)
 
 
 def _widest(arch: Architecture) -> float:
-    """Width of the widest thing a token is multiplied to inside a layer [1]."""
+    """Values per token inside the widest layer that is not routed [1]: projections side by side, and their product."""
     if arch.blocks:
         return float(max(each.rows for block in arch.blocks for each in block.matrices if each.per == "token"))
-    return max(2 * arch.ffn, transformer.q_width(arch) + 2 * arch.kv_heads * arch.head_dim)
+    gates = 2 if arch.gated_mlp else 1
+    dense = (gates + 1) * transformer.dense_width(arch)
+    return max(dense, 2 * transformer.q_width(arch) + 2 * arch.kv_heads * arch.head_dim)
+
+
+def _routed(arch: Architecture, layout: Layout) -> float:
+    """The same of routed experts: a copy for each that a token visits, of all tokens that replicas exchange."""
+    if arch.experts is None:
+        return 0.0
+    members = layout.tp if layout.ep == 1 else 1
+    inside = (2 if arch.gated_mlp else 1) * arch.experts.ffn / members
+    return arch.experts.per_token * (max(inside, arch.hidden) + arch.experts.ffn / members)
+
+
+def sampling_bytes(arch: Architecture, sequences: float, logit_bytes: float) -> float:
+    """Memory to sample a token for each of so many sequences [B]: every member of a group has all logits."""
+    return logit_bytes * sequences * arch.vocab * (arch.kind == "decoder")
 
 
 def adapters_bytes(arch: Architecture, adapters: int, rank: int, layout: Layout) -> float:
@@ -74,8 +97,16 @@ def adapters_bytes(arch: Architecture, adapters: int, rank: int, layout: Layout)
     return float(2.0 * adapters * adapter_params(arch, rank)) / (layout.tp * layout.pp)
 
 
-def usable_bytes(device: Accelerator, fraction: float) -> float:
-    """What an engine lets itself use of one accelerator [B]; an SoC's GPU may take three quarters of its memory."""
+def allowed_bytes(device: Accelerator, fraction: float) -> float:
+    """What an engine lets itself use of one accelerator [B]; a share of what an SoC's GPU may take is taken whole."""
     if device.kind == "soc":
-        return device.memory_bytes * min(fraction, SOC_SHARE)
-    return device.memory_bytes * fraction * (VISIBLE_SHARE if device.kind == "gpu" else 1.0)
+        return min(fraction * device.memory_bytes, device.usable_bytes)
+    return fraction * device.usable_bytes
+
+
+def beside_bytes(device: Accelerator, layout: Layout) -> float:
+    """What an engine holds on a GPU beside its tensors [B]."""
+    if device.kind != "gpu":
+        return 0.0
+    linked = (device.link_bytes_per_s or 0.0) > (device.pcie_bytes_per_s or 0.0)
+    return CONTEXT_BYTES + (LINKED_BYTES if linked else BUS_BYTES) * (layout.accelerators > 1)

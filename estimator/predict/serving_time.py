@@ -23,6 +23,7 @@ DECODE_ROWS = 8.0  # new tokens per sequence up to which attention is a decode k
 LEAST_SPAN = 1e-9  # of an LLM that attends to nothing, whose attention takes no time [token]
 VECTOR_ROWS = 16.0  # tokens from which a product fills tiles of the matrix units
 UNPACK_ROWS = 64.0  # tokens from which engines unpack weights before multiplying instead of inside a product
+SENT_ROWS = 32.0  # tokens from which llama.cpp sends weights over instead of computing in the host
 SCORE_BYTES = 16.0  # 32-bit scores written, normalised (read and written) and read again
 MOST_PACKED_BYTES = 1.0  # a weight that is wider is not unpacked
 LOGIT_PASSES = 5.0  # written, penalised, normalised and sampled from
@@ -38,7 +39,10 @@ class Machine(NamedTuple):
     dense_bytes: Real  # of one weight that every token meets [B]
     expert_bytes: Real  # of one weight of an expert [B]
     head_bytes: Real  # of one weight of the output projection [B]
-    spilled: Real  # share of the weights left in the host's memory [1]
+    spilled: Real  # share of the weights in the host's memory [1]
+    spilled_experts: Real  # of the experts' weights
+    spilled_cache: Real  # of the KV cache
+    ram_bytes_per_s: Real  # rate they are read at where the host computes with them; 0 where they are sent over [B/s]
     host_bytes_per_s: Real  # rate they are sent over at [B/s]
     # products
     gemm_flop_per_s: Real  # kernel rate of large ones in the compute format [FLOP/s]
@@ -47,6 +51,7 @@ class Machine(NamedTuple):
     expert_shape: Real
     packed: Real  # whether weights are widened before products of many tokens
     packed_always: Real  # ... of any
+    widens: Real  # whether products of many tokens widen weights inside
     unpacks_simply: Real  # whether vector units widen them inside small products
     value_bytes: Real  # of one activation [B]
     vector_flop_per_s: Real  # rate outside the matrix units [FLOP/s]
@@ -163,6 +168,11 @@ def path_s(path: Path, streams: ArrayLike, constants: Constants) -> Floats:
     return np.asarray((admitted + path.http * either(path.python, python, constants["native_server"])) * aged_by)
 
 
+def taking_in_s(path: Path, constants: Constants) -> Real:
+    """What a server in Python is busy with each request [s], one after the other where they all come at once."""
+    return path.python * path.http * constants["python_request"] * constants["yearly"] ** path.age
+
+
 def handing_out_s(path: Path, streams: ArrayLike, constants: Constants) -> Real:
     """What a step takes longer where the engine's own loop hands out its tokens [s]."""
     return path.loop * constants["loop_stream"] * np.asarray(streams, float)
@@ -198,12 +208,15 @@ def products_s(work: Pass, on: Machine, constants: Constants) -> Real:
     count = passes(work, on)
     layers = work.dense_weights + work.expert_weights
     weights = either(on.packed_always, 2.0 * layers, layer_bytes(work, on)) + work.head_weights * on.head_bytes
-    stream = count * weights / on.members * (byte_s(on, constants) + on.spilled / on.host_bytes_per_s)
+    stream = count * weights / on.members * byte_s(on, constants)
+    if anywhere(on.spilled_experts):
+        stream = stream + count * spilled_s(work, on, byte_s(on, constants)) / on.members
     dense = work.dense_flop * on.dense_shape * padding(work.rows / count, on)
     head = work.head_flop * padding(work.sequences, on)
     share = either(on.ggml, constants["ggml_gemm"], constants["gemm"])
     rate = np.minimum(on.gemm_flop_per_s, constants["cpu_matrix"] * on.vector_flop_per_s)
     rate = either(on.cpu, rate, on.gemm_flop_per_s)
+    share = share * either(on.widens, constants["widening"], 1.0)
     if anywhere(work.expert_flop):
         fullest = 1.0 + (constants["uneven"] - 1.0) * (on.replicas > 1)
         expert = work.expert_flop * on.expert_shape * padding(work.expert_rows / count, on)
@@ -214,6 +227,18 @@ def products_s(work: Pass, on: Machine, constants: Constants) -> Real:
         widen = on.unpacks_simply * constants["unpack_flop"] * layers / on.members / on.vector_flop_per_s
         time = soft_max(time, widen, SHARPNESS)
     return time + count * unpack_s(work, on)
+
+
+def spilled_s(work: Pass, on: Machine, byte: Real) -> Real:
+    """What weights in the host's memory add to a pass [s]: sent over, or read there while the accelerator waits.
+
+    Passes of many tokens are worth sending weights for. byte: to stream one on the accelerator [s/B]
+    Source: llama.cpp, ggml-cuda offload_op (32 tokens and more go to the GPU).
+    """
+    held = on.spilled * work.dense_weights * on.dense_bytes + on.spilled_experts * work.expert_weights * on.expert_bytes
+    there = (on.ram_bytes_per_s > 0) & (work.rows < SENT_ROWS)
+    read = 1.0 / np.maximum(on.ram_bytes_per_s, 1.0) - byte
+    return held * np.where(there, read, 1.0 / on.host_bytes_per_s)
 
 
 def layer_bytes(work: Pass, on: Machine) -> Real:
@@ -254,7 +279,9 @@ def attention_s(work: Pass, on: Machine, constants: Constants) -> Real:
     prompt = work.rows > work.sequences * DECODE_ROWS
     share = either(on.ggml, constants["ggml_kv"], 1.0)
     read = work.kv_bytes / on.kv_members / (share * on.cache_bytes_per_s)
-    read = read + (on.spilled > 0) * work.kv_bytes / on.kv_members / on.host_bytes_per_s
+    if anywhere(on.spilled_cache):
+        away = either(on.ram_bytes_per_s > 0, np.maximum(on.ram_bytes_per_s, 1.0), on.host_bytes_per_s)
+        read = read + on.spilled_cache * work.kv_bytes / on.kv_members / away
     span = np.maximum(work.mean_span, LEAST_SPAN)
     slowed = (1.0 + on.attention_rows_half / work.rows) * (1.0 + on.attention_span_half / span)
     rate = np.where(prompt, on.attention_flop_per_s / slowed, on.cache_flop_per_s)

@@ -12,7 +12,17 @@ from estimator.errors import DoesNotFit
 from estimator.formulas import Floats, transformer
 from estimator.formulas.money import SECONDS_PER_HOUR
 from estimator.predict.chance import normal
-from estimator.predict.serving import LOADS, MEMORY_DOUBT, Serving, Traffic, capacity_doubt, sequence_bytes, serving
+from estimator.predict.served_times import DOUBT
+from estimator.predict.serving import (
+    LOADS,
+    MEMORY_DOUBT,
+    Serving,
+    Traffic,
+    capacity_doubt,
+    measured,
+    sequence_bytes,
+    serving,
+)
 from estimator.predict.serving_machine import ServingPlan
 from estimator.quantities import Z80, Quantity, derive, given, predicted, uncertain
 from estimator.records import Architecture, Cluster
@@ -80,11 +90,12 @@ def fit_chance(llm: Architecture, cluster: Cluster, plan: ServingPlan, found: Se
 
 
 def _too_large(llm: Architecture, cluster: Cluster, plan: ServingPlan, found: Serving) -> str:
+    layers = ", layers in the host's memory (gpu_layers, cpu_moe_layers)" * plan.facts.host_layers
     return (
         f"{llm.name} in {shown(llm, plan.weight_precision)} does not fit {cluster.count} x {cluster.accelerator.name}: "
         f"{found.weights_bytes / 1e9:.3g} GB of weights on each of {cluster.accelerator.memory_bytes / 1e9:.3g} GB "
         f"leave {found.kv_bytes_available / 1e9:.3g} GB of cache. Use more accelerators, fewer bits (--set "
-        "weight_precision=int4) or a shorter request"
+        f"weight_precision=int4){layers} or a shorter request"
     )
 
 
@@ -107,6 +118,8 @@ LOADED = {"ttft": "ttft", "tpot": "tpot", "latency": "tpot", "rate": "online"}
 
 def _widths(llm: Architecture, cluster: Cluster, plan: ServingPlan, traffic: Traffic, kind: str) -> Widths:
     """80 % half widths of the figures in ln, and of capacity with what the cache may hold."""
+    if server := measured(plan):
+        return _measured_widths(server.noise, kind)
     groups = GROUP_OF.get(kind, LOADED)
     found = {name: half_widths(group, llm, cluster.accelerator, plan.engine) for name, group in groups.items()}
     found |= {"rate": EXACT} if kind == "requests_per_s" else {}  # what comes is what is answered
@@ -115,6 +128,14 @@ def _widths(llm: Architecture, cluster: Cluster, plan: ServingPlan, traffic: Tra
     lengths = (float(np.max(np.asarray(each, float))) for each in (traffic.prompt_tokens, traffic.output_tokens))
     doubt = capacity_doubt(llm, cluster, plan, *lengths)
     return found | {"capacity": (math.hypot(capacity[0], doubt[0]), math.hypot(capacity[1], doubt[1]))}
+
+
+def _measured_widths(noise: float, kind: str) -> Widths:
+    """The same of a server whose own times are known: what its measurements leave open, and the laws of load."""
+    found = {name: (width, width) for name, one in DOUBT.items() for width in [math.hypot(one, Z80 * noise)]}
+    answered = EXACT if kind == "requests_per_s" else found["rate"]
+    in_flight = found["latency"] if kind == "requests_per_s" else EXACT
+    return found | {"rate": answered, "capacity": found["rate"], "in_flight": in_flight}
 
 
 EXACT = (0.0, 0.0)
@@ -283,5 +304,9 @@ def _notes(
     if beyond.any():
         capacity = float(np.min(found.capacity_requests_per_s)) * replicas
         yield f"Loads beyond {capacity:.3g} requests/s are more than {replicas} such replicas end: waits only grow."
+    if plan.gpu_layers is not None or plan.cpu_moe_layers:
+        yield f"Layers in the host's memory are read at {plan.host_gb_per_s:g} GB/s: say yours (host_gb_per_s)."
+    if server := measured(plan):
+        yield f"Times are those of the server that was measured ({server.llm}); memory is predicted."
     if not plan.facts.known:
         yield f"Engine {plan.engine} is not known: usual facts, and a wider range."

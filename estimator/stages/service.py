@@ -83,15 +83,37 @@ def of_prefix(
 def replica_plan(question: Question, context_tokens: float, adapters: int = 0) -> ServingPlan:
     """The smallest replica that holds the LLM and such a request; DoesNotFit when more were needed than given."""
     precision, llm, device = question.word("weight_precision"), question.own_llm(), question.own_accelerator()
-    plan = ServingPlan(weight_precision=precision, engine=question.word("engine"), adapters=adapters)
+    plan = serving_plan(question, adapters)
     rounded = 2.0 ** math.ceil(math.log2(context_tokens))  # so that few lengths are tried
-    found = _smallest(llm, device, plan, min(rounded, llm.max_context or rounded))
+    longest = plan.max_context or llm.max_context or rounded
+    if plan.max_context and context_tokens > plan.max_context:
+        raise DoesNotFit(
+            f"a request of {context_tokens:,.0f} tokens is longer than the {longest:,.0f} that the engine is started "
+            "for: give a larger max_context"
+        )
+    found = _smallest(llm, device, plan, min(rounded, longest))
     if question.count is not None and found.tp > question.count:
         raise DoesNotFit(
             f"serving {llm.name} in {shown(llm, precision)} needs {found.tp} x {device.name}, {question.count} given: "
             f"use --gpu {found.tp}x{device.name} or fewer bits (--set weight_precision=int4)"
         )
     return found
+
+
+def serving_plan(question: Question, adapters: int = 0, tp: int = 1) -> ServingPlan:
+    """How the LLM is served, as the scenario says; what it leaves open is the engine's own."""
+    said = question.scenario
+    cache = question.word("kv_precision") if said.word("kv_precision") else None
+    longest, share = (question.number(n) if said.amount(n).given else 0.0 for n in ("max_context", "memory_fraction"))
+    return ServingPlan(
+        weight_precision=question.word("weight_precision"),
+        kv_precision=cache,
+        engine=question.word("engine"),
+        tp=tp,
+        adapters=adapters,
+        memory_fraction=share or None,
+        max_context=int(longest) or None,
+    )
 
 
 @recent(256)

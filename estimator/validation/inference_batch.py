@@ -29,6 +29,7 @@ from estimator.predict.serving_time import (
     handing_out_s,
     path_s,
     side_by_side_s,
+    taking_in_s,
 )
 from estimator.predict.serving_time import stacked as stacked_machines
 from estimator.validation.inference_runs import AT_RATES, PASSES, Run
@@ -144,12 +145,13 @@ def from_passes(batch: Batch, passes: Timed, constants: Constants) -> Floats:
     lone_s = main.step_s.copy()
     lone_s[batch.lone] = lone.step_s
     around = path_s(batch.paths, batch.active, constants)
+    taking_in = taking_in_s(batch.paths, constants)
     first = batch.prompts_first
     start = np.minimum(np.where(first, constants[STARTS["prompts-first"]], constants[STARTS["mixed"]]), 1.0)
     answers = {
         "batch": _together(batch, main, around),
         "clients": closed(main, batch.number, batch.active, around, start),
-        "burst": burst(main, batch.number, batch.active, around, lone_s, batch.longest),
+        "burst": burst(main, batch.number, batch.active, around, lone_s, batch.longest, taking_in),
     }
     met = {kind: _figures(answer) for kind, answer in answers.items()}
     ttft, tpot, rate = np.select([batch.kind == kind for kind in met], list(met.values()))

@@ -15,7 +15,7 @@ from estimator.numerals import MOST, numeral
 from estimator.predict.checked import checked_value
 from estimator.predict.serving import memory_split, sequence_bytes, slots_and_ends
 from estimator.predict.serving_load import Load
-from estimator.predict.serving_machine import ServingPlan
+from estimator.predict.serving_machine import ServingPlan, suited
 from estimator.records import Architecture, Cluster, Experts
 
 Row = Mapping[str, str]
@@ -109,8 +109,8 @@ def read_run(row: Row) -> Run:
     metric = row.get("metric", "")
     task = _task(row, metric)
     kind, number = _load(row, task)
-    plan = replace(_plan(row), engine_year=_year(row), server=_server(row, task, kind))
     cluster = _cluster(row)
+    plan = suited(replace(_plan(row), engine_year=_year(row), server=_server(row, task, kind)), cluster.accelerator)
     arch = _architecture(row, task)
     encoder = task in ("embedding", "rerank")
     prompt = _number(row, "input_len", ASSUMED_TOKENS)

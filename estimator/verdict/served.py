@@ -8,17 +8,15 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from estimator.catalog.files import table
 from estimator.catalog.formats import AS_PUBLISHED, Weights, main, stored_bytes, weights
 from estimator.catalog.precisions import precision
 from estimator.configs import Run
 from estimator.errors import InvalidInput
 from estimator.formulas.transformer import blocks
-from estimator.paths import presets
 from estimator.predict import serving_memory
 from estimator.predict.chance import normal
-from estimator.predict.serving import MEMORY_DOUBT, Traffic, interval, sequence_bytes, serving, traits
-from estimator.predict.serving_machine import ServingPlan
+from estimator.predict.serving import MEMORY_DOUBT, Traffic, interval, sequence_bytes, serving, traits, working_bytes
+from estimator.predict.serving_machine import ServingPlan, suited
 from estimator.quantities import Z80, Quantity
 from estimator.records import Architecture, Cluster
 from estimator.scenario import default_scenario
@@ -63,8 +61,10 @@ def serving_plan(run: Run, llm: Architecture, count: int) -> ServingPlan:
         adapters=int(said.get("adapters") or 1) if said.get("lora") else 0,
         adapter_rank=int(said.get("adapter_rank") or 16),
         chunked_prefill=bool(said.get("chunked_prefill", True) or chunk),
-        memory_fraction=said.get("memory_fraction"),
         max_batched_tokens=chunk,
+        max_sequences=said.get("max_sequences") or said.get("slots"),
+        max_context=longest if (longest := said.get("max_model_len")) and longest > 0 else None,
+        memory_fraction=said.get("memory_fraction"),
     )
 
 
@@ -79,11 +79,11 @@ def _stored(said: Mapping[str, Any], llm: Architecture) -> str:
 
 def served(run: Run, llm: Architecture, cluster: Cluster, price: Quantity, load: Mapping[str, float]) -> Outcome:
     """The outcome of a server on a cluster. load: prompt_tokens, output_tokens and concurrency, where given."""
-    plan = serving_plan(run, llm, cluster.count)
+    plan = suited(serving_plan(run, llm, cluster.count), cluster.accelerator)
     needed = plan.layout.accelerators * groups(run.settings)[3]
     replica = cluster._replace(count=plan.layout.accelerators)
     longest = _longest(run, llm)
-    memory, cache = _memory(run.settings, llm, replica, plan, longest)
+    memory, cache = _memory(run.settings, llm, replica, plan)
     least = longest if plan.facts.family in WHOLE or run.tool.id == "ollama" else min(longest, STARTS_WITH)
     slots = int(run.settings.get("slots") or 1)
     one = float(sequence_bytes(llm, plan, least)) * (slots if run.tool.id == "ollama" else 1)
@@ -108,16 +108,15 @@ def served(run: Run, llm: Architecture, cluster: Cluster, price: Quantity, load:
 
 
 def _memory(
-    said: Mapping[str, Any], llm: Architecture, cluster: Cluster, plan: ServingPlan, longest: float
+    said: Mapping[str, Any], llm: Architecture, cluster: Cluster, plan: ServingPlan
 ) -> tuple[dict[str, float], float]:
     """What the fullest accelerator holds besides the cache, and what is left for that [B]."""
     device, layout = cluster.accelerator, plan.layout
     whole = device.usable_bytes
     held = max(_stages(llm, weights(llm, plan.weight_precision), layout))
     held += serving_memory.adapters_bytes(llm, plan.adapters, plan.adapter_rank, layout)
-    tokens = plan.step_tokens if plan.step_tokens < math.inf else longest  # prompts that are read whole
-    passing = serving_memory.activation_bytes(llm, layout, tokens)
-    context = (serving_memory.CONTEXT_BYTES + _talking(plan)) * (device.kind == "gpu")
+    passing = working_bytes(llm, plan)
+    context = serving_memory.beside_bytes(device, serving_memory.Layout() if plan.facts.layer_split else layout)
     memory = {"weights": held, "activations": passing, "reserve": context}
     if said.get("free_fraction"):
         return memory, (whole - held - passing - context) * _share(said["free_fraction"], "free_fraction")
@@ -125,12 +124,6 @@ def _memory(
         return memory, whole * _share(said["static_fraction"], "static_fraction") - held
     fraction = plan.facts.memory_fraction if plan.memory_fraction is None else plan.memory_fraction
     return memory, whole * _share(fraction, "memory_fraction") - held - passing - context
-
-
-def _talking(plan: ServingPlan) -> float:
-    """Buffers for messages between the accelerators of a replica [B]; those that hold layers in turn need none."""
-    alone = plan.layout.accelerators == 1 or plan.facts.layer_split
-    return 0.0 if alone else float(table(presets() / "run.toml")["startup"]["group_bytes"])
 
 
 def _stages(llm: Architecture, stored: Weights, layout: serving_memory.Layout) -> Iterator[float]:

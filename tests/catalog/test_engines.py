@@ -42,7 +42,9 @@ def test_older_releases_are_as_they_then_were():
     now, then = engine("vllm"), engine("vllm", 2024.5)
 
     assert (now.scheduling, then.scheduling) == ("mixed", "prompts-first")
-    assert then.max_sequences == 256 < now.max_sequences
+    assert then.large is None
+    assert now.large
+    assert now.large.max_sequences == 1024 > then.max_sequences == 256
     assert (engine("llama.cpp").launch, engine("llama.cpp", 2023.5).launch) == ("graph", "native")
 
 

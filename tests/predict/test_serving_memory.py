@@ -1,18 +1,17 @@
 """Memory of serving: exact for weights and cache, and what an engine finds left over as its logs report it."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from estimator.catalog.accelerators import accelerator, cluster_of
 from estimator.catalog.models import architecture
-from estimator.errors import DoesNotFit
-from estimator.predict.serving import ServingPlan, Traffic, memory_split, sequence_bytes, serving, smallest_fit
+from estimator.errors import DoesNotFit, InvalidInput
+from estimator.predict.serving import ServingPlan, Traffic, memory_split, serving, smallest_fit
+from estimator.predict.serving_machine import suited
+from estimator.validation.cache_pools import pools
 
 GIB = 2.0**30
-BLOCK_TOKENS = 16
 
 
 @pytest.mark.formula
@@ -31,37 +30,9 @@ def test_weights_match_what_engines_load(llm, plan, count, gib, source):
 
 
 @pytest.mark.prediction
-@pytest.mark.parametrize(
-    ("llm", "device", "plan", "context", "blocks", "source"),
-    [
-        ("llama-2-7b", "a100", ServingPlan(memory_fraction=0.9), 4096, 7351, "vLLM pull 2031: # GPU blocks: 7351"),
-        ("qwen3-0.6b", "h100", ServingPlan(memory_fraction=0.8), 8192, 36184, "mellea pull 416: # cuda blocks: 36184"),
-        (
-            "llama-3.1-8b",
-            "rtx-3090",
-            ServingPlan(memory_fraction=0.9, chunked_prefill=False),
-            20000,
-            1952,
-            "vLLM issue 10517: GPU blocks: 1952 (prompts of 20,000 tokens, not cut)",
-        ),
-    ],
-)
-def test_kv_blocks_are_predicted_from_the_configuration(llm, device, plan, context, blocks, source):
-    arch = replace(architecture(llm), max_context=context)
-
-    held = memory_split(arch, cluster_of(accelerator(device), 1), plan)
-    found = held.kv_available / float(sequence_bytes(arch, plan, BLOCK_TOKENS))
-
-    assert found == pytest.approx(blocks, rel=0.07), source
-
-
-@pytest.mark.prediction
-def test_concurrency_is_predicted_from_the_configuration():
-    plan, arch = ServingPlan(memory_fraction=0.8), architecture("qwen3-0.6b")
-
-    found = serving(arch, cluster_of(accelerator("h100"), 1), plan, Traffic(8000, 192)).max_concurrency
-
-    assert float(found) == pytest.approx(70.67, rel=0.05), "mellea pull 416: 70.67x for 8192 tokens per request"
+@pytest.mark.parametrize("pool", pools(), ids=lambda pool: f"{pool.case['model']} {pool.case['max_context']}")
+def test_the_cache_holds_what_engines_log(pool):
+    assert abs(pool.error) < 0.08, pool.case["source"]
 
 
 @pytest.mark.parametrize("llm", ["llama-3.1-8b", "qwen3-30b-a3b", "deepseek-r1", "gpt-oss-120b", "mistral-7b-v0.1"])
@@ -97,3 +68,52 @@ def test_smallest_fit_holds_and_half_of_it_does_not():
 def test_what_never_fits_says_so():
     with pytest.raises(DoesNotFit, match="does not fit"):
         smallest_fit(architecture("deepseek-r1"), accelerator("t4"), ServingPlan(), most=8)
+
+
+def test_what_does_not_fit_is_served_nowhere():
+    arch, one = architecture("llama-3.1-70b"), cluster_of(accelerator("h100"), 1)
+
+    found = serving(arch, one, ServingPlan(), Traffic([1000, 100_000], 200))
+
+    assert not found.fits
+    assert found.max_concurrency.tolist() == [0.0, 0.0]
+
+
+def test_a_step_of_a_large_card_is_larger():
+    large, small = (suited(ServingPlan(), accelerator(name)) for name in ("h100", "a100"))
+
+    assert (large.max_batched_tokens, large.max_sequences) == (8192, 1024)
+    assert (small.max_batched_tokens, small.max_sequences) == (2048, 256)
+    assert suited(ServingPlan(server="in process"), accelerator("a100")).max_batched_tokens == 8192
+
+
+def test_layers_in_the_host_leave_room_and_cost_time():
+    arch, one = architecture("llama-3.1-70b"), cluster_of(accelerator("rtx-4090"), 1)
+    few, some = (
+        serving(
+            arch, one, ServingPlan("q4_k_m", engine="llama.cpp", gpu_layers=layers, max_context=4096), Traffic(300, 50)
+        )
+        for layers in (20, 40)
+    )
+    whole = memory_split(arch, one, ServingPlan("q4_k_m", engine="llama.cpp")).weights
+
+    assert few.fits
+    assert some.fits
+    assert 0.2 * whole < few.weights_bytes < 0.3 * whole < some.weights_bytes < 0.6 * whole
+    in_host = 0.75 * whole / 60e9  # read from two channels of DDR5 for every token
+    assert in_host < float(few.tpot_s) < 1.2 * in_host
+    assert float(some.tpot_s) < 0.8 * float(few.tpot_s)
+
+
+def test_experts_in_the_host_cost_what_a_token_visits():
+    arch, one = architecture("gpt-oss-120b"), cluster_of(accelerator("rtx-4090"), 1)
+
+    found = serving(arch, one, ServingPlan(engine="llama.cpp", cpu_moe_layers=36, max_context=8192), Traffic(300, 50))
+
+    assert found.weights_bytes < 5e9
+    assert 0.02 < float(found.tpot_s) < 0.06  # four of 128 experts a layer
+
+
+def test_engines_that_compute_nothing_in_the_host_refuse():
+    with pytest.raises(InvalidInput, match="engine=llama"):
+        ServingPlan(gpu_layers=10)

@@ -1,0 +1,46 @@
+"""What a load costs on a server that was measured without load: its own steps and prompts, not predicted ones."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from estimator.catalog.served_profile import MeasuredServer
+from estimator.formulas import Floats
+from estimator.predict.serving_load import Times
+
+FEW = 8.0  # tokens of context at which a prompt of none would be answered [token]
+DOUBT = {"ttft": np.log(1.3), "tpot": np.log(1.2), "latency": np.log(1.2), "rate": np.log(1.2)}  # of a law, 80 %
+
+
+def step_s(server: MeasuredServer, sequences: ArrayLike, context: ArrayLike) -> Floats:
+    """A decode step [s].
+
+    >>> float(step_s(MeasuredServer("llm", (0.02, 0.001, 0.0), (0.03, 0.001, 0.0), 0.0), 10, 500))
+    0.03
+    """
+    return server.step[0] + (server.step[1] + server.step[2] * np.asarray(context, float)) * sequences
+
+
+def added_s(server: MeasuredServer, tokens: ArrayLike) -> Floats:
+    """What a prompt adds to a step [s]."""
+    length = np.asarray(tokens, float)
+    return server.prompt[1] * length + server.prompt[2] * length**2
+
+
+def around_s(server: MeasuredServer) -> Floats:
+    """The way around the engine [s]: what a prompt of no tokens takes beyond a step."""
+    return np.maximum(server.prompt[0] - step_s(server, 1.0, FEW), 0.0)
+
+
+def times(
+    server: MeasuredServer, active: ArrayLike, prompt: ArrayLike, output: ArrayLike, budget: float, computed: ArrayLike
+) -> Times:
+    """Costs with `active` sequences in a step of `budget` tokens at most; computed: times each prompt is [1]."""
+    count, length, answer, _ = np.broadcast_arrays(
+        *(np.asarray(each, float) for each in (active, prompt, output, computed))
+    )
+    added = added_s(server, length) * computed
+    step = step_s(server, count, length + answer / 2.0)
+    none, one = np.zeros(count.shape), np.ones(count.shape)
+    passes = np.maximum(np.ceil(count * length / budget - 1e-9), 1.0)
+    alone = added_s(server, length) + step_s(server, 1.0, length)
+    return Times(alone, added, none, one, step, step, np.array(answer), one, passes)
