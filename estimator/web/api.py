@@ -149,7 +149,13 @@ def _told(command: str, get: bool, style: str) -> dict[str, Any]:
     detail = {"name": "detail", "in": "query", "schema": {"type": "string", "enum": list(DETAILS), "default": "brief"}}
     if get:
         known = COMMANDS[command]
-        names = dict.fromkeys((*known.words, *(name for name in SHORT if name in known.options or known.sets)))
+        names = dict.fromkeys(
+            (
+                *known.files,
+                *known.words,
+                *(name for name in SHORT if name in known.options or known.sets == ("scenario",)),
+            )
+        )
         told["parameters"] = [
             {"name": name, "in": "query", "schema": {"type": "string"}, "example": _example(command, name)}
             for name in names

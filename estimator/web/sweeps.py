@@ -12,7 +12,7 @@ from estimator.cli.options import asked
 from estimator.cli.parser import parser
 from estimator.errors import EstimatorError, InvalidInput
 from estimator.export.rows import rows_csv
-from estimator.files import no_files_but
+from estimator.files import handed_in
 from estimator.shown import SCHEMA_VERSION
 from estimator.stages import STAGES
 from estimator.sweeping import FIGURES, Sweep, attached, columns_of
@@ -47,7 +47,7 @@ def pieces(question: Mapping[str, Any]) -> Iterator[list[Row]]:
 
 
 def _answered(run: Sweep, piece: list[Row]) -> list[Row]:
-    with no_files_but():
+    with handed_in({}):
         answered = attached(piece, run.answers(*columns_of(piece)))
     return [{name: _plain(value) for name, value in row.items()} for row in answered]
 

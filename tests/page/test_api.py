@@ -55,7 +55,7 @@ def test_answers_are_brief_unless_asked_in_full(client, command):
     brief = client.post(f"/api/v1/{command}", json=EXAMPLES[command])
     full = client.post(f"/api/v1/{command}?detail=full", json=EXAMPLES[command])
     by_query = client.get(
-        f"/api/v1/{command}", params={k: v for k, v in EXAMPLES[command].items() if isinstance(v, str)}
+        f"/api/v1/{command}", params={k: v for k, v in EXAMPLES[command].items() if isinstance(v, str | int)}
     )
 
     assert brief.status_code == full.status_code == by_query.status_code == 200
@@ -94,6 +94,10 @@ SENTENCES = [
     ("recommend", {**ASKED, "skils": "app"}),
     ("recommend", {**ASKED, "fit": "serving"}),
     ("catalog", {"kind": "model"}),
+    ("serving", {**ASKED, "concurrency": "many"}),
+    ("serving", {**ASKED, "burst": 5, "batch": 5}),
+    ("serving", {**ASKED, "engine": "vlmm"}),
+    ("serving", {**ASKED, "price": 3}),
 ]
 
 
@@ -119,6 +123,63 @@ def test_refusals_are_the_commands_own_sentences(client, capsys, command, questi
         assert found.json()["status"] == 422
 
 
+TRAINING = "base_model: meta-llama/Llama-3.1-8B\nadapter: lora\nmicro_batch_size: 2\n{more}"
+
+
+def test_a_run_configuration_is_checked_as_the_command_does(client, tmp_path, capsys):
+    pytest.importorskip("yaml")
+    path = tmp_path / "train.yaml"
+    path.write_text(TRAINING.format(more="sequence_len: 4096\n"))
+    assert main(["check", str(path), "--gpu", "1xa100", "--data", "1k", "--format", "json"]) == 0
+    said = {**json.loads(capsys.readouterr().out), "files": ["train.yaml"]}
+    asked = {"files": {"../x/train.yaml": path.read_text()}, "gpu": "1xa100", "data": "1k"}
+    found = client.post("/api/v1/check?detail=full", json=asked).json()
+
+    assert found == said
+
+
+WRONG_FILES = [
+    ({}, "name a run configuration"),
+    ({"files": ""}, "name a run configuration"),
+    ({"files": ["/etc/passwd"]}, "files must be the text of a file, or texts by the names of files"),
+    ({"files": {"a.json": "{"}}, "cannot read the run configuration 'a.json': it is not JSON"),
+    ({"files": {"a/x.json": "{}", "b/x.json": "{}"}}, "files: two files have one name"),
+    ({"files": {str(n): "x" for n in range(17)}}, "17 files are no one run"),
+    ({"files": {"a.sh": "\ud800"}}, "cannot read the run configuration 'a.sh': it is not text"),
+]
+
+
+@pytest.mark.parametrize(("asked", "said"), WRONG_FILES, ids=lambda one: str(one)[:30])
+def test_files_that_are_none(client, asked, said):
+    found = client.post("/api/v1/check", content=json.dumps(asked))
+
+    assert found.status_code == 422
+    assert said in found.json()["detail"]
+
+
+def test_what_a_file_names_is_not_read_from_this_machine(client, tmp_path):
+    pytest.importorskip("yaml")
+    there = tmp_path / "ds.json"
+    there.write_text('{"zero_optimization": {"stage": 3}}')
+    for name in (there, "ds.json"):
+        text = TRAINING.format(more=f"deepspeed: {name}\n")
+        alone = client.post("/api/v1/check?detail=full", json={"files": {"t.yaml": text}, "gpu": "2xa100"}).json()
+        both = {"t.yaml": text, "ds.json": there.read_text()}
+        given = client.post("/api/v1/check?detail=full", json={"files": both, "gpu": "2xa100"}).json()
+
+        assert alone["outcomes"][0]["plan"]["zero"] != 3
+        assert given["outcomes"][0]["plan"]["zero"] == 3
+
+
+def test_runs_that_are_recorded_here_are_not_kept(client, tmp_path, monkeypatch):
+    monkeypatch.setenv("ESTIMATOR_RUNS", str(tmp_path / "runs"))
+    found = client.post("/api/v1/record", json=EXAMPLES["record"]).json()
+
+    assert found["kept_in"] is None
+    assert found["runs"][0]["predicted"] > 0
+    assert not (tmp_path / "runs").exists()
+
+
 def test_sweeps_as_rows_text_and_events(client):
     rows = [{"samples": 1000}, {"samples": 5000}, {"samples": "x"}]
     asked = {**ASKED, "rows": rows, "stages": ["finetune"], "figures": ["total_usd"]}
@@ -139,6 +200,10 @@ HOSTILE = [
     ("GET", "/api/v1/compare?model=file:///etc/passwd&gpu=a100", {}, 422),
     ("GET", "/api/v1/compare?model=estimator&gpu=a100", {}, 422),
     ("GET", "/api/v1/compare?model=7b&gpu=a100&corpus=/etc", {}, 422),
+    ("GET", "/api/v1/compare?model=7b&gpu=../../fitted/serving", {}, 422),
+    ("GET", "/api/v1/check?files=vllm+serve+/etc/passwd&gpu=a100", {}, 422),
+    ("GET", "/api/v1/check?files=vllm+serve+8b+--config+/etc/x.yaml&gpu=a100&facts=/etc", {}, 422),
+    ("GET", "/api/v1/record?files={}&keep=true", {}, 422),
     ("GET", "/api/v1/compare?model=7b&gpu=a100&corpus=x&tokenizer_json=/etc/passwd", {}, 422),
     ("GET", "/api/v1/compare?model=7b&gpu=a100&facts=/etc", {}, 422),
     ("GET", "/api/v1/compare?model=7b&gpu=a100&scenario_file=/etc/passwd", {}, 422),
