@@ -95,9 +95,7 @@ async def _of_form(_: Request, error: Exception) -> Response:
 
 
 async def _too_long(_: Request, __: Exception) -> Response:
-    return _told(
-        *problems.problem(503, f"this takes longer than {api.LONGEST_S:g} s: ask for less, or use the command")
-    )
+    return _told(*problems.too_long())
 
 
 async def _fault(_: Request, error: Exception) -> Response:

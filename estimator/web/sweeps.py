@@ -18,6 +18,7 @@ from estimator.stages import STAGES
 from estimator.sweeping import FIGURES, Sweep, attached, columns_of
 from estimator.web import problems
 from estimator.web.asking import argv
+from estimator.web.events import event
 
 MOST_ROWS = 10_000
 PIECE = 500  # rows between two events
@@ -89,15 +90,11 @@ async def events(
         try:
             piece = await in_thread(lambda: next(running, None))
         except EstimatorError as error:
-            yield _event("problem", json.loads(problems.of(error)[1]))
+            yield event("problem", json.loads(problems.of(error)[1]))
             return
         if piece is None:
-            yield _event("done", {"rows": done})
+            yield event("done", {"rows": done})
             return
         done += len(piece)
-        yield _event("progress", {"done": done, "total": total})
-        yield _event("rows", piece)
-
-
-def _event(name: str, data: Any) -> str:
-    return f"event: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
+        yield event("progress", {"done": done, "total": total})
+        yield event("rows", piece)

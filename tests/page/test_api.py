@@ -1,5 +1,6 @@
 """The API says what the command says, refuses with its sentences, and lets nothing in that it should not."""
 
+import asyncio
 import csv
 import io
 import json
@@ -7,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -21,7 +23,7 @@ pytest.importorskip("python_multipart", reason="the API's tests need the extra s
 pytest.importorskip("starlette.testclient", reason="the API's tests need a client")
 from starlette.testclient import TestClient
 
-from estimator.web import safety
+from estimator.web import events, safety
 from estimator.web.app import create
 from estimator.web.asking import COMMANDS, argv
 from estimator.web.models import EXAMPLES, model
@@ -194,6 +196,47 @@ def test_sweeps_as_rows_text_and_events(client):
     assert re.findall(r"event: (\w+)", events) == ["progress", "rows", "done"]
 
 
+EVENTS = {"accept": "text/event-stream"}
+
+
+def test_a_search_tells_how_far_it_is(client, monkeypatch):
+    monkeypatch.setattr(events, "EVERY_S", 1e-3)
+    found = client.post("/api/v1/layout", json=EXAMPLES["layout"], headers=EVENTS).text
+    wrong = client.post("/api/v1/layout", json={"model": "7b"}, headers=EVENTS).text
+    last = json.loads(found.rstrip().rpartition("data: ")[2])
+
+    assert re.findall(r"event: (\w+)", found)[-1] == "answer"
+    assert re.search(r'event: progress\ndata: {"done": [1-9]', found)
+    assert last == client.post("/api/v1/layout", json=EXAMPLES["layout"]).json()
+    assert re.findall(r"event: (\w+)", wrong)[-1] == "problem"
+    assert "name an LLM and accelerators" in wrong
+
+
+def test_a_search_that_nobody_waits_for_stops():
+    from estimator.web.api import in_thread
+    from estimator.web.asking import answer
+
+    class Gone:
+        async def is_disconnected(self):
+            return True
+
+    stopped = threading.Event()
+
+    def work():
+        try:
+            for _ in range(1000):
+                answer("layout", {"model": "7b", "gpu": "64xh100", "task": "pretrain"})
+        except events.Stopped:
+            stopped.set()
+        return "{}"
+
+    async def ask():
+        return [one async for one in events.progress(work, Gone(), in_thread)]
+
+    assert asyncio.run(ask()) == []
+    assert stopped.wait(60)
+
+
 HOSTILE = [
     ("GET", "/api/v1/compare?model=/etc/passwd&gpu=a100", {}, 422),
     ("GET", "/api/v1/compare?model=..%2F..%2Fetc%2Fpasswd&gpu=a100", {}, 422),
@@ -253,8 +296,6 @@ def test_every_answer_is_guarded(client):
 
 
 def test_slow_bodies_are_not_waited_for(monkeypatch):
-    import asyncio
-
     async def slow():
         await asyncio.sleep(5)
 
