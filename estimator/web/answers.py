@@ -60,9 +60,10 @@ def answered(state: State, host: str, config: str = "") -> Markup:
     main = _one(first) if len(found) == 1 else _several(found)
     pictures = _pictures(state, len(found) > 1) if not config else None
     below = (
+        tag("p", say("of_first"), class_="quiet") if len(found) > 1 else None,
         pictures,
         *_below(first, "" if config else state.query()),
-        None if config else _taken_along(state, found[0], host),
+        None if config else _taken_along(state, found, host),
     )
     return joined(tag("header", *head), main, *below)
 
@@ -194,17 +195,18 @@ def _bridge(found: list[Compared]) -> Spec:
 # --- taken along -----------------------------------------------------------------------------------------
 
 
-def _taken_along(state: State, first: Compared, host: str) -> Markup:
+def _taken_along(state: State, found: list[Compared], host: str) -> Markup:
     """The same as a link, a command, Python, curl; and as files."""
     query, base = state.query(), f"http://{host}"
     asked = urlencode(state.asked)
     said = {
         "link": f"{base}/?{query}",
-        "command": first.answer.command,
+        "command": found[0].answer.command,
         "python": as_python(state.question()),
         "curl": f"curl {shlex.quote(f'{base}/api/v1/compare?{asked}')}",
     }
     rows = [_copied(name, text) for name, text in said.items()]
+    rows += [_copied("command", one.answer.command, one.letter) for one in found[1:]]
     files = {
         "workbook": f"/download/budget.xlsx?{query}",
         "report": f"/download/report.html?{query}",
@@ -217,12 +219,11 @@ def _taken_along(state: State, first: Compared, host: str) -> Markup:
     return joined(share, tag("section", tag("h2", say("downloads")), tag("ul", *links)))
 
 
-def _copied(name: str, text: str) -> Markup:
-    code = tag("code", text, id=f"say-{name}")
-    button = tag(
-        "button", say("copy"), type="button", data_copy=f"say-{name}", aria_label=f"{say('copy')}: {say(name)}"
-    )
-    return tag("p", tag("span", say(name), class_="name"), code, button)
+def _copied(name: str, text: str, letter: str = "") -> Markup:
+    """Words to take along; letter: of a further scenario."""
+    place, label = f"say-{name}{letter}", f"{say(name)} {letter}".strip()
+    button = tag("button", say("copy"), type="button", data_copy=place, aria_label=f"{say('copy')}: {label}")
+    return tag("p", tag("span", label, class_="name"), tag("code", text, id=place), button)
 
 
 def as_python(question: dict[str, object]) -> str:

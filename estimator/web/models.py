@@ -12,11 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, create_model
 
 from estimator.catalog.plan_fields import PlanField, plan_fields
 from estimator.scenario import Amount, Word, default_scenario
-from estimator.stages import COMBINATIONS, STAGES
+from estimator.stages import STAGES
 from estimator.web.asking import COMMANDS, CONFIG, actions, flags
 
 Schema = dict[str, Any]  # of JSON
-KINDS = ("models", "accelerators", "prices", "apis", "inputs", "frameworks", "architectures")
 TRAINED = '{"global_step": 50, "train_batch_size": 4, "log_history": [{"loss": 1.0}, {"train_steps_per_second": 0.5}]}'
 LORA = {"method": "lora", "lora_rank": 16, "seq_len": 1024, "global_batch": 8}
 PLANNED = """x_Approach,x_Kind,x_Phase,x_Driver,PricingQuantity,PricingUnit,ListCost,BillingCurrency
@@ -69,7 +68,7 @@ def _described(command: str) -> dict[str, tuple[dict[str, Any], str]]:
     if command == "sweep":
         return SWEEP | _described("compare")
     known = COMMANDS[command]
-    found = {name: (FILE, _help(command, name)) for name in known.files}
+    found = {name: (FILE, help_of(command, name)) for name in known.files}
     found |= {name: _option(name, command) for name in (*known.words, *known.options)}
     if known.sets != ("scenario",):
         fields = plan_fields(*known.sets) if known.sets else {}
@@ -110,15 +109,20 @@ SWEEP: dict[str, tuple[dict[str, Any], str]] = {
 
 
 def _option(name: str, command: str) -> tuple[dict[str, Any], str]:
-    choices = {"stage": (*STAGES, *COMBINATIONS), "kind": KINDS}
-    if name in choices:
-        return {"type": "string", "enum": list(choices[name])}, "which one"
+    if choices := choices_of(command, name):
+        return {"type": "string", "enum": list(choices)}, help_of(command, name)
     if name in flags(command):
-        return {"type": "boolean"}, _help(command, name)
-    return {"anyOf": [TEXT, {"type": "number"}]}, _help(command, name)
+        return {"type": "boolean"}, help_of(command, name)
+    return {"anyOf": [TEXT, {"type": "number"}]}, help_of(command, name)
 
 
-def _help(command: str, name: str) -> str:
+def choices_of(command: str, name: str) -> tuple[str, ...]:
+    """The words that an option takes, where it takes no others."""
+    found = actions(command).get(name)
+    return tuple(word for word in found.choices or () if word != "refresh") if found else ()
+
+
+def help_of(command: str, name: str) -> str:
     """What the command says of an option."""
     found = actions(command).get(name)
     return (found.help or "").replace("%%", "%") if found else ""
