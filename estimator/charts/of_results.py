@@ -73,7 +73,7 @@ def check(found: "Check") -> list[Spec]:
     from estimator.charts.work import split
 
     best = found.best
-    held = {name.replace("_", " "): value for name, value in best.memory.items()}
+    held = {name.replace("kv_", "KV ").replace("_", " "): value for name, value in best.memory.items()}
     took = {name.removesuffix("_s").replace("_", " "): value for name, value in best.parts.items()}
     title = f"{found.llm} on {best.hardware}"
     memory = [lambda: split(title, held, "B", best.usable_bytes)] if any(held.values()) else []

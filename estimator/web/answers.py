@@ -18,7 +18,6 @@ from estimator.pricing import Price
 from estimator.quantities import Quantity, derive
 from estimator.results import Comparison, Estimate
 from estimator.scenario import scaled
-from estimator.text import human
 from estimator.web import asking
 from estimator.web.state import State
 
@@ -132,18 +131,18 @@ def _beside(found: list[Compared], stage: str, head: list[object]) -> Markup:
     body: list[list[object]] = []
     for name in BESIDE:
         figures = [getattr(one, name) if isinstance(one, Estimate) else None for one in answers]
-        shown = [human(one) if one is not None else say("cannot") for one in figures]
+        shown = [plain(one) if one is not None else say("cannot") for one in figures]
         body.append([parts.label_of(name), *shown, *(_less(one, figures[0]) for one in figures[1:])])
     return joined(tag("h3", answers[0].title), table(head, body, answers[0].title))
 
 
-def _less(one: Quantity | None, first: Quantity | None) -> str:
+def _less(one: Quantity | None, first: Quantity | None) -> object:
     """How far a figure is from the first scenario's, with the range that both share."""
     if one is None or first is None or not one.known or not first.known:
         return "-"
     if one.value == first.value:
         return say("same")
-    return human(derive("difference", one.unit, difference, with_it=one, without=first))
+    return plain(derive("difference", one.unit, difference, with_it=one, without=first))
 
 
 # --- pictures --------------------------------------------------------------------------------------------
@@ -161,7 +160,7 @@ def _image(name: str, state: State) -> Markup:
     addresses = {theme: f"/picture/{name}.svg?{state.query({'theme': theme})}" for theme in ("light", "dark")}
     dark = tag("source", media="(prefers-color-scheme: dark)", srcset=addresses["dark"])
     image = tag("img", src=addresses["light"], alt=say(f"picture_{name}"), loading="lazy")
-    return tag("figure", tag("picture", Markup(dark.removesuffix("</source>")), image))
+    return tag("figure", tag("picture", Markup(dark.removesuffix("</source>")), image), tabindex="0")
 
 
 def picture(name: str, state: State) -> Spec:

@@ -10,6 +10,7 @@ from estimator.catalog.accelerators import accelerator_names
 from estimator.catalog.models import architecture_names
 from estimator.catalog.prices import api_names
 from estimator.export.page.html import Markup, folded, joined, tag
+from estimator.export.page.words import label as named_so
 from estimator.export.page.words import say
 from estimator.scenario import Amount, Word, default_scenario
 from estimator.text import digits, named
@@ -79,7 +80,7 @@ def _plain(name: str, asked: Mapping[str, str], prefix: str = "") -> Markup:
 
 def _input(name: str, asked: Mapping[str, str], prefix: str = "") -> Markup:
     scenario = default_scenario()
-    label = name.replace("_", " ")
+    label = named_so(name)
     if name in scenario.choices:
         return _word(name, label, scenario.choices[name], asked, prefix)
     return _amount(name, label, scenario.amounts[name], asked, prefix)

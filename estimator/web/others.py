@@ -10,6 +10,7 @@ from starlette.datastructures import UploadFile
 from estimator.errors import EstimatorError, InvalidInput, UnknownName
 from estimator.export.page.html import Markup, folded, joined, tag
 from estimator.export.page.others import inside
+from estimator.export.page.words import label as named_so
 from estimator.export.page.words import say, words
 from estimator.web import asking, problems
 from estimator.web.api import in_thread
@@ -109,7 +110,7 @@ def _form(command: str, asked: Question) -> Markup:
 
 
 def _option(name: str, command: str, asked: Question) -> Markup:
-    label, hint = words().get(f"field_{name}", name.replace("_", " ")), help_of(command, name)
+    label, hint = words().get(f"field_{name}") or named_so(name), help_of(command, name)
     choices = ("true",) if name in asking.flags(command) else choices_of(command, name)
     if not choices:
         return field(name, label, {name: str(asked.get(name, ""))}, hint=hint, list=LISTS.get(name))

@@ -340,6 +340,31 @@ def test_openapi_describes_every_input(client):
     assert model("compare").model_validate(EXAMPLES["compare"]).samples["low"] == 1000
 
 
+def test_guides_are_the_site_that_was_built(client, tmp_path, monkeypatch):
+    from estimator.web import guides
+
+    guides._files.cache_clear()
+    monkeypatch.setattr(guides, "SITE", tmp_path / "none")
+    missing = client.get("/docs/")
+    guides._files.cache_clear()
+    monkeypatch.setattr(guides, "SITE", tmp_path / "site")
+    (tmp_path / "site" / "how-to").mkdir(parents=True)
+    (tmp_path / "secret.html").write_text("secret")
+    for name in ("index.html", "how-to/index.html"):
+        (tmp_path / "site" / name).write_text("<script>var a = 1;</script><p>guide</p>")
+    found = client.get("/docs/")
+    others = [client.get(f"/docs/{name}") for name in ("../secret.html", "%2e%2e/secret.html", "/etc/passwd", "x.html")]
+    within = client.get("/docs/how-to/")
+    guides._files.cache_clear()
+
+    assert missing.status_code == 404
+    assert "sphinx" in missing.text
+    assert found.status_code == within.status_code == 200
+    assert "script-src 'self' 'sha256-" in found.headers["content-security-policy"]
+    assert {one.status_code for one in others} == {404}
+    assert not any("secret<" in one.text for one in others)
+
+
 def test_counts_are_kept_of_routes_not_of_addresses(client):
     client.get("/api/v1/compare?model=7b&gpu=h100")
     client.get("/whatever/1")

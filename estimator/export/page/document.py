@@ -13,7 +13,7 @@ from estimator.export.page.html import figure as broken
 from estimator.export.page.live import Recalculation
 from estimator.export.page.others import inside
 from estimator.export.page.parts import Shows, plain
-from estimator.export.page.words import say, words
+from estimator.export.page.words import label, say, words
 from estimator.export.workbook.steps import Step
 from estimator.quantities import Quantity
 from estimator.results import Comparison, Estimate
@@ -192,12 +192,12 @@ def _sliders(answer: Comparison, live: Recalculation | None) -> Markup | None:
 
 def _slider(number: int, step: Step) -> Markup:
     unit = "" if step.node.unit == "1" else step.node.unit
-    label, field = step.key.replace("_", " "), f"in{number}"
+    name, field = label(step.key), f"in{number}"
     return tag(
         "div",
-        tag("label", label, for_=field, title=step.node.note),
+        tag("label", name, for_=field, title=step.node.note),
         tag("input", type="range", id=field, min=0, max=PLACES, aria_describedby=f"why{number}"),
-        tag("input", type="number", step="any", value=f"{step.node.value:.6g}", aria_label=f"{label} [{unit or '1'}]"),
+        tag("input", type="number", step="any", value=f"{step.node.value:.6g}", aria_label=f"{name} [{unit or '1'}]"),
         tag("span", unit, class_="unit"),
         tag("small", step.node.note, id=f"why{number}"),
         class_="slider",

@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
 
 class Said(NamedTuple):
-    """How a page begins and ends. beneath: what is opened when it is asked for."""
+    """How a page begins and ends. rests: on what; beneath: what is opened on demand."""
 
     title: str
     verdict: str = ""
+    rests: Markup | None = None
     beneath: tuple[Markup, ...] = ()
 
 
@@ -38,6 +39,7 @@ def inside(result: object) -> tuple[str, Markup]:
         tag("p", said.verdict, class_="verdict", id="verdict") if said.verdict else None,
         tag("section", markup(_rest(str(rendered(result, "markdown")), said.verdict)), class_="told"),
         tag("section", tag("h2", say("pictures")), *drawn, class_="pictures") if drawn else None,
+        said.rests,
         tag("section", *said.beneath, class_="beneath") if said.beneath else None,
     )
 
@@ -73,14 +75,14 @@ def _serving(found: "ServingAnswer") -> Said:
     money = "usd_per_million_output_tokens"
     opened = [*figures.values(), load.figures["output_tokens_per_s"], load.figures[money]]
     plan = tag("pre", "\n".join(f"{name} = {value}" for name, value in found.plan.items()))
-    return Said(title, _sentence(said), (*_reasons(opened), folded(say("plan"), plan)))
+    return Said(title, _sentence(said), beneath=(*_reasons(opened), folded(say("plan"), plan)))
 
 
 def _check(found: "Check") -> Said:
     from estimator.export.check import verdict
 
     plan = tag("pre", "\n".join(f"{name} = {value}" for name, value in found.best.plan.items()))
-    return Said(say("checked", llm=found.llm), _sentence(verdict(found)), (folded(say("plan"), plan),))
+    return Said(say("checked", llm=found.llm), _sentence(verdict(found)), beneath=(folded(say("plan"), plan),))
 
 
 def _variance(found: "Variance") -> Said:
@@ -98,8 +100,7 @@ def _recommended(found: "Recommendation") -> Said:
     said = say("verdict_one", title=best.title, total=human(best.total_usd), horizon=parts.horizon(best))
     named = [one.estimate for one in found.options if one.estimate and one.stands]
     told = (folded(say("reasons", title=one.title), parts.reasons(one)) for one in named)
-    assumed = (tag("div", parts.assumptions(best), class_="opened"),)
-    return Said(title, said, (*assumed, *told, parts.sources(named)))
+    return Said(title, said, parts.assumptions(best), (*told, parts.sources(named)))
 
 
 def _reasons(figures: Iterable[Quantity]) -> list[Markup]:

@@ -227,8 +227,8 @@ def drawn(specs: Iterable[Spec]) -> Iterator[Markup]:
     """Each as SVG with its title for those who cannot see it."""
     for spec in specs:
         try:
-            picture = svg(spec)
+            picture = svg({**spec, "config": {**spec["config"], "aria": False}})  # its title says what it is
         except MissingExtra:
             return
         title = " ".join(spec["title"]["text"])
-        yield tag("figure", Markup(picture), role="img", aria_label=title)
+        yield tag("figure", Markup(picture), role="img", aria_label=title, class_=spec.get("name"))
