@@ -4,7 +4,7 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
@@ -46,23 +46,33 @@ LONGEST_LINE = 64 * MB  # of a file that is read a line at a time, which may its
 # --- reading -------------------------------------------------------------------------------------------------
 
 
-_OPEN: ContextVar[tuple[str, ...] | None] = ContextVar("open files", default=None)
+_HANDED: ContextVar[Mapping[str, str] | None] = ContextVar("files handed in", default=None)
 
 
 @contextmanager
-def no_files_but(*paths: str) -> Iterator[None]:
-    """Within it, whatever somebody else asks for reads no file of this machine but these: names alone are looked up."""
-    token = _OPEN.set(paths)
+def handed_in(texts: Mapping[str, str]) -> Iterator[None]:
+    """Within it, what somebody else names is one of these texts, and no file of this machine.
+
+    >>> with handed_in({"run.sh": "vllm serve 8b"}):
+    ...     read_text("run.sh", "run configuration"), may_be_read("/etc/passwd")
+    ('vllm serve 8b', False)
+    """
+    token = _HANDED.set(texts)
     try:
         yield
     finally:
-        _OPEN.reset(token)
+        _HANDED.reset(token)
 
 
 def may_be_read(path: str | Path) -> bool:
     """Whether a file that a question names may be read at all."""
-    allowed = _OPEN.get()
-    return allowed is None or str(path) in allowed
+    handed = _HANDED.get()
+    return handed is None or str(path) in handed
+
+
+def handed(path: str | Path) -> str | None:
+    """The text that was handed in under this name."""
+    return (_HANDED.get() or {}).get(str(path))
 
 
 def read_bytes(path: str | Path, kind: str) -> bytes:
@@ -71,6 +81,8 @@ def read_bytes(path: str | Path, kind: str) -> bytes:
     Pipes, devices and sockets are refused before they are opened: reading them may never end.
     """
     most = MOST_BYTES[kind]
+    if (text := handed(path)) is not None:
+        return text.encode("utf-8", "surrogatepass")  # half a character is refused where it is read
     try:
         regular(path)
         with Path(path).open("rb") as file:
@@ -133,9 +145,9 @@ def regular(path: str | Path) -> os.stat_result:
 
 
 def is_file(path: str | Path) -> bool:
-    """Whether a file is there; a name that no file can have is none."""
+    """Whether a file is there, or was handed in; a name that no file can have is none."""
     try:
-        return Path(path).is_file()
+        return handed(path) is not None or Path(path).is_file()
     except (OSError, ValueError):
         return False
 

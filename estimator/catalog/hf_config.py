@@ -19,7 +19,7 @@ from estimator.catalog.files import Content, cached, table
 from estimator.catalog.published_format import published
 from estimator.catalog.shapes import MOST, checked
 from estimator.errors import InvalidInput, clipped
-from estimator.files import read_text
+from estimator.files import handed, read_text
 from estimator.formulas import transformer
 from estimator.paths import presets
 from estimator.records import Architecture, Block, Experts, Matrix, Source
@@ -138,7 +138,7 @@ def _load(path: Path, shown: str) -> Content:
     def refuse(constant: str) -> NoReturn:
         raise InvalidInput(f"{shown} holds {constant}, which is not a size")
 
-    if not os.path.lexists(path):
+    if handed(path) is None and not os.path.lexists(path):
         raise InvalidInput(f"no file {shown}. Give the path of a config.json or of the folder that holds it.")
     text = read_text(path, "config")
     try:

@@ -51,6 +51,8 @@ class Job:
 def profile_path(name: str = LOCAL) -> Path | None:
     """The profile file a name means, if there is one: the user's own, or a shared one."""
     name = name.removesuffix(ONE_THREAD)
+    if Path(name).name != name:  # a path is no name
+        return None
     own = name == LOCAL or name.startswith(f"{LOCAL}-")
     path = (user_data_folder() if own else data_folder("calibration") / "measured") / f"{name}.json"
     return path if path.is_file() else None

@@ -73,13 +73,9 @@ def spectrum(answers: Sequence[Estimate]) -> Spec:
     for one in layers:
         one["encoding"]["color"] = colour
     layers[1]["encoding"]["shape"] = {"field": "shape", "type": "nominal", "scale": None}
-    return chart(
-        f"Ways to customise {answers[0].llm}: time, money and what was measured elsewhere",
-        [*layers, *_column(told, upward, across.pixels + 18)],
-        across,
-        upward,
-        beyond=480.0,
-    )
+    title = f"Ways to customise {answers[0].llm}: time, money and what was measured elsewhere"
+    drawn = chart(title, [*layers, *_column(told, upward, across.pixels + 18)], across, upward, beyond=480.0)
+    return {**drawn, "name": "spectrum"}
 
 
 def _dated(ticks: Sequence[float]) -> Spec:

@@ -1,7 +1,10 @@
 """Which pictures go with which result, the one that says most first; none where nothing is known to draw."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from estimator.charts.decision import cost_over_volume, estimates_of, spectrum, totals, where_it_goes
 from estimator.charts.grammar import Spec
@@ -10,7 +13,11 @@ from estimator.results import Comparison, Estimate
 
 if TYPE_CHECKING:
     from estimator.decide.recommend import Recommendation
+    from estimator.recording.variance import Variance
+    from estimator.results import ServingAnswer
+    from estimator.search import Search
     from estimator.sensitivity import Sensitivity
+    from estimator.verdict import Check
 
 
 def comparison(found: Comparison) -> list[Spec]:
@@ -39,6 +46,51 @@ def sensitivity(found: "Sensitivity") -> list[Spec]:
     from estimator.charts.doubt import tornado
 
     return _drawn(lambda: tornado(found))
+
+
+def search(found: "Search") -> list[Spec]:
+    """Where the time of a step of the best goes."""
+    from estimator.charts.work import split
+
+    parts = {name.removesuffix("_s").replace("_", " "): value for name, value in found.best.parts.items()}
+    return _drawn(lambda: split(found.best.text(), parts, "s")) if any(parts.values()) else []
+
+
+def serving(found: "ServingAnswer") -> list[Spec]:
+    """What fills an accelerator; latency against load, where several loads were asked."""
+    from estimator.charts.work import latency_against_load, split
+
+    held = {figure.name: figure.value for figure in found.memory.values()}
+    title = f"{found.llm} on {found.hardware}"
+    rates = [one.figures["requests_per_s"].value / found.replicas for one in found.loads]
+    several = len(rates) > 2 and all(low < high for low, high in pairwise(rates))
+    loads = [lambda: latency_against_load(title, np.array(rates), found.arrays)] if several else []
+    return _drawn(lambda: split(title, held, "B"), *loads)
+
+
+def check(found: "Check") -> list[Spec]:
+    """What fills an accelerator, and where the time of a step goes."""
+    from estimator.charts.work import split
+
+    best = found.best
+    held = {name.replace("kv_", "KV ").replace("_", " "): value for name, value in best.memory.items()}
+    took = {name.removesuffix("_s").replace("_", " "): value for name, value in best.parts.items()}
+    title = f"{found.llm} on {best.hardware}"
+    memory = [lambda: split(title, held, "B", best.usable_bytes)] if any(held.values()) else []
+    return _drawn(*memory, *([lambda: split(title, took, "s")] if any(took.values()) else []))
+
+
+def variance(found: "Variance") -> list[Spec]:
+    """From plan to bill, by the parts of its lines; the smallest together."""
+    from estimator.charts.doubt import bridge
+
+    start, *steps, end = [(str(one["step"]), float(str(one["amount"]))) for one in found.bridge()]
+    rest = sum(change for _, change in steps[MOST_STEPS:])
+    shown = [*steps[:MOST_STEPS], *([("all else", rest)] if steps[MOST_STEPS:] else [])]
+    return _drawn(lambda: bridge(f"{found.approach}: from plan to bill", start, shown, end[0], found.currency))
+
+
+MOST_STEPS = 10
 
 
 def nothing(_: object) -> list[Spec]:

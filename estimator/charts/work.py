@@ -64,6 +64,16 @@ def time_and_memory(title: str, step: "TrainingStep", capacity_bytes: float, bes
     return framed({"hconcat": parts, "spacing": 50}, title, 700.0)
 
 
+def split(title: str, parts: Mapping[str, float], unit: str, limit: float | None = None) -> Spec:
+    """What one amount is made of; limit: what it must keep within."""
+    return framed(_stack(_what(unit), parts, unit, limit), title, 420.0)
+
+
+def _what(unit: str) -> str:
+    """What a stack of a unit is of."""
+    return "Time of a step" if unit == "s" else "Memory of one accelerator"
+
+
 def _stack(title: str, parts: Mapping[str, float], unit: str, limit: float | None = None) -> Spec:
     """Parts as bars, their sum in the title, and the limit as a line where it is near."""
     shown = {name: value for name, value in parts.items() if value > 0}
@@ -74,7 +84,7 @@ def _stack(title: str, parts: Mapping[str, float], unit: str, limit: float | Non
         for place, (part, value) in enumerate(shown.items())
     ]
     across, down = Axis(0.0, max(shown.values()) / size * 1.05, 200.0), rows_down(len(shown), 25.0)
-    x = across.channel("value", title=name, **labelled(across.ticks(), digits))
+    x = across.channel("value", title=f"[{name}]", **labelled(across.ticks(), digits))
     y = down.channel("place", **listed(list(shown)))
     of = f" of {digits(limit / size)}" if limit else ""
     return {
@@ -181,6 +191,9 @@ def latency_against_load(title: str, loads: Floats, found: "Serving", asked: flo
     return framed({"vconcat": both, "spacing": 18}, title, 620.0)
 
 
+FEW = 8  # loads whose times are written at their marks
+
+
 def _latency(
     title: str, loads: Floats, times: Floats, across: Axis, marks: tuple[float, float | None], last: bool
 ) -> Spec:
@@ -192,6 +205,11 @@ def _latency(
     )
     y = upward.channel("y", title=f"{title} [ms]", **labelled(upward.ticks(), digits))
     layers = [layer(rows, {"type": "line", "color": COLOURS[0], "strokeWidth": 2}, x=x, y=y)]
+    if len(rows) <= FEW:
+        layers += [
+            layer(rows, {"type": "point", "filled": True, "size": 45, "opacity": 1, "color": COLOURS[0]}, x=x, y=y),
+            words([{**row, "text": digits(float(str(row["y"])))} for row in rows], look={"dx": 8, "dy": 9}, x=x, y=y),
+        ]
     for value, text, dash, side in ((marks[0], "saturated", [1, 0], -1), (marks[1], "busy hour", [3, 3], 1)):
         if value is not None and across.low <= value <= across.high:
             at = {"value": across.at(value)}

@@ -8,6 +8,7 @@ from estimator.errors import InvalidInput
 from estimator.verdict import Check, named_field
 from estimator.verdict import check as checked
 
+SAID = ("gpu", "model", "data", "price")
 MISSED = 3  # exit code where a gate is missed
 
 
@@ -15,16 +16,8 @@ def check(options: argparse.Namespace) -> int:
     """Check, print, and answer the gate."""
     if options.fix and not options.emit:
         raise InvalidInput("--fix goes with --emit TOOL: the changed plan as a file")
-    use_own_facts(options)
     least, most = _share(options.fit_chance), number(options.fail_over, "--fail-over")
-    found = checked(
-        *options.files,
-        gpu=listed(options.gpu) or None,
-        model=options.model,
-        data=number(options.data, "--data"),
-        price=price(options),
-        **once(_typed(text) for text in options.inputs),
-    )
+    found = verdict(options)
     if options.emit:
         from estimator.configs.emit import emitter
         from estimator.verdict.emitted import of_check
@@ -33,6 +26,19 @@ def check(options: argparse.Namespace) -> int:
     else:
         show(options, found)
     return MISSED if _missed(found, least, most) else 0
+
+
+def verdict(options: argparse.Namespace) -> Check:
+    """The run configuration, checked."""
+    use_own_facts(options)
+    return checked(
+        *options.files,
+        gpu=listed(options.gpu) or None,
+        model=options.model,
+        data=number(options.data, "--data"),
+        price=price(options),
+        **once(map(_typed, options.inputs), *SAID),
+    )
 
 
 def diff(options: argparse.Namespace) -> None:
@@ -47,7 +53,7 @@ def diff(options: argparse.Namespace) -> None:
         "price": price(options),
     }
     asked = {name: value for name, value in given.items() if value is not None}
-    fields = once(_typed(text) for text in options.inputs)
+    fields = once(map(_typed, options.inputs), *SAID)
     found = difference(options.first, options.second, options.beside, options.stage, **asked, **fields)
     show(options, found)
 

@@ -149,10 +149,12 @@ def _named(text: str, criteria: Iterable[str]) -> str:
     return f"{name}{equals}{value}"
 
 
-def once(given: Iterable[tuple[str, object]]) -> dict[str, Any]:
-    """Values by name; a name that comes twice is refused, as one of the two would say nothing."""
+def once(given: Iterable[tuple[str, object]], *options: str) -> dict[str, Any]:
+    """Values by name; a name that comes twice, or that options say, is refused, as one of the two would say nothing."""
     found: dict[str, Any] = {}
     for name, value in given:
+        if name in options:
+            raise InvalidInput(f"{name} is said by an option or a word of the command, not with --set")
         if name in found:
             raise InvalidInput(f"{name} is given twice: say one")
         found[name] = value

@@ -19,6 +19,7 @@ from estimator.cli.options import (
     whole,
 )
 from estimator.errors import InvalidInput, clipped
+from estimator.results import ServingAnswer
 from estimator.scenario import default_scenario
 
 LOADS = ("requests_per_s", "concurrency", "burst", "batch")
@@ -27,6 +28,11 @@ LENGTHS = ("prompt_tokens", "output_tokens", "cached_tokens")
 
 def serving(options: argparse.Namespace) -> None:
     """Answer and print."""
+    show(options, served(options))
+
+
+def served(options: argparse.Namespace) -> ServingAnswer:
+    """What replicas do under the loads that were asked for."""
     use_own_facts(options)
     if options.billing:
         raise InvalidInput(
@@ -34,7 +40,7 @@ def serving(options: argparse.Namespace) -> None:
         )
     if not options.model or not options.gpu:
         raise InvalidInput("name an LLM and accelerators: estimator serving --model 8b --gpu h100 --concurrency 32")
-    given = once(_typed(text) for text in options.inputs)
+    given = once(map(_typed, options.inputs), "model", "gpu", "gpus", "price", "replicas")
     for name in (*LENGTHS, *LOADS):
         text = getattr(options, name)
         if text is not None and name in given:
@@ -52,7 +58,8 @@ def serving(options: argparse.Namespace) -> None:
         **lengths,
         **given,
     )
-    show(options, levelled(options, found))
+    answer: ServingAnswer = levelled(options, found)
+    return answer
 
 
 def _numbers(text: str, option: str) -> Any:

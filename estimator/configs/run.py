@@ -9,7 +9,7 @@ from estimator.catalog.tools import LAUNCH, Tool, tools
 from estimator.configs.parts import Part, parts_of
 from estimator.configs.readings import Reading, Told, defaults, joined, told, tool_of
 from estimator.errors import InvalidInput, clipped
-from estimator.files import is_file, shown
+from estimator.files import is_file, may_be_read, shown
 from estimator.paths import presets
 
 MOST_FILES = 16
@@ -127,4 +127,4 @@ def _found(name: str, paths: Sequence[str | Path]) -> Path | None:
     if not name.lower().endswith((".json", ".yaml", ".yml", ".toml")):
         return None
     places = [Path(path).parent / name for path in paths] + [Path(name)]
-    return next((place for place in places if is_file(place)), None)
+    return next((place for place in places if may_be_read(place) and is_file(place)), None)

@@ -32,7 +32,11 @@ def _text(found: Variance, style: str) -> str:
     sums = [sum(float(getattr(one, name)) for one in found.lines) for name in ("planned", "billed", *PARTS, "total")]
     table = tabulate([*lines, ["all", "", *map(_money, sums)]], HEADS, style, disable_numparse=True)
     planned, billed = found.months
-    period = f"{planned} planned and {billed} billed months" if planned != billed else f"{billed} months"
+    period = (
+        f"{planned} planned and {billed} billed months"
+        if planned != billed
+        else f"{billed} month{'' if billed == 1 else 's'}"
+    )
     head = (
         f"{found.approach}, {found.currency}, {period}, {found.charges:,} charges. Positive: billed more than planned."
     )

@@ -17,6 +17,7 @@ from estimator.predict.training_layout import divisors
 from estimator.records import Accelerator, Architecture, Cluster
 from estimator.search.result import Choice, Search, front
 from estimator.search.training import MOST_SHOWN, Offer
+from estimator.search.watch import tell
 from estimator.stages.service import half_widths
 
 CONCURRENCY = np.unique(np.round(2.0 ** np.arange(0, 10.5, 0.5)))
@@ -127,6 +128,7 @@ def _filled(
     device, size = offer.cluster.accelerator, cut.tp * cut.pp
     cluster = Cluster(device, size, min(size, offer.cluster.per_node))
     found = serving(llm, cluster, cut, Traffic(prompt, output, concurrency=CONCURRENCY))
+    tell(len(CONCURRENCY))
     if not found.fits:
         return
     layout = {"tp": cut.tp, "pp": cut.pp, "ep": cut.ep, "precision": shown(llm, cut.weight_precision)}

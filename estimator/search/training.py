@@ -28,6 +28,7 @@ from estimator.quantities import Quantity, derive, given, uncertain
 from estimator.records import Accelerator, Architecture, Cluster
 from estimator.search.grid import valid_layouts
 from estimator.search.result import Choice, Search, front
+from estimator.search.watch import tell
 
 CHUNK = 20_000  # layouts evaluated at once: large enough to be fast, small enough for the cache
 OFFLOAD = ("", "optimizer", "activations")
@@ -168,6 +169,7 @@ def _step(
     cluster, usable = offer.cluster, offer.cluster.accelerator.usable_bytes
     step = training_step(llm, cluster, plan)
     shape = np.shape(at["tp"])
+    tell(len(at["tp"]))
     fits = np.broadcast_to(step.fits, shape)
     slower, *_ = stack_doubt(plan)
     run_s = slower * tokens / (step.tokens_per_s_per_accelerator * cluster.count * offer.goodput)

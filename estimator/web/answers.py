@@ -18,7 +18,6 @@ from estimator.pricing import Price
 from estimator.quantities import Quantity, derive
 from estimator.results import Comparison, Estimate
 from estimator.scenario import scaled
-from estimator.text import human
 from estimator.web import asking
 from estimator.web.state import State
 
@@ -60,9 +59,10 @@ def answered(state: State, host: str, config: str = "") -> Markup:
     main = _one(first) if len(found) == 1 else _several(found)
     pictures = _pictures(state, len(found) > 1) if not config else None
     below = (
+        tag("p", say("of_first"), class_="quiet") if len(found) > 1 else None,
         pictures,
         *_below(first, "" if config else state.query()),
-        None if config else _taken_along(state, found[0], host),
+        None if config else _taken_along(state, found, host),
     )
     return joined(tag("header", *head), main, *below)
 
@@ -131,18 +131,18 @@ def _beside(found: list[Compared], stage: str, head: list[object]) -> Markup:
     body: list[list[object]] = []
     for name in BESIDE:
         figures = [getattr(one, name) if isinstance(one, Estimate) else None for one in answers]
-        shown = [human(one) if one is not None else say("cannot") for one in figures]
+        shown = [plain(one) if one is not None else say("cannot") for one in figures]
         body.append([parts.label_of(name), *shown, *(_less(one, figures[0]) for one in figures[1:])])
     return joined(tag("h3", answers[0].title), table(head, body, answers[0].title))
 
 
-def _less(one: Quantity | None, first: Quantity | None) -> str:
+def _less(one: Quantity | None, first: Quantity | None) -> object:
     """How far a figure is from the first scenario's, with the range that both share."""
     if one is None or first is None or not one.known or not first.known:
         return "-"
     if one.value == first.value:
         return say("same")
-    return human(derive("difference", one.unit, difference, with_it=one, without=first))
+    return plain(derive("difference", one.unit, difference, with_it=one, without=first))
 
 
 # --- pictures --------------------------------------------------------------------------------------------
@@ -160,7 +160,7 @@ def _image(name: str, state: State) -> Markup:
     addresses = {theme: f"/picture/{name}.svg?{state.query({'theme': theme})}" for theme in ("light", "dark")}
     dark = tag("source", media="(prefers-color-scheme: dark)", srcset=addresses["dark"])
     image = tag("img", src=addresses["light"], alt=say(f"picture_{name}"), loading="lazy")
-    return tag("figure", tag("picture", Markup(dark.removesuffix("</source>")), image))
+    return tag("figure", tag("picture", Markup(dark.removesuffix("</source>")), image), tabindex="0")
 
 
 def picture(name: str, state: State) -> Spec:
@@ -194,17 +194,18 @@ def _bridge(found: list[Compared]) -> Spec:
 # --- taken along -----------------------------------------------------------------------------------------
 
 
-def _taken_along(state: State, first: Compared, host: str) -> Markup:
+def _taken_along(state: State, found: list[Compared], host: str) -> Markup:
     """The same as a link, a command, Python, curl; and as files."""
     query, base = state.query(), f"http://{host}"
     asked = urlencode(state.asked)
     said = {
         "link": f"{base}/?{query}",
-        "command": first.answer.command,
+        "command": found[0].answer.command,
         "python": as_python(state.question()),
         "curl": f"curl {shlex.quote(f'{base}/api/v1/compare?{asked}')}",
     }
     rows = [_copied(name, text) for name, text in said.items()]
+    rows += [_copied("command", one.answer.command, one.letter) for one in found[1:]]
     files = {
         "workbook": f"/download/budget.xlsx?{query}",
         "report": f"/download/report.html?{query}",
@@ -217,12 +218,11 @@ def _taken_along(state: State, first: Compared, host: str) -> Markup:
     return joined(share, tag("section", tag("h2", say("downloads")), tag("ul", *links)))
 
 
-def _copied(name: str, text: str) -> Markup:
-    code = tag("code", text, id=f"say-{name}")
-    button = tag(
-        "button", say("copy"), type="button", data_copy=f"say-{name}", aria_label=f"{say('copy')}: {say(name)}"
-    )
-    return tag("p", tag("span", say(name), class_="name"), code, button)
+def _copied(name: str, text: str, letter: str = "") -> Markup:
+    """Words to take along; letter: of a further scenario."""
+    place, label = f"say-{name}{letter}", f"{say(name)} {letter}".strip()
+    button = tag("button", say("copy"), type="button", data_copy=place, aria_label=f"{say('copy')}: {label}")
+    return tag("p", tag("span", label, class_="name"), tag("code", text, id=place), button)
 
 
 def as_python(question: dict[str, object]) -> str:

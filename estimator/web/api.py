@@ -13,12 +13,14 @@ from estimator.errors import InvalidInput, clipped
 from estimator.shown import rendered
 from estimator.web import brief, problems
 from estimator.web.asking import COMMANDS, CONFIG, Answer, answer, text_of
+from estimator.web.events import Watch, progress
 from estimator.web.models import EXAMPLES, name_of
 from estimator.web.state import state
 
 T = TypeVar("T")
 PREFIX = "/api/v1"
-LONGEST_S = 60.0  # of an answer
+STREAMED = ("layout",)  # as events too, where those are accepted
+EVENTS = "text/event-stream"
 DETAILS = ("brief", "full")
 SHORT = ("model", "gpu", "gpus", "api", "price_per_hour", "requests_per_month", "samples")  # told of in GET
 
@@ -26,11 +28,16 @@ _limiter: list[anyio.CapacityLimiter] = []
 
 
 async def in_thread(function: Callable[[], T]) -> T:
-    """Compute beside the loop: two at a time, and not for ever."""
+    """Compute beside the loop: two at a time, and not for ever; a search that nobody waits for stops."""
     if not _limiter:
         _limiter.append(anyio.CapacityLimiter(2))
-    with anyio.fail_after(LONGEST_S):
-        return await anyio.to_thread.run_sync(function, abandon_on_cancel=True, limiter=_limiter[0])
+    watch = Watch()
+    try:
+        with anyio.fail_after(problems.LONGEST_S):
+            run = partial(watch.run, function)
+            return await anyio.to_thread.run_sync(run, abandon_on_cancel=True, limiter=_limiter[0])
+    finally:
+        watch.stop = True
 
 
 def asked(request: Request) -> dict[str, Any]:
@@ -103,8 +110,10 @@ Handler = Callable[[Request], Awaitable[Response]]
 def _json_route(command: str, read: Callable[[Request], Any]) -> Handler:
     async def run(request: Request) -> Response:
         question = await read(request) if read is posted else read(request)
-        detail = detail_of(request, question)
-        return as_json(await in_thread(partial(json_of, command, question, detail)))
+        work = partial(json_of, command, question, detail_of(request, question))
+        if command in STREAMED and EVENTS in request.headers.get("accept", ""):
+            return StreamingResponse(progress(work, request, in_thread), media_type=EVENTS)
+        return as_json(await in_thread(work))
 
     return run
 
@@ -123,8 +132,8 @@ async def sweep(request: Request) -> Response:
     from estimator.web.sweeps import events, swept
 
     question = await posted(request)
-    if "text/event-stream" in request.headers.get("accept", ""):
-        return StreamingResponse(events(question, request, in_thread), media_type="text/event-stream")
+    if EVENTS in request.headers.get("accept", ""):
+        return StreamingResponse(events(question, request, in_thread), media_type=EVENTS)
     return as_json(await in_thread(lambda: json.dumps(swept(question), ensure_ascii=False)))
 
 
@@ -149,7 +158,13 @@ def _told(command: str, get: bool, style: str) -> dict[str, Any]:
     detail = {"name": "detail", "in": "query", "schema": {"type": "string", "enum": list(DETAILS), "default": "brief"}}
     if get:
         known = COMMANDS[command]
-        names = dict.fromkeys((*known.words, *(name for name in SHORT if name in known.options or known.sets)))
+        names = dict.fromkeys(
+            (
+                *known.files,
+                *known.words,
+                *(name for name in SHORT if name in known.options or known.sets == ("scenario",)),
+            )
+        )
         told["parameters"] = [
             {"name": name, "in": "query", "schema": {"type": "string"}, "example": _example(command, name)}
             for name in names

@@ -12,7 +12,7 @@ import estimator
 from estimator.errors import EstimatorError
 from estimator.export.page.html import tag
 from estimator.export.page.words import say
-from estimator.web import api, pages, problems, reference, safety
+from estimator.web import api, guides, others, pages, problems, reference, safety
 from estimator.web.asking import COMMANDS
 from estimator.web.metrics import Metrics
 
@@ -38,6 +38,8 @@ def create(hosts: tuple[str, ...] = ()) -> safety.Guard:
     metrics = Metrics()
     app.include_router(api.router)
     app.include_router(pages.router)
+    app.include_router(guides.router)
+    app.include_router(others.router)
     _plain_routes(app, metrics)
     for error, handler in HANDLERS.items():
         app.add_exception_handler(error, handler)
@@ -80,7 +82,7 @@ def _told(status: int, text: str) -> Response:
 async def _of_library(request: Request, error: Exception) -> Response:
     if not isinstance(error, EstimatorError):
         raise error
-    if request.url.path in PAGES:
+    if request.url.path in PAGES or request.url.path.startswith("/ask/"):
         return pages.refused(error)
     return _told(*problems.of(error))
 
@@ -95,9 +97,7 @@ async def _of_form(_: Request, error: Exception) -> Response:
 
 
 async def _too_long(_: Request, __: Exception) -> Response:
-    return _told(
-        *problems.problem(503, f"this takes longer than {api.LONGEST_S:g} s: ask for less, or use the command")
-    )
+    return _told(*problems.too_long())
 
 
 async def _fault(_: Request, error: Exception) -> Response:

@@ -6,19 +6,17 @@ A question is a mapping: options of the command by name (`model`, `price_per_hou
 
 import argparse
 import json
-import tempfile
+import re
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from functools import cache
 from importlib import import_module
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from estimator.cli import notes
 from estimator.cli.options import command_text
 from estimator.cli.parser import Parser, parser
 from estimator.errors import InvalidInput, clipped
-from estimator.files import no_files_but
+from estimator.files import handed_in
 from estimator.shown import in_currency
 
 MOST_NAMES = 300  # inputs in a question
@@ -34,49 +32,37 @@ OUTPUT = ("level", "currency")
 class Command(NamedTuple):
     """What may be asked. answer: options to a result; words: that stand alone, in order; options: of the command.
 
-    sets: whether it takes inputs by name
+    sets: of what its inputs by name are: the scenario, or fields of these sections of a plan; none where it takes none
+    files: its files, by name; they come as texts. fixed: what is always said, such as
+    that nothing is kept
     """
 
     answer: str
     options: tuple[str, ...]
     words: tuple[str, ...] = ()
-    sets: bool = True
+    sets: tuple[str, ...] = ("scenario",)
+    files: tuple[str, ...] = ()
+    fixed: tuple[str, ...] = ()
 
 
 # Every question of the API and the page. Another command is a line here.
+HIRED = tuple(name for name in QUESTION if name not in ("api", "billing"))  # accelerators and their price
+INSTEAD = ("fit", "largest", "deadline", "budget", "replicas", "break_even", "task", "users", "ttft", "tpot", "careful")
+SOUGHT = ("task", "most", "precisions", "careful", "tokens", "deadline")
+TARGETS = ("prompt_tokens", "output_tokens", "ttft_s", "tpot_s", "requests_per_s")
+LOADS = ("prompt_tokens", "output_tokens", "cached_tokens", "concurrency", "requests_per_s", "burst", "batch")
+PLANS = ("training", "serving")
 COMMANDS: dict[str, Command] = {
     "compare": Command("answers:compared", (*QUESTION, *OUTPUT)),
     "estimate": Command("answers:estimated", (*QUESTION, *OUTPUT), words=("stage",)),
-    "recommend": Command(
-        "decide:recommendation",
-        (
-            *QUESTION,
-            *OUTPUT,
-            *(
-                "fit",
-                "largest",
-                "deadline",
-                "budget",
-                "replicas",
-                "break_even",
-                "task",
-                "users",
-                "ttft",
-                "tpot",
-                "careful",
-            ),
-        ),
-    ),
-    "layout": Command(
-        "layout:found",
-        (
-            *(name for name in QUESTION if name not in ("api", "billing")),
-            *("task", "most", "precisions", "careful", "tokens", "deadline"),
-            *("prompt_tokens", "output_tokens", "ttft_s", "tpot_s", "requests_per_s"),
-        ),
-    ),
+    "recommend": Command("decide:recommendation", (*QUESTION, *OUTPUT, *INSTEAD)),
+    "layout": Command("layout:found", (*HIRED, *SOUGHT, *TARGETS), sets=PLANS),
+    "serving": Command("serving:served", (*HIRED, *LOADS, "replicas", *OUTPUT), sets=("serving", "traffic")),
+    "check": Command("check:verdict", (*(one for one in HIRED if one != "gpus"), "data"), sets=PLANS, files=("files",)),
+    "record": Command("record:recorded", ("model", "gpu"), sets=PLANS, files=("files",), fixed=("--compare-only",)),
+    "variance": Command("record:varied", ("approach", "months", "map"), sets=(), files=("budget", "actuals")),
     "catalog": Command(
-        "catalogue:entries", ("gpu", "provider", "region", "commitment"), words=("kind", "name"), sets=False
+        "catalogue:entries", ("gpu", "provider", "region", "commitment"), words=("kind", "name"), sets=()
     ),
 }
 
@@ -93,14 +79,15 @@ class Answer(NamedTuple):
 def answer(command: str, question: Mapping[str, object]) -> Answer:
     """What a question comes to, as the command would have it. Raises EstimatorError with the command's sentence."""
     asked = dict(question)
-    with ExitStack() as stack:
-        held = stack.enter_context(notes.apart())
-        path = _written(asked.pop(CONFIG, None), asked, stack)
-        stack.enter_context(no_files_but(*filter(None, [path])))
+    handed = _config(asked)
+    for field in COMMANDS[command].files:
+        texts = _texts(field, asked.pop(field, None))
+        asked[field], handed = list(texts), {**handed, **texts}
+    with notes.apart() as held, handed_in(handed):
         words = argv(command, asked)
         options = _parser(command).parse_args(words)
         result = _function(COMMANDS[command].answer)(options)
-    again = command_text(words if path is None else [word.replace(path, "config.json") for word in words])
+    again = command_text([word.replace(UPLOADED, "config.json") for word in words])
     return Answer(result, tuple(held), again, getattr(options, "currency", None) or "")
 
 
@@ -118,23 +105,42 @@ def argv(command: str, question: Mapping[str, object]) -> list[str]:
     known = COMMANDS[command]
     if len(question) > MOST_NAMES:
         raise InvalidInput(f"a question has {MOST_NAMES} inputs at most, this one {len(question):,}")
-    given = {str(name): text for name, value in question.items() if (text := text_of(str(name), value)) is not None}
-    alone = [given.pop(name) for name in known.words if name in given]
-    words = [command, *(word for word in alone if word)]
-    for name, text in given.items():
-        if name in known.options:
-            option = f"--{name.replace('_', '-')}"
-            words += [option] if text == "true" and name in FLAGS else [] if name in FLAGS else [f"{option}={text}"]
-        elif known.sets:
-            words.append(f"--set={name}={text}")
-        else:
-            raise InvalidInput(
-                f"{command} takes no {clipped(name)}: it takes {', '.join((*known.words, *known.options))}"
-            )
-    return words
+    files = [str(path) for name in known.files for path in question.get(name) or ()]  # type: ignore[attr-defined]
+    given = {str(name): value for name, value in question.items() if name not in known.files}
+    texts = {name: text for name, value in given.items() if (text := text_of(name, value)) is not None}
+    alone = [texts.pop(name) for name in known.words if name in texts]
+    return [command, *files, *alone, *known.fixed, *(word for name in texts for word in _option(command, name, given))]
 
 
-FLAGS = ("careful", "replicas")
+def _option(command: str, name: str, given: Mapping[str, object]) -> list[str]:
+    """An option of the command, or an input by name."""
+    known, text = COMMANDS[command], text_of(name, given[name]) or ""
+    option = f"--{name.replace('_', '-')}"
+    if name in known.options:
+        if name in flags(command):
+            return [option] if text == "true" else []
+        return [f"{option}={one}" for one in text.split(",")] if name in REPEATED else [f"{option}={text}"]
+    if not known.sets:
+        takes = ", ".join((*known.files, *known.words, *known.options))
+        raise InvalidInput(f"{command} takes no {clipped(name)}: it takes {takes}")
+    return [f"--set={name}={text}"]
+
+
+REPEATED = ("map",)
+
+
+@cache
+def flags(command: str) -> frozenset[str]:
+    """The options of a command that are said or not said."""
+    return frozenset(name for name, action in actions(command).items() if action.nargs == 0)
+
+
+@cache
+def actions(command: str) -> dict[str, argparse.Action]:
+    """The command's own options and words, by name."""
+    tops = parser([command])._actions
+    subs: Mapping[str, Parser] = next(action.choices for action in tops if isinstance(action.choices, dict))
+    return {action.dest: action for action in subs[command]._actions}
 
 
 def text_of(name: str, value: object) -> str | None:
@@ -164,20 +170,45 @@ def _end(name: str, value: object) -> str:
     return text_of(name, value) or ""
 
 
-def _written(config: object, asked: dict[str, object], stack: ExitStack) -> str | None:
-    """An uploaded config.json, for as long as the question takes, as the model asked about."""
+UPLOADED = "uploaded/config.json"  # an LLM is called after its folder
+
+
+def _config(asked: dict[str, object]) -> dict[str, str]:
+    """The content of a config.json, if there is one, which is then the model asked about."""
+    config = asked.pop(CONFIG, None)
     if config is None or config == "":
-        return None
+        return {}
     if asked.get("model"):
         raise InvalidInput("name an LLM or give a config.json, not both")
-    text = config if isinstance(config, str) else json.dumps(config)
-    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="estimator-"))) / "uploaded"  # an LLM's name
-    folder.mkdir()
-    path = f"{folder}/config.json"
-    with open(path, "w", encoding="utf-8") as file:  # noqa: PTH123 - a name that is compared letter by letter
-        file.write(text)
-    asked["model"] = path
-    return path
+    asked["model"] = UPLOADED
+    return {UPLOADED: config if isinstance(config, str) else json.dumps(config)}
+
+
+def _texts(field: str, value: object) -> dict[str, str]:
+    """The texts of files by names that are no paths; a text alone is called after its field."""
+    if value is None or value == "":
+        return {}
+    named = {field.removesuffix("s"): value} if isinstance(value, str) else value
+    if not isinstance(named, Mapping) or not all(isinstance(text, str) for text in named.values()):
+        raise InvalidInput(f"{field} must be the text of a file, or texts by the names of files")
+    if len(named) > MOST_FILES:
+        raise InvalidInput(f"{len(named)} files are no one run: {MOST_FILES} at most")
+    found = {_called(str(name)) or field: text for name, text in named.items()}
+    if len(found) < len(named):
+        raise InvalidInput(f"{field}: two files have one name")
+    return found
+
+
+MOST_FILES = 16
+
+
+def _called(name: str) -> str:
+    """A file's name without its folders, and without what no option, file or message should hold.
+
+    >>> _called("../../etc/--my run.yaml"), _called(".env")
+    ('my_run.yaml', 'env')
+    """
+    return re.sub(r"[^\w.@+-]", "_", name.replace("\\", "/").rpartition("/")[2])[-80:].lstrip(".-")
 
 
 @cache

@@ -38,7 +38,8 @@ class _Brief:
         if isinstance(result, Estimate):
             about = {"llm": result.llm, "hardware": result.hardware, "level": result.level}
             return head | about | estimate(result) | {"lines": [_line(line) for line in result.lines]}
-        return head | shortened(result.to_dict())
+        told: dict[str, Any] = shortened(result.to_dict())
+        return head | told
 
 
 def estimate(one: Estimate | Blocked) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from estimator.catalog.accelerators import accelerator_names
 from estimator.catalog.models import architecture_names
 from estimator.catalog.prices import api_names
 from estimator.export.page.html import Markup, folded, joined, tag
+from estimator.export.page.words import label as named_so
 from estimator.export.page.words import say
 from estimator.scenario import Amount, Word, default_scenario
 from estimator.text import digits, named
@@ -70,16 +71,16 @@ def _lists() -> Markup:
 
 
 def _picker(name: str, asked: Mapping[str, str]) -> Markup:
-    return _field(name, say(f"field_{name}"), asked, hint=say(f"hint_{name}"), list=LISTS[name])
+    return field(name, say(f"field_{name}"), asked, hint=say(f"hint_{name}"), list=LISTS[name])
 
 
 def _plain(name: str, asked: Mapping[str, str], prefix: str = "") -> Markup:
-    return _field(name, say(f"field_{name}"), asked, hint=say(f"hint_{name}"), prefix=prefix, list=LISTS.get(name))
+    return field(name, say(f"field_{name}"), asked, hint=say(f"hint_{name}"), prefix=prefix, list=LISTS.get(name))
 
 
 def _input(name: str, asked: Mapping[str, str], prefix: str = "") -> Markup:
     scenario = default_scenario()
-    label = name.replace("_", " ")
+    label = named_so(name)
     if name in scenario.choices:
         return _word(name, label, scenario.choices[name], asked, prefix)
     return _amount(name, label, scenario.amounts[name], asked, prefix)
@@ -91,26 +92,24 @@ def _amount(name: str, label: str, entry: Amount, asked: Mapping[str, str], pref
     shown = digits(entry.value) if entry.value < 1e6 else f"{entry.value:g}"
     ends = {"data_least": f"{entry.least:g}", "data_most": f"{entry.most:g}", "data_value": f"{entry.value:.12g}"}
     why = f"{entry.why} [{unit}]" if unit else entry.why
-    return _field(
-        name, label, asked, hint=why, prefix=prefix, unit=unit, placeholder=shown, inputmode="decimal", **ends
-    )
+    return field(name, label, asked, hint=why, prefix=prefix, unit=unit, placeholder=shown, inputmode="decimal", **ends)
 
 
 def _word(name: str, label: str, entry: Word, asked: Mapping[str, str], prefix: str) -> Markup:
     choices = ("true", "false") if isinstance(entry.value, bool) else entry.choices
     shown = str(entry.value).lower() if isinstance(entry.value, bool) else str(entry.value)
     if not choices:
-        return _field(name, label, asked, hint=entry.why, prefix=prefix, placeholder=shown, list=LISTS.get(name))
+        return field(name, label, asked, hint=entry.why, prefix=prefix, placeholder=shown, list=LISTS.get(name))
     value = asked.get(name, "")
     options = [tag("option", f"({shown})", value="")]
     options += [tag("option", one, value=one, selected=one == value) for one in choices]
-    field = f"{prefix}{name}"
-    return _row(
-        field, label, tag("select", *options, id=f"f-{field}", name=field, aria_describedby=f"h-{field}"), entry.why
+    called = f"{prefix}{name}"
+    return row(
+        called, label, tag("select", *options, id=f"f-{called}", name=called, aria_describedby=f"h-{called}"), entry.why
     )
 
 
-def _field(
+def field(
     name: str,
     label: str,
     asked: Mapping[str, str],
@@ -120,27 +119,29 @@ def _field(
     unit: str = "",
     **attributes: object,
 ) -> Markup:
-    field = f"{prefix}{name}"
+    """A field for one word or number."""
+    called = f"{prefix}{name}"
     box = tag(
         "input",
-        id=f"f-{field}",
-        name=field,
+        id=f"f-{called}",
+        name=called,
         value=asked.get(name, ""),
-        aria_describedby=f"h-{field}",
+        aria_describedby=f"h-{called}",
         maxlength=200,
         **attributes,
     )
-    return _row(field, label, box, hint, unit)
+    return row(called, label, box, hint, unit)
 
 
-def _row(field: str, label: str, box: Markup, hint: str, unit: str = "") -> Markup:
+def row(called: str, label: str, box: Markup, hint: str, unit: str = "") -> Markup:
+    """What is asked, where it goes, and why."""
     return tag(
         "div",
-        tag("label", label, for_=f"f-{field}"),
+        tag("label", label, for_=f"f-{called}"),
         tag("span", box, tag("span", unit, class_="unit") if unit else None, class_="box"),
-        tag("small", hint, id=f"h-{field}"),
+        tag("small", hint, id=f"h-{called}"),
         class_="field",
-        data_words=f"{field} {hint}".lower(),
+        data_words=f"{called} {hint}".lower(),
         title=hint,
     )
 

@@ -64,7 +64,26 @@ async def _page(request: Request, found: State, config: str = "") -> HTMLRespons
     )
     from estimator.web.form import lists
 
-    return html(joined(lists(), body), status)
+    return html(joined(navigation("compare"), lists(), body), status)
+
+
+def navigation(here: str) -> Markup:
+    """All questions, that of this page marked."""
+    links = (
+        tag(
+            "a",
+            say(f"ask_{name}"),
+            href="/" if name == "compare" else f"/ask/{name}",
+            aria_current=_current(name, here),
+        )
+        for name in asking.COMMANDS
+    )
+    more = tag("a", say("guides"), href="/docs/"), tag("a", say("api_reference"), href="/api/docs")
+    return tag("nav", *links, *more, aria_label=say("questions"))
+
+
+def _current(name: str, here: str) -> str | None:
+    return "page" if name == here else None
 
 
 async def _answer(request: Request, found: State, config: str = "") -> tuple[int, Markup]:
@@ -76,17 +95,18 @@ async def _answer(request: Request, found: State, config: str = "") -> tuple[int
             "div", await in_thread(partial(answers.answered, found, host, config)), id="answer", tabindex="-1"
         )
     except EstimatorError as error:
-        return problems.status_of(error), _wrong(error)
+        return problems.status_of(error), wrong(error)
 
 
-def _wrong(error: EstimatorError) -> Markup:
+def wrong(error: EstimatorError) -> Markup:
+    """What was wrong, in place of an answer."""
     said = tag("section", tag("h1", say("wrong")), tag("p", str(error)), class_="wrong", role="alert")
     return tag("div", said, id="answer", tabindex="-1")
 
 
 def refused(error: EstimatorError) -> Response:
     """A page that says what was wrong."""
-    return html(tag("main", _wrong(error)), problems.status_of(error))
+    return html(tag("main", wrong(error)), problems.status_of(error))
 
 
 def _form(found: State, config: str) -> Markup:
@@ -123,7 +143,7 @@ def _uploads(found: State) -> Markup:
 
 def _footer() -> Markup:
     made = say("made", version=estimator.__version__)
-    return tag("p", made, " ", tag("a", say("api_reference"), href="/api/docs"), class_="quiet")
+    return tag("p", made, class_="quiet")
 
 
 @router.get("/answer")
@@ -165,12 +185,13 @@ async def _sent(request: Request) -> tuple[list[tuple[str, str]], str, str]:
         pairs = [(name, value) for name, value in sent.multi_items() if isinstance(value, str)]
         files = {name: await value.read() for name, value in sent.multi_items() if isinstance(value, UploadFile)}
     config = dict(pairs).get("config_text", "")
-    texts = {name: _decoded(content) for name, content in files.items()}
+    texts = {name: decoded(content) for name, content in files.items()}
     pairs = [(name, value) for name, value in pairs if name != "config_text"]
     return pairs, texts.get("config_file", config), texts.get("rows_file", "")
 
 
-def _decoded(content: bytes) -> str:
+def decoded(content: bytes) -> str:
+    """The text of a file that was sent."""
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:

@@ -43,3 +43,11 @@ def of(error: EstimatorError) -> tuple[int, str]:
     """The problem that an error of the library is."""
     nearest = {"nearest": list(error.nearest)} if isinstance(error, UnknownName) else {}
     return problem(status_of(error), str(error), f"urn:estimator:{kind_of(error)}", **nearest)
+
+
+LONGEST_S = 60.0  # of an answer
+
+
+def too_long() -> tuple[int, str]:
+    """The problem that an answer is which takes too long."""
+    return problem(503, f"this takes longer than {LONGEST_S:g} s: ask for less, or use the command")

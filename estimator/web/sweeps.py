@@ -12,12 +12,13 @@ from estimator.cli.options import asked
 from estimator.cli.parser import parser
 from estimator.errors import EstimatorError, InvalidInput
 from estimator.export.rows import rows_csv
-from estimator.files import no_files_but
+from estimator.files import handed_in
 from estimator.shown import SCHEMA_VERSION
 from estimator.stages import STAGES
 from estimator.sweeping import FIGURES, Sweep, attached, columns_of
 from estimator.web import problems
 from estimator.web.asking import argv
+from estimator.web.events import event
 
 MOST_ROWS = 10_000
 PIECE = 500  # rows between two events
@@ -47,7 +48,7 @@ def pieces(question: Mapping[str, Any]) -> Iterator[list[Row]]:
 
 
 def _answered(run: Sweep, piece: list[Row]) -> list[Row]:
-    with no_files_but():
+    with handed_in({}):
         answered = attached(piece, run.answers(*columns_of(piece)))
     return [{name: _plain(value) for name, value in row.items()} for row in answered]
 
@@ -89,15 +90,11 @@ async def events(
         try:
             piece = await in_thread(lambda: next(running, None))
         except EstimatorError as error:
-            yield _event("problem", json.loads(problems.of(error)[1]))
+            yield event("problem", json.loads(problems.of(error)[1]))
             return
         if piece is None:
-            yield _event("done", {"rows": done})
+            yield event("done", {"rows": done})
             return
         done += len(piece)
-        yield _event("progress", {"done": done, "total": total})
-        yield _event("rows", piece)
-
-
-def _event(name: str, data: Any) -> str:
-    return f"event: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
+        yield event("progress", {"done": done, "total": total})
+        yield event("rows", piece)

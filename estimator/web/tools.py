@@ -15,6 +15,10 @@ ABOUT = {
     "estimate": "One approach in full: data, time, memory, accelerators, cost, and what it adds to every request",
     "recommend": "Which approach, and why; or what fits, how large, by when, for how much",
     "layout": "The best parallel layout for training or serving on named accelerators, over all valid ones",
+    "serving": "Latency, throughput, memory and cost of replicas under one or several loads",
+    "check": "Whether the run of a configuration or command fits, how long, for how much, and what would help",
+    "record": "What a run really took, from its log, beside what was expected; nothing is kept",
+    "variance": "A budget against its bill: price, volume, mix, time, by line",
     "catalog": "What is known: models, accelerators, prices, hosted LLMs, inputs with their reasons",
 }
 
@@ -60,8 +64,8 @@ def server() -> Any:
 def told(name: str, question: dict[str, Any]) -> tuple[str, bool]:
     """What a tool says, and whether it is what was wrong.
 
-    >>> told("compare", {"model": "7b"})[1], told("compares", {})
-    (True, ("unknown tool 'compares'. Tools are compare, estimate, recommend, layout, catalog.", True))
+    >>> told("compare", {"model": "7b"})[1], told("compares", {})[0][:38]
+    (True, "unknown tool 'compares'. Tools are com")
     """
     if name not in COMMANDS:
         return f"unknown tool {name!r}. Tools are {', '.join(COMMANDS)}.", True

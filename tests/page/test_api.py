@@ -1,5 +1,6 @@
 """The API says what the command says, refuses with its sentences, and lets nothing in that it should not."""
 
+import asyncio
 import csv
 import io
 import json
@@ -7,12 +8,14 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from estimator import compare, estimate
 from estimator.cli import main
+from estimator.export.page.html import figure as broken
 from estimator.shown import rendered
 from estimator.text import human
 
@@ -21,7 +24,7 @@ pytest.importorskip("python_multipart", reason="the API's tests need the extra s
 pytest.importorskip("starlette.testclient", reason="the API's tests need a client")
 from starlette.testclient import TestClient
 
-from estimator.web import safety
+from estimator.web import events, safety
 from estimator.web.app import create
 from estimator.web.asking import COMMANDS, argv
 from estimator.web.models import EXAMPLES, model
@@ -47,7 +50,7 @@ def test_json_has_what_python_says(client):
             [figure.value, *figure.interval()], rel=1e-9
         )
     assert found["command"] == "estimator compare --model=7b --gpu=a100 --set=samples=1000..2000..9000"
-    assert human(again["rag"].total_usd) in client.get(found["page"]).text
+    assert broken(human(again["rag"].total_usd)) in client.get(found["page"]).text
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -55,7 +58,7 @@ def test_answers_are_brief_unless_asked_in_full(client, command):
     brief = client.post(f"/api/v1/{command}", json=EXAMPLES[command])
     full = client.post(f"/api/v1/{command}?detail=full", json=EXAMPLES[command])
     by_query = client.get(
-        f"/api/v1/{command}", params={k: v for k, v in EXAMPLES[command].items() if isinstance(v, str)}
+        f"/api/v1/{command}", params={k: v for k, v in EXAMPLES[command].items() if isinstance(v, str | int)}
     )
 
     assert brief.status_code == full.status_code == by_query.status_code == 200
@@ -94,6 +97,10 @@ SENTENCES = [
     ("recommend", {**ASKED, "skils": "app"}),
     ("recommend", {**ASKED, "fit": "serving"}),
     ("catalog", {"kind": "model"}),
+    ("serving", {**ASKED, "concurrency": "many"}),
+    ("serving", {**ASKED, "burst": 5, "batch": 5}),
+    ("serving", {**ASKED, "engine": "vlmm"}),
+    ("serving", {**ASKED, "price": 3}),
 ]
 
 
@@ -119,6 +126,63 @@ def test_refusals_are_the_commands_own_sentences(client, capsys, command, questi
         assert found.json()["status"] == 422
 
 
+TRAINING = "base_model: meta-llama/Llama-3.1-8B\nadapter: lora\nmicro_batch_size: 2\n{more}"
+
+
+def test_a_run_configuration_is_checked_as_the_command_does(client, tmp_path, capsys):
+    pytest.importorskip("yaml")
+    path = tmp_path / "train.yaml"
+    path.write_text(TRAINING.format(more="sequence_len: 4096\n"))
+    assert main(["check", str(path), "--gpu", "1xa100", "--data", "1k", "--format", "json"]) == 0
+    said = {**json.loads(capsys.readouterr().out), "files": ["train.yaml"]}
+    asked = {"files": {"../x/train.yaml": path.read_text()}, "gpu": "1xa100", "data": "1k"}
+    found = client.post("/api/v1/check?detail=full", json=asked).json()
+
+    assert found == said
+
+
+WRONG_FILES = [
+    ({}, "name a run configuration"),
+    ({"files": ""}, "name a run configuration"),
+    ({"files": ["/etc/passwd"]}, "files must be the text of a file, or texts by the names of files"),
+    ({"files": {"a.json": "{"}}, "cannot read the run configuration 'a.json': it is not JSON"),
+    ({"files": {"a/x.json": "{}", "b/x.json": "{}"}}, "files: two files have one name"),
+    ({"files": {str(n): "x" for n in range(17)}}, "17 files are no one run"),
+    ({"files": {"a.sh": "\ud800"}}, "cannot read the run configuration 'a.sh': it is not text"),
+]
+
+
+@pytest.mark.parametrize(("asked", "said"), WRONG_FILES, ids=lambda one: str(one)[:30])
+def test_files_that_are_none(client, asked, said):
+    found = client.post("/api/v1/check", content=json.dumps(asked))
+
+    assert found.status_code == 422
+    assert said in found.json()["detail"]
+
+
+def test_what_a_file_names_is_not_read_from_this_machine(client, tmp_path):
+    pytest.importorskip("yaml")
+    there = tmp_path / "ds.json"
+    there.write_text('{"zero_optimization": {"stage": 3}}')
+    for name in (there, "ds.json"):
+        text = TRAINING.format(more=f"deepspeed: {name}\n")
+        alone = client.post("/api/v1/check?detail=full", json={"files": {"t.yaml": text}, "gpu": "2xa100"}).json()
+        both = {"t.yaml": text, "ds.json": there.read_text()}
+        given = client.post("/api/v1/check?detail=full", json={"files": both, "gpu": "2xa100"}).json()
+
+        assert alone["outcomes"][0]["plan"]["zero"] != 3
+        assert given["outcomes"][0]["plan"]["zero"] == 3
+
+
+def test_runs_that_are_recorded_here_are_not_kept(client, tmp_path, monkeypatch):
+    monkeypatch.setenv("ESTIMATOR_RUNS", str(tmp_path / "runs"))
+    found = client.post("/api/v1/record", json=EXAMPLES["record"]).json()
+
+    assert found["kept_in"] is None
+    assert found["runs"][0]["predicted"] > 0
+    assert not (tmp_path / "runs").exists()
+
+
 def test_sweeps_as_rows_text_and_events(client):
     rows = [{"samples": 1000}, {"samples": 5000}, {"samples": "x"}]
     asked = {**ASKED, "rows": rows, "stages": ["finetune"], "figures": ["total_usd"]}
@@ -133,12 +197,57 @@ def test_sweeps_as_rows_text_and_events(client):
     assert re.findall(r"event: (\w+)", events) == ["progress", "rows", "done"]
 
 
+EVENTS = {"accept": "text/event-stream"}
+
+
+def test_a_search_tells_how_far_it_is(client, monkeypatch):
+    monkeypatch.setattr(events, "EVERY_S", 1e-3)
+    found = client.post("/api/v1/layout", json=EXAMPLES["layout"], headers=EVENTS).text
+    wrong = client.post("/api/v1/layout", json={"model": "7b"}, headers=EVENTS).text
+    last = json.loads(found.rstrip().rpartition("data: ")[2])
+
+    assert re.findall(r"event: (\w+)", found)[-1] == "answer"
+    assert re.search(r'event: progress\ndata: {"done": [1-9]', found)
+    assert last == client.post("/api/v1/layout", json=EXAMPLES["layout"]).json()
+    assert re.findall(r"event: (\w+)", wrong)[-1] == "problem"
+    assert "name an LLM and accelerators" in wrong
+
+
+def test_a_search_that_nobody_waits_for_stops():
+    from estimator.web.api import in_thread
+    from estimator.web.asking import answer
+
+    class Gone:
+        async def is_disconnected(self):
+            return True
+
+    stopped = threading.Event()
+
+    def work():
+        try:
+            for _ in range(1000):
+                answer("layout", {"model": "7b", "gpu": "64xh100", "task": "pretrain"})
+        except events.Stopped:
+            stopped.set()
+        return "{}"
+
+    async def ask():
+        return [one async for one in events.progress(work, Gone(), in_thread)]
+
+    assert asyncio.run(ask()) == []
+    assert stopped.wait(60)
+
+
 HOSTILE = [
     ("GET", "/api/v1/compare?model=/etc/passwd&gpu=a100", {}, 422),
     ("GET", "/api/v1/compare?model=..%2F..%2Fetc%2Fpasswd&gpu=a100", {}, 422),
     ("GET", "/api/v1/compare?model=file:///etc/passwd&gpu=a100", {}, 422),
     ("GET", "/api/v1/compare?model=estimator&gpu=a100", {}, 422),
     ("GET", "/api/v1/compare?model=7b&gpu=a100&corpus=/etc", {}, 422),
+    ("GET", "/api/v1/compare?model=7b&gpu=../../fitted/serving", {}, 422),
+    ("GET", "/api/v1/check?files=vllm+serve+/etc/passwd&gpu=a100", {}, 422),
+    ("GET", "/api/v1/check?files=vllm+serve+8b+--config+/etc/x.yaml&gpu=a100&facts=/etc", {}, 422),
+    ("GET", "/api/v1/record?files={}&keep=true", {}, 422),
     ("GET", "/api/v1/compare?model=7b&gpu=a100&corpus=x&tokenizer_json=/etc/passwd", {}, 422),
     ("GET", "/api/v1/compare?model=7b&gpu=a100&facts=/etc", {}, 422),
     ("GET", "/api/v1/compare?model=7b&gpu=a100&scenario_file=/etc/passwd", {}, 422),
@@ -188,8 +297,6 @@ def test_every_answer_is_guarded(client):
 
 
 def test_slow_bodies_are_not_waited_for(monkeypatch):
-    import asyncio
-
     async def slow():
         await asyncio.sleep(5)
 
@@ -233,6 +340,31 @@ def test_openapi_describes_every_input(client):
     assert model("compare").model_validate(EXAMPLES["compare"]).samples["low"] == 1000
 
 
+def test_guides_are_the_site_that_was_built(client, tmp_path, monkeypatch):
+    from estimator.web import guides
+
+    guides._files.cache_clear()
+    monkeypatch.setattr(guides, "SITE", tmp_path / "none")
+    missing = client.get("/docs/")
+    guides._files.cache_clear()
+    monkeypatch.setattr(guides, "SITE", tmp_path / "site")
+    (tmp_path / "site" / "how-to").mkdir(parents=True)
+    (tmp_path / "secret.html").write_text("secret")
+    for name in ("index.html", "how-to/index.html"):
+        (tmp_path / "site" / name).write_text("<script>var a = 1;</script><p>guide</p>")
+    found = client.get("/docs/")
+    others = [client.get(f"/docs/{name}") for name in ("../secret.html", "%2e%2e/secret.html", "/etc/passwd", "x.html")]
+    within = client.get("/docs/how-to/")
+    guides._files.cache_clear()
+
+    assert missing.status_code == 404
+    assert "sphinx" in missing.text
+    assert found.status_code == within.status_code == 200
+    assert "script-src 'self' 'sha256-" in found.headers["content-security-policy"]
+    assert {one.status_code for one in others} == {404}
+    assert not any("secret<" in one.text for one in others)
+
+
 def test_counts_are_kept_of_routes_not_of_addresses(client):
     client.get("/api/v1/compare?model=7b&gpu=h100")
     client.get("/whatever/1")
@@ -243,7 +375,7 @@ def test_counts_are_kept_of_routes_not_of_addresses(client):
 
 
 def test_words_of_pages_have_one_file(client):
-    assert human(compare(**ASKED)["rag"].total_usd) in client.get("/").text
+    assert broken(human(compare(**ASKED)["rag"].total_usd)) in client.get("/").text
 
 
 def test_nothing_goes_wrong_whatever_is_asked():

@@ -143,6 +143,30 @@ def test_files_of_ones_own_and_files_that_are_none(server, opened, tmp_path):
         assert "config.json" in page.locator(".wrong").inner_text()
 
 
+def test_every_question_is_asked_without_script(server, opened, tmp_path):
+    path = tmp_path / "run.sh"
+    path.write_text("vllm serve meta-llama/Llama-3.1-8B-Instruct --max-model-len 8192")
+    with opened(server, java_script_enabled=False) as page:
+        page.locator("nav a", has_text="Serving").click()
+        page.fill("#f-model", "8b")
+        page.fill("#f-gpu", "h100")
+        page.fill("#f-more", "engine = sglang\nmax_num_seqs = 64")
+        page.click("button.ask")
+        assert "sglang" in page.locator("#answer h1").inner_text()
+        page.locator("nav a", has_text="Check a run").click()
+        page.set_input_files("#f-files-sent", path)
+        page.fill("#f-gpu", "1xh100")
+        page.click("button.ask")
+        assert "Fits on 1 x H100" in page.locator("#verdict").inner_text()
+        assert "estimator check run.sh" in page.locator("#answer").inner_text()
+        page.locator("nav a", has_text="Layout").click()
+        page.locator("#answer a", has_text="An example").click()
+        assert "The best layout" in page.locator("#answer h1").inner_text()
+    with opened(f"{server}/ask/serving?model=8b&gpu=h1000", refusals=True) as page:
+        assert "Did you mean" in page.locator(".wrong").inner_text()
+        assert page.locator("#f-gpu").input_value() == "h1000"
+
+
 def test_a_phone_scrolls_in_one_direction(server, opened):
     with opened(server, viewport={"width": 360, "height": 740}, has_touch=True) as page:
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
@@ -178,7 +202,8 @@ def test_no_serious_fault_of_accessibility(server, opened):
     axe = os.environ.get("ESTIMATOR_AXE", "")
     if not Path(axe).is_file():
         pytest.skip("axe-core is not at hand: npm pack axe-core, and name axe.min.js with ESTIMATOR_AXE")
-    addresses = [f"{server}/", f"{server}/?model=8b&gpu=h100&b.gpu=a100&v=0.1.0", f"{server}/api/docs"]
+    asked = [f"{server}/ask/check", f"{server}/ask/serving?model=8b&gpu=h100&concurrency=1,8,32"]
+    addresses = [*asked, f"{server}/", f"{server}/?model=8b&gpu=h100&b.gpu=a100&v=0.1.0", f"{server}/api/docs"]
     for address in addresses:
         for scheme in ("light", "dark"):
             with opened(address, color_scheme=scheme, bypass_csp=True) as page:

@@ -5,21 +5,19 @@ import hashlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from estimator.export.page import parts
 from estimator.export.page.html import Markup, folded, joined, tag
+from estimator.export.page.html import figure as broken
 from estimator.export.page.live import Recalculation
+from estimator.export.page.others import inside
 from estimator.export.page.parts import Shows, plain
-from estimator.export.page.words import say, words
+from estimator.export.page.words import label, say, words
 from estimator.export.workbook.steps import Step
 from estimator.quantities import Quantity
 from estimator.results import Comparison, Estimate
-from estimator.shown import rendered
 from estimator.text import human
-
-if TYPE_CHECKING:
-    from estimator.decide.recommend import Recommendation
 
 HERE = Path(__file__).parent
 FOREMOST = 10  # inputs that are not folded away
@@ -29,7 +27,7 @@ PLACES = 1000  # of a slider
 def document(result: object, command: str = "") -> str:
     """A result as the text of an HTML file; command: how to make it again."""
     kind = type(result).__name__
-    made = PAGES[kind](result) if kind in PAGES else _any(result)
+    made = PAGES[kind](result) if kind in PAGES else _other(result)
     return page(made, command)
 
 
@@ -98,7 +96,7 @@ class Followed:
 
     def __call__(self, figure: Quantity, spread: bool = True) -> object:
         """A figure that follows the sliders."""
-        return tag("span", human(figure, spread), data_q=self.number(figure), data_plain=not spread, class_="q")
+        return tag("span", broken(human(figure, spread)), data_q=self.number(figure), data_plain=not spread, class_="q")
 
     def number(self, figure: Quantity) -> int:
         """Its number."""
@@ -194,12 +192,12 @@ def _sliders(answer: Comparison, live: Recalculation | None) -> Markup | None:
 
 def _slider(number: int, step: Step) -> Markup:
     unit = "" if step.node.unit == "1" else step.node.unit
-    label, field = step.key.replace("_", " "), f"in{number}"
+    name, field = label(step.key), f"in{number}"
     return tag(
         "div",
-        tag("label", label, for_=field, title=step.node.note),
+        tag("label", name, for_=field, title=step.node.note),
         tag("input", type="range", id=field, min=0, max=PLACES, aria_describedby=f"why{number}"),
-        tag("input", type="number", step="any", value=f"{step.node.value:.6g}", aria_label=f"{label} [{unit or '1'}]"),
+        tag("input", type="number", step="any", value=f"{step.node.value:.6g}", aria_label=f"{name} [{unit or '1'}]"),
         tag("span", unit, class_="unit"),
         tag("small", step.node.note, id=f"why{number}"),
         class_="slider",
@@ -208,34 +206,13 @@ def _slider(number: int, step: Step) -> Markup:
     )
 
 
-# --- other results ---------------------------------------------------------------------------------------
-
-
-def recommendation(found: "Recommendation") -> Page:
-    """What to do and why, then the options with their figures."""
-    title = f"{say('recommended')}: {say('of_on', llm=found.llm, hardware=found.hardware)}"
-    possible = [one.estimate for one in found.options if one.estimate]
-    standing = [one.estimate for one in found.options if one.estimate and one.stands]
-    return Page(
-        title,
-        _head(title, next((one.level for one in possible), 0.8)),
-        tag("pre", str(found), class_="answer"),
-        tag("section", tag("h2", say("pictures")), *parts.pictures(found), class_="pictures"),
-        *_beneath(standing or possible, plain),
-    )
-
-
-def _any(result: Any) -> Page:
-    """A result with no page of its own: its text and its pictures."""
-    text = rendered(result, "table")
-    title = f"{say('answer')}: {text.partition(chr(10))[0][:120]}"
-    return Page(
-        title, tag("header", tag("h1", say("answer"))), tag("pre", text, class_="answer"), *parts.pictures(result)
-    )
+def _other(result: object) -> Page:
+    """A result with no page of its own."""
+    title, told = inside(result)
+    return Page(title, told)
 
 
 PAGES: dict[str, Callable[[Any], Page]] = {
     "Comparison": comparison,
     "Estimate": estimate,
-    "Recommendation": recommendation,
 }

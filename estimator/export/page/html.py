@@ -36,6 +36,16 @@ def _attribute(key: str, value: object) -> str:
     return f" {name}" if value is True else f' {name}="{escape(str(value))}"'
 
 
+def figure(text: str) -> Markup:
+    """A figure, broken into lines before its range alone.
+
+    >>> figure("$2 (1-4)")
+    '<span>$2</span> <span>(1-4)</span>'
+    """
+    value, _, spread = text.partition(" (")
+    return joined(tag("span", value), *([" ", tag("span", f"({spread}")] if spread else []))
+
+
 def table(head: list[object], body: list[list[object]], caption: str = "", **attributes: object) -> Markup:
     """A table whose first column names the rows."""
     top = tag("tr", *(tag("th", cell, scope="col") for cell in head))

@@ -114,6 +114,10 @@ function even(value) {
   return value - below === 0.5 ? below + (below % 2 ? 1 : 0) : Math.round(value);
 }
 
+function unbroken(text) {
+  return Object.assign(document.createElement("span"), { textContent: text });
+}
+
 function human(column, fullUnit, spread) {
   const value = column[0];
   if (!Number.isFinite(value)) return "unknown";
@@ -145,7 +149,8 @@ function end(value, unit, size) {
 function show() {
   for (const place of document.querySelectorAll("[data-q]")) {
     const number = Number(place.dataset.q);
-    place.textContent = human(columns[number], DATA.figures[number], place.dataset.plain === undefined);
+    const [value, spread] = human(columns[number], DATA.figures[number], place.dataset.plain === undefined).split(" (");
+    place.replaceChildren(unbroken(value), ...(spread ? [" ", unbroken(`(${spread}`)] : []));
   }
   bars();
   verdict();

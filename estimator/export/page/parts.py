@@ -8,6 +8,7 @@ from estimator.errors import MissingExtra
 from estimator.export.assumptions import ALWAYS, SHOWN, ranked
 from estimator.export.explain import HEADLINES, citation_lines
 from estimator.export.page.html import Markup, folded, joined, listing, table, tag
+from estimator.export.page.html import figure as broken
 from estimator.export.page.words import say
 from estimator.export.tables import BUDGET_SMALL, SAID, detail_name
 from estimator.quantities import Quantity
@@ -21,7 +22,7 @@ Shows = Callable[[Quantity, bool], object]  # a figure, with its range or withou
 
 def plain(figure: Quantity, spread: bool = True) -> object:
     """A figure as it stands."""
-    return tag("span", human(figure, spread), class_="q")
+    return tag("span", broken(human(figure, spread)), class_="q")
 
 
 def horizon(answer: Comparison | Estimate) -> str:
@@ -226,8 +227,8 @@ def drawn(specs: Iterable[Spec]) -> Iterator[Markup]:
     """Each as SVG with its title for those who cannot see it."""
     for spec in specs:
         try:
-            picture = svg(spec)
+            picture = svg({**spec, "config": {**spec["config"], "aria": False}})  # its title says what it is
         except MissingExtra:
             return
         title = " ".join(spec["title"]["text"])
-        yield tag("figure", Markup(picture), role="img", aria_label=title)
+        yield tag("figure", Markup(picture), role="img", aria_label=title, class_=spec.get("name"))

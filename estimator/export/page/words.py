@@ -22,3 +22,13 @@ def say(key: str, **values: object) -> str:
     'Total over 12 months'
     """
     return words()[key].format(**values)
+
+
+def label(name: str) -> str:
+    """An input's name as people write it.
+
+    >>> label("rate_usd_per_hour"), label("field_nobody_named")
+    ('rate USD per hour', 'field nobody named')
+    """
+    short = {word.lower(): word for word in words()["abbreviations"].split()}
+    return " ".join(short.get(word, word) for word in name.split("_"))

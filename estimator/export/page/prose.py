@@ -1,0 +1,61 @@
+"""Markdown as the renderers here write it, as markup: paragraphs, tables, lists; what is bold stays so."""
+
+import re
+from collections.abc import Iterator
+from itertools import groupby
+
+from estimator.export.page.html import Markup, figure, joined, listing, table, tag
+
+NUMBER = re.compile(r"[-+]?[$€£]?[\d.,]+(e[-+]?\d+)?( ?(%|[kMBT]|[a-zµ]{1,3}|GB|MB|USD))?( \(.*\))?")
+RULE = re.compile(r"\|[-:| ]+\|?")
+
+
+def markup(text: str) -> Markup:
+    """Everything of a text.
+
+    >>> markup("**fits**\\n\\n- mind: a < b")
+    '<p><strong>fits</strong></p><ul><li>mind: a &lt; b</li></ul>'
+    """
+    return joined(*(block for part in text.split("\n\n") for block in _blocks(part.strip("\n"))))
+
+
+def _blocks(part: str) -> Iterator[Markup]:
+    """Lines of one kind that follow each other."""
+    for kind, group in groupby(_unwrapped(part), key=_kind):
+        lines = list(group)
+        if kind == "|":
+            yield _table(lines)
+        elif kind == "-":
+            yield tag("div", listing([line[2:] for line in lines]))
+        else:
+            yield from (tag("p", _bold(line)) for line in lines if line)
+
+
+def _kind(line: str) -> str:
+    return "|" if line.startswith("|") else "-" if line.startswith("- ") else ""
+
+
+def _unwrapped(part: str) -> list[str]:
+    """Lines with those that only go on."""
+    return re.sub(r"\n +(?=\S)", " ", part).split("\n")
+
+
+def _bold(line: str) -> Markup:
+    pieces = re.split(r"\*\*(.+?)\*\*", line)
+    return joined(*(tag("strong", piece) if place % 2 else piece for place, piece in enumerate(pieces)))
+
+
+def _table(lines: list[str]) -> Markup:
+    head, *body = ([cell.strip() for cell in line.strip().strip("|").split("|")] for line in lines if not _rule(line))
+    return table(list(head), [[row[0], *map(_cell, row[1:])] for row in body])
+
+
+def _rule(line: str) -> bool:
+    return RULE.fullmatch(line.strip()) is not None
+
+
+def _cell(text: str) -> object:
+    """A number in one line, its range in the next where there is no room."""
+    if not NUMBER.fullmatch(text):
+        return text
+    return tag("span", figure(text), class_="q")
