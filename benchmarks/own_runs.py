@@ -86,7 +86,7 @@ def runs(count: int, seed: int) -> Iterator[Run]:
     draw = random.Random(seed)
     for _ in range(count):
         one = shape(draw)
-        fields = {**one, "model": "a small one", "gpu": "local", "precision": "fp32", "framework": "hf-trainer"}
+        fields = {**one, "model": "a small one", "gpu": "local", "precision": "fp32", "framework": "hf trainer", "optimizer": "adamw_torch_fused"}
         fields |= {"global_batch": one["micro_batch"], "gated_mlp": 1}
         before = record_run("training", fields, {"step_time_s": 1.0}, keep=False, accept=True)
         (said,), case = before.runs, case_run(before.cases[0])

@@ -28,7 +28,7 @@ def trainer_state(log: Log) -> Sequence[Found]:
     )
     if rate is None:
         return ()
-    columns = {"framework": "hf-trainer", "micro_batch": inside(log.data, "train_batch_size")}
+    columns = {"framework": "hf trainer", "micro_batch": inside(log.data, "train_batch_size")}
     return (Found("Hugging Face trainer state", "training", columns, measured(step_time_s=1 / rate)),)
 
 
@@ -37,7 +37,7 @@ def results(log: Log) -> Sequence[Found]:
     rate = next((found for key in STEP_KEYS if (found := number(inside(log.data, key)))), None)
     if rate is None:
         return ()
-    return (Found("results of a trainer", "training", {"framework": "hf-trainer"}, measured(step_time_s=1 / rate)),)
+    return (Found("results of a trainer", "training", {"framework": "hf trainer"}, measured(step_time_s=1 / rate)),)
 
 
 def printed(log: Log) -> Sequence[Found]:
@@ -47,7 +47,7 @@ def printed(log: Log) -> Sequence[Found]:
     if not rate:
         return ()
     return (
-        Found("printed results of a trainer", "training", {"framework": "hf-trainer"}, measured(step_time_s=1 / rate)),
+        Found("printed results of a trainer", "training", {"framework": "hf trainer"}, measured(step_time_s=1 / rate)),
     )
 
 
@@ -60,7 +60,7 @@ def llamafactory(log: Log) -> Sequence[Found]:
     if last <= first or until <= since:
         return ()
     step_s = (until - since) / (last - first)
-    return (Found("LLaMA-Factory log", "training", {"framework": "llamafactory"}, measured(step_time_s=step_s)),)
+    return (Found("LLaMA-Factory log", "training", {"framework": "llama-factory"}, measured(step_time_s=step_s)),)
 
 
 def _point(line: str) -> tuple[float, float] | None:

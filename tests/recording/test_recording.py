@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from estimator import estimate
+from estimator.catalog.frameworks import framework
 from estimator.catalog.own_runs import add_runs, own_runs, own_runs_path, use_own_runs
 from estimator.cli import main
 from estimator.errors import InvalidInput
@@ -61,7 +62,7 @@ LOGS = {
     "printed": ("{'train_runtime': 100.0, 'train_steps_per_second': 0.2}\n", {}, {"step_time_s": 5.0}),
     "LLaMA-Factory": (
         "".join(json.dumps({"current_steps": s, "elapsed_time": f"0:0{s}:00"}) + "\n" for s in (1, 2, 5)),
-        {"framework": "llamafactory"},
+        {"framework": "llama-factory"},
         {"step_time_s": 60.0},
     ),
     "torchtitan": (
@@ -112,6 +113,7 @@ def test_logs_are_known_by_what_they_hold(name, tmp_path):
     (found,) = read_log(tmp_path / "log")
 
     assert {key: found.columns.get(key) for key in columns} == columns
+    assert framework(str(found.columns.get("framework", "trl"))).known
     assert dict(found.measured) == pytest.approx(metrics)
 
 
