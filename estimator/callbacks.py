@@ -164,7 +164,8 @@ def _is_known(optim: str) -> bool:
 
 
 SHAPE = {"layers": "num_hidden_layers", "hidden": "hidden_size", "heads": "num_attention_heads",
-    "kv_heads": "num_key_value_heads", "head_dim": "head_dim", "ffn": "intermediate_size", "vocab": "vocab_size"}  # fmt: skip
+    "kv_heads": "num_key_value_heads", "head_dim": "head_dim", "ffn": "intermediate_size",
+    "vocab": "vocab_size"}  # fmt: skip
 
 
 def shape_of(model: Any) -> dict[str, object]:
@@ -174,7 +175,11 @@ def shape_of(model: Any) -> dict[str, object]:
     peft = next(iter(getattr(model, "peft_config", {}).values()), None)
     rank = getattr(peft, "r", None)
     tied = int(bool(getattr(config, "tie_word_embeddings", False)))
-    return {**found, "gated_mlp": 1, "tied_embeddings": tied, **({"lora_rank": rank, "method": "lora"} if rank else {})} if found else {}
+    return (
+        {**found, "gated_mlp": 1, "tied_embeddings": tied, **({"lora_rank": rank, "method": "lora"} if rank else {})}
+        if found
+        else {}
+    )
 
 
 def _peak_bytes() -> float:

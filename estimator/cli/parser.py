@@ -91,6 +91,7 @@ def _builders() -> dict[str, Callable[[Commands], None]]:
         "plot": _plot,
         "validate": _validate,
         "record": _record,
+        "watch": _watch,
         "variance": _variance,
         "catalog": _catalog,
         "offers": _offers,
@@ -306,16 +307,31 @@ def _record(commands: Commands) -> None:
     text = "what a run really took, from its logs, beside its prediction; later predictions learn from it"
     sub = _command(commands, "record", text, _lazy("record", "record"), example)
     sub.add_argument("files", nargs="+", metavar="FILE", help="logs of one run, of training or of a server")
+    _own_run(sub, "what the logs do not say")
+    text = "write the figures without names and paths, for a pull request; nothing is sent"
+    sub.add_argument("--share", metavar="FILE", help=text)
+
+
+def _own_run(sub: Parser, unsaid: str) -> None:
+    """What a run was, and whether it is kept."""
     sub.add_argument("--model", metavar="NAME", help="a size, a preset, or a path to a config.json")
     sub.add_argument("--gpu", metavar="NAME", help="on what it ran, with the count: 8xh100")
-    text = "what the logs do not say: any field of a plan, or column of a case"
+    text = f"{unsaid}: any field of a plan, or column of a case"
     sub.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], dest="inputs", help=text)
     sub.add_argument("--compare-only", action="store_true", help="keep nothing")
     sub.add_argument("--accept", action="store_true", help="keep it even if it is more than five times off")
-    text = "write the figures without names and paths, for a pull request; nothing is sent"
-    sub.add_argument("--share", metavar="FILE", help=text)
     _facts(sub)
     _written(sub)
+
+
+def _watch(commands: Commands) -> None:
+    example = "estimator watch http://localhost:8000 --model 8b --gpu h100"
+    text = "a server on this machine beside its prediction, from its /metrics; recorded at the end"
+    sub = _command(commands, "watch", text, _lazy("record", "watch"), example)
+    sub.add_argument("url", metavar="URL", help="of vLLM, SGLang or TGI on this machine, such as http://localhost:8000")
+    sub.add_argument("--every", metavar="TIME", default="10s", help="between two readings (default 10s)")
+    sub.add_argument("--time", metavar="TIME", default="10min", help="in all (default 10min); Ctrl-C ends it sooner")
+    _own_run(sub, "what the server does not say of itself")
 
 
 def _variance(commands: Commands) -> None:

@@ -1,9 +1,10 @@
-"""`estimator record` and `variance`: what a run really took, and what was billed, beside what was expected."""
+"""`estimator record`, `watch` and `variance`: what a run really took, and what was billed, beside what was expected."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 
-from estimator.cli.options import assignment, once, show, use_own_facts, whole
+from estimator.cli.options import assignment, once, seconds, show, use_own_facts, whole
 from estimator.errors import UnknownName
 
 
@@ -19,6 +20,30 @@ def record(options: argparse.Namespace) -> None:
     if options.share:
         share(found, options.share)
     show(options, found, *([CHECKLIST.format(file=options.share)] if options.share else []))
+
+
+def watch(options: argparse.Namespace) -> None:
+    """`estimator watch URL`."""
+    from estimator.recording.watch import watch as run
+
+    use_own_facts(options)
+    told = once(assignment(text) for text in options.inputs)
+    found = run(
+        options.url,
+        model=options.model,
+        gpu=options.gpu,
+        every_s=seconds(options.every, "--every", "s"),
+        most_s=seconds(options.time, "--time", "s"),
+        keep=not options.compare_only,
+        accept=options.accept,
+        say=_now,
+        **told,
+    )
+    show(options, found)
+
+
+def _now(words: str) -> None:
+    print(words, file=sys.stderr, flush=True)
 
 
 def variance(options: argparse.Namespace) -> None:

@@ -87,8 +87,12 @@ def record_run(
 ) -> Recorded:
     """The same of a run that no log tells of: its fields, and metrics with their values."""
     told = dict(fields)
-    told |= _hardware(_word(told.pop("gpu", None)), cast("int | None", told.pop("gpus", None)))
-    run = Found("a callback", kind, {}, tuple(measured.items()))
+    told |= hardware(_word(told.pop("gpu", None)), cast("int | None", told.pop("gpus", None)))
+    return recorded_run(Found("a callback", kind, {}, tuple(measured.items())), told, keep=keep, accept=accept)
+
+
+def recorded_run(run: Found, told: Mapping[str, object], *, keep: bool, accept: bool) -> Recorded:
+    """One run that was found, with what is told beside it."""
     return _recorded([(run, case) for case in _cases(run, [run], told)], keep, accept)
 
 
@@ -117,7 +121,7 @@ def record(
     found = [one for path in paths for one in read_log(path)]
     if len({one.kind for one in found}) > 1:
         raise InvalidInput("these are logs of training and of a server: record each run by itself")
-    told = {"model": model, **_hardware(gpu, gpus), **fields}
+    told = {"model": model, **hardware(gpu, gpus), **fields}
     return _recorded([(one, case) for one in found for case in _cases(one, found, told)], keep, accept)
 
 
@@ -132,7 +136,7 @@ def _recorded(cases: Sequence[tuple[Found, Case]], keep: bool, accept: bool) -> 
     return Recorded(tuple(predictions), tuple(one.what for one, _ in cases), where, kind, kept)
 
 
-def _hardware(gpu: str | None, gpus: int | None) -> dict[str, object]:
+def hardware(gpu: str | None, gpus: int | None) -> dict[str, object]:
     """Accelerator and how many, of `8xh100` too."""
     if gpu is None:
         return {"n_gpus": gpus}
