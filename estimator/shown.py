@@ -98,6 +98,7 @@ FORMATS: dict[str, Format] = {
             "Estimate": "charts.of_results:estimate",
             "Recommendation": "charts.of_results:recommendation",
             "Sensitivity": "charts.of_results:sensitivity",
+            "Variance": "charts.of_results:variance",
             ANY: "charts.of_results:nothing",
         },
     ),

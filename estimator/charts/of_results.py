@@ -10,7 +10,10 @@ from estimator.results import Comparison, Estimate
 
 if TYPE_CHECKING:
     from estimator.decide.recommend import Recommendation
+    from estimator.recording.variance import Variance
     from estimator.sensitivity import Sensitivity
+
+STEPS = 10  # of a bridge from plan to bill, the largest; those left are one
 
 
 def comparison(found: Comparison) -> list[Spec]:
@@ -39,6 +42,20 @@ def sensitivity(found: "Sensitivity") -> list[Spec]:
     from estimator.charts.doubt import tornado
 
     return _drawn(lambda: tornado(found))
+
+
+def variance(found: "Variance") -> list[Spec]:
+    """The bridge from plan to bill."""
+    from estimator.charts.doubt import bridge
+
+    steps, start = [(step, amount) for step, amount in found.steps() if amount], found.planned
+    if not start and not steps:
+        return []
+    rest = sum(amount for _, amount in steps[STEPS:])
+    shown = [*steps[:STEPS], *([(f"{len(steps) - STEPS} smaller ones", rest)] if len(steps) > STEPS else [])]
+    return _drawn(
+        lambda: bridge(f"{found.approach}: from plan to bill", ("plan", start), shown, "bill", found.currency)
+    )
 
 
 def nothing(_: object) -> list[Spec]:

@@ -345,6 +345,7 @@ def _variance(commands: Commands) -> None:
     text = "kind of line that a service or SKU pays for, such as 'Amazon EC2=serving'"
     sub.add_argument("--map", metavar="SERVICE=KIND", action="append", default=[], help=text)
     sub.add_argument("--workbook", metavar="FILE", help="the lines and the bridge as an .xlsx too")
+    sub.add_argument("--plot", metavar="FILE", help="the bridge as a picture too: bridge.svg or bridge.png")
     _written(sub)
 
 

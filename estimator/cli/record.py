@@ -3,9 +3,13 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from estimator.cli.options import assignment, once, seconds, show, use_own_facts, whole
-from estimator.errors import UnknownName
+from estimator.errors import InvalidInput, UnknownName
+
+if TYPE_CHECKING:
+    from estimator.recording.variance import Variance
 
 
 def record(options: argparse.Namespace) -> None:
@@ -58,7 +62,19 @@ def variance(options: argparse.Namespace) -> None:
         from estimator.export.variance import variance_sheet
 
         variance_sheet(found, options.workbook)
+    if options.plot:
+        _plotted(found, options.plot)
     show(options, found)
+
+
+def _plotted(found: "Variance", path: str) -> None:
+    from estimator.charts.draw import save
+    from estimator.charts.of_results import variance as pictures
+
+    drawn = pictures(found)
+    if not drawn:
+        raise InvalidInput("nothing was planned and nothing billed: there is no picture of it")
+    save(drawn[0], path, "light")
 
 
 def _mapped(text: str, kinds: Sequence[str]) -> tuple[str, str]:
