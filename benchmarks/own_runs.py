@@ -1,9 +1,9 @@
 """Learning from own runs, on this machine: small fine-tunes by the Hugging Face Trainer and by TRL, in turn.
 
 Calibrate first (`estimator calibrate`), on a machine that does nothing else. Shapes, lengths and batches are drawn from
-a seed. Each run is predicted without own runs and with those before it; then its callback records it. A run beside
-which other processes took more than a tenth of the cores is done again. FOLDER keeps runs and figures; called again,
-it goes on from there. TRL (`pip install trl`) is left out where it is not installed.
+a seed. Each run is predicted without own runs and with those before it; then it is recorded as its callback measured
+it. A run beside which other processes took more than a tenth of the cores (--others) is done again. FOLDER keeps runs
+and figures; called again, it goes on from there. TRL (`pip install trl`) is left out where it is not installed.
 Run: python benchmarks/own_runs.py FOLDER --runs 23 --minutes 8
 """
 
@@ -34,7 +34,7 @@ from estimator.validation.training import case_run
 
 STEPS, REPORTED, SEED = 12, 6, 1
 AFTER = 3  # runs, from which the learning is judged
-TRIES, MOST_OTHERS = 4, 0.10
+TRIES = 4
 WIDTHS, LAYERS, LENGTHS, BATCHES = (128, 192, 256, 384), (2, 3, 4, 6), (64, 128, 192, 256), (2, 4, 8)
 VOCAB, RANK = 4096, 8
 COLUMNS = ("number", "trainer", "work", "measured_s", "plain_s", "corrected_s", "down", "up", "others")
@@ -58,9 +58,9 @@ def shape(draw: random.Random) -> dict[str, int]:
 
 def fields(one: dict[str, int], trainer: str) -> dict[str, object]:
     """A run as its callback sees it; TRL trains adapters."""
-    told = {**one, "model": "a small one", "gpu": "local", "precision": "fp32", "optimizer": "adamw_torch_fused"}
-    told |= {"global_batch": one["micro_batch"], "gated_mlp": 1, "framework": trainer}
-    return told | ({"method": "lora", "lora_rank": RANK} if trainer == "trl" else {"method": "full"})
+    named = {**one, "model": "a small one", "gpu": "local", "precision": "fp32", "optimizer": "adamw_torch_fused"}
+    named |= {"global_batch": one["micro_batch"], "gated_mlp": 1, "framework": trainer}
+    return named | ({"method": "lora", "lora_rank": RANK} if trainer == "trl" else {"method": "full"})
 
 
 def model(one: dict[str, int]) -> Any:
@@ -132,7 +132,7 @@ def by_trl(one: dict[str, int], folder: str, callback: Any) -> Any:
 TRAINERS = {"hf trainer": by_hf, "trl": by_trl}
 
 
-def run(number: int, one: dict[str, int], trainer: str) -> Figures:
+def run(number: int, one: dict[str, int], trainer: str, most: float) -> Figures:
     """Predict it without and with own runs, train, record."""
     asked = fields(one, trainer)
     before = record_run("training", asked, {"step_time_s": 1.0}, keep=False, accept=True)
@@ -140,12 +140,12 @@ def run(number: int, one: dict[str, int], trainer: str) -> Figures:
     found = learnt().of("time", kin_of_training(case.cluster.accelerator, case.plan, case.arch))
     plain, low, high = (value or math.nan for value in (said.predicted, said.low, said.high))
     down, up = found.range(math.log(plain / low), math.log(high / plain))
-    measured, others = trained(one, trainer, asked)
+    measured, others = trained(one, trainer, asked, most)
     figures = (number, trainer, asked["method"], measured, plain, plain * found.factor, down, up, others)
     return dict(zip(COLUMNS, figures, strict=True))
 
 
-def trained(one: dict[str, int], trainer: str, asked: dict[str, object]) -> tuple[float, float]:
+def trained(one: dict[str, int], trainer: str, asked: dict[str, object], most: float) -> tuple[float, float]:
     """Time of a step [s] as the callback recorded it, and what other processes took of the cores meanwhile [1]."""
     share = 1.0
     for _ in range(TRIES):
@@ -154,14 +154,14 @@ def trained(one: dict[str, int], trainer: str, asked: dict[str, object]) -> tupl
             ready, before = TRAINERS[trainer](one, folder, callback), busy()
             ready.train()
             share = others_share(before, busy(), os.cpu_count() or 1) or 0.0
-        if share <= MOST_OTHERS:
+        if share <= most:
             break
     seconds = callback.watched.step_s if callback.watched else math.nan
     record_run("training", asked, {"step_time_s": seconds}, accept=True)
     return float(own_runs("training")[-1]["value"]), share
 
 
-def runs(count: int, folder: Path, minutes: float) -> Iterator[Figures]:
+def runs(count: int, folder: Path, minutes: float, most: float) -> Iterator[Figures]:
     """Those that are not in the folder yet, as long as there is time."""
     started, draw, done = time.monotonic(), random.Random(SEED), len(read(folder))
     names = [name for name in TRAINERS if name != "trl" or importlib.util.find_spec("trl")]
@@ -171,7 +171,7 @@ def runs(count: int, folder: Path, minutes: float) -> Iterator[Figures]:
             continue
         if time.monotonic() - started > 60.0 * minutes:
             return
-        yield run(number, one, trainer)
+        yield run(number, one, trainer, most)
 
 
 def read(folder: Path) -> list[Figures]:
@@ -212,11 +212,12 @@ def main() -> None:
     asked.add_argument("folder", type=Path)
     asked.add_argument("--runs", type=int, default=AFTER + 20)
     asked.add_argument("--minutes", type=float, default=60.0)
+    asked.add_argument("--others", type=float, default=0.1, help="share of the cores that others may take")
     options = asked.parse_args()
     warnings.simplefilter("ignore")
     options.folder.mkdir(parents=True, exist_ok=True)
     os.environ["ESTIMATOR_RUNS"] = str(options.folder)
-    for one in runs(options.runs, options.folder, options.minutes):
+    for one in runs(options.runs, options.folder, options.minutes, options.others):
         keep(options.folder, one)
         print({name: round(value, 3) if isinstance(value, float) else value for name, value in one.items()}, flush=True)
     found = read(options.folder)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from estimator.cli.options import assignment, once, seconds, show, use_own_facts, whole
-from estimator.errors import InvalidInput, UnknownName
+from estimator.errors import EstimatorError, InvalidInput, UnknownName
 
 if TYPE_CHECKING:
     from estimator.recording.variance import Variance
@@ -19,11 +19,39 @@ def record(options: argparse.Namespace) -> None:
 
     use_own_facts(options)
     told = once(assignment(text) for text in options.inputs)
-    hardware = {"model": options.model, "gpu": options.gpu}
-    found = run(options.files, **hardware, keep=not options.compare_only, accept=options.accept, **told)
+    logs, beside = _apart(options.files)
+    named = {name: value for name in ("model", "gpu") if (value := getattr(options, name)) is not None}
+    if beside:
+        from estimator.verdict.own_run import fields_of
+
+        named = fields_of(beside, **named)
+    found = run(logs, keep=not options.compare_only, accept=options.accept, **{**named, **told})
     if options.share:
         share(found, options.share)
     show(options, found, *([CHECKLIST.format(file=options.share)] if options.share else []))
+
+
+def _apart(files: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Logs, and run configurations beside them. Raises InvalidInput for what is neither."""
+    from estimator.configs import read_run
+    from estimator.recording import read_log
+
+    logs: list[str] = []
+    others: dict[str, InvalidInput] = {}
+    for file in files:
+        try:
+            read_log(file)
+            logs.append(file)
+        except InvalidInput as error:
+            others[file] = error
+    for file, error in others.items():
+        try:
+            read_run([file])
+        except EstimatorError:
+            raise error from None
+    if not logs:
+        raise next(iter(others.values()))
+    return logs, list(others)
 
 
 def watch(options: argparse.Namespace) -> None:

@@ -19,8 +19,10 @@ from estimator.catalog.own_runs import add_runs, columns, own_runs_path
 from estimator.catalog.plan_fields import field_named, plain, plan_fields
 from estimator.errors import InvalidInput, UnknownName, clipped
 from estimator.files import read_text, shown
+from estimator.numerals import numeral
 from estimator.predict.checked import checked_value
 from estimator.recording import server_logs, training_logs
+from estimator.recording.foreign import foreign, refuse_bills, tensorboard
 from estimator.recording.found import Found, Log
 from estimator.records import Cluster
 from estimator.shown import SCHEMA_VERSION, Shown
@@ -28,12 +30,15 @@ from estimator.validation import inference, training
 from estimator.validation.metrics import as_asked, known_row
 from estimator.validation.report import CasePrediction, with_measurement
 
-FARTHEST = math.log(5.0)  # off the prediction: beyond, a unit or a field is more likely wrong than the prediction
-READERS = (*training_logs.READERS, *server_logs.READERS)
+# Off the prediction, and off it outside its range: beyond, a unit or a field is likelier wrong than the prediction.
+FARTHEST, FAR = math.log(9.0), math.log(3.0)
+THOUSAND, NEARLY = (300.0, 3000.0), 0.5  # times off, and in ln: what a wrong unit or count of accelerators explains
+READERS = (*training_logs.READERS, *server_logs.READERS, tensorboard)
 KNOWN = (
     "trainer_state.json, all_results.json and printed results of Hugging Face trainers, LLaMA-Factory's "
-    "trainer_log.jsonl, logs of torchtitan and Megatron, W&B summaries, nvidia-smi and CodeCarbon CSV, JSON of vllm "
-    "bench serve, GuideLLM and AIPerf, llama-bench, and a scrape of /metrics of vLLM, SGLang or TGI"
+    "trainer_log.jsonl, logs of torchtitan and Megatron, W&B summaries, TensorBoard's event files, nvidia-smi and "
+    "CodeCarbon CSV, JSON of vllm bench serve, GuideLLM and AIPerf, llama-bench, and a scrape of /metrics of vLLM, "
+    "SGLang or TGI"
 )
 # Columns of a case whose plan field has another name.
 COLUMN = {"global_batch": "global_batch_seqs", "concurrency": "batch_or_concurrency", "prompt_tokens": "input_len",
@@ -113,7 +118,7 @@ def record(
     """Read logs of one run, predict it, keep both in the user's own case file.
 
     fields: what the logs do not say: any field of a plan (micro_batch=2, method="lora"), or column of a case
-    keep: False only compares; accept: keep a run more than five times off its prediction
+    keep: False only compares; accept: keep a run that is too far off its prediction
     Raises InvalidInput for a log that nobody knows, a run that cannot be predicted, or one that is too far off.
     """
     check(("model", "gpu", "gpus"), model=model, gpu=gpu, gpus=gpus)
@@ -127,9 +132,10 @@ def record(
 
 def _recorded(cases: Sequence[tuple[Found, Case]], keep: bool, accept: bool) -> Recorded:
     predictions = [_prediction(one.kind, case) for one, case in cases]
+    kept = tuple(case for _, case in cases)
     if not accept:
-        _check_near(predictions)
-    kind, kept = cases[0][0].kind, tuple(case for _, case in cases)
+        _check_near(predictions, kept)
+    kind = cases[0][0].kind
     if keep:
         add_runs(kind, kept)
     where = str(own_runs_path(kind)) if keep else ""
@@ -154,10 +160,13 @@ def read_log(path: str | Path) -> Sequence[Found]:
     for reader in READERS:
         if found := [one for one in reader(log) if one.measured]:
             return found
+    refuse_bills(log)
     raise InvalidInput(f"{shown(path)} is no log that is known, or one of a run that did not end. Known are {KNOWN}.")
 
 
 def _log(path: str | Path) -> Log:
+    if (said := foreign(Path(path))) is not None:
+        return said
     text = read_text(path, "log")
     if text.lstrip()[:1] not in ("{", "["):
         return Log(str(path), text)
@@ -215,12 +224,29 @@ def _prediction(kind: CaseKind, case: Case) -> CasePrediction:
     return with_measurement(as_asked(kind, case["metric"], replace(found, source="own")), case["value"])
 
 
-def _check_near(predictions: Sequence[CasePrediction]) -> None:
-    for one in predictions:
-        if one.predicted and one.measured and abs(math.log(one.measured / one.predicted)) > FARTHEST:
+def _check_near(predictions: Sequence[CasePrediction], cases: Sequence[Case]) -> None:
+    for one, case in zip(predictions, cases, strict=True):
+        if one.predicted and one.measured and _is_far(one):
             ratio = max(one.measured / one.predicted, one.predicted / one.measured)
+            assumed = f" ({clipped(one.reason)})" if one.reason else ""
             raise InvalidInput(
                 f"{one.metric} of {one.measured:.4g} {one.unit} is {ratio:.0f} times off the {one.predicted:.4g} "
-                f"{one.unit} predicted: is the unit right, and {clipped(one.reason) if one.reason else 'every field'}? "
-                "Give what is missing with --set, or --accept to record it all the same."
+                f"{one.unit} predicted{assumed}: {_likely(ratio, case)}? Give what is missing with --set, or --accept "
+                "to record it all the same."
             )
+
+
+def _is_far(one: CasePrediction) -> bool:
+    off = abs(math.log((one.measured or 1.0) / (one.predicted or 1.0)))
+    inside = one.low is not None and one.low <= (one.measured or 0.0) <= (one.high or 0.0)
+    return off > FARTHEST or (off > FAR and not inside)
+
+
+def _likely(ratio: float, case: Case) -> str:
+    """What is asked first of a run that is so many times off."""
+    count = numeral(case.get("n_gpus", "")) or 1.0
+    if THOUSAND[0] < ratio < THOUSAND[1]:
+        return "are seconds and milliseconds, or thousands, mixed up"
+    if count > 1 and abs(math.log(ratio / count)) < NEARLY:
+        return f"is it of one accelerator, and not of all {count:.0f}"
+    return "is the unit right"

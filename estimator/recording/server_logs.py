@@ -1,12 +1,10 @@
 """What benchmarks of servers write, and what servers say of themselves."""
 
-import csv
-import io
 import re
 from collections.abc import Mapping, Sequence
 
 from estimator.errors import InvalidInput, MissingExtra
-from estimator.recording.found import Found, Log, inside, measured, number
+from estimator.recording.found import Found, Log, inside, measured, number, table
 
 Samples = Mapping[str, Sequence[float]]
 # Histograms of servers, by metric: names of their sums and counts without the endings.
@@ -174,7 +172,8 @@ def llama_bench(log: Log) -> Sequence[Found]:
 
 
 def _bench_csv(text: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(text))) if "avg_ts" in text.partition("\n")[0] else []
+    head, *rows = table(text) if "avg_ts" in text.partition("\n")[0] else [[]]
+    return [dict(zip(head, row, strict=False)) for row in rows]
 
 
 def _bench(row: object) -> Found | None:
