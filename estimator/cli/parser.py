@@ -287,6 +287,9 @@ def _calibrate(commands: Commands) -> None:
     sub.add_argument("--device", choices=("cpu", "cuda", "all"), help="default: the GPU where there is one")
     sub.add_argument("--budget", metavar="TIME", default="60s", help="time it may take: 60s (default), 5m")
     sub.add_argument("--output", metavar="FILE", help="write the profile there too, to share it")
+    text = "correct predictions by these runs instead, a case file in the columns of the published ones"
+    sub.add_argument("--from", metavar="FILE", dest="runs", help=text)
+    sub.add_argument("--accept", action="store_true", help="with --from: keep runs that are too far off, too")
     suites = ("all", "kernels", "index", "collectives")
     sub.add_argument("--suite", choices=suites, default="all", help=", ".join(suites))
 
@@ -319,7 +322,7 @@ def _own_run(sub: Parser, unsaid: str) -> None:
     text = f"{unsaid}: any field of a plan, or column of a case"
     sub.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], dest="inputs", help=text)
     sub.add_argument("--compare-only", action="store_true", help="keep nothing")
-    sub.add_argument("--accept", action="store_true", help="keep it even if it is more than five times off")
+    sub.add_argument("--accept", action="store_true", help="keep it even if it is too far off")
     _facts(sub)
     _written(sub)
 

@@ -14,8 +14,9 @@ from typing import Any, cast
 
 from estimator.arguments import check
 from estimator.catalog.accelerators import cluster
-from estimator.catalog.cases import Case, CaseKind
-from estimator.catalog.own_runs import add_runs, columns, own_runs_path
+from estimator.catalog.cases import Case, CaseKind, read_cases
+from estimator.catalog.cases import kind as case_kind
+from estimator.catalog.own_runs import KINDS, add_runs, columns, own_runs, own_runs_path
 from estimator.catalog.plan_fields import field_named, plain, plan_fields
 from estimator.errors import InvalidInput, UnknownName, clipped
 from estimator.files import read_text, shown
@@ -128,6 +129,30 @@ def record(
         raise InvalidInput("these are logs of training and of a server: record each run by itself")
     told = {"model": model, **hardware(gpu, gpus), **fields}
     return _recorded([(one, case) for one in found for case in _cases(one, found, told)], keep, accept)
+
+
+def record_cases(path: str | Path, *, accept: bool = False) -> Recorded:
+    """Own runs from a case file, such as a colleague's: predicted, and kept if none is too far off; none twice.
+
+    Raises InvalidInput for a file that is none, a run that cannot be predicted, and one that is too far off.
+    """
+    rows = read_cases(path)
+    kind = case_kind(rows[0]) if rows else "training"
+    known = columns(kind) if kind in KINDS else ()
+    for row in rows:
+        if not known or (unknown := next((name for name in row if name not in known), None)):
+            what = f"a column {unknown!r}" if known else "runs of stores, which nothing is learnt from"
+            raise InvalidInput(f"{shown(path)} has {what}: own runs have the columns of the published ones")
+    before = [_same_as(row) for row in own_runs(kind)] if rows else []
+    fresh = [row for row in rows if _same_as(row) not in before]
+    if not fresh:
+        raise InvalidInput(f"{shown(path)} holds no run that is not recorded already")
+    return _recorded([(Found(row["id"], kind, {}, ()), row) for row in fresh], keep=True, accept=accept)
+
+
+def _same_as(row: Case) -> Case:
+    """What tells a run from others: all but its name, and whose it is."""
+    return {name: text for name, text in row.items() if text and name not in ("id", "source", "source_kind")}
 
 
 def _recorded(cases: Sequence[tuple[Found, Case]], keep: bool, accept: bool) -> Recorded:

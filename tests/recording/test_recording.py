@@ -372,3 +372,42 @@ def test_a_server_and_its_command(tmp_path):
     assert main(["record", str(tmp_path / "log"), str(tmp_path / "serve.sh"), "--gpu", "2xh100", "--accept"]) == 0
 
     assert {(row["tp"], row["n_gpus"], row["engine"]) for row in own_runs("inference")} == {("2", "2", "vllm")}
+
+
+def test_predictions_are_calibrated_from_a_file_of_runs_once(tmp_path, capsys):
+    (tmp_path / "log").write_text(json.dumps({**STATE, "log_history": [{"train_steps_per_second": 1.0}]}))
+    words = [
+        "record",
+        str(tmp_path / "log"),
+        "--model",
+        "8b",
+        "--gpu",
+        "1xh100",
+        "--set",
+        "lora_rank=16",
+        "--set",
+        "global_batch=8",
+    ]
+    assert main([*words, "--compare-only", "--accept", "--share", str(tmp_path / "theirs.csv")]) == 0
+    shared = (tmp_path / "theirs.csv").read_text().splitlines()
+    runs = tmp_path / "runs.csv"
+    runs.write_text("\n".join([shared[0], "theirs-1" + shared[1]]))
+
+    assert main(["calibrate", "--from", str(runs)]) == 0, capsys.readouterr().err
+    assert [row["value"] for row in own_runs("training")] == ["1"]
+    before = own_runs_path("training").read_bytes()
+    wrong = {
+        "again": runs.read_text(),
+        "far": runs.read_text().replace(",step_time_s,1,", ",step_time_s,1000,"),
+        "no machine": runs.read_text().replace("h100", "h1000"),
+        "columns": "id,source,metric,seq_len,banana\n1,me,step_time_s,8,9\n",
+        "stores": "id,source,metric,n_vectors\n1,me,qps,8\n",
+        "none": shared[0],
+        "no cases": "a,b\n1,2\n",
+    }
+    capsys.readouterr()
+    for text in wrong.values():
+        runs.write_text(text)
+        assert main(["calibrate", "--from", str(runs)]) == 2, text
+        assert len(capsys.readouterr().err.strip().splitlines()) == 1
+        assert own_runs_path("training").read_bytes() == before
