@@ -1,40 +1,44 @@
-"""Learning from own runs, on this machine: small fine-tunes by the Hugging Face Trainer, each predicted before it runs.
+"""Learning from own runs, on this machine: small fine-tunes by the Hugging Face Trainer and by TRL, in turn.
 
-Calibrate first (`estimator calibrate`). Shapes, lengths and batches are drawn from a seed. Each run is predicted
-without own runs and with those before it; then its callback records it. Run, on a machine that does nothing else:
-python benchmarks/own_runs.py --runs 20 --seed 1
+Calibrate first (`estimator calibrate`), on a machine that does nothing else. Shapes, lengths and batches are drawn from
+a seed. Each run is predicted without own runs and with those before it; then it is recorded as its callback measured
+it. A run beside which other processes took more than a tenth of the cores (--others) is done again. FOLDER keeps runs
+and figures; called again, it goes on from there. TRL (`pip install trl`) is left out where it is not installed.
+Run: python benchmarks/own_runs.py FOLDER --runs 23 --minutes 8
 """
 
 import argparse
+import csv
+import importlib.util
+import itertools
 import math
 import os
 import random
 import statistics
 import tempfile
+import time
 import warnings
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
 
 from estimator.callbacks import EstimateCallback
 from estimator.catalog.own_runs import own_runs
+from estimator.measure.host import busy, others_share
 from estimator.predict.learning import kin_of_training
 from estimator.recording import record_run
 from estimator.validation.own_runs import learnt
 from estimator.validation.training import case_run
 
-STEPS, REPORTED = 14, 6
+STEPS, REPORTED, SEED = 12, 6, 1
 AFTER = 3  # runs, from which the learning is judged
+TRIES = 4
 WIDTHS, LAYERS, LENGTHS, BATCHES = (128, 192, 256, 384), (2, 3, 4, 6), (64, 128, 192, 256), (2, 4, 8)
-VOCAB = 4096
-
-
-class Run(NamedTuple):
-    """One run: measured, predicted without and with own runs [s], and whether its range held it."""
-
-    measured: float
-    plain: float
-    corrected: float
-    inside: bool
+VOCAB, RANK = 4096, 8
+COLUMNS = ("number", "trainer", "work", "measured_s", "plain_s", "corrected_s", "down", "up", "others")
+Figures = dict[str, Any]
 
 
 def shape(draw: random.Random) -> dict[str, int]:
@@ -52,77 +56,174 @@ def shape(draw: random.Random) -> dict[str, int]:
     }
 
 
-def trained(one: dict[str, int], callback: Any) -> None:
-    """A few steps of the Trainer on random tokens."""
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainingArguments
+def fields(one: dict[str, int], trainer: str) -> dict[str, object]:
+    """A run as its callback sees it; TRL trains adapters."""
+    named = {**one, "model": "a small one", "gpu": "local", "precision": "fp32", "optimizer": "adamw_torch_fused"}
+    named |= {"global_batch": one["micro_batch"], "gated_mlp": 1, "framework": trainer}
+    return named | ({"method": "lora", "lora_rank": RANK} if trainer == "trl" else {"method": "full"})
 
-    config = LlamaConfig(
-        hidden_size=one["hidden"],
-        num_hidden_layers=one["layers"],
-        num_attention_heads=one["heads"],
-        num_key_value_heads=one["kv_heads"],
-        intermediate_size=one["ffn"],
-        vocab_size=one["vocab"],
-    )
-    rows = torch.randint(0, VOCAB, (STEPS * one["micro_batch"], one["seq_len"]), generator=torch.manual_seed(0))
-    data = [{"input_ids": row, "labels": row} for row in rows]
-    with tempfile.TemporaryDirectory() as folder:
-        told = TrainingArguments(
-            folder,
-            max_steps=STEPS,
-            per_device_train_batch_size=one["micro_batch"],
-            report_to=[],
-            save_strategy="no",
-            logging_strategy="no",
-            use_cpu=True,
-            disable_tqdm=True,
+
+def model(one: dict[str, int]) -> Any:
+    """That LLM, with weights drawn by chance."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    return LlamaForCausalLM(
+        LlamaConfig(
+            hidden_size=one["hidden"],
+            num_hidden_layers=one["layers"],
+            num_attention_heads=one["heads"],
+            num_key_value_heads=one["kv_heads"],
+            intermediate_size=one["ffn"],
+            vocab_size=VOCAB,
         )
-        Trainer(LlamaForCausalLM(config), told, train_dataset=data, callbacks=[callback]).train()
+    )
 
 
-def runs(count: int, seed: int) -> Iterator[Run]:
-    """One after the other, each with what those before it taught."""
-    draw = random.Random(seed)
-    for _ in range(count):
+def tokens(one: dict[str, int]) -> list[list[int]]:
+    """Rows of random tokens, for every step."""
+    draw = random.Random(SEED)
+    return [[draw.randrange(2, VOCAB) for _ in range(one["seq_len"])] for _ in range(STEPS * one["micro_batch"])]
+
+
+def told(one: dict[str, int], folder: str) -> dict[str, Any]:
+    """Arguments of either trainer: a few steps, and nothing beside them."""
+    return {
+        "output_dir": folder,
+        "max_steps": STEPS,
+        "per_device_train_batch_size": one["micro_batch"],
+        "report_to": [],
+        "save_strategy": "no",
+        "logging_strategy": "no",
+        "use_cpu": True,
+        "disable_tqdm": True,
+    }
+
+
+def by_hf(one: dict[str, int], folder: str, callback: Any) -> Any:
+    """The Trainer of transformers; all weights learn."""
+    from transformers import Trainer, TrainingArguments
+
+    data = [{"input_ids": row, "labels": row} for row in tokens(one)]
+    return Trainer(model(one), TrainingArguments(**told(one, folder)), train_dataset=data, callbacks=[callback])
+
+
+def by_trl(one: dict[str, int], folder: str, callback: Any) -> Any:
+    """SFTTrainer of TRL; adapters learn."""
+    from datasets import Dataset
+    from peft import LoraConfig
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast
+    from trl import SFTConfig, SFTTrainer
+
+    words = models.WordLevel({str(number): number for number in range(VOCAB)}, unk_token="0")
+    arguments = SFTConfig(
+        **told(one, folder), max_length=one["seq_len"], bf16=False, gradient_checkpointing=False, dataset_num_proc=None
+    )
+    return SFTTrainer(
+        model(one),
+        arguments,
+        train_dataset=Dataset.from_dict({"input_ids": tokens(one)}),
+        processing_class=PreTrainedTokenizerFast(tokenizer_object=Tokenizer(words), pad_token="0", eos_token="1"),
+        peft_config=LoraConfig(r=RANK, target_modules="all-linear"),
+        callbacks=[callback],
+    )
+
+
+TRAINERS = {"hf trainer": by_hf, "trl": by_trl}
+
+
+def run(number: int, one: dict[str, int], trainer: str, most: float) -> Figures:
+    """Predict it without and with own runs, train, record."""
+    asked = fields(one, trainer)
+    before = record_run("training", asked, {"step_time_s": 1.0}, keep=False, accept=True)
+    (said,), case = before.runs, case_run(before.cases[0])
+    found = learnt().of("time", kin_of_training(case.cluster.accelerator, case.plan, case.arch))
+    plain, low, high = (value or math.nan for value in (said.predicted, said.low, said.high))
+    down, up = found.range(math.log(plain / low), math.log(high / plain))
+    measured, others = trained(one, trainer, asked, most)
+    figures = (number, trainer, asked["method"], measured, plain, plain * found.factor, down, up, others)
+    return dict(zip(COLUMNS, figures, strict=True))
+
+
+def trained(one: dict[str, int], trainer: str, asked: dict[str, object], most: float) -> tuple[float, float]:
+    """Time of a step [s] as the callback recorded it, and what other processes took of the cores meanwhile [1]."""
+    share = 1.0
+    for _ in range(TRIES):
+        callback = EstimateCallback(report_after=REPORTED, keep=False, **asked)
+        with tempfile.TemporaryDirectory() as folder:
+            ready, before = TRAINERS[trainer](one, folder, callback), busy()
+            ready.train()
+            share = others_share(before, busy(), os.cpu_count() or 1) or 0.0
+        if share <= most:
+            break
+    seconds = callback.watched.step_s if callback.watched else math.nan
+    record_run("training", asked, {"step_time_s": seconds}, accept=True)
+    return float(own_runs("training")[-1]["value"]), share
+
+
+def runs(count: int, folder: Path, minutes: float, most: float) -> Iterator[Figures]:
+    """Those that are not in the folder yet, as long as there is time."""
+    started, draw, done = time.monotonic(), random.Random(SEED), len(read(folder))
+    names = [name for name in TRAINERS if name != "trl" or importlib.util.find_spec("trl")]
+    for number, trainer in zip(range(count), itertools.cycle(names), strict=False):
         one = shape(draw)
-        fields = {**one, "model": "a small one", "gpu": "local", "precision": "fp32", "framework": "hf-trainer"}
-        fields |= {"global_batch": one["micro_batch"], "gated_mlp": 1}
-        before = record_run("training", fields, {"step_time_s": 1.0}, keep=False, accept=True)
-        (said,), case = before.runs, case_run(before.cases[0])
-        found = learnt().of("time", kin_of_training(case.cluster.accelerator, case.plan, case.arch))
-        trained(one, EstimateCallback(report_after=REPORTED, **fields))
-        kept = own_runs("training")
-        if not kept or said.predicted is None or said.low is None or said.high is None:
+        if number < done:
             continue
-        measured, expected = float(kept[-1]["value"]), said.predicted * found.factor
-        down, up = found.range(math.log(said.predicted / said.low), math.log(said.high / said.predicted))
-        yield Run(measured, said.predicted, expected, -down <= math.log(measured / expected) <= up)
+        if time.monotonic() - started > 60.0 * minutes:
+            return
+        yield run(number, one, trainer, most)
+
+
+def read(folder: Path) -> list[Figures]:
+    """Figures of the runs so far."""
+    path = folder / "figures.csv"
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [{name: text if name in ("trainer", "work") else float(text) for name, text in row.items()} for row in rows]
+
+
+def keep(folder: Path, figures: Figures) -> None:
+    """Append a run."""
+    path = folder / "figures.csv"
+    new = not path.is_file()
+    with path.open("a", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writerows([dict(zip(COLUMNS, COLUMNS, strict=True))] if new else [])
+        writer.writerow(figures)
+
+
+def judged(found: Sequence[Figures]) -> Iterator[list[object]]:
+    """Of all, and of each trainer: median errors after the first runs, and how many ranges held."""
+    for name in ("both", *dict.fromkeys(one["trainer"] for one in found)):
+        later = [one for one in found[AFTER:] if name in ("both", one["trainer"])]
+        plain, own = (
+            statistics.median(abs(math.log(one[f"{which}_s"] / one["measured_s"])) for one in later)
+            for which in ("plain", "corrected")
+        )
+        held = sum(-one["down"] <= math.log(one["measured_s"] / one["corrected_s"]) <= one["up"] for one in later)
+        yield [name, len(later), f"{plain:.3f}", f"{own:.3f}", f"{held} of {len(later)}"]
 
 
 def main() -> None:
-    """Run, print one line a run, then the errors."""
-    read = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    read.add_argument("--runs", type=int, default=20)
-    read.add_argument("--seed", type=int, default=1)
-    asked = read.parse_args()
+    """Run, print a line each, then the errors."""
+    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked.add_argument("folder", type=Path)
+    asked.add_argument("--runs", type=int, default=AFTER + 20)
+    asked.add_argument("--minutes", type=float, default=60.0)
+    asked.add_argument("--others", type=float, default=0.1, help="share of the cores that others may take")
+    options = asked.parse_args()
     warnings.simplefilter("ignore")
-    found: list[Run] = []
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["ESTIMATOR_RUNS"] = folder
-        for one in runs(asked.runs, asked.seed):
-            found.append(one)
-            print(
-                f"{one.measured:8.3f} s measured, {one.plain:8.3f} predicted, {one.corrected:8.3f} with own runs",
-                flush=True,
-            )
-    later = found[AFTER:]
-    for name, errors in (
-        ("without own runs", [abs(math.log(one.plain / one.measured)) for one in later]),
-        (f"with those before it (at least {AFTER})", [abs(math.log(one.corrected / one.measured)) for one in later]),
-    ):
-        print(f"median error {name}: {statistics.median(errors):.3f}")
-    print(f"inside the 80 % range: {sum(one.inside for one in later)} of {len(later)}")
+    options.folder.mkdir(parents=True, exist_ok=True)
+    os.environ["ESTIMATOR_RUNS"] = str(options.folder)
+    for one in runs(options.runs, options.folder, options.minutes, options.others):
+        keep(options.folder, one)
+        print({name: round(value, 3) if isinstance(value, float) else value for name, value in one.items()}, flush=True)
+    found = read(options.folder)
+    if len(found) > AFTER + 1:
+        heads = ("trainer", "runs", "error without own runs", "with those before it", "inside the 80 % range")
+        print(tabulate(judged(found), heads, "github", disable_numparse=True))
 
 
 if __name__ == "__main__":

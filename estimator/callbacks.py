@@ -10,7 +10,9 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from estimator.errors import EstimatorError
+from estimator.catalog.local import LOCAL
+from estimator.catalog.optimizers import optimizer
+from estimator.errors import EstimatorError, UnknownName
 from estimator.formulas.units import HOUR_S
 from estimator.recording import record_run
 from estimator.validation.report import CasePrediction
@@ -39,7 +41,8 @@ class Watched:
     ) -> None:
         """fields: of the run, as `estimator.record` takes them; report_after: steps until measured meets predicted."""
         self.fields, self.report_after, self.keep, self.say = dict(fields), report_after, keep, say
-        self.started, self.steps, self.total = 0.0, 0, 0
+        self.steps, self.total = 0, 0
+        self.last = self.counted_s = 0.0
         self.expected: CasePrediction | None = None
 
     def begin(self, total: int) -> None:
@@ -60,16 +63,20 @@ class Watched:
     def step(self) -> None:
         """One more optimizer step was taken."""
         self.steps += 1
-        if self.steps == WARM_UP:
-            self.started = time.perf_counter()
+        now = time.perf_counter()
+        self.counted_s += now - self.last if self.steps > WARM_UP else 0.0
+        self.last = now
         if self.steps == WARM_UP + self.report_after:
             self._report()
 
+    def resume(self) -> None:
+        """Count from now: what went on since the last step, such as evaluation or saving, is no part of one."""
+        self.last = time.perf_counter()
+
     @property
     def step_s(self) -> float:
-        """Measured time of a step [s]; 0 before there are any after the warm-up."""
-        counted = self.steps - WARM_UP
-        return (time.perf_counter() - self.started) / counted if counted > 0 else 0.0
+        """Mean measured time of a step [s]; 0 before there are any after the warm-up."""
+        return self.counted_s / max(self.steps - WARM_UP, 1)
 
     def _report(self) -> None:
         left = (self.total - self.steps) * self.step_s / HOUR_S
@@ -117,6 +124,13 @@ class EstimateCallback(Base):
         if self.watched:
             self.watched.step()
 
+    def on_evaluate(self, *_: Any, **__: Any) -> None:
+        """Evaluation and saving are no steps."""
+        if self.watched:
+            self.watched.resume()
+
+    on_save = on_predict = on_evaluate
+
     def on_train_end(self, *_: Any, **__: Any) -> None:
         """Record."""
         if self.watched:
@@ -127,19 +141,31 @@ def fields_of(args: Any) -> dict[str, object]:
     """Fields of a run from the arguments of a trainer."""
     micro, accumulation = int(args.per_device_train_batch_size), int(args.gradient_accumulation_steps)
     world = int(getattr(args, "world_size", 1) or 1)
+    optim = str(getattr(args.optim, "value", args.optim))
     return {
-        "framework": "hf-trainer",
+        "framework": "trl" if type(args).__module__.startswith("trl.") else "hf trainer",
         "micro_batch": micro,
         "global_batch": micro * accumulation * world,
         "gpus": world,
         "precision": "amp_bf16" if args.bf16 else "fp16" if args.fp16 else "fp32",
         "recompute": "full" if args.gradient_checkpointing else "none",
+        **({"optimizer": optim} if _is_known(optim) else {}),
+        **({"gpu": LOCAL} if args.use_cpu else {}),
         **({"seq_len": args.max_length} if getattr(args, "max_length", None) else {}),
     }
 
 
+def _is_known(optim: str) -> bool:
+    try:
+        optimizer(optim)
+    except UnknownName:
+        return False
+    return True
+
+
 SHAPE = {"layers": "num_hidden_layers", "hidden": "hidden_size", "heads": "num_attention_heads",
-    "kv_heads": "num_key_value_heads", "ffn": "intermediate_size", "vocab": "vocab_size"}  # fmt: skip
+    "kv_heads": "num_key_value_heads", "head_dim": "head_dim", "ffn": "intermediate_size",
+    "vocab": "vocab_size"}  # fmt: skip
 
 
 def shape_of(model: Any) -> dict[str, object]:
@@ -148,7 +174,12 @@ def shape_of(model: Any) -> dict[str, object]:
     found = {ours: value for ours, theirs in SHAPE.items() if (value := getattr(config, theirs, None))}
     peft = next(iter(getattr(model, "peft_config", {}).values()), None)
     rank = getattr(peft, "r", None)
-    return {**found, "gated_mlp": 1, **({"lora_rank": rank, "method": "lora"} if rank else {})} if found else {}
+    tied = int(bool(getattr(config, "tie_word_embeddings", False)))
+    return (
+        {**found, "gated_mlp": 1, "tied_embeddings": tied, **({"lora_rank": rank, "method": "lora"} if rank else {})}
+        if found
+        else {}
+    )
 
 
 def _peak_bytes() -> float:

@@ -83,7 +83,7 @@ def bridge(title: str, start: tuple[str, float], steps: Sequence[tuple[str, floa
         {"place": place, "from": low, "to": high, "kind": kind, "text": text, "beyond": max(low, high)}
         for place, ((low, high), kind, text) in enumerate(zip(spans, kinds, texts, strict=True))
     ]
-    across, down = Axis(0.0, max(levels) * 1.02 or 1.0, 430.0), rows_down(len(rows), 28.0)
+    across, down = Axis(min(0.0, *levels) * 1.02, max(0.0, *levels) * 1.02 or 1.0, 430.0), rows_down(len(rows), 28.0)
     x = across.channel("from", title=f"[{unit}]", **labelled(across.ticks(), write))
     y = down.channel("place", **listed(names))
     scale = {"domain": ["total", "more", "less"], "range": ["#7F7F7F", COLOURS[1], COLOURS[2]]}

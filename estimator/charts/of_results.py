@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from estimator.sensitivity import Sensitivity
     from estimator.verdict import Check
 
+STEPS = 10  # of a bridge from plan to bill, the largest; those left are one
+
 
 def comparison(found: Comparison) -> list[Spec]:
     """Totals, the spectrum, and cost over volume of what is in question by volume."""
@@ -81,16 +83,17 @@ def check(found: "Check") -> list[Spec]:
 
 
 def variance(found: "Variance") -> list[Spec]:
-    """From plan to bill, by the parts of its lines; the smallest together."""
+    """The bridge from plan to bill."""
     from estimator.charts.doubt import bridge
 
-    start, *steps, end = [(str(one["step"]), float(str(one["amount"]))) for one in found.bridge()]
-    rest = sum(change for _, change in steps[MOST_STEPS:])
-    shown = [*steps[:MOST_STEPS], *([("all else", rest)] if steps[MOST_STEPS:] else [])]
-    return _drawn(lambda: bridge(f"{found.approach}: from plan to bill", start, shown, end[0], found.currency))
-
-
-MOST_STEPS = 10
+    steps, start = [(step, amount) for step, amount in found.steps() if amount], found.planned
+    if not start and not steps:
+        return []
+    rest = sum(amount for _, amount in steps[STEPS:])
+    shown = [*steps[:STEPS], *([(f"{len(steps) - STEPS} smaller ones", rest)] if len(steps) > STEPS else [])]
+    return _drawn(
+        lambda: bridge(f"{found.approach}: from plan to bill", ("plan", start), shown, "bill", found.currency)
+    )
 
 
 def nothing(_: object) -> list[Spec]:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 from estimator.catalog.files import use_facts
 from estimator.cli.options import belong, seconds, show
+from estimator.files import to_screen
+from estimator.shown import rendered
 
 Progress = Callable[[float, str, float], None]
 BAR, LINE = 24, 100
@@ -18,6 +20,10 @@ def calibrate(options: argparse.Namespace) -> None:
         _calibrate_server(options)
         return
     belong(options, "--suite serving", "url", "anywhere")
+    if options.runs:
+        _from_runs(options)
+        return
+    belong(options, "runs that are handed in: --from FILE", "accept")
     from estimator.measure.calibrate import calibrate as measure
     from estimator.validation.local import about_machine
 
@@ -44,6 +50,13 @@ def _calibrate_server(options: argparse.Namespace) -> None:
     finally:
         _end()
     print("\n".join(about_server(found)))
+
+
+def _from_runs(options: argparse.Namespace) -> None:
+    from estimator.recording import record_cases
+
+    found = record_cases(options.runs, accept=options.accept)
+    to_screen(f"{rendered(found, 'table')}\n")
 
 
 def validate(options: argparse.Namespace) -> None:

@@ -91,6 +91,7 @@ def _builders() -> dict[str, Callable[[Commands], None]]:
         "plot": _plot,
         "validate": _validate,
         "record": _record,
+        "watch": _watch,
         "variance": _variance,
         "catalog": _catalog,
         "offers": _offers,
@@ -286,6 +287,9 @@ def _calibrate(commands: Commands) -> None:
     sub.add_argument("--device", choices=("cpu", "cuda", "all"), help="default: the GPU where there is one")
     sub.add_argument("--budget", metavar="TIME", default="60s", help="time it may take: 60s (default), 5m")
     sub.add_argument("--output", metavar="FILE", help="write the profile there too, to share it")
+    text = "correct predictions by these runs instead, a case file in the columns of the published ones"
+    sub.add_argument("--from", metavar="FILE", dest="runs", help=text)
+    sub.add_argument("--accept", action="store_true", help="with --from: keep runs that are too far off, too")
     suites = ("all", "kernels", "index", "collectives", "serving")
     sub.add_argument("--suite", choices=suites, default="all", help=", ".join(suites))
     text = "serving: an OpenAI-compatible server without load (default http://127.0.0.1:8000)"
@@ -309,16 +313,31 @@ def _record(commands: Commands) -> None:
     text = "what a run really took, from its logs, beside its prediction; later predictions learn from it"
     sub = _command(commands, "record", text, _lazy("record", "record"), example)
     sub.add_argument("files", nargs="+", metavar="FILE", help="logs of one run, of training or of a server")
-    sub.add_argument("--model", metavar="NAME", help="a size, a preset, or a path to a config.json")
-    sub.add_argument("--gpu", metavar="NAME", help="on what it ran, with the count: 8xh100")
-    text = "what the logs do not say: any field of a plan, or column of a case"
-    sub.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], dest="inputs", help=text)
-    sub.add_argument("--compare-only", action="store_true", help="keep nothing")
-    sub.add_argument("--accept", action="store_true", help="keep it even if it is more than five times off")
+    _own_run(sub, "what the logs do not say")
     text = "write the figures without names and paths, for a pull request; nothing is sent"
     sub.add_argument("--share", metavar="FILE", help=text)
+
+
+def _own_run(sub: Parser, unsaid: str) -> None:
+    """What a run was, and whether it is kept."""
+    sub.add_argument("--model", metavar="NAME", help="a size, a preset, or a path to a config.json")
+    sub.add_argument("--gpu", metavar="NAME", help="on what it ran, with the count: 8xh100")
+    text = f"{unsaid}: any field of a plan, or column of a case"
+    sub.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], dest="inputs", help=text)
+    sub.add_argument("--compare-only", action="store_true", help="keep nothing")
+    sub.add_argument("--accept", action="store_true", help="keep it even if it is too far off")
     _facts(sub)
     _written(sub)
+
+
+def _watch(commands: Commands) -> None:
+    example = "estimator watch http://localhost:8000 --model 8b --gpu h100"
+    text = "a server on this machine beside its prediction, from its /metrics; recorded at the end"
+    sub = _command(commands, "watch", text, _lazy("record", "watch"), example)
+    sub.add_argument("url", metavar="URL", help="of vLLM, SGLang or TGI on this machine, such as http://localhost:8000")
+    sub.add_argument("--every", metavar="TIME", default="10s", help="between two readings (default 10s)")
+    sub.add_argument("--time", metavar="TIME", default="10min", help="in all (default 10min); Ctrl-C ends it sooner")
+    _own_run(sub, "what the server does not say of itself")
 
 
 def _variance(commands: Commands) -> None:
@@ -332,6 +351,7 @@ def _variance(commands: Commands) -> None:
     text = "kind of line that a service or SKU pays for, such as 'Amazon EC2=serving'"
     sub.add_argument("--map", metavar="SERVICE=KIND", action="append", default=[], help=text)
     sub.add_argument("--workbook", metavar="FILE", help="the lines and the bridge as an .xlsx too")
+    sub.add_argument("--plot", metavar="FILE", help="the bridge as a picture too: bridge.svg or bridge.png")
     _written(sub)
 
 

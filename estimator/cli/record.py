@@ -1,11 +1,12 @@
-"""`estimator record` and `variance`: what a run really took, and what was billed, beside what was expected."""
+"""`estimator record`, `watch` and `variance`: what a run really took, and what was billed, beside what was expected."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from estimator.cli.options import assignment, once, show, use_own_facts, whole
-from estimator.errors import UnknownName
+from estimator.cli.options import assignment, once, seconds, show, use_own_facts, whole
+from estimator.errors import EstimatorError, InvalidInput, UnknownName
 
 if TYPE_CHECKING:
     from estimator.recording import Recorded
@@ -31,8 +32,60 @@ def recorded(options: argparse.Namespace) -> "Recorded":
 
     use_own_facts(options)
     told = once(map(assignment, options.inputs), *RECORDED)
-    hardware = {"model": options.model, "gpu": options.gpu}
-    return run(options.files, **hardware, keep=not options.compare_only, accept=options.accept, **told)
+    logs, beside = _apart(options.files)
+    named = {name: value for name in ("model", "gpu") if (value := getattr(options, name)) is not None}
+    if beside:
+        from estimator.verdict.own_run import fields_of
+
+        named = fields_of(beside, **named)
+    return run(logs, keep=not options.compare_only, accept=options.accept, **{**named, **told})
+
+
+def _apart(files: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Logs, and run configurations beside them. Raises InvalidInput for what is neither."""
+    from estimator.configs import read_run
+    from estimator.recording import read_log
+
+    logs: list[str] = []
+    others: dict[str, InvalidInput] = {}
+    for file in files:
+        try:
+            read_log(file)
+            logs.append(file)
+        except InvalidInput as error:
+            others[file] = error
+    for file, error in others.items():
+        try:
+            read_run([file])
+        except EstimatorError:
+            raise error from None
+    if not logs:
+        raise next(iter(others.values()))
+    return logs, list(others)
+
+
+def watch(options: argparse.Namespace) -> None:
+    """`estimator watch URL`."""
+    from estimator.recording.watch import watch as run
+
+    use_own_facts(options)
+    told = once(assignment(text) for text in options.inputs)
+    found = run(
+        options.url,
+        model=options.model,
+        gpu=options.gpu,
+        every_s=seconds(options.every, "--every", "s"),
+        most_s=seconds(options.time, "--time", "s"),
+        keep=not options.compare_only,
+        accept=options.accept,
+        say=_now,
+        **told,
+    )
+    show(options, found)
+
+
+def _now(words: str) -> None:
+    print(words, file=sys.stderr, flush=True)
 
 
 def variance(options: argparse.Namespace) -> None:
@@ -42,6 +95,8 @@ def variance(options: argparse.Namespace) -> None:
         from estimator.export.variance import variance_sheet
 
         variance_sheet(found, options.workbook)
+    if options.plot:
+        _plotted(found, options.plot)
     show(options, found)
 
 
@@ -53,6 +108,16 @@ def varied(options: argparse.Namespace) -> "Variance":
     mapping = dict(_mapped(text, LINE_KINDS) for text in options.map)
     months = whole(options.months, "--months")
     return run(options.budget, options.actuals, approach=options.approach, months=months, mapping=mapping)
+
+
+def _plotted(found: "Variance", path: str) -> None:
+    from estimator.charts.draw import save
+    from estimator.charts.of_results import variance as pictures
+
+    drawn = pictures(found)
+    if not drawn:
+        raise InvalidInput("nothing was planned and nothing billed: there is no picture of it")
+    save(drawn[0], path, "light")
 
 
 def _mapped(text: str, kinds: Sequence[str]) -> tuple[str, str]:

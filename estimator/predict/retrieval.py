@@ -420,7 +420,9 @@ def _piece_s(plan: IndexPlan, machine: Host, rates: SearchRates) -> Floats:
     walked = factor * formulas.piece_search_s(*graph, _candidates(plan), np.asarray(plan.k, float), rates, pieces)
     if filtered_walk(plan.engine) == "continued" or np.all(np.asarray(plan.passing) == 1):
         return walked
-    return np.minimum(walked, formulas.flat_bytes(plan.n * np.asarray(plan.passing, float) / pieces, width) / rates.scan_bytes_per_s)
+    return np.minimum(
+        walked, formulas.flat_bytes(plan.n * np.asarray(plan.passing, float) / pieces, width) / rates.scan_bytes_per_s
+    )
 
 
 def _candidates(plan: IndexPlan) -> Floats:

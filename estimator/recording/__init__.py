@@ -14,13 +14,16 @@ from typing import Any, cast
 
 from estimator.arguments import check
 from estimator.catalog.accelerators import cluster
-from estimator.catalog.cases import Case, CaseKind
-from estimator.catalog.own_runs import add_runs, columns, own_runs_path
+from estimator.catalog.cases import Case, CaseKind, read_cases
+from estimator.catalog.cases import kind as case_kind
+from estimator.catalog.own_runs import KINDS, add_runs, columns, own_runs, own_runs_path
 from estimator.catalog.plan_fields import field_named, plain, plan_fields
 from estimator.errors import InvalidInput, UnknownName, clipped
 from estimator.files import read_text, shown
+from estimator.numerals import numeral
 from estimator.predict.checked import checked_value
 from estimator.recording import server_logs, training_logs
+from estimator.recording.foreign import foreign, refuse_bills, tensorboard
 from estimator.recording.found import Found, Log
 from estimator.records import Cluster
 from estimator.shown import SCHEMA_VERSION, Shown
@@ -28,12 +31,15 @@ from estimator.validation import inference, training
 from estimator.validation.metrics import as_asked, known_row
 from estimator.validation.report import CasePrediction, with_measurement
 
-FARTHEST = math.log(5.0)  # off the prediction: beyond, a unit or a field is more likely wrong than the prediction
-READERS = (*training_logs.READERS, *server_logs.READERS)
+# Off the prediction, and off it outside its range: beyond, a unit or a field is likelier wrong than the prediction.
+FARTHEST, FAR = math.log(9.0), math.log(3.0)
+THOUSAND, NEARLY = (300.0, 3000.0), 0.5  # times off, and in ln: what a wrong unit or count of accelerators explains
+READERS = (*training_logs.READERS, *server_logs.READERS, tensorboard)
 KNOWN = (
     "trainer_state.json, all_results.json and printed results of Hugging Face trainers, LLaMA-Factory's "
-    "trainer_log.jsonl, logs of torchtitan and Megatron, W&B summaries, nvidia-smi and CodeCarbon CSV, JSON of vllm "
-    "bench serve, GuideLLM and AIPerf, llama-bench, and a scrape of /metrics of vLLM, SGLang or TGI"
+    "trainer_log.jsonl, logs of torchtitan and Megatron, W&B summaries, TensorBoard's event files, nvidia-smi and "
+    "CodeCarbon CSV, JSON of vllm bench serve, GuideLLM and AIPerf, llama-bench, and a scrape of /metrics of vLLM, "
+    "SGLang or TGI"
 )
 # Columns of a case whose plan field has another name.
 COLUMN = {"global_batch": "global_batch_seqs", "concurrency": "batch_or_concurrency", "prompt_tokens": "input_len",
@@ -87,8 +93,12 @@ def record_run(
 ) -> Recorded:
     """The same of a run that no log tells of: its fields, and metrics with their values."""
     told = dict(fields)
-    told |= _hardware(_word(told.pop("gpu", None)), cast("int | None", told.pop("gpus", None)))
-    run = Found("a callback", kind, {}, tuple(measured.items()))
+    told |= hardware(_word(told.pop("gpu", None)), cast("int | None", told.pop("gpus", None)))
+    return recorded_run(Found("a callback", kind, {}, tuple(measured.items())), told, keep=keep, accept=accept)
+
+
+def recorded_run(run: Found, told: Mapping[str, object], *, keep: bool, accept: bool) -> Recorded:
+    """One run that was found, with what is told beside it."""
     return _recorded([(run, case) for case in _cases(run, [run], told)], keep, accept)
 
 
@@ -109,7 +119,7 @@ def record(
     """Read logs of one run, predict it, keep both in the user's own case file.
 
     fields: what the logs do not say: any field of a plan (micro_batch=2, method="lora"), or column of a case
-    keep: False only compares; accept: keep a run more than five times off its prediction
+    keep: False only compares; accept: keep a run that is too far off its prediction
     Raises InvalidInput for a log that nobody knows, a run that cannot be predicted, or one that is too far off.
     """
     check(("model", "gpu", "gpus"), model=model, gpu=gpu, gpus=gpus)
@@ -117,22 +127,47 @@ def record(
     found = [one for path in paths for one in read_log(path)]
     if len({one.kind for one in found}) > 1:
         raise InvalidInput("these are logs of training and of a server: record each run by itself")
-    told = {"model": model, **_hardware(gpu, gpus), **fields}
+    told = {"model": model, **hardware(gpu, gpus), **fields}
     return _recorded([(one, case) for one in found for case in _cases(one, found, told)], keep, accept)
+
+
+def record_cases(path: str | Path, *, accept: bool = False) -> Recorded:
+    """Own runs from a case file, such as a colleague's: predicted, and kept if none is too far off; none twice.
+
+    Raises InvalidInput for a file that is none, a run that cannot be predicted, and one that is too far off.
+    """
+    rows = read_cases(path)
+    kind = case_kind(rows[0]) if rows else "training"
+    known = columns(kind) if kind in KINDS else ()
+    for row in rows:
+        if not known or (unknown := next((name for name in row if name not in known), None)):
+            what = f"a column {unknown!r}" if known else "runs of stores, which nothing is learnt from"
+            raise InvalidInput(f"{shown(path)} has {what}: own runs have the columns of the published ones")
+    before = [_same_as(row) for row in own_runs(kind)] if rows else []
+    fresh = [row for row in rows if _same_as(row) not in before]
+    if not fresh:
+        raise InvalidInput(f"{shown(path)} holds no run that is not recorded already")
+    return _recorded([(Found(row["id"], kind, {}, ()), row) for row in fresh], keep=True, accept=accept)
+
+
+def _same_as(row: Case) -> Case:
+    """What tells a run from others: all but its name, and whose it is."""
+    return {name: text for name, text in row.items() if text and name not in ("id", "source", "source_kind")}
 
 
 def _recorded(cases: Sequence[tuple[Found, Case]], keep: bool, accept: bool) -> Recorded:
     predictions = [_prediction(one.kind, case) for one, case in cases]
+    kept = tuple(case for _, case in cases)
     if not accept:
-        _check_near(predictions)
-    kind, kept = cases[0][0].kind, tuple(case for _, case in cases)
+        _check_near(predictions, kept)
+    kind = cases[0][0].kind
     if keep:
         add_runs(kind, kept)
     where = str(own_runs_path(kind)) if keep else ""
     return Recorded(tuple(predictions), tuple(one.what for one, _ in cases), where, kind, kept)
 
 
-def _hardware(gpu: str | None, gpus: int | None) -> dict[str, object]:
+def hardware(gpu: str | None, gpus: int | None) -> dict[str, object]:
     """Accelerator and how many, of `8xh100` too."""
     if gpu is None:
         return {"n_gpus": gpus}
@@ -150,10 +185,13 @@ def read_log(path: str | Path) -> Sequence[Found]:
     for reader in READERS:
         if found := [one for one in reader(log) if one.measured]:
             return found
+    refuse_bills(log)
     raise InvalidInput(f"{shown(path)} is no log that is known, or one of a run that did not end. Known are {KNOWN}.")
 
 
 def _log(path: str | Path) -> Log:
+    if (said := foreign(Path(path))) is not None:
+        return said
     text = read_text(path, "log")
     if text.lstrip()[:1] not in ("{", "["):
         return Log(str(path), text)
@@ -211,12 +249,29 @@ def _prediction(kind: CaseKind, case: Case) -> CasePrediction:
     return with_measurement(as_asked(kind, case["metric"], replace(found, source="own")), case["value"])
 
 
-def _check_near(predictions: Sequence[CasePrediction]) -> None:
-    for one in predictions:
-        if one.predicted and one.measured and abs(math.log(one.measured / one.predicted)) > FARTHEST:
+def _check_near(predictions: Sequence[CasePrediction], cases: Sequence[Case]) -> None:
+    for one, case in zip(predictions, cases, strict=True):
+        if one.predicted and one.measured and _is_far(one):
             ratio = max(one.measured / one.predicted, one.predicted / one.measured)
+            assumed = f" ({clipped(one.reason)})" if one.reason else ""
             raise InvalidInput(
                 f"{one.metric} of {one.measured:.4g} {one.unit} is {ratio:.0f} times off the {one.predicted:.4g} "
-                f"{one.unit} predicted: is the unit right, and {clipped(one.reason) if one.reason else 'every field'}? "
-                "Give what is missing with --set, or --accept to record it all the same."
+                f"{one.unit} predicted{assumed}: {_likely(ratio, case)}? Give what is missing with --set, or --accept "
+                "to record it all the same."
             )
+
+
+def _is_far(one: CasePrediction) -> bool:
+    off = abs(math.log((one.measured or 1.0) / (one.predicted or 1.0)))
+    inside = one.low is not None and one.low <= (one.measured or 0.0) <= (one.high or 0.0)
+    return off > FARTHEST or (off > FAR and not inside)
+
+
+def _likely(ratio: float, case: Case) -> str:
+    """What is asked first of a run that is so many times off."""
+    count = numeral(case.get("n_gpus", "")) or 1.0
+    if THOUSAND[0] < ratio < THOUSAND[1]:
+        return "are seconds and milliseconds, or thousands, mixed up"
+    if count > 1 and abs(math.log(ratio / count)) < NEARLY:
+        return f"is it of one accelerator, and not of all {count:.0f}"
+    return "is the unit right"

@@ -1,5 +1,7 @@
 """What a log says: columns of a case, and what was measured."""
 
+import csv
+import io
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import median
@@ -53,6 +55,14 @@ def settled(values: Iterable[float]) -> float | None:
     every = list(values)
     later = every[max(len(every) // 10, min(len(every) - 1, 1)) :]
     return median(later) if later else None
+
+
+def table(text: str) -> list[list[str]]:
+    """Rows of CSV; none of what is no CSV."""
+    try:
+        return list(csv.reader(io.StringIO(text), skipinitialspace=True))
+    except csv.Error:
+        return []
 
 
 def inside(data: object, *path: str) -> object:

@@ -1,12 +1,12 @@
 """What benchmarks of servers write, and what servers say of themselves."""
 
-import csv
-import io
 import re
 from collections.abc import Mapping, Sequence
 
-from estimator.recording.found import Found, Log, inside, measured, number
+from estimator.errors import InvalidInput, MissingExtra
+from estimator.recording.found import Found, Log, inside, measured, number, table
 
+Samples = Mapping[str, Sequence[float]]
 # Histograms of servers, by metric: names of their sums and counts without the endings.
 HISTOGRAMS = {
     "vllm": {
@@ -113,41 +113,47 @@ def aiperf(log: Log) -> Sequence[Found]:
 
 def metrics(log: Log) -> Sequence[Found]:
     """A scrape of `/metrics` of vLLM, SGLang or TGI; parsed by prometheus-client (extra `record`)."""
-    engine = next(
-        (name for name, kinds in HISTOGRAMS.items() if any(s in log.text for k in kinds.values() for s in k)), ""
-    )
+    engine = engine_of(log.text)
     if not engine:
         return ()
-    samples = _samples(log.text)
-    found = measured(
-        **{
-            metric: next((1e3 * mean for name in names if (mean := _mean(samples, name))), None)
-            for metric, names in HISTOGRAMS[engine].items()
-        }
-    )
-    lengths = {column: round(_mean(samples, name) or 0) or None for column, name in LENGTHS[engine].items()}
-    columns = {"engine": engine, "batch_or_concurrency": "", **lengths}
-    return (Found(f"/metrics of {engine}", "inference", columns, found),) if found else ()
+    columns, found = said(engine, samples(log.text))
+    return (Found(f"/metrics of {engine}", "inference", columns, measured(**found)),)
 
 
-def _samples(text: str) -> dict[str, float]:
-    """Sums over labels of every sample."""
-    from estimator.errors import MissingExtra
+def engine_of(text: str) -> str:
+    """Whose metrics they are; empty for nobody's that is known."""
+    return next((name for name, kinds in HISTOGRAMS.items() if any(s in text for k in kinds.values() for s in k)), "")
 
+
+def said(engine: str, counted: Samples) -> tuple[dict[str, object], dict[str, float | None]]:
+    """Mean lengths of requests as columns of a case, and their mean latencies."""
+    latencies = {
+        metric: next((1e3 * mean for name in names if (mean := _mean(counted, name))), None)
+        for metric, names in HISTOGRAMS[engine].items()
+    }
+    lengths = {column: round(_mean(counted, name) or 0) or None for column, name in LENGTHS[engine].items()}
+    return {"engine": engine, "batch_or_concurrency": "", **lengths}, latencies
+
+
+def samples(text: str) -> Samples:
+    """Values of every sample, over its labels. Raises InvalidInput for text that no server writes."""
     try:
         from prometheus_client.parser import text_string_to_metric_families as families
     except ImportError:
         raise MissingExtra("prometheus-client", "record") from None
-    found: dict[str, float] = {}
-    for family in families(text):
-        for sample in family.samples:
-            found[sample.name] = found.get(sample.name, 0.0) + sample.value
+    found: dict[str, list[float]] = {}
+    try:
+        for family in families(text):
+            for sample in family.samples:
+                found.setdefault(sample.name, []).append(sample.value)
+    except (ValueError, KeyError, IndexError):
+        raise InvalidInput("this is a damaged scrape of /metrics: take it again") from None
     return found
 
 
-def _mean(samples: Mapping[str, float], name: str) -> float | None:
-    count = samples.get(f"{name}_count", 0.0)
-    return number(samples.get(f"{name}_sum", 0.0) / count) if count else None
+def _mean(counted: Samples, name: str) -> float | None:
+    count = sum(counted.get(f"{name}_count", ()))
+    return number(sum(counted.get(f"{name}_sum", ())) / count) if count else None
 
 
 BENCH_ROW = re.compile(r"^\| *([^|]+?) *\|.*\| *(pp|tg)(\d+)[^|]*\| *([\d.]+)", re.MULTILINE)
@@ -166,7 +172,8 @@ def llama_bench(log: Log) -> Sequence[Found]:
 
 
 def _bench_csv(text: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(text))) if "avg_ts" in text.partition("\n")[0] else []
+    head, *rows = table(text) if "avg_ts" in text.partition("\n")[0] else [[]]
+    return [dict(zip(head, row, strict=False)) for row in rows]
 
 
 def _bench(row: object) -> Found | None:

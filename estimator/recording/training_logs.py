@@ -1,14 +1,12 @@
 """Logs of training runs: what trainers write anyway."""
 
-import csv
-import io
 import json
 import re
 from collections.abc import Mapping, Sequence
 
 from estimator.catalog.accelerators import GIB
 from estimator.formulas.units import HOUR_S
-from estimator.recording.found import COLOURS, MIB, Found, Log, inside, measured, number, settled
+from estimator.recording.found import COLOURS, MIB, Found, Log, inside, measured, number, settled, table
 
 STEP_KEYS = ("train_steps_per_second", "train/train_steps_per_second")
 LOGGED = re.compile(r"""['"](train_runtime|train_steps_per_second|train_samples_per_second)['"]: *'?([\d.]+)""")
@@ -28,7 +26,7 @@ def trainer_state(log: Log) -> Sequence[Found]:
     )
     if rate is None:
         return ()
-    columns = {"framework": "hf-trainer", "micro_batch": inside(log.data, "train_batch_size")}
+    columns = {"framework": "hf trainer", "micro_batch": inside(log.data, "train_batch_size")}
     return (Found("Hugging Face trainer state", "training", columns, measured(step_time_s=1 / rate)),)
 
 
@@ -37,7 +35,7 @@ def results(log: Log) -> Sequence[Found]:
     rate = next((found for key in STEP_KEYS if (found := number(inside(log.data, key)))), None)
     if rate is None:
         return ()
-    return (Found("results of a trainer", "training", {"framework": "hf-trainer"}, measured(step_time_s=1 / rate)),)
+    return (Found("results of a trainer", "training", {"framework": "hf trainer"}, measured(step_time_s=1 / rate)),)
 
 
 def printed(log: Log) -> Sequence[Found]:
@@ -47,7 +45,7 @@ def printed(log: Log) -> Sequence[Found]:
     if not rate:
         return ()
     return (
-        Found("printed results of a trainer", "training", {"framework": "hf-trainer"}, measured(step_time_s=1 / rate)),
+        Found("printed results of a trainer", "training", {"framework": "hf trainer"}, measured(step_time_s=1 / rate)),
     )
 
 
@@ -60,7 +58,7 @@ def llamafactory(log: Log) -> Sequence[Found]:
     if last <= first or until <= since:
         return ()
     step_s = (until - since) / (last - first)
-    return (Found("LLaMA-Factory log", "training", {"framework": "llamafactory"}, measured(step_time_s=step_s)),)
+    return (Found("LLaMA-Factory log", "training", {"framework": "llama-factory"}, measured(step_time_s=step_s)),)
 
 
 def _point(line: str) -> tuple[float, float] | None:
@@ -87,7 +85,7 @@ def torchtitan(log: Log) -> Sequence[Found]:
     rate = settled([float(tps.replace(",", "")) for _, _, tps in lines if number(tps.replace(",", ""))])
     if rate is None:
         return ()
-    held = max(float(gib) for _, gib, _ in lines) * GIB / 1e9
+    held = max((number(gib) or 0.0 for _, gib, _ in lines), default=0.0) * GIB / 1e9
     columns = {"framework": "torchtitan", "memory_reading": "reserved", "packing": "packed"}
     return (Found("torchtitan log", "training", columns, measured(tokens_per_s_per_gpu=rate, peak_mem_gb=held)),)
 
@@ -95,10 +93,10 @@ def torchtitan(log: Log) -> Sequence[Found]:
 def megatron(log: Log) -> Sequence[Found]:
     """Log of Megatron-LM: time of an iteration, and the allocator's peak where it is printed."""
     lines = MEGATRON.findall(log.text)
-    step_s = settled([float(ms) / 1e3 for ms, _ in lines])
+    step_s = settled([ms / 1e3 for text, _ in lines if (ms := number(text))])
     if step_s is None:
         return ()
-    peaks = [float(mib) * MIB / 1e9 for mib in MEGATRON_MEMORY.findall(log.text)]
+    peaks = [mib * MIB / 1e9 for text in MEGATRON_MEMORY.findall(log.text) if (mib := number(text))]
     columns = {"framework": "megatron-lm", "global_batch_seqs": int(lines[-1][1]), "memory_reading": "allocated"}
     found = measured(step_time_s=step_s, peak_mem_gb=max(peaks, default=None))
     return (Found("Megatron log", "training", columns, found),)
@@ -106,21 +104,23 @@ def megatron(log: Log) -> Sequence[Found]:
 
 def nvidia_smi(log: Log) -> Sequence[Found]:
     """`nvidia-smi --query-gpu=...,memory.used --format=csv`: the most that was in use on one device."""
-    rows = list(csv.reader(io.StringIO(log.text), skipinitialspace=True))
+    rows = table(log.text)
     places = [at for at, name in enumerate(rows[0] if rows else ()) if name.startswith("memory.used")]
     if not places:
         return ()
-    used = [float(cell[1]) for row in rows[1:] if len(row) > places[0] and (cell := HELD.fullmatch(row[places[0]]))]
+    cells = [cell for row in rows[1:] if len(row) > places[0] and (cell := HELD.fullmatch(row[places[0]]))]
+    used = [number(cell[1]) or 0.0 for cell in cells]
     peak = max(used, default=0.0) * MIB / 1e9
     return (Found("nvidia-smi", "training", {"memory_reading": "device"}, measured(peak_mem_gb=peak or None)),)
 
 
 def codecarbon(log: Log) -> Sequence[Found]:
     """`emissions.csv` of CodeCarbon: accelerator-hours of the last run."""
-    rows = list(csv.DictReader(io.StringIO(log.text)))
-    if not rows or not {"duration", "energy_consumed", "gpu_count"} <= set(rows[-1]):
+    head, *rows = table(log.text) or [[]]
+    last = dict(zip(head, rows[-1], strict=False)) if rows else {}
+    if not {"duration", "energy_consumed", "gpu_count"} <= set(last):
         return ()
-    seconds, count = number(rows[-1]["duration"]), number(rows[-1]["gpu_count"]) or 1.0
+    seconds, count = number(last["duration"]), number(last["gpu_count"]) or 1.0
     hours = seconds * count / HOUR_S if seconds else None
     return (Found("CodeCarbon", "training", {"family": "total_run"}, measured(gpu_hours=hours)),)
 

@@ -117,13 +117,21 @@ class Variance(Shown):
             for one in self.lines
         ]
 
+    @property
+    def planned(self) -> float:
+        """In all [currency]."""
+        return float(sum((one.planned for one in self.lines), ZERO))
+
+    def steps(self) -> list[tuple[str, float]]:
+        """From plan to bill: each part of each line that is not zero, the largest first [currency]."""
+        found = [(f"{one.kind}: {part}", getattr(one, part)) for one in self.lines for part in PARTS]
+        return [(step, float(amount)) for step, amount in sorted(found, key=lambda step: -abs(step[1])) if amount]
+
     def bridge(self) -> list[dict[str, object]]:
-        """From plan to bill: each part of each line that is not zero, the largest first."""
-        steps = [(one, part, getattr(one, part)) for one in self.lines for part in PARTS if getattr(one, part)]
-        ordered = sorted(steps, key=lambda step: -abs(step[2]))
-        start, end = (sum((getattr(one, name) for one in self.lines), ZERO) for name in ("planned", "billed"))
-        middle = [{"step": f"{one.kind}: {part}", "amount": float(amount)} for one, part, amount in ordered]
-        return [{"step": "plan", "amount": float(start)}, *middle, {"step": "bill", "amount": float(end)}]
+        """The same as rows, from the plan to the bill."""
+        end = float(sum((one.billed for one in self.lines), ZERO))
+        every = [("plan", self.planned), *self.steps(), ("bill", end)]
+        return [{"step": step, "amount": amount} for step, amount in every]
 
     def to_dict(self) -> dict[str, Any]:
         """The content of `to_json`."""

@@ -53,7 +53,7 @@ def check(
     check_arguments(("model", "data"), model=model, data=data)
     run, work = _pinned(read_run(files), fields)
     notes = list(run.notes)
-    clusters = _clusters(run, gpu, notes)
+    clusters = clusters_of(run, gpu, notes)
     llm = llm_of(run, model, notes)
     paid = price if isinstance(price, Price) else Price(price)
     if run.task == "serving":
@@ -97,7 +97,7 @@ def _order(one: Outcome) -> tuple[Any, ...]:
     )
 
 
-def _clusters(run: Run, gpu: str | Sequence[str] | None, notes: list[str]) -> list[Cluster]:
+def clusters_of(run: Run, gpu: str | Sequence[str] | None, notes: list[str]) -> list[Cluster]:
     """The accelerators to try: as given, else as the files say."""
     names = [gpu] if isinstance(gpu, str) else list(gpu or ())
     names = [name.strip() for text in names for name in str(text).split(",") if name.strip()]

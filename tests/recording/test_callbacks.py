@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from estimator.callbacks import EstimateCallback, Watched, fields_of, shape_of, watching
+from estimator.catalog.frameworks import framework
 from estimator.catalog.own_runs import own_runs
 
 RUN = {"model": "llama-3.1-8b", "gpu": "1xh100", "seq_len": 1024, "method": "lora", "lora_rank": 16, "global_batch": 8}
@@ -54,13 +55,16 @@ def fails():
 def test_what_a_trainers_arguments_say():
     told = SimpleNamespace(
         per_device_train_batch_size=2, gradient_accumulation_steps=4, world_size=8, bf16=True, fp16=False,
-        gradient_checkpointing=True, max_length=2048,
+        gradient_checkpointing=True, max_length=2048, optim="adamw_torch_fused", use_cpu=False,
     )  # fmt: skip
 
     found = fields_of(told)
 
     assert (found["micro_batch"], found["global_batch"], found["gpus"]) == (2, 64, 8)
     assert (found["precision"], found["recompute"], found["seq_len"]) == ("amp_bf16", "full", 2048)
+    assert (framework(found["framework"]).known, found["optimizer"], "gpu" in found) == (True, told.optim, False)
+    other = fields_of(SimpleNamespace(**{**vars(told), "optim": "nobody_knows", "use_cpu": True}))
+    assert (other["gpu"], "optimizer" in other) == ("local", False)
 
 
 def test_a_models_shape_and_adapters():
@@ -84,8 +88,16 @@ def test_the_callback_is_one_of_transformers():
     assert other.watched is None
 
 
-def test_steps_of_the_warm_up_are_not_counted():
+def test_neither_the_warm_up_nor_evaluations_are_counted(monkeypatch):
+    clock = iter([0.0, 5.0, 6.0, 7.0, 60.0, 61.0])
+    monkeypatch.setattr("estimator.callbacks.time.perf_counter", lambda: next(clock))
     run = Watched(RUN)
     run.step()
-
+    run.step()
     assert run.step_s == 0
+    run.step()
+    run.step()
+    run.resume()  # after an evaluation
+    run.step()
+
+    assert run.step_s == 1

@@ -12,10 +12,13 @@ from pathlib import Path
 import pytest
 
 from estimator import estimate
+from estimator.catalog.frameworks import framework
 from estimator.catalog.own_runs import add_runs, own_runs, own_runs_path, use_own_runs
 from estimator.cli import main
 from estimator.errors import InvalidInput
-from estimator.recording import read_log, record
+from estimator.recording import read_log, record, record_run
+from estimator.validation import inference_runs as inference
+from estimator.validation import training
 
 TITAN = "\x1b[31mstep: {0:2}  loss: 7.1  memory: 42.50GiB(53.7%)  tps: {1:,}  tflops: 100.00  mfu: 10.00%\x1b[0m\n"
 MEGATRON = (
@@ -61,7 +64,7 @@ LOGS = {
     "printed": ("{'train_runtime': 100.0, 'train_steps_per_second': 0.2}\n", {}, {"step_time_s": 5.0}),
     "LLaMA-Factory": (
         "".join(json.dumps({"current_steps": s, "elapsed_time": f"0:0{s}:00"}) + "\n" for s in (1, 2, 5)),
-        {"framework": "llamafactory"},
+        {"framework": "llama-factory"},
         {"step_time_s": 60.0},
     ),
     "torchtitan": (
@@ -96,6 +99,9 @@ LOGS = {
 }  # fmt: skip
 RUN = {"model": "llama-3.1-8b", "gpu": "1xh100", "seq_len": 1024, "method": "lora", "lora_rank": 16, "global_batch": 8}
 
+SERVED = {"model": "llama-3.1-8b", "gpu": "1xh100", "engine": "vllm", "input_len": 512, "output_len": 128,
+    "batch_or_concurrency": 8}  # fmt: skip
+
 
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path, monkeypatch):
@@ -112,6 +118,7 @@ def test_logs_are_known_by_what_they_hold(name, tmp_path):
     (found,) = read_log(tmp_path / "log")
 
     assert {key: found.columns.get(key) for key in columns} == columns
+    assert framework(str(found.columns.get("framework", "trl"))).known
     assert dict(found.measured) == pytest.approx(metrics)
 
 
@@ -156,15 +163,29 @@ DAMAGED = {
     "NULs": bytes(1000),
     "list of lists": b"[[[]]]",
     "a number": b"17",
+    "a bill": b"BilledCost,ChargePeriodStart,ServiceName\n1,2026-01-01,EC2\n",
+    "usage of an API": b"timestamp,n_context_tokens_total,n_generated_tokens_total\n1,2,3\n",
+    "W&B's own.wandb": b":W&B\x00\x01" + bytes(100),
+    "events.out.tfevents.1.host": bytes(100),
+    "scrape cut short": b'vllm:time_to_first_token_seconds_sum{model_name="m',
+    "scrape of nobody": b"vllm:time_to_first_token_seconds_count 0\nvllm:time_to_first_token_seconds_sum 0\n",
+    "titan without rates": b"step:  1  loss: 7.1  memory: 42.50GiB(53.7%)  tps: -  mfu: -\n",
+    "Megatron of nothing": b" elapsed time per iteration (ms): nan | global batch size: 256 |\n",
+    "Megatron of dots": b" elapsed time per iteration (ms): ... | global batch size: 256 |\n",
+    "printed dots": b"{'train_steps_per_second': ...}\n",
+    "llama-bench of words": b"avg_ts,n_prompt,n_gen\nfast,512,0\n",
+    "smi in other units": b"index, memory.used [GiB]\n0, 40 GiB\n",
+    "quotes that never end": b'duration,energy_consumed,gpu_count\n"7200,3.0,4\n',
+    "a cell without end": b"duration,energy_consumed,gpu_count\n" + b"7" * 200_000 + b",3.0,4\n",
 }
 
 
 @pytest.mark.parametrize("name", DAMAGED)
 def test_what_is_no_log_is_refused_in_one_line_and_the_runs_stay(name, tmp_path, capsys):
     before = kept(tmp_path)
-    (tmp_path / "log").write_bytes(DAMAGED[name])
+    (tmp_path / name).write_bytes(DAMAGED[name])
 
-    assert main(["record", str(tmp_path / "log"), "--model", "8b", "--gpu", "1xh100"]) == 2
+    assert main(["record", str(tmp_path / name), "--model", "8b", "--gpu", "1xh100"]) == 2
 
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
     assert own_runs_path("training").read_bytes() == before
@@ -209,6 +230,32 @@ def test_a_wrong_unit_is_asked_back(tmp_path):
     assert not own_runs("training")
     record(tmp_path / "log", **RUN, accept=True)
     assert len(own_runs("training")) == 1
+
+
+KINDS = {"training": (training.UNITS, RUN | {"total_tokens_b": 1.0}), "inference": (inference.METRICS, SERVED)}
+
+
+@pytest.mark.parametrize(("kind", "metric"), [(kind, one) for kind, (metrics, _) in KINDS.items() for one in metrics])
+def test_ten_times_off_is_asked_back_in_every_unit_and_a_little_is_not(kind, metric):
+    told = KINDS[kind][1] | ({"task": "embedding", "model": "bge-m3"} if metric == "embeddings_per_s" else {})
+    told |= {"task": "rerank", "model": "bge-m3"} if metric == "pairs_per_s" else {}
+    (found,) = record_run(kind, told, {metric: 1.0}, keep=False, accept=True).runs
+
+    assert record_run(kind, told, {metric: found.predicted * 1.3}, keep=False)
+    for factor in (0.1, 10.0):
+        with pytest.raises(InvalidInput, match="is the unit right"):
+            record_run(kind, told, {metric: found.predicted * factor})
+    with pytest.raises(InvalidInput, match="milliseconds"):
+        record_run(kind, told, {metric: found.predicted * 1000})
+    assert not own_runs(kind)
+
+
+def test_the_rate_of_all_accelerators_is_asked_back_as_that_of_one():
+    told = RUN | {"gpu": "4xh100"}
+    (found,) = record_run("training", told, {"tokens_per_s_per_gpu": 1.0}, keep=False, accept=True).runs
+
+    with pytest.raises(InvalidInput, match="not of all 4"):
+        record_run("training", told, {"tokens_per_s_per_gpu": found.predicted * 4})
 
 
 def test_own_runs_move_a_prediction_little_by_little_and_narrow_it(tmp_path):
@@ -284,3 +331,83 @@ def test_killed_while_it_records_the_file_is_whole(tmp_path):
     rows = own_runs("training")
     assert [row["id"] for row in rows] == [f"own-{number:04d}" for number in range(1, len(rows) + 1)]
     assert all(row["value"] == "1.0" for row in rows)
+
+
+YAML = """base_model: NousResearch/Meta-Llama-3.1-8B
+adapter: qlora
+load_in_4bit: true
+lora_r: 32
+lora_target_linear: true
+sequence_len: 4096
+sample_packing: true
+micro_batch_size: 2
+gradient_accumulation_steps: 4
+gradient_checkpointing: true
+bf16: auto
+optimizer: adamw_bnb_8bit
+datasets: [{path: mine.jsonl, type: alpaca}]
+"""
+
+
+def test_the_configuration_beside_a_log_says_what_the_log_does_not(tmp_path, capsys):
+    (tmp_path / "train.yaml").write_text(YAML)
+    (tmp_path / "log").write_text(json.dumps({**STATE, "log_history": [{"train_steps_per_second": 0.1}]}))
+    words = ["record", str(tmp_path / "log"), str(tmp_path / "train.yaml")]
+
+    assert main([*words, "--gpu", "2xh100", "--set", "lora_rank=16", "--accept"]) == 0, capsys.readouterr().err
+
+    (kept,) = own_runs("training")
+    said = {"family": "qlora", "seq_len": "4096", "micro_batch": "2", "global_batch_seqs": "16", "n_gpus": "2"}
+    said |= {"lora_rank": "16", "packing": "packed", "framework": "axolotl", "recompute": "full"}
+    assert {name: kept[name] for name in said} == said
+    assert main(["record", str(tmp_path / "train.yaml"), "--gpu", "h100"]) == 2  # no log
+    assert main([*words]) == 2  # nobody says on what
+    assert len(capsys.readouterr().err.strip().splitlines()) == 2
+
+
+def test_a_server_and_its_command(tmp_path):
+    (tmp_path / "serve.sh").write_text("vllm serve meta-llama/Llama-3.1-8B --tensor-parallel-size 2\n")
+    (tmp_path / "log").write_text(json.dumps(BENCH))
+
+    assert main(["record", str(tmp_path / "log"), str(tmp_path / "serve.sh"), "--gpu", "2xh100", "--accept"]) == 0
+
+    assert {(row["tp"], row["n_gpus"], row["engine"]) for row in own_runs("inference")} == {("2", "2", "vllm")}
+
+
+def test_predictions_are_calibrated_from_a_file_of_runs_once(tmp_path, capsys):
+    (tmp_path / "log").write_text(json.dumps({**STATE, "log_history": [{"train_steps_per_second": 1.0}]}))
+    words = [
+        "record",
+        str(tmp_path / "log"),
+        "--model",
+        "8b",
+        "--gpu",
+        "1xh100",
+        "--set",
+        "lora_rank=16",
+        "--set",
+        "global_batch=8",
+    ]
+    assert main([*words, "--compare-only", "--accept", "--share", str(tmp_path / "theirs.csv")]) == 0
+    shared = (tmp_path / "theirs.csv").read_text().splitlines()
+    runs = tmp_path / "runs.csv"
+    runs.write_text("\n".join([shared[0], "theirs-1" + shared[1]]))
+
+    assert main(["calibrate", "--from", str(runs)]) == 0, capsys.readouterr().err
+    assert [row["value"] for row in own_runs("training")] == ["1"]
+    before = own_runs_path("training").read_bytes()
+    wrong = {
+        "again": runs.read_text(),
+        "far": runs.read_text().replace(",step_time_s,1,", ",step_time_s,1000,"),
+        "no machine": runs.read_text().replace("h100", "h1000"),
+        "columns": "id,source,metric,seq_len,banana\n1,me,step_time_s,8,9\n",
+        "stores": "id,source,metric,n_vectors\n1,me,qps,8\n",
+        "none": shared[0],
+        "no cases": "a,b\n1,2\n",
+    }
+    capsys.readouterr()
+    for text in wrong.values():
+        runs.write_text(text)
+        assert main(["calibrate", "--from", str(runs)]) == 2, text
+        assert len(capsys.readouterr().err.strip().splitlines()) == 1
+        assert own_runs_path("training").read_bytes() == before

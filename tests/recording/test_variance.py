@@ -2,12 +2,14 @@
 
 import csv
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from estimator import compare
+from estimator.charts.of_results import variance as pictures
 from estimator.cli import main
 from estimator.errors import EstimatorError
 from estimator.export.budget import budget_csv
@@ -151,3 +153,27 @@ def raise_from(words):
 
     options = parser(words).parse_args(words)
     options.run(options)
+
+
+def test_the_bridge_is_drawn_from_plan_to_bill_even_below_zero(tmp_path):
+    """Credits make a bill negative."""
+    charges = [
+        ["2026-01-01", "-900", "USD", "240", "Hours", "serving"],
+        ["2026-01-01", "5", "USD", "1", "GB", "storage"],
+    ]
+
+    (picture,) = pictures(variance(*written(tmp_path, charges)))
+
+    rows = picture["layer"][0]["data"]["values"]
+    assert (rows[0]["to"], rows[-1]["to"]) == (pytest.approx(2450), pytest.approx(-895))
+    assert all(one["to"] == pytest.approx(other["from"]) for one, other in pairwise(rows[:-1]))
+    assert picture["layer"][0]["encoding"]["x"]["scale"]["domain"][0] < -895
+
+
+def test_a_plot_beside_the_table(tmp_path):
+    pytest.importorskip("vl_convert")
+    plan, bill = written(tmp_path, [["2026-01-01", "1200", "USD", "240", "Hours", "serving"]])
+
+    assert main(["variance", str(plan), str(bill), "--plot", str(tmp_path / "v.svg")]) == 0
+    assert "serving: price" in (tmp_path / "v.svg").read_text()
+    assert main(["variance", str(plan), str(bill), "--plot", str(tmp_path / "v.doc")]) == 2

@@ -8,6 +8,7 @@ from estimator import check, training_step
 from estimator.cli import main
 from estimator.errors import InvalidInput
 from estimator.predict.chance import fit_chance
+from estimator.predict.serving_memory import LINKED_BYTES
 from estimator.verdict.difference import difference
 
 AXOLOTL = """\
@@ -275,7 +276,7 @@ def test_the_fullest_stage_of_a_pipeline_decides_whether_a_server_starts(written
 def test_accelerators_that_talk_keep_buffers_for_it(written):
     reserves = [check(written(f"{SERVE} -tp {tp}", "s.sh"), gpu="h100").best.memory["reserve"] for tp in (1, 2)]
 
-    assert reserves[1] - reserves[0] == pytest.approx(0.8e9)
+    assert reserves[1] - reserves[0] == pytest.approx(LINKED_BYTES)
 
 
 def test_samples_that_are_not_packed_are_padded_to_the_longest_of_their_batch(written):
