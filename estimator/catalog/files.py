@@ -158,5 +158,6 @@ def count(text: str, what: str) -> int | None:
 
 
 def source_of(row: dict[str, str]) -> Source:
-    """The citation of a row: its columns source, kind and read_on (or date)."""
-    return Source(row["source"], row.get("kind") or "read", row.get("read_on") or row.get("date") or "")
+    """The citation of a row: its columns source, kind and read_on (or date, or the day from which a price is asked)."""
+    dated = (row.get(name) for name in ("read_on", "date", "valid_from"))
+    return Source(row["source"], row.get("kind") or "read", next(filter(None, dated), ""))
