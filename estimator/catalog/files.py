@@ -10,7 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from estimator.errors import InvalidInput, clipped
 from estimator.files import doubled, read_text, read_toml, reason, regular
-from estimator.numerals import LEAST, MOST, numeral
+from estimator.numerals import LEAST, MOST, numeral, rewritten
 from estimator.paths import data_folder, presets, shipped, toml
 from estimator.records import Source
 
@@ -145,7 +145,7 @@ def number(text: str, what: str) -> float | None:
         return None
     value = numeral(text)
     if value is None or not (value == 0 or LEAST < abs(value) < MOST):
-        raise InvalidInput(f"{what} must be a number, not {clipped(text)}")
+        raise InvalidInput(f"{what} must be a number, not {clipped(text)}{rewritten(text)}")
     return value
 
 
