@@ -31,3 +31,18 @@ def numeral(text: str) -> float | None:
     digits, exponent, suffix = found.groups()
     value = float(digits.replace(",", "").replace("_", "") + (exponent or ""))
     return value * SUFFIXES[suffix.lower()] if suffix else value
+
+
+def rewritten(text: str) -> str:
+    """Advice on how a number is written that was written otherwise, such as with a decimal comma; empty for no number.
+
+    >>> rewritten("2,5"), rewritten("3.000.000"), rewritten("$2.50"), rewritten("5 %"), rewritten("lots")
+    (': write 2.5', ': write 3,000,000', ': write 2.50', ': write 0.05', '')
+    """
+    bare = re.sub(r"[\s'$€£]|USD|EUR|GBP", "", text[:LONGEST], flags=re.IGNORECASE)
+    share = bare.removesuffix("%")
+    for guess in (share, share.translate(str.maketrans(",.", ".,"))):
+        value = numeral(guess)
+        if value is not None and abs(value) < MOST:
+            return f": write {value / 100:g}" if share != bare else f": write {guess}"
+    return ""

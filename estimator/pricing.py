@@ -138,8 +138,14 @@ class Owned(NamedTuple):
         return replace(found, note=self.standing.note if found.known else unknown)
 
 
-def owned(device: Accelerator, price: Price, amount: Callable[[str], Quantity], facility_pue: Quantity) -> Owned:
-    """The accelerator at its purchase price; amount: inputs of the scenario by name."""
+def owned(
+    device: Accelerator,
+    price: Price,
+    amount: Callable[[str], Quantity],
+    facility_pue: Quantity,
+    tax: Quantity | None = None,
+) -> Owned:
+    """The accelerator at its purchase price; amount: inputs of the scenario by name; tax: on the price, if any [1]."""
     design = facility_pue.design
     tariff, usual = electricity_price(), depreciation_years()
     years = usual.value if price.years is None else price.years
@@ -154,9 +160,13 @@ def owned(device: Accelerator, price: Price, amount: Callable[[str], Quantity], 
         design=design,
         basis="list price" if listed else "assumed",
         sources=(street.source,) if street and listed else (USER_SOURCE,),
-        note=f"street price ({street.source})" if street and listed else "",
+        note=str(street.source) if street and listed else "",
         key="price_purchase",
     )
+    if tax is not None:
+        paid = replace(
+            derive("purchase price with tax", "USD", money.with_share, amount=paid, share=tax), note=paid.note
+        )
     standing = derive(
         f"{device.name} per hour, used or not",
         "USD/h",
@@ -198,7 +208,8 @@ def own_of(device: Accelerator, price: Price, design: Design, asked: Scenario) -
         return given(name.replace("_", " "), one.value, one.unit, **ends, design=design, note=one.why)  # type: ignore[arg-type]
 
     building = pue(asked.word("facility"))
-    return owned(device, price, amount, _ranged("power usage effectiveness", building, "1", design))
+    tax = amount("tax") if asked.amount("tax").value else None
+    return owned(device, price, amount, _ranged("power usage effectiveness", building, "1", design), tax)
 
 
 def power_w(device: Accelerator, activity: str, facility_pue: Quantity) -> Quantity:

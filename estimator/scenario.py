@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from estimator.errors import InvalidInput, clipped, nearest
 from estimator.files import read_toml
-from estimator.numerals import SPACES, numeral
+from estimator.numerals import SPACES, numeral, rewritten
 from estimator.paths import presets, toml
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def bounded(name: str, bounds: Amount, raw: object) -> float:
         if value is None:
             raise ValueError
     except (ValueError, OverflowError):
-        ends = "; a range has three ends: LOW..VALUE..HIGH" if ".." in str(raw) else ""
+        ends = "; a range has three ends: LOW..VALUE..HIGH" if ".." in str(raw) else rewritten(str(raw))
         raise InvalidInput(f"{name} must be a number, not {clipped(raw)}{ends}") from None
     if not bounds.least <= value <= bounds.most:
         unit = "" if bounds.unit == "1" else f" {bounds.unit}"

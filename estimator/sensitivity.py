@@ -68,12 +68,16 @@ class Sensitivity(Shown):
 
 @dataclass(frozen=True, slots=True)
 class Grid(Shown):
-    """Answers to every combination of some inputs' values. rows: as `sweep` has them, unknown is None."""
+    """Answers to every combination of some inputs' values. rows: as `sweep` has them, unknown is None.
+
+    currency: of money in text, `USD` or one whose columns stand beside those in USD
+    """
 
     answered: tuple[Mapping[str, object], ...]
     varied: tuple[str, ...]
     stages: tuple[str, ...]
     figures: tuple[str, ...]
+    currency: str = "USD"
 
     def rows(self) -> list[dict[str, object]]:
         """One row a combination; what is not known is None."""

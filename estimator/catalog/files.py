@@ -10,7 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from estimator.errors import InvalidInput, clipped
 from estimator.files import doubled, read_text, read_toml, reason, regular
-from estimator.numerals import LEAST, MOST, numeral
+from estimator.numerals import LEAST, MOST, numeral, rewritten
 from estimator.paths import data_folder, presets, shipped, toml
 from estimator.records import Source
 
@@ -145,7 +145,7 @@ def number(text: str, what: str) -> float | None:
         return None
     value = numeral(text)
     if value is None or not (value == 0 or LEAST < abs(value) < MOST):
-        raise InvalidInput(f"{what} must be a number, not {clipped(text)}")
+        raise InvalidInput(f"{what} must be a number, not {clipped(text)}{rewritten(text)}")
     return value
 
 
@@ -158,5 +158,6 @@ def count(text: str, what: str) -> int | None:
 
 
 def source_of(row: dict[str, str]) -> Source:
-    """The citation of a row: its columns source, kind and read_on (or date)."""
-    return Source(row["source"], row.get("kind") or "read", row.get("read_on") or row.get("date") or "")
+    """The citation of a row: its columns source, kind and read_on (or date, or the day from which a price is asked)."""
+    dated = (row.get(name) for name in ("read_on", "date", "valid_from"))
+    return Source(row["source"], row.get("kind") or "read", next(filter(None, dated), ""))

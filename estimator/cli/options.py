@@ -12,7 +12,7 @@ from estimator.cli.notes import note
 from estimator.errors import InvalidInput, UnknownName, clipped
 from estimator.files import is_file, to_screen, write_text
 from estimator.formulas.units import DAY_S, HOUR_S, MONTH_S, WEEK_S, YEAR_S
-from estimator.numerals import numeral
+from estimator.numerals import numeral, rewritten
 from estimator.pricing import Price
 from estimator.results import at_level
 from estimator.scenario import default_scenario, file_inputs, known_input, scaled, scenario
@@ -225,9 +225,10 @@ def number(text: str | None, option: str) -> float | None:
     """A number given to an option; 2k, 2m, 2b and 2t are thousands to trillions."""
     if text is None:
         return None
+    _unambiguous(text, option)
     value = numeral(text)
     if value is None or value != value:
-        raise InvalidInput(f"{option} must be a number, not {clipped(text)}")
+        raise InvalidInput(f"{option} must be a number, not {clipped(text)}{rewritten(text)}")
     return value
 
 
@@ -239,6 +240,13 @@ def whole(text: str | None, option: str) -> int | None:
     return None if value is None else int(value)
 
 
+def _unambiguous(text: str, what: str) -> None:
+    """Refuse `300.000`, which one half of the world reads as three hundred and the other as thousands."""
+    if re.fullmatch(r"[1-9][0-9]{0,2}\.000", text.strip()):
+        plain = text.strip()[:-4]
+        raise InvalidInput(f"{what}={text.strip()} may be {plain} or {plain},000: write it so")
+
+
 def assignment(text: str) -> tuple[str, object]:
     """`samples=2000`, `samples=2k`, `samples=1k..2k..5k` (low, value, high), `method=qlora`."""
     name, equals, value = text.partition("=")
@@ -247,4 +255,6 @@ def assignment(text: str) -> tuple[str, object]:
     if name.strip().replace("-", "_").rpartition(".")[2] in default_scenario().choices:
         return name.strip(), value.strip()  # 1b is a name there
     ends = value.split("..")
+    for end in ends:
+        _unambiguous(end, name.strip())
     return name.strip(), tuple(scaled(end) for end in ends) if len(ends) == 3 else scaled(value)

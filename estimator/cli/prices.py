@@ -4,11 +4,13 @@ import argparse
 import datetime
 import math
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from estimator import api
+from estimator.catalog.accelerators import accelerator
 from estimator.catalog.prices import price_rows
 from estimator.catalog.prices.feeds import LICENCES, gpu_offers, hosted_prices
+from estimator.catalog.prices.hourly import PriceRow
 from estimator.catalog.refresh import refresh as refreshed
 from estimator.cli.notes import note
 from estimator.cli.options import asked, show
@@ -18,7 +20,11 @@ from estimator.export.price_list import STALE_DAYS, age_days
 from estimator.results import Estimate
 from estimator.scenario import file_inputs
 
+if TYPE_CHECKING:
+    from estimator.decide.inverse import AcceleratorSet
+
 R = TypeVar("R")
+USUAL_NODE = 8  # accelerators of a machine, where nothing else is known
 MOST_OFFERS = 40  # rows of an answer
 
 
@@ -73,7 +79,7 @@ def _totals(question: dict[str, Any]) -> dict[str, float]:
 
 
 def offers(options: argparse.Namespace) -> None:
-    """The cheapest whole instances that hold a task, per provider and region."""
+    """The cheapest machines that hold a task, per provider and region."""
     from estimator.decide.inverse import accelerator_sets
 
     given = asked(options)
@@ -84,7 +90,10 @@ def offers(options: argparse.Namespace) -> None:
         raise InvalidInput("name an LLM (--model 8b), and what it is for (--fits serve)")
     gpus = tuple(options.gpu.split(",")) if options.gpu else ()
     found = accelerator_sets(options.fits, gpus=gpus, **{**inputs, **fixed})
-    rows = [row for one in found for row in _of(one.accelerator, one.count, options)]
+    listed = [(one, row) for one in found for row in _of(one.accelerator, options)]
+    rows = [_offer(one.count, row) for one, row in listed if row.count >= _together(one)]
+    if apart := len(listed) - len(rows):
+        note(f"{apart} offers of machines too small are left out: the accelerators have to be in one")
     rows.sort(key=lambda row: float(str(row["usd_per_hour"])))
     if not rows:
         raise InvalidInput("nobody lists an offer that fits as asked: leave --provider, --region or --commitment out")
@@ -94,24 +103,28 @@ def offers(options: argparse.Namespace) -> None:
     show(options, Catalogue(tuple(list(best.values())[:MOST_OFFERS])))
 
 
-def _of(name: str, count: int, options: argparse.Namespace) -> list[Row]:
-    """Offers of one accelerator, as many whole instances as hold so many of it."""
+def _of(name: str, options: argparse.Namespace) -> list[PriceRow]:
+    """What is listed of one accelerator, as asked."""
     commitment = options.commitment or "on-demand"
-    found: list[Row] = []
-    for row in price_rows(name):
-        wanted = {"provider": options.provider, "region": options.region, "commitment": commitment}
-        if any(value not in (None, getattr(row, key)) for key, value in wanted.items()):
-            continue
-        instances, days = math.ceil(count / row.count), age_days(row.valid_from)
-        found.append(
-            {
-                "accelerators": f"{count} x {name}",
-                "usd_per_hour": instances * row.count * row.usd_per_hour,
-                "provider": row.provider,
-                "region": row.region,
-                "instances": f"{instances} x {row.instance or row.count}",
-                "valid_from": f"{row.valid_from}{' STALE' if days > STALE_DAYS else ''}",
-                "source": str(row.source),
-            }
-        )
-    return found
+    wanted = {"provider": options.provider, "region": options.region, "commitment": commitment}
+    return [row for row in price_rows(name) if all(value in (None, getattr(row, key)) for key, value in wanted.items())]
+
+
+def _together(found: "AcceleratorSet") -> int:
+    """How many of the set have to be in one machine: all, or a machine full of them; a pod of TPUs is one."""
+    device = accelerator(found.accelerator)
+    return 1 if device.kind == "tpu" else min(found.count, device.per_node or USUAL_NODE)
+
+
+def _offer(count: int, row: PriceRow) -> Row:
+    """As many whole instances as hold so many accelerators."""
+    instances, days = math.ceil(count / row.count), age_days(row.valid_from)
+    return {
+        "accelerators": f"{count} x {row.accelerator}",
+        "usd_per_hour": instances * row.count * row.usd_per_hour,
+        "provider": row.provider,
+        "region": row.region,
+        "instances": f"{instances} x {row.instance or row.count}",
+        "valid_from": f"{row.valid_from}{' STALE' if days > STALE_DAYS else ''}",
+        "source": str(row.source),
+    }

@@ -59,7 +59,8 @@ def _grid(options: argparse.Namespace, values: dict[str, list[object]], run: Swe
         return _told(options, sweep_rows(rows, options.output, run, bar("scenarios")))
     options.format = format_for(options.output, options.format)
     answered = attached(rows, run.answers(*columns_of(rows)))
-    return show(options, Grid(tuple(answered), tuple(values), tuple(run.stages), tuple(run.figures)))
+    told = run.rate[0] or "USD"
+    return show(options, Grid(tuple(answered), tuple(values), tuple(run.stages), tuple(run.figures), told))
 
 
 def values_of(text: str) -> tuple[str, list[Any]]:

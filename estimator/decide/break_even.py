@@ -242,7 +242,11 @@ def owning(device: Accelerator, purchase_usd: float, rent: Price | None = None, 
     if not renting.known:
         raise InvalidInput(f"what {device.title} rents for is unknown: give --price-per-hour")
     paid = {name: owned.pop(name) for name in ("years", "electricity") if name in owned}
-    bought = own_of(device, Price(purchase=purchase_usd, **paid), design, scenario(**owned))
+    asked = scenario(**owned)
+    bought = own_of(device, Price(purchase=purchase_usd, **paid), design, asked)
+    if tax := asked.amount("tax").value:
+        share = given("tax", tax, "1", design=design, note="given by you")
+        renting = derive("rent with tax", "USD/h", money.with_share, amount=renting, share=share)
     years = bought.standing.inputs["years"]
     idle, busy = bought.hour("idle"), bought.hour("serving")
     all_of_them = computed("kept for its years", "USD", idle.column * years.column * HOURS_PER_YEAR, None, idle=idle)

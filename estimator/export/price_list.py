@@ -1,6 +1,7 @@
 """The list prices an answer rests on: whose they are, of when, and whether they are old."""
 
 import datetime
+import math
 from collections.abc import Iterable, Sequence
 
 from estimator.quantities import Quantity
@@ -37,8 +38,8 @@ def as_of(price: Quantity) -> str:
     return max((source.date for source in price.sources), default="")
 
 
-def age_days(date: str, today: datetime.date | None = None) -> int:
-    """Days since a day, month or year [d]; 0 for what is no date.
+def age_days(date: str, today: datetime.date | None = None) -> float:
+    """Whole days since a day, month or year [d]; NaN for what is no date.
 
     >>> age_days("2026-11-22", datetime.date(2026, 11, 30)), age_days("2025", datetime.date(2026, 1, 1))
     (8, 365)
@@ -46,12 +47,12 @@ def age_days(date: str, today: datetime.date | None = None) -> int:
     try:
         return ((today or datetime.date.today()) - datetime.date.fromisoformat((date + "-01-01")[:10])).days
     except ValueError:
-        return 0
+        return math.nan
 
 
 def _whose(price: Quantity, today: datetime.date | None) -> str:
     """Who asks it, as of when, and how long ago that is."""
     days = age_days(as_of(price), today)
-    ago = f"STALE: {days} days old" if days > STALE_DAYS else f"{days} days old"
+    ago = f"{'STALE: ' if days > STALE_DAYS else ''}{days} days old" if days == days else "of unknown age"
     titles = "; ".join(dict.fromkeys(source.title for source in price.sources))
-    return f"{price.note or f'{titles}, {as_of(price)}'}, {ago}"
+    return ", ".join(filter(None, (price.note or f"{titles}, {as_of(price)}".strip(", "), ago)))

@@ -74,8 +74,11 @@ def grid_text(found: Grid, style: str = "simple") -> str:
     """A table for each figure: a combination a row, an approach a column."""
     parts, rows, varied = [], found.answered, found.varied
     for figure in found.figures:
-        body = [[_label(row, varied), *(_answer(row, stage, figure) for stage in found.stages)] for row in rows]
-        parts += [f"{figure}: expected (80 % range)", _table([", ".join(varied), *found.stages], body, style)]
+        told, unit = figure.replace("usd", found.currency.lower()), unit_of(figure).replace("USD", found.currency)
+        body = [
+            [_label(row, varied), *(_answer(row, f"{stage}_{told}", unit) for stage in found.stages)] for row in rows
+        ]
+        parts += [f"{told}: expected (80 % range)", _table([", ".join(varied), *found.stages], body, style)]
     wrong = [f"{_label(row, varied)}: {row['error']}" for row in rows if row["error"]]
     told = "\n".join(textwrap.fill(line, WIDTH, subsequent_indent="    ") for line in wrong)
     return "\n\n".join([*parts, *([told] if told else [])])
@@ -99,12 +102,11 @@ def _label(row: Mapping[str, object], varied: Sequence[str]) -> str:
     return ", ".join(digits(value) if isinstance(value, float | int) else str(value) for value in values)
 
 
-def _answer(row: Mapping[str, Any], stage: str, figure: str) -> str:
-    name = f"{stage}_{figure}"
+def _answer(row: Mapping[str, Any], name: str, unit: str) -> str:
     value, low, high = (float(row[f"{name}{end}"]) for end in ("", "_low", "_high"))
     if row["error"] or value != value:
         return "-" if row["error"] else "unknown"
-    return human(given(name, value, unit_of(figure), low=low, high=high, factor=FACTORS[0]))
+    return human(given(name, value, unit, low=low, high=high, factor=FACTORS[0]))
 
 
 def unit_of(figure: str) -> str:

@@ -152,7 +152,8 @@ class Question:
 
     def own(self, price: Price) -> None:
         """Price the accelerators as one's own."""
-        self.owned = owned(self.own_accelerator(), price, self.amount, self.pue)
+        tax = self.amount("tax") if self.number("tax") else None
+        self.owned = owned(self.own_accelerator(), price, self.amount, self.pue, tax)
         self.usd_per_hour = self.owned.hour("serving")
 
     def seconds(self, name: str) -> Quantity:

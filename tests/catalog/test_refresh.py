@@ -137,3 +137,4 @@ def test_offers_that_fit_are_the_cheapest_of_each_provider_and_region(capsys):
     assert len(places) == len(set(places))
     assert [row["usd_per_hour"] for row in rows] == sorted(row["usd_per_hour"] for row in rows)
     assert any(row["valid_from"].endswith("STALE") for row in rows)
+    assert all(row["instances"].startswith("1 x ") for row in rows)  # a replica of two is never on two machines

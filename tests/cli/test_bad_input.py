@@ -163,3 +163,17 @@ def test_a_failed_write_leaves_nothing(tmp_path):
 
     assert main([*ASK, "--output", str(target)]) == 2
     assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("--price-per-hour 2,50", "write 2.50"),
+        ("--set requests_per_month=3.000.000", "write 3,000,000"),
+        ("--set requests_per_month=300.000", "300 or 300,000"),
+        ("--set retries=2%", "write 0.02"),
+    ],
+)
+def test_numbers_of_other_countries_are_refused_with_ours(words, says, capsys):
+    assert main(["estimate", "prompt", "--model", "8b", "--gpu", "h100", *words.split()]) == 2
+    assert says in capsys.readouterr().err

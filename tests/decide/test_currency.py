@@ -77,3 +77,15 @@ def test_a_recommendation_as_csv_has_both(capsys):
 def test_bad_currencies_are_one_line(text, capsys):
     assert main(["compare", *ASK, "--currency", text]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_sweep_on_the_screen_is_in_the_currency(capsys):
+    """Half a euro a dollar: half as much, and called so."""
+    words = ["sweep", "--vary", "requests_per_month=0,1m", "--api", "openai:gpt-4o-mini", "--stages", "prompt"]
+    assert main([*words, "--currency", "EUR=0.5@2026-11-01"]) == 0
+    shown = capsys.readouterr().out
+    total = compare(api="openai:gpt-4o-mini", requests_per_month=1e6, stages=("prompt",))["prompt"].total_usd.value
+
+    assert "total_eur" in shown
+    assert f"{total / 2000:.3g}k EUR" in shown
+    assert "$" not in shown

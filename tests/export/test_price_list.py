@@ -3,6 +3,7 @@
 import datetime
 
 from estimator import compare, estimate
+from estimator.catalog.files import use_facts
 from estimator.export.price_list import prices_used
 from estimator.pricing import Price
 
@@ -48,3 +49,20 @@ def test_the_cost_of_a_thousand_requests_is_first_all_in_then_what_is_added():
     assert answer.figure("all_in_usd_per_1000_requests").value * 1200 == answer.total_usd.value
     assert text.index("Cost of 1,000 requests, all in") < text.index("to the cost of 1,000 requests")
     assert answer.figure("api_usd").value == sum(line.usd.value for line in answer.lines if line.kind == "api")
+
+
+def test_prices_of_ones_own_are_as_old_as_they_say(tmp_path):
+    """From the day they are asked where nobody says when they were read; of unknown age where neither is a day."""
+    (tmp_path / "prices").mkdir()
+    head = "provider,model,mode,input_usd_per_mtok,output_usd_per_mtok,valid_from,source\n"
+    rows = "ours,old,chat,8,24,2024-05-01,contract\nours,undated,chat,8,24,spring,contract\n"
+    (tmp_path / "prices" / "llm_api.csv").write_text(head + rows)
+    use_facts(tmp_path)
+    try:
+        asked = [estimate("prompt", api=f"ours:{name}") for name in ("old", "undated")]
+    finally:
+        use_facts(None)
+
+    old, undated = (prices_used([answer], datetime.date(2026, 11, 30))[0] for answer in asked)
+    assert old.endswith("(contract, 2024-05-01, STALE: 943 days old).")
+    assert undated.endswith("(contract, spring, of unknown age).")

@@ -14,7 +14,9 @@ import pytest
 from estimator import compare
 from estimator.api import STAGES
 from estimator.catalog.accelerators import accelerator_names
+from estimator.export.budget import COLUMNS
 from estimator.export.currency import converted, currency
+from estimator.export.workbook.book import letters
 from estimator.export.workbook.steps import Steps
 from estimator.results import FIGURES, Blocked
 from tests.export.engine import SOFFICE, patched, recalculated, values, with_wrong_caches
@@ -278,3 +280,15 @@ def test_a_second_engine_agrees_after_a_change_of_every_live_input(tmp_path):
             sheet, address = where[f"est_prompt_{name}{suffix}"]
             found = solution[f"'[changed.xlsx]{sheet.upper()}'!{address}"].value[0, 0]
             assert float(found) == pytest.approx(expected, rel=1e-9), name
+
+
+def test_what_is_printed_is_what_is_read(book):
+    """On paper: the columns for readers, headings on every page, no sheet cut."""
+    sheets = openpyxl.load_workbook(book)
+    wide_as = letters(len(COLUMNS) - 1)
+    printed = (("Inputs", "H", 1), ("Break-even", "J", 1), ("Budget lines", wide_as, 2), ("Ranges", "G", 1))
+    for sheet, columns, wide in printed:
+        of = sheets[sheet]
+        assert re.search(rf"\$A\$1:\${columns}\$\d+$", of.print_area), (sheet, of.print_area)
+        assert (of.page_setup.fitToWidth or 1) == wide
+        assert of.print_title_rows

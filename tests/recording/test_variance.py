@@ -1,6 +1,7 @@
 """Plan against bill: by hand, to the last digit, and files that are none."""
 
 import csv
+import itertools
 from decimal import Decimal
 from itertools import pairwise
 
@@ -14,6 +15,7 @@ from estimator.cli import main
 from estimator.errors import EstimatorError
 from estimator.export.budget import budget_csv
 from estimator.recording.variance import PARTS, variance
+from tests.export.engine import SOFFICE, recalculated, with_wrong_caches
 
 PLAN = """x_Approach,x_Kind,x_Phase,x_Driver,PricingQuantity,PricingUnit,ListCost,BillingCurrency
 RAG,serving,monthly,requests,100,Hours,400,USD
@@ -146,6 +148,22 @@ def test_the_sheet_recalculates(tmp_path):
     assert cached["J3"].value == pytest.approx(cached["D3"].value - cached["C3"].value)
     with pytest.raises(EstimatorError, match="kind of line"):
         raise_from(["variance", str(plan), str(bill), "--map", "EC2=banana"])
+
+
+@pytest.mark.skipif(SOFFICE is None, reason="LibreOffice is not installed")
+def test_the_bridge_ends_at_the_bill(tmp_path):
+    """In a spreadsheet program: the steps lead from plan to bill, and every bar hangs where the one before ended."""
+    charges = [["2026-01-01", "1200", "USD", "240", "Hours", "serving"], ["2026-01-01", "90", "USD", "", "", "storage"]]
+    plan, bill = written(tmp_path, charges)
+    assert main(["variance", str(plan), str(bill), "--workbook", str(tmp_path / "v.xlsx")]) == 0
+    file = with_wrong_caches(tmp_path / "v.xlsx", tmp_path / "wrong.xlsx")
+
+    _, *steps = [row for row in recalculated([file], tmp_path)[0]["Bridge"] if row[1] is not None]
+
+    assert steps[0][1] == pytest.approx(2450)
+    assert steps[-2][2] == pytest.approx(steps[-1][1]) == pytest.approx(1290)
+    for (_, _, before, *_), (_, amount, after, below, _, up, down) in itertools.pairwise(steps[:-1]):
+        assert (below, up - down) == pytest.approx((min(before, after), amount))
 
 
 def raise_from(words):

@@ -3,6 +3,7 @@
 import pytest
 
 from estimator import estimate
+from estimator.catalog.files import use_facts
 from estimator.formulas import money
 from estimator.formulas.prompting import input_usd_per_request
 
@@ -17,6 +18,7 @@ BILLS = [
     ("openai:gpt-4o", 3_625, 0, 0, 158, 0, 0.0106425, "langchain-ai/langchain#28882, before cached tokens had a price"),
     ("openai:gpt-4o", 1_065, 2_560, 0, 158, 0, 0.0074425, "the same with them"),
     ("openai:gpt-4o", 143, 28_544, 0, 8_000, 0, 0.0360375 + 0.08, "lmnr-ai/lmnr#622: input 0.0360375"),
+    ("google:gemini-2.5-pro", 5_005, 257_955, 0, 1_744, 0, 0.10316125, "BerriAI/litellm#14849, by list above 200,000"),
     ("anthropic:claude-haiku-4-5", 3_000, 0, 0, 69, 0, 0.003345, "mikhail-tokarev/greenbelt#11: shown as 0.0034"),
 ]
 
@@ -66,6 +68,47 @@ def test_openai_example_of_fine_tuning():
                       epochs=3, attempts=1)  # fmt: skip
 
     assert next(line.usd.value for line in answer.lines if line.item == "managed fine-tuning") == pytest.approx(0.90)
+
+
+PUBLISHED = [  # provider:model, requests, plain and read tokens, output, USD of the month's tokens
+    ("anthropic:claude-opus-4-6", 1, 50_000, 0, 15_000, 0.25 + 0.375),  # a session of 0.705 with 0.08 for an hour of it
+    ("anthropic:claude-opus-4-6", 1, 10_000, 40_000, 15_000, 0.05 + 0.02 + 0.375),  # the same of which 40,000 are read
+    (
+        "anthropic:claude-haiku-4-5",
+        10_000,
+        3_700,
+        0,
+        1,
+        37.00 + 0.05,
+    ),  # 10,000 tickets, a token each is answered
+]
+
+
+@pytest.mark.parametrize(("api", "requests", "plain", "read", "output", "usd"), PUBLISHED)
+def test_anthropic_examples_of_its_price_page(api, requests, plain, read, output, usd):
+    """platform.claude.com/docs/en/about-claude/pricing: worked example, and customer support agent (read in copies)."""
+    lengths = {"prompt_tokens": plain, "instruction_tokens": read, "output_tokens": output, "cache_hit_rate": 1}
+    answer = estimate("prompt", api=api, **lengths, **ONCE | {"requests_per_month": requests})
+
+    assert sum(line.usd.value for line in answer.lines if line.kind == "api") == pytest.approx(usd, abs=1e-9)
+
+
+@pytest.mark.parametrize(("per_input", "per_output", "usd"), [(0.008, 0.024, 0.184), (0.01102, 0.03268, 0.25194)])
+def test_amazon_examples_of_bedrock(tmp_path, per_input, per_output, usd):
+    """aws.amazon.com/bedrock/pricing: Claude reads 11,000 tokens and writes 4,000; in Oregon, and as AWS Solutions
+    Constructs quote it, 0.25 (read in copies; prices of 1,000 tokens as they were, given as one's own)."""
+    (tmp_path / "prices").mkdir()
+    head = "provider,model,mode,input_usd_per_mtok,output_usd_per_mtok,valid_from,source"
+    row = f"bedrock,claude-2,chat,{per_input * 1000},{per_output * 1000},2023-09-28,Amazon Bedrock"
+    (tmp_path / "prices" / "llm_api.csv").write_text(f"{head}\n{row}\n")
+    use_facts(tmp_path)
+    try:
+        lengths = {"prompt_tokens": 11_000, "instruction_tokens": 0, "output_tokens": 4_000}
+        answer = estimate("prompt", api="bedrock:claude-2", **lengths, **ONCE)
+    finally:
+        use_facts(None)
+
+    assert answer.figure("api_usd").value == pytest.approx(usd, abs=1e-9)
 
 
 def test_anthropic_example_of_a_batch():

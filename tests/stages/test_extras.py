@@ -2,7 +2,9 @@
 
 import pytest
 
-from estimator import estimate
+from estimator import Price, estimate
+from estimator.catalog.accelerators import accelerator
+from estimator.decide.break_even import owning
 
 
 def line(answer, item):
@@ -23,6 +25,23 @@ def test_a_discount_and_tax_are_on_what_is_rented_and_on_apis():
         sums = [sum(one.horizon_usd.value for one in a.lines if one.kind in kinds) for a in (full, paid)]
         assert sums[1] == pytest.approx(0.952 * sums[0])
         assert line(full, "upkeep").usd.value == line(paid, "upkeep").usd.value
+
+
+def test_tax_is_on_what_is_bought_too():
+    """19 % on an accelerator of 30,000 USD, its server and its network; none on rack and electricity."""
+    inputs = {"owned_rack_usd_per_kw_month": 0, "owned_residual_share": 0, "owned_interest_per_year": 0}
+    price = Price(purchase=30_000, years=4, electricity=0)
+    net, gross = (
+        estimate("prompt", model="8b", gpu="1xh100", price=price, tax=t, owned_support_per_year=0, **inputs)
+        for t in (0, 0.19)
+    )
+    months = [sum(one.usd.value for one in a.lines if one.kind in ("serving", "idle", "spare")) for a in (net, gross)]
+
+    assert months[0] == pytest.approx(30_000 * 1.42 / 48)
+    assert months[1] == pytest.approx(1.19 * months[0])
+    bought, taxed = (owning(accelerator("h100"), 30_000, Price(per_hour=2.5), electricity=0, tax=t) for t in (0, 0.19))
+    assert taxed.parts["purchase"].value == pytest.approx(1.19 * bought.parts["purchase"].value)
+    assert taxed.hours.value < bought.hours.value  # the rack has no tax on it here, the rent has
 
 
 def test_egress_by_hand():

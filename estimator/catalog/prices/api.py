@@ -67,20 +67,23 @@ class ApiPrice(NamedTuple):
 def api_price(name: str) -> ApiPrice:
     """The price of `provider:model`, or of a model that only one provider lists.
 
-    >>> api_price("openai:gpt-4o-mini").input_usd_per_mtok
-    0.15
+    >>> api_price("openai:gpt-4o-mini").input_usd_per_mtok, api_price("claude-sonnet-4.5").model
+    (0.15, 'claude-sonnet-4-5')
     >>> api_price("text-embedding-3-small").output_usd_per_mtok is None
     True
     """
     provider, model = _split(name)
-    matches = [
-        price
-        for price in _shipped().values()
-        if price.model.lower() == model and (not provider or price.provider == provider)
-    ]
+    listed = [price for price in _shipped().values() if not provider or price.provider == provider]
+    matches = [price for price in listed if price.model.lower() == model]
+    matches = matches or [price for price in listed if _dashed(price.model) == _dashed(model)]
     if len(matches) > 1:
         raise InvalidInput(f"{clipped(name)} is offered by several: {', '.join(price.name for price in matches)}")
     return matches[0] if matches else _elsewhere(name, provider, model)
+
+
+def _dashed(model: str) -> str:
+    """A model's name as it is compared where nothing has just that name: claude-sonnet-4.5 is claude-sonnet-4-5."""
+    return model.lower().replace(".", "-").replace("_", "-")
 
 
 @cached

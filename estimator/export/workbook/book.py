@@ -19,6 +19,7 @@ MADE_BY = "Made by: "  # goes before the command in the notes, by which an expor
 MONTHS = 120  # the longest horizon a scenario may have
 REFERENCE = re.compile(r"«(\d+)»")
 LONGEST_TEXT = 32_000  # a cell holds 32,767 characters
+LINE_HEIGHT = 13.5  # points
 # Decimals by size; formats with conditions would do it in the cell, but some programs lose the minus sign then.
 DECIMALS = ((100.0, "#,##0"), (1.0, "#,##0.00"), (0.0, "0.0000"))
 
@@ -27,13 +28,14 @@ STYLES: dict[str, dict[str, object]] = {
     "plain": {},
     "title": {"bold": True, "font_size": 15},
     "subtitle": {"font_color": "#595959"},
-    "section": {"bold": True, "font_size": 11, "bottom": 1},
+    "section": {"bold": True, "font_size": 11},
     "head": {"bold": True, "text_wrap": True, "bg_color": "#D9E2EC", "valign": "vcenter"},
     "head_right": {"bold": True, "align": "right", "bg_color": "#D9E2EC", "text_wrap": True, "valign": "vcenter"},
     "head_center": {"bold": True, "align": "center", "bg_color": "#D9E2EC", "text_wrap": True},
     "wrap": {"text_wrap": True},
-    "grey_wrap": {"font_color": "#7F7F7F", "text_wrap": True},
-    "grey": {"font_color": "#7F7F7F", "indent": 1},
+    "grey_wrap": {"font_color": "#7F7F7F", "text_wrap": True, "align": "left", "indent": 1},
+    "grey": {"font_color": "#7F7F7F", "align": "left", "indent": 1},
+    "beside": {"align": "left", "indent": 1},  # words beside a number
     "number": {"align": "right"},
     "grey_number": {"font_color": "#7F7F7F", "align": "right", "shrink": True},
     "strong_number": {"bold": True, "align": "right", "shrink": True},
@@ -44,6 +46,7 @@ STYLES: dict[str, dict[str, object]] = {
     "live": {"num_format": "General", "bg_color": "#FFF8DC", "font_color": "#1F3FA8", "border": 1},
     "live_large": {"num_format": "#,##0", "bg_color": "#FFF8DC", "font_color": "#1F3FA8", "border": 1},
     "fixed": {"num_format": "General", "bg_color": "#EDEDED", "font_color": "#7F7F7F"},
+    "fixed_large": {"num_format": "#,##0", "bg_color": "#EDEDED", "font_color": "#7F7F7F"},
     "physical": {"num_format": "0.000000E+00", "bg_color": "#EDEDED", "font_color": "#7F7F7F"},
 }
 
@@ -118,6 +121,20 @@ class Book:
             return
         clean = str(words).encode("utf-8", "replace").decode("utf-8")[:LONGEST_TEXT]
         self.sheets[sheet].write_string(row, column, str(harmless(clean)), self.style(style))
+
+    def high(self, sheet: str, row: int, cells: Iterable[tuple[str, float]]) -> None:
+        """A row as high as its longest wrapped cell needs: words and width of each; not every program sees to it."""
+        lines = max(
+            sum(-(-max(len(part), 1) // int(width * 0.9)) for part in text.split("\n")) for text, width in cells
+        )
+        if lines > 1:
+            self.sheets[sheet].set_row(row, LINE_HEIGHT * lines)
+
+    def printed(self, sheet: str, last: int, columns: int, heads: int, pages: int = 1) -> None:
+        """On paper: rows up to `last` and so many columns, so many pages wide, headings down to row `heads` on each."""
+        self.sheets[sheet].print_area(0, 0, last, columns - 1)
+        self.sheets[sheet].repeat_rows(heads)
+        self.sheets[sheet].fit_to_pages(pages, 0)
 
     def number(self, sheet: str, row: int, column: int, value: float, style: str = "number") -> Expr:
         """A number; an unknown one is #N/A, and so is all that rests on it."""

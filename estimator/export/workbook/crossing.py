@@ -145,7 +145,8 @@ class Crossings:
         )
         book.heads(SHEET, row + 1, COSTS)
         self.costs = {one.stage: self._row(row + 2 + index, one) for index, one in enumerate(known)}
-        self.row = row + 3 + len(known)
+        self.last = row + 1 + len(known)
+        self.row = self.last + 2
         book.text(SHEET, self.row, 0, "How the volumes above are found", "section")
         book.heads(SHEET, self.row + 1, FOUND)
         self.row += 2

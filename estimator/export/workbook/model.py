@@ -12,8 +12,8 @@ from estimator.quantities import FACTORS, Quantity
 from estimator.results import Estimate, Line
 
 INPUT_COLUMNS = ("Input", "Unit", "Value", "Low (80 %)", "High (80 %)", "Comment", "Source", "As of", "Moves", "Name")
-INPUT_WIDTHS = (32, 12, 12, 12, 12, 64, 44, 11, 18, 32)
-VALUE, LOW, HIGH = 2, 3, 4
+INPUT_WIDTHS = (32, 13, 12, 12, 12, 66, 58, 11, 18, 32)
+VALUE, LOW, HIGH, NOTE, AS_OF = 2, 3, 4, 5, 7
 
 
 class Inputs:
@@ -47,7 +47,7 @@ class Inputs:
     def _input(self, number: int, step: Step) -> None:
         book, row, style = self.book, self.row, "live" if step.live else "fixed"
         ends = given_ends(step)
-        style += "_large" if step.live and abs(ends["value"]) >= 1000 else ""
+        style += "_large" if abs(ends["value"]) >= 1000 else ""
         self.cells[number] = row
         book.text("Inputs", row, 0, step.node.name)
         book.text("Inputs", row, 1, shown_unit(step.node.unit), "grey")
@@ -60,8 +60,9 @@ class Inputs:
         cites = "; ".join(dict.fromkeys(source.title for source in step.node.sources))
         dates = [source.date for source in step.node.sources if source.date]
         notes = (step.node.note, cites, max(dates, default=""), step.factor, step.key)
-        for offset, words in enumerate(notes):
-            book.text("Inputs", row, 5 + offset, words, "grey")
+        for offset, words in enumerate(notes, NOTE):
+            book.text("Inputs", row, offset, words, "grey_wrap")
+        book.high("Inputs", row, zip(notes, INPUT_WIDTHS[NOTE:], strict=True))
         self._check(row, step)
         book.define(f"in_{step.key}", cell)
         if step.key == "horizon_months":
@@ -109,6 +110,7 @@ class Inputs:
             self.row += 1
             self.book.text("Inputs", self.row, 0, name.replace("_", " ").lower())
             self.book.define(name, self.book.number("Inputs", self.row, VALUE, value, "fixed"))
+        self.book.printed("Inputs", self.row, AS_OF + 1, 1)
 
     def scenario_cell(self, number: int, step: Step, scenario: int) -> Expr:
         """An input in one scenario: its value, or an end of its range where the scenario moves its factor."""
@@ -150,6 +152,8 @@ class Calculation:
             row += 1 + len(steps)
             for number, step in steps:
                 self._step(number, step)
+        book.printed("Calculation", row, EXPECTED + 1, 3)
+        book.sheets["Calculation"].set_portrait()
 
     def _headings(self) -> None:
         book, sheet = self.book, self.book.sheets["Calculation"]
@@ -202,12 +206,14 @@ class Ranges:
         book.sheets["Ranges"].set_column(0, 1, 30)
         book.sheets["Ranges"].set_column(2, len(heads), 12)
         book.sheets["Ranges"].freeze_panes(3, 4)
+        book.sheets["Ranges"].set_portrait()
 
     def of(self, approach: str, figure: Quantity) -> tuple[Expr, Expr, Expr]:
         """Low, expected and high of a figure."""
         number = self.book.steps.number(figure)
         if number not in self.found:
             self.found[number] = self._added(approach, figure)
+            self.book.printed("Ranges", self.row, self.FIRST, 2)
         return self.found[number]
 
     def _added(self, approach: str, figure: Quantity) -> tuple[Expr, Expr, Expr]:
@@ -289,6 +295,7 @@ class Monthly:
         for column, words in enumerate(("Month", "In horizon", "Growth")):
             book.text("Monthly", FIRST_MONTH - 1, column, words, "head_right")
         book.sheets["Monthly"].freeze_panes(FIRST_MONTH, 3)
+        book.sheets["Monthly"].set_column(1, 1, 11)
         book.sheets["Monthly"].set_column(3, 3 + 8 * len(book.estimates), 12)
         growth = next((s for _, s in book.steps.of_kind("input") if s.key == "growth_per_month"), None)
         rate = book.expected(growth.node) if growth else expr(0.0)

@@ -1,6 +1,5 @@
 """The sheets that are read: Summary, Break-even, Budget lines, Sources and Notes."""
 
-from collections.abc import Iterable
 from itertools import combinations
 
 import numpy as np
@@ -188,6 +187,7 @@ def break_even(book: Book, ranges: Ranges, monthly: Monthly, inputs: Inputs) -> 
     sheet = book.sheets["Break-even"]
     sheet.set_column(0, 1, 24)
     sheet.set_column(2, 12, 16)
+    sheet.set_column(6, 7, 21)
     book.text("Break-even", 0, 0, "Break-even", "title")
     heads = (
         "Approach A",
@@ -210,6 +210,7 @@ def break_even(book: Book, ranges: Ranges, monthly: Monthly, inputs: Inputs) -> 
             a, b = b, a
         _pair(book, ranges, monthly, inputs, row, a, b)
         _crossing(book, crossings, row, a, b)
+    book.printed("Break-even", crossings.last, len(heads), 2)  # how volumes are found stays on the screen
 
 
 def _pair(book: Book, ranges: Ranges, monthly: Monthly, inputs: Inputs, row: int, a: Estimate, b: Estimate) -> None:
@@ -243,9 +244,9 @@ def _crossing(book: Book, crossings: Crossings, row: int, a: Estimate, b: Estima
         book.text("Break-even", row, 8, "unknown")
         return
     cheaper, volume, holds = found
-    book.text("Break-even", row, 7, cheaper)
+    book.text("Break-even", row, 7, cheaper, "beside")
     book.formula("Break-even", row, 8, volume)
-    book.formula("Break-even", row, 9, holds, "plain")
+    book.formula("Break-even", row, 9, holds, "beside")
 
 
 def _room(book: Book, row: int) -> int:
@@ -288,7 +289,9 @@ def budget_lines(book: Book, ranges: Ranges) -> None:
                 if isinstance(cells[name], Expr):
                     book.formula("Budget lines", row, column, _or_unknown(cells[name]))
                 else:
-                    book.text("Budget lines", row, column, cells[name])
+                    book.text("Budget lines", row, column, cells[name], "beside" if column else "plain")
+    book.printed("Budget lines", row, len(budget.COLUMNS), 0, pages=2)
+    sheet.repeat_columns(0, 1)
     sheet.autofilter(0, 0, row, len(budget.COLUMNS) - 1)
 
 
@@ -312,14 +315,6 @@ def _live(book: Book, ranges: Ranges, answer: Estimate, line: Line) -> dict[str,
 
 SOURCE_WIDTHS = (70, 16, 12, 40)
 NOTES_WIDTH = 105
-LINE_HEIGHT = 13.5  # points
-
-
-def _high(book: Book, sheet: str, row: int, cells: Iterable[tuple[str, float]]) -> None:
-    """A row as high as its longest wrapped cell: not every program sets that itself."""
-    lines = max(sum(-(-max(len(part), 1) // int(width * 0.9)) for part in text.split("\n")) for text, width in cells)
-    if lines > 1:
-        book.sheets[sheet].set_row(row, LINE_HEIGHT * lines)
 
 
 def sources(book: Book) -> None:
@@ -337,7 +332,7 @@ def sources(book: Book) -> None:
         cells = source.title, source.kind, source.date, user
         for column, words in enumerate(cells):
             book.text("Sources", row, column, words, "wrap")
-        _high(book, "Sources", row, zip(cells, SOURCE_WIDTHS, strict=True))
+        book.high("Sources", row, zip(cells, SOURCE_WIDTHS, strict=True))
 
 
 def notes(book: Book) -> None:
@@ -364,5 +359,5 @@ def notes(book: Book) -> None:
     book.text("Notes", 0, 0, "Notes", "title")
     for row, words in enumerate(lines, 2):
         book.text("Notes", row, 0, words, "wrap")
-        _high(book, "Notes", row, [(words, NOTES_WIDTH)])
+        book.high("Notes", row, [(words, NOTES_WIDTH)])
     book.text("Notes", len(lines) + 3, 0, f"Format version {SCHEMA_VERSION}", "grey")
