@@ -4,9 +4,11 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
@@ -73,8 +75,8 @@ def read_bytes(path: str | Path, kind: str) -> bytes:
     most = MOST_BYTES[kind]
     try:
         regular(path)
-        with Path(path).open("rb") as file:
-            content = file.read(most + 1)
+        with Path(path).open("rb") as file:  # in pieces: room for the most there may be would be taken at once
+            content = b"".join(islice(iter(partial(file.read, MB), b""), most // MB + 1))
     except (OSError, ValueError) as error:
         raise InvalidInput(f"cannot read the {kind} {shown(path)}: {reason(error)}") from None
     if len(content) > most:
@@ -130,6 +132,35 @@ def regular(path: str | Path) -> os.stat_result:
     if not stat.S_ISREG(found.st_mode):
         raise OSError(errno.EINVAL, _what(found))
     return found
+
+
+def files_under(path: str | Path, endings: Collection[str]) -> list[Path]:
+    """A file, or the files under a folder whose names end so; links are followed, no folder is entered twice.
+
+    Raises InvalidInput for what cannot be read, and for what is called like such a file and is none.
+    """
+    here, entered, found = Path(path), set[tuple[int, int]](), []
+
+    def first(folder: Path) -> bool:
+        known = (folder.stat().st_dev, folder.stat().st_ino)
+        return known not in entered and not entered.add(known)  # type: ignore[func-returns-value]
+
+    try:
+        if not here.is_dir():
+            return [here] if regular(here) else []
+        first(here)
+        for name, inner, files in os.walk(path, onerror=_unread, followlinks=True):
+            inner[:] = [each for each in inner if first(here := Path(name, each))]
+            for here in (Path(name, each) for each in files if Path(each).suffix.lower() in endings):
+                regular(here)
+                found.append(here)
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"cannot read {shown(getattr(error, 'filename', None) or here)}: {reason(error)}") from None
+    return sorted(found)
+
+
+def _unread(error: OSError) -> NoReturn:
+    raise error
 
 
 def is_file(path: str | Path) -> bool:

@@ -156,6 +156,10 @@ DAMAGED = {
     "NULs": bytes(1000),
     "list of lists": b"[[[]]]",
     "a number": b"17",
+    "titan of dots": TITAN.format(1, 900).replace("42.50", "4.2.50").encode(),
+    "smi of dots": b"memory.used [MiB]\n1.2.3 MiB\n",
+    "one endless cell": b"duration,energy_consumed,gpu_count\n1," + b"5" * 200_000 + b",1\n",
+    "metrics of words": METRICS.replace("0.4", "soon").encode(),
 }
 
 

@@ -70,12 +70,13 @@ def draw(rng: random.Random, index: int) -> Trial:
 def _damage(rng: random.Random, name: str) -> str:
     text = WHOLE[name]
     for _ in range(rng.randint(1, 4)):
-        text = _spoilt(rng, text, PIECES)
+        text = spoilt(rng, text, PIECES)
     Path(name).write_text(text, encoding="utf-8", newline="")
     return f"{name}: {text!r}"
 
 
-def _spoilt(rng: random.Random, text: str, pieces: Sequence[str]) -> str:
+def spoilt(rng: random.Random, text: str, pieces: Sequence[str]) -> str:
+    """A text with a piece put in, or a part of it doubled or gone."""
     place = rng.randrange(len(text) + 1)
     end = min(place + rng.choice((0, 0, 1, 5, 20)), len(text))
     return text[:place] + rng.choice([*pieces, text[place:end] * 2, ""]) + text[end:]
