@@ -257,6 +257,33 @@ def write_text(path: str | Path, text: str) -> None:
         beside.write_bytes(text.encode("utf-8", "backslashreplace"))
 
 
+@contextmanager
+def whole_folder(path: str | Path) -> Iterator[Path]:
+    """An empty folder beside `path` to fill, which is then called so: all that is written into it is there, or nothing.
+
+    Folders above it are made. Raises InvalidInput where something is there already, or it cannot be made.
+    """
+    import shutil  # rarely asked for
+
+    target = Path(path)
+    try:
+        if os.path.lexists(target):
+            raise InvalidInput(f"{shown(target)} is there already: name another")
+        make_folder(target.parent)
+        beside = _beside(target)
+        with _stopped_by_signals():
+            try:
+                beside.mkdir()
+                yield beside
+                beside.rename(target)
+            finally:
+                shutil.rmtree(beside, ignore_errors=True)
+    except EstimatorError:
+        raise
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"cannot write {shown(path)}: {reason(error)}") from None
+
+
 def to_screen(text: str) -> None:
     """Text to the screen, at once. Raises InvalidInput when there is none, OSError when it takes no more."""
     if sys.stdout is None:
@@ -272,7 +299,7 @@ def make_folder(folder: Path) -> None:
     """A folder of this program's own, with those above it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise InvalidInput(f"cannot make the folder {shown(folder)}: {reason(error)}") from None
 
 

@@ -26,6 +26,7 @@ from estimator.files import (
     read_toml,
     unzipped,
     whole,
+    whole_folder,
     write_text,
 )
 from estimator.paths import toml
@@ -239,6 +240,24 @@ def test_nothing_is_left_of_what_fails(tmp_path):
         broken(OSError(28, "No space left on device"))
 
     assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
+
+
+def test_a_folder_is_there_with_all_that_is_in_it_or_not(tmp_path):
+    with whole_folder(tmp_path / "above" / "new") as beside:
+        (beside / "a").write_text("a")
+        assert not (tmp_path / "above" / "new").exists()
+    with pytest.raises(ZeroDivisionError), whole_folder(tmp_path / "other") as beside:
+        (beside / "a").write_text(str(1 / 0))
+    with pytest.raises(InvalidInput, match="is there already"), whole_folder(tmp_path / "above"):
+        pass
+    with pytest.raises(InvalidInput, match="no file can have such a name"), whole_folder(tmp_path / "a\0"):
+        pass
+
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == [
+        "above",
+        "above/new",
+        "above/new/a",
+    ]
 
 
 def test_no_folder_is_made_unasked(tmp_path):
