@@ -74,12 +74,12 @@ def read_bytes(path: str | Path, kind: str) -> bytes:
     """
     most = MOST_BYTES[kind]
     try:
-        regular(path)
+        large = regular(path).st_size > most
         with Path(path).open("rb") as file:  # in pieces: room for the most there may be would be taken at once
-            content = b"".join(islice(iter(partial(file.read, MB), b""), most // MB + 1))
+            content = b"" if large else b"".join(islice(iter(partial(file.read, MB), b""), most // MB + 1))
     except (OSError, ValueError) as error:
         raise InvalidInput(f"cannot read the {kind} {shown(path)}: {reason(error)}") from None
-    if len(content) > most:
+    if large or len(content) > most:  # that of a file that grows, or says that it has no size
         raise InvalidInput(f"cannot read the {kind} {shown(path)}: it is larger than {most / MB:g} MB")
     return content
 
@@ -333,6 +333,13 @@ def _named(beside: Path, path: Path) -> Path:
             continue
         return name
     raise OSError(errno.EEXIST, "there are 10,000 backups of it already")
+
+
+def lock_file(path: Path) -> IO[str]:
+    """A file to be locked, made where it is not there; OSError for anything else, such as a pipe, which would hang."""
+    if os.path.lexists(path):
+        regular(path)
+    return path.open("a", encoding="utf-8")
 
 
 def locked(file: IO[str] | IO[bytes], wait: bool = False) -> bool:

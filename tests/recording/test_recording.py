@@ -3,6 +3,7 @@
 import json
 import math
 import multiprocessing
+import os
 import signal
 import subprocess
 import sys
@@ -172,6 +173,24 @@ def test_what_is_no_log_is_refused_in_one_line_and_the_runs_stay(name, tmp_path,
 
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
     assert own_runs_path("training").read_bytes() == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes and links are those of POSIX")
+@pytest.mark.parametrize("kind", ["pipe", "link to nowhere", "folder"])
+@pytest.mark.parametrize("name", ["training.csv", "training.lock"])
+def test_what_is_no_file_where_own_runs_are_kept_is_said_and_hangs_nothing(kind, name, tmp_path, capsys):
+    (tmp_path / "runs").mkdir()
+    odd = tmp_path / "runs" / name
+    {"pipe": os.mkfifo, "link to nowhere": lambda path: path.symlink_to("no/where"), "folder": Path.mkdir}[kind](odd)
+    (tmp_path / "log").write_text(json.dumps(STATE))
+
+    words = ["--model", "8b", "--gpu", "1xh100"]
+    assert main(["record", str(tmp_path / "log"), *words, "--accept"]) == 2
+    assert main(["estimate", "finetune", *words]) == (2 if name.endswith(".csv") else 0)
+
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == (2 if name.endswith(".csv") else 1), said
+    assert name in said[0]
 
 
 WRONG = [
