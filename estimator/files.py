@@ -251,6 +251,12 @@ def whole(path: str | Path, still: bytes | None = None) -> Iterator[Path]:
         raise InvalidInput(f"cannot write {shown(path)}: {reason(found or error)}") from None
 
 
+def check_ending(path: str | Path, ending: str) -> None:
+    """Raise InvalidInput where a file's name does not say what it will hold."""
+    if Path(path).suffix.lower() != ending:
+        raise InvalidInput(f"cannot write {shown(path)}: name a file that ends in {ending}")
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Text into a file, in UTF-8; what UTF-8 cannot hold (half a character of a file's name) as its escape."""
     with whole(path) as beside:

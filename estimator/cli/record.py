@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from estimator.cli.options import assignment, once, show, use_own_facts, whole
 from estimator.errors import UnknownName
+from estimator.files import check_ending
 
 
 def record(options: argparse.Namespace) -> None:
@@ -12,6 +13,8 @@ def record(options: argparse.Namespace) -> None:
     from estimator.recording import record as run
     from estimator.recording.share import CHECKLIST, share
 
+    if options.share:
+        check_ending(options.share, ".csv")  # before anything is kept
     use_own_facts(options)
     told = once(assignment(text) for text in options.inputs)
     hardware = {"model": options.model, "gpu": options.gpu}

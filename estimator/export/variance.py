@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tabulate import tabulate
 
 from estimator.errors import MissingExtra
-from estimator.files import whole
+from estimator.files import check_ending, whole
 from estimator.recording.variance import PARTS, Difference, Variance
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ def variance_sheet(found: Variance, path: str | Path) -> None:
         import xlsxwriter
     except ImportError:
         raise MissingExtra("XlsxWriter", "excel") from None
+    check_ending(path, ".xlsx")
     packed = io.BytesIO()
     with xlsxwriter.Workbook(packed, {"strings_to_formulas": False}) as book:
         _lines(book, found)

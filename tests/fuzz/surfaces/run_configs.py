@@ -60,10 +60,13 @@ def draw(rng: random.Random, index: int) -> Trial:
     for name in names if not damages else ():
         Path(name).write_text(WHOLE[name], encoding="utf-8")
     gpu = rng.choice(GPUS)
-    words = ["check", *names, *(["--gpu", gpu] if gpu else []), "--format", rng.choice(FORMATS)]
+    command_words = ["check", *names] if rng.random() < 0.8 else ["diff", names[0], names[-1]]
+    words = [*command_words, *(["--gpu", gpu] if gpu else []), "--format", rng.choice(FORMATS)]
     words += rng.choice(
         ([], ["--data", "1000"], ["--model", "llama-3.1-8b"], ["--emit", "axolotl"], ["--emit", "vllm"])
     )
+    if words[0] == "diff":
+        words = [word for word in words if word not in ("--emit", "axolotl", "vllm")]
     return command("run configuration" if damages else "plain run configuration", words, "; ".join(damages))
 
 
