@@ -4,9 +4,11 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
@@ -84,12 +86,12 @@ def read_bytes(path: str | Path, kind: str) -> bytes:
     if (text := handed(path)) is not None:
         return text.encode("utf-8", "surrogatepass")  # half a character is refused where it is read
     try:
-        regular(path)
-        with Path(path).open("rb") as file:
-            content = file.read(most + 1)
+        large = regular(path).st_size > most
+        with Path(path).open("rb") as file:  # in pieces: room for the most there may be would be taken at once
+            content = b"" if large else b"".join(islice(iter(partial(file.read, MB), b""), most // MB + 1))
     except (OSError, ValueError) as error:
         raise InvalidInput(f"cannot read the {kind} {shown(path)}: {reason(error)}") from None
-    if len(content) > most:
+    if large or len(content) > most:  # that of a file that grows, or says that it has no size
         raise InvalidInput(f"cannot read the {kind} {shown(path)}: it is larger than {most / MB:g} MB")
     return content
 
@@ -142,6 +144,35 @@ def regular(path: str | Path) -> os.stat_result:
     if not stat.S_ISREG(found.st_mode):
         raise OSError(errno.EINVAL, _what(found))
     return found
+
+
+def files_under(path: str | Path, endings: Collection[str]) -> list[Path]:
+    """A file, or the files under a folder whose names end so; links are followed, no folder is entered twice.
+
+    Raises InvalidInput for what cannot be read, and for what is called like such a file and is none.
+    """
+    here, entered, found = Path(path), set[tuple[int, int]](), []
+
+    def first(folder: Path) -> bool:
+        known = (folder.stat().st_dev, folder.stat().st_ino)
+        return known not in entered and not entered.add(known)  # type: ignore[func-returns-value]
+
+    try:
+        if not here.is_dir():
+            return [here] if regular(here) else []
+        first(here)
+        for name, inner, files in os.walk(path, onerror=_unread, followlinks=True):
+            inner[:] = [each for each in inner if first(here := Path(name, each))]
+            for here in (Path(name, each) for each in files if Path(each).suffix.lower() in endings):
+                regular(here)
+                found.append(here)
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"cannot read {shown(getattr(error, 'filename', None) or here)}: {reason(error)}") from None
+    return sorted(found)
+
+
+def _unread(error: OSError) -> NoReturn:
+    raise error
 
 
 def is_file(path: str | Path) -> bool:
@@ -232,10 +263,43 @@ def whole(path: str | Path, still: bytes | None = None) -> Iterator[Path]:
         raise InvalidInput(f"cannot write {shown(path)}: {reason(found or error)}") from None
 
 
+def check_ending(path: str | Path, ending: str) -> None:
+    """Raise InvalidInput where a file's name does not say what it will hold."""
+    if Path(path).suffix.lower() != ending:
+        raise InvalidInput(f"cannot write {shown(path)}: name a file that ends in {ending}")
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Text into a file, in UTF-8; what UTF-8 cannot hold (half a character of a file's name) as its escape."""
     with whole(path) as beside:
         beside.write_bytes(text.encode("utf-8", "backslashreplace"))
+
+
+@contextmanager
+def whole_folder(path: str | Path) -> Iterator[Path]:
+    """An empty folder beside `path` to fill, which is then called so: all that is written into it is there, or nothing.
+
+    Folders above it are made. Raises InvalidInput where something is there already, or it cannot be made.
+    """
+    import shutil  # rarely asked for
+
+    target = Path(path)
+    try:
+        if os.path.lexists(target):
+            raise InvalidInput(f"{shown(target)} is there already: name another")
+        make_folder(target.parent)
+        beside = _beside(target)
+        with _stopped_by_signals():
+            try:
+                beside.mkdir()
+                yield beside
+                beside.rename(target)
+            finally:
+                shutil.rmtree(beside, ignore_errors=True)
+    except EstimatorError:
+        raise
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"cannot write {shown(path)}: {reason(error)}") from None
 
 
 def to_screen(text: str) -> None:
@@ -253,7 +317,7 @@ def make_folder(folder: Path) -> None:
     """A folder of this program's own, with those above it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise InvalidInput(f"cannot make the folder {shown(folder)}: {reason(error)}") from None
 
 
@@ -287,6 +351,13 @@ def _named(beside: Path, path: Path) -> Path:
             continue
         return name
     raise OSError(errno.EEXIST, "there are 10,000 backups of it already")
+
+
+def lock_file(path: Path) -> IO[str]:
+    """A file to be locked, made where it is not there; OSError for anything else, such as a pipe, which would hang."""
+    if os.path.lexists(path):
+        regular(path)
+    return path.open("a", encoding="utf-8")
 
 
 def locked(file: IO[str] | IO[bytes], wait: bool = False) -> bool:

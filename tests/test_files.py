@@ -7,6 +7,7 @@ import stat
 import sys
 import time
 import tomllib
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -16,7 +17,18 @@ from estimator import files
 from estimator.catalog.files import count, number, use_facts
 from estimator.cli import main
 from estimator.errors import InvalidInput
-from estimator.files import doubled, kept_beside, read_bytes, read_text, read_toml, unzipped, whole, write_text
+from estimator.files import (
+    doubled,
+    files_under,
+    kept_beside,
+    read_bytes,
+    read_text,
+    read_toml,
+    unzipped,
+    whole,
+    whole_folder,
+    write_text,
+)
 from estimator.paths import toml
 
 ASK = ["compare", "--model", "7b", "--gpu", "a100"]
@@ -94,6 +106,46 @@ def test_what_cannot_be_read_is_in_the_way_of_no_other_accelerator(kind, tmp_pat
     finally:
         use_facts(None)
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@POSIX
+@pytest.mark.parametrize("kind", ["pipe", "socket", "device", "link to nowhere", "link to itself"])
+def test_what_is_called_like_a_file_of_a_folder_and_is_none_is_said(kind, tmp_path):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "good.txt").write_text("good")
+    odd(tmp_path / "deep" / "odd.txt", kind)
+
+    with pytest.raises(InvalidInput, match=r"cannot read .*odd\.txt"):
+        files_under(tmp_path, (".txt",))
+    with pytest.raises(InvalidInput, match=r"cannot read .*odd\.txt"):
+        files_under(tmp_path / "deep" / "odd.txt", (".txt",))
+    assert files_under(tmp_path, (".csv",)) == []
+
+
+@POSIX
+def test_folders_behind_links_are_entered_once(tmp_path):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "a.txt").write_text("a")
+    (tmp_path / "deep" / "up").symlink_to("..")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "b.TXT").write_text("b")
+    (tmp_path / "deep" / "there").symlink_to("../elsewhere")
+    (tmp_path / "c.txt").symlink_to("elsewhere/b.TXT")
+
+    found = files_under(tmp_path / "deep", (".txt",))
+
+    assert sorted({path.resolve().name for path in found}) == ["a.txt", "b.TXT"]
+    assert len(found) == 3
+
+
+def test_a_small_file_takes_no_room_for_the_largest_there_may_be(tmp_path):
+    (tmp_path / "bill.csv").write_bytes(b"x" * 5_000_000)
+    tracemalloc.start()
+    try:
+        assert len(read_bytes(tmp_path / "bill.csv", "bill")) == 5_000_000
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
 
 
 @POSIX
@@ -188,6 +240,24 @@ def test_nothing_is_left_of_what_fails(tmp_path):
         broken(OSError(28, "No space left on device"))
 
     assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
+
+
+def test_a_folder_is_there_with_all_that_is_in_it_or_not(tmp_path):
+    with whole_folder(tmp_path / "above" / "new") as beside:
+        (beside / "a").write_text("a")
+        assert not (tmp_path / "above" / "new").exists()
+    with pytest.raises(ZeroDivisionError), whole_folder(tmp_path / "other") as beside:
+        (beside / "a").write_text(str(1 / 0))
+    with pytest.raises(InvalidInput, match="is there already"), whole_folder(tmp_path / "above"):
+        pass
+    with pytest.raises(InvalidInput, match="no file can have such a name"), whole_folder(tmp_path / "a\0"):
+        pass
+
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == [
+        "above",
+        "above/new",
+        "above/new/a",
+    ]
 
 
 def test_no_folder_is_made_unasked(tmp_path):

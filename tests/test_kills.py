@@ -14,12 +14,12 @@ from tests import kills
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills processes that are forked")
 def test_a_killed_writer_leaves_the_old_file_or_the_new_one():
-    script = [sys.executable, "-m", "tests.kills", "--kills", "12", "--seed", "7"]
+    script = [sys.executable, "-m", "tests.kills", "--kills", "18", "--seed", "7"]
 
     done = subprocess.run(script, cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.startswith("12 kills of 12 writers")
+    assert done.stdout.startswith("18 kills of 18 writers")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills processes that are forked")

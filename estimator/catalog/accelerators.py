@@ -12,7 +12,7 @@ from typing import NamedTuple
 from estimator.catalog.files import Content, cached, folders, number, rows, table
 from estimator.errors import InvalidInput, UnknownName, clipped
 from estimator.files import regular
-from estimator.numerals import numeral
+from estimator.numerals import LEAST, numeral
 from estimator.paths import data_folder
 from estimator.records import Accelerator, Cluster, Source
 
@@ -219,7 +219,7 @@ def _figure(path: Path, key: str, entry: object, sources: Mapping[str, Source]) 
     if not isinstance(entry, dict) or entry.get("source") not in sources:
         raise InvalidInput(f"{path.name}: {key} must be {{ value = ..., source = an id of a [[source]] }}")
     value = entry.get("value")
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e20:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not LEAST < value < 1e20:
         raise InvalidInput(f"{path.name}: {key} must be a positive number, not {clipped(value)}")
     if key in COUNTS and (value % 1 or value > MOST_IN_ONE):
         raise InvalidInput(f"{path.name}: {key} must be a whole number up to {MOST_IN_ONE:,}, not {clipped(value)}")

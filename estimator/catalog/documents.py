@@ -1,6 +1,7 @@
 """Text out of documents: PDF, Word and HTML by well-kept readers, everything else as it is. One file in memory."""
 
 import io
+import logging
 import zipfile
 from collections.abc import Callable, Mapping
 from html.parser import HTMLParser
@@ -39,7 +40,9 @@ def read_document(path: Path) -> Document:
 
 
 def _pdf(content: bytes) -> Document:
-    found = _library("pypdf", "pypdf").PdfReader(io.BytesIO(content))
+    reader = _library("pypdf", "pypdf")
+    logging.getLogger("pypdf").addHandler(logging.NullHandler())  # what it mends is not printed, unless somebody asks
+    found = reader.PdfReader(io.BytesIO(content))
     if found.is_encrypted and not found.decrypt(""):
         raise InvalidInput("a PDF is locked by a password: unlock it, or leave it out of the corpus")
     texts = [page.extract_text() or "" for page in found.pages]

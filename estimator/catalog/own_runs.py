@@ -12,7 +12,7 @@ from pathlib import Path
 from estimator.catalog.cases import Case, CaseKind, published, read_cases
 from estimator.catalog.files import cached
 from estimator.errors import InvalidInput
-from estimator.files import locked, make_folder, read_bytes, reason, shown, whole
+from estimator.files import lock_file, locked, make_folder, read_bytes, reason, shown, whole
 from estimator.paths import user_data_folder
 
 SOURCE = "own"
@@ -43,15 +43,15 @@ def stamp() -> tuple[int, ...]:
 
 def _stat(path: Path) -> os.stat_result | None:
     try:
-        return path.stat()
-    except OSError:
-        return None
+        return path.stat() if os.path.lexists(path) else None
+    except OSError as error:
+        raise InvalidInput(f"cannot read the own runs {shown(path)}: {reason(error)}") from None
 
 
 def own_runs(kind: CaseKind) -> list[Case]:
     """Own runs of a kind, in the order in which they were recorded."""
     path = own_runs_path(kind)
-    return read_cases(path) if path.is_file() else []
+    return read_cases(path) if os.path.lexists(path) else []
 
 
 def add_runs(kind: CaseKind, runs: Iterable[Mapping[str, object]]) -> list[Case]:
@@ -60,17 +60,19 @@ def add_runs(kind: CaseKind, runs: Iterable[Mapping[str, object]]) -> list[Case]
     Of two that append at once the second waits. Raises InvalidInput when the file is none of ours or cannot be written.
     """
     path = own_runs_path(kind)
+    beside = path.with_suffix(".lock")
     make_folder(path.parent)
     try:
-        with path.with_suffix(".lock").open("a") as lock:
+        with lock_file(beside) as lock:
             locked(lock, wait=True)
             return _appended(kind, path, [dict(run) for run in runs])
     except OSError as error:
-        raise InvalidInput(f"cannot write {shown(path)}: {reason(error)}") from None
+        raise InvalidInput(f"cannot write {shown(beside)}: {reason(error)}") from None
 
 
 def _appended(kind: CaseKind, path: Path, runs: Sequence[Mapping[str, object]]) -> list[Case]:
-    before = read_bytes(path, "case file") if path.is_file() else b""
+    there = os.path.lexists(path)
+    before = read_bytes(path, "case file") if there else b""
     header = list(read_cases(path)[0]) if before.strip() and len(read_cases(path)) else list(columns(kind))
     first = len(read_cases(path)) + 1 if before.strip() else 1
     rows = [_row(header, f"{SOURCE}-{first + place:04d}", run) for place, run in enumerate(runs)]
@@ -80,7 +82,7 @@ def _appended(kind: CaseKind, path: Path, runs: Sequence[Mapping[str, object]]) 
         writer.writeheader()
     writer.writerows(rows)
     joint = b"" if not before or before.endswith(b"\n") else b"\n"
-    with whole(path, still=before if path.is_file() else None) as beside:
+    with whole(path, still=before if there else None) as beside:
         beside.write_bytes(before + joint + lines.getvalue().encode())
     return rows
 

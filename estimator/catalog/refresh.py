@@ -3,6 +3,7 @@
 import csv
 import datetime
 import io
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +12,7 @@ from estimator.catalog.files import use_facts
 from estimator.catalog.prices import ApiPrice, api_price, hourly_prices
 from estimator.catalog.prices.feeds import Offer, api_rows, cloud_rows
 from estimator.errors import InvalidInput
-from estimator.files import write_text
+from estimator.files import whole_folder, write_text
 
 SAME = 1e-9  # relative: below it a price did not move
 OF_APIS = ("input_usd_per_mtok", "output_usd_per_mtok", "cache_read_usd_per_mtok")
@@ -46,12 +47,12 @@ def refresh(folder: str, offers: Sequence[Offer], prices: Sequence[ApiPrice], to
     apis = tuple(f"{row['provider']}:{row['model']}" for row in hosted)
     before = _prices(names, apis)
     target = Path(folder) / "prices"
-    if target.exists():
+    if os.path.lexists(target):
         raise InvalidInput(f"{target} is there already: name a folder of its own for each day's prices")
-    target.mkdir(parents=True)
-    for file, rows in (("cloud.csv", listed), ("llm_api.csv", hosted)):
-        if rows:
-            write_text(str(target / file), _table(rows))
+    with whole_folder(target) as beside:
+        for file, rows in (("cloud.csv", listed), ("llm_api.csv", hosted)):
+            if rows:
+                write_text(beside / file, _table(rows))
     use_facts(folder)
     moves = [Move(*key, before[key], now) for key, now in _prices(names, apis).items() if _moved(before[key], now)]
     return Refreshed(folder, len(listed), len(hosted), unknown, tuple(moves))

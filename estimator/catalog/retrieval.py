@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from estimator.catalog.files import Content, cached, number, recent, rows, source_of, table
 from estimator.catalog.prices.hourly import quantile
 from estimator.errors import InvalidInput, MissingExtra, UnknownName, clipped
-from estimator.files import is_file, may_be_read, read_text
+from estimator.files import files_under, is_file, may_be_read, read_text, shown
 from estimator.formulas.corpus import tokens_from_bytes
 from estimator.formulas.retrieval import SearchRates
 from estimator.paths import data_folder, presets, user_data_folder
@@ -389,24 +390,22 @@ def measure_corpus(
     for named in (path, tokenizer_json):
         if named is not None and not may_be_read(named):
             raise InvalidInput("files of this machine are not read here: give corpus_gb instead of a corpus")
-    root, kinds = Path(path), PLAIN | READERS.keys()
-    files = [root] if is_file(root) else sorted(p for p in root.rglob("*") if p.is_file())
-    tokenizer = None if tokenizer_json is None else tokenizer_at(tokenizer_json)
+    kinds = PLAIN | READERS.keys()
+    count = None if tokenizer_json is None else token_counter(tokenizer_json)
     documents = size = words = tokens = pages = scanned = 0
-    for file in files:  # one in memory at a time
-        if file == root or file.suffix.lower() in kinds:
-            found = read_document(file)
-            documents, size, words = documents + 1, size + len(found.text.encode()), words + len(found.text.split())
-            tokens += len(tokenizer.encode(found.text, add_special_tokens=False).ids) if tokenizer else 0
-            pages, scanned = pages + (found.pages or 0), scanned + found.scanned
+    for file in files_under(path, kinds):  # one in memory at a time
+        found = read_document(file)
+        documents, size, words = documents + 1, size + len(found.text.encode()), words + len(found.text.split())
+        tokens += count(found.text) if count else 0
+        pages, scanned = pages + (found.pages or 0), scanned + found.scanned
     if not documents:
         raise InvalidInput(f"no text files at {clipped(str(path))}; read are {', '.join(sorted(kinds)[1:])}")
-    counted = float(tokens) if tokenizer else float(tokens_from_bytes(size, text_ratio(text_kind).bytes_per_token))
-    return Corpus(documents, size, words, counted, tokenizer is not None, pages, scanned)
+    counted = float(tokens) if count else float(tokens_from_bytes(size, text_ratio(text_kind).bytes_per_token))
+    return Corpus(documents, size, words, counted, count is not None, pages, scanned)
 
 
-def tokenizer_at(path: str | Path) -> "Tokenizer":
-    """The tokenizer of a tokenizer.json. Raises MissingExtra where `tokenizers` is not installed."""
+def token_counter(path: str | Path) -> Callable[[str], int]:
+    """How many tokens a text is to the tokenizer of a tokenizer.json. Raises MissingExtra without `tokenizers`."""
     try:
         from importlib import import_module
 
@@ -414,9 +413,17 @@ def tokenizer_at(path: str | Path) -> "Tokenizer":
     except ImportError:
         raise MissingExtra("tokenizers", "tokenizers") from None
     if not is_file(path):
-        raise InvalidInput(f"no tokenizer.json at {clipped(str(path))}")
+        raise InvalidInput(f"no tokenizer.json at {shown(path)}")
+
+    def count(text: str) -> int:
+        try:
+            return len(found.encode(text, add_special_tokens=False).ids)
+        except Exception as error:  # the library raises bare Exception
+            raise InvalidInput(f"{shown(path)} cannot count tokens: {clipped(str(error))}") from None
+
+    text = read_text(path, "tokenizer")
     try:
-        found: Tokenizer = tokenizers.Tokenizer.from_file(str(path))
-        return found
-    except Exception as error:  # the library raises bare Exception
-        raise InvalidInput(f"{clipped(str(path))} is not a tokenizer.json: {error}") from None
+        found: Tokenizer = tokenizers.Tokenizer.from_str(text)
+    except Exception as error:
+        raise InvalidInput(f"{shown(path)} is not a tokenizer.json: {clipped(str(error))}") from None
+    return count

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from estimator.catalog.facts import fact
-from estimator.catalog.retrieval import text_ratio, tokenizer_at
+from estimator.catalog.retrieval import text_ratio, token_counter
 from estimator.errors import InvalidInput, MissingExtra, clipped
-from estimator.files import is_file, lines, may_be_read, reason, regular, shown
+from estimator.files import files_under, lines, may_be_read, regular, shown
 from estimator.formulas import Floats
 
 ENDINGS = (".jsonl", ".ndjson", ".parquet", ".csv")
@@ -102,8 +102,8 @@ def _check_open(path: str | Path) -> None:
 
 def _by_tokenizer(path: str) -> Callable[[str], float]:
     _check_open(path)
-    encode = tokenizer_at(path).encode
-    return lambda text: float(len(encode(text, add_special_tokens=False).ids))
+    count = token_counter(path)
+    return lambda text: float(count(text))
 
 
 def _by_bytes(text_kind: str, tokenizer: str) -> Callable[[str], float]:
@@ -178,14 +178,9 @@ def _place(tokens: float) -> int:
 def _files(path: Path) -> list[Path]:
     """The file, or those under a folder that hold samples."""
     _check_open(path)
-    if is_file(path):
-        if path.suffix.lower() not in (*ENDINGS, ".json"):
-            raise InvalidInput(f"{shown(path)}: samples are read from {', '.join(ENDINGS)}, or a folder")
-        return [path]
-    try:
-        found = sorted(each for each in path.rglob("*") if each.suffix.lower() in ENDINGS and each.is_file())
-    except (OSError, ValueError) as error:
-        raise InvalidInput(f"cannot read {shown(path)}: {reason(error)}") from None
+    found = files_under(path, ENDINGS)
+    if found == [path] and path.suffix.lower() not in (*ENDINGS, ".json"):
+        raise InvalidInput(f"{shown(path)}: samples are read from {', '.join(ENDINGS)}, or a folder")
     if not found:
         raise InvalidInput(f"no training samples at {shown(path)}: read are {', '.join(ENDINGS)}, or a folder of them")
     return found

@@ -549,8 +549,11 @@ def _assumptions(out: argparse._ActionsContainer) -> None:
 
 
 def _settle_format(arguments: argparse.Namespace) -> None:
-    """The form of an answer: as named, else by the ending of the file it goes to, else a table."""
-    if getattr(arguments, "formats", None):
+    """The form of an answer: as named, else by the ending of the file it goes to, else a table; a tool's as it is."""
+    if getattr(arguments, "emit", None):
+        if arguments.format:
+            raise InvalidInput("--emit writes a file as its tool has it: leave --format out")
+    elif getattr(arguments, "formats", None):
         arguments.format = format_for(arguments.output, arguments.format)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from estimator.cli.options import assignment, once, seconds, show, use_own_facts, whole
 from estimator.errors import EstimatorError, InvalidInput, UnknownName
+from estimator.files import check_ending
 
 if TYPE_CHECKING:
     from estimator.recording import Recorded
@@ -17,6 +18,8 @@ def record(options: argparse.Namespace) -> None:
     """`estimator record FILE...`."""
     from estimator.recording.share import CHECKLIST, share
 
+    if options.share:
+        check_ending(options.share, ".csv")  # before anything is kept
     found = recorded(options)
     if options.share:
         share(found, options.share)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tabulate import tabulate
 
 from estimator.errors import MissingExtra
-from estimator.files import whole
+from estimator.files import check_ending, whole
 from estimator.recording.variance import PARTS, Difference, Variance
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ def variance_sheet(found: Variance, path: str | Path) -> None:
         import xlsxwriter
     except ImportError:
         raise MissingExtra("XlsxWriter", "excel") from None
+    check_ending(path, ".xlsx")
     packed = io.BytesIO()
     with xlsxwriter.Workbook(packed, {"strings_to_formulas": False}) as book:
         styles = {name: book.add_format(how) for name, how in STYLES.items()}

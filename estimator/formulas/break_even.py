@@ -15,7 +15,7 @@ from estimator.formulas.units import HOURS_PER_YEAR
 
 EQUAL = 1e-12  # of their size: costs closer than that touch, they do not cross
 MOST_VOLUME = 1e18  # nobody asks more a month; crossings beyond it are none
-MOST_STEPS = 1_000_000  # with more whole replicas than this a step is below a millionth: the staircase is a line
+MOST_STEPS = 100_000  # with more whole replicas than this a step is below a 100,000th: the staircase is a line
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from estimator.catalog.files import Content, use_facts_again
 from estimator.catalog.local import PROFILE_VERSION, checksum
 from estimator.errors import InvalidInput
-from estimator.files import locked, make_folder, read_text, write_text
+from estimator.files import lock_file, locked, make_folder, read_text, reason, write_text
 from estimator.paths import user_data_folder
 
 PARTIAL_KEPT_S = 3600.0  # an interrupted run older than that says nothing of the machine now
@@ -62,10 +62,10 @@ def alone() -> Iterator[None]:
     folder = user_data_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / "calibrate.lock").open("a+", encoding="utf-8")
+        file = lock_file(folder / "calibrate.lock")
     except OSError as error:
         raise InvalidInput(
-            f"cannot write to {folder}: {error.strerror}. Set XDG_DATA_HOME to a folder that can be."
+            f"cannot write to {folder}: {reason(error)}. Set XDG_DATA_HOME to a folder that can be."
         ) from None
     with file:
         if not locked(file):

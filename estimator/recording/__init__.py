@@ -4,6 +4,7 @@ A recorded run is predicted from its configuration, kept beside what was measure
 (estimator/predict/learning.py). Nothing leaves the machine.
 """
 
+import csv
 import datetime
 import json
 import math
@@ -181,12 +182,17 @@ def hardware(gpu: str | None, gpus: int | None) -> dict[str, object]:
 
 def read_log(path: str | Path) -> Sequence[Found]:
     """The runs of a log. Raises InvalidInput where no reader knows it."""
-    log = _log(path)
+    log, wrong = _log(path), ""
     for reader in READERS:
-        if found := [one for one in reader(log) if one.measured]:
-            return found
+        try:
+            if found := [one for one in reader(log) if one.measured]:
+                return found
+        except (ValueError, ArithmeticError, csv.Error) as error:  # figures that are none; another reader may know it
+            wrong = wrong or f" ({clipped(str(error), 80)})"
     refuse_bills(log)
-    raise InvalidInput(f"{shown(path)} is no log that is known, or one of a run that did not end. Known are {KNOWN}.")
+    raise InvalidInput(
+        f"{shown(path)} is no log that is known{wrong}, or one of a run that did not end. Known are {KNOWN}."
+    )
 
 
 def _log(path: str | Path) -> Log:

@@ -5,7 +5,7 @@ import io
 from pathlib import Path
 
 from estimator.catalog.own_runs import columns
-from estimator.files import write_text
+from estimator.files import check_ending, write_text
 from estimator.recording import Recorded
 
 PRIVATE = ("id", "source", "source_kind", "citation", "notes")
@@ -18,6 +18,7 @@ CHECKLIST = """Written to {file}; nothing was sent. Before you open a pull reque
 
 def share(found: Recorded, path: str | Path) -> None:
     """Write the cases of recorded runs, without what tells whose they are."""
+    check_ending(path, ".csv")
     cases = [_anonymous(dict(case)) for case in found.cases]
     header = columns(found.kind)
     lines = io.StringIO(newline="")

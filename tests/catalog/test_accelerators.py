@@ -185,6 +185,7 @@ def test_own_facts_come_first(own_facts):
         ('kind = "gpu"', 'kind = "toaster"', "kind must be"),
         ("value = 48", "value = -48", "positive number"),
         ("value = 48", "value = nan", "positive number"),
+        ("value = 48", "value = 1e-320", "positive number"),
         ("value = 48", 'value = "48"', "positive number"),
         ("value = 48", "value = true", "positive number"),
         ("memory_gib", "memory_gb", "lacks 'memory_gib'"),

@@ -133,8 +133,11 @@ def test_a_folder_is_measured_by_ratio_and_by_its_own_tokenizer(tmp_path):
 def test_what_cannot_be_measured_says_why(tmp_path):
     (tmp_path / "a.txt").write_text("words")
     (tmp_path / "bad.json").write_text("{}")
-    with pytest.raises(InvalidInput, match="no text files"):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InvalidInput, match="cannot read"):
         measure_corpus(tmp_path / "none")
+    with pytest.raises(InvalidInput, match="no text files"):
+        measure_corpus(tmp_path / "empty")
     with pytest.raises(UnknownName, match="english prose"):
         measure_corpus(tmp_path / "a.txt", text_kind="english pros")
     pytest.importorskip("tokenizers")
@@ -142,6 +145,9 @@ def test_what_cannot_be_measured_says_why(tmp_path):
         measure_corpus(tmp_path / "a.txt", tmp_path / "none.json")
     with pytest.raises(InvalidInput, match=r"not a tokenizer\.json"):
         measure_corpus(tmp_path / "a.txt", tmp_path / "bad.json")
+    (tmp_path / "few.json").write_text('{"model": {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "[UNK]"}}')
+    with pytest.raises(InvalidInput, match="cannot count tokens"):
+        measure_corpus(tmp_path / "a.txt", tmp_path / "few.json")
 
 
 def test_unknown_names_raise_with_the_nearest():

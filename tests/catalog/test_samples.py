@@ -123,7 +123,7 @@ def test_what_was_counted_is_asked_and_said(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("no.jsonl", None, "no training samples at"),
+        ("no.jsonl", None, "cannot read"),
         ("list.jsonl", '[{"text": "a"}]', "one JSON list"),
         ("empty.jsonl", "", "no training samples"),
         ("other.xlsx", "x", "samples are read from .jsonl"),

@@ -110,3 +110,12 @@ def test_a_checked_run_is_emitted_with_what_makes_it_fit(tmp_path, capsys):
     assert main(["check", str(path), "--gpu", "1xrtx4090", "--emit", "axolotl", "--fix"]) == 0
     (tmp_path / "fixed.yaml").write_text(capsys.readouterr().out)
     assert main(["check", str(tmp_path / "fixed.yaml"), "--gpu", "1xrtx4090", "--fit-chance", "0.5"]) == 0
+
+
+def test_a_tools_file_is_called_as_the_tool_wants_it(tmp_path, capsys):
+    words = ["layout", "finetune", "--model", "8b", "--gpu", "8xh100", "--emit", "axolotl"]
+
+    assert main([*words, "--output", str(tmp_path / "train.yaml")]) == 0
+    assert (tmp_path / "train.yaml").read_text().startswith("base_model: ")
+    assert main([*words, "--format", "json"]) == 2
+    assert "leave --format out" in capsys.readouterr().err

@@ -286,6 +286,19 @@ def test_owned_accelerators_have_a_curve(gpu, more):
             assert float(found.at(volume)) == pytest.approx(again.total_usd.value, rel=1e-9)
 
 
+def test_owned_replicas_of_several_accelerators_have_a_curve():
+    """Eight accelerators are four replicas of two, or two of four, not sixteen or more."""
+    asked = {"model": "llama-3.1-70b", "gpu": "8xh100", "price": OWNED["price"]}
+    answer = estimate("prompt", **asked)
+    found = curve(answer)
+
+    spare = next(line for line in answer.lines if line.kind == "spare")
+    assert 1 < spare.horizon_quantity.inputs["replicas"].inputs["accelerators"].value < 8
+    for volume in (1.0, 3e6):
+        again = estimate("prompt", **asked, requests_per_month=volume)
+        assert float(found.at(volume)) == pytest.approx(again.total_usd.value, rel=1e-9)
+
+
 def test_the_share_in_use_that_pays_does_not_move_with_retries():
     """Both the API and the accelerators answer what is sent twice."""
     asked = {"model": "8b", "gpu": "1xh100", "api": "openai:gpt-4o-mini", "price": 1.0}

@@ -288,6 +288,13 @@ def test_too_small_a_budget_says_so():
         inverse.samples_for_budget(10, model="8b", gpu="a100")
 
 
+def test_sets_worth_trying_end_where_nothing_is_gained():
+    """A small LLM: up to 64 accelerators and four nodes of eight."""
+    plan = inverse.training_plan(inverse._question("finetune", "1b", "h100", None, {}), "finetune")
+
+    assert [*inverse._training_counts(architecture("1b"), accelerator("h100"), plan, 8)][-3:] == [80, 88, 96]
+
+
 def test_unknown_task_is_refused():
     with pytest.raises(UnknownName, match="serve"):
         inverse.smallest_set("serving", model="8b", gpu="a100")

@@ -10,7 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from estimator.formulas.corpus import chunks, embedded_tokens, vector_bytes
-from estimator.formulas.retrieval import diskann_disk_bytes, pgvector_hnsw_bytes, pgvector_table_bytes
+from estimator.formulas.retrieval import (
+    SearchRates,
+    diskann_disk_bytes,
+    graph_visits,
+    pgvector_hnsw_bytes,
+    pgvector_table_bytes,
+)
 from estimator.paths import data_folder
 from estimator.predict.retrieval import IndexPlan, index_disk_bytes, index_memory_bytes, known_indexes
 
@@ -140,6 +146,17 @@ def test_whole_tuples_share_a_postgresql_page():
 def test_whole_nodes_share_a_disk_sector():
     assert float(diskann_disk_bytes(1e6, 512, 63)) == 1e6 * 4096 / 5  # 768 B each
     assert float(diskann_disk_bytes(1e6, 6144, 63)) == 1e6 * 2 * 4096
+    assert float(diskann_disk_bytes(204e6, 8, 2)) == 1e6 * 4096  # 8 B, and 4 B each for two links and their count
+
+
+@pytest.mark.formula
+def test_vectors_a_search_compares_by_hand():
+    """100 candidates of twice as many links as one has, among 2^20; half of 200 vectors where 200 would be compared."""
+    rates = SearchRates(1.0, 1.0, 1.0, 1.0, 0.0, *[1.0] * 7)
+
+    assert float(graph_visits(2.0**20, 2, 100, rates)) == pytest.approx(200 * 2**20 / (200 + 2**20))
+    assert float(graph_visits(2.0**10, 2, 100, rates)) == pytest.approx(100 * 2**10 / (100 + 2**10))
+    assert float(graph_visits(2.0**20, 2, 100, rates, segments=4)) == pytest.approx(200 * 2**18 / (200 + 2**18))
 
 
 @given(

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from estimator.catalog.models import architecture
 from estimator.formulas import layers, transformer
 from estimator.records import Architecture, Attention, Block, Experts, LatentAttention, Matrix, Scan
 
@@ -154,3 +155,11 @@ def test_tensor_groups_divide_all_heads_there_are(scan, parts):
     blocks = (Block(1, rows, attention=(Attention(4, 2, 16, 16, 64),)), Block(2, rows, scans=(scan,)))
 
     assert transformer.tensor_parts(replace(PLAIN, blocks=blocks)) == parts
+
+
+@pytest.mark.parametrize(
+    ("llm", "widths"), [("deepseek-v3", 1.0), ("qwen1.5-moe-a2.7b", 4.0), ("mixtral-8x7b", 0.0), ("llama-3.1-8b", 0.0)]
+)
+def test_experts_that_all_tokens_share_by_hand(llm, widths):
+    """Of their config.json: n_shared_experts of DeepSeek-V3; 5,632 over 1,408 of Qwen; nobody's of Mixtral."""
+    assert transformer.shared_experts(architecture(llm)) == pytest.approx(widths)

@@ -19,7 +19,11 @@ def test_bytes_per_parameter():
     """arXiv:1910.02054 section 3.1 (16 bytes); Megatron keeps fp32 gradients (18); all in 16 bits is half."""
     assert memory.MIXED_PRECISION["deepspeed"].total == 16
     assert memory.MIXED_PRECISION["megatron"].total == 18
-    assert memory.MIXED_PRECISION["pure"].total == 8
+    totals = {name: states.total for name, states in memory.MIXED_PRECISION.items()}
+    assert totals == {
+        **{"megatron": 18, "megatron-bf16": 16, "deepspeed": 16, "mixed": 16, "amp": 16, "pure-master": 16},
+        **{"pure": 8, "pure-lora": 8},
+    }
     assert memory.FULL_PRECISION.total == 16
 
 

@@ -3,6 +3,7 @@
 import json
 import math
 import multiprocessing
+import os
 import signal
 import subprocess
 import sys
@@ -177,6 +178,10 @@ DAMAGED = {
     "smi in other units": b"index, memory.used [GiB]\n0, 40 GiB\n",
     "quotes that never end": b'duration,energy_consumed,gpu_count\n"7200,3.0,4\n',
     "a cell without end": b"duration,energy_consumed,gpu_count\n" + b"7" * 200_000 + b",3.0,4\n",
+    "titan of dots": TITAN.format(1, 900).replace("42.50", "4.2.50").encode(),
+    "smi of dots": b"memory.used [MiB]\n1.2.3 MiB\n",
+    "one endless cell": b"duration,energy_consumed,gpu_count\n1," + b"5" * 200_000 + b",1\n",
+    "metrics of words": METRICS.replace("0.4", "soon").encode(),
 }
 
 
@@ -191,10 +196,29 @@ def test_what_is_no_log_is_refused_in_one_line_and_the_runs_stay(name, tmp_path,
     assert own_runs_path("training").read_bytes() == before
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes and links are those of POSIX")
+@pytest.mark.parametrize("kind", ["pipe", "link to nowhere", "folder"])
+@pytest.mark.parametrize("name", ["training.csv", "training.lock"])
+def test_what_is_no_file_where_own_runs_are_kept_is_said_and_hangs_nothing(kind, name, tmp_path, capsys):
+    (tmp_path / "runs").mkdir()
+    odd = tmp_path / "runs" / name
+    {"pipe": os.mkfifo, "link to nowhere": lambda path: path.symlink_to("no/where"), "folder": Path.mkdir}[kind](odd)
+    (tmp_path / "log").write_text(json.dumps(STATE))
+
+    words = ["--model", "8b", "--gpu", "1xh100"]
+    assert main(["record", str(tmp_path / "log"), *words, "--accept"]) == 2
+    assert main(["estimate", "finetune", *words]) == (2 if name.endswith(".csv") else 0)
+
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == (2 if name.endswith(".csv") else 1), said
+    assert name in said[0]
+
+
 WRONG = [
     ["--gpu", "h1000"], ["--model", "nobody"], ["--set", "family=banana"], ["--set", "precision=lots"],
     ["--set", "seq_len=-5"], ["--set", "seq_len=nan"], ["--set", "banana=1"], ["--set", "tp=x"],
     ["--set", "seq_len=2k", "--set", "seq_len=3k"], ["--share", "/nowhere/at/all.csv"], ["--set", "metric="],
+    ["--share", "runs.json"],
 ]  # fmt: skip
 
 
@@ -211,7 +235,7 @@ def test_wrong_words_are_refused_in_one_line_and_the_runs_stay(words, tmp_path, 
     said = capsys.readouterr().err.strip()
     assert status == 2, said
     assert len(said.splitlines()) == 1
-    if "--share" not in words:
+    if "/nowhere/at/all.csv" not in words:
         assert own_runs_path("training").read_bytes() == before
 
 

@@ -140,6 +140,7 @@ def test_the_sheet_recalculates(tmp_path):
     charges = [["2026-01-01", "1200", "USD", "240", "Hours", "serving"]]
     plan, bill = written(tmp_path, charges)
 
+    assert main(["variance", str(plan), str(bill), "--workbook", str(tmp_path / "v.json")]) == 2
     assert main(["variance", str(plan), str(bill), "--workbook", str(tmp_path / "v.xlsx")]) == 0
 
     sheet = openpyxl.load_workbook(tmp_path / "v.xlsx")["Variance"]

@@ -112,3 +112,15 @@ def test_long_passages_do_not_fit_a_v100():
     assert float(training_step(model="bge-m3", gpu="v100-32gb", **asked, **plan).memory.total) > 32e9
     fused = training_step(model="bge-m3", gpu="v100-32gb", **asked, **ALONE, framework="HF Trainer")
     assert float(fused.memory.total) > 32e9, "nor would fused attention have been enough by itself"
+
+
+def test_accumulation_is_said_where_it_hides_negatives_alone():
+    """A batch in parts has fewer negatives; one in one piece, or supervised, loses nothing."""
+
+    def told(**asked):
+        answer = estimate("finetune", gpu="1xa100", method="full", **asked)
+        return any("Gradients are accumulated" in words for words in answer.warnings)
+
+    assert told(model="bge-m3", objective="contrastive", finetune_batch=256)
+    assert not told(model="bge-m3", objective="contrastive", finetune_batch=8)
+    assert not told(model="1b", finetune_batch=256)

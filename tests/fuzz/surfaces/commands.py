@@ -4,13 +4,16 @@ import argparse
 import random
 from functools import cache
 from itertools import pairwise
+from pathlib import Path
 
 from estimator.cli.parser import parser
 from tests.fuzz import values
 from tests.fuzz.answers import command
+from tests.fuzz.surfaces.recorded import BILL, BUDGET
+from tests.fuzz.surfaces.run_configs import WHOLE
 from tests.fuzz.trial import Trial
 
-SHARE = 200
+SHARE = 220
 MACHINE = ("--model", "7b", "--gpu", "a100")
 BASES: dict[str, tuple[str, ...]] = {
     "compare": MACHINE,
@@ -22,6 +25,19 @@ BASES: dict[str, tuple[str, ...]] = {
     "catalog": ("models",),
     "export": ("out.csv", *MACHINE),
     "sweep": ("--vary", "samples=1k,2k", *MACHINE),
+    "check": ("train.yaml", "--gpu", "2xh100", "--data", "1k"),
+    "diff": ("train.yaml", "train.yaml", "--gpu", "2xh100"),
+    "serving": ("--concurrency", "1,8", *MACHINE),
+    "record": ("log", *MACHINE, "--compare-only"),
+    "variance": ("budget.csv", "bill.csv"),
+    "offers": ("--model", "7b"),
+    "completion": ("bash",),
+}
+FILES = {  # for whoever names them
+    "train.yaml": WHOLE["axolotl.yaml"],
+    "log": '{"train_steps_per_second": 4.0}',
+    "budget.csv": BUDGET,
+    "bill.csv": BILL,
 }
 SLOW = ("--local", "--into")  # measures; has a surface of its own
 STAGES = ("prompt", "rag", "finetune", "pretrain", "prompt+rag", "distil", "serve")
@@ -57,6 +73,8 @@ def draw(rng: random.Random, index: int) -> Trial:
     words = [name, *BASES[name]]
     if name == "estimate":
         words[1] = rng.choice(STAGES)
+    for word in {*words} & FILES.keys():
+        Path(word).write_text(FILES[word], encoding="utf-8")
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         words += _option(rng, name)
     if rng.random() < 0.1:
@@ -81,7 +99,7 @@ def _trial(words: list[str] | tuple[str, ...], kind: str) -> Trial:
 
 def _targets(words: list[str] | tuple[str, ...]) -> list[str]:
     """Files that the line may write."""
-    found = [after for word, after in pairwise(words) if word in ("--output", "-o")]
+    found = [after for word, after in pairwise(words) if word in ("--output", "-o", "--share", "--workbook")]
     return found + ([words[1]] if words[0] == "export" and len(words) > 1 and "/" not in words[1] else [])
 
 
@@ -91,7 +109,7 @@ def _option(rng: random.Random, name: str) -> list[str]:
     word = rng.choice(action.option_strings) if action.option_strings else ""
     if action.nargs == 0:
         return [word]
-    if action.dest == "output":
+    if action.dest in ("output", "share", "workbook"):
         return [
             word,
             rng.choice(("out.txt", "out.json", "out.csv", "out.md", "", ".", "no/x.json", "a\x00", "A" * 300)),

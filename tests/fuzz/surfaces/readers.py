@@ -8,9 +8,10 @@ from pathlib import Path
 from tests.fuzz import files
 from tests.fuzz.answers import command
 from tests.fuzz.surfaces.configs import LLAMA
+from tests.fuzz.surfaces.recorded import BILL, BUDGET
 from tests.fuzz.trial import Trial
 
-SHARE = 55
+SHARE = 75
 MACHINE = ("--model", "7b", "--gpu", "a100")
 # what is read -> its name there, and the line that reads it
 READ: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -26,9 +27,23 @@ READ: dict[str, tuple[str, tuple[str, ...]]] = {
     "LLMs": ("f/llms.csv", ("compare", *MACHINE, "--facts", "f")),
     "facts": ("f", ("compare", *MACHINE, "--facts", "f")),
     "profile": ("home/estimator/local.json", ("compare", "--model", "smollm2-135m", "--gpu", "local")),
+    "run configuration": ("t.yaml", ("check", "t.yaml", "--gpu", "a100", "--data", "1000")),
+    "log": ("log", ("record", "log", "--model", "7b", "--gpu", "a100")),
+    "budget": ("b.csv", ("variance", "b.csv", "actuals.csv")),
+    "bill": ("b.csv", ("variance", "budget.csv", "b.csv")),
+    "answer": ("a.json", ("diff", "a.json", "a.json")),
+    "samples": ("s.jsonl", ("estimate", "finetune", *MACHINE, "--data", "s.jsonl")),
+    "corpus": ("t.txt", ("estimate", "rag", *MACHINE, "--set", "corpus=t.txt")),
+    "tokenizer": (
+        "t.json",
+        ("estimate", "rag", *MACHINE, "--set", "corpus=good.txt", "--set", "tokenizer_json=t.json"),
+    ),
+    "own runs": ("home/estimator/runs/training.csv", ("estimate", "finetune", "--model", "7b", "--gpu", "8xa100")),
     "config in a folder": ("c/config.json", ("compare", "--model", "c", "--gpu", "a100")),
 }
-NOT_2 = {("cases", "null")}  # nothing to predict, which is said
+# with any of them: what goes beside, so that it is what lies there that matters
+BESIDE = {"budget.csv": BUDGET, "actuals.csv": BILL, "good.txt": "words of a corpus\n"}
+NOT_2 = {("cases", "null"), ("corpus", "noise"), ("corpus", "wide")}  # nothing to predict, which is said; any text
 
 
 def draw(rng: random.Random, index: int) -> Trial:
@@ -42,6 +57,9 @@ def draw(rng: random.Random, index: int) -> Trial:
     path, words = READ[name]
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     strange(path)
+    for other, text in BESIDE.items():
+        if other in words or f"corpus={other}" in words:
+            Path(other).write_text(text)
     wants = None if (name, strange.__name__) in NOT_2 or (name, strange) in _GOOD else 2
     trial = command(f"{name}: {strange.__name__}", words, f"{path} is {strange.__name__}: {strange.__doc__}", wants)
     return _unprivileged(trial)

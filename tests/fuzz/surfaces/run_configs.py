@@ -60,22 +60,26 @@ def draw(rng: random.Random, index: int) -> Trial:
     for name in names if not damages else ():
         Path(name).write_text(WHOLE[name], encoding="utf-8")
     gpu = rng.choice(GPUS)
-    words = ["check", *names, *(["--gpu", gpu] if gpu else []), "--format", rng.choice(FORMATS)]
+    command_words = ["check", *names] if rng.random() < 0.8 else ["diff", names[0], names[-1]]
+    words = [*command_words, *(["--gpu", gpu] if gpu else []), "--format", rng.choice(FORMATS)]
     words += rng.choice(
         ([], ["--data", "1000"], ["--model", "llama-3.1-8b"], ["--emit", "axolotl"], ["--emit", "vllm"])
     )
+    if words[0] == "diff":
+        words = [word for word in words if word not in ("--emit", "axolotl", "vllm")]
     return command("run configuration" if damages else "plain run configuration", words, "; ".join(damages))
 
 
 def _damage(rng: random.Random, name: str) -> str:
     text = WHOLE[name]
     for _ in range(rng.randint(1, 4)):
-        text = _spoilt(rng, text, PIECES)
+        text = spoilt(rng, text, PIECES)
     Path(name).write_text(text, encoding="utf-8", newline="")
     return f"{name}: {text!r}"
 
 
-def _spoilt(rng: random.Random, text: str, pieces: Sequence[str]) -> str:
+def spoilt(rng: random.Random, text: str, pieces: Sequence[str]) -> str:
+    """A text with a piece put in, or a part of it doubled or gone."""
     place = rng.randrange(len(text) + 1)
     end = min(place + rng.choice((0, 0, 1, 5, 20)), len(text))
     return text[:place] + rng.choice([*pieces, text[place:end] * 2, ""]) + text[end:]
