@@ -95,12 +95,13 @@ def _value(text: str) -> object:
     if DATE.match(text):
         return datetime.date.fromisoformat(text)
     keys = 0
-    if text[0] == "{":
+    if text.startswith(("{", "[{")):
         text, keys = INNER.subn(r'"\1": ', text)
     elif text[0].isdecimal():
         text = DIGITS.sub("", text)
     value, end = DECODER.raw_decode(text)
-    if (keys and len(value) != keys) or text[end:].strip(" \t")[:1] not in ("", "#"):
+    tables = value if isinstance(value, list) else [value]
+    if (keys and keys != sum(map(len, tables))) or text[end:].strip(" \t")[:1] not in ("", "#"):
         raise ValueError(text)
     return value
 

@@ -16,7 +16,7 @@ from estimator.numerals import numeral, rewritten
 from estimator.pricing import Price
 from estimator.results import at_level
 from estimator.scenario import default_scenario, file_inputs, known_input, scaled, scenario
-from estimator.shown import rendered
+from estimator.shown import FORMATS, rendered
 from estimator.stages import STAGES
 
 R = TypeVar("R")
@@ -24,7 +24,8 @@ R = TypeVar("R")
 
 def show(options: argparse.Namespace, result: object, *more: str) -> None:
     """A result as it was asked for, and more words beneath it, to the file that was named or to the screen."""
-    currency, command = getattr(options, "currency", None) or "", command_text(getattr(options, "words", ()))
+    currency = getattr(options, "currency", None) or ""
+    command = command_text(getattr(options, "words", ())) if FORMATS[options.format].page else ""
     text = rendered(result, options.format, currency=currency, command=command)
     emit(options, "\n\n".join([str(text), *more]))
 

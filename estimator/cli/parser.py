@@ -1,9 +1,12 @@
 """The command's words and options. Nothing heavy is imported here: help must come at once."""
 
 import argparse
+import os
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib import import_module
-from typing import TYPE_CHECKING, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from estimator.errors import InvalidInput, clipped, nearest
 from estimator.shown import format_for, named
@@ -17,6 +20,23 @@ LARGEST = ("llm", "context", "batch", "users")
 SHELLS = ("bash", "zsh", "fish")
 PICTURES = ("spectrum", "totals", "volume", "money", "step", "pareto", "load", "loss", "tornado")
 THEMES = ("light", "dark")
+
+
+class Help(argparse.HelpFormatter):
+    """argparse's, which looks for the width of the screen by way of a module that loads every archiver."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_columns() - 2)
+
+
+def _columns() -> int:
+    """Of the screen, as `shutil.get_terminal_size` finds them."""
+    with suppress(KeyError, ValueError):
+        if (wanted := int(os.environ["COLUMNS"])) > 0:
+            return wanted
+    with suppress(AttributeError, ValueError, OSError):  # nothing is shown, or not on a screen
+        return os.get_terminal_size(sys.__stdout__.fileno()).columns or 80  # type: ignore[union-attr]
+    return 80
 
 
 class Parser(argparse.ArgumentParser):
@@ -39,6 +59,9 @@ class Parser(argparse.ArgumentParser):
             return f"{message.split(':')[0]}: unknown {clipped(word)}.{hint} Choices are {', '.join(choices)}."
         return f"{message}."
 
+    def _get_formatter(self) -> argparse.HelpFormatter:
+        return Help(self.prog)
+
     def _print_message(self, message: str, file: "SupportsWrite[str] | None" = None) -> None:
         """As argparse does, but a screen that takes no more is no secret."""
         if message and file is not None:
@@ -58,7 +81,20 @@ class Parser(argparse.ArgumentParser):
         return found
 
 
+class _Unread(Parser):
+    """A command of which a list shows the name and a line: none of its options are built."""
+
+    def __init__(self, **_: object) -> None:
+        pass
+
+    def _nothing(self, *_: object, **__: object) -> Any:
+        return self
+
+    add_argument = add_argument_group = set_defaults = _nothing
+
+
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
+HELP = (["-h"], ["--help"])
 
 
 def parser(words: Sequence[str] = ()) -> Parser:
@@ -69,7 +105,10 @@ def parser(words: Sequence[str] = ()) -> Parser:
         epilog="Example: estimator compare --model 7b --gpu a100",
     )
     top.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
-    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    read = _Unread if list(words) in HELP else Parser
+    commands = top.add_subparsers(
+        title="commands", metavar="COMMAND", required=True, prog="estimator", parser_class=read
+    )
     builders = _builders()
     named = words[0] if words else ""
     for build in [builders[named]] if named in builders else builders.values():

@@ -18,7 +18,6 @@ Source: arXiv:2107.07511 sections 1 and 2.3 (split conformal prediction, of erro
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -193,6 +192,8 @@ def student(freedom: float, share: float) -> float:
     >>> [round(student(freedom, 0.9), 2) for freedom in (3, 9, 1000)]
     [1.63, 1.38, 1.28]
     """
+    from statistics import NormalDist  # slow to import, and most ranges are of quantiles
+
     z, v = NormalDist().inv_cdf(share), max(freedom, 1.0)
     return z + (z**3 + z) / (4 * v) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * v**2)
 

@@ -9,7 +9,7 @@ SURELY = 0.9  # chance of fitting that a plan has to have unless asked otherwise
 FARTHEST = 8.0  # standard deviations, beyond which a chance is 0 or 1
 
 
-def fit_chance(need: Real, usable: Real, spread: tuple[float, float]) -> Floats:
+def fit_chance(need: Real, usable: Real, spread: tuple[Real, Real]) -> Floats:
     """Chance that memory suffices [1].
 
     need: expected peak, without what an allocator gives back when it has to [B]; usable: of the accelerator [B]

@@ -1,11 +1,12 @@
 """A training step's time and memory, the layout that fits and is fastest, and how far off such answers are."""
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from estimator.catalog.cases import fitted
 from estimator.catalog.efficiency import carried_over
@@ -18,7 +19,7 @@ from estimator.formulas.transformer import forward_flop, matmul_params
 from estimator.predict.chance import SURELY, fit_chance
 from estimator.predict.training_layout import chosen, grid, smallest
 from estimator.predict.training_memory import MemorySplit, host_bytes, needed, peak_memory
-from estimator.predict.training_plan import Run, TrainingPlan, run, subset
+from estimator.predict.training_plan import Run, TrainingPlan, joined, run, subset
 from estimator.predict.training_time import StepTime, step_time
 from estimator.records import Architecture, Cluster
 
@@ -29,6 +30,7 @@ __all__ = [
     "TrainingStep",
     "best_layout",
     "difficulties",
+    "fitting_steps",
     "interval",
     "layouts_of",
     "parameters",
@@ -98,6 +100,67 @@ def training_step(
     return _step(arch, cluster, plan, numbers, peak_memory(numbers, values), values)
 
 
+def fitting_steps(
+    arch: Architecture, asked: Sequence[tuple[Cluster, TrainingPlan]]
+) -> Iterator[tuple[NDArray[np.intp], TrainingStep]]:
+    """Of each of several plans of arrays of layouts: which are expected to fit, and the steps of those alone.
+
+    All are evaluated in one call: they differ in layout, format, offloading and cluster. A measured CPU comes alone.
+    """
+    values, (cluster, plan) = parameters(), asked[0]
+    sizes = [np.size(plan.tp) for _, plan in asked]
+    numbers = joined([run(arch, *each) for each in asked], sizes)
+    room = joined([_room(arch, *each) for each in asked], sizes)
+    memory = peak_memory(numbers, values)
+    fit = _fit(numbers, memory, values, room)
+    kept = np.flatnonzero(np.broadcast_to(fit.fits, sum(sizes)))
+    numbers, memory, fit = subset(numbers, kept), subset(memory, kept), subset(fit, kept)
+    step = _timed(arch, cluster, plan, numbers, memory, fit, values)
+    ends = np.cumsum(sizes)
+    for start, end in zip(ends - sizes, ends, strict=True):
+        mine = slice(*np.searchsorted(kept, (start, end)))
+        yield kept[mine] - start, subset(step, mine)
+
+
+class Room(NamedTuple):
+    """What there is for memory: usable of an accelerator, of a machine's own for each that it has [B].
+
+    down, up: 80 % half widths of ln(true / expected) of what is needed
+    """
+
+    usable_bytes: Real
+    host_bytes: Real
+    used: Real
+    down: Real
+    up: Real
+
+
+def _room(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> Room:
+    """Where nobody says a machine's own memory, it has a usual one."""
+    used = min(cluster.count, cluster.per_node)
+    usual = USUAL_HOST * cluster.accelerator.memory_bytes * used
+    host = usual if cluster.host_bytes is None else cluster.host_bytes
+    spread = interval("memory", traits(arch, cluster, plan))
+    return Room(cluster.accelerator.usable_bytes, host, used, *spread)
+
+
+class Fit(NamedTuple):
+    """Whether layouts fit, and how surely; fields as in `TrainingStep`."""
+
+    fits: Truth
+    need_bytes: Real
+    fit_chance: Real
+    host_bytes: Real
+
+
+def _fit(numbers: Run, memory: MemorySplit, values: Mapping[str, float], room: Room) -> Fit:
+    need = needed(memory, numbers, values)
+    host = host_bytes(numbers, values)
+    held = np.asarray(host) * room.used <= room.host_bytes
+    chance = held * fit_chance(need, room.usable_bytes, (room.down, room.up))
+    return Fit((need <= room.usable_bytes) & held, need, chance, host)
+
+
 def _step(
     arch: Architecture,
     cluster: Cluster,
@@ -106,18 +169,28 @@ def _step(
     memory: MemorySplit,
     values: Mapping[str, float],
 ) -> TrainingStep:
+    fit = _fit(numbers, memory, values, _room(arch, cluster, plan))
+    return _timed(arch, cluster, plan, numbers, memory, fit, values)
+
+
+def _timed(
+    arch: Architecture,
+    cluster: Cluster,
+    plan: TrainingPlan,
+    numbers: Run,
+    memory: MemorySplit,
+    fit: Fit,
+    values: Mapping[str, float],
+) -> TrainingStep:
+    """The step of layouts, of which it is known whether they fit."""
     time = _local_time(arch, cluster, plan, numbers) or step_time(numbers, values)
-    total = time.total
+    total, count = time.total, numbers.accelerators
     sequences = numbers.ga * numbers.mb * numbers.dp
     forward = _forward_flop(arch, plan) * sequences
     weights = matmul_params(arch, with_head=not plan.contrastive)
     frozen = 2.0 * weights * sequences * numbers.seq  # weight gradients that adapters do not need
     model = 3.0 * forward - numbers.adapters * frozen
-    available = total * cluster.count * np.where(numbers.low > 0, numbers.rates.low_peak, numbers.rates.peak)
-    need = needed(memory, numbers, values)
-    host = host_bytes(numbers, values)
-    held = _held_by_host(host, cluster)
-    chance = held * fit_chance(need, cluster.accelerator.usable_bytes, interval("memory", traits(arch, cluster, plan)))
+    available = total * count * np.where(numbers.low > 0, numbers.rates.low_peak, numbers.rates.peak)
     return TrainingStep(
         step_s=total,
         compute_s=time.compute,
@@ -125,14 +198,11 @@ def _step(
         bubble_s=time.bubble,
         optimizer_s=time.optimizer,
         host_s=time.host,
-        tokens_per_s_per_accelerator=sequences * numbers.seq / total / cluster.count,
+        tokens_per_s_per_accelerator=sequences * numbers.seq / total / count,
         mfu=model / available,
         hfu=(model + numbers.full_recompute * forward) / available,
         memory=memory,
-        fits=(need <= cluster.accelerator.usable_bytes) & held,
-        need_bytes=need,
-        fit_chance=chance,
-        host_bytes=host,
+        **fit._asdict(),
     )
 
 
@@ -141,13 +211,6 @@ def step_parts_s(arch: Architecture, cluster: Cluster, plan: TrainingPlan, seq_l
     plan = plan if seq_len is None else replace(plan, seq_len=seq_len)
     numbers = run(arch, cluster, plan)
     return _local_time(arch, cluster, plan, numbers) or step_time(numbers, parameters())
-
-
-def _held_by_host(host: Real, cluster: Cluster) -> Truth:
-    """Whether a machine's own memory, where nobody says a usual one, holds what waits there for its accelerators."""
-    used = min(cluster.count, cluster.per_node)
-    usual = USUAL_HOST * cluster.accelerator.memory_bytes * used
-    return np.asarray(host) * used <= (usual if cluster.host_bytes is None else cluster.host_bytes)
 
 
 def _forward_flop(arch: Architecture, plan: TrainingPlan) -> Real:
@@ -207,7 +270,8 @@ class Layouts(NamedTuple):
     @property
     def held_by_host(self) -> Truth:
         """Whether each leaves a machine's own memory enough."""
-        return _held_by_host(host_bytes(self.numbers, self.values), self.cluster)
+        room = _room(self.arch, self.cluster, self.plan)
+        return np.asarray(host_bytes(self.numbers, self.values)) * room.used <= room.host_bytes
 
     def fastest(self, allowed: Truths) -> tuple[TrainingPlan, TrainingStep]:
         """The fastest of those that are allowed, at least one, and its step."""

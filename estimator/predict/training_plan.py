@@ -31,7 +31,7 @@ from estimator.records import Architecture, Cluster
 
 Count = float | NDArray[np.number]  # of a plan, or one for each layout
 Open = Any  # the same, or None until a layout is chosen: a checker cannot tell which
-Places = int | NDArray[np.integer] | NDArray[np.bool_]
+Places = int | slice | NDArray[np.integer] | NDArray[np.bool_]
 R = TypeVar("R", bound=tuple[Any, ...])
 WIDE = ("bf16", "fp16", "fp32", "tf32")
 
@@ -251,6 +251,22 @@ def subset(record: R, which: Places) -> R:
         return value[which] if isinstance(value, np.ndarray) and value.ndim else value
 
     return type(record)(*map(part, record))
+
+
+def joined(records: Sequence[R], sizes: Sequence[int]) -> R:
+    """Records of so many layouts each as one of them all; what is one number in all of them stays it."""
+    return type(records[0])(*(_joined(parts, sizes) for parts in zip(*records, strict=True)))
+
+
+def _joined(parts: Sequence[Any], sizes: Sequence[int]) -> Any:
+    """One field of several records: numbers, words or records."""
+    first = parts[0]
+    if isinstance(first, tuple):
+        return joined(parts, sizes)
+    if any(isinstance(part, np.ndarray) and part.ndim for part in parts) or any(part != first for part in parts):
+        whole = (part if np.shape(part) else np.full(size, part) for part, size in zip(parts, sizes, strict=True))
+        return np.concatenate([*whole])
+    return first
 
 
 PLAINEST = {"micro_batch": 1, "tp": 1, "pp": 1, "vpp": 1, "ep": 1, "zero": 0, "recompute": "none"}  # what may be open

@@ -27,10 +27,11 @@ MICRO_BATCHES = tuple(2**power for power in range(8))
 
 def valid_layouts(llm: Architecture, cluster: Cluster, plan: TrainingPlan) -> dict[str, Any]:
     """All layouts of the grid that divide the accelerators, the layers, the sequence and the batch, as equal arrays."""
-    grid = np.meshgrid(*(_axis(name, llm, cluster, plan) for name in AXES), indexing="ij")
-    flat = dict(zip(AXES, (np.ravel(values) for values in grid), strict=True))
-    keep = _valid(llm, cluster, plan, flat)
-    return {name: values[keep] for name, values in flat.items()}
+    axes = {name: _axis(name, llm, cluster, plan) for name in AXES}
+    keep = _valid(llm, cluster, plan, dict(zip(axes, np.ix_(*axes.values()), strict=True)))
+    sizes = [len(values) for values in axes.values()]
+    places = np.unravel_index(np.flatnonzero(np.broadcast_to(keep, sizes)), sizes)
+    return {name: values[place] for (name, values), place in zip(axes.items(), places, strict=True)}
 
 
 def _axis(name: str, llm: Architecture, cluster: Cluster, plan: TrainingPlan) -> NDArray[np.generic]:
@@ -92,20 +93,19 @@ CHOICES: Mapping[str, Callable[[Architecture, Cluster, TrainingPlan], NDArray[np
 
 
 def _valid(llm: Architecture, cluster: Cluster, plan: TrainingPlan, at: Mapping[str, Any]) -> NDArray[np.bool_]:
+    """Which of the grid are; `at`: an axis each, so that a condition is worked out for the axes it speaks of alone."""
     per_replica = at["tp"] * at["pp"] * at["cp"]
-    keep = cluster.count % per_replica == 0
     dp = np.maximum(cluster.count // per_replica, 1)
     batch = int(np.max(plan.global_batch))
-    keep &= batch % (dp * at["micro_batch"]) == 0
-    keep &= interleaves(llm.layers, at["pp"], at["vpp"])
-    # Interleaving takes micro-batches in groups of as many as there are stages (arXiv:2104.04473 section 2.2.2).
-    keep &= (at["vpp"] == 1) | (batch // (dp * at["micro_batch"]) % at["pp"] == 0)
-    if plan.zero is None:  # under pipelines, sharded gradients and weights would travel for every micro-batch
-        keep &= (at["zero"] < 2) | (at["pp"] == 1)
-        keep &= (at["zero"] == 0) | (dp * at["cp"] > 1)
+    split = cluster.count % per_replica == 0
     if llm.experts is not None:
-        keep &= (dp * at["cp"] * at["tp"]) % at["ep"] == 0
-    return keep
+        split = split & ((dp * at["cp"] * at["tp"]) % at["ep"] == 0)
+    if plan.zero is None:  # under pipelines, sharded gradients and weights would travel for every micro-batch
+        split = split & ((at["zero"] < 2) | (at["pp"] == 1)) & ((at["zero"] == 0) | (dp * at["cp"] > 1))
+    # Interleaving takes micro-batches in groups of as many as there are stages (arXiv:2104.04473 section 2.2.2).
+    grouped = (at["vpp"] == 1) | (batch // (dp * at["micro_batch"]) % at["pp"] == 0)
+    taken = (batch % (dp * at["micro_batch"]) == 0) & interleaves(llm.layers, at["pp"], at["vpp"]) & grouped
+    return np.asarray(split & taken & np.ones_like(at["recompute"], bool))
 
 
 def counts_for(device_per_node: int, most: int) -> list[int]:

@@ -164,12 +164,17 @@ def front(criteria: Sequence[Floats]) -> NDArray[np.intp]:
     >>> front([np.array([1.0, 2.0, 3.0, 2.0]), np.array([3.0, 2.0, 1.0, 4.0])]).tolist()
     [0, 1, 2]
     """
-    points = np.nan_to_num(np.stack(criteria, axis=1), nan=np.inf, posinf=np.inf)
-    left = np.argsort(points.argsort(axis=0).sum(axis=1), kind="stable")  # likely winners first: each drops many
-    place = 0
+    points = np.nan_to_num(np.stack(criteria), nan=np.inf, posinf=np.inf)
+    order = points.argsort(axis=1)
+    ranks = np.empty_like(order)
+    np.put_along_axis(ranks, order, np.arange(points.shape[1])[None], axis=1)
+    left = np.argsort(ranks.sum(axis=0))  # likely winners first: each drops many
+    columns, place = points[:, left], 0
     while place < len(left):
-        unbeaten = (points[left] < points[left[place]]).any(axis=1)
-        unbeaten[place] = True
-        left = left[unbeaten]
+        it = columns[:, place, None]
+        unbeaten = (columns < it).any(axis=0) | (columns == it).all(axis=0)
+        left, columns = left[unbeaten], columns[:, unbeaten]
         place = int(unbeaten[: place + 1].sum())
-    return left[np.lexsort(points[left].T[::-1])]
+    left = left[np.lexsort((left, order.sum(axis=0)[left]))]  # of equal points always the same is kept
+    left = left[np.unique(points[:, left], axis=1, return_index=True)[1]]
+    return left[np.lexsort(points[::-1, left])]

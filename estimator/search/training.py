@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,8 @@ from estimator.formulas.units import DAY_S, HOUR_S
 from estimator.predict.chance import SURELY
 from estimator.predict.training import (
     TrainingPlan,
+    TrainingStep,
+    fitting_steps,
     interval,
     likely,
     stack_doubt,
@@ -34,6 +36,7 @@ CHUNK = 20_000  # layouts evaluated at once: large enough to be fast, small enou
 OFFLOAD = ("", "optimizer", "activations")
 PARTS = ("compute_s", "exposed_communication_s", "bubble_s", "optimizer_s", "host_s")
 LAYOUT = ("tp", "pp", "vpp", "cp", "ep", "dp", "zero", "micro_batch", "recompute", "offload", "precision")
+Figures: TypeAlias = tuple[dict[str, Any], dict[str, Floats], dict[str, Floats]]  # layout, figures, parts of the time
 MOST_SHOWN = 200  # of a front; longer ones hold hardly different choices
 
 
@@ -53,6 +56,14 @@ class Spread(NamedTuple):
 
     time: tuple[float, float]
     memory: tuple[float, float]
+
+
+class Part(NamedTuple):
+    """Layouts of one offer that are tried with one plan, as equal arrays."""
+
+    offer: Offer
+    plan: TrainingPlan
+    layouts: Mapping[str, Any]
 
 
 class Found(NamedTuple):
@@ -86,12 +97,13 @@ def best_training(
     Raises DoesNotFit when nothing fits or nothing meets the deadline, saying how close it came.
     """
     least = max(least, SURELY) if careful else least
-    found = [
-        _evaluated(llm, offer, replace(plan, cpu_offload=offload, precision=name), layouts, tokens)
+    parts = [
+        Part(offer, replace(plan, cpu_offload=offload, precision=name), layouts)
         for offer, layouts in ((offer, valid_layouts(llm, offer.cluster, plan)) for offer in offers)
         for name in _worthwhile(offer.cluster.accelerator, precisions or (plan.precision,))
         for offload in offloads
     ]
+    found = _evaluated(llm, parts, tokens)
     evaluated = sum(part.evaluated for part in found)
     pool = _Pool([part for part in found if len(part.figures["run_s"])])
     if not pool.found or (careful and not (pool.figure("fit_chance") >= least).any()):
@@ -138,22 +150,31 @@ def _worthwhile(device: Accelerator, precisions: Sequence[str]) -> Sequence[str]
     return fast if len(precisions) > 1 and fast else precisions[:1]
 
 
-def _evaluated(llm: Architecture, offer: Offer, plan: TrainingPlan, layouts: Mapping[str, Any], tokens: float) -> Found:
-    """All layouts of one offer, those kept that are expected to fit."""
-    spread = _spread(llm, offer.cluster, plan)
-    chunks = [_step(llm, offer, replace(plan, **part), tokens, part) for part in _chunked(layouts)]
-    joined = [_joined([chunk[place] for chunk in chunks]) for place in range(3)]
-    return Found(offer, spread, joined[0], joined[1], joined[2], len(layouts["tp"]))
+def _evaluated(llm: Architecture, parts: Sequence[Part], tokens: float) -> list[Found]:
+    """All layouts of every part, those kept that are expected to fit."""
+    kept: list[list[Figures]] = [[] for _ in parts]
+    for batch in _batches(parts):
+        asked = [(part.offer.cluster, replace(part.plan, **piece)) for _, part, piece in batch]
+        tell(sum(len(piece["tp"]) for *_, piece in batch))
+        for (place, part, piece), (which, step) in zip(batch, fitting_steps(llm, asked), strict=True):
+            kept[place].append(_figures(part, {name: values[which] for name, values in piece.items()}, step, tokens))
+    return [_found(llm, part, chunks) for part, chunks in zip(parts, kept, strict=True)]
 
 
-def _spread(llm: Architecture, cluster: Cluster, plan: TrainingPlan) -> Spread:
-    (down, up), (_, low, high) = time_interval(llm, cluster, plan), stack_doubt(plan)
-    time = math.hypot(down, low), math.hypot(up, high)
-    return Spread(time, interval("memory", traits(llm, cluster, plan)))
-
-
-def _joined(parts: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+def _batches(parts: Sequence[Part]) -> Iterator[list[tuple[int, Part, dict[str, Any]]]]:
+    """Pieces of the parts, as many at once as are worth one call; a measured CPU is timed in another way, alone."""
+    batch: list[tuple[int, Part, dict[str, Any]]] = []
+    size = 0
+    for place, part in enumerate(parts):
+        for piece in _chunked(part.layouts):
+            alone = any(one.offer.cluster.accelerator.measured_cpu for one in (part, *(part for _, part, _ in batch)))
+            if batch and (alone or size + len(piece["tp"]) > CHUNK):
+                yield batch
+                batch, size = [], 0
+            batch.append((place, part, piece))
+            size += len(piece["tp"])
+    if batch:
+        yield batch
 
 
 def _chunked(layouts: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -162,21 +183,33 @@ def _chunked(layouts: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield {name: values[start : start + CHUNK] for name, values in layouts.items()}
 
 
-def _step(
-    llm: Architecture, offer: Offer, plan: TrainingPlan, tokens: float, at: Mapping[str, Any]
-) -> tuple[dict[str, Any], dict[str, Floats], dict[str, Floats]]:
-    """Layout, figures and time parts of those that fit."""
-    cluster, usable = offer.cluster, offer.cluster.accelerator.usable_bytes
-    step = training_step(llm, cluster, plan)
-    shape = np.shape(at["tp"])
-    tell(len(at["tp"]))
-    fits = np.broadcast_to(step.fits, shape)
+def _found(llm: Architecture, part: Part, chunks: Sequence[Figures]) -> Found:
+    """What was kept of one part, its chunks joined."""
+    layout, figures, parts = (_joined([chunk[place] for chunk in chunks]) for place in range(3))
+    spread = _spread(llm, part.offer.cluster, part.plan)
+    return Found(part.offer, spread, layout, figures, parts, len(part.layouts["tp"]))
+
+
+def _joined(parts: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _spread(llm: Architecture, cluster: Cluster, plan: TrainingPlan) -> Spread:
+    (down, up), (_, low, high) = time_interval(llm, cluster, plan), stack_doubt(plan)
+    time = math.hypot(down, low), math.hypot(up, high)
+    return Spread(time, interval("memory", traits(llm, cluster, plan)))
+
+
+def _figures(part: Part, at: Mapping[str, Any], step: TrainingStep, tokens: float) -> Figures:
+    """Layout, figures and time parts of layouts that fit."""
+    (cluster, price, goodput), plan = part.offer, part.plan
     slower, *_ = stack_doubt(plan)
-    run_s = slower * tokens / (step.tokens_per_s_per_accelerator * cluster.count * offer.goodput)
+    run_s = slower * tokens / (step.tokens_per_s_per_accelerator * cluster.count * goodput)
     figures = {
         "run_s": run_s,
-        "usd": run_s / HOUR_S * cluster.count * offer.usd_per_hour.value,
-        "memory_bytes": np.minimum(step.memory.total, usable),  # an allocator keeps no more than there is
+        "usd": run_s / HOUR_S * cluster.count * price.value,
+        # an allocator keeps no more than there is
+        "memory_bytes": np.minimum(step.memory.total, cluster.accelerator.usable_bytes),
         "fit_chance": step.fit_chance,
         "host_bytes": step.host_bytes * min(cluster.count, cluster.per_node),
         "step_s": slower * step.step_s,
@@ -188,7 +221,8 @@ def _step(
         "precision": plan.precision,
     }
     parts = {name: slower * getattr(step, name) for name in PARTS}
-    kept = [{name: np.broadcast_to(v, shape)[fits] for name, v in one.items()} for one in (layout, figures, parts)]
+    shape = np.shape(at["tp"])
+    kept = [{name: np.broadcast_to(v, shape) for name, v in one.items()} for one in (layout, figures, parts)]
     return kept[0], kept[1], kept[2]
 
 
