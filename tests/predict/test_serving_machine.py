@@ -8,7 +8,7 @@ from estimator.catalog.accelerators import accelerator, cluster_of
 from estimator.catalog.models import architecture
 from estimator.formulas.serving import forward_pass
 from estimator.predict import serving_machine
-from estimator.predict.serving import constants
+from estimator.predict.serving_costs import constants
 from estimator.predict.serving_machine import ServingPlan, machine
 from estimator.predict.serving_time import Machine, pass_s
 from estimator.records import Cluster
