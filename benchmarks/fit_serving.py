@@ -24,8 +24,8 @@ from estimator.fitting.ranges import new_to_others
 from estimator.fitting.robust import Prior, fit, refit, slopes
 from estimator.formulas.transformer import params
 from estimator.paths import data_folder
-from estimator.predict.serving import constants as shipped
 from estimator.predict.serving import difficulties
+from estimator.predict.serving_costs import constants as shipped
 from estimator.predict.serving_time import Constants, Timed
 from estimator.validation.cache_pools import pools
 from estimator.validation.inference import SMALL, fold_name

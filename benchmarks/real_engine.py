@@ -1,6 +1,7 @@
 """The laws of batching against a real engine: from its unloaded times alone, what it does under load.
 
     python benchmarks/real_engine.py RUNS.csv
+    python benchmarks/real_engine.py RUNS.csv --load http://127.0.0.1:8811    # measure the runs first, some 5 minutes
     python benchmarks/real_engine.py --install FOLDER        # vLLM for CPU: 100 s, 3.6 GB
 
 RUNS.csv has a row a run, length of prompt and metric (ttft_ms, tpot_ms, requests_per_s): `run` (unloaded-, prefill-,
@@ -20,9 +21,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from engine_load import measure
 from numpy.typing import NDArray
 
 from estimator.formulas.batching import gated, present_linear
+from estimator.measure.server import least_squares
 from estimator.predict.serving_load import Times, at_rest, burst, closed
 
 Floats = NDArray[np.float64]
@@ -65,7 +68,10 @@ def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     asked.add_argument("runs", nargs="?", type=Path)
     asked.add_argument("--install", type=Path, metavar="FOLDER")
+    asked.add_argument("--load", metavar="URL", help="a server to be loaded; its runs go to RUNS.csv")
     options = asked.parse_args()
+    if options.load:
+        measure(options.load, options.runs)
     if options.install:
         install(options.install)
         return
@@ -100,10 +106,11 @@ def fitted(runs: Sequence[Run]) -> Cost:
     sequences, context, token = columns(
         steps, lambda run: (run["number"], run["prompt"] + run["output"] / 2.0, "tpot_ms")
     )
-    step = least_squares(np.stack([np.ones_like(token), sequences, sequences * context], 1), token)
+    step, _ = least_squares(np.stack([np.ones_like(token), sequences, sequences * context], 1), token)
     alone = [run for run in runs if run["run"].startswith(("unloaded", "prefill"))]
     _, length, first = columns(alone, lambda run: (1.0, run["prompt"], "ttft_ms"))
-    return Cost(step, least_squares(np.stack([np.ones_like(length), length, length**2], 1), first))
+    prompt, _ = least_squares(np.stack([np.ones_like(length), length, length**2], 1), first)
+    return Cost(np.array(step), np.array(prompt))
 
 
 def within_budget(run: Run) -> bool:
@@ -116,12 +123,6 @@ def columns(runs: Sequence[Run], of: Any) -> tuple[Floats, Floats, Floats]:
     rows = [(*of(run)[:2], run[of(run)[2]]["median"] / 1e3) for run in runs]
     first, second, time = np.array(rows, float).T
     return first, second, time
-
-
-def least_squares(terms: Floats, measured: Floats) -> Floats:
-    """Coefficients that make relative errors small."""
-    found: Floats = np.linalg.lstsq(terms / measured[:, None], np.ones_like(measured), rcond=None)[0]
-    return found
 
 
 def compared(cost: Cost, run: Run) -> Iterator[tuple[str, str, float]]:

@@ -437,7 +437,7 @@ def serving(
     cut = ServingPlan(**layout | {name: value for name, value in asked.items() if name in of_plan})
     traffic = Traffic(**{name: value for name, value in asked.items() if name in of_load})
     llm = architecture(str(model))
-    check_context(llm, traffic.prompt_tokens, traffic.output_tokens)
+    check_context(llm, traffic.prompt_tokens, traffic.written_tokens)
     paid = price if isinstance(price, Price) else Price(price)
     return served(llm, cluster, cut, traffic, usd_per_hour(cluster.accelerator, paid, ONE_AT_A_TIME), replicas)
 

@@ -9,7 +9,12 @@ from estimator.quantities import Quantity
 from estimator.results import ServedLoad, ServingAnswer
 from estimator.text import digits, human
 
-LATENCIES = {"ttft": "time to first token", "tpot": "time per output token", "latency": "time to last token"}
+LATENCIES = {
+    "ttft": "time to first token",
+    "answer": "time to the answer's first token",
+    "tpot": "time per output token",
+    "latency": "time to last token",
+}
 RATES = (
     "requests_per_s",
     "output_tokens_per_s",
@@ -62,6 +67,7 @@ def _full(load: ServedLoad, style: str) -> str:
     rows = [
         [words, human(figures[f"{name}_s"]), *(human(figures[f"{name}_{part}_s"], False) for part in QUANTILES)]
         for name, words in LATENCIES.items()
+        if f"{name}_s" in figures
     ]
     rates = [[figures[name].name, _rate(figures[name])] for name in RATES]
     return "\n".join(

@@ -117,7 +117,7 @@ def _of_this_machine(host: str) -> bool:
         return False
 
 
-class _Api:
+class Api:
     """The API of a server: what it serves, and streams from it."""
 
     def __init__(self, host: str, port: int, base: str) -> None:
@@ -125,10 +125,16 @@ class _Api:
         self.seed = random.Random(0)
         self.llm = self._llm()
 
-    def stream(self, words: int) -> Answer:
-        """An answer to a prompt that no cache has seen."""
+    def stream(self, words: int, output: int = 0) -> Answer:
+        """An answer to a prompt that no cache has seen; output: its tokens, `OUTPUT` unless given."""
         prompt = " ".join(str(self.seed.randrange(100, 1000)) for _ in range(words))
-        asked = {"model": self.llm, "prompt": prompt, "max_tokens": OUTPUT, "temperature": 0.0, "ignore_eos": True}
+        asked = {
+            "model": self.llm,
+            "prompt": prompt,
+            "max_tokens": output or OUTPUT,
+            "temperature": 0.0,
+            "ignore_eos": True,
+        }
         body = json.dumps(asked | {"stream": True, "stream_options": {"include_usage": True}})
         link = HTTPConnection(self.host, self.port, timeout=TIMEOUT_S)
         try:
@@ -194,7 +200,7 @@ def _events(response: HTTPResponse) -> Iterator[tuple[Content, float]]:
 
 def _measured(host: str, port: int, base: str, budget_s: float, progress: Progress | None) -> Content:
     """Rounds of prompts alone and batches until the budget is used, and the times fitted to them."""
-    api, begin = _Api(host, port, base), time.monotonic()
+    api, begin = Api(host, port, base), time.monotonic()
     api.stream(WORDS[0])  # whatever the server does once
     prompts: list[Seen] = []
     steps: list[Seen] = []

@@ -9,6 +9,7 @@ from estimator.catalog.engines import engine, known_engines
 from estimator.catalog.frameworks import framework_names, named_framework
 from estimator.catalog.plan_fields import PlanField, field_named, plan_fields, unknown_field
 from estimator.catalog.precisions import known_precisions, precision
+from estimator.catalog.served_profile import SERVER, measured_server
 from estimator.errors import InvalidInput, UnknownName, clipped
 from estimator.formulas.training import LINEARS, unknown_targets
 from estimator.predict.serving import Traffic
@@ -154,9 +155,15 @@ def _known_targets(names: str) -> None:
         raise UnknownName("LoRA target", word, (*LINEARS, "all"), f"Targets are all, or some of {', '.join(LINEARS)}.")
 
 
+def _known_server(name: str) -> None:
+    if name != SERVER:
+        measured_server(name)
+
+
 KNOWN: Mapping[str, tuple[Callable[[str], object], Callable[[], tuple[str, ...]]]] = {
     "frameworks": (named_framework, lambda: tuple(framework_names())),
     "precisions": (precision, known_precisions),
     "engines": (_known_engine, known_engines),
+    "servers": (_known_server, lambda: (SERVER,)),
     "adapter targets": (_known_targets, lambda: ("all", *LINEARS)),
 }

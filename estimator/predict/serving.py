@@ -5,7 +5,6 @@ Lengths, batches and rates may be arrays, which broadcast; the answer for an arr
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -13,17 +12,17 @@ from numpy.typing import ArrayLike
 
 from estimator.catalog.efficiency import carried_over
 from estimator.catalog.energy import power_fraction
-from estimator.catalog.engines import drafts, engine, serving_fit, serving_priors
+from estimator.catalog.engines import engine, serving_fit
 from estimator.catalog.formats import shown, stored_bytes
 from estimator.catalog.formats import weights as stored_weights
-from estimator.catalog.served_profile import MeasuredServer, measured_server
 from estimator.errors import DoesNotFit, InvalidInput
 from estimator.fitting.ranges import half_widths, novelties
 from estimator.formulas import Floats
-from estimator.formulas.serving import Pass, adapter_params, held_tokens, kv_slots
+from estimator.formulas.serving import held_tokens, kv_slots
 from estimator.formulas.transformer import tensor_parts, unwindowed
 from estimator.predict import served_times
 from estimator.predict import serving_memory as memory
+from estimator.predict.serving_costs import around_s, constants, drafting_s, load_of, measured, timed, times
 from estimator.predict.serving_load import (
     STARTS,
     Answer,
@@ -36,17 +35,8 @@ from estimator.predict.serving_load import (
     closed,
     later,
 )
-from estimator.predict.serving_machine import ServingPlan, machine, path, suited
-from estimator.predict.serving_time import (
-    Constants,
-    Machine,
-    handing_out_s,
-    pass_s,
-    path_s,
-    row_of,
-    side_by_side_s,
-    taking_in_s,
-)
+from estimator.predict.serving_machine import ServingPlan, path, suited
+from estimator.predict.serving_time import taking_in_s
 from estimator.records import Accelerator, Architecture, Cluster
 
 SMALL_BATCH, LARGE_BATCH = 8.0, 128.0  # what the shares of the rated power were measured at [1]
@@ -61,6 +51,7 @@ class Traffic:
     """What is asked of a replica. One of `LOADS` at most; none is one at a time.
 
     prompt_tokens, output_tokens: of one request; cached_tokens: of the prompt, found in a prefix cache [token]
+    thinking_tokens: written before the answer, which is output_tokens long [token]
     requests_per_s: open loop, Poisson [1/s]; concurrency: closed loop, so many always in flight [1]
     burst: so many sent at once to an idle server [1]; batch: a static batch, started and finished together [1]
     start: whether a closed loop's clients began at once (`together`, and with equal lengths stay so) or `spread`; by
@@ -75,6 +66,12 @@ class Traffic:
     burst: ArrayLike | None = None
     batch: ArrayLike | None = None
     start: str | None = None
+    thinking_tokens: ArrayLike = 0.0
+
+    @property
+    def written_tokens(self) -> Floats:
+        """What is written for a request, at least a token [token]."""
+        return np.maximum(np.asarray(self.output_tokens, float) + self.thinking_tokens, 1.0)
 
     def __post_init__(self) -> None:
         """Refuse more than one kind of load, and lengths that make no sense."""
@@ -129,15 +126,6 @@ class Serving(NamedTuple):
         return self.latency.mean
 
 
-@cache
-def constants(fold: str | None = None) -> Constants:
-    """Fitted constants by name, engines' factors among them as `phase@engine`; `fold` names what is left out."""
-    fit = serving_fit()
-    found: dict[str, float] = {name: entry["value"] for name, entry in fit["parameters"].items()} | fit["engines"]
-    believed = {name: prior["prior"] for name, prior in serving_priors().items()}
-    return believed | (found if fold is None else fit["folds"][fold])
-
-
 def prefill_s(
     arch: Architecture,
     cluster: Cluster,
@@ -157,10 +145,10 @@ def prefill_s(
     >>> bool(0.0 < warm < cold / 4 < 0.1)
     True
     """
-    load = _load(arch, suited(plan, cluster.accelerator), prompt_tokens, 1.0, cached_tokens)
+    load = load_of(arch, suited(plan, cluster.accelerator), prompt_tokens, 1.0, cached_tokens)
     if server := measured(plan):
         return served_times.added_s(server, load.new) * batch + served_times.step_s(server, batch, load.prompt)
-    together = _timed(load.batch_pass(batch), load, cluster, "prefill")
+    together = timed(load.batch_pass(batch), load, cluster, "prefill")
     return batch_prefill_s(together, load.stages(batch))
 
 
@@ -177,97 +165,11 @@ def decode_step_s(
     >>> bool(16e9 / 3.35e12 < step[0] < step[1] < 64 * step[0])  # never under the time to read the weights once
     True
     """
-    load = _load(arch, suited(plan, cluster.accelerator), context_tokens, 0.0, 0.0)
+    load = load_of(arch, suited(plan, cluster.accelerator), context_tokens, 0.0, 0.0)
     if server := measured(plan):
         return served_times.step_s(server, batch, context_tokens)
-    step = _timed(load.step_pass(batch), load, cluster, "decode")
+    step = timed(load.step_pass(batch), load, cluster, "decode")
     return (step + drafting_s(arch, plan, step)) / plan.draft_accepted_tokens
-
-
-def measured(plan: ServingPlan) -> MeasuredServer | None:
-    """The server that was measured, where the plan names one."""
-    return measured_server(plan.measured) if plan.measured else None
-
-
-def drafting_s(arch: Architecture, plan: ServingPlan, step_s: Floats) -> Floats:
-    """Proposing the tokens that a step verifies, one after the other [s]: the draft's share of a step, and its launch.
-
-    Source: arXiv:2211.17192 section 3.1 (a draft of cost c takes c per proposed token). Layers of a draft are launched
-    from Python, a small LLM takes a step of its own.
-    """
-    if plan.draft_accepted_tokens <= 1:
-        return np.zeros(np.shape(step_s))
-    kind, found = drafts()[plan.draft], constants()
-    launch = kind.layers * found["uncaptured_layer"] + (kind.share > 0) * found["step"]
-    return plan.drafted_tokens * (plan.draft_share(arch) * step_s + launch)
-
-
-def _load(arch: Architecture, plan: ServingPlan, prompt: ArrayLike, output: ArrayLike, cached: ArrayLike) -> Load:
-    return Load(arch, plan, *(np.asarray(value, float) for value in (prompt, output, cached)))
-
-
-def _timed(work: Pass, load: Load, cluster: Cluster, phase: str) -> Floats:
-    if cluster.accelerator.measured_cpu:
-        from estimator.catalog.local import machine as local_machine  # loaded for these alone
-        from estimator.predict import local
-
-        dtype = load.plan.layers(load.arch).compute
-        return local.pass_s(load.arch, work, dtype, phase, local_machine(cluster.accelerator.name))
-    found = constants()
-    on = machine(load.arch, cluster, load.plan)
-    return _own(load.plan, phase) * pass_s(work, on, found) + _adapters_s(load.arch, load.plan, work, on, found)
-
-
-def _own(plan: ServingPlan, phase: str) -> float:
-    """Factor of the plan's engine in a phase [1]."""
-    return constants().get(f"{phase}@{plan.facts.family}", 1.0)
-
-
-def times(load: Load, cluster: Cluster, active: ArrayLike, short: ArrayLike = False) -> Times:
-    """What prompts and steps cost with `active` slots kept full; short: where others wait for want of cache."""
-    if server := measured(load.plan):
-        computed = load.passes(short) * load.plan.layout.attention_replicas
-        return served_times.times(server, active, load.new, load.output, load.plan.step_tokens, computed)
-    work, turns = load.passes_of(active)
-    timed = _on_cpu if cluster.accelerator.measured_cpu else _on_machine
-    alone, added, step = timed(load, work, turns, cluster)
-    step = (
-        step
-        + drafting_s(load.arch, load.plan, step)
-        + handing_out_s(path(cluster.accelerator, load.plan), active, constants())
-    )
-    return load.shares(active, np.asarray(work.sequences)[0], turns, short).times(alone, added, step)
-
-
-def _on_machine(load: Load, work: Pass, turns: Floats, cluster: Cluster) -> tuple[Floats, Floats, Floats]:
-    """The prompts that a step admits by themselves, what they add to steps, and a step [s]."""
-    found, on = constants(), machine(load.arch, cluster, load.plan)
-    alone, added, step = side_by_side_s(work, turns, on, found)
-    adapters = _adapters_s(load.arch, load.plan, work, on, found)
-    prefill, decode = _own(load.plan, "prefill"), _own(load.plan, "decode")
-    return prefill * alone + adapters[0], prefill * added + adapters[0], decode * step + adapters[1]
-
-
-def _on_cpu(load: Load, work: Pass, turns: Floats, cluster: Cluster) -> tuple[Floats, Floats, Floats]:
-    """The same on a measured CPU, which reads prompts and decodes side by side as fast as its products allow."""
-    prompts, step = row_of(work, 0), row_of(work, 1)
-    alone, decoded = _timed(prompts, load, cluster, "prefill"), _timed(step, load, cluster, "decode")
-    floor = _timed(prompts._replace(rows=prompts.sequences, mean_span=1.0), load, cluster, "decode")
-    return alone, np.maximum(alone - turns * floor, 0.0), decoded
-
-
-def _adapters_s(arch: Architecture, plan: ServingPlan, work: Pass, on: Machine, found: Constants) -> Floats:
-    """Unmerged adapters: their weights and two more small products per matrix [s]; merged ones cost nothing.
-
-    Source: S-LoRA, arXiv:2311.03285 section 4 (batched computation beside the base weights); Punica, arXiv:2310.18547.
-    """
-    if not plan.adapters:
-        return np.zeros(np.shape(work.rows))
-    used = np.minimum(float(plan.adapters), work.sequences)
-    read = used * 2.0 * adapter_params(arch, plan.adapter_rank) / plan.tp
-    launch = found["launch"] * on.layer_launch_s
-    launch = launch if plan.facts.adapter_graphs else found["uncaptured_layer"]
-    return read / (found["stream"] * on.bytes_per_s) + work.layers * launch
 
 
 def serving(arch: Architecture, cluster: Cluster, plan: ServingPlan, traffic: Traffic) -> Serving:
@@ -282,11 +184,11 @@ def serving(arch: Architecture, cluster: Cluster, plan: ServingPlan, traffic: Tr
     >>> bool(found.ttft_s[0] < found.ttft_s[1] < found.ttft_s[2] == np.inf)
     True
     """
-    prompt, output = np.asarray(traffic.prompt_tokens, float), np.maximum(np.asarray(traffic.output_tokens, float), 1.0)
+    prompt, output = np.asarray(traffic.prompt_tokens, float), traffic.written_tokens
     plan = suited(plan, cluster.accelerator)
     held = memory_split(arch, cluster, plan)
     slots = slots_of(arch, plan, held, prompt, output)
-    load = _load(arch, plan, prompt, output, traffic.cached_tokens)
+    load = load_of(arch, plan, prompt, output, traffic.cached_tokens)
     asked = _active(load, traffic, slots)
     full, cost = _full_and_active(load, cluster, traffic, slots, asked)
     capacity = full.at_rate(full.requests_per_s(slots)).requests_per_s(slots)
@@ -354,7 +256,7 @@ def _answer(
     capacity: Floats,
 ) -> Answer:
     """What requests meet under the kind of load that is asked."""
-    around = _around_s(load.plan, cluster, active)
+    around = around_s(load.plan, cluster, active)
     if traffic.requests_per_s is not None:
         return _open(load, cluster, np.asarray(traffic.requests_per_s, float), slots, capacity)
     if traffic.batch is not None:
@@ -389,14 +291,7 @@ def _open(load: Load, cluster: Cluster, rate: Floats, slots: Floats, capacity: F
     shape = (len(points), *rate.shape)
     cost = Times(*(np.tensordot(spread, np.broadcast_to(field, shape), 1) for field in few))
     found = at_rest(cost, rate, slots, capacity)
-    return found._replace(ttft=later(found.ttft, _around_s(load.plan, cluster, found.active)))
-
-
-def _around_s(plan: ServingPlan, cluster: Cluster, streams: Floats) -> Floats:
-    """The way around the engine [s]."""
-    if server := measured(plan):
-        return served_times.around_s(server)
-    return path_s(path(cluster.accelerator, plan), streams, constants())
+    return found._replace(ttft=later(found.ttft, around_s(load.plan, cluster, found.active)))
 
 
 class Memory(NamedTuple):

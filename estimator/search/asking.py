@@ -50,8 +50,8 @@ def layout(
 ) -> Search:
     """The best layout for training or serving, over every valid one; the front of time, money and memory beside it.
 
-    gpu: one or several names, each with its count (1024xa100) or without (then every count up to `most` is tried, to
-    train; to serve, replicas of up to `most`, four nodes unless given)
+    gpu: one or several names, each with its count (1024xa100), to serve that of all replicas, or without (then every
+    count up to `most` is tried, to train; to serve, replicas of up to `most`, four nodes unless given)
     precisions: to try, such as ("bf16", "fp8"); careful: memory, deadline and targets hold at their ranges' ends
     task pretrain (or train), finetune: tokens, deadline_days, fit_chance, seq_len, global_batch, method, ... (fields of
     TrainingPlan); an axis of the layout that is given (tp=8, or tp=[4, 8]) is searched no further. The goal is time, or
@@ -148,13 +148,15 @@ def _offers(name: str, price: Price, most: int) -> list[Offer]:
 
 
 def _replica(name: str, price: Price, most: int | None) -> Offer:
-    """The most accelerators a replica may use: as given, else some nodes."""
-    found = named_cluster(name)
-    if not isinstance(found, Cluster):
+    """The most accelerators a replica may use: as given, which is all there are, else some nodes."""
+    found, there = named_cluster(name), math.inf
+    if isinstance(found, Cluster):
+        there = found.count
+    else:
         per_node = found.per_node or 8
         count = most or NODES_A_REPLICA * per_node
         found = Cluster(found, count, min(count, per_node))
-    return Offer(found, usd_per_hour(found.accelerator, price, ONE_AT_A_TIME))
+    return Offer(found, usd_per_hour(found.accelerator, price, ONE_AT_A_TIME), most=there)
 
 
 # --- the two searches with what is usual ------------------------------------------------------------------------------

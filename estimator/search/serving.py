@@ -49,7 +49,8 @@ def best_serving(
 ) -> Search:
     """The cheapest way (fewest accelerators where prices are unknown) to serve within the targets.
 
-    Each offer's count is the most accelerators a replica may use. Raises DoesNotFit when no cut meets the targets.
+    Each offer's count is the most accelerators a replica may use, its `most` those of all.
+    Raises DoesNotFit when no cut meets the targets.
     """
     check_context(llm, prompt_tokens, output_tokens)
     plans = [replace(plan, weight_precision=name) for name in precisions or (plan.weight_precision,)]
@@ -63,10 +64,13 @@ def best_serving(
         for across in (False, True)
     )
     choices = next(filter(None, found), [])  # groups across nodes only where none inside one will do
-    end = 1 if targets.careful else 0
+    end, there = 1 if targets.careful else 0, {offer.cluster.accelerator.name: offer.most for offer in offers}
+    enough = [choice for choice in choices if choice.figures["accelerators"] <= there[choice.accelerator]]
+    if choices and not enough:
+        raise DoesNotFit(_too_few(llm, choices, there, targets))
     allowed = [
         choice
-        for choice in choices
+        for choice in enough
         if all((choice.figures[name], choice.ranges[name][1])[end] <= getattr(targets, name) for name in LATENCIES)
     ]
     if not allowed:
@@ -194,6 +198,25 @@ def _choice(
         "usd_per_hour": (accelerators * ends[0], accelerators * ends[1]),
     }
     return Choice(device, size, layout, figures, {}, ranges)
+
+
+def _too_few(llm: Architecture, choices: Sequence[Choice], there: Mapping[str, float], targets: Targets) -> str:
+    """What the accelerators that there are carry at most, and how many would carry what is asked."""
+    best = max(
+        choices,
+        key=lambda one: one.figures["requests_per_s"] * (there[one.accelerator] // one.accelerators) / _many(one),
+    )
+    most = best.figures["requests_per_s"] / _many(best) * (there[best.accelerator] // best.accelerators)
+    fewest = min(choices, key=lambda one: one.figures["accelerators"])
+    return (
+        f"{there[best.accelerator]:.0f} x {best.accelerator} carry {most * targets.utilisation:.3g} requests/s of "
+        f"{llm.name} at most, {targets.requests_per_s:.3g} are asked: it takes "
+        f"{fewest.figures['accelerators']:.0f} x {fewest.accelerator}, or fewer bits (--precisions)"
+    )
+
+
+def _many(choice: Choice) -> float:
+    return float(choice.layout["replicas"])
 
 
 def _how_close(llm: Architecture, offers: Sequence[Offer], choices: Sequence[Choice], targets: Targets) -> str:

@@ -44,11 +44,13 @@ class Offer(NamedTuple):
     """Accelerators that could be used.
 
     usd_per_hour: of one, unknown when not given; goodput: share of the time that is lasting progress [1]
+    most: that there are, of all replicas together [1]
     """
 
     cluster: Cluster
     usd_per_hour: Quantity = given("accelerator per hour", float("nan"), "USD/h")
     goodput: float = 1.0
+    most: float = math.inf
 
 
 class Spread(NamedTuple):

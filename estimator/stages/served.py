@@ -19,10 +19,10 @@ from estimator.predict.serving import (
     Serving,
     Traffic,
     capacity_doubt,
-    measured,
     sequence_bytes,
     serving,
 )
+from estimator.predict.serving_costs import measured
 from estimator.predict.serving_machine import ServingPlan
 from estimator.quantities import Z80, Quantity, derive, given, predicted, uncertain
 from estimator.records import Architecture, Cluster
@@ -32,6 +32,8 @@ from estimator.stages.service import FACTOR_OF, half_widths
 
 ALONE = "alone"
 LATENCIES = {"ttft": "time to first token", "tpot": "time per output token", "latency": "time to last token"}
+ANSWER = "answer"  # begins where thinking ends
+TITLE_OF = LATENCIES | {ANSWER: "time to the answer's first token"}
 QUANTILES = {"mean": "", "p50": "_p50", "p90": "_p90", "p99": "_p99"}
 MEMORY = {
     "weights_bytes": "weights",
@@ -83,7 +85,7 @@ def fit_chance(llm: Architecture, cluster: Cluster, plan: ServingPlan, found: Se
     What is left is normal around what is predicted, with the spread that engines' settings and logs show.
     """
     left = cluster.accelerator.memory_bytes - found.weights_bytes - found.activations_bytes - found.reserve_bytes
-    longest = float(np.max(np.asarray(traffic.prompt_tokens, float) + np.asarray(traffic.output_tokens, float)))
+    longest = float(np.max(np.asarray(traffic.prompt_tokens, float) + traffic.written_tokens))
     spare = left - float(sequence_bytes(llm, plan, plan.max_context or longest))
     spread = MEMORY_DOUBT * cluster.accelerator.memory_bytes / Z80
     return round(float(normal(spare / spread)), 4)
@@ -125,7 +127,7 @@ def _widths(llm: Architecture, cluster: Cluster, plan: ServingPlan, traffic: Tra
     found |= {"rate": EXACT} if kind == "requests_per_s" else {}  # what comes is what is answered
     found["in_flight"] = found["latency"] if kind == "requests_per_s" else EXACT
     capacity = half_widths("offline", llm, cluster.accelerator, plan.engine)
-    lengths = (float(np.max(np.asarray(each, float))) for each in (traffic.prompt_tokens, traffic.output_tokens))
+    lengths = (float(np.max(np.asarray(each, float))) for each in (traffic.prompt_tokens, traffic.written_tokens))
     doubt = capacity_doubt(llm, cluster, plan, *lengths)
     return found | {"capacity": (math.hypot(capacity[0], doubt[0]), math.hypot(capacity[1], doubt[1]))}
 
@@ -165,7 +167,7 @@ def _loads(
     replicas: int,
 ) -> Iterator[ServedLoad]:
     """A load a row, in the order they were given."""
-    columns = _columns(found, replicas)
+    columns = _columns(found, replicas, np.asarray(each.thinking_tokens, float))
     ends = _either_start(llm, cluster, plan, each, kind)
     shape = np.broadcast_shapes(*(np.shape(column) for column in columns.values()), np.shape(amount))
     lengths = (each.prompt_tokens, each.output_tokens, amount, *columns.values(), *ends.values())
@@ -180,13 +182,18 @@ def _loads(
         yield ServedLoad(kind, number, prompt, output, figures, beyond)
 
 
-def _columns(found: Serving, replicas: int) -> dict[str, Floats]:
+def _columns(found: Serving, replicas: int, thinking: Floats) -> dict[str, Floats]:
     """Figures by name, of all replicas."""
     latencies = {
         f"{name}{suffix}_s": getattr(getattr(found, name), part)
         for name in LATENCIES
         for part, suffix in QUANTILES.items()
     }
+    if thinking.any():
+        latencies |= {
+            f"{ANSWER}{suffix}_s": getattr(found.ttft, part) + thinking * getattr(found.tpot, part)
+            for part, suffix in QUANTILES.items()
+        }
     active = np.maximum(np.asarray(found.concurrency, float), 1.0)
     rates = {
         "requests_per_s": found.requests_per_s * replicas,
@@ -225,13 +232,13 @@ def _figures(
 ) -> dict[str, Quantity]:
     figures = {}
     for name, value in row.items():
-        latency = name.partition("_")[0] if name.partition("_")[0] in LATENCIES else ""
-        title = TITLES.get(name) or f"{LATENCIES[latency]}, {_quantile(name)}"
+        latency = name.partition("_")[0] if name.partition("_")[0] in TITLE_OF else ""
+        title = TITLES.get(name) or f"{TITLE_OF[latency]}, {_quantile(name)}"
         figure = predicted(title, "s" if latency else UNITS.get(name, "token/s"), np.asarray(value), serving, **inputs)
         if name == "utilisation":
             figures[name] = figure
             continue
-        down, up = widths[name if name in widths else latency or "rate"]
+        down, up = widths[name if name in widths else WIDTH_OF.get(latency, latency) or "rate"]
         down, up = (down, up) if latency or name in widths else (up, down)  # a longer time is a lower rate
         apart = [
             math.log(other / row[f"{latency}_s"]) for key, other in others.items() if key.startswith(f"{latency}_s")
@@ -241,7 +248,9 @@ def _figures(
     return figures
 
 
+WIDTH_OF = {ANSWER: "latency"}
 FACTOR_OF_FIGURE = {"ttft": FACTOR_OF["prefill"], "tpot": FACTOR_OF["decode"], "latency": FACTOR_OF["decode"]}
+FACTOR_OF_FIGURE[ANSWER] = FACTOR_OF["decode"]
 FACTOR_OF_FIGURE["rate"] = FACTOR_OF["offline"]
 
 
@@ -301,6 +310,8 @@ def _notes(
             "Clients may begin at once or spread: ranges hold both. Loops of equal lengths that begin at once stay so; "
             "say start=together or start=spread."
         )
+    if np.any(np.asarray(traffic.thinking_tokens) > 0):
+        yield "What is thought before an answer is written like it: tokens per second and their cost count it."
     if beyond.any():
         capacity = float(np.min(found.capacity_requests_per_s)) * replicas
         yield f"Loads beyond {capacity:.3g} requests/s are more than {replicas} such replicas end: waits only grow."

@@ -11,7 +11,8 @@ import numpy as np
 from estimator.catalog.engines import serving_fit
 from estimator.errors import EstimatorError, UnknownName
 from estimator.formulas import Floats
-from estimator.predict.serving import constants, interval, traits
+from estimator.predict.serving import interval, traits
+from estimator.predict.serving_costs import constants
 from estimator.validation.inference_batch import Batch, counted, predicted
 from estimator.validation.inference_runs import METRICS, UNTOLD, Row, Run, is_time, read_run, unit_of
 from estimator.validation.report import CasePrediction

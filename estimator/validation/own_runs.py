@@ -10,7 +10,7 @@ from estimator.catalog.own_runs import KINDS, own_runs, stamp
 from estimator.errors import EstimatorError
 from estimator.numerals import numeral
 from estimator.predict.learning import NONE, Kin, OwnRuns, kin_of_server, kin_of_training
-from estimator.predict.serving import constants
+from estimator.predict.serving_costs import constants
 from estimator.predict.training import parameters
 from estimator.validation import training
 from estimator.validation.inference_batch import counted, predicted

@@ -147,6 +147,7 @@ WORDS = {
     "serving.chunked_prefill": ("perhaps", "true or false"),
     "serving.draft": ("oracle", "eagle"),
     "serving.server": ("grpc", "in process"),
+    "serving.measured": ("nosuch", "no profile of a server"),
     "traffic.start": ("later", "together"),
 }
 

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import estimator
 from estimator.catalog.accelerators import accelerator, cluster_of
 from estimator.catalog.models import architecture
 from estimator.errors import InvalidInput
@@ -325,3 +326,16 @@ def test_two_loads_at_once_are_refused():
         Traffic(100, 100, concurrency=4, batch=4)
     with pytest.raises(InvalidInput, match="at least 1"):
         ServingPlan(tp=0)
+
+
+def test_thinking_is_written_before_the_answer():
+    load = {"prompt_tokens": 500, "concurrency": 4}
+    ask = {"model": "qwen3-8b", "gpu": "l40s"}
+
+    thinks = estimator.serving(**ask, **load, output_tokens=200, thinking_tokens=1800)
+    writes = estimator.serving(**ask, **load, output_tokens=2000)
+
+    one, other = thinks.loads[0].figures, writes.loads[0].figures
+    assert one["latency_s"].value == pytest.approx(other["latency_s"].value)
+    assert one["answer_s"].value == pytest.approx(one["ttft_s"].value + 1800 * one["tpot_s"].value)
+    assert "answer_s" not in other

@@ -8,7 +8,7 @@ from estimator.catalog.accelerators import accelerator, cluster_of
 from estimator.catalog.models import architecture
 from estimator.formulas.serving import forward_pass
 from estimator.predict import serving_machine
-from estimator.predict.serving import constants
+from estimator.predict.serving_costs import constants
 from estimator.predict.serving_machine import ServingPlan, machine
 from estimator.predict.serving_time import Machine, pass_s
 from estimator.records import Cluster
@@ -40,7 +40,8 @@ SETUPS = {
     "torch step": (forward_pass(DENSE, 1, 8, 1), machine(DENSE, ONE, ServingPlan(engine="hf"))),
     "old": (PROMPT, machine(DENSE, ONE, ServingPlan())._replace(age=1.0)),
     "llama.cpp": (PROMPT, machine(DENSE, cluster_of(H100, 2), ServingPlan(engine="llama.cpp", pp=2))),
-    "spilled": (STEP, machine(DENSE, ONE, ServingPlan(engine="llama.cpp"))._replace(spilled=0.5)),
+    "spilled": (STEP, machine(DENSE, ONE, ServingPlan())._replace(spilled=0.5, spilled_experts=0.5)),
+    "in host": (STEP, machine(DENSE, ONE, ServingPlan(engine="llama.cpp", gpu_layers=16))),
     "cores": (STEP, machine(DENSE, ONE, ServingPlan())._replace(core_cycles_per_s=1e11)),
     "chunks": (PROMPT, machine(DENSE, ONE, ServingPlan())._replace(chunk=512.0)),
     "cpu": (PROMPT, machine(DENSE, cluster_of(CPU, 1), ServingPlan(engine="llama.cpp"))._replace(cpu=0.0)),
@@ -54,6 +55,9 @@ MOVES = {
     "expert_bytes": ("experts", SLOWER),
     "head_bytes": ("step", SLOWER),
     "spilled": ("spilled", SLOWER),
+    "spilled_experts": ("experts", SLOWER),
+    "spilled_cache": ("in host", SLOWER),
+    "ram_bytes_per_s": ("in host", FASTER),
     "host_bytes_per_s": ("spilled", FASTER),
     "gemm_flop_per_s": ("prompt", FASTER),
     "half_rows": ("prompt", SLOWER),
@@ -61,6 +65,7 @@ MOVES = {
     "expert_shape": ("experts", SLOWER),
     "packed": ("packed prompt", SLOWER),
     "packed_always": ("packed prompt", SLOWER),
+    "widens": ("prompt", SLOWER),
     "unpacks_simply": ("step", SLOWER),
     "value_bytes": ("prompt", SLOWER),
     "vector_flop_per_s": ("packed step", FASTER),
@@ -211,7 +216,7 @@ SAID = {
     "dense layers": (llm(experts=MIXTURE.experts._replace(first_dense_layers=8)), {"moe_share", "layer_launch_s"}),
     "fewer keys": (llm(kv_heads=2), {"heads_per_kv", "dense_shape", "kv_members"}),
     "fp8": (served(weight_precision="fp8"), {"dense_bytes", "expert_bytes", "token_bytes", "gemm_flop_per_s"}),
-    "awq": (served(weight_precision="awq"), {"dense_bytes", "expert_bytes"}),
+    "awq": (served(weight_precision="awq"), {"dense_bytes", "expert_bytes", "widens"}),
     "whole prompts": (served(chunked_prefill=False), {"chunk"}),
     "more copies": (served(ep=64), {"replicas", "exchange_message_s", "gather_bytes_per_s", "scatter_bytes_per_s"}),
 }
@@ -244,14 +249,22 @@ def test_what_does_not_fit_is_spilled_by_an_engine_that_offloads():
     assert machine(large, ONE, ServingPlan()).spilled == 0
 
 
-FLAGS = ("packed", "packed_always", "unpacks_simply", "bare", "native", "fused", "uncaptured", "eager")
+def test_layers_in_the_host_are_shares_of_weights_and_cache():
+    plan = ServingPlan(engine="llama.cpp", gpu_layers=8, cpu_moe_layers=28, host_gb_per_s=100.0)
+    found = machine(MIXTURE, ONE, plan)
+
+    assert (found.spilled, found.spilled_experts, found.spilled_cache) == (0.75, 0.875, 0.75)
+    assert found.ram_bytes_per_s == 100e9
+
+
+FLAGS = ("packed", "widens", "packed_always", "unpacks_simply", "bare", "native", "fused", "uncaptured", "eager")
 FLAGS += ("ggml", "simple", "unfused", "cpu")
 
 
 @pytest.mark.parametrize(
     ("engine", "flags"),
     [
-        ("vllm", {"uncaptured"}),
+        ("vllm", {"uncaptured", "widens"}),
         ("llama.cpp", {"packed", "unpacks_simply", "bare", "ggml", "simple", "unfused"}),
         ("hf", {"packed", "unpacks_simply", "unfused", "eager"}),
         ("exllama", {"packed", "unpacks_simply", "bare", "native", "simple"}),
@@ -272,6 +285,7 @@ def test_engines_set_their_flags(engine, flags):
 def test_every_field_is_tied_to_its_fact():
     """What this file holds fixes every field, so that two of them cannot change places unseen."""
     fixed = {name for _, moved in [*FACTS.values(), *SAID.values()] for name in moved} | set(FLAGS)
-    counted = {"members", "stages", "age", "value_bytes", "head_bytes", "spilled"}
+    counted = {"members", "stages", "age", "value_bytes", "head_bytes", "spilled", "spilled_experts", "spilled_cache"}
+    counted |= {"ram_bytes_per_s"}
 
     assert fixed | counted == set(Machine._fields)

@@ -13,7 +13,7 @@ from estimator.catalog.models import architecture
 from estimator.errors import DoesNotFit, EstimatorError
 from estimator.predict.serving import ServingPlan, Traffic, serving
 
-ASK = {"model": "70b", "gpu": "8xh100", "task": "serve", "prompt_tokens": 1000.0, "output_tokens": 200.0}
+ASK = {"model": "70b", "gpu": "h100", "most": 8, "task": "serve", "prompt_tokens": 1000.0, "output_tokens": 200.0}
 CLIENTS = sorted({round(2 ** (half / 2)) for half in range(21)})
 
 
@@ -63,7 +63,7 @@ def test_search_equals_trying_each_alone(seed):
     asked = problem(seed)
     tried, points = one_by_one(asked)
     given = {name: value for name, value in asked.items() if name not in ("gpu", "count")}
-    given |= {"gpu": f"{asked['count']}x{asked['gpu']}", "task": "serve", "price": 3.0}
+    given |= {"gpu": asked["gpu"], "most": asked["count"], "task": "serve", "price": 3.0}
     if not points:
         with pytest.raises(DoesNotFit):
             layout(**given)
@@ -156,3 +156,13 @@ def test_an_unknown_price_is_said_and_fewest_accelerators_win():
 def test_wrong_words_are_refused(arguments, says):
     with pytest.raises(EstimatorError, match=says):
         layout(**ASK, **arguments)
+
+
+def test_a_count_bounds_all_replicas():
+    ask = {"model": "llama-3.1-8b", "task": "serve", "prompt_tokens": 300, "output_tokens": 250}
+
+    found = layout(gpu="8xl4", **ask, requests_per_s=5)
+
+    assert found.best.figures["accelerators"] <= 8
+    with pytest.raises(DoesNotFit, match=r"1 x l4 carry .* it takes \d+ x l4"):
+        layout(gpu="1xl4", **ask, requests_per_s=20)
