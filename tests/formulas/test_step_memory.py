@@ -6,7 +6,7 @@ from statistics import median, quantiles
 
 import pytest
 
-from estimator.formulas.step_memory import Held, Passing, moments
+from estimator.formulas.step_memory import Held, Passing, Step, logit_bytes, moments
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
@@ -99,3 +99,7 @@ def test_an_allocation_counts_until_nobody_has_it():
     assert (alive.now, alive.most, alive.logits) == (4000, 8000, 0)
     del second
     assert alive.now == 0
+
+
+def test_a_loss_in_pieces_has_eight_of_them_unless_said():
+    assert logit_bytes("chunked head", Step(seq=128).chunks) == logit_bytes("chunked head") == (1.0, 1.5)

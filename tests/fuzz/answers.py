@@ -23,7 +23,7 @@ ROUNDING = 1e-6
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 ODD_NUMBER = re.compile(r"(?<![\w'./-])[-+]?(?:nan|inf)(?![\w'-])")
 STARTS = "=+-@\uff1d\uff0b\uff0d\uff20"  # what spreadsheets read as the beginning of a formula, full width too
-LAST = {".svg": b"</svg>\n", ".png": b"IEND\xaeB`\x82", ".parquet": b"PAR1", ".json": b"\n"}
+LAST = {".svg": b"</svg>", ".png": b"IEND\xaeB`\x82", ".parquet": b"PAR1", ".json": b"\n"}
 BLANKS = " \t\r\n\v\f\ufeff\u00a0\u200b\u2028\u2029\u3000"
 
 

@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 from estimator.catalog.files import use_facts
 
 LIMIT_S = 5.0  # of computing, and of waiting for nothing
-PATIENT_S = 30.0  # by the clock, where a case waits for processes of its own or shares the machine with others
+PATIENT_S = 120.0  # by the clock, where a case waits for processes of its own or shares the machine with others
 WAITING_S = 0.5  # computed in LIMIT_S by a case that waits for nothing, such as a pipe
 LIMIT_BYTES = 1_000_000_000  # more than before the case
 HASHED_BYTES = 20_000_000  # of a file; larger ones are known by size and time

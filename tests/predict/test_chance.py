@@ -7,9 +7,12 @@ from estimator.catalog.models import architecture
 from estimator.catalog.plan_fields import plan_fields
 from estimator.cli.main import main
 from estimator.predict.chance import SURELY, fit_chance
+from estimator.predict.serving import Traffic, sequence_bytes, serving
+from estimator.predict.serving_machine import ServingPlan
 from estimator.predict.training import TrainingPlan, training_step
 from estimator.predict.training_changes import helpful
 from estimator.scenario import default_scenario
+from estimator.stages.served import fit_chance as replica_chance
 
 PLAN = {"seq_len": 2048, "global_batch": 64, "tp": 1, "pp": 1, "framework": "HF Trainer"}
 
@@ -59,3 +62,15 @@ def test_nothing_is_advised_that_is_so_already(taken, never):
 def test_the_verdict_is_the_first_line(words, capsys):
     assert main(words.split()) == 0
     assert capsys.readouterr().out.startswith("Fits: ")
+
+
+def test_a_replica_that_holds_a_request_to_the_byte_fits_with_even_chances():
+    """Weights, activations, reserve and the cache of the request together are all there is."""
+    llm, one, plan = architecture("8b"), cluster("1xh100"), ServingPlan()
+    traffic = Traffic(1000.0, 100.0)
+    found = serving(llm, one, plan, traffic)
+    held = float(sequence_bytes(llm, plan, 1100.0))
+    full = one.accelerator.memory_bytes - found.weights_bytes - found.activations_bytes - held
+
+    assert replica_chance(llm, one, plan, found._replace(reserve_bytes=full), traffic) == 0.5
+    assert replica_chance(llm, one, plan, found._replace(reserve_bytes=full / 2), traffic) > 0.9

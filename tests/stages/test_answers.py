@@ -5,6 +5,8 @@ import math
 import pytest
 
 from estimator import compare, estimate
+from estimator.catalog.facts import fact
+from estimator.decide.inverse import _question
 from estimator.errors import DoesNotFit, InvalidInput, UnknownName
 from estimator.formulas import money
 from estimator.pricing import Price
@@ -357,3 +359,11 @@ def test_what_no_sharding_holds_names_frameworks_that_split_layers():
 
     assert split.accelerators.value == 128
     assert split.details["fit_chance"].value >= 0.9
+
+
+def test_a_published_range_is_the_range_of_the_figure() -> None:
+    found = _question("finetune", "1b", "h100", None, {}).ranged(
+        "x", fact("template_tokens_per_message")._replace(value=2.0, low=1.0, high=8.0), "1", "people's effort"
+    )
+
+    assert (found.low, found.value, found.high) == (1.0, 2.0, 8.0)

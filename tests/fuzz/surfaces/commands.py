@@ -98,8 +98,9 @@ def _trial(words: list[str] | tuple[str, ...], kind: str) -> Trial:
 
 
 def _targets(words: list[str] | tuple[str, ...]) -> list[str]:
-    """Files that the line may write."""
-    found = [after for word, after in pairwise(words) if word in ("--output", "-o", "--share", "--workbook")]
+    """Files that the line may write; of an option that comes twice the last counts, as everywhere."""
+    pairs = [(word, after) for word, after in pairwise(words) if word in ("--output", "-o", "--share", "--workbook")]
+    found = [*{"--output" if word == "-o" else word: after for word, after in pairs}.values()]
     return found + ([words[1]] if words[0] == "export" and len(words) > 1 and "/" not in words[1] else [])
 
 

@@ -65,6 +65,7 @@ NAMED = (
     "1e3k",
     "true",
 )
+NONE = ("1_0", "1__0", "١٢", "２", "²", "0x10", "1e3k")  # no numbers here, whatever Python makes of them
 CONFIG = {
     "model_type": "llama",
     "hidden_size": 4096,
@@ -92,6 +93,8 @@ def draw(rng: random.Random, index: int) -> Trial:
 def _differences(text: str) -> Iterator[str]:
     """Who reads it, and as what, where not all do the same."""
     found = {name: _tried(read, text) for name, read in READERS.items()}
+    if text in NONE and any(value is not None for value in found.values()):
+        yield f"read as a number: {found}"
     for name in TABLES:  # tables may be stricter than people, never otherwise
         if found[name] is None:
             del found[name]

@@ -1,0 +1,42 @@
+"""What `serving` says where a load is more than replicas can end, and what a bill of an API holds."""
+
+import pytest
+
+from estimator import estimate, serving
+from estimator.catalog.accelerators import cluster
+from estimator.errors import DoesNotFit
+from estimator.predict.training import TrainingPlan
+from estimator.stages.training import layout_text
+
+ONE = {"model": "8b", "gpu": "1xh100", "output_tokens": 100}
+
+
+@pytest.mark.parametrize(("replicas", "says"), [(1, "this replica ends"), (2, "these 2 replicas end")])
+def test_a_load_that_nobody_can_end_names_who_cannot(replicas, says):
+    with pytest.raises(DoesNotFit, match=says):
+        serving(**ONE, prompt_tokens=1000, requests_per_s=1e6, replicas=replicas)
+
+
+def test_of_several_prompts_the_longest_says_how_much_is_too_much():
+    asked = {**ONE, "prompt_tokens": [1000, 4000], "requests_per_s": [0.1, 1e3]}
+    found = serving(**asked)
+    least = min(found.arrays.capacity_requests_per_s)
+
+    assert any(f"Loads beyond {float(least):.3g} requests/s" in words for words in found.notes)
+
+
+def test_a_bill_of_an_api_is_its_lines_alone():
+    hosted = estimate("prompt", api="openai:gpt-4o-mini", requests_per_month=1e5)
+    lines = [line.usd.value for line in hosted.lines if line.kind == "api"]
+
+    assert hosted.details["api_usd"].value == pytest.approx(sum(lines))
+    assert 0 < sum(lines) < hosted.total_usd.value
+    assert estimate("prompt", model="8b", gpu="h100").details["api_usd"].value == 0
+
+
+def test_a_layout_in_words():
+    plan = TrainingPlan(seq_len=2048, global_batch=64, tp=2, pp=1, ep=1, zero=3, micro_batch=2, recompute="none")
+
+    assert layout_text(plan, cluster("8xh100")) == "tp 2, dp 4, ZeRO-3, micro-batch 2"
+    full = TrainingPlan(seq_len=2048, global_batch=64, tp=1, pp=1, ep=1, zero=0, micro_batch=1, recompute="full")
+    assert layout_text(full, cluster("8xh100")) == "dp 8, micro-batch 1, full recompute"
