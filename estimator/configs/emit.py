@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from estimator.catalog.tools import Key, Tool, tools
@@ -10,6 +10,7 @@ from estimator.errors import InvalidInput, UnknownName
 
 QUIET = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./+-]*")  # texts that need no quotes
 WORDS = ("true", "false", "null", "yes", "no", "on", "off", "none")
+OWN = "# Of no plan: put in your own."
 NEEDED = ("seq_len", "micro_batch", "tp", "pp", "cp", "ep", "zero", "recompute", "method", "base_bits")
 
 
@@ -54,7 +55,16 @@ def written(tool: Tool, settings: Mapping[str, Any]) -> str:
             said[name] = word
             done.add(key.field)
     _check(tool, settings, done | covered)
-    return STYLES[tool.style](tool, said, settings)
+    return STYLES[tool.style](tool, said, dict(_more(tool, settings)), settings)
+
+
+def _more(tool: Tool, settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """What the tool must be told besides, where it must: of no plan, or another setting's value (`$seq_len`)."""
+    for where, keys in tool.emit.get("more", {}).items():
+        field, _, value = where.partition("=")
+        if where == "always" or (str(settings.get(field)) == value if value else settings.get(field)):
+            for name, word in keys.items():
+                yield name, settings[word[1:]] if isinstance(word, str) and word.startswith("$") else word
 
 
 def _by_sharding(
@@ -125,9 +135,15 @@ def _nested(said: Mapping[str, Any]) -> dict[str, Any]:
     return whole
 
 
-def _yaml(tool: Tool, said: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
-    del tool, settings
-    return "".join(f"{line}\n" for line in _lines(_nested(said), ""))
+Said = Mapping[str, Any]
+
+
+def _yaml(tool: Tool, said: Said, more: Said, settings: Said) -> str:
+    del settings
+    if tool.part:
+        said, more = {**said, **more}, {}
+    lines = [*_lines(_nested(said), ""), *([OWN] if more else []), *_lines(_nested(more), "")]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _lines(content: Mapping[str, Any], indent: str) -> Sequence[str]:
@@ -143,22 +159,24 @@ def _lines(content: Mapping[str, Any], indent: str) -> Sequence[str]:
 def _plain(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, list):
+        return json.dumps(value)
     if isinstance(value, str):
         bare = QUIET.fullmatch(value) and value.lower() not in WORDS and not re.match(r"[\d.]", value)
         return value if bare else json.dumps(value, ensure_ascii=False)
     return f"{value:g}" if isinstance(value, float) and value == int(value) else str(value)
 
 
-def _json(tool: Tool, said: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
+def _json(tool: Tool, said: Said, more: Said, settings: Said) -> str:
     del tool, settings
-    return json.dumps(_nested(said), indent=2) + "\n"
+    return json.dumps(_nested({**said, **more}), indent=2) + "\n"
 
 
-def _toml(tool: Tool, said: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
+def _toml(tool: Tool, said: Said, more: Said, settings: Said) -> str:
     del tool, settings
     sections = (
         f"[{name}]\n" + "".join(f"{key} = {_quoted(value)}\n" for key, value in table.items())
-        for name, table in _nested(said).items()
+        for name, table in _nested({**said, **more}).items()
     )
     return "\n".join(sections)
 
@@ -167,14 +185,14 @@ def _quoted(value: Any) -> str:
     return json.dumps(value) if isinstance(value, str) else _plain(value)
 
 
-def _args(tool: Tool, said: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
+def _args(tool: Tool, said: Said, more: Said, settings: Said) -> str:
     """A command; switches that are on stand alone, those that are off are left out."""
-    head = tool.command
+    head = re.sub(r"\$(\w+)", lambda found: str(settings[found[1]]), tool.command)
     if tool.positional and settings.get("model"):
         head = f"{head} {_shell(settings['model'])}"
     options = [
         f"--{name.replace('_', '-')}" + ("" if value is True else f" {_shell(value)}")
-        for name, value in said.items()
+        for name, value in {**said, **more}.items()
         if value is not False
     ]
     return " \\\n  ".join([head, *options]) + "\n"
