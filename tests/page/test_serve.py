@@ -1,6 +1,7 @@
 """The page of the server in a browser: what a reader does with mouse, keyboard, link, phone, or without script."""
 
 import contextlib
+import http.client
 import json
 import os
 import re
@@ -8,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from pathlib import Path
@@ -39,6 +41,48 @@ def server():
     yield base
     running.send_signal(signal.SIGTERM)
     assert running.wait(20) in (0, -signal.SIGTERM)
+
+
+def running(port, *more):
+    """A server at a port, once it answers."""
+    words = [sys.executable, "-m", "estimator", "serve", "--port", str(port), *more]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    found = subprocess.Popen(words, cwd=ROOT, env=env, stdout=subprocess.DEVNULL, start_new_session=True)
+    for _ in range(600):
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz"):
+            return found
+        time.sleep(0.1)
+    raise AssertionError("no answer")
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="processes are killed as a group where there are groups")
+def test_killed_at_work_it_leaves_nothing_behind():
+    """Neither workers nor files; and its port is free for the next one."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    before = set(Path(tempfile.gettempdir()).glob("estimator-*"))
+    first = running(port, "--workers", "2")
+    try:
+        link = http.client.HTTPConnection("127.0.0.1", port)
+        link.request("GET", "/api/v1/compare?model=7b&gpu=a100")  # in work
+        first.kill()
+        first.wait()
+        link.close()
+        for _ in range(600):
+            with socket.socket() as tried:
+                if tried.connect_ex(("127.0.0.1", port)):
+                    break
+            time.sleep(0.1)
+        second = running(port, "--workers", "2")
+        second.send_signal(signal.SIGTERM)
+        assert second.wait(60) in (0, -signal.SIGTERM)
+        with pytest.raises(ProcessLookupError):
+            os.killpg(first.pid, 0)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(first.pid, signal.SIGKILL)
+    assert set(Path(tempfile.gettempdir()).glob("estimator-*")) <= before
 
 
 def total(**asked):
