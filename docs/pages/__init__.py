@@ -5,11 +5,11 @@ A command, input, formula or error that is added appears by itself: `python -m s
 
 from pathlib import Path
 
-from docs.pages import catalogue, commands, errors, formulas, inputs, keys, public, shipped
+from docs.pages import catalogue, commands, errors, formulas, inputs, keys, kinds, public, shipped
 
 DOCS = Path(__file__).parents[1]
 FOLDER = DOCS / "reference"
-MAKERS = (commands, inputs, public, formulas, catalogue, keys, errors, shipped)
+MAKERS = (commands, inputs, public, formulas, catalogue, keys, errors, kinds, shipped)
 
 
 def pages() -> dict[str, str]:

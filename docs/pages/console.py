@@ -102,7 +102,7 @@ def run(command: str) -> tuple[int, str]:
     return piped.returncode, piped.stdout
 
 
-def in_a_shell(command: str, timeout_s: float = 60) -> tuple[int, str]:
+def in_a_shell(command: str, timeout_s: float = 300) -> tuple[int, str]:
     """The same in a process of its own, for what may wait for something; status 124 when it took too long."""
     words = [sys.executable, "-m", "estimator", *shlex.split(command, comments=True)[1:]]
     scope = {**os.environ, "PYTHONPATH": str(DOCS.parent), "COLUMNS": "100"}

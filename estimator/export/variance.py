@@ -73,6 +73,8 @@ def _most(found: Variance) -> str:
         return "Billed as planned."
     _, one, part = max(steps, key=lambda step: step[0])
     why = f", which {one.driver} moves" if one.driver and part in ("volume", "mix") else ""
+    if not (one.planned and one.billed):
+        why = ", planned and not billed" if one.planned else ", billed and not planned"
     return f"Most of it: {part} of {one.kind} ({float(getattr(one, part)):+,.2f}){why}."
 
 

@@ -1,12 +1,13 @@
 """Everything public is on a page of the reference, and each page says what a reader needs of it."""
 
 import json
+import math
 import re
 
 import pytest
 
 import estimator
-from docs.pages import catalogue, commands, errors, formulas, inputs, keys, links, public
+from docs.pages import catalogue, commands, errors, formulas, inputs, keys, kinds, links, public
 from docs.pages.console import UNRUN
 from estimator import decide
 from estimator.catalog.plan_fields import TITLES, plan_fields
@@ -115,3 +116,14 @@ def test_dead_links_and_what_is_loaded_from_elsewhere_are_found(tmp_path):
 
 def test_commands_that_do_not_run_in_guides_say_why():
     assert set(UNRUN) & set(_builders()) <= {"calibrate", "serve", "docs", "mcp"}
+
+
+def test_errors_by_kind_of_run_by_hand():
+    """Of ten times, one half predicted 10 % too long, the other exact: 1.05 off in the middle, too slow."""
+    runs = [{"error": str(-math.log(1.1) * (index < 5)), "source": f"s{index % 2}"} for index in range(10)]
+    line = kinds._line("all", runs, ("too fast", "too slow"))
+
+    assert (line["runs"], line["sources"], line["off"]) == ("10", "2", "1.05")
+    assert (line["nine in ten within"], line["tends to be"]) == ("1.10", "1.05 too slow")
+    assert kinds._line("few", runs[:7], ("too fast", "too slow")) == {}
+    assert "| mixture of experts |" in kinds.pages()["by_kind"]
