@@ -57,11 +57,11 @@ def _apart(files: Sequence[str]) -> tuple[list[str], list[str]]:
             logs.append(file)
         except InvalidInput as error:
             others[file] = error
-    for file, error in others.items():
+    for file, said in others.items():
         try:
             read_run([file])
         except EstimatorError:
-            raise error from None
+            raise said from None
     if not logs:
         raise next(iter(others.values()))
     return logs, list(others)

@@ -118,7 +118,7 @@ def context_bytes(run: Run, p: Parameters) -> Real:
 
     Not the allocator's, so no framework reads them; nvidia-smi does.
     """
-    groups = 0.0
+    groups: Real = 0.0
     for size in (run.tp, run.pp, run.cp, run.dp, run.ep):
         groups = groups + (np.asarray(size) > 1)
     return p["reserve_bytes"] + p["group_bytes"] * groups

@@ -149,7 +149,7 @@ def _fetched(address: str) -> str:
     from urllib.request import HTTPRedirectHandler, ProxyHandler, build_opener
 
     class Stay(HTTPRedirectHandler):
-        def redirect_request(self, *_: object) -> None:  # type: ignore[override]
+        def redirect_request(self, *_: object) -> None:
             """Nowhere else."""
 
     try:

@@ -204,7 +204,7 @@ def _spread(llm: Architecture, cluster: Cluster, plan: TrainingPlan) -> Spread:
 
 def _figures(part: Part, at: Mapping[str, Any], step: TrainingStep, tokens: float) -> Figures:
     """Layout, figures and time parts of layouts that fit."""
-    (cluster, price, goodput), plan = part.offer, part.plan
+    (cluster, price, goodput, _), plan = part.offer, part.plan
     slower, *_ = stack_doubt(plan)
     run_s = slower * tokens / (step.tokens_per_s_per_accelerator * cluster.count * goodput)
     figures = {

@@ -1,7 +1,7 @@
 """KV cache pools that engines logged when they started, against what the memory split says: calibration/published."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from estimator.catalog.accelerators import accelerator, cluster_of
 from estimator.catalog.cases import Case
@@ -36,9 +36,10 @@ def _pool(row: Case) -> Pool:
     count = int(row["n_gpus"])
     llm, cluster = architecture(row["model"]), cluster_of(accelerator(row["gpu"]), count)
     year, month = row["engine_date"].split("-")
+    told: dict[str, Any] = {name: row[name] for name in ("weight_precision", "kv_precision") if row[name]}
+    told |= {name: int(row[name]) for name in ("max_context", "max_sequences", "max_batched_tokens") if row[name]}
     plan = ServingPlan(
-        **{name: row[name] for name in ("weight_precision", "kv_precision") if row[name]},
-        **{name: int(row[name]) for name in ("max_context", "max_sequences", "max_batched_tokens") if row[name]},
+        **told,
         engine=row["engine"],
         engine_year=int(year) + (int(month) - 1) / 12.0,
         memory_fraction=float(row["memory_fraction"]),
