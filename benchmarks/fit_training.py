@@ -29,7 +29,7 @@ from estimator.catalog.frameworks import framework
 from estimator.fitting.ranges import new_to_others
 from estimator.fitting.robust import Prior, fit, folds, source_weights
 from estimator.formulas.transformer import params
-from estimator.predict.training import asked, difficulties
+from estimator.predict.training import difficulties, of_quantity
 from estimator.predict.training_memory import context_bytes, peak_memory
 from estimator.predict.training_plan import Run, stack
 from estimator.predict.training_time import step_time
@@ -114,15 +114,17 @@ def believed(kind: str, runs: Sequence[CaseRun]) -> list[Prior]:
     return shared + [Prior(f"framework {name}", 1.0, FRAMEWORK_SIGMA) for name in names]
 
 
-def fitted_to(data: Group, power: float = 0.5) -> dict[str, float]:
-    """Parameters of one quantity, fitted to `data`."""
-    weights = source_weights([run.source for run in data.runs], data.quality.tolist(), power)
-    return fit(data.log_errors, believed(data.quantity, data.runs), weights)
+def fitted_to(data: Group, start: Mapping[str, float]) -> dict[str, float]:
+    """Parameters of one quantity, fitted to `data`; start: where to begin, for what it has, else at the priors."""
+    weights = source_weights([run.source for run in data.runs], data.quality.tolist())
+    priors = believed(data.quantity, data.runs)
+    return fit(data.log_errors, priors, weights, start={prior.name: prior.value for prior in priors} | dict(start))
 
 
-def left_out(data: Group) -> dict[str, dict[str, float]]:
+def left_out(data: Group, start: Mapping[str, float]) -> dict[str, dict[str, float]]:
     """Parameters with each fold left out."""
-    return {name: fitted_to(data.part(np.array([f != name for f in data.fold]))) for name in sorted(set(data.fold))}
+    parts = {name: data.part(np.array([f != name for f in data.fold])) for name in sorted(set(data.fold))}
+    return {name: fitted_to(part, start) for name, part in parts.items()}
 
 
 def kept(data: Group, content: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
@@ -182,8 +184,11 @@ def runs_left_out(data: Group, errors: np.ndarray) -> list[dict[str, Any]]:
             "cell": f"{run.arch.name}/{run.cluster.accelerator.name}",
             "error": -errors[index],
             "trust": float(data.quality[index]),
-            "traits": [name for name, mask in unseen.items() if mask[index]]
-            + [*asked(data.quantity, difficulties(run.arch, run.cluster, run.plan) + sort_of(run))],
+            "traits": of_quantity(
+                data.quantity,
+                [name for name, mask in unseen.items() if mask[index]]
+                + [*difficulties(run.arch, run.cluster, run.plan), *sort_of(run)],
+            ),
         }
         for index, run in enumerate(data.runs)
     ]
@@ -230,19 +235,23 @@ def main() -> None:
     anew = "time" if "--times" in sys.argv else "memory"
     values = believed_values | before["values"]
     for _ in range(2):  # what a row leaves open is chosen by the parameters, which are fitted to the rows
-        values = values | rounded(fitted_to(group(rows, anew, values)))
+        values = values | rounded(fitted_to(group(rows, anew, values), values))
     time, memory = group(rows, "time", values), group(rows, "memory", values)
-    left = {one.quantity: left_out(one) if one.quantity == anew else kept(one, before)[1] for one in (time, memory)}
+    left = {
+        one.quantity: left_out(one, values) if one.quantity == anew else kept(one, before)[1] for one in (time, memory)
+    }
     folded = {kind: {fold: rounded(v) for fold, v in folds.items()} for kind, folds in left.items()}
     held_out = {data.quantity: left_out_errors(data, folded[data.quantity]) for data in (time, memory)}
     ranges = ranges_from(
         [*runs_left_out(time, held_out["time"]), *runs_left_out(memory, held_out["memory"])], "training"
     )
-    untold = [shape_left_out(rows, data, held_out[data.quantity], values) for data in (time, memory)]
-    ranges["wider"]["assumed shape"] = widened(*np.hstack(untold))
-    strange = {one.quantity: widened(*unlisted(rows, one, held_out[one.quantity], values)) for one in (time, memory)}
-    ranges["wider"]["new framework"] = strange["time"]
-    ranges["wider"]["memory of a new framework"] = round(max(strange["memory"] / strange["time"], 1.0), 3)
+    for data in (time, memory):
+        errors = held_out[data.quantity]
+        wider = {
+            "assumed shape": shape_left_out(rows, data, errors, values),
+            "new framework": unlisted(rows, data, errors, values),
+        }
+        ranges["wider"] |= {f"{trait}, {data.quantity}": widened(*both) for trait, both in wider.items()}
     every = [*time.runs, *memory.runs]
     content = {
         "date": datetime.date.today().isoformat(),

@@ -43,6 +43,7 @@ __all__ = [
 
 USUAL_HOST = 4.0  # a machine's own memory over its accelerators' (hardware/instances.csv: 2 to 4 where there are many)
 AS_LIKELY = 0.02  # chances that differ by less are as good
+LONG = 32_000  # tokens of a sequence from which attention is most of the work
 HUNDREDS = 512  # accelerators from which stragglers and congestion make published runs' errors larger
 
 
@@ -338,24 +339,24 @@ def interval(quantity: str = "time", traits: Collection[str] = ()) -> tuple[floa
 
     quantity: time | memory; traits: see `traits`
     """
-    return half_widths(fitted("training")["ranges"], quantity, asked(quantity, traits))
+    return half_widths(fitted("training")["ranges"], quantity, of_quantity(quantity, traits))
 
 
-def asked(quantity: str, traits: Collection[str]) -> tuple[str, ...]:
-    """The traits that matter to a quantity.
+def of_quantity(quantity: str, traits: Collection[str]) -> tuple[str, ...]:
+    """Traits as they are learnt: what makes a time hard to foretell may leave memory alone.
 
-    >>> asked("time", ("several nodes", "memory of adapters"))
-    ('several nodes',)
+    >>> of_quantity("time", ("several nodes",))
+    ('several nodes, time',)
     """
-    return tuple(trait for trait in traits if quantity == "memory" or not trait.startswith("memory of"))
+    return tuple(f"{trait}, {quantity}" for trait in traits)
 
 
 def traits(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> tuple[str, ...]:
     """What makes a run less sure to foretell: what no measured run had, and what was hard wherever it was measured."""
     name = framework(plan.framework).pace
-    found = novelties(fitted("training")["seen"], arch, cluster.accelerator, framework=name)
-    strange = ("memory of a new framework",) * ("new framework" in found)
-    return found + strange + difficulties(arch, cluster, plan)
+    return novelties(fitted("training")["seen"], arch, cluster.accelerator, framework=name) + difficulties(
+        arch, cluster, plan
+    )
 
 
 def difficulties(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> tuple[str, ...]:
@@ -366,7 +367,8 @@ def difficulties(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> tu
         "several nodes": cluster.nodes > 1,
         "hundreds of accelerators": cluster.count >= HUNDREDS,
         "kernels carried over": carried_over(cluster.accelerator),
-        "memory of adapters": plan.method != "full",
-        "memory of a compiled graph": framework(plan.framework).kernels == "compiled",
+        "adapters": plan.method != "full",
+        "compiled graph": framework(plan.framework).kernels == "compiled",
+        "long sequences": float(np.max(plan.seq_len)) >= LONG,
     }
     return tuple(trait for trait, holds in found.items() if holds)

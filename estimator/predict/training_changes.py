@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from estimator.catalog.efficiency import collective_efficiency
 from estimator.catalog.optimizers import optimizer
 from estimator.errors import EstimatorError
 from estimator.predict.training import AS_LIKELY, TrainingPlan, TrainingStep, training_step
@@ -44,6 +45,18 @@ def percent(chance: float) -> str:
     ('97 %', 'over 99 %', 'under 1 %')
     """
     return "over 99 %" if chance > 0.995 else "under 1 %" if chance < 0.005 else f"{100 * chance:.0f} %"
+
+
+def between(cluster: Cluster) -> str:
+    """What is assumed of machines and the network between them."""
+    network = collective_efficiency(cluster.accelerator)
+    known = cluster.accelerator.network_bytes_per_s
+    line = known if known is not None else network.network_bytes_per_s
+    guess = "" if known is not None else ", a guess, as none is known of it"
+    return (
+        f"{cluster.nodes:,} machines of {cluster.per_node}: it assumes {line * 8 / 1e9:,.3g} Gbit/s for each "
+        f"accelerator between them{guess} (network_gbit_per_s, gpus_per_node)."
+    )
 
 
 def verdict(chance: float, peak_bytes: float, usable_bytes: float, host_bytes: float = 0.0) -> str:

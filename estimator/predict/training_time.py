@@ -149,7 +149,8 @@ def _experts(run: Run, p: Parameters) -> Floats:
     shared = run.shared * ffn / run.tp
     shapes = [(rows, up, h), (rows, h, ffn), (m, (1 + run.gated) * shared, h), (m, h, shared)]
     times = _products(run, p, shapes, run.low)
-    routed = held * times[:, :2].sum(axis=1) * p["grouped"]
+    # Written out in PyTorch, experts are plain products one after another.
+    routed = held * times[:, :2].sum(axis=1) * either(run.eager > 0, 1.0, p["grouped"])
     return routed + times[:, 2:].sum(axis=1) * (run.shared > 0)
 
 
@@ -379,5 +380,7 @@ def _optimizer(run: Run, p: Parameters) -> Real:
 def _host_floor(run: Run, p: Parameters, layers: Real) -> Real:
     """Time the host needs to launch one micro-batch [s]: forward, recomputation, and twice as much going back."""
     per_pass = either(run.eager > 0, p["host_eager_s"], p["host_s"]) * p["host_adapters"] ** run.adapters
+    experts = run.moe_layers / run.layers * run.experts / run.expert_split
+    per_pass = per_pass + either(run.eager > 0, p["host_expert_s"], 0.0) * experts
     per_pass = either((run.tensor_gathers > 0) & (run.zero >= 3), p["host_tensors_s"] + per_pass, per_pass)
     return layers * (3.0 + run.full_recompute) * per_pass

@@ -81,10 +81,8 @@ def layout(
         return replace(served, notes=(*served.notes, *said))
     tried = _offloads(choices)
     asked = asked_of("train", task, choices)
-    offers = [offer for name in names for offer in _offers(name, paid, most or MOST_TRAINING)]
-    host_gb = asked.pop("host_memory_gb", 0.0)
-    if host_gb:
-        offers = [one._replace(cluster=one.cluster._replace(host_bytes=host_gb * 1e9)) for one in offers]
+    machines = {name: asked.pop(name, 0.0) for name in ("gpus_per_node", "host_memory_gb", "network_gbit_per_s")}
+    offers = [offer for name in names for offer in _offers(name, paid, most or MOST_TRAINING, **machines)]
     if not offers:
         raise InvalidInput(f"no number of accelerators up to {most} can be tried")
     usual = _pretraining(llm, asked) if task == "pretrain" else _finetuning(llm, asked)
@@ -137,14 +135,21 @@ def _offloads(choices: dict[str, object]) -> tuple[tuple[str, ...], ...]:
 # --- what there is to choose from -------------------------------------------------------------------------------------
 
 
-def _offers(name: str, price: Price, most: int) -> list[Offer]:
-    """The clusters a name stands for: one when it has a count, else every count worth trying."""
+def _offers(
+    name: str, price: Price, most: int, gpus_per_node: int, host_memory_gb: float, network_gbit_per_s: float
+) -> list[Offer]:
+    """The clusters a name stands for: one when it has a count, else every count worth trying; 0: machines as usual."""
     found = named_cluster(name)
-    if isinstance(found, Cluster):
-        return [Offer(found, usd_per_hour(found.accelerator, price, ONE_AT_A_TIME), usual_goodput(found))]
-    hourly, per_node = usd_per_hour(found, price, ONE_AT_A_TIME), found.per_node or 8
-    clusters = [Cluster(found, count, min(count, per_node)) for count in counts_for(per_node, most)]
-    return [Offer(cluster, hourly, usual_goodput(cluster)) for cluster in clusters]
+    one = found if isinstance(found, Cluster) else None
+    device = one.accelerator if one else found
+    per_node = gpus_per_node or (one.per_node if one else device.per_node or 8)
+    clusters = [one] if one else [Cluster(device, count, count) for count in counts_for(per_node, most)]
+    hourly = usd_per_hour(device, price, ONE_AT_A_TIME)
+    if network_gbit_per_s:
+        device = replace(device, network_bytes_per_s=network_gbit_per_s * 1e9 / 8)
+    host = {"host_bytes": host_memory_gb * 1e9} if host_memory_gb else {}
+    offered = [each._replace(accelerator=device, per_node=min(each.count, per_node), **host) for each in clusters]
+    return [Offer(cluster, hourly, usual_goodput(cluster)) for cluster in offered]
 
 
 def _replica(name: str, price: Price, most: int | None) -> Offer:

@@ -25,7 +25,7 @@ from estimator.predict.training import (
     training_step,
     traits,
 )
-from estimator.predict.training_changes import helpful, verdict
+from estimator.predict.training_changes import between, helpful, verdict
 from estimator.quantities import Quantity, derive, given, uncertain
 from estimator.records import Accelerator, Architecture, Cluster
 from estimator.search.grid import valid_layouts
@@ -132,7 +132,7 @@ def best_training(
         fitting=int((chance >= least).sum()),
         criteria=("usd", "run_s", "memory_bytes") if money else ("run_s", "usd", "memory_bytes"),
         asked=_asked(plan, tokens, deadline_days),
-        notes=(*_helpful(llm, offers, plan, best, least), *_notes(pool, usd, len(shown))),
+        notes=(*_helpful(llm, offers, plan, best, least), *_spans(best, offers), *_notes(pool, usd, len(shown))),
         verdict=_verdict(best, offers),
         each=_each(pool, order[allowed[order]]),
         prices={offer.cluster.accelerator.name: offer.usd_per_hour for offer in offers},
@@ -299,6 +299,12 @@ def _verdict(best: Choice, offers: Sequence[Offer]) -> str:
 def _cluster(choice: Choice, offers: Sequence[Offer]) -> Cluster:
     names = (choice.accelerator, choice.accelerators)
     return next(one.cluster for one in offers if (one.cluster.accelerator.name, one.cluster.count) == names)
+
+
+def _spans(best: Choice, offers: Sequence[Offer]) -> tuple[str, ...]:
+    """What the best layout rests on where it crosses a network."""
+    cluster = _cluster(best, offers)
+    return (between(cluster),) if cluster.nodes > 1 else ()
 
 
 def _helpful(

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from estimator.catalog.efficiency import collective_efficiency
 from estimator.catalog.facts import fact
 from estimator.catalog.files import recent
 from estimator.catalog.precisions import native
@@ -26,7 +25,7 @@ from estimator.predict.training import (
     training_step,
     traits,
 )
-from estimator.predict.training_changes import Change, helpful, verdict
+from estimator.predict.training_changes import Change, between, helpful, verdict
 from estimator.predict.training_layout import NothingDivides, whole_axes
 from estimator.quantities import Quantity, derive, predicted, uncertain
 from estimator.records import Architecture, Cluster
@@ -96,7 +95,7 @@ class Training(NamedTuple):
         if self.plan.precision not in ("bf16", "fp16") and not native(device, self.plan.precision):
             found.append(f"{device.title} has no units for {self.plan.precision}: training computes in a wider format.")
         if self.cluster.nodes > 1:
-            found.append(_between(self.cluster))
+            found.append(between(self.cluster))
         return tuple(found)
 
     def device_s(self, tokens: Quantity) -> Quantity:
@@ -107,18 +106,6 @@ class Training(NamedTuple):
         """Wall-clock seconds of training on `tokens`."""
         device_s = self.device_s(tokens)
         return derive("training time", "s", quotient, dividend=device_s, divisor=self.accelerators)
-
-
-def _between(cluster: Cluster) -> str:
-    """What is assumed of machines and the network between them."""
-    network = collective_efficiency(cluster.accelerator)
-    known = cluster.accelerator.network_bytes_per_s
-    line = known if known is not None else network.network_bytes_per_s
-    guess = "" if known is not None else ", a guess, as none is known of it"
-    return (
-        f"{cluster.nodes:,} machines of {cluster.per_node}: it assumes {line * 8 / 1e9:,.3g} Gbit/s for each "
-        f"accelerator between them{guess} (network_gbit_per_s, gpus_per_node)."
-    )
 
 
 class HostTooSmall(DoesNotFit):

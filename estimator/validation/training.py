@@ -516,7 +516,7 @@ def _half_widths(case: CaseRun) -> tuple[float, float]:
 def sort_of(case: CaseRun) -> tuple[str, ...]:
     """Traits of a published row: a whole run holds restarts and evaluation, and what a row leaves open is assumed."""
     found = ("whole run",) * case.whole_run + ("assumed settings",) * bool(case.assumed)
-    return found + ("memory of uneven lengths",) * bool(case.numbers.uneven)
+    return found + ("uneven lengths",) * bool(case.numbers.uneven)
 
 
 def _refusal(row: Row, reason: str) -> CasePrediction:

@@ -13,6 +13,8 @@ from estimator.catalog.models import architecture
 from estimator.errors import DoesNotFit, InvalidInput
 from estimator.formulas.transformer import params
 from estimator.predict.training import TrainingPlan, best_layout, interval, layouts_of, training_step, traits
+from estimator.predict.training_memory import context_bytes
+from estimator.predict.training_plan import run
 
 LLAMA = architecture("llama-3.1-8b")
 GPT3 = architecture("gpt3-175b")
@@ -255,3 +257,61 @@ def test_all_ranks_together_hold_the_whole_llm(llm, method):
     assert np.all(np.broadcast_to(found.memory.weights, found.need.shape) * machines.count >= 0.999 * least)
     if method == "full":
         assert np.all(found.memory.optimizer * machines.count >= 0.999 * 8 * params(arch))
+
+
+def _memory(llm, gpu, **plan):
+    given = {"seq_len": 1024, "global_batch": 8, "micro_batch": 1, "tp": 1, "pp": 1, "zero": 0, "recompute": "full"}
+    step = training_step(architecture(llm), cluster(gpu), TrainingPlan(**given | plan))
+    return step.memory, float(step.need_bytes)
+
+
+def test_what_fsdp_gathers_once_stays_beside_the_layers():
+    """Embeddings and output projection of Llama-3-70B in 16 bits are 4.2 GB, offloaded or not."""
+    held, _ = _memory("llama-3-70b", "8xh100", zero=3, method="qlora", framework="HF Trainer", cpu_offload="params")
+
+    assert 4.2e9 + 2 * 80e6 < float(held.gathers) < 9e9
+
+
+def test_deepspeed_keeps_a_billion_parameters_gathered():
+    """stage3_max_live_parameters, 2 B each, beside embeddings; LLMs of half of that keep what they have."""
+    plan = {"zero": 3, "cpu_offload": "all"}
+    own, tuned = (float(_memory("8b", "8xa100", framework=name, **plan)[0].gathers) for name in ("fsdp", "deepspeed"))
+
+    assert own + 1e9 < tuned < own + 2e9
+
+
+def test_litgpt_never_ties_the_output_projection():
+    """Llama-3.2-1B holds 128,256 x 2,048 values twice there."""
+    lora = {"method": "lora", "lora_rank": 8}
+    tied, apart = (_memory("llama-3.2-1b", "1xa100", framework=name, **lora)[0].weights for name in ("trl", "litgpt"))
+
+    assert float(apart) - float(tied) == pytest.approx(128_256 * 2048 * 2, rel=0.02)
+
+
+def test_each_kind_of_group_has_its_buffers():
+    """Tensor, pipeline and data parallel ranks talk in three groups; one accelerator in none."""
+    p = {"reserve_bytes": 1e9, "group_bytes": 0.3e9}
+    plans = ({"tp": 2, "pp": 2}, {"tp": 1, "pp": 1})
+    many, one = (
+        context_bytes(run(LLAMA, cluster(gpu), replace(PLAN, global_batch=8, **plan)), p)
+        for gpu, plan in zip(("8xa100", "1xa100"), plans, strict=True)
+    )
+
+    assert (float(many), float(one)) == pytest.approx((1.9e9, 1e9))
+
+
+def test_experts_in_a_loop_keep_the_host_busy():
+    """An HF trainer runs 128 experts one by one: Qwen3-30B-A3B is no faster there than a dense LLM of its size."""
+    plan = {"seq_len": 2048, "global_batch": 8, "micro_batch": 1, "tp": 1, "pp": 1, "ep": 1, "zero": 3}
+    times = [
+        float(
+            training_step(
+                architecture(name),
+                cluster("8xa100"),
+                TrainingPlan(**plan, method="lora", recompute="full", framework="HF Trainer"),
+            ).step_s
+        )
+        for name in ("qwen3-30b-a3b", "qwen3-32b")
+    ]
+
+    assert times[0] > times[1]

@@ -355,3 +355,14 @@ def test_fine_tuning_starts_from_the_scenarios_samples():
 def test_wrong_words_are_refused(arguments, says):
     with pytest.raises(EstimatorError, match=says):
         layout(**arguments)
+
+
+def test_machines_and_their_network_are_inputs():
+    """Machines of four on plain Ethernet: the plan spans sixteen, is slower, and says what it assumes."""
+    asked = {"model": "7b", "gpu": "64xa100", "tokens": 1e10, "tp": 1, "pp": 1, "micro_batch": 1, "recompute": "none"}
+    usual = layout(**asked, fit_chance=0.5)
+    plain = layout(**asked, fit_chance=0.5, gpus_per_node=4, network_gbit_per_s=10)
+
+    assert any("8 machines of 8" in note for note in usual.notes)
+    assert any("16 machines of 4: it assumes 10 Gbit/s" in note for note in plain.notes)
+    assert plain.best.figures["run_s"] > 1.2 * usual.best.figures["run_s"]
