@@ -17,7 +17,8 @@ def step_s(server: MeasuredServer, sequences: ArrayLike, context: ArrayLike) -> 
     >>> float(step_s(MeasuredServer("llm", (0.02, 0.001, 0.0), (0.03, 0.001, 0.0), 0.0), 10, 500))
     0.03
     """
-    return server.step[0] + (server.step[1] + server.step[2] * np.asarray(context, float)) * sequences
+    each = server.step[1] + server.step[2] * np.asarray(context, float)
+    return np.asarray(server.step[0] + each * np.asarray(sequences, float))
 
 
 def added_s(server: MeasuredServer, tokens: ArrayLike) -> Floats:
@@ -35,10 +36,9 @@ def times(
     server: MeasuredServer, active: ArrayLike, prompt: ArrayLike, output: ArrayLike, budget: float, computed: ArrayLike
 ) -> Times:
     """Costs with `active` sequences in a step of `budget` tokens at most; computed: times each prompt is [1]."""
-    count, length, answer, _ = np.broadcast_arrays(
-        *(np.asarray(each, float) for each in (active, prompt, output, computed))
-    )
-    added = added_s(server, length) * computed
+    every = (np.asarray(each, float) for each in (active, prompt, output, computed))
+    count, length, answer, again = np.broadcast_arrays(*every)
+    added = np.asarray(added_s(server, length) * again)
     step = step_s(server, count, length + answer / 2.0)
     none, one = np.zeros(count.shape), np.ones(count.shape)
     passes = np.maximum(np.ceil(count * length / budget - 1e-9), 1.0)
