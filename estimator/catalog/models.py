@@ -6,6 +6,7 @@ A name may end in the format it is stored in (`Qwen/Qwen3-14B-AWQ`, `qwen3-14b:Q
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
@@ -93,6 +94,16 @@ def _llm_rows() -> list[dict[str, str]]:
 @cached
 def _preset_rows(file: str) -> list[dict[str, str]]:
     return rows(presets() / file)
+
+
+def thinks(name: str) -> str:
+    """When an LLM of this name thinks before it answers: `always`, `unless told not to`; empty where nothing is known.
+
+    >>> thinks("deepseek-r1"), thinks("qwen3-8b"), thinks("llama-3.1-8b")
+    ('always', 'unless told not to', '')
+    """
+    known = _preset_rows("thinking_llms.csv")
+    return next((row["thinks"] for row in known if fnmatchcase(name, row["match"])), "")
 
 
 def _derived(row: dict[str, str]) -> Architecture:

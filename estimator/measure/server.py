@@ -236,9 +236,10 @@ def fitted(llm: str, prompts: Sequence[Seen], steps: Sequence[Seen]) -> Content:
     """Times of steps and prompts by least squares of relative errors, none of them negative.
 
     >>> alone = [Seen(1, length, 0.02 + 0.001 * length) for length in (10, 100, 1000)]
-    >>> found = fitted("llm", alone, [Seen(n, 50, 0.01 + 0.002 * n) for n in (1, 2, 4)])
-    >>> [round(value, 4) for value in found["prompt_s"]], [round(value, 4) for value in found["step_s"][:2]]
-    ([0.02, 0.001, 0.0], [0.01, 0.002])
+    >>> steps = [Seen(n, context, 0.01 + 0.002 * n) for n, context in ((1, 50), (1, 900), (2, 90), (4, 20))]
+    >>> found = fitted("llm", alone, steps)
+    >>> [round(value, 4) for value in found["prompt_s"]], [round(value, 4) for value in found["step_s"]]
+    ([0.02, 0.001, 0.0], [0.01, 0.002, 0.0])
     """
     lengths, first = (np.array([getattr(one, name) for one in prompts], float) for name in ("tokens", "time_s"))
     many, context, token = (np.array([getattr(one, n) for one in steps], float) for n in Seen._fields)

@@ -18,7 +18,7 @@ def step_s(server: MeasuredServer, sequences: ArrayLike, context: ArrayLike) -> 
     0.03
     """
     each = server.step[1] + server.step[2] * np.asarray(context, float)
-    return server.step[0] + each * np.asarray(sequences, float)
+    return np.asarray(server.step[0] + each * np.asarray(sequences, float))
 
 
 def added_s(server: MeasuredServer, tokens: ArrayLike) -> Floats:
@@ -36,10 +36,9 @@ def times(
     server: MeasuredServer, active: ArrayLike, prompt: ArrayLike, output: ArrayLike, budget: float, computed: ArrayLike
 ) -> Times:
     """Costs with `active` sequences in a step of `budget` tokens at most; computed: times each prompt is [1]."""
-    count, length, answer, _ = np.broadcast_arrays(
-        *(np.asarray(each, float) for each in (active, prompt, output, computed))
-    )
-    added = added_s(server, length) * np.asarray(computed, float)
+    every = (np.asarray(each, float) for each in (active, prompt, output, computed))
+    count, length, answer, again = np.broadcast_arrays(*every)
+    added = np.asarray(added_s(server, length) * again)
     step = step_s(server, count, length + answer / 2.0)
     none, one = np.zeros(count.shape), np.ones(count.shape)
     passes = np.maximum(np.ceil(count * length / budget - 1e-9), 1.0)

@@ -147,8 +147,8 @@ def prefill_s(
     """
     load = load_of(arch, suited(plan, cluster.accelerator), prompt_tokens, 1.0, cached_tokens)
     if server := measured(plan):
-        added = served_times.added_s(server, load.new) * np.asarray(batch, float)
-        return added + served_times.step_s(server, batch, load.prompt)
+        prompts = served_times.added_s(server, load.new) * np.asarray(batch, float)
+        return np.asarray(prompts + served_times.step_s(server, batch, load.prompt))
     together = timed(load.batch_pass(batch), load, cluster, "prefill")
     return batch_prefill_s(together, load.stages(batch))
 

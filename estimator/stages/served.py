@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from estimator.catalog.formats import shown
+from estimator.catalog.models import thinks
 from estimator.errors import DoesNotFit
 from estimator.formulas import Floats, transformer
 from estimator.formulas.money import SECONDS_PER_HOUR
@@ -72,7 +73,7 @@ def served(
         limits=_limits(found, widths, inputs, replicas),
         fit_chance=chance,
         arrays=found,
-        notes=tuple(_notes(plan, kind, traffic, beyond, found, replicas)),
+        notes=(*_notes(plan, kind, traffic, beyond, found, replicas), *_thinking(llm, traffic)),
     )
 
 
@@ -301,6 +302,14 @@ def _limits(found: Serving, widths: Widths, inputs: Mapping[str, Quantity], repl
     }
 
 
+def _thinking(llm: Architecture, traffic: Traffic) -> Iterator[str]:
+    """That thinking is counted; or that this LLM thinks, and none is."""
+    if np.any(np.asarray(traffic.thinking_tokens) > 0):
+        yield "What is thought before an answer is written like it: tokens per second and their cost count it."
+    elif when := thinks(llm.name):
+        yield f"{llm.name} thinks before it answers, {when}: none of it is counted. Set thinking_tokens."
+
+
 def _notes(
     plan: ServingPlan, kind: str, traffic: Traffic, beyond: Floats, found: Serving, replicas: int
 ) -> Iterator[str]:
@@ -310,8 +319,6 @@ def _notes(
             "Clients may begin at once or spread: ranges hold both. Loops of equal lengths that begin at once stay so; "
             "say start=together or start=spread."
         )
-    if np.any(np.asarray(traffic.thinking_tokens) > 0):
-        yield "What is thought before an answer is written like it: tokens per second and their cost count it."
     if beyond.any():
         capacity = float(np.min(found.capacity_requests_per_s)) * replicas
         yield f"Loads beyond {capacity:.3g} requests/s are more than {replicas} such replicas end: waits only grow."

@@ -339,3 +339,5 @@ def test_thinking_is_written_before_the_answer():
     assert one["latency_s"].value == pytest.approx(other["latency_s"].value)
     assert one["answer_s"].value == pytest.approx(one["ttft_s"].value + 1800 * one["tpot_s"].value)
     assert "answer_s" not in other
+    assert any("Set thinking_tokens" in note for note in writes.notes)
+    assert not any("Set thinking_tokens" in note for note in thinks.notes)
