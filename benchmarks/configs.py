@@ -42,7 +42,7 @@ def reading(path: Path) -> tuple[str, list[str]]:
         run = read_run([path])
     except EstimatorError as error:
         return f"refused: {error}", []
-    return run.tool.title, [f"{one.key}: {one.note}" for one in run.readings if one.status == "unknown"]
+    return run.tool.title, [f"{one.key}: {one.note}" for one in run.readings if one.status in ("unknown", "stops")]
 
 
 def compared(row: Mapping[str, str], folder: Path) -> Iterator[Compared]:
@@ -55,8 +55,9 @@ def compared(row: Mapping[str, str], folder: Path) -> Iterator[Compared]:
             yield Compared(row["file"], what, row["verdict"] or row["value"], f"refused: {error}", False)
         return
     if row["verdict"]:
-        words = f"{'fits' if found.best.fits else 'fails'} ({100 * found.fit_chance:.0f} %)"
-        yield Compared(row["file"], "verdict", row["verdict"], words, found.best.fits == (row["verdict"] == "fits"))
+        starts = ", does not start" * bool(found.stops)
+        words = f"{'fits' if found.runs else 'fails'} ({100 * found.fit_chance:.0f} %{starts})"
+        yield Compared(row["file"], "verdict", row["verdict"], words, found.runs == (row["verdict"] == "fits"))
     if row["figure"]:
         yield _figure(row, found)
 

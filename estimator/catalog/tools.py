@@ -20,8 +20,8 @@ LAUNCH = "launch"
 
 
 TOLD = (
-    "title", "task", "framework", "engine", "style", "rank", "sets", "part", "positional", "command", "variables",
-    "by_word", "emit",
+    "title", "task", "framework", "engine", "style", "rank", "sets", "part", "positional", "command", "strict",
+    "variables", "by_word", "emit",
 )  # fmt: skip
 
 
@@ -58,6 +58,7 @@ class Tool(NamedTuple):
     """A tool and its keys. part: whether its files only go with those of another; rank: who goes first, when in doubt.
 
     known: names that it takes, where they are listed: others are mistakes then; emit: how its files are written
+    strict: whether it does not start with a key that it does not know
     variables: what variables of the environment begin with that stand for options; by_word: what its programs set
     """
 
@@ -76,6 +77,7 @@ class Tool(NamedTuple):
     part: bool = False
     positional: str = ""
     command: str = ""
+    strict: bool = False
     variables: str | None = None
     by_word: Mapping[str, Mapping[str, Any]] = {}
     emit: Mapping[str, Any] = {}

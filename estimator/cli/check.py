@@ -69,9 +69,11 @@ def _share(text: str | None) -> float | None:
 
 
 def _missed(found: Check, least: float | None, most: float | None) -> bool:
-    """Whether a gate is missed; a cost that nobody knows misses it too."""
+    """Whether a gate is missed; a cost that nobody knows, or a key that stops it, misses it too."""
     cost = found.best.figure("usd")
-    return (least is not None and found.fit_chance < least) or (most is not None and not cost.value <= most)
+    return (least is not None and (found.fit_chance < least or bool(found.stops))) or (
+        most is not None and not cost.value <= most
+    )
 
 
 def _typed(text: str) -> tuple[str, Any]:

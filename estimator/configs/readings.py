@@ -14,9 +14,11 @@ from estimator.errors import InvalidInput, clipped
 from estimator.numerals import numeral
 from estimator.paths import presets
 
-Status = Literal["read", "default", "assumed", "ignored", "matters", "open", "unknown"]
+Status = Literal["read", "default", "assumed", "ignored", "matters", "open", "unknown", "stops"]
 EMPTY = ("", "none", "null", "None", "~")
 ALIKE = 0.8  # of two names, as difflib counts it, from which one is taken for a slip of the other
+SLIP = 0.87  # the same for tools of whose names only some are listed: of vLLM 0.33's 327, no true one is as near
+SHORT = 5  # letters of a name that is too short to be a slip of another
 LEAST_SCORE = 0.15  # a file whose keys no tool claims is refused
 STRENGTH = {
     "recompute": ("none", "selective", "full"),
@@ -29,7 +31,8 @@ class Reading(NamedTuple):
     """One key: where it stands, what it sets, and what became of it.
 
     status: read | default (of the tool, as its source has it) | assumed (its default, not looked up) | ignored (it
-        changes nothing here) | matters (not counted in) | open (a variable) | unknown (the tool does not know it)
+        changes nothing here) | matters (not counted in) | open (a variable) | unknown (the tool does not know it) |
+        stops (the same, a slip of another, and the tool does not start with it)
     """
 
     key: str
@@ -158,6 +161,9 @@ def _read(result: Told, tool: Tool, name: str, value: Any, part: Part) -> None:
     key = tool.exact(name) or tools()[LAUNCH].keys.get(name) or tool.key(name)
     if part.style != "yaml" and name.startswith("no_") and (key is None or "*" in key.name) and tool.takes(name[3:]):
         return _read(result, tool, name[3:], value is False, part)
+    slip = _slip(name, tool) if key is not None and key.name == "*" else ""
+    if slip:
+        return _mistake(result, name, value, slip, part)
     if key is not None:
         return _take(result, key, name, value, part)
     note, guess = harmless(name), _alike(name, tool)
@@ -166,9 +172,15 @@ def _read(result: Told, tool: Tool, name: str, value: Any, part: Part) -> None:
     elif _nothing(value):
         note = "nothing is set"
     elif (guess and tool.known) or not note:
-        meant = f": did you mean {guess}?" if guess else ""
-        return _say(result, name, value, "", "unknown", f"{tool.title} does not know it{meant}", part, tool)
+        return _mistake(result, name, value, guess, part)
     return _say(result, name, value, "", "ignored", note, part, tool)
+
+
+def _mistake(result: Told, name: str, value: Any, meant: str, part: Part) -> None:
+    """A key that the tool does not know, perhaps a slip of another: many tools do not start then."""
+    tool, words = result.tool, f": did you mean {meant}?" if meant else ""
+    status: Status = "stops" if meant and tool.strict else "unknown"
+    _say(result, name, value, "", status, f"{tool.title} does not know it{words}", part, tool)
 
 
 def _alike(name: str, tool: Tool) -> str:
@@ -176,6 +188,13 @@ def _alike(name: str, tool: Tool) -> str:
     names = tool.names()
     same = [known for known in names if known.lower() == name.lower().replace(" ", "_").replace("-", "_")]
     return (same or difflib.get_close_matches(name.replace(" ", "_"), names, 1, ALIKE) or [""])[0]
+
+
+def _slip(name: str, tool: Tool) -> str:
+    """The key that a name is a slip of, where a tool takes more names than are listed here."""
+    known = tool.takes(name) or tool.takes(name.removeprefix("no_")) or harmless(name) or len(name) <= SHORT
+    near = [] if known else difflib.get_close_matches(name, tool.names(), 1, SLIP)
+    return near[0] if near else ""
 
 
 def _say(result: Told, name: str, value: Any, field: str, status: Status, note: str, part: Part, tool: Tool) -> None:

@@ -44,8 +44,11 @@ def check_markdown(found: Check) -> str:
 
 
 def verdict(found: Check) -> str:
-    """The first line: whether it fits and how surely, how long it takes, what it costs."""
-    return _verdict(found, found.best)
+    """The first line: whether it starts and fits and how surely, how long it takes, what it costs."""
+    fits = _verdict(found, found.best)
+    if not found.stops:
+        return fits
+    return f"does not start, {found.tool} knows no {', '.join(found.stops[:3])}; else {fits}"
 
 
 def _verdict(found: Check, one: Outcome) -> str:
@@ -220,6 +223,7 @@ def _rest(found: Check) -> str:
     lines = []
     for title, status in (
         ("Matters, but is not counted in", "matters"),
+        ("Stops it", "stops"),
         ("Not understood", "unknown"),
         ("Left to variables", "open"),
     ):

@@ -105,6 +105,16 @@ class Check(Shown):
         return self.outcomes[0]
 
     @property
+    def stops(self) -> tuple[str, ...]:
+        """Misspelt keys with which the tool does not start."""
+        return tuple(one.key for one in self.readings if one.status == "stops")
+
+    @property
+    def runs(self) -> bool:
+        """Whether it starts and likely fits."""
+        return self.best.fits and not self.stops
+
+    @property
     def fit_chance(self) -> float:
         """Chance that the best fits [1]."""
         return self.best.fit_chance

@@ -327,3 +327,17 @@ def test_a_count_that_nobody_says_is_said(written):
 
     assert any("one is assumed" in note for note in check(written(text), gpu="a100").notes)
     assert not any("one is assumed" in note for note in check(written(text), gpu="8xa100").notes)
+
+
+def test_a_slip_stops_a_tool_that_knows_all_its_keys(written, capsys):
+    """LLaMA-Factory refuses what its parser does not know; so does vLLM. Axolotl passes over it."""
+    factory = (
+        "model_name_or_path: Qwen/Qwen3-8B\nstage: sft\nfinetuning_type: lora\nLora_target: all\ncutoff_len: 512\n"
+    )
+    served = f"{SERVE} --gpu-memory-utilisation 0.8"
+
+    assert check(written(factory), gpu="1xa100").stops == ("Lora_target",)
+    assert check(written(served, "s.sh"), gpu="1xa100").stops == ("gpu_memory_utilisation",)
+    assert not check(written(AXOLOTL.replace("lora_r:", "lora_rr:")), gpu="1xa100").stops
+    assert main(["check", written(factory), "--gpu", "1xa100", "--fit-chance", "0.5"]) == 3
+    assert capsys.readouterr().out.startswith("does not start, LLaMA-Factory knows no Lora_target; else fits on")
