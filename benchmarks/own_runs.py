@@ -32,7 +32,7 @@ from estimator.recording import record_run
 from estimator.validation.own_runs import learnt
 from estimator.validation.training import case_run
 
-STEPS, REPORTED, SEED = 12, 6, 1
+STEPS, REPORTED = 12, 6
 AFTER = 3  # runs, from which the learning is judged
 TRIES = 4
 WIDTHS, LAYERS, LENGTHS, BATCHES = (128, 192, 256, 384), (2, 3, 4, 6), (64, 128, 192, 256), (2, 4, 8)
@@ -58,7 +58,13 @@ def shape(draw: random.Random) -> dict[str, int]:
 
 def fields(one: dict[str, int], trainer: str) -> dict[str, object]:
     """A run as its callback sees it; TRL trains adapters."""
-    named = {**one, "model": "a small one", "gpu": "local", "precision": "fp32", "optimizer": "adamw_torch_fused"}
+    named = {
+        **one,
+        "model": f"{one['layers']} x {one['hidden']}",
+        "gpu": "local",
+        "precision": "fp32",
+        "optimizer": "adamw_torch_fused",
+    }
     named |= {"global_batch": one["micro_batch"], "gated_mlp": 1, "framework": trainer}
     return named | ({"method": "lora", "lora_rank": RANK} if trainer == "trl" else {"method": "full"})
 
@@ -81,7 +87,7 @@ def model(one: dict[str, int]) -> Any:
 
 def tokens(one: dict[str, int]) -> list[list[int]]:
     """Rows of random tokens, for every step."""
-    draw = random.Random(SEED)
+    draw = random.Random(1)
     return [[draw.randrange(2, VOCAB) for _ in range(one["seq_len"])] for _ in range(STEPS * one["micro_batch"])]
 
 
@@ -161,9 +167,9 @@ def trained(one: dict[str, int], trainer: str, asked: dict[str, object], most: f
     return float(own_runs("training")[-1]["value"]), share
 
 
-def runs(count: int, folder: Path, minutes: float, most: float) -> Iterator[Figures]:
+def runs(count: int, seed: int, folder: Path, minutes: float, most: float) -> Iterator[Figures]:
     """Those that are not in the folder yet, as long as there is time."""
-    started, draw, done = time.monotonic(), random.Random(SEED), len(read(folder))
+    started, draw, done = time.monotonic(), random.Random(seed), len(read(folder))
     names = [name for name in TRAINERS if name != "trl" or importlib.util.find_spec("trl")]
     for number, trainer in zip(range(count), itertools.cycle(names), strict=False):
         one = shape(draw)
@@ -211,13 +217,14 @@ def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     asked.add_argument("folder", type=Path)
     asked.add_argument("--runs", type=int, default=AFTER + 20)
+    asked.add_argument("--seed", type=int, default=1)
     asked.add_argument("--minutes", type=float, default=60.0)
     asked.add_argument("--others", type=float, default=0.1, help="share of the cores that others may take")
     options = asked.parse_args()
     warnings.simplefilter("ignore")
     options.folder.mkdir(parents=True, exist_ok=True)
     os.environ["ESTIMATOR_RUNS"] = str(options.folder)
-    for one in runs(options.runs, options.folder, options.minutes, options.others):
+    for one in runs(options.runs, options.seed, options.folder, options.minutes, options.others):
         keep(options.folder, one)
         print({name: round(value, 3) if isinstance(value, float) else value for name, value in one.items()}, flush=True)
     found = read(options.folder)
