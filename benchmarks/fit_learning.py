@@ -32,11 +32,17 @@ TABLES = {  # of left-out errors: the published runs, and the columns that say a
 WORK = {"pretrain": "full", "full_ft": "full", "total_run": "full"}  # what all weights learn in
 MOST_RUNS = 60  # of a source: every n-th of more, so that none takes for ever
 FEWEST_SOURCES = 4  # of a quantity about which own runs may teach
+FEWEST_JUDGED = 3  # of them, that have runs enough to teach and to be judged by
 FEWEST_RUNS = 6  # of a source that teaches
 PRIOR, PRIOR_WEIGHT = 0.1, 0.02  # standard deviation of a part before the data, and how firmly it is held
 LEARNT_FROM = (1, 3, 10)
+UNTAUGHT = [0, 0, 2, 2]  # of what `taught` says, that with own runs as it is without
 DRAWS, SEED = 20, 1
 DOUBT = 3.0  # times the noise: a single run is believed less than it would be if parts were all that runs share
+FROM = (
+    1,
+    3,
+)  # own runs on, from which a quantity may be corrected: the first under which no source fares worse in the mean
 
 
 class Source(NamedTuple):
@@ -88,50 +94,64 @@ def variances(group: Sequence[Source]) -> Floats:
     return np.asarray(np.exp(found.x) * np.array([*[1.0] * len(PARTS), DOUBT]))
 
 
-def entry(values: Floats) -> dict[str, float]:
-    """Variances as the file has them: standard deviations."""
+def entry(values: Floats, fewest: int) -> dict[str, float]:
+    """Variances as the file has them, standard deviations; and from how many own runs on they count."""
     names = (*(f"{part}_sd" for part in PARTS), "noise_sd")
-    return {name: round(float(value) ** 0.5, 4) for name, value in zip(names, values, strict=True)}
+    found: dict[str, float] = {name: round(float(value) ** 0.5, 4) for name, value in zip(names, values, strict=True)}
+    return found | {"fewest_runs": fewest}
 
 
-def taught(one: Source, values: Floats, count: int) -> Floats:
-    """Median errors of a source's other runs before and after it learnt from `count` of them, drawn by chance."""
-    random, found = np.random.default_rng(SEED), []
+def taught(one: Source, values: Floats, count: int, reach: float) -> Floats:
+    """What a source's other runs show before and after it learnt from `count` of them, drawn by chance.
+
+    reach: half width of ranges before. Median errors without and with own runs; shares inside the range without, with.
+    """
+    random, left, inside = np.random.default_rng(SEED), [], []
     for _ in range(DRAWS):
         order = random.permutation(len(one.errors))
         known, others = order[:count], order[count:]
         alike = shares(one.keys[:, known], one.keys[:, known])
         asked = shares(one.keys[:, known], one.keys[:, others])
         said = learned(one.errors[known], alike, asked, values[:-1], float(values[-1]))
-        found.append(np.abs([one.errors[others], one.errors[others] - said.log_factor]))
-    return np.asarray(np.median(np.concatenate(found, axis=1), axis=1))
+        errors = np.abs([one.errors[others], one.errors[others] - said.log_factor])
+        left.append(errors)
+        inside.append(errors <= reach * np.array([np.ones(len(others)), said.narrower]))
+    return np.concatenate([np.median(np.hstack(left), axis=1), np.mean(np.hstack(inside), axis=1)])
 
 
-def judged(group: Sequence[Source]) -> Floats:
-    """Sources x LEARNT_FROM x (without, with own runs): errors, each source left out of the variances."""
-    found = np.full((len(group), len(LEARNT_FROM), 2), np.nan)
+def judged(group: Sequence[Source]) -> tuple[Floats, int]:
+    """Sources x LEARNT_FROM x what `taught` says, each source left out; and from how many own runs on they are used."""
+    found = np.full((len(group), len(LEARNT_FROM), 4), np.nan)
     for at, one in enumerate(group):
-        values = variances([other for other in group if other is not one])
+        rest = [other for other in group if other is not one]
+        values, reach = variances(rest), float(np.quantile(np.abs(np.concatenate([each.errors for each in rest])), 0.8))
         for place, count in enumerate(LEARNT_FROM):
             if len(one.errors) >= FEWEST_RUNS + count:
-                found[at, place] = taught(one, values, count)
-    return found
+                found[at, place] = taught(one, values, count, reach)
+    later = [np.where(np.array(LEARNT_FROM)[:, None] < fewest, found[:, :, UNTAUGHT], found) for fewest in FROM]
+    return next(((shown, fewest) for shown, fewest in zip(later, FROM, strict=True) if teaches(shown)), (found, 0))
 
 
-def teaches(errors: Floats) -> bool:
+def teaches(found: Floats) -> bool:
     """Whether own runs help in the mean over sources, however many there are."""
-    mean = np.nanmean(errors, axis=0)
+    known = ~np.isnan(found[:, :, 0])
+    if not np.all(known.sum(axis=0) >= FEWEST_JUDGED):
+        return False
+    mean = np.nanmean(found, axis=0)
     return bool(np.all(mean[:, 1] <= mean[:, 0]))
 
 
-def table(judgements: Mapping[str, Floats]) -> Iterator[list[object]]:
+def table(judgements: Mapping[str, tuple[Floats, int]]) -> Iterator[list[object]]:
     """One line a group and number of own runs."""
-    for name, errors in judgements.items():
+    for name, (found, fewest) in judgements.items():
         for place, count in enumerate(LEARNT_FROM):
-            before, after = errors[~np.isnan(errors[:, place, 0]), place].T
-            used = "yes" if teaches(errors) else "no"
-            worse = int((after > before).sum())
-            yield [name, count, len(before), f"{before.mean():.3f}", f"{after.mean():.3f}", worse, used]
+            known = found[~np.isnan(found[:, place, 0]), place]
+            used = "no" if not fewest else "yes" if count >= fewest else f"from {fewest} runs on"
+            if len(known):
+                before, after, *held = known.mean(axis=0)
+                worse = int((known[:, 1] > known[:, 0]).sum())
+                shown = [f"{before:.3f}", f"{after:.3f}", worse, *(f"{share:.0%}" for share in held)]
+                yield [name, count, len(known), *shown, used]
 
 
 def main() -> None:
@@ -139,10 +159,20 @@ def main() -> None:
     groups = {name: group for which in TABLES for name, group in sources(which).items()}
     groups = {name: group for name, group in groups.items() if len(group) >= FEWEST_SOURCES}
     judgements = {name: judged(group) for name, group in groups.items()}
-    found = {name: entry(variances(group)) for name, group in groups.items() if teaches(judgements[name])}
+    found = {name: entry(variances(groups[name]), fewest) for name, (_, fewest) in judgements.items() if fewest}
     path = FOLDER / "fitted" / "learning.json"
     path.write_text(json.dumps({"groups": found}, indent=1) + "\n", encoding="utf-8")
-    heads = ["quantity", "own runs", "sources", "error without", "error with", "sources that got worse", "used"]
+    heads = [
+        "quantity",
+        "own runs",
+        "sources",
+        "error without",
+        "error with",
+        "sources that got worse",
+        "inside 80 % without",
+        "inside with",
+        "used",
+    ]
     shown = tabulate(table(judgements), heads, "github", disable_numparse=True)
     REPORT.write_text(f"{HEAD}\n{shown}\n", encoding="utf-8")
     print(shown)
@@ -152,8 +182,9 @@ HEAD = """# Learning from own runs
 
 Generated by `python benchmarks/fit_learning.py`. Published sources stand for users: each is left out of the fit and of
 the variances; some of its runs (drawn by chance, 20 times) teach, its others are predicted. Errors are medians of
-|ln(predicted / measured)|, means over sources. Quantities whose sources teach nothing about their other runs are not
-corrected: they are not in calibration/fitted/learning.json.
+|ln(predicted / measured)|, means over sources; ranges hold 80 % of the other sources' runs. A quantity is corrected
+from the first number of own runs on from which that mean is never worse; where there is none, its sources
+teach nothing about their other runs, and it is not corrected (it is not in calibration/fitted/learning.json).
 """
 
 

@@ -1,14 +1,13 @@
 """Learning from own runs, on this machine: small fine-tunes by the Hugging Face Trainer and by TRL, in turn.
 
 Calibrate first (`estimator calibrate`), on a machine that does nothing else. Shapes, lengths and batches are drawn from
-a seed. Each run is predicted without own runs and with those before it; then it is recorded as its callback measured
-it. A run beside which other processes took more than a tenth of the cores (--others) is done again. FOLDER keeps runs
-and figures; called again, it goes on from there. TRL (`pip install trl`) is left out where it is not installed.
+a seed. Each run is recorded as its callback measured it; in the end each is predicted without own runs and with those
+before it. A run beside which other processes took more than a tenth of the cores (--others) is done again. FOLDER keeps
+the runs; called again, it goes on from there. TRL (`pip install trl`) is left out where it is not installed.
 Run: python benchmarks/own_runs.py FOLDER --runs 23 --minutes 8
 """
 
 import argparse
-import csv
 import importlib.util
 import itertools
 import math
@@ -20,25 +19,32 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tabulate import tabulate
 
 from estimator.callbacks import EstimateCallback
 from estimator.catalog.own_runs import own_runs
 from estimator.measure.host import busy, others_share
-from estimator.predict.learning import kin_of_training
+from estimator.predict.learning import OwnRuns
 from estimator.recording import record_run
-from estimator.validation.own_runs import learnt
-from estimator.validation.training import case_run
+from estimator.validation.own_runs import errors
+from estimator.validation.training import predict_cases
 
-STEPS, REPORTED, SEED = 12, 6, 1
+STEPS, REPORTED = 12, 6
 AFTER = 3  # runs, from which the learning is judged
 TRIES = 4
 WIDTHS, LAYERS, LENGTHS, BATCHES = (128, 192, 256, 384), (2, 3, 4, 6), (64, 128, 192, 256), (2, 4, 8)
 VOCAB, RANK = 4096, 8
-COLUMNS = ("number", "trainer", "work", "measured_s", "plain_s", "corrected_s", "down", "up", "others")
-Figures = dict[str, Any]
+
+
+class Learned(NamedTuple):
+    """One run: ln(measured / predicted) without and with the runs before it, and whether its range held."""
+
+    stack: str
+    plain: float
+    corrected: float
+    inside: bool
 
 
 def shape(draw: random.Random) -> dict[str, int]:
@@ -58,7 +64,13 @@ def shape(draw: random.Random) -> dict[str, int]:
 
 def fields(one: dict[str, int], trainer: str) -> dict[str, object]:
     """A run as its callback sees it; TRL trains adapters."""
-    named = {**one, "model": "a small one", "gpu": "local", "precision": "fp32", "optimizer": "adamw_torch_fused"}
+    named = {
+        **one,
+        "model": f"{one['layers']} x {one['hidden']}",
+        "gpu": "local",
+        "precision": "fp32",
+        "optimizer": "adamw_torch_fused",
+    }
     named |= {"global_batch": one["micro_batch"], "gated_mlp": 1, "framework": trainer}
     return named | ({"method": "lora", "lora_rank": RANK} if trainer == "trl" else {"method": "full"})
 
@@ -81,7 +93,7 @@ def model(one: dict[str, int]) -> Any:
 
 def tokens(one: dict[str, int]) -> list[list[int]]:
     """Rows of random tokens, for every step."""
-    draw = random.Random(SEED)
+    draw = random.Random(1)
     return [[draw.randrange(2, VOCAB) for _ in range(one["seq_len"])] for _ in range(STEPS * one["micro_batch"])]
 
 
@@ -132,78 +144,53 @@ def by_trl(one: dict[str, int], folder: str, callback: Any) -> Any:
 TRAINERS = {"hf trainer": by_hf, "trl": by_trl}
 
 
-def run(number: int, one: dict[str, int], trainer: str, most: float) -> Figures:
-    """Predict it without and with own runs, train, record."""
-    asked = fields(one, trainer)
-    before = record_run("training", asked, {"step_time_s": 1.0}, keep=False, accept=True)
-    (said,), case = before.runs, case_run(before.cases[0])
-    found = learnt().of("time", kin_of_training(case.cluster.accelerator, case.plan, case.arch))
-    plain, low, high = (value or math.nan for value in (said.predicted, said.low, said.high))
-    down, up = found.range(math.log(plain / low), math.log(high / plain))
-    measured, others = trained(one, trainer, asked, most)
-    figures = (number, trainer, asked["method"], measured, plain, plain * found.factor, down, up, others)
-    return dict(zip(COLUMNS, figures, strict=True))
-
-
-def trained(one: dict[str, int], trainer: str, asked: dict[str, object], most: float) -> tuple[float, float]:
-    """Time of a step [s] as the callback recorded it, and what other processes took of the cores meanwhile [1]."""
-    share = 1.0
+def trained(one: dict[str, int], trainer: str, most: float) -> str:
+    """Train and record; what the step took, and what other processes took of the cores meanwhile, in words."""
+    asked, share, seconds = fields(one, trainer), 1.0, math.nan
     for _ in range(TRIES):
         callback = EstimateCallback(report_after=REPORTED, keep=False, **asked)
         with tempfile.TemporaryDirectory() as folder:
             ready, before = TRAINERS[trainer](one, folder, callback), busy()
             ready.train()
             share = others_share(before, busy(), os.cpu_count() or 1) or 0.0
+        seconds = callback.watched.step_s if callback.watched else math.nan
         if share <= most:
             break
-    seconds = callback.watched.step_s if callback.watched else math.nan
     record_run("training", asked, {"step_time_s": seconds}, accept=True)
-    return float(own_runs("training")[-1]["value"]), share
+    return f"{seconds:.3f} s a step, {share:.0%} of the cores were others'"
 
 
-def runs(count: int, folder: Path, minutes: float, most: float) -> Iterator[Figures]:
-    """Those that are not in the folder yet, as long as there is time."""
-    started, draw, done = time.monotonic(), random.Random(SEED), len(read(folder))
+def runs(count: int, seed: int, minutes: float, most: float) -> Iterator[str]:
+    """Those that are not recorded yet, as long as there is time."""
+    started, draw, done = time.monotonic(), random.Random(seed), len(own_runs("training"))
     names = [name for name in TRAINERS if name != "trl" or importlib.util.find_spec("trl")]
     for number, trainer in zip(range(count), itertools.cycle(names), strict=False):
         one = shape(draw)
-        if number < done:
-            continue
-        if time.monotonic() - started > 60.0 * minutes:
-            return
-        yield run(number, one, trainer, most)
+        if number >= done and time.monotonic() - started < 60.0 * minutes:
+            yield f"{number:3}, {trainer}: {trained(one, trainer, most)}"
 
 
-def read(folder: Path) -> list[Figures]:
-    """Figures of the runs so far."""
-    path = folder / "figures.csv"
-    if not path.is_file():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    return [{name: text if name in ("trainer", "work") else float(text) for name, text in row.items()} for row in rows]
+def learned() -> list[Learned]:
+    """Each recorded run, predicted without own runs, and with those before it."""
+    rows = own_runs("training")
+    found = [(error, kin) for _, error, kin in errors("training", rows)]
+    plain = predict_cases([{name: text for name, text in row.items() if name != "value"} for row in rows])
+    every: list[Learned] = []
+    for place, ((error, kin), said) in enumerate(zip(found, plain, strict=True)):
+        own = OwnRuns({"time": found[:place]}).of("time", kin)
+        value, low, high = (number or math.nan for number in (said.predicted, said.low, said.high))
+        down, up = own.range(math.log(value / low), math.log(high / value))
+        left = error - math.log(own.factor)
+        every.append(Learned(kin.stack, error, left, -down <= left <= up))
+    return every
 
 
-def keep(folder: Path, figures: Figures) -> None:
-    """Append a run."""
-    path = folder / "figures.csv"
-    new = not path.is_file()
-    with path.open("a", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writerows([dict(zip(COLUMNS, COLUMNS, strict=True))] if new else [])
-        writer.writerow(figures)
-
-
-def judged(found: Sequence[Figures]) -> Iterator[list[object]]:
+def judged(found: Sequence[Learned]) -> Iterator[list[object]]:
     """Of all, and of each trainer: median errors after the first runs, and how many ranges held."""
-    for name in ("both", *dict.fromkeys(one["trainer"] for one in found)):
-        later = [one for one in found[AFTER:] if name in ("both", one["trainer"])]
-        plain, own = (
-            statistics.median(abs(math.log(one[f"{which}_s"] / one["measured_s"])) for one in later)
-            for which in ("plain", "corrected")
-        )
-        held = sum(-one["down"] <= math.log(one["measured_s"] / one["corrected_s"]) <= one["up"] for one in later)
-        yield [name, len(later), f"{plain:.3f}", f"{own:.3f}", f"{held} of {len(later)}"]
+    for name in ("both", *dict.fromkeys(one.stack for one in found)):
+        later = [one for one in found[AFTER:] if name in ("both", one.stack)]
+        plain, own = (statistics.median(abs(left) for left in each) for each in zip(*[one[1:3] for one in later]))  # noqa: B905
+        yield [name, len(later), f"{plain:.3f}", f"{own:.3f}", f"{sum(one.inside for one in later)} of {len(later)}"]
 
 
 def main() -> None:
@@ -211,17 +198,16 @@ def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     asked.add_argument("folder", type=Path)
     asked.add_argument("--runs", type=int, default=AFTER + 20)
+    asked.add_argument("--seed", type=int, default=1)
     asked.add_argument("--minutes", type=float, default=60.0)
     asked.add_argument("--others", type=float, default=0.1, help="share of the cores that others may take")
     options = asked.parse_args()
     warnings.simplefilter("ignore")
-    options.folder.mkdir(parents=True, exist_ok=True)
     os.environ["ESTIMATOR_RUNS"] = str(options.folder)
-    for one in runs(options.runs, options.folder, options.minutes, options.others):
-        keep(options.folder, one)
-        print({name: round(value, 3) if isinstance(value, float) else value for name, value in one.items()}, flush=True)
-    found = read(options.folder)
-    if len(found) > AFTER + 1:
+    for line in runs(options.runs, options.seed, options.minutes, options.others):
+        print(line, flush=True)
+    found = learned()
+    if len(found) > AFTER:
         heads = ("trainer", "runs", "error without own runs", "with those before it", "inside the 80 % range")
         print(tabulate(judged(found), heads, "github", disable_numparse=True))
 

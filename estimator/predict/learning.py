@@ -1,6 +1,7 @@
 """Predictions corrected by what own runs took: errors of theirs, and which of them a new run is like."""
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from estimator.catalog.cases import fitted
 from estimator.catalog.frameworks import framework
+from estimator.catalog.local import is_measured
 from estimator.formulas import Floats
 from estimator.formulas.learning import learned, shares
 
@@ -62,10 +64,14 @@ class OwnRuns:
 
     def __init__(self, errors: Mapping[str, Sequence[tuple[float, Kin]]]) -> None:
         """errors: by quantity, such as time, memory, decode."""
-        self._groups = {group: _columns(runs) for group, runs in errors.items() if runs and group in variances()}
+        found: dict[tuple[str, str], list[tuple[float, Kin]]] = defaultdict(list)
+        for group, runs in errors.items():
+            for error, kin in runs if group in variances() else ():
+                found[group, _machine(kin)].append((error, kin))
+        self._groups = {key: _columns(runs) for key, runs in found.items()}
 
     def of(self, group: str, kin: Kin) -> Correction:
-        """What they say about a quantity of one more run; nothing where none of them measured it.
+        """What they say about a quantity of one more run; nothing where none of them measured it, or too few.
 
         >>> own = OwnRuns({"decode": [(0.2, Kin("h100-sxm", "vllm", "bf16", "llama-3.1-8b"))] * 10})
         >>> own.of("decode", Kin("h100-sxm", "vllm", "bf16", "llama-3.1-8b")).words
@@ -73,10 +79,14 @@ class OwnRuns:
         >>> own.of("prefill", Kin("h100-sxm", "vllm", "bf16", "llama-3.1-8b")).words
         ''
         """
-        if group not in self._groups:
+        machine = _machine(kin)
+        if (group, machine) not in self._groups:
             return Correction()
-        errors, keys = self._groups[group]
+        errors, keys = self._groups[group, machine]
+        if len(errors) < fitted("learning")["groups"][group].get("fewest_runs", 1):
+            return Correction()
         shared, noise = variances()[group]
+        shared = _of_stacks(shared) if machine else shared
         asked = np.array(kin)[:, None]
         found = learned(errors, shares(keys, keys), shares(keys, asked), shared, noise)
         return Correction(math.exp(float(found.log_factor[0])), float(found.narrower[0]), len(errors))
@@ -84,6 +94,17 @@ class OwnRuns:
     def __bool__(self) -> bool:
         """Whether anything can be learnt from them."""
         return bool(self._groups)
+
+
+def _machine(kin: Kin) -> str:
+    """The measured machine it is on; empty on all others. Runs on one tell of it alone, and others nothing of it."""
+    return kin.accelerator if is_measured(kin.accelerator) else ""
+
+
+def _of_stacks(shared: Floats) -> Floats:
+    """Variances of parts on a measured machine: how fast it is is known, so what a site's runs share is its stacks'."""
+    site, accelerator, stack, *others = shared
+    return np.array([0.0, 0.0, site + accelerator + stack, *others])
 
 
 NONE = OwnRuns({})

@@ -16,7 +16,7 @@ def test_normal_errors_by_hand():
     """Two equal runs: s2 / (s2 + n2 / 2) of their error, but for what the long tails take off."""
     near = learned([1e-6, 1e-6], np.ones((1, 2, 2)), np.ones((1, 2, 1)), [0.04], 0.02 * 4 / 5)
 
-    assert near.log_factor[0] == pytest.approx(1e-6 * 0.04 / (0.04 + 0.8 * 0.8 * 0.02 / 2), rel=0.02)
+    assert near.log_factor[0] == pytest.approx(1e-6 * 0.04 / (0.04 + 0.5 * 0.8 * 0.02 / 2), rel=0.02)
 
 
 @given(runs=RUNS, asked=KEYS, quantity=st.sampled_from(sorted(variances())))
@@ -35,7 +35,7 @@ def test_more_runs_that_agree_are_believed_more(error, quantity):
 
     assert moved == sorted(moved)
     assert moved[-1] <= abs(error) + 1e-9
-    assert moved[0] <= 0.7 * abs(error) + 1e-9  # one run moves it a little
+    assert moved[0] <= 0.8 * abs(error) + 1e-9  # one run moves it a little
     assert moved[-1] >= 0.9 * abs(error) - 1e-9  # many nearly all the way
 
 
@@ -45,6 +45,16 @@ def test_runs_that_are_alike_teach_more_than_others():
     own = OwnRuns({"time": [(0.3, kin)] * 5})
 
     assert own.of("time", kin).factor > own.of("time", other).factor > 1
+
+
+def test_on_a_measured_machine_stacks_differ_and_other_machines_teach_nothing():
+    here, other = Kin("local", "trl", "lora", "a"), Kin("local", "hf trainer", "full", "b")
+    own = OwnRuns({"time": [(0.5, here)] * 5})
+
+    assert own.of("time", here).factor > 1.4
+    assert own.of("time", other).factor == pytest.approx(1)
+    assert own.of("time", here._replace(accelerator="h100-sxm")).runs == 0
+    assert OwnRuns({"time": [(0.5, here._replace(accelerator="h100-sxm"))] * 5}).of("time", here).runs == 0
 
 
 def test_parts_that_runs_share():
