@@ -4,10 +4,12 @@ A recorded run is predicted from its configuration, kept beside what was measure
 (estimator/predict/learning.py). Nothing leaves the machine.
 """
 
+import csv
 import datetime
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -148,8 +150,9 @@ def read_log(path: str | Path) -> Sequence[Found]:
     """The runs of a log. Raises InvalidInput where no reader knows it."""
     log = _log(path)
     for reader in READERS:
-        if found := [one for one in reader(log) if one.measured]:
-            return found
+        with suppress(csv.Error):  # it is no table, so not this reader's
+            if found := [one for one in reader(log) if one.measured]:
+                return found
     raise InvalidInput(f"{shown(path)} is no log that is known, or one of a run that did not end. Known are {KNOWN}.")
 
 
