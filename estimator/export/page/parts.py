@@ -225,9 +225,7 @@ def pictures(result: object) -> list[Markup]:
 
 
 # Of the parts of a picture, whose title says what it all is.
-ROLES = re.compile(
-    r' (?:role="graphics-\w+"|aria-(?:roledescription|label)="[^"]*")'
-)  # of parts: the title says what it all is
+ROLES = re.compile(r' (?:role="graphics-\w+"|aria-(?:roledescription|label)="[^"]*")')
 
 
 def drawn(specs: Iterable[Spec]) -> Iterator[Markup]:
