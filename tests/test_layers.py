@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parent.parent / "estimator"
 # Lowest first. A module may import from its own layer and those before it.
 LAYERS = (
-    ("arguments", "errors", "files", "numerals", "paths", "records", "shown"),
+    ("arguments", "errors", "files", "numerals", "paths", "records", "shown", "watch"),
     ("formulas",),
     ("quantities",),
     ("text",),

@@ -17,8 +17,8 @@ from estimator.predict.training_layout import divisors
 from estimator.records import Accelerator, Architecture, Cluster
 from estimator.search.result import Choice, Search, front
 from estimator.search.training import MOST_SHOWN, Offer
-from estimator.search.watch import tell
 from estimator.stages.service import half_widths
+from estimator.watch import tell
 
 CONCURRENCY = np.unique(np.round(2.0 ** np.arange(0, 10.5, 0.5)))
 LATENCIES = {"ttft_s": "to the first token", "tpot_s": "per output token"}

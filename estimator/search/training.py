@@ -30,7 +30,7 @@ from estimator.quantities import Quantity, derive, given, uncertain
 from estimator.records import Accelerator, Architecture, Cluster
 from estimator.search.grid import valid_layouts
 from estimator.search.result import Choice, Search, front
-from estimator.search.watch import tell
+from estimator.watch import tell
 
 CHUNK = 20_000  # layouts evaluated at once: large enough to be fast, small enough for the cache
 OFFLOAD = ("", "optimizer", "activations")

@@ -11,7 +11,7 @@ from fastapi.responses import StreamingResponse
 
 from estimator.errors import InvalidInput, clipped
 from estimator.shown import rendered
-from estimator.web import brief, problems
+from estimator.web import problems
 from estimator.web.asking import COMMANDS, CONFIG, Answer, answer, text_of
 from estimator.web.events import Watch, progress
 from estimator.web.models import EXAMPLES, name_of
@@ -86,6 +86,8 @@ def as_csv(text: str) -> Response:
 
 def json_of(command: str, question: Mapping[str, Any], detail: str) -> str:
     """A question's answer as JSON text."""
+    from estimator.web import brief  # with what answers, not with the server
+
     return brief.text(answer(command, question), detail, page_of(question) if command == "compare" else "")
 
 

@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 from fastapi import Request
 
 from estimator.errors import EstimatorError
-from estimator.search.watch import watched
+from estimator.watch import watched
 from estimator.web import problems
 
 T = TypeVar("T")

@@ -1,4 +1,7 @@
-"""Pages of the other questions: a form made from the command's own options, and its answer; no script is needed."""
+"""Pages of the other questions: a form made from the command's own options, and its answer; no script is needed.
+
+What answers is loaded with the first question, as in pages.
+"""
 
 from collections.abc import Mapping
 from functools import partial
@@ -9,13 +12,11 @@ from starlette.datastructures import UploadFile
 
 from estimator.errors import EstimatorError, InvalidInput, UnknownName
 from estimator.export.page.html import Markup, folded, joined, tag
-from estimator.export.page.others import inside
 from estimator.export.page.words import label as named_so
 from estimator.export.page.words import say, words
 from estimator.web import asking, problems
 from estimator.web.api import in_thread
 from estimator.web.asking import COMMANDS
-from estimator.web.form import LISTS, PAID, field, lists, row
 from estimator.web.models import EXAMPLES, choices_of, help_of
 from estimator.web.pages import decoded, html, navigation, wrong
 
@@ -55,6 +56,8 @@ async def _page(command: str, asked: Question) -> Response:
             answer = await in_thread(partial(_answer, command, question(asked)))
         except EstimatorError as error:
             status, answer = problems.status_of(error), wrong(error)
+    from estimator.web.form import lists
+
     head = tag("h1", say(f"ask_{command}")) if not asked or status != 200 else None
     aside = tag("aside", _form(command, asked), aria_label=say("question"))
     main = tag("main", head, tag("div", answer, id="answer", tabindex="-1"))
@@ -85,6 +88,8 @@ def question(asked: Mapping[str, object]) -> Question:
 
 
 def _answer(command: str, asked: Question) -> Markup:
+    from estimator.export.page.others import inside
+
     found = asking.answer(command, asked)
     told = inside(asking.shown(found))[1]
     said = [tag("p", note, class_="warn") for note in found.notes]
@@ -96,6 +101,8 @@ def _answer(command: str, asked: Question) -> Markup:
 
 
 def _form(command: str, asked: Question) -> Markup:
+    from estimator.web.form import PAID
+
     known = COMMANDS[command]
     files = [part for name in known.files for part in _file(name, command, asked)]
     names = (*known.words, *known.options)
@@ -110,6 +117,8 @@ def _form(command: str, asked: Question) -> Markup:
 
 
 def _option(name: str, command: str, asked: Question) -> Markup:
+    from estimator.web.form import LISTS, field, row
+
     label, hint = words().get(f"field_{name}") or named_so(name), help_of(command, name)
     choices = ("true",) if name in asking.flags(command) else choices_of(command, name)
     if not choices:
@@ -121,6 +130,8 @@ def _option(name: str, command: str, asked: Question) -> Markup:
 
 def _file(name: str, command: str, asked: Question) -> list[Markup]:
     """A text to paste, or files to send."""
+    from estimator.web.form import row
+
     text = asked.get(name, "")
     shown = text if isinstance(text, str) else "\n".join(map(str, text)) if isinstance(text, list) else ""
     box = tag("textarea", shown, id=f"f-{name}", name=name, rows=8, spellcheck="false", aria_describedby=f"h-{name}")
@@ -129,5 +140,7 @@ def _file(name: str, command: str, asked: Question) -> list[Markup]:
 
 
 def _lines(asked: Question) -> Markup:
+    from estimator.web.form import row
+
     box = tag("textarea", str(asked.get(MORE, "")), id="f-more", name=MORE, rows=3, aria_describedby="h-more")
     return row(MORE, say("more"), box, say("hint_more"))

@@ -67,9 +67,7 @@ def _names(value: Any, name: str) -> tuple[str, ...]:
 
 def _rows(rows: Any, text: Any) -> list[Row]:
     if text is not None and isinstance(text, str) and rows is None:
-        rows = [
-            {k: v for k, v in row.items() if k and v not in (None, "")} for row in csv.DictReader(io.StringIO(text))
-        ]
+        rows = _parsed(text)
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
         raise InvalidInput("give rows, a list of objects, or csv, the text of a file with a header")
     if len(rows) > MOST_ROWS:
@@ -78,6 +76,15 @@ def _rows(rows: Any, text: Any) -> list[Row]:
     if not all(isinstance(value, str | int | float | bool | None) for row in rows for value in row.values()):
         raise InvalidInput("a cell of a row is a number or a name")
     return [{name: row.get(name) for name in names} for row in rows]
+
+
+def _parsed(text: str) -> list[Row]:
+    """The rows of a CSV text, without their empty cells."""
+    try:
+        read = list(csv.DictReader(io.StringIO(text, newline="")))
+    except csv.Error as error:
+        raise InvalidInput(f"this is not CSV: {error}") from None
+    return [{name: cell for name, cell in row.items() if name and cell not in (None, "")} for row in read]
 
 
 async def events(

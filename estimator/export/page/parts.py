@@ -1,5 +1,6 @@
 """Parts of pages: what an answer says, as markup; figures carry the number by which a report recalculates them."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 
 from estimator.charts.draw import svg
@@ -223,11 +224,15 @@ def pictures(result: object) -> list[Markup]:
     return list(drawn(rendered(result, "picture")))
 
 
+# Of the parts of a picture, whose title says what it all is.
+ROLES = re.compile(r' (?:role="graphics-\w+"|aria-(?:roledescription|label)="[^"]*")')
+
+
 def drawn(specs: Iterable[Spec]) -> Iterator[Markup]:
     """Each as SVG with its title for those who cannot see it."""
     for spec in specs:
         try:
-            picture = svg({**spec, "config": {**spec["config"], "aria": False}})  # its title says what it is
+            picture = ROLES.sub("", svg(spec))
         except MissingExtra:
             return
         title = " ".join(spec["title"]["text"])

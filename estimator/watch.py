@@ -1,4 +1,4 @@
-"""Who is told how far a search has come, and may stop it by an exception of its own."""
+"""Who is told how far long work has come, and may stop it by an exception of its own."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
