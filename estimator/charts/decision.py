@@ -272,7 +272,7 @@ def _asked(volume: float, across: Axis, upward: Axis) -> list[Spec]:
         y={"value": 0.0},
         y2={"value": upward.pixels},
     )
-    return [rule, words([{"text": text}], look={"dx": 5}, x=at, y={"value": upward.pixels - 9})]
+    return [rule, words([{"text": text}], look={"dx": 5}, x=at, y={"value": 9.0})]
 
 
 def _crossings(answers: Sequence[Estimate], volumes: Floats) -> list[BreakEven]:
