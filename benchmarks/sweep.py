@@ -1,4 +1,4 @@
-"""How fast scenarios are answered, and in how much memory: `python benchmarks/sweep.py [ROWS] [csv|parquet]`."""
+"""How fast scenarios are answered, and in how much memory: python benchmarks/sweep.py [ROWS] [csv|parquet] [WORKERS]"""
 
 import resource
 import sys
@@ -31,18 +31,25 @@ def write_scenarios(path: Path, rows: int) -> None:
     (csv.write_csv if path.suffix == ".csv" else parquet.write_table)(table, path)
 
 
-def main(rows: int = 1_000_000, kind: str = "parquet") -> None:
+def main(rows: int = 1_000_000, kind: str = "parquet", workers: int = 1) -> None:
     """One sweep, all approaches and default figures."""
     with tempfile.TemporaryDirectory() as folder:
         source, target = (str(Path(folder) / f"{name}.{kind}") for name in ("in", "out"))
         write_scenarios(Path(source), rows)
-        before, start = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
-        done, bad = sweep_file(source, target, Sweep())
-        spent, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF)
-    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        before, start = _processor_s(), time.perf_counter()
+        done, bad = sweep_file(source, target, Sweep(), workers=workers)
+        spent, processor = time.perf_counter() - start, _processor_s() - before
+    own, worker = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    memory = own + (workers * worker if workers > 1 else 0)  # the largest worker, as many times as there are
     print(f"{done:,} rows of {kind} ({bad} bad): {spent:.1f} s, {processor:.1f} s of processor time")
-    print(f"{done / spent:,.0f} rows a second; at most {after.ru_maxrss / 1e6:.2f} GB in memory")
+    print(f"{done / spent:,.0f} rows a second; at most {memory / 1e6:.2f} GB in memory")
+
+
+def _processor_s() -> float:
+    """Of this process and of workers that have ended."""
+    uses = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(use.ru_utime + use.ru_stime for use in uses)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000, *sys.argv[2:3])
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000, *sys.argv[2:3], *map(int, sys.argv[3:4]))

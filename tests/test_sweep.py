@@ -366,3 +366,31 @@ def test_text_that_is_a_number_to_us_and_a_formula_to_a_sheet_is_made_harmless(t
 
     rows = csv.DictReader((tmp_path / "out.csv").read_text().splitlines())
     assert [row["id"] for row in rows] == ["'-7b", "-7.5e3"]
+
+
+def test_several_processes_write_the_same_file_in_the_same_order(tmp_path, monkeypatch):
+    from pyarrow import parquet
+
+    from estimator.export import sweep_files
+
+    monkeypatch.setattr(sweep_files, "PIECE", 4)
+    source = tmp_path / "in.parquet"
+    rows = [{"id": str(row), "gpu": "a100" if row % 5 else "h1000", "samples": 1000.0 + row} for row in range(18)]
+    parquet.write_table(pyarrow.Table.from_pylist(rows), source)
+    found = []
+    for workers in (1, 2):
+        target = tmp_path / f"out{workers}.parquet"
+        run = Sweep(stages=("finetune",), inputs={"model": "7b"})
+        assert sweep_files.sweep_file(str(source), str(target), run, workers=workers) == (18, 4)
+        found.append(target.read_bytes())
+    assert found[0] == found[1]
+    assert parquet.read_table(target)["id"].to_pylist() == [row["id"] for row in rows]
+
+
+def test_workers_are_a_number_or_all(capsys, tmp_path):
+    (tmp_path / "in.csv").write_text("samples\n1000\n")
+    asked = ["sweep", str(tmp_path / "in.csv"), "-o", str(tmp_path / "out.csv"), "--model", "7b", "--gpu", "a100"]
+    assert main([*asked, "--workers", "0"]) == 2
+    assert "--workers must be from 1" in capsys.readouterr().err
+    assert main(["sweep", "--vary", "samples=1k,2k", "--model", "7b", "--gpu", "a100", "--workers", "2"]) == 2
+    assert "--workers belongs to a file of scenarios" in capsys.readouterr().err

@@ -57,6 +57,11 @@ def use_facts(folder: str | Path | None) -> None:
     use_facts_again()
 
 
+def used_facts() -> Path | None:
+    """The folder whose files come before those that ship."""
+    return _overlay[0] if _overlay else None
+
+
 def _check_folder(folder: Path) -> None:
     """InvalidInput for what is no folder, or holds one that cannot be looked into."""
     parts = [folder / part for part in ("", "accelerators", "prices", "grid")]

@@ -33,6 +33,11 @@ def use_own_runs(used: bool = True) -> None:
     _used[0] = used
 
 
+def own_runs_used() -> bool:
+    """Whether they are."""
+    return _used[0]
+
+
 def stamp() -> tuple[int, ...]:
     """What changes whenever an own run is added; empty where there is none, or none is to be used."""
     if not _used[0]:

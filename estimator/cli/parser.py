@@ -469,6 +469,7 @@ def _sweep(commands: Commands) -> None:
     sub.add_argument("--format", choices=named(), help="of --vary: how answers look; by --output where not given")
     _stages(sub)
     sub.add_argument("--figures", metavar="A,B", help="only these figures, such as total_usd,calendar_s")
+    sub.add_argument("--workers", metavar="N", help="of a file: processes that answer, or all cores (default 1)")
     _question(sub)
     _currency(sub)
 

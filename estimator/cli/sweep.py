@@ -1,10 +1,11 @@
 """`estimator sweep`: scenarios as rows, answers as columns; from a file, or every combination of some values."""
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
-from estimator.cli.options import asked, belong, listed, show
+from estimator.cli.options import asked, belong, listed, show, whole
 from estimator.cli.progress import bar
 from estimator.errors import InvalidInput, clipped
 from estimator.export.currency import currency
@@ -17,6 +18,7 @@ from estimator.stages import STAGES
 from estimator.sweeping import FIGURES, Sweep, attached, columns_of
 
 MOST_STEPS = 10_000
+MOST_WORKERS = 1024
 
 
 def sweep(options: argparse.Namespace) -> None:
@@ -33,9 +35,20 @@ def sweep(options: argparse.Namespace) -> None:
     stages = listed(options.stages) or STAGES
     if options.file:
         run = Sweep(stages, listed(options.figures) or FIGURES, fixed, _rate(options))
-        return _told(options, sweep_file(options.file, options.output, run, bar("scenarios")))
+        counts = sweep_file(options.file, options.output, run, bar("scenarios"), _workers(options.workers))
+        return _told(options, counts)
+    belong(options, "a file of scenarios", "workers")
     values = _together([values_of(text) for text in options.vary])
     return _grid(options, values, Sweep(stages, listed(options.figures) or ("total_usd",), fixed, _rate(options)))
+
+
+def _workers(text: str | None) -> int:
+    """Processes that answer: as many as there are cores where all are asked for."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    found = cores if text == "all" else whole("1" if text is None else text, "--workers")
+    if found is None or not 1 <= found <= MOST_WORKERS:
+        raise InvalidInput(f"--workers must be from 1 to {MOST_WORKERS}, or all")
+    return found
 
 
 def _rate(options: argparse.Namespace) -> tuple[str, float]:

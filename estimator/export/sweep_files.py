@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from estimator.errors import InvalidInput, MissingExtra, clipped
 from estimator.export.rows import FORMULA_STARTS, harmless
+from estimator.export.sweep_workers import answered
 from estimator.files import doubled, read_bytes, reason, regular, shown, unzipped, whole
-from estimator.sweeping import Sweep, attached, columns_of
+from estimator.sweeping import Sweep, columns_of
 
 if TYPE_CHECKING:
     from openpyxl.worksheet._read_only import ReadOnlyWorksheet
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from pyarrow.parquet import ParquetWriter
 
 PLAIN = (str, int, float, bool)
-PIECE = 65_536  # rows in memory at a time
+PIECE = 16_384  # rows in memory at a time
 CSV_BLOCK_BYTES = 8_000_000
 MOST_SHEET_ROWS = 100_000
 MOST_COLUMNS = 16_384  # as many as a sheet has
@@ -48,13 +49,16 @@ class Writer(Protocol):
         """No more pieces."""
 
 
-def sweep_file(source: str, target: str, run: Sweep, progress: Progress | None = None) -> tuple[int, int]:
+def sweep_file(
+    source: str, target: str, run: Sweep, progress: Progress | None = None, workers: int = 1
+) -> tuple[int, int]:
     """Answer every row of a file into another; returns how many rows there were, and how many could not be answered.
 
+    workers: processes that answer; the file is the same however many
     Raises InvalidInput in one line; then no file is written.
     """
     kind = _kind_of(source)
-    return _answered(lambda: _pieces(source, kind), source, target, run, progress)
+    return _answered(lambda: _pieces(source, kind), source, target, run, progress, workers)
 
 
 def sweep_rows(
@@ -73,14 +77,19 @@ def _kind_of(name: str) -> str:
 
 
 def _answered(
-    pieces: Callable[[], Iterator[Piece]], source: str, target: str, run: Sweep, progress: Progress | None
+    pieces: Callable[[], Iterator[Piece]],
+    source: str,
+    target: str,
+    run: Sweep,
+    progress: Progress | None,
+    workers: int = 1,
 ) -> tuple[int, int]:
     kind = _kind_of(target)
     if source:
         _check_source(source)
     try:
         with whole(target) as beside:
-            return _run(pieces(), WRITERS[kind](beside), run, progress)
+            return _run(answered(_narrow(pieces()), run, workers), WRITERS[kind](beside), progress)
     except Exception as error:
         if not type(error).__module__.startswith("pyarrow"):
             raise
@@ -94,17 +103,21 @@ def _check_source(source: str) -> None:
         raise InvalidInput(f"cannot read {shown(source)}: {reason(error)}") from None
 
 
-def _run(pieces: Iterator[Piece], writer: Writer, run: Sweep, progress: Progress | None) -> tuple[int, int]:
+def _narrow(pieces: Iterator[Piece]) -> Iterator[Piece]:
+    """The pieces, if they have no more columns than a sheet can."""
+    for piece in pieces:
+        if (columns := len(columns_of(piece[:1])[0])) > MOST_COLUMNS:
+            raise InvalidInput(f"there are {columns:,} columns: at most {MOST_COLUMNS:,} are read")
+        yield piece
+
+
+def _run(pieces: Iterator[tuple[Piece, int]], writer: Writer, progress: Progress | None) -> tuple[int, int]:
     done = bad = 0
     try:
-        for piece in pieces:
-            columns, count = columns_of(piece)
-            if len(columns) > MOST_COLUMNS:
-                raise InvalidInput(f"there are {len(columns):,} columns: at most {MOST_COLUMNS:,} are read")
-            found = run.answers(columns, count)
-            writer.write(attached(piece, found))
-            done += count
-            bad += sum(error is not None for error in found["error"].tolist())
+        for piece, wrong in pieces:
+            writer.write(piece)
+            done += len(piece)
+            bad += wrong
             if progress:
                 progress(done)
     finally:

@@ -1,0 +1,58 @@
+"""A sweep's pieces on several cores: answered in processes of their own, given back in their order, few at a time."""
+
+import signal
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from estimator.catalog.files import use_facts, used_facts
+from estimator.catalog.own_runs import own_runs_used, use_own_runs
+from estimator.errors import InvalidInput
+from estimator.sweeping import Sweep, attached, columns_of
+
+AHEAD = 1  # pieces that wait for each worker, so that none waits for a piece
+
+_run: list[Sweep] = []  # of this process, where it is a worker
+
+
+def answered(pieces: Iterable[Any], run: Sweep, workers: int) -> Iterator[tuple[Any, int]]:
+    """Each piece with its answers, and how many of its rows could not be answered; in order, however many work."""
+    if workers == 1:
+        yield from (answer(run, piece) for piece in pieces)
+        return
+    state = (run, used_facts(), own_runs_used())
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), _begin, state)
+    waiting: deque[Future[tuple[Any, int]]] = deque()
+    try:
+        for piece in pieces:
+            if len(waiting) > workers * (1 + AHEAD):
+                yield waiting.popleft().result()
+            waiting.append(pool.submit(_answer, piece))
+        while waiting:
+            yield waiting.popleft().result()
+    except BrokenProcessPool:
+        raise InvalidInput("a worker was ended, perhaps for want of memory: ask for fewer --workers") from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def answer(run: Sweep, piece: Any) -> tuple[Any, int]:
+    """A piece with its answers, and how many of its rows could not be answered."""
+    found = run.answers(*columns_of(piece))
+    return attached(piece, found), sum(error is not None for error in found["error"].tolist())
+
+
+def _begin(run: Sweep, facts: Path | None, own_runs: bool) -> None:
+    """A worker's start: the facts of whoever asks, who alone hears Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    use_facts(facts)
+    use_own_runs(own_runs)
+    _run[:] = [run]
+
+
+def _answer(piece: Any) -> tuple[Any, int]:
+    return answer(_run[0], piece)
