@@ -65,11 +65,11 @@ def variance_sheet(found: Variance, path: str | Path) -> None:
     except ImportError:
         raise MissingExtra("XlsxWriter", "excel") from None
     check_ending(path, ".xlsx")
-    packed = io.BytesIO()
-    with xlsxwriter.Workbook(packed, {"strings_to_formulas": False}) as book:
-        _lines(book, found)
-        _bridge(book, found)
     with whole(path) as beside:
+        packed = io.BytesIO()
+        with xlsxwriter.Workbook(packed, {"strings_to_formulas": False, "in_memory": True}) as book:
+            _lines(book, found)
+            _bridge(book, found)
         beside.write_bytes(packed.getvalue())
 
 

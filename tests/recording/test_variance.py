@@ -1,6 +1,7 @@
 """Plan against bill: by hand, to the last digit, and files that are none."""
 
 import csv
+import signal
 from decimal import Decimal
 
 import pytest
@@ -152,3 +153,20 @@ def raise_from(words):
 
     options = parser(words).parse_args(words)
     options.run(options)
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, capsys):
+    resource = pytest.importorskip("resource")
+    pytest.importorskip("xlsxwriter")
+    plan, bill = written(tmp_path, [["2026-01-01", "1200", "USD", "240", "Hours", "serving"]])
+    before, limits = signal.signal(signal.SIGXFSZ, signal.SIG_IGN), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, limits[1]))
+    try:
+        status = main(["variance", str(plan), str(bill), "--workbook", str(tmp_path / "v.xlsx")])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+
+    assert status == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bill.csv", "plan.csv"]
