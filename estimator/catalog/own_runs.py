@@ -1,4 +1,4 @@
-"""The user's own runs: case files in the columns of the published ones, appended to and never rewritten.
+"""The user's own runs: case files in the columns of the published ones, appended to.
 
 They lie in the user's data folder, or where ESTIMATOR_RUNS says. Nothing of them leaves the machine.
 """
@@ -78,17 +78,20 @@ def add_runs(kind: CaseKind, runs: Iterable[Mapping[str, object]]) -> list[Case]
 def _appended(kind: CaseKind, path: Path, runs: Sequence[Mapping[str, object]]) -> list[Case]:
     there = os.path.lexists(path)
     before = read_bytes(path, "case file") if there else b""
-    header = list(read_cases(path)[0]) if before.strip() and len(read_cases(path)) else list(columns(kind))
-    first = len(read_cases(path)) + 1 if before.strip() else 1
-    rows = [_row(header, f"{SOURCE}-{first + place:04d}", run) for place, run in enumerate(runs)]
+    old = read_cases(path) if before.strip() else []
+    known = [*old[0]] if old else []
+    header = [*known, *(name for name in columns(kind) if name not in known)]
+    rows = [_row(header, f"{SOURCE}-{len(old) + 1 + place:04d}", run) for place, run in enumerate(runs)]
     lines = io.StringIO(newline="")
-    writer = csv.DictWriter(lines, header, lineterminator="\n")
-    if not before.strip():
+    writer = csv.DictWriter(lines, header, lineterminator="\n", restval="")
+    anew = header != known  # the first, or the first with columns that an older version did not know
+    if anew:
         writer.writeheader()
+        writer.writerows(old)
     writer.writerows(rows)
-    joint = b"" if not before or before.endswith(b"\n") else b"\n"
+    kept = b"" if anew else before if before.endswith(b"\n") else before + b"\n"
     with whole(path, still=before if there else None) as beside:
-        beside.write_bytes(before + joint + lines.getvalue().encode())
+        beside.write_bytes(kept + lines.getvalue().encode())
     return rows
 
 

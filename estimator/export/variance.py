@@ -85,16 +85,16 @@ def variance_sheet(found: Variance, path: str | Path) -> None:
     except ImportError:
         raise MissingExtra("XlsxWriter", "excel") from None
     check_ending(path, ".xlsx")
-    packed = io.BytesIO()
-    with xlsxwriter.Workbook(packed, {"strings_to_formulas": False}) as book:
-        styles = {name: book.add_format(how) for name, how in STYLES.items()}
-        for put, title, pages in ((_lines, "Variance", 0), (_bridge, "Bridge", 1)):
-            sheet = book.add_worksheet(title)
-            sheet.set_landscape()
-            sheet.set_paper(9)  # A4
-            sheet.fit_to_pages(1, pages)
-            put(book, sheet, found, styles)
     with whole(path) as beside:
+        packed = io.BytesIO()
+        with xlsxwriter.Workbook(packed, {"strings_to_formulas": False, "in_memory": True}) as book:
+            styles = {name: book.add_format(how) for name, how in STYLES.items()}
+            for put, title, pages in ((_lines, "Variance", 0), (_bridge, "Bridge", 1)):
+                sheet = book.add_worksheet(title)
+                sheet.set_landscape()
+                sheet.set_paper(9)  # A4
+                sheet.fit_to_pages(1, pages)
+                put(book, sheet, found, styles)
         beside.write_bytes(packed.getvalue())
 
 

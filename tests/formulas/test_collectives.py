@@ -49,6 +49,14 @@ def test_between_nodes_the_members_share_their_networks() -> None:
     assert all_reduce_s(8e9, 16, NODES, ranks_in_node=1) == pytest.approx(1.875 * 8e9 / 5e10 + 8 * 1e-5)
 
 
+@pytest.mark.parametrize("operation", [all_gather_s, reduce_scatter_s])
+def test_one_way_is_half_of_an_all_reduce_by_hand(operation) -> None:
+    """7/8 of the message in a node; on two nodes 15/16 of it over eight networks, one step between them."""
+    assert operation(8e9, 8, NODES) == pytest.approx(7e9 / 4e11)
+    assert operation(8e9, 16, NODES) == pytest.approx(max(0.9375 * 8e9 / (8 * 5e10), 7e9 / 4e11) + 1e-5)
+    assert operation(8e9, 16, NODES, ranks_in_node=1) == pytest.approx(0.9375 * 8e9 / 5e10 + 15 * 1e-5)
+
+
 def test_all_to_all_sends_each_part_over_its_own_way() -> None:
     assert all_to_all_s(8e9, 16, NODES) == pytest.approx(8e9 * 8 / 16 / 5e10 + 1e-5)
 

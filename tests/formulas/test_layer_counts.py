@@ -163,3 +163,9 @@ def test_tensor_groups_divide_all_heads_there_are(scan, parts):
 def test_experts_that_all_tokens_share_by_hand(llm, widths):
     """Of their config.json: n_shared_experts of DeepSeek-V3; 5,632 over 1,408 of Qwen; nobody's of Mixtral."""
     assert transformer.shared_experts(architecture(llm)) == pytest.approx(widths)
+
+
+@pytest.mark.parametrize(("llm", "params"), [("bge-base-en-v1.5", 109_482_240), ("bge-large-en-v1.5", 335_141_888)])
+def test_bert_has_the_parameters_of_its_weight_file(llm, params):
+    """With token types, norms of embeddings, and the pooler."""
+    assert transformer.params(architecture(llm)) == params

@@ -214,6 +214,20 @@ def test_what_is_no_file_where_own_runs_are_kept_is_said_and_hangs_nothing(kind,
     assert name in said[0]
 
 
+def test_own_runs_of_an_older_version_take_the_columns_it_did_not_know(tmp_path):
+    (tmp_path / "runs").mkdir()
+    own_runs_path("training").write_text(
+        "id,source,family,model,mine,metric,value\nown-0001,own,lora,8b,x,step_time_s,2"
+    )
+    (tmp_path / "log").write_text(json.dumps(STATE))
+
+    record(tmp_path / "log", **RUN, accept=True)
+
+    first, second = own_runs("training")
+    assert (first["id"], first["model"], first["mine"], first["framework"]) == ("own-0001", "8b", "x", "")
+    assert (second["id"], second["framework"], second["mine"]) == ("own-0002", "hf-trainer", "")
+
+
 WRONG = [
     ["--gpu", "h1000"], ["--model", "nobody"], ["--set", "family=banana"], ["--set", "precision=lots"],
     ["--set", "seq_len=-5"], ["--set", "seq_len=nan"], ["--set", "banana=1"], ["--set", "tp=x"],

@@ -2,6 +2,7 @@
 
 import csv
 import itertools
+import signal
 from decimal import Decimal
 from itertools import pairwise
 
@@ -196,3 +197,20 @@ def test_a_plot_beside_the_table(tmp_path):
     assert main(["variance", str(plan), str(bill), "--plot", str(tmp_path / "v.svg")]) == 0
     assert "serving: price" in (tmp_path / "v.svg").read_text()
     assert main(["variance", str(plan), str(bill), "--plot", str(tmp_path / "v.doc")]) == 2
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, capsys):
+    resource = pytest.importorskip("resource")
+    pytest.importorskip("xlsxwriter")
+    plan, bill = written(tmp_path, [["2026-01-01", "1200", "USD", "240", "Hours", "serving"]])
+    before, limits = signal.signal(signal.SIGXFSZ, signal.SIG_IGN), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, limits[1]))
+    try:
+        status = main(["variance", str(plan), str(bill), "--workbook", str(tmp_path / "v.xlsx")])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+
+    assert status == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bill.csv", "plan.csv"]

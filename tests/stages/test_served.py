@@ -40,3 +40,10 @@ def test_a_layout_in_words():
     assert layout_text(plan, cluster("8xh100")) == "tp 2, dp 4, ZeRO-3, micro-batch 2"
     full = TrainingPlan(seq_len=2048, global_batch=64, tp=1, pp=1, ep=1, zero=0, micro_batch=1, recompute="full")
     assert layout_text(full, cluster("8xh100")) == "dp 8, micro-batch 1, full recompute"
+
+
+def test_a_grid_of_loads_is_a_row_each_in_order():
+    """Two prompts by three numbers of clients: a row for each, clients running fastest."""
+    found = serving(model="8b", gpu="1xh100", output_tokens=100, prompt_tokens=[[500], [1000]], concurrency=[1, 4, 16])
+
+    assert [load.amount for load in found.loads] == [1, 4, 16, 1, 4, 16]

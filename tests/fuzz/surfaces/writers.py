@@ -15,9 +15,10 @@ from pathlib import Path
 from estimator.cli import main
 from tests.fuzz import files
 from tests.fuzz.answers import of_file, outcome
+from tests.fuzz.surfaces.recorded import BILL, BUDGET
 from tests.fuzz.trial import Streams, Trial
 
-SHARE = 30
+SHARE = 40
 MACHINE = ("--model", "7b", "--gpu", "a100")
 HOSTED = ("--api", "openai:gpt-4o-mini")
 ROWS = "samples\n" + "5000\n" * 200
@@ -31,8 +32,13 @@ WRITTEN: dict[str, tuple[str, tuple[str, ...]]] = {
     "raster": ("out.png", ("plot", "money", *MACHINE, "--output", "out.png")),
     "rows": ("rows.csv", ("sweep", "in.csv", "-o", "rows.csv", *MACHINE, "--stages", "finetune")),
     "columns": ("rows.parquet", ("sweep", "in.csv", "-o", "rows.parquet", *MACHINE, "--stages", "finetune")),
+    "page": ("out.html", ("compare", *MACHINE, "--output", "out.html")),
+    "run configuration": ("out.yaml", ("layout", "finetune", *MACHINE, "--emit", "axolotl", "--output", "out.yaml")),
+    "bridge": ("out.xlsx", ("variance", "budget.csv", "bill.csv", "--workbook", "out.xlsx")),
+    "runs to share": ("out.csv", ("record", "log", *MACHINE, "--compare-only", "--accept", "--share", "out.csv")),
     "sheet": ("rows.xlsx", ("sweep", "in.csv", "-o", "rows.xlsx", *MACHINE, "--stages", "finetune")),
 }
+INPUTS = {"in.csv": ROWS, "budget.csv": BUDGET, "bill.csv": BILL, "log": '{"train_steps_per_second": 4.0}'}
 SHOWN = ("compare", *MACHINE)
 Act = Callable[[str, Sequence[str]], Iterator[str]]
 
@@ -46,7 +52,7 @@ def draw(rng: random.Random, index: int) -> Trial:
     trouble = [*TROUBLES][place % len(TROUBLES)]
     name = [*WRITTEN][(place // len(TROUBLES) + place % len(TROUBLES) * 2) % len(WRITTEN)]
     target, words = WRITTEN[name]
-    Path("in.csv").write_text(ROWS)
+    _inputs(Path())
     lay_out, act = TROUBLES[trouble]
     lay_out(target)
     if trouble in KILLS:
@@ -58,6 +64,11 @@ def draw(rng: random.Random, index: int) -> Trial:
         (target, "real*", "closed*", *([".*"] if trouble == "SIGKILL" else [])),
         trouble in KILLS,
     )
+
+
+def _inputs(folder: Path) -> None:
+    for name, text in INPUTS.items():
+        (folder / name).write_text(text)
 
 
 def _plain(_: str) -> None:
@@ -142,7 +153,7 @@ def _folder(target: str) -> None:
 def _read_only(_: str, words: Sequence[str]) -> Iterator[str]:
     """A folder in which nobody may write."""
     Path("closed").mkdir()
-    Path("closed/in.csv").write_text(ROWS)
+    _inputs(Path("closed"))
     Path("closed").chmod(0o555)
     back = Path.cwd()
     with files.Unprivileged():
@@ -151,7 +162,7 @@ def _read_only(_: str, words: Sequence[str]) -> Iterator[str]:
             yield from outcome(words, wants=2)
         finally:
             os.chdir(back)
-    if [path.name for path in Path("closed").iterdir()] != ["in.csv"]:
+    if sorted(path.name for path in Path("closed").iterdir()) != sorted(INPUTS):
         yield "left beside in a closed folder"
 
 
@@ -352,7 +363,7 @@ def _profile_full() -> Iterator[str]:
 def _odd_name(name: str) -> Callable[[], Iterator[str]]:
     def act() -> Iterator[str]:
         yield from outcome(("compare", *MACHINE, "--output", name))
-        found = {path.name for path in Path().iterdir()} - {"home", "in.csv"}
+        found = {path.name for path in Path().iterdir()} - {"home", *INPUTS}
         if any(one.startswith(".") for one in found):
             yield f"left beside: {found}"
 
