@@ -140,15 +140,15 @@ def _offers(
 ) -> list[Offer]:
     """The clusters a name stands for: one when it has a count, else every count worth trying; 0: machines as usual."""
     found = named_cluster(name)
-    one = found if isinstance(found, Cluster) else None
-    device = one.accelerator if one else found
+    one, device = (found, found.accelerator) if isinstance(found, Cluster) else (None, found)
     per_node = gpus_per_node or (one.per_node if one else device.per_node or 8)
     clusters = [one] if one else [Cluster(device, count, count) for count in counts_for(per_node, most)]
     hourly = usd_per_hour(device, price, ONE_AT_A_TIME)
     if network_gbit_per_s:
         device = replace(device, network_bytes_per_s=network_gbit_per_s * 1e9 / 8)
-    host = {"host_bytes": host_memory_gb * 1e9} if host_memory_gb else {}
-    offered = [each._replace(accelerator=device, per_node=min(each.count, per_node), **host) for each in clusters]
+    offered = [each._replace(accelerator=device, per_node=min(each.count, per_node)) for each in clusters]
+    if host_memory_gb:
+        offered = [each._replace(host_bytes=host_memory_gb * 1e9) for each in offered]
     return [Offer(cluster, hourly, usual_goodput(cluster)) for cluster in offered]
 
 
