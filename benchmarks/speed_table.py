@@ -238,9 +238,7 @@ def page(rows: list[Row], unit_costs: str, sizes: list[Swept], two: Swept, steps
     rows = [
         *rows,
         _at_least("sweep of a million rows, four approaches each", rate, 250_000, "rows/s", "memory"),
-        Row(
-            "the same with two workers", "at least 1.8 times", f"{faster:.2f} times", 1.8 / faster, "who writes"
-        ),
+        Row("the same with two workers", "at least 1.8 times", f"{faster:.2f} times", 1.8 / faster, "who writes"),
         Row("its memory", "at most 0.5 GB", f"{two.memory_gb:.2f} GB", two.memory_gb / 0.5, "libraries, loaded thrice"),
     ]
     lines = [f"| {row.what} | {row.target} | {row.reached} | {_met(row.share)} | {row.bound} |" for row in rows]
