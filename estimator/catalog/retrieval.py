@@ -107,6 +107,16 @@ def default(name: str) -> float:
     return float(_preset()["default"][name]["value"])
 
 
+def default_source(name: str) -> Source:
+    """Where a default comes from.
+
+    >>> default_source("client_value_s").kind
+    'measured'
+    """
+    named = _preset()["default"][name]["source"]
+    return next(Source(one["title"], one["kind"]) for one in _preset()["source"] if one["id"] == named)
+
+
 def code_bits() -> dict[str, float]:
     """Bits one dimension takes in the codes of compressed vectors.
 

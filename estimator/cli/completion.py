@@ -7,7 +7,8 @@ from typing import NamedTuple
 from estimator.catalog.accelerators import accelerator_names
 from estimator.catalog.models import architecture_names
 from estimator.catalog.prices import api_names
-from estimator.cli.parser import Parser, parser
+from estimator.cli.argument_parser import Parser
+from estimator.cli.parser import parser
 from estimator.scenario import default_scenario
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from estimator.catalog.models import architecture
 from estimator.catalog.prices import api_price
-from estimator.catalog.retrieval import Host, default, host, measured_index
+from estimator.catalog.retrieval import Host, default, default_source, host, measured_index
 from estimator.catalog.stores import embedders, store_prices
 from estimator.errors import DoesNotFit, InvalidInput
 from estimator.formulas import Floats, money, retrieval_load
@@ -17,6 +17,7 @@ from estimator.predict import retrieval
 from estimator.predict.retrieval import IndexPlan
 from estimator.predict.retrieval_load import Load, latency_s, latency_share_s, load_of, recall
 from estimator.quantities import Quantity, derive, predicted, uncertain
+from estimator.records import Basis
 from estimator.stages.question import Question
 
 SELF_HOSTED = "self-hosted"
@@ -270,9 +271,14 @@ def _sent_per_s(question: Question) -> Quantity:
         clients=question.amount("load_clients"),
         batch=question.amount("load_batch"),
         dimensions=dimensions(question),
-        value_s=question.known("a client's time for a dimension", default("client_value_s"), "s", "measured"),
-        round_trip_s=question.known("round trip", default("round_trip_s"), "s", "assumed"),
+        value_s=_fact(question, "a client's time for a dimension", "client_value_s", "measured"),
+        round_trip_s=_fact(question, "round trip", "round_trip_s", "assumed"),
     )
+
+
+def _fact(question: Question, name: str, key: str, basis: Basis) -> Quantity:
+    """A default of vector search [s], with its source."""
+    return question.known(name, default(key), "s", basis, default_source(key))
 
 
 def _recall(question: Question, plan: IndexPlan, searched: dict[str, Quantity]) -> Quantity | None:

@@ -77,7 +77,7 @@ def test_a_folder_is_counted(tmp_path):
     answer = estimate("rag", model="8b", gpu="h100", corpus=str(tmp_path))
 
     assert answer.data_bytes.value == 31_000
-    with pytest.raises(EstimatorError, match="no text files"):
+    with pytest.raises(EstimatorError, match="cannot read"):
         estimate("rag", model="8b", gpu="h100", corpus=str(tmp_path / "nothing"))
 
 

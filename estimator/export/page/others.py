@@ -69,11 +69,11 @@ def _serving(found: "ServingAnswer") -> Said:
     title = say("of_on", llm=found.llm, hardware=found.hardware)
     first = serving_text(found).partition("\n")[0].rpartition(": ")[2]
     load = found.loads[0]
-    times = [f"{words} {human(load.figures[f'{name}_s'])}" for name, words in LATENCIES.items()]
+    waits = {name: load.figures[f"{name}_s"] for name in LATENCIES if f"{name}_s" in load.figures}
+    times = [f"{LATENCIES[name]} {human(figure)}" for name, figure in waits.items()]
     said = f"{first}; {', '.join(times)} ({asked_text(load)})"
-    figures = {f"{name}_s": load.figures[f"{name}_s"] for name in LATENCIES}
     money = "usd_per_million_output_tokens"
-    opened = [*figures.values(), load.figures["output_tokens_per_s"], load.figures[money]]
+    opened = [*waits.values(), load.figures["output_tokens_per_s"], load.figures[money]]
     plan = tag("pre", "\n".join(f"{name} = {value}" for name, value in found.plan.items()))
     return Said(title, _sentence(said), beneath=(*_reasons(opened), folded(say("plan"), plan)))
 
