@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import TypeAlias
+from typing import NoReturn, TypeAlias
 
 from estimator.cli.argument_parser import Parser, Unread
 from estimator.errors import InvalidInput
