@@ -131,7 +131,7 @@ def _whole_page(text: bytes) -> None:
 
 
 def _whole_emitted(text: bytes) -> None:
-    assert text.startswith(b"base_model: ") and text.endswith(b".json\n"), "cut off"  # noqa: PT018
+    assert text.startswith(b"base_model: ") and text.endswith(b"lora_alpha: 16\n"), "cut off"  # noqa: PT018
 
 
 def _command(*words: str) -> Callable[[Path], Any]:
