@@ -114,7 +114,9 @@ def default_source(name: str) -> Source:
     'measured'
     """
     named = _preset()["default"][name]["source"]
-    return next(Source(one["title"], one["kind"]) for one in _preset()["source"] if one["id"] == named)
+    return next(
+        Source(one["title"], one["kind"], one.get("date", "")) for one in _preset()["source"] if one["id"] == named
+    )
 
 
 def code_bits() -> dict[str, float]:

@@ -274,5 +274,5 @@ def _chat(messages: list[Any]) -> tuple[str, int]:
             raise ValueError("a message is no object")
         content = next((message[name] for name in ("content", "value", "text") if message.get(name) is not None), "")
         parts = content if isinstance(content, list) else [content]
-        texts += [part if isinstance(part, str) else str(part.get("text") or "") for part in parts]
+        texts += [str(part.get("text") or "") if isinstance(part, Mapping) else str(part) for part in parts]
     return "\n".join(texts), len(messages)

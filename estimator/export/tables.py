@@ -231,18 +231,21 @@ def _is_part(name: str) -> bool:
 
 
 def _parts(answer: Estimate) -> str:
-    """What the training time is made of."""
+    """What the training time is made of, but for parts too short to tell."""
     if STEPS[0] not in answer.details:
         return ""
     steps, share = (answer.details[name] for name in STEPS)
-    parts = {name: figure for name, figure in answer.details.items() if name.startswith("time_") and figure.value}
-    named = {detail_name(name).removeprefix("time "): human(part, False) for name, part in parts.items()}
+    parts = {name: figure for name, figure in answer.details.items() if name.startswith("time_")}
+    least = SHORT * sum(part.value for part in parts.values())
+    told = {detail_name(name).removeprefix("time "): part for name, part in parts.items() if part.value > least}
+    named = {name: human(part, False) for name, part in told.items()}
     if "padding" in named:
         named["padding"] += f" ({share.value:.0%})"
-    told = ", ".join(f"{name} {part}" for name, part in named.items())
-    return _paragraph(f"{human(steps, False)} steps: {told}")
+    words = ", ".join(f"{name} {part}" for name, part in named.items())
+    return _paragraph(f"{human(steps, False)} steps: {words}")
 
 
+SHORT = 1e-3  # of the time, below which a part is not told
 STEPS = ("optimizer_steps", "padding_share")
 
 

@@ -392,13 +392,13 @@ def capacity_doubt(
     """80 % half widths, down and up, of ln(time between requests) at capacity from what the cache may hold [1].
 
     Capacity grows with the sequences served at once, at most in proportion to them: 3 % of an H100 is much beside what
-    70 GB of weights leave, nothing beside what 16 GB do.
+    69 GB of weights leave, nothing beside what 16 GB do.
 
     >>> from estimator.catalog.accelerators import accelerator, cluster_of
     >>> from estimator.catalog.models import architecture
-    >>> one, plan = cluster_of(accelerator("h100"), 1), ServingPlan("fp8")
-    >>> [round(capacity_doubt(architecture(llm), one, plan, 1000, 1000)[1], 2) for llm in ("8b", "70b")]
-    [0.04, 1.59]
+    >>> one, plan = cluster_of(accelerator("h100"), 1), ServingPlan("bf16")
+    >>> [round(capacity_doubt(architecture(llm), one, plan, 1000, 1000)[1], 2) for llm in ("8b", "yi-34b")]
+    [0.05, 0.79]
     """
     here, least, most = slots_and_ends(arch, cluster, plan, prompt, output)
     return float(np.log(most / here)), float(np.log(here / least))

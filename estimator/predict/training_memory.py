@@ -252,7 +252,9 @@ def _gathers(run: Run, p: Parameters) -> Real:
     layer = (run.layer_params / run.tp + run.expert_params / run.expert_split) / run.layers
     packed = either(run.quantised > 0, run.stored_bytes, run.compute_bytes)
     unpacked = run.quantised * layer * (run.compute_bytes - packed)
-    sharded = (run.zero >= 3) & (np.logical_not(_kept_whole(run)) | (run.offload_params > 0))
+    # Alone, FSDP shards nothing; DeepSpeed gathers even then.
+    parted = np.logical_not(_kept_whole(run)) & ((run.dp > 1) | (run.tensor_gathers > 0))
+    sharded = (run.zero >= 3) & (parted | (run.offload_params > 0))
     if not anywhere(sharded):
         return unpacked
     gradients = (1 - run.adapters) * run.gradient_bytes

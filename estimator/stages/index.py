@@ -17,7 +17,6 @@ from estimator.predict import retrieval
 from estimator.predict.retrieval import IndexPlan
 from estimator.predict.retrieval_load import Load, latency_s, latency_share_s, load_of, recall
 from estimator.quantities import Quantity, derive, predicted, uncertain
-from estimator.records import Basis
 from estimator.stages.question import Question
 
 SELF_HOSTED = "self-hosted"
@@ -264,6 +263,7 @@ def _sent_per_s(question: Question) -> Quantity:
     """Vectors that reach the index a second [1/s]: as asked, or as clients send them."""
     if question.number("load_vectors_per_s") > 0:
         return question.amount("load_vectors_per_s")
+    value = "client_value_s"
     return derive(
         "vectors sent a second",
         "1/s",
@@ -271,14 +271,11 @@ def _sent_per_s(question: Question) -> Quantity:
         clients=question.amount("load_clients"),
         batch=question.amount("load_batch"),
         dimensions=dimensions(question),
-        value_s=_fact(question, "a client's time for a dimension", "client_value_s", "measured"),
-        round_trip_s=_fact(question, "round trip", "round_trip_s", "assumed"),
+        value_s=question.known(
+            "a client's time for a dimension", default(value), "s", "measured", default_source(value)
+        ),
+        round_trip_s=question.known("round trip", default("round_trip_s"), "s", "assumed"),
     )
-
-
-def _fact(question: Question, name: str, key: str, basis: Basis) -> Quantity:
-    """A default of vector search [s], with its source."""
-    return question.known(name, default(key), "s", basis, default_source(key))
 
 
 def _recall(question: Question, plan: IndexPlan, searched: dict[str, Quantity]) -> Quantity | None:

@@ -9,7 +9,7 @@ def test_it_opens_the_installed_site(tmp_path, monkeypatch, capsys):
     opened = []
     (tmp_path / "_docs").mkdir()
     (tmp_path / "_docs" / "index.html").write_text("<h1>estimator</h1>")
-    monkeypatch.setattr(docs, "PACKAGE", tmp_path)
+    monkeypatch.setattr(docs, "SITE", tmp_path / "_docs")
     monkeypatch.setattr(webbrowser, "open", opened.append)
 
     assert main(["docs", "--where"]) == 0
@@ -20,7 +20,7 @@ def test_it_opens_the_installed_site(tmp_path, monkeypatch, capsys):
 
 
 def test_without_a_site_it_says_how_to_build_one(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(docs, "PACKAGE", tmp_path)
+    monkeypatch.setattr(docs, "SITE", tmp_path / "_docs")
 
     assert main(["docs"]) == 2
     assert "sphinx" in capsys.readouterr().err

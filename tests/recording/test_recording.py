@@ -225,7 +225,7 @@ def test_own_runs_of_an_older_version_take_the_columns_it_did_not_know(tmp_path)
 
     first, second = own_runs("training")
     assert (first["id"], first["model"], first["mine"], first["framework"]) == ("own-0001", "8b", "x", "")
-    assert (second["id"], second["framework"], second["mine"]) == ("own-0002", "hf-trainer", "")
+    assert (second["id"], second["framework"], second["mine"]) == ("own-0002", "hf trainer", "")
 
 
 WRONG = [

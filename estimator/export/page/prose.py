@@ -14,7 +14,7 @@ def markup(text: str) -> Markup:
     """Everything of a text.
 
     >>> markup("**fits**\\n\\n- mind: a < b")
-    '<p><strong>fits</strong></p><ul><li>mind: a &lt; b</li></ul>'
+    '<p><strong>fits</strong></p><div><ul><li>mind: a &lt; b</li></ul></div>'
     """
     return joined(*(block for part in text.split("\n\n") for block in _blocks(part.strip("\n"))))
 
