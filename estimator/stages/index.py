@@ -16,10 +16,12 @@ from estimator.formulas.arithmetic import quotient
 from estimator.predict import retrieval
 from estimator.predict.retrieval import IndexPlan
 from estimator.predict.retrieval_load import Load, latency_s, latency_share_s, load_of, recall
-from estimator.quantities import Quantity, derive, predicted, uncertain
+from estimator.quantities import Quantity, derive, given, predicted, uncertain
+from estimator.records import Source
 from estimator.stages.question import Question
 
 SELF_HOSTED = "self-hosted"
+DEFAULTS = Source("defaults of vector search (estimator/presets/retrieval.toml)", kind="assumed")
 
 
 class Searches(NamedTuple):
@@ -274,7 +276,15 @@ def _sent_per_s(question: Question) -> Quantity:
         value_s=question.known(
             "a client's time for a dimension", default(value), "s", "measured", default_source(value)
         ),
-        round_trip_s=question.known("round trip", default("round_trip_s"), "s", "assumed"),
+        round_trip_s=given(
+            "round trip",
+            default("round_trip_s"),
+            "s",
+            design=question.design,
+            basis="assumed",
+            note="between two machines of one region and back",
+            sources=(DEFAULTS,),
+        ),
     )
 
 
