@@ -65,9 +65,10 @@ class OwnRuns:
     def __init__(self, errors: Mapping[str, Sequence[tuple[float, Kin]]]) -> None:
         """errors: by quantity, such as time, memory, decode."""
         found: dict[tuple[str, str], list[tuple[float, Kin]]] = defaultdict(list)
+        machines = {name: _machine(name) for name in {kin.accelerator for runs in errors.values() for _, kin in runs}}
         for group, runs in errors.items():
             for error, kin in runs if group in variances() else ():
-                found[group, _machine(kin)].append((error, kin))
+                found[group, machines[kin.accelerator]].append((error, kin))
         self._groups = {key: _columns(runs) for key, runs in found.items()}
 
     def of(self, group: str, kin: Kin) -> Correction:
@@ -79,7 +80,7 @@ class OwnRuns:
         >>> own.of("prefill", Kin("h100-sxm", "vllm", "bf16", "llama-3.1-8b")).words
         ''
         """
-        machine = _machine(kin)
+        machine = _machine(kin.accelerator)
         if (group, machine) not in self._groups:
             return Correction()
         errors, keys = self._groups[group, machine]
@@ -96,9 +97,9 @@ class OwnRuns:
         return bool(self._groups)
 
 
-def _machine(kin: Kin) -> str:
-    """The measured machine it is on; empty on all others. Runs on one tell of it alone, and others nothing of it."""
-    return kin.accelerator if is_measured(kin.accelerator) else ""
+def _machine(accelerator: str) -> str:
+    """The machine, if it was measured; empty for all others. Runs on one tell of it alone, and others nothing of it."""
+    return accelerator if is_measured(accelerator) else ""
 
 
 def _of_stacks(shared: Floats) -> Floats:

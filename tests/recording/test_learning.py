@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from estimator.formulas.learning import learned, shares
@@ -28,10 +28,11 @@ def test_never_further_than_the_farthest_run_and_never_wider(runs, asked, quanti
     assert 0 < found.narrower <= 1
 
 
+@settings(max_examples=30)
 @given(error=st.floats(-0.3, 0.3), quantity=st.sampled_from(sorted(variances())))
 def test_more_runs_that_agree_are_believed_more(error, quantity):
     kin = Kin("h100", "vllm", "16 bit", "llama")
-    moved = [abs(np.log(OwnRuns({quantity: [(error, kin)] * n}).of(quantity, kin).factor)) for n in (1, 3, 10, 100)]
+    moved = [abs(np.log(OwnRuns({quantity: [(error, kin)] * n}).of(quantity, kin).factor)) for n in (1, 3, 10, 60)]
 
     assert moved == sorted(moved)
     assert moved[-1] <= abs(error) + 1e-9
