@@ -19,6 +19,7 @@ from estimator.records import Accelerator, Cluster, Source
 GIB = 2.0**30
 MIB = 2.0**20
 REMEDY = "To add one, see hardware/README.md."
+SEVERAL = "One is asked for at a time here; `estimator layout` and `estimator check` compare several (--gpu a,b)."
 MAKERS = re.compile(r"^(?:nvidia|amd|intel|google|aws|geforce|tesla|radeon|instinct)-")
 PEAK = re.compile(r"^([a-z0-9]+)_(?:fl)?op_per_s$")
 ALIASES = re.compile(r"^aliases\s*=\s*\[(.*?)\]", re.MULTILINE | re.DOTALL)
@@ -46,7 +47,7 @@ def _measured(name: str) -> Accelerator:
     from estimator.catalog.local import is_measured, local_accelerator  # loaded for these alone
 
     if not is_measured(canonical(name)):
-        raise UnknownName("accelerator", name, known_names(), _containing(name) + REMEDY)
+        raise UnknownName("accelerator", name, known_names(), SEVERAL if "," in name else _containing(name) + REMEDY)
     return local_accelerator(canonical(name))
 
 

@@ -264,3 +264,8 @@ def test_instances_agree_with_the_price_list():
     for offer in offers:
         if offer["instance"] in listed:
             assert listed[offer["instance"]] == (offer["accelerator"], offer["count"]), offer["instance"]
+
+
+def test_several_where_one_is_asked_for_are_told_who_compares_them():
+    with pytest.raises(UnknownName, match="`estimator layout` and `estimator check` compare several"):
+        accelerator("h100,a100")
