@@ -52,8 +52,9 @@ def application() -> object:
     """The application of one worker."""
     from estimator.web.app import create
 
-    if os.environ.get(SUPERVISOR) == str(os.getppid()):
-        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    supervisor = int(os.environ.get(SUPERVISOR, os.getpid()))
+    if supervisor != os.getpid():  # it may have ended while this one began
+        threading.Thread(target=_end_with, args=(supervisor,), daemon=True).start()
     return create(tuple(json.loads(os.environ.get(HOSTS, "[]"))))
 
 
