@@ -67,12 +67,15 @@ def _apart(files: Sequence[str]) -> tuple[list[str], list[str]]:
     return logs, list(others)
 
 
+WATCHED = ("url", "model", "gpu", "every_s", "most_s", "keep", "accept", "say")
+
+
 def watch(options: argparse.Namespace) -> None:
     """`estimator watch URL`."""
     from estimator.recording.watch import watch as run
 
     use_own_facts(options)
-    told = once(assignment(text) for text in options.inputs)
+    told = once(map(assignment, options.inputs), *WATCHED)
     found = run(
         options.url,
         model=options.model,

@@ -103,14 +103,19 @@ def address(url: str, anywhere: bool = False) -> tuple[str, int, str]:
         host, port, parts = "", 0, urlsplit("")
     if parts.scheme != "http" or not host or parts.username or parts.query:
         raise InvalidInput(f"{clipped(url)} is no address such as {DEFAULT_URL}: plain http, host and port")
-    if not anywhere and not _of_this_machine(host):
+    if not anywhere and not of_this_machine(host):
         raise InvalidInput(
             f"{host} is not this machine: its network would be measured. Run this beside the server, or say --anywhere"
         )
     return host, port, parts.path.rstrip("/").removesuffix("/v1")
 
 
-def _of_this_machine(host: str) -> bool:
+def of_this_machine(host: str) -> bool:
+    """Whether a host's name or address is loopback.
+
+    >>> of_this_machine("127.0.0.1"), of_this_machine("example.org")
+    (True, False)
+    """
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -135,6 +135,10 @@ class Room(NamedTuple):
     down: Real
     up: Real
 
+    def holds(self, host: Real) -> Truth:
+        """Whether a machine's own memory holds what waits there for each of its accelerators [B]."""
+        return np.asarray(host) * self.used <= self.host_bytes
+
 
 def _room(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> Room:
     """Where nobody says a machine's own memory, it has a usual one."""
@@ -157,7 +161,7 @@ class Fit(NamedTuple):
 def _fit(numbers: Run, memory: MemorySplit, values: Mapping[str, float], room: Room) -> Fit:
     need = needed(memory, numbers, values)
     host = host_bytes(numbers, values)
-    held = np.asarray(host) * room.used <= room.host_bytes
+    held = room.holds(host)
     chance = held * fit_chance(need, room.usable_bytes, (room.down, room.up))
     return Fit((need <= room.usable_bytes) & held, need, chance, host)
 
@@ -271,8 +275,7 @@ class Layouts(NamedTuple):
     @property
     def held_by_host(self) -> Truth:
         """Whether each leaves a machine's own memory enough."""
-        room = _room(self.arch, self.cluster, self.plan)
-        return np.asarray(host_bytes(self.numbers, self.values)) * room.used <= room.host_bytes
+        return _room(self.arch, self.cluster, self.plan).holds(host_bytes(self.numbers, self.values))
 
     def fastest(self, allowed: Truths) -> tuple[TrainingPlan, TrainingStep]:
         """The fastest of those that are allowed, at least one, and its step."""

@@ -3,13 +3,13 @@
 What it measured is what happened meanwhile: differences of its counters since the first reading.
 """
 
-import ipaddress
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from estimator.errors import InvalidInput, clipped
+from estimator.measure.server import of_this_machine
 from estimator.predict.serving import memory_split, sequence_bytes
 from estimator.recording import Recorded, hardware, recorded_run
 from estimator.recording.found import Found, measured, number
@@ -117,7 +117,7 @@ def loopback(url: str) -> str:
     parts = urlsplit(url if "://" in url else f"http://{url}")
     try:
         host, _ = parts.hostname or "", parts.port
-        here = host == "localhost" or ipaddress.ip_address(host).is_loopback
+        here = of_this_machine(host)
     except ValueError:
         here = False
     if not here or parts.scheme != "http" or "@" in url:

@@ -154,3 +154,9 @@ def test_wrong_words_are_refused_before_anything_is_waited_for(server):
 
 def test_loopback_by_any_name():
     assert loopback("http://[::1]:8000") == "http://[::1]:8000/metrics"
+
+
+@pytest.mark.parametrize("name", ["keep", "every_s", "gpu"])
+def test_what_an_option_says_is_not_set(name, capsys):
+    assert main(["watch", "http://localhost:1", "--model", "8b", "--gpu", "h100", "--set", f"{name}=1"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
