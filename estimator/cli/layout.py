@@ -31,13 +31,11 @@ def found(options: argparse.Namespace, pinned: Mapping[str, Any] | None = None) 
     """What the search finds; pinned: choices that stand unless others are asked for."""
     use_own_facts(options)
     task = options.task or options.word or "pretrain"
-    choices = once(_typed(text, task) for text in options.inputs)
-    for name in NUMBERS:
-        value = number(getattr(options, name), f"--{name.replace('_', '-')}")
-        if value is not None:
-            choices[name] = value
+    said = {name: number(getattr(options, name), f"--{name.replace('_', '-')}") for name in NUMBERS}
+    said = {name: value for name, value in said.items() if value is not None}
     if options.deadline:
-        choices["deadline_days"] = seconds(options.deadline, "--deadline", "d") / DAY_S
+        said["deadline_days"] = seconds(options.deadline, "--deadline", "d") / DAY_S
+    choices = once((_typed(text, task) for text in options.inputs), *said) | said
     asked = _asked(options, task)
     if clash := sorted(set(choices) & set(asked)):
         raise InvalidInput(f"{clash[0]} has an option of its own: --{clash[0].replace('_', '-')}, not --set")

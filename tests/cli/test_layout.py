@@ -126,3 +126,12 @@ def test_one_line_and_exit_2(argv, says, capsys):
     assert (status, out) == (2, "")
     assert says in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "name"), [("--tokens", "1m", "tokens"), ("--deadline", "9d", "deadline_days")]
+)
+def test_what_an_option_says_is_not_set_too(option, value, name, capsys):
+    """One of the two would have said nothing."""
+    assert main(["layout", "pretrain", "--model", "1b", "--gpu", "8xa100", option, value, "--set", f"{name}=3"]) == 2
+    assert f"{name} is said by an option" in capsys.readouterr().err
