@@ -268,6 +268,7 @@ def _check_writes(model: str | None) -> None:
 def _device(hardware: Cluster | Accelerator | None, gpus: int | None) -> tuple[Accelerator | None, int | None]:
     if gpus is not None and (not 1 <= gpus <= 10_000_000 or gpus % 1):
         raise InvalidInput(f"the number of accelerators must be a whole one between 1 and 10,000,000, not {gpus}")
+    gpus = None if gpus is None else int(gpus)  # NumPy's too
     if hardware is None:
         return None, gpus
     if isinstance(hardware, Cluster):

@@ -7,6 +7,7 @@ import pytest
 
 from estimator import EstimatorError, compare, estimate, layout, recommend, serving, sweep, training_step, validate
 from estimator.errors import InvalidInput
+from estimator.shown import rendered
 
 WRONG = (
     *(None, True, 3, -1, 2.5, float("nan"), float("inf"), 1j, 10**400, np.float64(2), 1e308),
@@ -94,3 +95,11 @@ def test_a_level_is_a_number(level):
 def test_arrays_that_do_not_go_together_are_said():
     with pytest.raises(InvalidInput, match=r"prompt_tokens \(2,\), output_tokens \(3,\)"):
         serving(model="7b", gpu="a100", prompt_tokens=[1, 2], output_tokens=[1, 2, 3])
+
+
+@pytest.mark.parametrize("count", [np.float32(2), np.int64(2), 2.0], ids=lambda value: type(value).__name__)
+def test_a_count_may_be_of_any_type_of_number_and_is_written(count):
+    plain = serving(model="8b", gpu="h100", prompt_tokens=1000, output_tokens=100, gpus=2)
+    found = serving(model="8b", gpu="h100", prompt_tokens=1000, output_tokens=100, gpus=count)
+
+    assert rendered(found, "json") == rendered(plain, "json")

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from estimator.cli.notes import note
 from estimator.cli.options import assignment, once, seconds, show, use_own_facts, whole
 from estimator.errors import EstimatorError, InvalidInput, UnknownName
 from estimator.files import check_ending
@@ -21,9 +22,11 @@ def record(options: argparse.Namespace) -> None:
     if options.share:
         check_ending(options.share, ".csv")  # before anything is kept
     found = recorded(options)
+    show(options, found)
     if options.share:
         share(found, options.share)
-    show(options, found, *([CHECKLIST.format(file=options.share)] if options.share else []))
+        for line in CHECKLIST.format(file=options.share).splitlines():
+            note(line)  # apart from the answer, which may be data
 
 
 RECORDED = ("files", "model", "gpu", "gpus", "keep", "accept")

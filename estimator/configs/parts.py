@@ -9,6 +9,7 @@ import ast
 import json
 import re
 import tomllib
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from shlex import quote
@@ -173,7 +174,8 @@ def _logged(text: str, file: str) -> Part | None:
         return None
     if found[1]:
         try:
-            values = ast.literal_eval(found[1])
+            with warnings.catch_warnings(action="ignore"):  # of escapes that Python does not know
+                values = ast.literal_eval(found[1])
         except (ValueError, SyntaxError, MemoryError):
             raise InvalidInput("the arguments in this log cannot be read") from None
         return Part(file, "log", flat(values) if isinstance(values, dict) else {}, ("vllm",))

@@ -325,9 +325,11 @@ def test_what_is_shared_tells_nothing_of_whose_it_is(tmp_path, capsys):
     shared = tmp_path / "shared.csv"
 
     words = ["record", str(log), "--model", "8b", "--gpu", "1xh100", "--set", "seq_len=1k", "--set", "global_batch=8"]
-    assert main([*words, "--share", str(shared), "--accept"]) == 0
+    assert main([*words, "--share", str(shared), "--accept", "--format", "json"]) == 0
 
-    assert "nothing was sent" in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert json.loads(told.out)
+    assert "nothing was sent" in told.err
     assert "secret" not in shared.read_text()
     assert ",8b," in shared.read_text()
 
