@@ -137,7 +137,7 @@ CARRIERS = {
     "dstack": f"type: service\nresources: {{gpu: 'A100:40GB:2'}}\nenv: [M={LLM}]\n"
     "commands:\n  - vllm serve $M\n      --tensor-parallel-size 2\n",
     "a log": f"INFO 01-01 api_server.py: non-default args: {{'model': '{LLM}', 'tensor_parallel_size': 2}}\n",
-    "a log with an unknown escape": f"non-default args: {{'model': '{LLM}', 'tensor_parallel_size': 2, 'x': 'a\\lb'}}\n",
+    "an odd escape": f"non-default args: {{'model': '{LLM}', 'tensor_parallel_size': 2, 'x': 'a\\lb'}}\n",
 }
 
 
