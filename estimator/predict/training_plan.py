@@ -202,6 +202,7 @@ class Run(NamedTuple):
     early_attention: Real
     overlap: Real
     light_selective: Real
+    keeps_projections: Real
     tensor_gathers: Real
     # what memory holds
     buffers: Real  # gradients live in buffers of their own from step to step
@@ -218,6 +219,7 @@ class Run(NamedTuple):
     logit_bytes: Real
     splits_vocabulary: Real
     compiled_loss: Real
+    loss_in_kernel: Real  # softmax and loss are one pass over the logits
     end_bytes: Real  # of a frozen embedding's parameter
     uneven: Real  # sequences of many lengths
     expandable: Real  # the allocator's segments grow
@@ -303,6 +305,7 @@ def run(arch: Architecture, cluster: Cluster, plan: TrainingPlan, told: Framewor
         early_attention=float(habits.early_attention),
         overlap=float(habits.overlap),
         light_selective=float(habits.light_selective),
+        keeps_projections=float(habits.keeps_projections),
         tensor_gathers=float(habits.tensor_gathers),
         **held(arch, told or habits, numbers, plan.lora_targets, plan.zero, _stored_name(plan)),
     )
