@@ -52,6 +52,7 @@ class TrainingPlan:
     framework: whose habits to assume (catalog.frameworks); unknown ones get usual habits
     passages_per_query: more than 0 trains an embedder on samples of a query of query_len tokens, its positive passage
         and hard negatives, of seq_len tokens each (contrastive); batches then count samples
+    reward_model: whether a number is learnt of each sequence (which of two answers is better), instead of next tokens
     """
 
     seq_len: Count = 4096
@@ -76,11 +77,17 @@ class TrainingPlan:
     framework: str = ""
     passages_per_query: float = 0
     query_len: Count = 32
+    reward_model: bool = False
 
     @property
     def contrastive(self) -> bool:
         """Whether embeddings of queries and passages are compared, instead of tokens foretold."""
         return self.passages_per_query > 0
+
+    @property
+    def foretells(self) -> bool:
+        """Whether tokens are foretold, so that there are logits."""
+        return not (self.contrastive or self.reward_model)
 
     @property
     def sequences(self) -> tuple[tuple[float, Floats], ...]:
@@ -367,11 +374,11 @@ def _shape(arch: Architecture, plan: TrainingPlan) -> dict[str, Real]:
         "shared": transformer.shared_experts(arch),
         "moe_ffn": experts.ffn if experts else 0,
         "vocab": arch.vocab,
-        "head": float(arch.kind == "decoder" and not plan.contrastive),
+        "head": float(arch.kind == "decoder" and plan.foretells),
         "tied": float(arch.tied_embeddings),
         "layer_params": transformer.params(arch) - held - embeddings,
         "expert_params": held,
-        "embed_params": transformer.embedding_params(arch) if plan.contrastive else embeddings,
+        "embed_params": embeddings if plan.foretells else transformer.embedding_params(arch),
         "attention_flop": sum(count * transformer.attention_flop(arch, tokens) for count, tokens in plan.sequences),
         "scan_flop": sum(count * transformer.scan_flop(arch, tokens) for count, tokens in plan.sequences),
         "score_flop": mixing.pair_flop * squares,

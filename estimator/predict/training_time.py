@@ -170,7 +170,8 @@ def _attention(run: Run, p: Parameters) -> tuple[Real, Real]:
     if anywhere(run.scan_flop > 0):  # recurrences in chunks are products like attention's, whole squares of them
         fused = fused + run.scan_flop * share / rate
     tuned = (rates.own_attention > 0) & (run.cudnn > 0)
-    backward = 2.5 * fused / either(tuned, p["attention_backward_tuned"], p["attention_backward"])
+    going_back = either(tuned, p["attention_backward_tuned"], p["attention_backward"])
+    backward = 2.5 * fused / (going_back * _fitted("attention_backward", rates.family, p))
     if not anywhere(run.fused_attention == 0):
         return fused, backward
     # Unfused products of heads that are not whole multiples of 8 run without tensor cores.

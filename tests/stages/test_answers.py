@@ -367,3 +367,20 @@ def test_a_published_range_is_the_range_of_the_figure() -> None:
     )
 
     assert (found.low, found.value, found.high) == (1.0, 2.0, 8.0)
+
+
+def test_a_reward_model_learns_from_pairs_without_logits():
+    """Two answers a sample and no reference beside it: below DPO in work; a number each instead of logits."""
+    asked = {"model": "8b", "gpu": "8xh100", "method": "full", "samples": 10_000, "attempts": 1, "epochs": 1}
+    one, two, reward = (estimate("finetune", **asked, objective=name) for name in ("sft", "dpo", "reward"))
+
+    headless = 1 - 128_256 * 4096 / matmul_params(architecture("llama-3.1-8b"))
+    assert reward.flop.value == pytest.approx(2 * headless * one.flop.value)
+    assert one.accelerator_s.value < reward.accelerator_s.value < two.accelerator_s.value
+    assert reward.data_tokens.value == two.data_tokens.value == 2 * one.data_tokens.value
+    assert any("reward model reads" in warning for warning in reward.warnings)
+    written, scored = (
+        training_step(model="8b", gpu="h100", seq_len=512, method="lora", micro_batch=1, zero=0, reward_model=scores)
+        for scores in (False, True)
+    )
+    assert float(written.memory.logits) > 0 == float(scored.memory.logits)
