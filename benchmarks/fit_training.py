@@ -187,7 +187,9 @@ def runs_left_out(data: Group, errors: np.ndarray) -> list[dict[str, Any]]:
             "traits": of_quantity(
                 data.quantity,
                 [name for name, mask in unseen.items() if mask[index]]
-                + [*difficulties(run.arch, run.cluster, run.plan), *sort_of(run)],
+                + [*difficulties(run.arch, run.cluster, run.plan), *sort_of(run)]
+                # What a collector assumed is an error of the row, not of predictions: no question has this trait.
+                + ["assumed by its collector"] * bool(data.quality[index] < 1),
             ),
         }
         for index, run in enumerate(data.runs)

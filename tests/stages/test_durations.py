@@ -139,7 +139,6 @@ STEPS = {
     ),
 }
 NOT_MODELLED = {
-    "lit-llama-v100": "1 % beyond the range: Volta has no FlashAttention, its kernels are carried over from Ampere",
     "dolly-4xa10g": "an optimizer in host memory that tenants share, and gathers through it without peer-to-peer",
     "rlvr-8xh100": "one accelerator of eight samples while seven wait, rollouts padded to the longest of all ranks",
 }
