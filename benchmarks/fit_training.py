@@ -41,6 +41,7 @@ FITTED = ROOT / "calibration" / "fitted" / "training.json"
 CAUTION = 0.3  # weight of a run whose row assumes a field
 FRAMEWORK_SIGMA = 0.12  # spread of ln(time) between frameworks
 SHAPE = ("model", "layers", "hidden", "heads", "kv_heads", "head_dim", "ffn", "vocab", "gated_mlp", "tied_embeddings")
+COUNTED = ("tflops_per_gpu", "mfu")  # metrics in FLOP, which frameworks count by their own conventions
 OUTLIERS = {"hf-blog": "wall-clock with evaluation and checkpoints", "openllama": "chip count nominal"}
 
 
@@ -213,10 +214,14 @@ def shape_left_out(
 def unlisted(
     rows: Sequence[Mapping[str, str]], data: Group, errors: np.ndarray, values: Mapping[str, float]
 ) -> np.ndarray:
-    """Errors, and what they are where nothing is known of the framework but what the row says: two rows."""
+    """Errors, and what they are where nothing is known of the framework but what the row says: two rows.
+
+    Rates in FLOP are left aside: how a framework counts them is no doubt about its time.
+    """
     named = measuring(rows, data.quantity)
     unnamed = group([{**row, "framework": ""} for row in named], data.quantity, values)
-    return np.stack([errors, errors + unnamed.log_errors(values) - data.log_errors(values)])
+    told = np.array([run.metric not in COUNTED for run in data.runs])
+    return np.stack([errors, errors + unnamed.log_errors(values) - data.log_errors(values)])[:, told]
 
 
 def residual_summary(data: Group, errors: np.ndarray) -> dict[str, float]:
