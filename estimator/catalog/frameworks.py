@@ -26,6 +26,7 @@ class Framework(NamedTuple):
     model_parallel: whether it splits layers, their experts or the stack of them, not data alone
     interleaves: whether pipelines run in several chunks a stage unless told otherwise; of an unnamed one, where it pays
     light_selective: whether selective recomputation redoes attention and passes over memory only, not products
+    keeps_projections: whether it keeps inputs, queries, keys and values alone, and redoes all else of a layer
     tensor_gathers: whether sharded weights are gathered one tensor at a time, from Python
     loss: how logits become the loss (see formulas.step_memory.logit_bytes)
     splits_vocabulary: whether each tensor-parallel rank keeps its share of the logits; others gather all of them
@@ -56,6 +57,7 @@ class Framework(NamedTuple):
     model_parallel: bool = True
     interleaves: bool = True
     light_selective: bool = True
+    keeps_projections: bool = False
     tensor_gathers: bool = False
     loss: Loss = "whole"
     splits_vocabulary: bool = True
@@ -122,6 +124,7 @@ def _read(row: dict[str, str]) -> Framework:
         model_parallel=row["model_parallel"] == "1",
         interleaves=row["interleaves"] == "1",
         light_selective=row["selective"] == "attention",
+        keeps_projections=row["selective"] == "all but projections",
         loss=row["loss"],  # type: ignore[arg-type]
         splits_vocabulary=row["vocabulary"] == "split",
         widens_frozen=row["kbit"] == "fp32",

@@ -19,7 +19,7 @@ from estimator.formulas import Floats, Real, transformer
 from estimator.formulas.training import adapter_params, targeted_linears
 from estimator.records import Architecture
 
-Loss = Literal["whole", "chunked", "chunked head", "fused", "shifted", "in place", "16-bit"]
+Loss = Literal["whole", "chunked", "chunked head", "fused", "shifted", "in place", "16-bit", "one kernel"]
 
 
 class Step(NamedTuple):
@@ -240,6 +240,7 @@ def logit_bytes(loss: Loss, chunks: float = 8, compute_bytes: ArrayLike = 2.0) -
     fused: never whole, in one kernel with the output projection (arXiv:2410.10989 section 3.2)
     in place: an fp32 copy that its gradient replaces, and the 16-bit gradient
     16-bit: no fp32 copy; logits, log-softmax and gradient as wide as the products
+    one kernel: softmax and loss in one pass over the logits, of which nothing is kept; their gradient
     shifted: a contiguous fp32 copy of all but the last besides, as `transformers` did until the end of 2024
 
     >>> [[float(value) for value in logit_bytes(loss, chunks=10)] for loss in ("whole", "chunked", "fused")]
@@ -255,6 +256,7 @@ def logit_bytes(loss: Loss, chunks: float = 8, compute_bytes: ArrayLike = 2.0) -
         "shifted": (whole + 4.0, 18.0),
         "in place": (stored + 4.0, 8.0),
         "16-bit": (2 * stored, 3 * stored),
+        "one kernel": (stored, 2 * stored),
     }
     return LogitBytes(*kinds[loss])
 

@@ -192,7 +192,7 @@ def _timed(
     total, count = time.total, numbers.accelerators
     sequences = numbers.ga * numbers.mb * numbers.dp
     forward = _forward_flop(arch, plan) * sequences
-    weights = matmul_params(arch, with_head=not plan.contrastive)
+    weights = matmul_params(arch, with_head=plan.foretells)
     frozen = 2.0 * weights * sequences * numbers.seq  # weight gradients that adapters do not need
     model = 3.0 * forward - numbers.adapters * frozen
     available = total * count * np.where(numbers.low > 0, numbers.rates.low_peak, numbers.rates.peak)
@@ -219,8 +219,8 @@ def step_parts_s(arch: Architecture, cluster: Cluster, plan: TrainingPlan, seq_l
 
 
 def _forward_flop(arch: Architecture, plan: TrainingPlan) -> Real:
-    """Forward work of one sample [FLOP]; embeddings need no logits."""
-    heads = 0.0 if plan.contrastive else None
+    """Forward work of one sample [FLOP]; embeddings and rewards need no logits."""
+    heads = None if plan.foretells else 0.0
     return sum(count * forward_flop(arch, tokens, head_tokens=heads) for count, tokens in plan.sequences)
 
 

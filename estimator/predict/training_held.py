@@ -48,6 +48,7 @@ def held(
         "splits_vocabulary": float(habits.splits_vocabulary),
         "end_bytes": np.where(widened, 4.0, 2.0),
         "compiled_loss": float(habits.kernels == "compiled"),
+        "loss_in_kernel": float(habits.loss in ("fused", "one kernel")),
         "uneven": 0.0,
         "expandable": float(habits.expandable),
         "root": 0.5 if habits.splits_root else 1.0,

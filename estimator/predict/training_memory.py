@@ -216,6 +216,8 @@ def _activations(run: Run, p: Parameters, flight: Real) -> tuple[Real, Real, Rea
     inputs = run.tokens * run.residual_bytes * run.hidden / replicated * here * (1 - run.inputs_in_host)
     share = either(run.light_selective > 0, p["selective_kept_light"], p["selective_kept"])
     selective = either(run.fused_attention > 0, share * per_layer, fused)
+    projected = run.tokens * run.compute_bytes * (run.hidden / replicated + (run.q + run.kv) / run.tp)
+    selective = either(run.keeps_projections > 0, projected, selective)
     each = np.where(run.full_recompute > 0, inputs, here * np.where(run.selective > 0, selective, per_layer))
     # A layer that is redone is there whole, but for what was kept of it.
     redone = per_layer - np.where(run.full_recompute > 0, 0.0, each)

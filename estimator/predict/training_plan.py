@@ -52,6 +52,7 @@ class TrainingPlan:
     framework: whose habits to assume (catalog.frameworks); unknown ones get usual habits
     passages_per_query: more than 0 trains an embedder on samples of a query of query_len tokens, its positive passage
         and hard negatives, of seq_len tokens each (contrastive); batches then count samples
+    reward_model: whether a number is learnt of each sequence (which of two answers is better), instead of next tokens
     """
 
     seq_len: Count = 4096
@@ -76,11 +77,17 @@ class TrainingPlan:
     framework: str = ""
     passages_per_query: float = 0
     query_len: Count = 32
+    reward_model: bool = False
 
     @property
     def contrastive(self) -> bool:
         """Whether embeddings of queries and passages are compared, instead of tokens foretold."""
         return self.passages_per_query > 0
+
+    @property
+    def foretells(self) -> bool:
+        """Whether tokens are foretold, so that there are logits."""
+        return not (self.contrastive or self.reward_model)
 
     @property
     def sequences(self) -> tuple[tuple[float, Floats], ...]:
@@ -202,6 +209,7 @@ class Run(NamedTuple):
     early_attention: Real
     overlap: Real
     light_selective: Real
+    keeps_projections: Real
     tensor_gathers: Real
     # what memory holds
     buffers: Real  # gradients live in buffers of their own from step to step
@@ -218,6 +226,7 @@ class Run(NamedTuple):
     logit_bytes: Real
     splits_vocabulary: Real
     compiled_loss: Real
+    loss_in_kernel: Real  # softmax and loss are one pass over the logits
     end_bytes: Real  # of a frozen embedding's parameter
     uneven: Real  # sequences of many lengths
     expandable: Real  # the allocator's segments grow
@@ -303,6 +312,7 @@ def run(arch: Architecture, cluster: Cluster, plan: TrainingPlan, told: Framewor
         early_attention=float(habits.early_attention),
         overlap=float(habits.overlap),
         light_selective=float(habits.light_selective),
+        keeps_projections=float(habits.keeps_projections),
         tensor_gathers=float(habits.tensor_gathers),
         **held(arch, told or habits, numbers, plan.lora_targets, plan.zero, _stored_name(plan)),
     )
@@ -364,11 +374,11 @@ def _shape(arch: Architecture, plan: TrainingPlan) -> dict[str, Real]:
         "shared": transformer.shared_experts(arch),
         "moe_ffn": experts.ffn if experts else 0,
         "vocab": arch.vocab,
-        "head": float(arch.kind == "decoder" and not plan.contrastive),
+        "head": float(arch.kind == "decoder" and plan.foretells),
         "tied": float(arch.tied_embeddings),
         "layer_params": transformer.params(arch) - held - embeddings,
         "expert_params": held,
-        "embed_params": transformer.embedding_params(arch) if plan.contrastive else embeddings,
+        "embed_params": embeddings if plan.foretells else transformer.embedding_params(arch),
         "attention_flop": sum(count * transformer.attention_flop(arch, tokens) for count, tokens in plan.sequences),
         "scan_flop": sum(count * transformer.scan_flop(arch, tokens) for count, tokens in plan.sequences),
         "score_flop": mixing.pair_flop * squares,

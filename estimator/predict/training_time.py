@@ -48,7 +48,8 @@ def step_time(run: Run, p: Parameters) -> StepTime:
     messages = layers * _layer_messages(run, p) + _pipeline_messages(run, p)
     gathers = _gathers(run, p)
     hidden_under = device + messages
-    exposed = messages + _exposed(hidden_under, gathers, p["gather_exposed"])
+    sharp = p["gather_hidden"] / _overlapped(run, p)
+    exposed = messages + soft_max(hidden_under, gathers, sharp) - hidden_under
     if anywhere(run.offload_activations):
         exposed = exposed + _exposed(hidden_under, _offloaded(run, p), p["offload_exposed"])
     floor = _host_floor(run, p, layers)
@@ -168,7 +169,9 @@ def _attention(run: Run, p: Parameters) -> tuple[Real, Real]:
     fused = run.attention_flop * share / rate * reached * _padding(run.head_dim, 32.0)
     if anywhere(run.scan_flop > 0):  # recurrences in chunks are products like attention's, whole squares of them
         fused = fused + run.scan_flop * share / rate
-    backward = 2.5 * fused / p["attention_backward"]
+    tuned = (rates.own_attention > 0) & (run.cudnn > 0)
+    going_back = either(tuned, p["attention_backward_tuned"], p["attention_backward"])
+    backward = 2.5 * fused / (going_back * _fitted("attention_backward", rates.family, p))
     if not anywhere(run.fused_attention == 0):
         return fused, backward
     # Unfused products of heads that are not whole multiples of 8 run without tensor cores.
@@ -190,7 +193,7 @@ def _kept_bytes(run: Run) -> Real:
     """Activations of one micro-batch that wait for the backward pass, per rank [B]."""
     inputs = run.hidden
     everything = 8 * run.hidden + 2 * run.q + run.kv + (2 + 2 * run.gated) * run.ffn
-    projected = inputs + 2 * run.q + run.kv  # inputs, queries, keys, values and contexts: all else is done again
+    projected = inputs + run.q + run.kv  # queries, keys and values: all else is done again
     width = either(run.full_recompute > 0, inputs, either(run.selective > 0, projected, everything))
     return run.tokens * width * run.compute_bytes * run.layers / (run.pp * run.tp)
 
@@ -199,10 +202,21 @@ def _elementwise(run: Run, p: Parameters) -> Real:
     """Norms, residuals, rotary embedding and activation of one layer, forward [s]."""
     moe = run.moe_layers / run.layers
     norms = 10.0 * run.hidden / either(run.sequence_parallel > 0, run.tp, 1.0)
-    ffn = (1 - moe) * run.ffn + moe * (run.per_token + run.shared) * run.moe_ffn
-    split = (2.0 * run.q + run.kv + (2 + run.gated) * ffn + moe * 4.0 * run.per_token * run.hidden) / run.tp
+    split = (2.0 * run.q + run.kv + (2 + run.gated) * _feed_forward(run) + moe * 4.0 * run.per_token * run.hidden) / run.tp
     kind = either(run.eager > 0, p["elementwise_eager"], either(run.compiled > 0, p["elementwise_compiled"], 1.0))
     return run.tokens * run.compute_bytes * (norms + split) * kind * p["elementwise"] / run.rates.bandwidth
+
+
+def _feed_forward(run: Run) -> Real:
+    """Width of the feed-forward that a token passes, averaged over layers [1]."""
+    moe = run.moe_layers / run.layers
+    return (1 - moe) * run.ffn + moe * (run.per_token + run.shared) * run.moe_ffn
+
+
+def _projected(run: Run) -> Real:
+    """Share of a layer's products that queries, keys and values are [1]."""
+    mine = run.q + run.kv_projection
+    return mine / (mine + run.out + (2 + run.gated) * _feed_forward(run))
 
 
 def _adapters(run: Run, p: Parameters) -> Real:
@@ -238,6 +252,7 @@ def _layer_passes(run: Run, p: Parameters) -> tuple[Real, Real]:
     backward = products + weights * (1 - run.adapters) + attend_back + 1.5 * small + 2 * adapters + unpack
     light = (run.light_selective > 0) | (run.fused_attention == 0)
     selective = either(light, attend + small * run.fused_attention, p["selective"] * forward)
+    selective = either(run.keeps_projections > 0, forward - _projected(run) * products, selective)
     again = run.full_recompute * forward + run.selective * selective
     return forward, backward + again
 
@@ -247,7 +262,7 @@ def _head(run: Run, p: Parameters) -> Real:
     vocab = run.vocab / run.tp
     forward, weights = _products(run, p, [(run.tokens, vocab, run.hidden)], 0.0)[:, 0]
     products = 2 * forward + (1 - run.adapters) * weights
-    fused = either(run.compiled > 0, p["loss_compiled"], 1.0)
+    fused = either((run.compiled > 0) | (run.loss_in_kernel > 0), p["loss_compiled"], 1.0)
     loss = run.tokens * vocab * 24.0 * fused * p["loss"] / run.rates.bandwidth
     return run.head * (products + loss)
 
@@ -296,7 +311,8 @@ def _expert_messages(run: Run, p: Parameters, hidden: Real) -> Real:
     nodes = run.ep / inside
     across = (nodes - 1) * expert_coverage(nodes, 1.0, run.per_token)
     routed = hidden * (run.per_token * share / link + across / (run.rates.network * p["network"]))
-    return moe * routed * 4.0 * p["all_to_all"] * _overlapped(run, p)
+    waits = (3.0 + run.full_recompute) * p["dispatch_s"] * (1 - run.eager)
+    return moe * (routed * 4.0 * p["all_to_all"] * _overlapped(run, p) + waits)
 
 
 def _pipeline_messages(run: Run, p: Parameters) -> Real:

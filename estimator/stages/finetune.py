@@ -1,4 +1,4 @@
-"""Fine-tuning: full, LoRA or QLoRA, supervised or from preferences and rewards; served merged, unmerged or apart."""
+"""Fine-tuning: full, LoRA or QLoRA, supervised, from preferences and rewards, or of a reward model; served merged, unmerged or apart."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,6 +25,9 @@ from estimator.stages.question import Question
 from estimator.stages.service import Service, embedded, on_own
 from estimator.stages.training import ALONE, Copies, Training, set_up
 from estimator.text import human
+
+PAIRS = ("dpo", "reward")  # objectives that learn from a chosen and a rejected answer
+READS = "A reward model reads answers and writes none; what is served is counted as if it wrote them: the most it can cost."
 
 
 def estimate(question: Question) -> Estimate:
@@ -56,7 +59,7 @@ def _check_objective(question: Question) -> None:
 def copies(question: Question) -> Copies:
     """Models the objective holds beside each other; adapters share their frozen base with the reference."""
     objective, method = question.word("objective"), question.word("method")
-    if objective in ("sft", "contrastive") or (objective == "dpo" and method != "full"):
+    if objective in ("sft", "reward", "contrastive") or (objective == "dpo" and method != "full"):
         return ALONE
     trained, frozen = (question.fact(f"{objective}/{kind}_copies") for kind in ("trained", "frozen"))
     return Copies(trained.value, frozen.value)
@@ -64,7 +67,8 @@ def copies(question: Question) -> Copies:
 
 def _warned(question: Question, training: Training) -> tuple[str, ...]:
     longest = max(float(tokens) for _, tokens in training.plan.sequences)
-    noted = (*training.warnings(), *_accumulated(training), *_too_long(question))
+    scores = (READS,) if training.plan.reward_model else ()
+    noted = (*training.warnings(), *_accumulated(training), *_too_long(question), *scores)
     return (*noted, *beyond_positions(question.own_llm(), longest))
 
 
@@ -86,6 +90,7 @@ def training_plan(question: Question) -> TrainingPlan:
         check_positions(question.llm, max(lengths["seq_len"], lengths.get("query_len", 0.0)))
     return TrainingPlan(
         **lengths,
+        reward_model=question.word("objective") == "reward",
         **_layout_given(question),
         global_batch=question.number("finetune_batch"),
         tp=None,
@@ -196,7 +201,7 @@ def _training_tokens(question: Question) -> Quantity:
 
 def _data_tokens(question: Question) -> Quantity:
     """Tokens of the samples there must be, each once."""
-    many = 2.0 if question.word("objective") == "dpo" else 1.0
+    many = 2.0 if question.word("objective") in PAIRS else 1.0
     answers = question.counted("answers per sample", many, "1", "by the objective: one, or a chosen and a rejected one")
     return derive(
         "data",
@@ -228,7 +233,7 @@ def _rows(question: Question) -> Rows:
         return Rows(_completions(question), each, _work_ratio(question, objective))
     passed = {"samples": question.amount("samples"), "epochs": question.amount("epochs")}
     samples = derive("samples of all epochs", "1", product, **passed)
-    if objective == "dpo":
+    if objective in PAIRS:
         both = question.counted("answers per sample", 2.0, "1", "by the objective: a chosen and a rejected one")
         one = derive("work of a row", "1", product, answers=both, work=_work_ratio(question, objective))
     return Rows(samples, _tokens_per_sample(question), one)
@@ -237,6 +242,8 @@ def _rows(question: Question) -> Rows:
 def _work_ratio(question: Question, objective: str) -> Quantity:
     """Work per token over supervised fine-tuning."""
     share = _trainable_share(question)
+    if objective == "reward":
+        return question.counted("work against supervised", 1.0, "1", "one number of each answer, no other LLM beside it")
     if objective == "dpo":
         return derive("work against supervised", "1", alignment.dpo_work_ratio, trainable_share=share)
     settings = {
@@ -545,6 +552,9 @@ def _flop(question: Question, tokens: Quantity) -> Quantity:
     objective, weights = question.word("objective"), question.matmul_params()
     if objective == "contrastive":
         return _contrastive_flop(question, question.llm)
+    if objective == "reward":
+        headless = matmul_params(question.llm, with_head=False)
+        weights = question.known("weights per token", headless, "1", question.llm.basis, *question.llm.sources)
     per_token = derive(
         "work per token",
         "FLOP/token",
@@ -554,10 +564,10 @@ def _flop(question: Question, tokens: Quantity) -> Quantity:
     )
     if objective == "sft":
         return derive("work", "FLOP", product, per_token=per_token, tokens=tokens, attempts=question.amount("attempts"))
-    learnt = tokens if objective == "dpo" else _learnt_tokens(question)
+    learnt = tokens if objective in PAIRS else _learnt_tokens(question)
     ratio = _work_ratio(question, objective)
     learning = derive("learning", "FLOP", product, per_token=per_token, tokens=learnt, work=ratio)
-    once = learning if objective == "dpo" else total("one run", "FLOP", _with_sampling(question, learning, weights))
+    once = learning if objective in PAIRS else total("one run", "FLOP", _with_sampling(question, learning, weights))
     return derive("work", "FLOP", product, once=once, attempts=question.amount("attempts"))
 
 

@@ -139,7 +139,7 @@ def _told(row: Row) -> Framework:
 
 
 TOLD_LOSS: Mapping[str, tuple[Loss, ...]] = {
-    "plain": ("whole", "shifted", "16-bit", "in place"),
+    "plain": ("whole", "shifted", "16-bit", "in place", "one kernel"),
     "fused": ("fused",),
     "chunked": ("chunked", "chunked head", "16-bit"),
 }
@@ -341,7 +341,8 @@ def _chosen(
     several = max(MICRO_BATCHES, REPLICA_TOKENS // plan.seq_len)
     per_replica = stages * (plan.micro_batch * MICRO_BATCHES if plan.micro_batch else several)
     plan = replace(plan, global_batch=plan.global_batch or replicas * per_replica)
-    light = framework(plan.framework).light_selective
+    habits = framework(plan.framework)
+    light = habits.light_selective or habits.keeps_projections
     choice = plan
     if plan.recompute is None and light:  # recipes of these frameworks redo what little they must
         choice = replace(plan, recompute=np.array(["none", "selective"]))

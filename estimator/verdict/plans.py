@@ -19,6 +19,7 @@ OVER_HF = ("hf trainer", "trl", "axolotl", "llama-factory", "swift", "accelerate
 PROJECTION = re.compile(r"(?<![a-z])(q|k|v|o|gate|up|down)(?=_proj|[|)])")
 ALONE = "none"
 PAIRS = ("dpo", "orpo", "rm")
+UNASKED = ("passages_per_query", "query_len", "reward_model")  # fields of a plan that no tool's configuration settles
 METHODS = ("full", "lora", "qlora")
 
 
@@ -88,6 +89,7 @@ def planned(run: Run, llm: Architecture, cluster: Cluster) -> Planned:
         cpu_offload=_offload(said, strategy),
         fused_attention=bool(said.get("fused_attention", True)),
         framework=framework_name,
+        reward_model=objective == "rm",
     )
     copies = 1.0 if objective in ("dpo", "kto") and method == "full" else 3.0 if objective == "ppo" else 0.0
     if objective in ("grpo", "ppo"):
@@ -98,7 +100,7 @@ def planned(run: Run, llm: Architecture, cluster: Cluster) -> Planned:
         )
     if said.get("targets_more"):
         notes.append("adapters on experts are not counted in")
-    settled = {name: getattr(plan, name) for name in plan.__slots__ if name not in ("passages_per_query", "query_len")}
+    settled = {name: getattr(plan, name) for name in plan.__slots__ if name not in UNASKED}
     return Planned(plan, settled, notes, copies, _habits(run, framework_name), run.widening)
 
 

@@ -4,11 +4,13 @@ import math
 
 import pytest
 
-from estimator import compare, estimate
+from estimator import compare, estimate, training_step
 from estimator.catalog.facts import fact
+from estimator.catalog.models import architecture
 from estimator.decide.inverse import _question
 from estimator.errors import DoesNotFit, InvalidInput, UnknownName
 from estimator.formulas import money
+from estimator.formulas.transformer import matmul_params
 from estimator.pricing import Price
 from estimator.stages.pretrain import _whole
 
@@ -329,8 +331,8 @@ def test_samples_decide_the_length_unless_it_is_given():
 
 
 def test_a_plan_fits_as_surely_as_asked():
-    """16 A100 could pre-train 7B a little faster with memory filled to the brim, which is half a chance to fail."""
-    asked = {"model": "7b", "gpu": "16xa100", "batch_tokens": 512 * 4096, "training_tokens": 1e11}
+    """16 A100 could pre-train 13B a little faster with memory filled to the brim, which is half a chance to fail."""
+    asked = {"model": "13b", "gpu": "16xa100", "batch_tokens": 512 * 4096, "training_tokens": 8e10}
     asked["pretrain_framework"] = "megatron-core"
     sure, daring = estimate("pretrain", **asked), estimate("pretrain", **asked, fit_chance=0.5)
 
@@ -367,3 +369,20 @@ def test_a_published_range_is_the_range_of_the_figure() -> None:
     )
 
     assert (found.low, found.value, found.high) == (1.0, 2.0, 8.0)
+
+
+def test_a_reward_model_learns_from_pairs_without_logits():
+    """Two answers a sample and no reference beside it: below DPO in work; a number each instead of logits."""
+    asked = {"model": "8b", "gpu": "8xh100", "method": "full", "samples": 10_000, "attempts": 1, "epochs": 1}
+    one, two, reward = (estimate("finetune", **asked, objective=name) for name in ("sft", "dpo", "reward"))
+
+    headless = 1 - 128_256 * 4096 / matmul_params(architecture("llama-3.1-8b"))
+    assert reward.flop.value == pytest.approx(2 * headless * one.flop.value)
+    assert one.accelerator_s.value < reward.accelerator_s.value < two.accelerator_s.value
+    assert reward.data_tokens.value == two.data_tokens.value == 2 * one.data_tokens.value
+    assert any("reward model reads" in warning for warning in reward.warnings)
+    written, scored = (
+        training_step(model="8b", gpu="h100", seq_len=512, method="lora", micro_batch=1, zero=0, reward_model=scores)
+        for scores in (False, True)
+    )
+    assert float(written.memory.logits) > 0 == float(scored.memory.logits)
