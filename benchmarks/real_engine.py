@@ -232,13 +232,14 @@ LLM = {
 
 def tiny(folder: Path) -> None:
     """A small LLM without weights, whose tokens are the numbers below its vocabulary, one a word."""
-    words = {"type": "WordLevel", "vocab": {str(n): n for n in range(VOCABULARY)}, "unk_token": "0"}
+    vocabulary = {"<unk>": 0} | {str(number): number for number in range(1, VOCABULARY)}
+    words = {"type": "WordLevel", "vocab": vocabulary, "unk_token": "<unk>"}
     tokenizer = {"version": "1.0", "added_tokens": [], "pre_tokenizer": {"type": "Whitespace"}, "model": words}
     folder.mkdir(exist_ok=True)
     for name, content in {
         "config.json": LLM,
         "tokenizer.json": tokenizer,
-        "tokenizer_config.json": {"tokenizer_class": "PreTrainedTokenizerFast", "unk_token": "0"},
+        "tokenizer_config.json": {"tokenizer_class": "PreTrainedTokenizerFast", "unk_token": "<unk>"},
     }.items():
         (folder / name).write_text(json.dumps(content), encoding="utf-8")
 
