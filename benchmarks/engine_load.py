@@ -19,7 +19,7 @@ from estimator.measure.server import Answer, Api, address
 PROMPT, OUTPUT = 128, 64  # of a usual request [token]
 LENGTHS, ALONE, STATIC = (32, 128, 256, 512, 1024), 5, (1, 2, 4, 8, 16, 32)
 CLOSED = [*((count, "spread") for count in (1, 2, 4, 8, 16, 32)), *((count, "together") for count in (8, 16))]
-SHARES, ARRIVALS = (0.35, 0.6, 0.8, 0.95), 100  # of what a closed loop of 32 ends, itself 5/6 of all; arrivals each
+SHARES, ARRIVALS = (0.35, 0.6, 0.8, 0.95), 80  # of what a closed loop of 32 ends, itself 5/6 of all; arrivals each
 MIXED, LONG, SELDOM = 0.4, 1024, 0.15
 ROUNDS = 4  # requests of a client; the first is left out
 BURST = (16, 256)
@@ -106,9 +106,13 @@ def together(api: Api, lengths: Sequence[int]) -> list[Answer]:
 
 
 def closed(api: Api, count: int, spread: bool) -> tuple[list[Answer], float]:
-    """So many clients, each with one request after the other; their answers but the first, and answers a second."""
-    draw, alone = random.Random(count), api.stream(PROMPT, OUTPUT)
-    waits = [draw.random() * (alone.came[-1] - alone.asked) * spread for _ in range(count)]
+    """So many clients, each with one request after the other; their answers but the first, and answers a second.
+
+    Spread: they begin at any time of a round of all of them, which a batch of as many takes.
+    """
+    draw = random.Random(count)
+    a_round = max(one.came[-1] - one.asked for one in together(api, [PROMPT] * count)) if spread else 0.0
+    waits = [draw.random() * a_round for _ in range(count)]
 
     def client(wait: float) -> list[Answer]:
         time.sleep(wait)

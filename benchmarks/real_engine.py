@@ -2,6 +2,7 @@
 
     python benchmarks/real_engine.py RUNS.csv
     python benchmarks/real_engine.py RUNS.csv --load http://127.0.0.1:8811    # measure the runs first, some 8 minutes
+    python benchmarks/real_engine.py RUNS.csv --profile SERVER.json    # times of estimator calibrate --suite serving
     python benchmarks/real_engine.py --install FOLDER        # vLLM for CPU: 100 s, 3.6 GB; says how to start it
 
 RUNS.csv has a row a run, length of prompt and metric (ttft_ms, tpot_ms, requests_per_s): `run` (unloaded-, prefill-,
@@ -25,6 +26,7 @@ import numpy as np
 from engine_load import measure
 from numpy.typing import NDArray
 
+from estimator.catalog.served_profile import measured_server
 from estimator.formulas.batching import gated, present_linear
 from estimator.measure.server import least_squares
 from estimator.predict.serving_load import Times, at_rest, burst, closed
@@ -71,6 +73,7 @@ def main() -> None:
     asked.add_argument("--install", type=Path, metavar="FOLDER")
     asked.add_argument("--load", metavar="URL", help="a server to be loaded; its runs go to RUNS.csv")
     asked.add_argument("--minutes", type=float, default=60.0, help="of loading; called again, it goes on")
+    asked.add_argument("--profile", help="a server's profile, instead of the unloaded runs in RUNS.csv")
     options = asked.parse_args()
     if options.load:
         measure(options.load, options.runs, options.minutes)
@@ -78,7 +81,7 @@ def main() -> None:
         install(options.install)
         return
     runs = read(options.runs)
-    cost = fitted(runs)
+    cost = profiled(options.profile) if options.profile else fitted(runs)
     rows = [row for run in runs for row in compared(cost, run)]
     rows += [row for run in runs if run["run"].startswith("openmix") for row in of_a_mix(cost, run, runs)]
     for name, errors in grouped(rows).items():
@@ -113,6 +116,12 @@ def fitted(runs: Sequence[Run]) -> Cost:
     _, length, first = columns(alone, lambda run: (1.0, run["prompt"], "ttft_ms"))
     prompt, _ = least_squares(np.stack([np.ones_like(length), length, length**2], 1), first)
     return Cost(np.array(step), np.array(prompt))
+
+
+def profiled(path: str) -> Cost:
+    """The same from a server's profile."""
+    server = measured_server(path)
+    return Cost(np.array(server.step), np.array(server.prompt))
 
 
 def within_budget(run: Run) -> bool:

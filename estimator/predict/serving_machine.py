@@ -146,6 +146,7 @@ def suited(plan: ServingPlan, device: Accelerator) -> ServingPlan:
     >>> suited(ServingPlan(max_sequences=8), accelerator("h100")).max_batched_tokens
     8192
     """
+    plan.facts.check_runs_on(device)
     limits = plan.facts.limits(device)
     chunk = limits.prefill_chunk if plan.server == "http" else limits.offline_chunk
     return replace(
