@@ -10,7 +10,6 @@ from estimator.errors import InvalidInput
 from estimator.paths import data_folder, presets, toml
 from estimator.records import Accelerator, Source
 
-
 KINDS = {"gpu": "GPUs", "soc": "systems on a chip", "cpu": "CPUs", "tpu": "TPUs", "asic": "ASICs"}
 
 
