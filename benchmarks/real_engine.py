@@ -8,7 +8,8 @@
 RUNS.csv has a row a run, length of prompt and metric (ttft_ms, tpot_ms, requests_per_s): `run` (unloaded-, prefill-,
 static-, closed-, open-, openmix-, burst- and what tells runs apart), `arrival`, `batch_or_concurrency`, `requests`,
 `rate_realised_per_s`, `input_len`, `output_len`, and `median`, `mean` and `p90` over its requests. Unloaded, prefill
-and static runs give the times of steps and prompts by least squares; everything else is foretold.
+and static runs give the times of steps and prompts by least squares; everything else is foretold. Where a row has
+`alone_ms`, what a token of a request alone took around its run, times are brought to the median of those.
 """
 
 import argparse
@@ -94,14 +95,18 @@ def read(path: Path) -> list[Run]:
     """Runs with their metrics: rows of one engine and run together."""
     found: dict[str, Run] = {}
     with path.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
+        rows = [*csv.DictReader(file)]
+        usual = np.median([float(row.get("alone_ms") or 1.0) for row in rows])
+        for row in rows:
+            slower = float(row.get("alone_ms") or 1.0) / usual
             name = (re.findall(r"run (\S+)", row.get("notes", "")) or [row.get("run", "")])[0]
             key = f"{name} {row['input_len']}"
             run = found.setdefault(key, {"run": name, "arrival": row["arrival"], "prompt": float(row["input_len"])})
             run["output"], run["number"] = float(row["output_len"]), float(row.get("batch_or_concurrency") or 0)
             run["requests"] = float(row.get("requests") or 1)
-            run["rate"] = float(row.get("rate_realised_per_s") or 0)
-            run[row["metric"]] = {kind: float(row[kind] or row["value"]) for kind in ("median", "mean", "p90")}
+            run["rate"] = float(row.get("rate_realised_per_s") or 0) * slower
+            scale = slower if row["metric"].endswith("_per_s") else 1.0 / slower
+            run[row["metric"]] = {kind: float(row[kind] or row["value"]) * scale for kind in ("median", "mean", "p90")}
     return list(found.values())
 
 
