@@ -38,13 +38,15 @@ def measure(url: str, path: Path, minutes: float) -> None:
     api.stream(PROMPT, 8)
     if not path.exists():
         path.write_text(f"{','.join(COLUMNS)}\n", encoding="utf-8")
+    before = pace_ms(api)
     for name, run in loads(api, path):
         if name not in {row["run"] for row in written(path)} and time.monotonic() - begin < 60.0 * minutes:
-            before, found, after = pace_ms(api), [*run()], pace_ms(api)
+            found, after = [*run()], pace_ms(api)
             print(f"{name}, {time.monotonic() - begin:.0f} s, {before:.1f} and {after:.1f} ms a token", flush=True)
             with path.open("a", newline="", encoding="utf-8") as file:
                 lines = csv.DictWriter(file, COLUMNS, lineterminator="\n")
                 lines.writerows(row | {"alone_ms": (before + after) / 2} for row in found)
+            before = after
 
 
 def pace_ms(api: Api) -> float:

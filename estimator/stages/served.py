@@ -303,7 +303,7 @@ def _limits(found: Serving, widths: Widths, inputs: Mapping[str, Quantity], repl
     """What the replicas can do at most, with the longest of the lengths that were asked."""
     down, up = widths["capacity"]
     rate = float(np.min(found.capacity_requests_per_s)) * replicas
-    most = float(np.min(found.max_concurrency)) * replicas
+    most = float(np.floor(np.min(found.max_concurrency))) * replicas
     capacity = predicted("requests answered at most", "1/s", np.asarray(rate), serving, **inputs)
     return {
         "capacity_requests_per_s": uncertain(capacity, FACTOR_OF["offline"], up, down),
