@@ -23,6 +23,7 @@ PACED = 2  # requests alone, before a run and after
 CLOSED = [*((count, "spread") for count in (1, 2, 4, 8, 16, 32)), *((count, "together") for count in (8, 16))]
 SHARES, ARRIVALS = (0.35, 0.6, 0.8, 0.95), 60  # of what a closed loop of 32 ends, itself 5/6 of all; arrivals each
 MIXED, LONG, SELDOM = 0.4, 1024, 0.15
+DRAWN = (OUTPUT * 3 // 4, OUTPUT * 5 // 4)  # of clients that are spread [token]
 ROUNDS = 4  # requests of a client; the first is left out
 BURST = (16, 256)
 COLUMNS = ("run", "arrival", "batch_or_concurrency", "requests", "rate_realised_per_s", "input_len", "output_len")
@@ -120,7 +121,8 @@ def together(api: Api, lengths: Sequence[int]) -> list[Answer]:
 def closed(api: Api, count: int, spread: bool) -> tuple[list[Answer], float]:
     """So many clients, each with one request after the other; their answers but the first, and answers a second.
 
-    Spread: they begin at any time of a round of all of them, which a batch of as many takes.
+    Spread: they begin at any time of a round of all of them, which a batch of as many takes, and their answers are of
+    different lengths; of one length loops clump.
     """
     draw = random.Random(count)
     a_round = max(one.came[-1] - one.asked for one in together(api, [PROMPT] * count)) if spread else 0.0
@@ -128,7 +130,7 @@ def closed(api: Api, count: int, spread: bool) -> tuple[list[Answer], float]:
 
     def client(wait: float) -> list[Answer]:
         time.sleep(wait)
-        return [api.stream(PROMPT, OUTPUT) for _ in range(ROUNDS)]
+        return [api.stream(PROMPT, draw.randint(*DRAWN) if spread else OUTPUT) for _ in range(ROUNDS)]
 
     with ThreadPoolExecutor(count) as pool:
         every = [*pool.map(client, waits)]
