@@ -1,7 +1,7 @@
 """Load for a real engine on this machine: alone, static, closed loops, Poisson arrivals, a burst, mixed lengths.
 
 Runs go to a file that benchmarks/real_engine.py reads; those that are in it are not measured again. Before and after
-each the pace of the machine is taken by requests alone, as others may use it too. Streams are those of
+each the pace of the machine is taken by a small batch, as others may use it too. Streams are those of
 `estimator.measure.server`.
 """
 
@@ -19,15 +19,15 @@ from estimator.measure.server import Answer, Api, address
 
 PROMPT, OUTPUT = 128, 64  # of a usual request [token]
 LENGTHS, ALONE, STATIC = (32, 128, 512, 1024), 4, (2, 4, 8, 16)
-PACED = 2  # requests alone, before a run and after
+PACED, PACE_OUTPUT = 8, 32  # requests at once, before a run and after, and their tokens
 CLOSED = [*((count, "spread") for count in (1, 2, 4, 8, 16, 32)), *((count, "together") for count in (8, 16))]
-SHARES, ARRIVALS = (0.35, 0.6, 0.8, 0.95), 60  # of what a closed loop of 32 ends, itself 5/6 of all; arrivals each
+SHARES, ARRIVALS = (0.35, 0.6, 0.8, 0.95), 50  # of what a closed loop of 32 ends, itself 5/6 of all; arrivals each
 MIXED, LONG, SELDOM = 0.4, 1024, 0.15
 DRAWN = (OUTPUT * 3 // 4, OUTPUT * 5 // 4)  # of clients that are spread [token]
 ROUNDS = 4  # requests of a client; the first is left out
 BURST = (16, 256)
 COLUMNS = ("run", "arrival", "batch_or_concurrency", "requests", "rate_realised_per_s", "input_len", "output_len")
-COLUMNS += ("metric", "value", "median", "mean", "p90", "alone_ms")
+COLUMNS += ("metric", "value", "median", "mean", "p90", "pace_s")
 
 Row = dict[str, object]
 Run = tuple[str, Callable[[], Iterator[Row]]]
@@ -39,21 +39,22 @@ def measure(url: str, path: Path, minutes: float) -> None:
     api.stream(PROMPT, 8)
     if not path.exists():
         path.write_text(f"{','.join(COLUMNS)}\n", encoding="utf-8")
-    before = pace_ms(api)
+    before = pace_s(api)
     for name, run in loads(api, path):
         if name not in {row["run"] for row in written(path)} and time.monotonic() - begin < 60.0 * minutes:
-            found, after = [*run()], pace_ms(api)
-            print(f"{name}, {time.monotonic() - begin:.0f} s, {before:.1f} and {after:.1f} ms a token", flush=True)
+            found, after = [*run()], pace_s(api)
+            print(f"{name}, {time.monotonic() - begin:.0f} s, a batch takes {before:.2f} and {after:.2f} s", flush=True)
             with path.open("a", newline="", encoding="utf-8") as file:
                 lines = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-                lines.writerows(row | {"alone_ms": (before + after) / 2} for row in found)
+                lines.writerows(row | {"pace_s": (before + after) / 2} for row in found)
             before = after
 
 
-def pace_ms(api: Api) -> float:
-    """Time per token of a request alone [ms]."""
-    found = [api.stream(PROMPT, OUTPUT) for _ in range(PACED)]
-    return float(np.mean([1e3 * (one.came[-1] - one.came[0]) / (OUTPUT - 1) for one in found]))
+def pace_s(api: Api) -> float:
+    """Time of a small batch from start to end [s]."""
+    with ThreadPoolExecutor(PACED) as pool:
+        found = [*pool.map(lambda _: api.stream(PROMPT, PACE_OUTPUT), range(PACED))]
+    return max(one.came[-1] for one in found) - min(one.asked for one in found)
 
 
 def written(path: Path) -> list[dict[str, str]]:

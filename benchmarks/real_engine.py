@@ -9,7 +9,7 @@ RUNS.csv has a row a run, length of prompt and metric (ttft_ms, tpot_ms, request
 static-, closed-, open-, openmix-, burst- and what tells runs apart), `arrival`, `batch_or_concurrency`, `requests`,
 `rate_realised_per_s`, `input_len`, `output_len`, and `median`, `mean` and `p90` over its requests. Unloaded, prefill
 and static runs give the times of steps and prompts by least squares; everything else is foretold. Where a row has
-`alone_ms`, what a token of a request alone took around its run, times are brought to the median of those.
+`pace_s`, what a small batch took before and after its run, times are brought to the median of those.
 """
 
 import argparse
@@ -96,9 +96,9 @@ def read(path: Path) -> list[Run]:
     found: dict[str, Run] = {}
     with path.open(newline="", encoding="utf-8") as file:
         rows = [*csv.DictReader(file)]
-        usual = np.median([float(row.get("alone_ms") or 1.0) for row in rows])
+        usual = np.median([float(row.get("pace_s") or 1.0) for row in rows])
         for row in rows:
-            slower = float(row.get("alone_ms") or 1.0) / usual
+            slower = float(row.get("pace_s") or 1.0) / usual
             name = (re.findall(r"run (\S+)", row.get("notes", "")) or [row.get("run", "")])[0]
             key = f"{name} {row['input_len']}"
             run = found.setdefault(key, {"run": name, "arrival": row["arrival"], "prompt": float(row["input_len"])})
