@@ -1,6 +1,8 @@
 """Load for a real engine on this machine: alone, static, closed loops, Poisson arrivals, a burst, mixed lengths.
 
-Runs go to a file that benchmarks/real_engine.py reads. Streams are those of `estimator.measure.server`.
+Runs go to a file that benchmarks/real_engine.py reads; those that are in it are not measured again. Before and after
+each the pace of the machine is taken by a small batch, as others may use it too. Streams are those of
+`estimator.measure.server`.
 """
 
 import csv
@@ -8,6 +10,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,48 +18,99 @@ import numpy as np
 from estimator.measure.server import Answer, Api, address
 
 PROMPT, OUTPUT = 128, 64  # of a usual request [token]
-LENGTHS, STATIC, CLOSED = (32, 256, 1024), (1, 2, 4, 8, 16, 32), (1, 8, 32)
-SHARES, ARRIVALS = (0.4, 0.7), 60  # of what the closed loop of most clients ends; arrivals of an open loop
+LENGTHS, ALONE, STATIC = (32, 128, 512, 1024), 4, (2, 4, 8, 16)
+PACED, PACE_OUTPUT = 8, 32  # requests at once, before a run and after, and their tokens
+CLOSED = [*((count, "spread") for count in (1, 2, 4, 8, 16, 32)), *((count, "together") for count in (8, 16))]
+SHARES, ARRIVALS = (0.35, 0.6, 0.8, 0.95), 50  # of what a closed loop of 32 ends, itself 5/6 of all; arrivals each
+MIXED, LONG, SELDOM = 0.4, 1024, 0.15
+DRAWN = (OUTPUT * 3 // 4, OUTPUT * 5 // 4)  # of clients that are spread [token]
 ROUNDS = 4  # requests of a client; the first is left out
-BURST, LONG, SELDOM = (16, 256), 1024, 0.15
+BURST = (16, 256)
 COLUMNS = ("run", "arrival", "batch_or_concurrency", "requests", "rate_realised_per_s", "input_len", "output_len")
-COLUMNS += ("metric", "value", "median", "mean", "p90")
+COLUMNS += ("metric", "value", "median", "mean", "p90", "pace_s")
 
 Row = dict[str, object]
+Run = tuple[str, Callable[[], Iterator[Row]]]
 
 
-def measure(url: str, path: Path) -> None:
-    """Drive the server at `url` through every load, and write what it took."""
-    api = Api(*address(url))
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        for row in loads(api):
-            writer.writerow(row)
-            file.flush()
-
-
-def loads(api: Api) -> Iterator[Row]:
-    """Rows of every load, one after the other."""
+def measure(url: str, path: Path, minutes: float) -> None:
+    """Drive the server at `url` through the loads that are not in the file yet, as long as there is time."""
+    api, begin = Api(*address(url)), time.monotonic()
     api.stream(PROMPT, 8)
+    if not path.exists():
+        path.write_text(f"{','.join(COLUMNS)}\n", encoding="utf-8")
+    before = pace_s(api)
+    for name, run in loads(api, path):
+        if name not in {row["run"] for row in written(path)} and time.monotonic() - begin < 60.0 * minutes:
+            found, after = [*run()], pace_s(api)
+            print(f"{name}, {time.monotonic() - begin:.0f} s, a batch takes {before:.2f} and {after:.2f} s", flush=True)
+            with path.open("a", newline="", encoding="utf-8") as file:
+                lines = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+                lines.writerows(row | {"pace_s": (before + after) / 2} for row in found)
+            before = after
+
+
+def pace_s(api: Api) -> float:
+    """Time of a small batch from start to end [s]."""
+    with ThreadPoolExecutor(PACED) as pool:
+        found = [*pool.map(lambda _: api.stream(PROMPT, PACE_OUTPUT), range(PACED))]
+    return max(one.came[-1] for one in found) - min(one.asked for one in found)
+
+
+def written(path: Path) -> list[dict[str, str]]:
+    """Rows of a file of runs."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def loads(api: Api, path: Path) -> Iterator[Run]:
+    """Every load by its name, from the lightest on."""
     for length in LENGTHS:
-        yield from rows(f"unloaded-{length}", "static", 1, [api.stream(length, OUTPUT) for _ in range(3)])
+        yield (name := f"unloaded-{length}"), partial(alone, api, name, length)
     for count in STATIC:
-        yield from rows(f"static-{count}", "static", count, together(api, [PROMPT] * count))
-    most = 1.0
-    for count, start in [*((count, "spread") for count in CLOSED), (8, "together")]:
-        found, rate = closed(api, count, start == "spread")
-        arrival = "closed" if start == "spread" else "closed together"
-        yield from rows(f"closed-{count}-{start}", arrival, count, found, rate)
-        most = max(most, rate)
+        yield (name := f"static-{count}"), partial(at_once, api, name, "static", count, PROMPT)
+    for count, start in CLOSED:
+        yield (name := f"closed-{count}-{start}"), partial(in_a_loop, api, name, count, start)
     for share in SHARES:
-        found, rate = poisson(api, share * most, lambda _: PROMPT)
-        yield from rows(f"open-{share}", "poisson", 0, found, rate)
-    found, rate = poisson(api, 0.4 * most, lambda draw: LONG if draw.random() < SELDOM else PROMPT // 2)
-    for length in sorted({one.prompt_tokens for one in found}):
-        same = [one for one in found if one.prompt_tokens == length]
-        yield from rows(f"openmix-{rate:.2f}", "poisson", 0, same, rate)
-    yield from rows(f"burst-{BURST[0]}", "burst", BURST[0], together(api, [BURST[1]] * BURST[0]))
+        yield (name := f"open-{share}"), partial(at_random, api, name, path, share)
+    yield "openmix", partial(mixed, api, "openmix", path)
+    yield (name := f"burst-{BURST[0]}"), partial(at_once, api, name, "burst", *BURST)
+
+
+def alone(api: Api, run: str, length: int) -> Iterator[Row]:
+    """One request after the other."""
+    yield from rows(run, "static", 1, [api.stream(length, OUTPUT) for _ in range(ALONE)])
+
+
+def at_once(api: Api, run: str, arrival: str, count: int, length: int) -> Iterator[Row]:
+    """So many at once, on an idle server."""
+    yield from rows(run, arrival, count, together(api, [length] * count))
+
+
+def in_a_loop(api: Api, run: str, count: int, start: str) -> Iterator[Row]:
+    """So many clients, who begin spread or together."""
+    found, rate = closed(api, count, start == "spread")
+    yield from rows(run, "closed" if start == "spread" else "closed together", count, found, rate)
+
+
+def at_random(api: Api, run: str, path: Path, share: float) -> Iterator[Row]:
+    """Arrivals at a share of what the largest closed loop in the file ended."""
+    found, rate = poisson(api, share * most(path), lambda _: PROMPT)
+    yield from rows(run, "poisson", 0, found, rate)
+
+
+def mixed(api: Api, run: str, path: Path) -> Iterator[Row]:
+    """Arrivals of short prompts and some long ones: a run for each length."""
+    found, rate = poisson(api, MIXED * most(path), lambda draw: LONG if draw.random() < SELDOM else PROMPT // 2)
+    for length in (PROMPT // 2, LONG):
+        same = [one for one in found if abs(one.prompt_tokens - length) < length // 4]
+        yield from rows(run, "poisson", 0, same, rate)
+
+
+def most(path: Path) -> float:
+    """Requests a second of the fastest closed loop in a file."""
+    found = [row for row in written(path) if row["run"].startswith("closed") and row["metric"] == "requests_per_s"]
+    return max(float(row["value"]) for row in found)
 
 
 def together(api: Api, lengths: Sequence[int]) -> list[Answer]:
@@ -66,13 +120,18 @@ def together(api: Api, lengths: Sequence[int]) -> list[Answer]:
 
 
 def closed(api: Api, count: int, spread: bool) -> tuple[list[Answer], float]:
-    """So many clients, each with one request after the other; their answers but the first, and answers a second."""
-    draw, alone = random.Random(count), api.stream(PROMPT, OUTPUT)
-    waits = [draw.random() * (alone.came[-1] - alone.asked) * spread for _ in range(count)]
+    """So many clients, each with one request after the other; their answers but the first, and answers a second.
+
+    Spread: they begin at any time of a round of all of them, which a batch of as many takes, and their answers are of
+    different lengths; of one length loops clump.
+    """
+    draw = random.Random(count)
+    a_round = max(one.came[-1] - one.asked for one in together(api, [PROMPT] * count)) if spread else 0.0
+    waits = [draw.random() * a_round for _ in range(count)]
 
     def client(wait: float) -> list[Answer]:
         time.sleep(wait)
-        return [api.stream(PROMPT, OUTPUT) for _ in range(ROUNDS)]
+        return [api.stream(PROMPT, draw.randint(*DRAWN) if spread else OUTPUT) for _ in range(ROUNDS)]
 
     with ThreadPoolExecutor(count) as pool:
         every = [*pool.map(client, waits)]
@@ -85,9 +144,10 @@ def poisson(api: Api, rate: float, length: Callable[[random.Random], int]) -> tu
     draw = random.Random(7)
     gaps, lengths = [draw.expovariate(rate) for _ in range(ARRIVALS)], [length(draw) for _ in range(ARRIVALS)]
     with ThreadPoolExecutor(ARRIVALS) as pool:
-        asked = []
+        asked, due = [], time.perf_counter()
         for gap, tokens in zip(gaps, lengths, strict=True):
-            time.sleep(gap)
+            due += gap
+            time.sleep(max(due - time.perf_counter(), 0.0))
             asked.append(pool.submit(api.stream, tokens, OUTPUT))
         found = [one.result() for one in asked]
     return found[ARRIVALS // 5 :], (ARRIVALS - 1) / (found[-1].asked - found[0].asked)

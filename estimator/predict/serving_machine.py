@@ -12,6 +12,7 @@ from estimator.catalog.efficiency import (
     moe_efficiency,
 )
 from estimator.catalog.engines import Engine, drafts, engine
+from estimator.catalog.facts import fact
 from estimator.catalog.files import recent
 from estimator.catalog.formats import AS_PUBLISHED, dense_bytes, main, weights
 from estimator.catalog.precisions import precision
@@ -46,7 +47,7 @@ class ServingPlan:
     max_sequences: most sequences in one step; max_batched_tokens: most tokens; by default the engine's own [1, token]
     max_context: longest request it is started for, by default the LLM's whole context [token]
     gpu_layers: layers on the accelerators, all of them by default; cpu_moe_layers: whose experts are not [1]
-    host_gb_per_s: rate the host's memory is read at, where some layers are there [GB/s]
+    host_gb_per_s: rate the host's memory is read at, where some layers are there; usual by default [GB/s]
     engine_year: of its release, 2024.5 in the middle of 2024; by default of the newest that was measured
     server: whether requests come over HTTP, or from the program that runs the engine ("in process")
     measured: profile of a server whose own times are taken instead of predicted ones: `server`, or a file
@@ -71,7 +72,7 @@ class ServingPlan:
     max_context: int | None = None
     gpu_layers: int | None = None
     cpu_moe_layers: int = 0
-    host_gb_per_s: float = 60.0
+    host_gb_per_s: float | None = None
     engine_year: float | None = None
     server: str = "http"
     measured: str | None = None
@@ -145,6 +146,7 @@ def suited(plan: ServingPlan, device: Accelerator) -> ServingPlan:
     >>> suited(ServingPlan(max_sequences=8), accelerator("h100")).max_batched_tokens
     8192
     """
+    plan.facts.check_runs_on(device)
     limits = plan.facts.limits(device)
     chunk = limits.prefill_chunk if plan.server == "http" else limits.offline_chunk
     return replace(
@@ -320,7 +322,7 @@ def _spilled(arch: Architecture, device: Accelerator, plan: ServingPlan) -> dict
         share = spilled_share(arch, device, plan)
         return {"spilled": share, "spilled_experts": share, "spilled_cache": float(share > 0), "ram_bytes_per_s": 0.0}
     layers, experts = plan.in_host(arch)
-    ram = 1e9 * plan.host_gb_per_s
+    ram = fact("host_memory/bytes_per_s").value if plan.host_gb_per_s is None else 1e9 * plan.host_gb_per_s
     return {"spilled": layers, "spilled_experts": experts, "spilled_cache": layers, "ram_bytes_per_s": ram}
 
 

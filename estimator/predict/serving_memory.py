@@ -4,14 +4,11 @@ from typing import NamedTuple
 
 from numpy.typing import ArrayLike
 
+from estimator.catalog.facts import fact
 from estimator.catalog.formats import Weights, stored_bytes
 from estimator.formulas import Floats, transformer
 from estimator.formulas.serving import adapter_params
 from estimator.records import Accelerator, Architecture, Precision
-
-CONTEXT_BYTES = 0.35e9  # of an engine beside its tensors: libraries' workspaces; 0.06 to 0.35 GiB in vLLM's logs
-LINKED_BYTES = 1.5e9  # more where accelerators exchange messages over links: buffers of the library; 1.8 GB on two H100
-BUS_BYTES = 0.2e9  # the same over the bus
 
 
 class Layout(NamedTuple):
@@ -109,4 +106,5 @@ def beside_bytes(device: Accelerator, layout: Layout) -> float:
     if device.kind != "gpu":
         return 0.0
     linked = (device.link_bytes_per_s or 0.0) > (device.pcie_bytes_per_s or 0.0)
-    return CONTEXT_BYTES + (LINKED_BYTES if linked else BUS_BYTES) * (layout.accelerators > 1)
+    messages = fact(f"engine_memory/{'links' if linked else 'bus'}").value * (layout.accelerators > 1)
+    return fact("engine_memory/context").value + messages

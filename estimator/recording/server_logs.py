@@ -39,7 +39,8 @@ def vllm_bench(log: Log) -> Sequence[Found]:
     if not (completed and prompt and written):
         return ()
     rate, clients = inside(data, "request_rate"), number(inside(data, "max_concurrency"))
-    load = f"{clients:g}" if clients else f"qps{rate}" if number(rate) and str(rate) != "inf" else "max"
+    open_loop = bool(number(rate)) and str(rate) != "inf"
+    load = f"{clients:g}" if clients else f"qps{rate}" if open_loop else "max"
     columns = {
         "engine": {"vllm": "vllm", "sglang": "sglang", "sglang-oai": "sglang"}.get(
             str(inside(data, "backend")), "vllm"
@@ -48,6 +49,9 @@ def vllm_bench(log: Log) -> Sequence[Found]:
         "input_len": round(prompt / completed),
         "output_len": round(written / completed),
         "batch_or_concurrency": load,
+        "arrival": "closed" if clients else "rate" if open_loop else "burst",
+        "requests": round(completed),
+        "server": "http",
     }
     found = measured(
         ttft_ms=number(inside(data, "mean_ttft_ms")),

@@ -26,6 +26,7 @@ TITLES = {  # figures, for people
     "ttft_s": "TTFT",
     "tpot_s": "TPOT",
 }
+STORED = "weight_precision"  # by the name it was asked by; `precision` says the same for people
 SAME = 1e-6  # relative: below it two choices cost the same
 
 
@@ -66,7 +67,7 @@ ALWAYS = ("tp", "dp", "micro_batch", "precision", "concurrency")
 
 def _word(name: str, value: object) -> str:
     """One choice of a layout; nothing for what is not used."""
-    unused = value in ("", "none") or (value == 0 if name == "zero" else value == 1)
+    unused = name == STORED or value in ("", "none") or (value == 0 if name == "zero" else value == 1)
     return "" if unused and name not in ALWAYS else WORDS.get(name, f"{name} {{}}").format(value)
 
 

@@ -2,12 +2,12 @@
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from estimator.catalog.formats import shown
+from estimator.catalog.formats import AS_PUBLISHED, shown
 from estimator.errors import DoesNotFit
 from estimator.formulas import queueing
 from estimator.formulas.transformer import tensor_parts
@@ -15,7 +15,7 @@ from estimator.predict.serving import Serving, Traffic, check_context, serving
 from estimator.predict.serving_machine import ServingPlan
 from estimator.predict.training_layout import divisors
 from estimator.records import Accelerator, Architecture, Cluster
-from estimator.search.result import Choice, Search, front
+from estimator.search.result import STORED, Choice, Search, front
 from estimator.search.training import MOST_SHOWN, Offer
 from estimator.stages.service import half_widths
 from estimator.watch import tell
@@ -88,11 +88,18 @@ def best_serving(
         evaluated=len(choices),
         fitting=len(allowed),
         criteria=criteria,
-        asked={"prompt_tokens": prompt_tokens, "output_tokens": output_tokens, **_given(targets)},
+        asked={"prompt_tokens": prompt_tokens, "output_tokens": output_tokens, **_given(targets), **_said(plan)},
         notes=() if priced else ("What it costs is unknown, not zero: give --price-per-hour.",),
         each=_each([allowed[index] for index in order]),
         prices={offer.cluster.accelerator.name: offer.usd_per_hour for offer in offers},
     )
+
+
+def _said(plan: ServingPlan) -> dict[str, object]:
+    """What was asked of the plan besides how it is cut, and the format of its weights, which choices have."""
+    open_to = ("tp", "pp", "ep", "weight_precision")
+    told = {one.name: getattr(plan, one.name) for one in fields(plan) if one.name not in open_to}
+    return {name: value for name, value in told.items() if value != getattr(ServingPlan(), name)}
 
 
 def _each(ordered: Sequence[Choice]) -> tuple[Choice, ...]:
@@ -136,6 +143,8 @@ def _filled(
     if not found.fits:
         return
     layout = {"tp": cut.tp, "pp": cut.pp, "ep": cut.ep, "precision": shown(llm, cut.weight_precision)}
+    if cut.weight_precision != AS_PUBLISHED:
+        layout[STORED] = cut.weight_precision
     figures = _figures(found, targets, _widths(llm, cut, device))
     price, ends = offer.usd_per_hour.value, offer.usd_per_hour.interval() if offer.usd_per_hour.known else NOWHERE
     for clients, replicas, *row in zip(CONCURRENCY.tolist(), *figures, strict=True):

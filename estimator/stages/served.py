@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from estimator.catalog.facts import fact
 from estimator.catalog.formats import shown
 from estimator.catalog.models import thinks
 from estimator.errors import DoesNotFit
@@ -20,6 +21,7 @@ from estimator.predict.serving import (
     Serving,
     Traffic,
     capacity_doubt,
+    host_doubt,
     sequence_bytes,
     serving,
 )
@@ -124,13 +126,21 @@ def _widths(llm: Architecture, cluster: Cluster, plan: ServingPlan, traffic: Tra
     if server := measured(plan):
         return _measured_widths(server.noise, kind)
     groups = GROUP_OF.get(kind, LOADED)
-    found = {name: half_widths(group, llm, cluster.accelerator, plan.engine) for name, group in groups.items()}
+    host = host_doubt(llm, cluster, plan, traffic.prompt_tokens)
+    found = {
+        name: wider(half_widths(group, llm, cluster.accelerator, plan.engine), EXACT if name == "ttft" else host)
+        for name, group in groups.items()
+    }
     found |= {"rate": EXACT} if kind == "requests_per_s" else {}  # what comes is what is answered
     found["in_flight"] = found["latency"] if kind == "requests_per_s" else EXACT
     capacity = half_widths("offline", llm, cluster.accelerator, plan.engine)
     lengths = (float(np.max(np.asarray(each, float))) for each in (traffic.prompt_tokens, traffic.written_tokens))
-    doubt = capacity_doubt(llm, cluster, plan, *lengths)
-    return found | {"capacity": (math.hypot(capacity[0], doubt[0]), math.hypot(capacity[1], doubt[1]))}
+    return found | {"capacity": wider(wider(capacity, host), capacity_doubt(llm, cluster, plan, *lengths))}
+
+
+def wider(ends: tuple[float, float], doubt: tuple[float, float]) -> tuple[float, float]:
+    """Half widths with another doubt [1]."""
+    return math.hypot(ends[0], doubt[0]), math.hypot(ends[1], doubt[1])
 
 
 def _measured_widths(noise: float, kind: str) -> Widths:
@@ -293,7 +303,7 @@ def _limits(found: Serving, widths: Widths, inputs: Mapping[str, Quantity], repl
     """What the replicas can do at most, with the longest of the lengths that were asked."""
     down, up = widths["capacity"]
     rate = float(np.min(found.capacity_requests_per_s)) * replicas
-    most = float(np.min(found.max_concurrency)) * replicas
+    most = float(np.floor(np.min(found.max_concurrency))) * replicas
     capacity = predicted("requests answered at most", "1/s", np.asarray(rate), serving, **inputs)
     return {
         "capacity_requests_per_s": uncertain(capacity, FACTOR_OF["offline"], up, down),
@@ -323,7 +333,9 @@ def _notes(
         capacity = float(np.min(found.capacity_requests_per_s)) * replicas
         yield f"Loads beyond {capacity:.3g} requests/s are more than {replicas} such replicas end: waits only grow."
     if plan.gpu_layers is not None or plan.cpu_moe_layers:
-        yield f"Layers in the host's memory are read at {plan.host_gb_per_s:g} GB/s: say yours (host_gb_per_s)."
+        rate = plan.host_gb_per_s or fact("host_memory/bytes_per_s").value / 1e9
+        said = ": say yours (host_gb_per_s), and ranges narrow" * (plan.host_gb_per_s is None)
+        yield f"Layers in the host's memory are read at {rate:g} GB/s{said}."
     if server := measured(plan):
         yield f"Times are those of the server that was measured ({server.llm}); memory is predicted."
     if not plan.facts.known:

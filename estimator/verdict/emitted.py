@@ -1,6 +1,7 @@
 """The settings that a tool's file must say for a plan: of a search's best layout, or of a checked run."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from estimator.catalog.models import architecture, hub_id
@@ -8,8 +9,9 @@ from estimator.catalog.tools import Tool
 from estimator.configs.emit import written
 from estimator.errors import InvalidInput
 from estimator.formulas.transformer import params
+from estimator.predict.serving_machine import ServingPlan
 from estimator.records import Architecture
-from estimator.search.result import Search
+from estimator.search.result import STORED, Search
 from estimator.verdict.result import Check
 
 OURS = ("seq_len", "tp", "pp", "vpp", "cp", "ep", "zero", "recompute", "optimizer", "lora_rank", "fused_attention")
@@ -23,8 +25,28 @@ def of_search(tool: Tool, found: Search, model: str) -> str:
         raise InvalidInput(f"{tool.title} is for {tool.task}, which this layout is not")
     asked["model"] = _named(model)
     if tool.task == "serving":
+        _check_served(tool, found.asked, best.layout)
         return written(tool, _served(asked))
     return written(tool, _trained(asked, architecture(model)))
+
+
+BESIDE = ("engine", "engine_year", "server", "measured", "host_gb_per_s")  # of where it runs, which no file says
+SERVED = ("kv_precision", "memory_fraction", "max_sequences", "max_batched_tokens", "max_context")
+
+
+def _check_served(tool: Tool, asked: Mapping[str, Any], layout: Mapping[str, Any]) -> None:
+    """Refuse what was asked of a server and its file cannot say."""
+    plan = {one.name for one in fields(ServingPlan)}
+    if unsaid := sorted(plan & set(asked) - {*BESIDE, *SERVED}):
+        raise InvalidInput(f"a file of {tool.title} is not told {unsaid[0]} here: add it to the file yourself")
+    if asked.get("engine", tool.engine) != tool.engine:
+        raise InvalidInput(f"the layout is for {asked['engine']}, the file for {tool.title}: say one engine")
+    stored, on_load = str(layout.get(STORED, "")), tool.emit["on_load"]
+    if stored and stored not in on_load:
+        raise InvalidInput(
+            f"{tool.title} makes {' or '.join(on_load)} of a checkpoint as it loads it, and serves {stored} from one "
+            f"that is stored so: name that checkpoint with --model, without weight_precision"
+        )
 
 
 def of_check(tool: Tool, found: Check, model: str, fix: bool) -> str:
@@ -104,7 +126,7 @@ def _sizes(llm: Architecture) -> dict[str, Any]:
 
 
 def _served(plan: Mapping[str, Any]) -> dict[str, Any]:
-    weights = str(plan.get("weight_precision") or "")
+    weights, longest = str(plan.get("weight_precision") or ""), plan.get("longest_request") or plan.get("max_context")
     return {
         "model": plan["model"],
         "tp": int(plan["tp"]),
@@ -112,8 +134,10 @@ def _served(plan: Mapping[str, Any]) -> dict[str, Any]:
         "ep": int(plan["ep"]) if int(plan["ep"]) > 1 else None,
         "experts_shared_out": True if int(plan["ep"]) > 1 else None,
         "max_sequences": plan.get("max_sequences"),
-        "max_model_len": int(plan["longest_request"]) if plan.get("longest_request") else None,
+        "chunk_tokens": plan.get("max_batched_tokens"),
+        "max_model_len": int(longest) if longest else None,
         "memory_fraction": plan.get("memory_fraction"),
+        "static_fraction": plan.get("memory_fraction"),
         "kv_precision": plan.get("kv_precision"),
         "weight_precision": weights if weights not in ("", "as published") else None,
     }

@@ -63,7 +63,7 @@ def serving_plan(run: Run, llm: Architecture, count: int) -> ServingPlan:
         chunked_prefill=bool(said.get("chunked_prefill", True) or chunk),
         max_batched_tokens=chunk,
         max_sequences=said.get("max_sequences") or said.get("slots"),
-        max_context=longest if (longest := said.get("max_model_len")) and longest > 0 else None,
+        max_context=_told_longest(said),
         memory_fraction=said.get("memory_fraction"),
     )
 
@@ -169,8 +169,13 @@ def _share(value: float, name: str) -> float:
 
 def _longest(run: Run, llm: Architecture) -> float:
     """Longest request that the server takes [token]: as its files say, else the LLM's context."""
-    told = run.settings.get("max_model_len")
-    return float(told) if told and told > 0 else float(llm.max_context or STARTS_WITH)
+    return float(_told_longest(run.settings) or llm.max_context or STARTS_WITH)
+
+
+def _told_longest(said: Mapping[str, Any]) -> int | None:
+    """The same as the files say it; none of them is the LLM's context."""
+    told = said.get("max_model_len")
+    return told if told and told > 0 else None
 
 
 def _figures(

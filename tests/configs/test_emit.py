@@ -85,6 +85,34 @@ def test_a_serving_plan_reads_back(tool, tmp_path):
     assert (run.settings["max_model_len"], run.settings["max_sequences"]) == (8192, 64)
 
 
+SERVE = ["layout", "serve", "--model", "llama-3.1-70b", "--gpu", "4xh100"]
+
+
+@pytest.mark.parametrize("tool", ["vllm", "sglang"])
+def test_a_server_is_told_all_that_was_asked(tool, tmp_path, capsys):
+    asked = {"kv_precision": "fp8", "weight_precision": "fp8", "memory_fraction": "0.85", "max_context": "8192"}
+    asked |= {"max_sequences": "64", "max_batched_tokens": "4096"}
+    main([*SERVE, *(word for name, value in asked.items() for word in ("--set", f"{name}={value}")), "--emit", tool])
+    told = read_back(tool, capsys.readouterr().out, tmp_path).settings
+
+    share = told.get("memory_fraction") or told["static_fraction"]
+    assert (told["kv_precision"], told["weight_precision"], share) == ("fp8", "fp8", 0.85)
+    assert (told["max_model_len"], told["max_sequences"], told["chunk_tokens"]) == (8192, 64, 4096)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("weight_precision=awq", "awq from one that is stored so"),
+        ("adapters=4", "not told adapters"),
+        ("engine=sglang", "the layout is for sglang"),
+    ],
+)
+def test_what_a_server_cannot_be_told_is_refused(asked, said, capsys):
+    assert main([*SERVE, "--set", asked, "--emit", "vllm"]) == 2
+    assert said in capsys.readouterr().err
+
+
 def test_what_a_tool_cannot_say_is_refused():
     with pytest.raises(InvalidInput, match="Axolotl cannot be told recompute = selective"):
         written(emitter("axolotl"), settings(replace(ADAPTERS, recompute="selective")))

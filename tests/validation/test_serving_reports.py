@@ -16,7 +16,7 @@ READ = ONE | {"metric": "prefill_tokens_per_s", "input_len": "512", "output_len"
 WRITE = ONE | {"metric": "decode_tokens_per_s_per_user", "input_len": "0", "output_len": "128", "arrival": "static"}
 QWEN = {"model": "qwen2.5-72b", "gpu": "h100", "n_gpus": "2", "tp": "2", "engine": "vllm", "output_len": "200", **ONE}
 Q4 = {"model": "llama-3.1-8b", "engine": "llama.cpp", "weight_precision": "q4_k_m"}
-Q6 = {"model": "llama-3-8b", "engine": "llama.cpp", "weight_precision": "q6_k", "gpu": "rtx-4090"}
+Q6 = {"model": "llama-3-8b", "engine": "llama.cpp", "weight_precision": "q6_k", "gpu": "rtx-4090"} | {"engine_date": "2024-05"}
 FIRST = {"metric": "ttft_ms", "arrival": "closed"}
 MLX = {"gpu": "apple-m4-max", "engine": "mlx", "input_len": "2048", "output_len": "100", **ONE, **FIRST}
 
@@ -59,7 +59,6 @@ REPORTS = {
 MISSING = {
     "gpt-oss-120b on one A100": "the first months' MXFP4 expert kernels on Ampere, which unpack weights each step",
     "gpt-oss-20b, 32 at once": "the first months' MXFP4 expert kernels: routing and packing are passes of their own",
-    "4090 writes": "llama.cpp before its CUDA graphs; the report has no date",
 }
 
 

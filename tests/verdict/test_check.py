@@ -5,10 +5,10 @@ import json
 import pytest
 
 from estimator import check, training_step
+from estimator.catalog.facts import fact
 from estimator.cli import main
 from estimator.errors import InvalidInput
 from estimator.predict.chance import fit_chance
-from estimator.predict.serving_memory import LINKED_BYTES
 from estimator.verdict.difference import difference
 
 AXOLOTL = """\
@@ -276,7 +276,7 @@ def test_the_fullest_stage_of_a_pipeline_decides_whether_a_server_starts(written
 def test_accelerators_that_talk_keep_buffers_for_it(written):
     reserves = [check(written(f"{SERVE} -tp {tp}", "s.sh"), gpu="h100").best.memory["reserve"] for tp in (1, 2)]
 
-    assert reserves[1] - reserves[0] == pytest.approx(LINKED_BYTES)
+    assert reserves[1] - reserves[0] == pytest.approx(fact("engine_memory/links").value)
 
 
 def test_samples_that_are_not_packed_are_padded_to_the_longest_of_their_batch(written):
