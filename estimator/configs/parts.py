@@ -21,6 +21,13 @@ from estimator.errors import InvalidInput
 from estimator.files import read_text, shown
 
 MOST_DEEP = 40
+TEMPLATE = re.compile(r"^\s*\{\{|\{\{-?\s*(?:\.Values|if|range|include)|: \{\{", re.MULTILINE)
+UNRENDERED = "it is a template: hand in what it is rendered to (helm template, for one)"
+SBATCH = re.compile(r"^#SBATCH\s+(-\S+(?:[= ][^\s#]+)?)", re.MULTILINE)
+SLURM = {
+    "nodes": ("SLURM_NNODES", "SLURM_JOB_NUM_NODES"),
+    "gpus_per_node": ("SLURM_GPUS_PER_NODE", "SLURM_GPUS_ON_NODE"),
+}
 INI = re.compile(r"^\s*([\w.-]+)\s*=\s*(.*?)\s*$", re.MULTILINE)
 SECTION = re.compile(r"^\s*\[[^\]\n]+\]\s*$", re.MULTILINE)
 MODELFILE = re.compile(r"^(FROM|PARAMETER|ADAPTER)\s+", re.MULTILINE)
@@ -62,7 +69,8 @@ def parts_of(path: str | Path) -> list[Part]:
     try:
         found = list(parts_in(text, Path(path).name))
     except InvalidInput as error:
-        raise InvalidInput(f"cannot read the run configuration {shown(path)}: {error}") from None
+        why = UNRENDERED if TEMPLATE.search(text) else error
+        raise InvalidInput(f"cannot read the run configuration {shown(path)}: {why}") from None
     except RecursionError:
         raise InvalidInput(f"cannot read the run configuration {shown(path)}: it is nested too deeply") from None
     if not any(part.values or part.words for part in found):
@@ -183,9 +191,15 @@ def _logged(text: str, file: str) -> Part | None:
 
 
 def _shell(text: str, file: str) -> Iterator[Part]:
-    for each in commands(text):
+    lines = SBATCH.findall(text)
+    asked = commands(f"sbatch {' '.join(lines)}")[0].options if lines else {}
+    if asked:
+        yield Part(file, "launch", asked)
+    known = {name: str(asked[option]) for option, names in SLURM.items() if option in asked for name in names}
+    found = commands(text, known)
+    for each in found:
         yield _commanded(each, file)
-    if not commands(text):
+    if not found:
         sets = dict(INI.findall(re.sub(r"(?m)^\s*#.*$", "", text)))
         plain = {name: value.strip("\"'") for name, value in sets.items()}
         yield Part(file, "env", {name.lower(): value for name, value in plain.items()}, sets=plain)
@@ -321,7 +335,7 @@ def _environment(value: Any) -> dict[str, str]:
 
 def _look_for_accelerators(content: Mapping[str, Any], found: dict[str, Any]) -> None:
     for key in GPU_KEYS:
-        if isinstance(content.get(key), str | int):
+        if re.fullmatch(r"\d+", str(content.get(key))):
             found.setdefault("accelerators", content[key])
     if content.get("driver") == "nvidia":
         ids, count = content.get("device_ids"), content.get("count")

@@ -45,13 +45,17 @@ class Reading(NamedTuple):
 
 
 class Told(NamedTuple):
-    """What files say. settings: values by field with the reading each came from; files: other files that they name."""
+    """What files say. settings: values by field with the reading each came from; files: other files that they name.
+
+    command: whether it is a command of a shell
+    """
 
     tool: Tool
     settings: dict[str, Any]
     readings: list[Reading]
     notes: list[str]
     files: list[str]
+    command: bool = False
 
 
 @cached
@@ -77,7 +81,8 @@ def strongest(field: str) -> bool:
 
 def tool_of(part: Part) -> Tool | None:
     """The tool that a part belongs to: by the program of its command, else by its keys; None when no tool claims it."""
-    scores = {tool.id: _score(tool, part) for tool in tools().values() if tool.id != LAUNCH}
+    asked = [tool for tool in tools().values() if tool.id != LAUNCH and not (tool.part and part.style == "args")]
+    scores = {tool.id: _score(tool, part) for tool in asked}
     best = max(scores.values())
     if best < LEAST_SCORE:
         return None
@@ -121,12 +126,17 @@ def _starts(word: str, tool: Tool) -> bool:
     )
 
 
+def is_aside(part: Part, tool: Tool) -> bool:
+    """Whether a command of a tool neither trains nor serves: it exports, downloads, evaluates."""
+    return part.style == "args" and _positional(part, tool) in tool.others
+
+
 # --- what it says -----------------------------------------------------------------------------------------------------
 
 
 def told(part: Part, tool: Tool) -> Told:
     """What a part says in the words of plans and runs."""
-    result = Told(tool, {}, [], list(part.notes), [])
+    result = Told(tool, {}, [], list(part.notes), [], part.style == "args" and bool(part.words))
     values = dict(part.values)
     if tool.positional and (model := _positional(part, tool)):
         values.setdefault(tool.positional, model)
