@@ -28,6 +28,26 @@ BRANCH = re.compile(r"^[ \t]*(?:elif|else|case)\b", re.MULTILINE)
 DOCKER_FLAGS = {"--rm", "-d", "-it", "-i", "-t", "--detach", "--init", "--privileged", "-ti"}
 BEFORE = {"nohup", "exec", "sudo", "time", "env", "uv", "run", "srun", "bash", "poetry", "eval"}
 SHELLS = {"sh", "bash", "zsh"}
+KEYWORDS = {"then", "do", "else", "{", "("}
+ASIDE = {
+    "if",
+    "elif",
+    "while",
+    "until",
+    "for",
+    "[",
+    "[[",
+    "test",
+    "echo",
+    "printf",
+    "cd",
+    "mkdir",
+    "pip",
+    "pip3",
+    "git",
+    "set",
+    "cat",
+}
 
 
 class Command(NamedTuple):
@@ -53,8 +73,12 @@ def commands(text: str, known: Mapping[str, str] | None = None) -> list[Command]
     for words in _lines(text):
         words = [expanded(word, known) for word in words]
         words = [each for word in words for each in (_split(word) if _several(word) else [word])]
+        while words and words[0] in KEYWORDS:
+            words = words[1:]
         sets, rest = _settings(words, known)
         known |= sets
+        if rest and rest[0] in ASIDE:
+            continue
         if rest and rest[0].startswith("--") and found and not rest[0].startswith("---"):
             notes.append(
                 f"a line begins with {rest[0]}, but no backslash ends the one before: a shell does not pass it on"
@@ -73,7 +97,7 @@ def commands(text: str, known: Mapping[str, str] | None = None) -> list[Command]
 def _inner(words: list[str]) -> str:
     """The text that a shell is given to run: of `eval`, of `bash -c`, of a variable that is a whole command."""
     if words[:1] == ["eval"] or (words and " " in words[0].strip() and words[0][0] not in "[("):
-        return " ".join(words[words[0] == "eval" :])
+        return " ".join(" ".join(words[words[0] == "eval" :]).split())
     for shell, option, text in zip(words, words[1:], words[2:], strict=False):
         if shell.rpartition("/")[2] in SHELLS and option in ("-c", "-lc", "-ec"):
             return text

@@ -192,7 +192,8 @@ def _logged(text: str, file: str) -> Part | None:
 
 def _shell(text: str, file: str) -> Iterator[Part]:
     lines = SBATCH.findall(text)
-    asked = commands(f"sbatch {' '.join(lines)}")[0].options if lines else {}
+    queued = commands(f"sbatch {' '.join(lines)}")[0].options if lines else {}
+    asked = {name: value for name, value in queued.items() if name in ("nodes", "N", "gres", "gpus_per_node", "gpus")}
     if asked:
         yield Part(file, "launch", asked)
     known = {name: str(asked[option]) for option, names in SLURM.items() if option in asked for name in names}

@@ -91,15 +91,25 @@ def tool_of(part: Part) -> Tool | None:
 
 def _score(tool: Tool, part: Part) -> float:
     """How much speaks for a tool: its program above all, its signs, and names that few other tools know."""
-    program = 100.0 * any(_starts(word, tool) for word in (*part.words, part.image))
+    starts = any(_starts(word, tool) for word in (*part.words, part.image))
     signs = sum(name in tool.signs for name in part.values)
-    if tool.signs and not signs and not program:
+    if tool.signs and not signs and not starts:
         return 0.0
     names = sum(1 / _sharers(name) for name in part.values if tool.takes(name))
     launch = tools()[LAUNCH].keys
     strange = [name for name in part.values if name not in launch and not tool.takes(name)]
     mistakes = sum(bool(tool.known) and not tool.takes(name.partition(".")[0]) for name in strange)
+    if not starts and _by_chance(tool, part, mistakes):
+        return 0.0
+    program = starts * (100.0 if 4 * mistakes <= len(part.values) else 3.0)  # scripts of others have such names too
     return program + 3.0 * signs + names - 0.2 * mistakes
+
+
+def _by_chance(tool: Tool, part: Part, mistakes: int) -> bool:
+    """Whether a part of no program of a tool has its names by chance: most are not its own, or all are of its parent."""
+    parents = [tools()[name] for name in tool.like]
+    own = any(tool.takes(name) and not any(each.takes(name) for each in parents) for name in part.values)
+    return 2 * mistakes > len(part.values) or (part.style == "args" and bool(parents) and not (own or tool.signs))
 
 
 @cached
@@ -146,11 +156,21 @@ def told(part: Part, tool: Tool) -> Told:
         key = tool.exact(name) or tool.variable(name) or tools()[LAUNCH].keys.get(name)
         if key and not (key.field and key.field in result.settings and name not in tool.keys):
             _take(result, key, name, value, part)
-    named = (sets for word, sets in tool.by_word.items() if any(re.search(word, each) for each in part.words))
-    for sets in (*named, tool.sets):
-        for field, value in sets.items():
-            result.settings.setdefault(field, value)
+    for word, sets in tool.by_word.items():
+        if any(re.search(word, each) for each in part.words):
+            for field, value in sets.items():
+                _of_program(result, field, value, part)
+    for field, value in tool.sets.items():
+        result.settings.setdefault(field, value)
     return result
+
+
+def _of_program(result: Told, field: str, value: Any, part: Part) -> None:
+    """A default of one program of a tool, unless the command says otherwise."""
+    if field not in result.settings:
+        result.settings[field] = value
+        note = f"of {next((word for word in part.words if '.' in word), part.words[0])}"
+        _say(result, field, value, field, "default", note, part._replace(file=""), result.tool)
 
 
 def _positional(part: Part, tool: Tool) -> str:
