@@ -279,12 +279,24 @@ def _look(content: Any, found: dict[str, Any], depth: int, image: str = "") -> N
     )
     if isinstance(model, str):
         found.setdefault("model", model.removeprefix("hf://"))
+    vllms = content.get("kind") == "LLMInferenceService"  # KServe's, which runs vLLM
+    if vllms:
+        image, settings = "vllm", _shared_out(content.get("spec"))
     if not words and not settings and sets and "image" in content:
         settings = {name.lower(): value for name, value in sets.items()}  # servers that take variables for options
-    if words or settings:
+    if words or settings or vllms or (image and isinstance(content.get("modelURL"), str)):
         _carry(" ".join(words), expanded(image, {}), {**sets}, settings, found)
     for value in content.values():
         _look(value, found, depth + 1, image)
+
+
+def _shared_out(spec: Any) -> dict[str, Any]:
+    """How an LLMInferenceService is spread over accelerators, in vLLM's words."""
+    spec = spec if isinstance(spec, dict) else {}
+    said, model = spec.get("parallelism"), spec.get("model")
+    words = {"tensor": "tensor_parallel_size", "pipeline": "pipeline_parallel_size", "data": "data_parallel_size"}
+    found = {name: said[word] for word, name in words.items() if isinstance(said, dict) and said.get(word)}
+    return found | ({"enable_lora": True} if isinstance(model, dict) and model.get("lora") else {})
 
 
 def _carry(text: str, image: str, sets: dict[str, str], settings: dict[str, Any], found: dict[str, Any]) -> None:

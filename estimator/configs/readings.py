@@ -106,7 +106,7 @@ def _score(tool: Tool, part: Part) -> float:
 
 
 def _by_chance(tool: Tool, part: Part, mistakes: int) -> bool:
-    """Whether a part of no program of a tool has its names by chance: most are not its own, or all are of its parent."""
+    """Whether a part of no program of a tool has its names by chance: most are not its own, or all its parent."""
     parents = [tools()[name] for name in tool.like]
     own = any(tool.takes(name) and not any(each.takes(name) for each in parents) for name in part.values)
     return 2 * mistakes > len(part.values) or (part.style == "args" and bool(parents) and not (own or tool.signs))
