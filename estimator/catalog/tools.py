@@ -58,6 +58,7 @@ class Tool(NamedTuple):
     """A tool and its keys. part: whether its files only go with those of another; rank: who goes first, when in doubt.
 
     known: names that it takes, where they are listed: others are mistakes then; emit: how its files are written
+    others: words after its program with which it neither trains nor serves
     strict: whether it does not start with a key that it does not know
     variables: what variables of the environment begin with that stand for options; by_word: what its programs set
     """
@@ -71,6 +72,7 @@ class Tool(NamedTuple):
     style: str = "yaml"
     rank: int = 99
     programs: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
     signs: frozenset[str] = frozenset()
     like: tuple[str, ...] = ()
     sets: Mapping[str, Any] = {}
@@ -149,6 +151,7 @@ def _tool(name: str) -> Tool:
         id=name,
         keys=keys,
         programs=tuple(content.get("programs", ())),
+        others=tuple(content.get("others", ())),
         signs=frozenset(content.get("signs", ())),
         like=tuple(content.get("like", ())),
         known=frozenset(known),

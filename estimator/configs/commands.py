@@ -6,7 +6,7 @@ compute stays open.
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from shlex import quote
 from typing import Any, NamedTuple
@@ -14,18 +14,40 @@ from typing import Any, NamedTuple
 from estimator.configs.variables import expanded, summed
 from estimator.errors import InvalidInput
 
-SETS = re.compile(r"(?:export\s+)?([A-Za-z_]\w*)=(.*)", re.DOTALL)
+SETS = re.compile(r"(?:export\s+)?([A-Za-z_]\w*)(\+?)=(.*)", re.DOTALL)
 OPTION = re.compile(r"--?[A-Za-z][\w.-]*(?:=.*)?", re.DOTALL)
 SCRIPT = re.compile(r".*\.(?:py|sh)")
 MERGED = re.compile(r"(.+?)(--[a-z][\w-]+)")
 SETTING = re.compile(r"[+~]{0,2}([A-Za-z_][\w.]*)=([^=].*|)", re.DOTALL)  # name=value, as Hydra and MaxText take them
 REDIRECTED = re.compile(r"\d?(?:>>?|<)&?\d?")
 CUT = re.compile(r"\\[ \t]+(?=\n)")
-LISTED = re.compile(r"^[ \t]*(\w+)=\(([^()]*)\)", re.MULTILINE)  # a list of a shell, and all of it put in
+LISTED = re.compile(r"^[ \t]*(\w+\+?)=\(([^()]*)\)", re.MULTILINE)  # a list of a shell, and all of it put in
 EACH = re.compile(r"\$\{(\w+)\[[@*]\]\}")
-COMMENT = re.compile(r"(?:^|(?<=\s))#[^\n]*", re.MULTILINE)
+QUOTED_OR_COMMENT = re.compile(r"'[^']*'|\"(?:\\.|[^\"\\])*\"|\\.|(?<!\S)#[^\n]*", re.DOTALL)
+BRANCH = re.compile(r"^[ \t]*(?:elif|else|case)\b", re.MULTILINE)
 DOCKER_FLAGS = {"--rm", "-d", "-it", "-i", "-t", "--detach", "--init", "--privileged", "-ti"}
-BEFORE = {"nohup", "exec", "sudo", "time", "env", "uv", "run", "srun", "bash", "poetry"}
+BEFORE = {"nohup", "exec", "sudo", "time", "env", "uv", "run", "srun", "bash", "poetry", "eval"}
+SHELLS = {"sh", "bash", "zsh"}
+KEYWORDS = {"then", "do", "else", "{", "("}
+ASIDE = {
+    "if",
+    "elif",
+    "while",
+    "until",
+    "for",
+    "[",
+    "[[",
+    "test",
+    "echo",
+    "printf",
+    "cd",
+    "mkdir",
+    "pip",
+    "pip3",
+    "git",
+    "set",
+    "cat",
+}
 
 
 class Command(NamedTuple):
@@ -37,24 +59,32 @@ class Command(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def commands(text: str) -> list[Command]:
+def commands(text: str, known: Mapping[str, str] | None = None) -> list[Command]:
     """The commands of a text, and one of the arguments that it only stores. Raises InvalidInput for an open quote.
+
+    known: variables that are set around it
 
     >>> commands("M=7b\\nvllm serve $M -tp 2 --enforce-eager")[0][:2]
     (('vllm', 'serve', '7b'), {'tp': '2', 'enforce_eager': True})
     """
     text, notes = _tidy(text)
-    known: dict[str, str] = {}
+    known = dict(known or {})
     found: list[Command] = []
     for words in _lines(text):
         words = [expanded(word, known) for word in words]
         words = [each for word in words for each in (_split(word) if _several(word) else [word])]
-        sets, rest = _settings(words)
+        while words and words[0] in KEYWORDS:
+            words = words[1:]
+        sets, rest = _settings(words, known)
         known |= sets
+        if rest and rest[0] in ASIDE:
+            continue
         if rest and rest[0].startswith("--") and found and not rest[0].startswith("---"):
             notes.append(
                 f"a line begins with {rest[0]}, but no backslash ends the one before: a shell does not pass it on"
             )
+        elif inner := _inner(rest):
+            found += commands(inner, known)
         elif rest:
             found += _command(rest, sets)
     stored = [value for value in known.values() if "--" in value]
@@ -64,11 +94,24 @@ def commands(text: str) -> list[Command]:
     return [one._replace(notes=(*notes, *one.notes), sets=known | one.sets) for one in found]
 
 
+def _inner(words: list[str]) -> str:
+    """The text that a shell is given to run: of `eval`, of `bash -c`, of a variable that is a whole command."""
+    if words[:1] == ["eval"] or (words and " " in words[0].strip() and words[0][0] not in "[("):
+        return " ".join(" ".join(words[words[0] == "eval" :]).split())
+    for shell, option, text in zip(words, words[1:], words[2:], strict=False):
+        if shell.rpartition("/")[2] in SHELLS and option in ("-c", "-lc", "-ec"):
+            return text
+    return ""
+
+
 def _tidy(text: str) -> tuple[str, list[str]]:
     notes = []
     if CUT.search(text):
         notes.append("a blank follows the backslash at the end of a line: a shell ends the command there; read on")
-    joined = re.sub(r"\\[ \t]*\r?\n", " ", COMMENT.sub("", text))
+    bare = QUOTED_OR_COMMENT.sub(lambda found: "" if found[0].startswith("#") else found[0], text)
+    if BRANCH.search(bare):
+        notes.append("it branches (if, case): all branches are read, and the last one that sets a variable counts")
+    joined = re.sub(r"\\[ \t]*\r?\n", " ", bare).rstrip().removesuffix("\\")
     joined = LISTED.sub(lambda found: f"{found[1]}={quote(' '.join(found[2].split()))}", joined)
     return summed(EACH.sub(r"${\1}", joined)), notes
 
@@ -99,17 +142,18 @@ def _split(text: str) -> list[str]:
 
 def _several(word: str) -> bool:
     """Whether a variable stood for several arguments."""
-    return word.lstrip().startswith("--") and " " in word.strip() and "{" not in word
+    return bool(re.match(r"\s*--?[A-Za-z]", word)) and " " in word.strip() and "{" not in word
 
 
-def _settings(words: list[str]) -> tuple[dict[str, str], list[str]]:
+def _settings(words: list[str], known: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
     sets: dict[str, str] = {}
     rest = list(words)
     if rest and rest[0] == "export":
         rest = rest[1:]
     while rest:
         if found := SETS.fullmatch(rest[0]):
-            sets[found[1]] = found[2].strip()
+            before = f"{known.get(found[1], '')} " if found[2] else ""
+            sets[found[1]] = f"{before}{found[3].strip()}".strip()
         elif len(rest) > 2 and rest[1] == "=":  # as files of variables are written too
             sets[rest[0]], rest = " ".join(rest[2:]), [""]
         else:
@@ -161,9 +205,8 @@ def _options(words: list[str], sets: dict[str, str]) -> Command:
     options: dict[str, Any] = {}
     notes: list[str] = []
     name = ""
-    python = bool(words) and words[0].rpartition("/")[2].startswith("python")
     for word in words:
-        if python and word in ("-u", "-m"):
+        if word in ("-u", "-m") and any(each.rpartition("/")[2].startswith("python") for each in plain):
             continue
         if OPTION.fullmatch(word) and not re.fullmatch(r"-?\d.*", word):
             name, equals, value = word.partition("=")

@@ -22,6 +22,13 @@ from estimator.errors import InvalidInput
 from estimator.files import read_text, shown
 
 MOST_DEEP = 40
+TEMPLATE = re.compile(r"^\s*\{\{|\{\{-?\s*(?:\.Values|if|range|include)|: \{\{", re.MULTILINE)
+UNRENDERED = "it is a template: hand in what it is rendered to (helm template, for one)"
+SBATCH = re.compile(r"^#SBATCH\s+(-\S+(?:[= ][^\s#]+)?)", re.MULTILINE)
+SLURM = {
+    "nodes": ("SLURM_NNODES", "SLURM_JOB_NUM_NODES"),
+    "gpus_per_node": ("SLURM_GPUS_PER_NODE", "SLURM_GPUS_ON_NODE"),
+}
 INI = re.compile(r"^\s*([\w.-]+)\s*=\s*(.*?)\s*$", re.MULTILINE)
 SECTION = re.compile(r"^\s*\[[^\]\n]+\]\s*$", re.MULTILINE)
 MODELFILE = re.compile(r"^(FROM|PARAMETER|ADAPTER)\s+", re.MULTILINE)
@@ -63,7 +70,8 @@ def parts_of(path: str | Path) -> list[Part]:
     try:
         found = list(parts_in(text, Path(path).name))
     except InvalidInput as error:
-        raise InvalidInput(f"cannot read the run configuration {shown(path)}: {error}") from None
+        why = UNRENDERED if TEMPLATE.search(text) else error
+        raise InvalidInput(f"cannot read the run configuration {shown(path)}: {why}") from None
     except RecursionError:
         raise InvalidInput(f"cannot read the run configuration {shown(path)}: it is nested too deeply") from None
     if not any(part.values or part.words for part in found):
@@ -185,9 +193,16 @@ def _logged(text: str, file: str) -> Part | None:
 
 
 def _shell(text: str, file: str) -> Iterator[Part]:
-    for each in commands(text):
+    lines = SBATCH.findall(text)
+    queued = commands(f"sbatch {' '.join(lines)}")[0].options if lines else {}
+    asked = {name: value for name, value in queued.items() if name in ("nodes", "N", "gres", "gpus_per_node", "gpus")}
+    if asked:
+        yield Part(file, "launch", asked)
+    known = {name: str(asked[option]) for option, names in SLURM.items() if option in asked for name in names}
+    found = commands(text, known)
+    for each in found:
         yield _commanded(each, file)
-    if not commands(text):
+    if not found:
         sets = dict(INI.findall(re.sub(r"(?m)^\s*#.*$", "", text)))
         plain = {name: value.strip("\"'") for name, value in sets.items()}
         yield Part(file, "env", {name.lower(): value for name, value in plain.items()}, sets=plain)
@@ -266,12 +281,24 @@ def _look(content: Any, found: dict[str, Any], depth: int, image: str = "") -> N
     )
     if isinstance(model, str):
         found.setdefault("model", model.removeprefix("hf://"))
+    vllms = content.get("kind") == "LLMInferenceService"  # KServe's, which runs vLLM
+    if vllms:
+        image, settings = "vllm", _shared_out(content.get("spec"))
     if not words and not settings and sets and "image" in content:
         settings = {name.lower(): value for name, value in sets.items()}  # servers that take variables for options
-    if words or settings:
+    if words or settings or vllms or (image and isinstance(content.get("modelURL"), str)):
         _carry(" ".join(words), expanded(image, {}), {**sets}, settings, found)
     for value in content.values():
         _look(value, found, depth + 1, image)
+
+
+def _shared_out(spec: Any) -> dict[str, Any]:
+    """How an LLMInferenceService is spread over accelerators, in vLLM's words."""
+    spec = spec if isinstance(spec, dict) else {}
+    said, model = spec.get("parallelism"), spec.get("model")
+    words = {"tensor": "tensor_parallel_size", "pipeline": "pipeline_parallel_size", "data": "data_parallel_size"}
+    found = {name: said[word] for word, name in words.items() if isinstance(said, dict) and said.get(word)}
+    return found | ({"enable_lora": True} if isinstance(model, dict) and model.get("lora") else {})
 
 
 def _carry(text: str, image: str, sets: dict[str, str], settings: dict[str, Any], found: dict[str, Any]) -> None:
@@ -323,7 +350,7 @@ def _environment(value: Any) -> dict[str, str]:
 
 def _look_for_accelerators(content: Mapping[str, Any], found: dict[str, Any]) -> None:
     for key in GPU_KEYS:
-        if isinstance(content.get(key), str | int):
+        if re.fullmatch(r"\d+", str(content.get(key))):
             found.setdefault("accelerators", content[key])
     if content.get("driver") == "nvidia":
         ids, count = content.get("device_ids"), content.get("count")

@@ -45,13 +45,17 @@ class Reading(NamedTuple):
 
 
 class Told(NamedTuple):
-    """What files say. settings: values by field with the reading each came from; files: other files that they name."""
+    """What files say. settings: values by field with the reading each came from; files: other files that they name.
+
+    command: whether it is a command of a shell
+    """
 
     tool: Tool
     settings: dict[str, Any]
     readings: list[Reading]
     notes: list[str]
     files: list[str]
+    command: bool = False
 
 
 @cached
@@ -77,7 +81,8 @@ def strongest(field: str) -> bool:
 
 def tool_of(part: Part) -> Tool | None:
     """The tool that a part belongs to: by the program of its command, else by its keys; None when no tool claims it."""
-    scores = {tool.id: _score(tool, part) for tool in tools().values() if tool.id != LAUNCH}
+    asked = [tool for tool in tools().values() if tool.id != LAUNCH and not (tool.part and part.style == "args")]
+    scores = {tool.id: _score(tool, part) for tool in asked}
     best = max(scores.values())
     if best < LEAST_SCORE:
         return None
@@ -86,15 +91,25 @@ def tool_of(part: Part) -> Tool | None:
 
 def _score(tool: Tool, part: Part) -> float:
     """How much speaks for a tool: its program above all, its signs, and names that few other tools know."""
-    program = 100.0 * any(_starts(word, tool) for word in (*part.words, part.image))
+    starts = any(_starts(word, tool) for word in (*part.words, part.image))
     signs = sum(name in tool.signs for name in part.values)
-    if tool.signs and not signs and not program:
+    if tool.signs and not signs and not starts:
         return 0.0
     names = sum(1 / _sharers(name) for name in part.values if tool.takes(name))
     launch = tools()[LAUNCH].keys
     strange = [name for name in part.values if name not in launch and not tool.takes(name)]
     mistakes = sum(bool(tool.known) and not tool.takes(name.partition(".")[0]) for name in strange)
+    if not starts and _by_chance(tool, part, mistakes):
+        return 0.0
+    program = starts * (100.0 if 4 * mistakes <= len(part.values) else 3.0)  # scripts of others have such names too
     return program + 3.0 * signs + names - 0.2 * mistakes
+
+
+def _by_chance(tool: Tool, part: Part, mistakes: int) -> bool:
+    """Whether a part of no program of a tool has its names by chance: most are not its own, or all its parent."""
+    parents = [tools()[name] for name in tool.like]
+    own = any(tool.takes(name) and not any(each.takes(name) for each in parents) for name in part.values)
+    return 2 * mistakes > len(part.values) or (part.style == "args" and bool(parents) and not (own or tool.signs))
 
 
 @cached
@@ -121,12 +136,17 @@ def _starts(word: str, tool: Tool) -> bool:
     )
 
 
+def is_aside(part: Part, tool: Tool) -> bool:
+    """Whether a command of a tool neither trains nor serves: it exports, downloads, evaluates."""
+    return part.style == "args" and _positional(part, tool) in tool.others
+
+
 # --- what it says -----------------------------------------------------------------------------------------------------
 
 
 def told(part: Part, tool: Tool) -> Told:
     """What a part says in the words of plans and runs."""
-    result = Told(tool, {}, [], list(part.notes), [])
+    result = Told(tool, {}, [], list(part.notes), [], part.style == "args" and bool(part.words))
     values = dict(part.values)
     if tool.positional and (model := _positional(part, tool)):
         values.setdefault(tool.positional, model)
@@ -136,11 +156,21 @@ def told(part: Part, tool: Tool) -> Told:
         key = tool.exact(name) or tool.variable(name) or tools()[LAUNCH].keys.get(name)
         if key and not (key.field and key.field in result.settings and name not in tool.keys):
             _take(result, key, name, value, part)
-    named = (sets for word, sets in tool.by_word.items() if any(re.search(word, each) for each in part.words))
-    for sets in (*named, tool.sets):
-        for field, value in sets.items():
-            result.settings.setdefault(field, value)
+    for word, sets in tool.by_word.items():
+        if any(re.search(word, each) for each in part.words):
+            for field, value in sets.items():
+                _of_program(result, field, value, part)
+    for field, value in tool.sets.items():
+        result.settings.setdefault(field, value)
     return result
+
+
+def _of_program(result: Told, field: str, value: Any, part: Part) -> None:
+    """A default of one program of a tool, unless the command says otherwise."""
+    if field not in result.settings:
+        result.settings[field] = value
+        note = f"of {next((word for word in part.words if '.' in word), part.words[0])}"
+        _say(result, field, value, field, "default", note, part._replace(file=""), result.tool)
 
 
 def _positional(part: Part, tool: Tool) -> str:

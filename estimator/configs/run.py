@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from estimator.catalog.files import table
 from estimator.catalog.tools import LAUNCH, Tool, tools
-from estimator.configs.parts import Part, parts_of
-from estimator.configs.readings import Reading, Told, defaults, joined, told, tool_of
+from estimator.configs.parts import parts_of
+from estimator.configs.readings import Reading, Told, defaults, is_aside, joined, told, tool_of
 from estimator.errors import InvalidInput, clipped
 from estimator.files import is_file, may_be_read, shown
 from estimator.paths import presets
@@ -45,8 +45,7 @@ def read_run(paths: Sequence[str | Path]) -> Run:
         raise InvalidInput("name a run configuration: estimator check train.yaml --gpu a100")
     if len(paths) > MOST_FILES:
         raise InvalidInput(f"{len(paths)} files are no one run: {MOST_FILES} at most")
-    parts = [part for path in paths for part in parts_of(path)]
-    found = [result for part in parts if (result := _told(part))]
+    found = [result for path in paths for result in _of_file(path)]
     main = _main(found, paths)
     named = _beside(found, paths)
     found = [*named, *found]  # what is named gives way to what names it
@@ -69,13 +68,26 @@ def read_run(paths: Sequence[str | Path]) -> Run:
     )
 
 
-def _told(part: Part) -> Told | None:
-    """What a part says; of a container's file that no tool claims, which accelerators it names."""
-    tool = tool_of(part)
-    if tool is None and part.style == "carrier":
-        tool = tools()[LAUNCH]
-        return told(part, tool)
-    return told(part, tool) if tool else None
+def _of_file(path: str | Path) -> list[Told]:
+    """What a file says; of several commands of one tool in it the first that names an LLM."""
+    told_by, parts = [], parts_of(path)
+    for part in parts:
+        tool = None if part.style == "launch" else tool_of(part)
+        if tool is None and part.style in ("carrier", "launch"):  # which accelerators it names
+            tool = tools()[LAUNCH]
+        if tool and not is_aside(part, tool):
+            told_by.append(told(part, tool))
+    if not told_by and (asides := [part for part in parts if (tool := tool_of(part)) and is_aside(part, tool)]):
+        raise InvalidInput(f"{shown(path)} neither trains nor serves: it is of {' '.join(asides[0].words[:2])}")
+    for tool in {each.tool.id: each.tool for each in told_by if each.command}.values():
+        same = [each for each in told_by if each.command and each.tool.id == tool.id]
+        chosen = next((each for each in same if each.settings.get("model")), same[0])
+        told_by = [each for each in told_by if each is chosen or each not in same]
+        if len(same) > 1:
+            chosen.notes.append(
+                f"{shown(path)} holds {len(same)} commands of {tool.title}: the first that names an LLM is checked"
+            )
+    return told_by
 
 
 def _same(part: Told, main: Told) -> bool:
@@ -116,7 +128,7 @@ def _beside(found: Sequence[Told], paths: Sequence[str | Path]) -> list[Told]:
             if path is None or path.resolve() in given:
                 continue
             given.add(path.resolve())
-            read = [result for part in parts_of(path) if (result := _told(part))]
+            read = _of_file(path)
             if read:
                 read[0].notes.append(f"{clipped(name)} is named in it and was read too")
             more += read

@@ -32,7 +32,7 @@ def documents(text: str, notes: list[str] | None = None) -> list[Any]:
         raise InvalidInput(f"it is YAML of more than {MOST_TEXT:,} characters")
     _check_depth(text)
     try:
-        nodes = list(yaml.compose_all(text, Loader=yaml.SafeLoader))
+        nodes = list(yaml.compose_all(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))  # libyaml is quick
         return [_plain(yaml, node, [] if notes is None else notes) for node in nodes if node is not None]
     except RecursionError:
         raise InvalidInput("it is nested too deeply") from None

@@ -9,7 +9,7 @@ from estimator.catalog import expressions
 BRACES = re.compile(r"\$\{(\w+)(?:(:?[-+=?])([^{}]*))?\}")
 BARE = re.compile(r"\$(\w+)")
 INNER = re.compile(r"\$\{\.?([A-Za-z_][\w.]*)\}")
-HOLE = re.compile(r"\$[\w({]|^<[\w ./-]+>$")
+HOLE = re.compile(r"\$[\w({]|^<[\w ./-]+>$|\{\{")
 COMPUTED = re.compile(r"\$\(\([^\n]*?\)\)|\$\([^()\n]*\)|`[^`\n]*`")
 ARITHMETIC = re.compile(
     r"\$\(\(([^\n]*?)\)\)|\$\(\s*expr\s+([^()\n]*)\)"

@@ -141,6 +141,8 @@ def _pinned(run: Run, fields: Mapping[str, Any]) -> tuple[Run, dict[str, Any]]:
     known = plan_fields(run.task if run.task == "serving" else "training")
     asked = checked(known, {name: value for name, value in fields.items() if name not in work})
     settings = dict(run.settings) | asked
+    if "micro_batch" in asked:
+        settings.pop("device_batch", None)
     if "cpu_offload" in asked:
         word = asked["cpu_offload"]
         settings |= {f"offload_{part}": word in (part, "all") for part in ("optimizer", "params", "activations")}

@@ -112,11 +112,16 @@ OURS = {
 def _spelled(run: Run, name: str, value: Any) -> str:
     if (name, value) == ("framework", "liger"):
         name, value = "fused_loss", True
-    key = next((each for each in run.tool.keys.values() if each.field == name and not each.ignore), None)
+    read = run.came_from(name)
+    key = run.tool.exact(read.key) if read else None
+    shown = read.key if read and key and key.field == name else ""
+    if not shown:
+        key = next((each for each in run.tool.keys.values() if each.field == name and not each.ignore), None)
     words = None if key is None else _word(key, value)
     if key is None or words is None:
         return OURS.get(name, f"{name} {{}}").format(value)
-    return f"--{key.name.replace('_', '-')} {words}" if run.tool.style == "args" else f"{key.name}: {words}"
+    shown = shown or key.name
+    return f"--{shown.replace('_', '-')} {words}" if run.tool.style == "args" else f"{shown}: {words}"
 
 
 def _word(key: Key, value: Any) -> str | None:

@@ -67,7 +67,7 @@ def planned(run: Run, llm: Architecture, cluster: Cluster) -> Planned:
     dp = cluster.count // (tp * pp * cp)
     objective = str(said.get("objective") or "sft")
     rows = rows_of(said)
-    micro, batch = _batches(said, dp, notes)
+    micro, batch = _batches(_by_device(said, cluster.count, dp), dp, notes)
     plan = TrainingPlan(
         seq_len=_length(said, llm, notes),
         micro_batch=None if micro is None else micro * rows,
@@ -113,6 +113,26 @@ def _habits(run: Run, framework_name: str) -> Framework | None:
     """What memory follows where a kernel of another framework computes the loss."""
     fused = bool(run.settings.get("fused_loss")) and framework_name == "deepspeed"
     return framework("deepspeed")._replace(loss=framework("liger").loss) if fused else None
+
+
+def _by_device(said: Mapping[str, Any], count: int, dp: int) -> Mapping[str, Any]:
+    """What is said, where batches are given by accelerator or by rank instead of by micro-batch and step."""
+    found = dict(said)
+    if each := said.get("device_batch"):
+        shared = each * count / dp  # samples of a rank, whose accelerators share them
+        found |= {
+            "micro_batch": max(shared, 1.0),
+            "global_batch": max(each * count, 1.0) * (said.get("accumulation") or 1),
+        }
+    if whole := said.get("rank_batch"):
+        micro = found.get("micro_batch") or 1
+        steps = said.get("accumulation") or max(whole // micro, 1)
+        if steps * micro != whole:
+            raise InvalidInput(
+                f"the batch sizes contradict each other: {whole:g} of a rank is no {micro:g} x {steps:g}"
+            )
+        found["accumulation"] = steps
+    return found
 
 
 def _batches(said: Mapping[str, Any], dp: int, notes: list[str]) -> tuple[float | None, float]:

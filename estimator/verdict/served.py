@@ -131,7 +131,7 @@ def _stages(llm: Architecture, stored: Weights, layout: serving_memory.Layout) -
     held, layers = stored_bytes(llm, stored), range(llm.layers)
     experts = [i for i in layers if i >= llm.layers - llm.moe_layers] if _in_front(llm) else list(layers)
     each, more = divmod(llm.layers, layout.pp)
-    copied = _copied(llm, stored) * (1 - 1 / layout.tp) / llm.layers
+    copied = _copied(llm, stored) * (1 - 1 / layout.tp) / llm.layers + _unpacked(llm, stored) / layout.tp
     start = 0
     for stage in range(layout.pp):
         end = start + each + (layout.pp - 1 - more <= stage < layout.pp - 1)
@@ -147,6 +147,17 @@ def _copied(llm: Architecture, stored: Weights) -> float:
     """Weights that every rank of a tensor group holds whole [B]."""
     matrices = ((block, one) for block in blocks(llm) for one in block.matrices if one.name in WHOLE_MATRICES)
     return sum(block.held * one.size * one.count * stored.attention.bytes for block, one in matrices)
+
+
+def _unpacked(llm: Architecture, stored: Weights) -> float:
+    """16-bit copy of what opens latent attention, beside the quantised one, of a layer [B].
+
+    vLLM keeps both (mla/common.py, process_weights_after_loading: W_UK_T and W_UV), and SGLang does (w_kc and w_vc).
+    """
+    latent = llm.latent
+    if latent is None or stored.attention.bits > 15:
+        return 0.0
+    return 2.0 * latent.kv_lora_rank * llm.heads * (latent.qk_nope_head_dim + latent.v_head_dim)
 
 
 def _in_front(llm: Architecture) -> bool:

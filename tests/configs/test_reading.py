@@ -266,7 +266,7 @@ def read(tmp_path):
     ("text", "name", "said"),
     [
         ("N=2\ntorchrun --nproc_per_node $((N * 4)) sft.py --model_name_or_path a/b --max_length 9", "per_node", 8),
-        ("python3 -m MaxText.train base.yml model_name=llama3.1-8b per_device_batch_size=2", "micro_batch", 2),
+        ("python3 -m MaxText.train base.yml model_name=llama3.1-8b per_device_batch_size=2", "device_batch", 2),
         ("torchrun --nnodes 4 pretrain_gpt.py --micro-batch-size 1 --num-layers 8", "nodes", 4),
         ("docker run -e NUM_SHARD=2 -e A=1 x/text-generation-inference --model-id a/b", "tp", 2),
         ("docker run -e LLAMA_ARG_CTX_SIZE=9 -e LLAMA_ARG_N_PARALLEL=2 x/llama.cpp:server -m a", "max_model_len", 9),

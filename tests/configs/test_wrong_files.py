@@ -73,7 +73,7 @@ CASES = {
     "training and serving": ({"a.yaml": GOOD, "b.sh": SERVE}, "two runs"),
     "a batch that is no product": (
         {"run.yaml": GOOD + "gradient_accumulation_steps: 3\nbatch_size: 16\n"},
-        "batch sizes contradict each other: 1 x 3 x 1 ranks is 3, but the global batch is 16",
+        "batch sizes contradict each other: 16 of a rank is no 1 x 3",
     ),
     "tensor parallelism that does not divide": yaml(GOOD + "tensor_parallel_size: 3\n", "does not divide"),
     # values
