@@ -1,7 +1,8 @@
 """How much of the library's own speed the server keeps, on loopback, with the client on the same cores.
 
 `python benchmarks/page_load.py [SECONDS] [REQUESTS]`: two processes that loop `compare` and its brief JSON, then two
-workers under as many clients as keep them busy, in one run; then memory after REQUESTS more.
+workers under as many clients as keep them busy, in one run; then memory after REQUESTS more. How soon a server is there,
+too.
 """
 
 import http.client
@@ -75,8 +76,17 @@ def asked(port: int, seconds: float, clients: int = CLIENTS, most: int = 10**9) 
 
 def memory_mb(group: int) -> float:
     """Resident memory of a server with its workers [MB]."""
-    found = subprocess.run(["ps", "-o", "rss=", "-g", str(group)], capture_output=True, text=True, check=False)
-    return sum(map(int, found.stdout.split())) / 1000
+    found = subprocess.run(["ps", "-eo", "pgid=,rss="], capture_output=True, text=True, check=True)
+    return sum(int(rss) for pgid, rss in map(str.split, found.stdout.splitlines()) if int(pgid) == group) / 1000
+
+
+def healthy(port: int) -> bool:
+    """Whether a server answers."""
+    link = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    with suppress(OSError):
+        link.request("GET", "/healthz")
+        return link.getresponse().status == 200
+    return False
 
 
 def main(seconds: float = 20.0, requests: int = 2000) -> None:
@@ -86,12 +96,12 @@ def main(seconds: float = 20.0, requests: int = 2000) -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     words = [sys.executable, "-m", "estimator", "serve", "--port", str(port), "--workers", str(WORKERS)]
-    server = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True)
+    began = time.perf_counter()
+    server = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, process_group=0)
     try:
-        for _ in range(600):
-            with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                break
-            time.sleep(0.1)
+        while not healthy(port):
+            time.sleep(0.005)
+        started = time.perf_counter() - began
         asked(port, 5.0)  # warm
         one = sorted(asked(port, 5.0, clients=1))
         many = sorted(asked(port, seconds))
@@ -103,6 +113,7 @@ def main(seconds: float = 20.0, requests: int = 2000) -> None:
         server.wait(30)
     served, p99 = len(many) / seconds, many[int(0.99 * len(many))]
     print(f"library, two processes: {alone:.1f} answers/s; server, two workers: {served:.1f} ({served / alone:.0%})")
+    print(f"answers {started:.2f} s after it was called")
     print(f"one request: {one[len(one) // 2] * 1e3:.1f} ms; p99 under load: {p99 * 1e3:.1f} ms")
     print(f"memory: {before:.0f} MB, after {requests:,} more requests {after:.0f} MB")
 

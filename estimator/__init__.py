@@ -55,7 +55,8 @@ def __getattr__(name: str) -> Any:
     if name == "__version__":
         from importlib.metadata import version
 
-        return version("llm-approach-estimator")
+        globals()[name] = version("llm-approach-estimator")  # looked up once
+        return globals()[name]
     if name not in _HOMES:
         raise AttributeError(f"module 'estimator' has no attribute {name!r}")
     from importlib import import_module

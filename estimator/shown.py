@@ -216,11 +216,11 @@ def format_for(path: str | None, asked: str | None = None) -> str:
     return asked or style
 
 
-def dumps(data: object) -> str:
-    """JSON text, indented; what is not a finite number is null."""
+def dumps(data: object, indent: int | None = 2) -> str:
+    """JSON text, indented unless told not to; what is not a finite number is null."""
     import json
 
-    return json.dumps(_known(data), indent=2, ensure_ascii=False, allow_nan=False)
+    return json.dumps(_known(data), indent=indent, ensure_ascii=False, allow_nan=False)
 
 
 def _known(data: object) -> object:

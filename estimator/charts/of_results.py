@@ -66,7 +66,11 @@ def serving(found: "ServingAnswer") -> list[Spec]:
     title = f"{found.llm} on {found.hardware}"
     rates = [one.figures["requests_per_s"].value / found.replicas for one in found.loads]
     several = len(rates) > 2 and all(low < high for low, high in pairwise(rates))
-    loads = [lambda: latency_against_load(title, np.array(rates), found.arrays)] if several else []
+    loads = (
+        [lambda: latency_against_load(f"Latency against load: {title}", np.array(rates), found.arrays)]
+        if several
+        else []
+    )
     return _drawn(lambda: split(title, held, "B"), *loads)
 
 

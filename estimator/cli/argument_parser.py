@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -81,3 +82,20 @@ class Unread(Parser):
         return self
 
     add_argument = add_argument_group = set_defaults = _nothing
+
+
+NOT_REPEATED = ("--output", "--format")
+
+
+def command_text(words: Sequence[str]) -> str:
+    """The command as it was given, less where its answer went.
+
+    >>> command_text(["compare", "--model", "7b", "--gpu=a100", "--output", "board.html", "--format=html"])
+    'estimator compare --model 7b --gpu=a100'
+    """
+    import shlex
+
+    apart = [place for place, word in enumerate(words) if word in NOT_REPEATED]
+    left = (word for place, word in enumerate(words) if place not in apart and place - 1 not in apart)
+    kept = [word for word in left if not word.startswith(tuple(f"{name}=" for name in NOT_REPEATED))]
+    return shlex.join(["estimator", *kept])

@@ -2,12 +2,13 @@
 
 import argparse
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from estimator.catalog.files import use_facts
 from estimator.catalog.own_runs import use_own_runs
 from estimator.catalog.plan_fields import plain
+from estimator.cli.argument_parser import command_text
 from estimator.cli.notes import note
 from estimator.errors import InvalidInput, UnknownName, clipped
 from estimator.files import is_file, to_screen, write_text
@@ -28,23 +29,6 @@ def show(options: argparse.Namespace, result: object, *more: str) -> None:
     command = command_text(getattr(options, "words", ())) if FORMATS[options.format].page else ""
     text = rendered(result, options.format, currency=currency, command=command)
     emit(options, "\n\n".join([str(text), *more]))
-
-
-NOT_REPEATED = ("--output", "--format")
-
-
-def command_text(words: Sequence[str]) -> str:
-    """The command as it was given, less where its answer went.
-
-    >>> command_text(["compare", "--model", "7b", "--gpu=a100", "--output", "board.html", "--format=html"])
-    'estimator compare --model 7b --gpu=a100'
-    """
-    import shlex
-
-    apart = [place for place, word in enumerate(words) if word in NOT_REPEATED]
-    left = (word for place, word in enumerate(words) if place not in apart and place - 1 not in apart)
-    kept = [word for word in left if not word.startswith(tuple(f"{name}=" for name in NOT_REPEATED))]
-    return shlex.join(["estimator", *kept])
 
 
 def levelled(options: argparse.Namespace, answer: R) -> R:

@@ -80,7 +80,7 @@ class OwnRuns:
         >>> own.of("prefill", Kin("h100-sxm", "vllm", "bf16", "llama-3.1-8b")).words
         ''
         """
-        machine = _machine(kin.accelerator)
+        machine = _machine(kin.accelerator) if self._groups else ""
         if (group, machine) not in self._groups:
             return Correction()
         errors, keys = self._groups[group, machine]

@@ -12,7 +12,7 @@ from estimator.errors import InvalidInput, UnknownName
 from estimator.export.page import parts
 from estimator.export.page.html import Markup, folded, joined, table, tag
 from estimator.export.page.parts import plain
-from estimator.export.page.words import say
+from estimator.export.page.words import label, say
 from estimator.formulas.arithmetic import difference
 from estimator.pricing import Price
 from estimator.quantities import Quantity, derive
@@ -51,12 +51,12 @@ def answered(state: State, host: str, config: str = "") -> Markup:
     first = found[0].comparison
     notes = [note for one in found for note in one.answer.notes]
     head = (
-        tag("h1", say("of_on", llm=first.llm, hardware=first.hardware)),
+        tag("h1", _title(first) if len(found) == 1 else say("differences")),
         tag("p", say("ranges", level=f"{100 * first.level:g} %"), class_="quiet"),
         parts.warned(dict.fromkeys(notes)),
         tag("p", say("uploaded"), class_="quiet") if config else None,
     )
-    main = _one(first) if len(found) == 1 else _several(found)
+    main = _one(first) if len(found) == 1 else _several(found, state)
     pictures = _pictures(state, len(found) > 1) if not config else None
     below = (
         tag("p", say("of_first"), class_="quiet") if len(found) > 1 else None,
@@ -89,8 +89,12 @@ def _below(first: Comparison, query: str) -> list[Markup | None]:
         tag("section", tag("h2", say("words")), *map(parts.like, first.estimates), class_="alike"),
         parts.assumptions(first),
         tag("section", tag("h2", say("notes")), parts.warned(first.notes)) if first.notes else None,
-        tag("section", *budgets, *details, *reasons, parts.sources(possible), class_="beneath"),
+        tag("section", tag("h2", say("in_detail")), *budgets, *details, *reasons, parts.sources(possible)),
     ]
+
+
+def _title(one: Comparison | Estimate) -> str:
+    return say("of_on", llm=one.llm, hardware=one.hardware)
 
 
 def reasons(state: State, stage: str) -> Markup:
@@ -99,23 +103,30 @@ def reasons(state: State, stage: str) -> Markup:
     one = next((one for one in parts.estimates(comparison) if one.stage == stage), None)
     if one is None:
         raise UnknownName("stage", stage, [one.stage for one in parts.estimates(comparison)])
-    title = f"{one.title}: {say('of_on', llm=one.llm, hardware=one.hardware)}"
+    title = f"{one.title}: {_title(one)}"
     return joined(tag("h1", title), parts.reasons(one), parts.sources([one]))
 
 
 # --- scenarios beside each other -------------------------------------------------------------------------
 
 
-def _several(found: list[Compared]) -> Markup:
+def _several(found: list[Compared], state: State) -> Markup:
     """For each approach its headline figures in every scenario, and how far each is from the first."""
-    verdicts = (
-        joined(tag("h3", say("scenario", letter=one.letter)), parts.verdict(_known(one), _over(one), plain))
-        for one in found
-    )
+    verdicts = (joined(tag("h2", _heading(one, state)), parts.verdict(_known(one), _over(one), plain)) for one in found)
     head: list[object] = [say("figure"), *(one.letter for one in found)]
     head += [say("difference", letter=one.letter) for one in found[1:]]
     tables = (_beside(found, stage.stage, head) for stage in found[0].comparison.estimates)
-    return tag("section", tag("h2", say("differences")), *verdicts, *tables)
+    return tag("section", *verdicts, *tables)
+
+
+def _heading(one: Compared, state: State) -> str:
+    """A scenario's LLM and hardware, and what else it has otherwise than the first."""
+    different = state.others.get(one.letter.lower(), {})
+    rest = (f"{label(name)} {value}" for name, value in different.items() if name not in SHOWN)
+    return ", ".join((f"{say('scenario', letter=one.letter)}: {_title(one.comparison)}", *rest))
+
+
+SHOWN = ("model", "gpu", "gpus", "api")  # in the name of LLM and hardware
 
 
 def _known(one: Compared) -> list[Estimate]:

@@ -24,20 +24,29 @@ EVENTS = "text/event-stream"
 DETAILS = ("brief", "full")
 SHORT = ("model", "gpu", "gpus", "api", "price_per_hour", "requests_per_month", "samples")  # told of in GET
 
-_limiter: list[anyio.CapacityLimiter] = []
+SEARCHES = ("layout", "recommend", "sweep")  # may take many times as long as the others
+
+_lanes: dict[bool, anyio.CapacityLimiter] = {}
 
 
-async def in_thread(function: Callable[[], T]) -> T:
-    """Compute beside the loop: two at a time, and not for ever; a search that nobody waits for stops."""
-    if not _limiter:
-        _limiter.append(anyio.CapacityLimiter(2))
+async def in_thread(function: Callable[[], T], *, search: bool = False) -> T:
+    """Compute beside the loop, and not for ever; a search that nobody waits for stops.
+
+    One at a time, as two would only take turns, and one search beside it, which so keeps nobody waiting.
+    """
+    limiter = _lanes.setdefault(search, anyio.CapacityLimiter(1))
     watch = Watch()
     try:
         with anyio.fail_after(problems.LONGEST_S):
             run = partial(watch.run, function)
-            return await anyio.to_thread.run_sync(run, abandon_on_cancel=True, limiter=_limiter[0])
+            return await anyio.to_thread.run_sync(run, abandon_on_cancel=True, limiter=limiter)
     finally:
         watch.stop = True
+
+
+async def searching(function: Callable[[], T]) -> T:
+    """Compute beside those that are answered at once."""
+    return await in_thread(function, search=True)
 
 
 def asked(request: Request) -> dict[str, Any]:
@@ -114,8 +123,8 @@ def _json_route(command: str, read: Callable[[Request], Any]) -> Handler:
         question = await read(request) if read is posted else read(request)
         work = partial(json_of, command, question, detail_of(request, question))
         if command in STREAMED and EVENTS in request.headers.get("accept", ""):
-            return StreamingResponse(progress(work, request, in_thread), media_type=EVENTS)
-        return as_json(await in_thread(work))
+            return StreamingResponse(progress(work, request, searching), media_type=EVENTS)
+        return as_json(await in_thread(work, search=command in SEARCHES))
 
     return run
 
@@ -124,7 +133,7 @@ def _csv_route(command: str, read: Callable[[Request], Any]) -> Handler:
     async def run(request: Request) -> Response:
         question = await read(request) if read is posted else read(request)
         question.pop("detail", None)
-        return as_csv(await in_thread(partial(csv_of, command, question)))
+        return as_csv(await in_thread(partial(csv_of, command, question), search=command in SEARCHES))
 
     return run
 
@@ -135,8 +144,8 @@ async def sweep(request: Request) -> Response:
 
     question = await posted(request)
     if EVENTS in request.headers.get("accept", ""):
-        return StreamingResponse(events(question, request, in_thread), media_type=EVENTS)
-    return as_json(await in_thread(lambda: json.dumps(swept(question), ensure_ascii=False)))
+        return StreamingResponse(events(question, request, searching), media_type=EVENTS)
+    return as_json(await searching(lambda: json.dumps(swept(question), ensure_ascii=False)))
 
 
 async def sweep_csv(request: Request) -> Response:
@@ -144,7 +153,7 @@ async def sweep_csv(request: Request) -> Response:
     from estimator.web.sweeps import swept_csv
 
     question = await posted(request)
-    return as_csv(await in_thread(lambda: swept_csv(question)))
+    return as_csv(await searching(lambda: swept_csv(question)))
 
 
 PROBLEM = {

@@ -13,8 +13,7 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 from estimator.cli import notes
-from estimator.cli.argument_parser import Parser
-from estimator.cli.options import command_text
+from estimator.cli.argument_parser import Parser, command_text
 from estimator.cli.parser import parser
 from estimator.errors import InvalidInput, clipped
 from estimator.files import handed_in

@@ -1,48 +1,37 @@
 """Answers as JSON: brief, with what a reader decides by, or in full as the command writes it."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
-from estimator.export.rows import as_json
 from estimator.quantities import Quantity
-from estimator.results import FIGURES, Blocked, Comparison, Estimate
-from estimator.shown import SCHEMA_VERSION, rendered
+from estimator.results import FIGURES, Blocked, Comparison, Estimate, Line
+from estimator.shown import SCHEMA_VERSION, dumps, rendered
 from estimator.web.asking import Answer, shown
 
-DIGITS = 12  # of a figure: more than any is known to
 MOST_ROWS = 60  # of a table in a brief answer
+Object = dict[str, object]  # of JSON
 
 
 def text(found: Answer, detail: str, page: str = "") -> str:
-    """An answer as JSON text; page: where people see a brief one."""
+    """An answer as JSON text; page: where people see a brief one, which is on one line: a program reads it."""
     if detail == "full":
         return str(rendered(found.result, "json", currency=found.currency))
-    return as_json(_Brief(found, page))
+    return dumps({"schema_version": SCHEMA_VERSION} | _brief(found, page), indent=None)
 
 
-class _Brief:
-    """What `as_json` takes: something with `to_dict`."""
-
-    def __init__(self, found: Answer, page: str) -> None:
-        self.found, self.page = found, page
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
-        result = shown(self.found)
-        head = {"command": self.found.command, "said": list(self.found.notes)}
-        head |= {"page": self.page} if self.page else {}
-        if isinstance(result, Comparison):
-            stages = {one.stage: estimate(one) for one in result.estimates}
-            about = {"llm": result.llm, "hardware": result.hardware, "level": result.level}
-            return head | about | {"stages": stages, "notes": list(result.notes)}
-        if isinstance(result, Estimate):
-            about = {"llm": result.llm, "hardware": result.hardware, "level": result.level}
-            return head | about | estimate(result) | {"lines": [_line(line) for line in result.lines]}
-        told: dict[str, Any] = shortened(result.to_dict())
-        return head | told
+def _brief(found: Answer, page: str) -> Object:
+    result = shown(found)
+    head: Object = {"command": found.command, "said": list(found.notes)}
+    head |= {"page": page} if page else {}
+    if isinstance(result, Comparison | Estimate):
+        head |= {"llm": result.llm, "hardware": result.hardware, "level": result.level}
+    if isinstance(result, Comparison):
+        return head | {"stages": {one.stage: estimate(one) for one in result.estimates}, "notes": list(result.notes)}
+    if isinstance(result, Estimate):
+        return head | estimate(result) | {"lines": [_line(line) for line in result.lines]}
+    return head | _shortened(result.to_dict())
 
 
-def estimate(one: Estimate | Blocked) -> dict[str, Any]:
+def estimate(one: Estimate | Blocked) -> Object:
     """One approach: the figures that tables show."""
     if isinstance(one, Blocked):
         return one.to_dict()
@@ -61,16 +50,15 @@ def _figures(one: Estimate) -> Iterator[tuple[str, Quantity | None]]:
     return ((figure.name, one.figure(figure.name)) for figure in FIGURES)
 
 
-def quantity(figure: Quantity) -> dict[str, Any]:
+def quantity(figure: Quantity) -> Object:
     """A figure without its sources; unknown is null."""
-    low, high = figure.interval()
-    ends = (
-        {"value": figure.value, "low": low, "high": high} if figure.known else dict.fromkeys(("value", "low", "high"))
-    )
+    ends = dict.fromkeys(("value", "low", "high"), None)
+    if figure.known:
+        ends = dict(zip(ends, (figure.value, *figure.interval()), strict=True))
     return {**ends, "unit": figure.unit, "basis": figure.basis}
 
 
-def _line(line: Any) -> dict[str, Any]:
+def _line(line: Line) -> Object:
     figures = {"usd": quantity(line.usd), "horizon_usd": quantity(line.horizon_usd)}
     return {"kind": line.kind, "item": line.item, "phase": line.phase, **figures}
 
@@ -78,15 +66,14 @@ def _line(line: Any) -> dict[str, Any]:
 LONG = ("assumptions", "evidence", "sources", "inputs", "details")
 
 
-def shortened(data: Any) -> Any:
+def _shortened(data: Mapping[str, object]) -> Object:
     """Plain data without what only explains, and the first rows of long tables."""
-    if isinstance(data, Mapping):
-        kept = {key: shortened(value) for key, value in data.items() if key not in LONG}
-        cut = {key: value for key, value in data.items() if isinstance(value, list) and len(value) > MOST_ROWS}
-        return kept | {f"{key}_left_out": len(value) - MOST_ROWS for key, value in cut.items()}
-    if isinstance(data, list | tuple):
-        return [shortened(value) for value in data[:MOST_ROWS]]
-    return data
+    kept = {key: _short(value) for key, value in data.items() if key not in LONG}
+    cut = {key: value for key, value in data.items() if isinstance(value, list) and len(value) > MOST_ROWS}
+    return kept | {f"{key}_left_out": len(value) - MOST_ROWS for key, value in cut.items()}
 
 
-__all__ = ["SCHEMA_VERSION", "estimate", "quantity", "shortened", "text"]
+def _short(value: object) -> object:
+    if isinstance(value, Mapping):
+        return _shortened(value)
+    return [_short(one) for one in value[:MOST_ROWS]] if isinstance(value, list | tuple) else value

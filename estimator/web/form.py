@@ -10,8 +10,7 @@ from estimator.catalog.accelerators import accelerator_names
 from estimator.catalog.models import architecture_names
 from estimator.catalog.prices import api_names
 from estimator.export.page.html import Markup, folded, joined, tag
-from estimator.export.page.words import label as named_so
-from estimator.export.page.words import say
+from estimator.export.page.words import field_label, say, words
 from estimator.scenario import Amount, Word, default_scenario
 from estimator.text import digits, named
 from estimator.web.asking import OUTPUT, QUESTION
@@ -80,7 +79,7 @@ def _plain(name: str, asked: Mapping[str, str], prefix: str = "") -> Markup:
 
 def _input(name: str, asked: Mapping[str, str], prefix: str = "") -> Markup:
     scenario = default_scenario()
-    label = named_so(name)
+    label = field_label(name)
     if name in scenario.choices:
         return _word(name, label, scenario.choices[name], asked, prefix)
     return _amount(name, label, scenario.amounts[name], asked, prefix)
@@ -162,7 +161,8 @@ def _groups(asked: Mapping[str, str]) -> list[Markup]:
         _group(say("prices_and_ranges"), [_plain(name, asked) for name in PAID], any(name in asked for name in PAID))
     ]
     for section, names in sections.items():
-        found.append(_group(section, [_input(name, asked) for name in names], any(name in asked for name in names)))
+        title = words().get(f"section_{section}", section)
+        found.append(_group(title, [_input(name, asked) for name in names], any(name in asked for name in names)))
     return found
 
 

@@ -8,26 +8,29 @@ from functools import partial
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
 from starlette.datastructures import UploadFile
 
 from estimator.errors import EstimatorError, InvalidInput, UnknownName
 from estimator.export.page.html import Markup, folded, joined, tag
-from estimator.export.page.words import label as named_so
-from estimator.export.page.words import say, words
+from estimator.export.page.words import field_label, say, words
 from estimator.web import asking, problems
-from estimator.web.api import in_thread
+from estimator.web.api import SEARCHES, in_thread
 from estimator.web.asking import COMMANDS
 from estimator.web.models import EXAMPLES, choices_of, help_of
-from estimator.web.pages import decoded, html, navigation, wrong
+from estimator.web.pages import decoded, html, navigation, to_question, wrong
 
 router = APIRouter(include_in_schema=False)
 MORE = "more"  # inputs by name, a line each
+WHY = "why"  # whether to tell where figures come from
 Question = dict[str, object]
 
 
 @router.get("/ask/{command}")
 async def ask(request: Request, command: str) -> Response:
-    """The form, and the answer to what the address asks."""
+    """The form, and the answer to what the address asks; a comparison has a page of its own."""
+    if command == "compare":
+        return RedirectResponse(f"/?{request.url.query}", 308)
     return await _page(command, {name: text for name, text in request.query_params.items() if text.strip()})
 
 
@@ -53,14 +56,14 @@ async def _page(command: str, asked: Question) -> Response:
     status, answer = 200, _about(command)
     if asked:
         try:
-            answer = await in_thread(partial(_answer, command, question(asked)))
+            answer = await in_thread(partial(_answer, command, asked), search=command in SEARCHES)
         except EstimatorError as error:
             status, answer = problems.status_of(error), wrong(error)
     from estimator.web.form import lists
 
     head = tag("h1", say(f"ask_{command}")) if not asked or status != 200 else None
-    aside = tag("aside", _form(command, asked), aria_label=say("question"))
-    main = tag("main", head, tag("div", answer, id="answer", tabindex="-1"))
+    aside = tag("aside", _form(command, asked), aria_label=say("question"), id="asking")
+    main = tag("main", to_question() if asked else None, head, tag("div", answer, id="answer", tabindex="-1"))
     body = joined(navigation(command), lists(), tag("div", aside, main, class_="sides"))
     return html(body, status, say(f"ask_{command}"))
 
@@ -88,10 +91,13 @@ def question(asked: Mapping[str, object]) -> Question:
 
 
 def _answer(command: str, asked: Question) -> Markup:
+    """What it comes to; where figures come from has an address, as telling it takes longer than all the rest."""
     from estimator.export.page.others import inside
 
-    found = asking.answer(command, asked)
-    told = inside(asking.shown(found))[1]
+    plain = {name: value for name, value in asked.items() if name != WHY}
+    found = asking.answer(command, question(plain))
+    linked = not COMMANDS[command].files and WHY not in asked
+    told = inside(asking.shown(found), f"/ask/{command}?{urlencode({**plain, WHY: 'true'})}" if linked else "")[1]
     said = [tag("p", note, class_="warn") for note in found.notes]
     again = tag("p", say("again"), tag("code", found.command), class_="quiet")
     return joined(*said, told, again)
@@ -106,10 +112,18 @@ def _form(command: str, asked: Question) -> Markup:
     known = COMMANDS[command]
     files = [part for name in known.files for part in _file(name, command, asked)]
     names = (*known.words, *known.options)
-    fields = [_option(name, command, asked) for name in names if name not in PAID]
-    paid = [_option(name, command, asked) for name in names if name in PAID]
-    opened = any(asked.get(name) for name in PAID)
-    folds = [folded(say("prices_and_ranges"), *paid, class_="group", open=opened)] if paid else []
+    aside = {"instead": asking.INSTEAD if command == "recommend" else (), "prices_and_ranges": PAID}
+    fields = [_option(name, command, asked) for name in names if not any(name in group for group in aside.values())]
+    folds = [
+        folded(
+            say(title),
+            *(_option(name, command, asked) for name in inside),
+            class_="group",
+            open=any(asked.get(name) for name in inside),
+        )
+        for title, group in aside.items()
+        if (inside := [name for name in names if name in group])
+    ]
     more = [_lines(asked), *folds] if known.sets else folds
     how = {"method": "post", "enctype": "multipart/form-data"} if known.files else {"method": "get"}
     send = tag("button", say("ask"), type="submit", class_="ask")
@@ -119,7 +133,7 @@ def _form(command: str, asked: Question) -> Markup:
 def _option(name: str, command: str, asked: Question) -> Markup:
     from estimator.web.form import LISTS, field, row
 
-    label, hint = words().get(f"field_{name}") or named_so(name), help_of(command, name)
+    label, hint = field_label(name), words().get(f"hint_{command}_{name}") or help_of(command, name)
     choices = ("true",) if name in asking.flags(command) else choices_of(command, name)
     if not choices:
         return field(name, label, {name: str(asked.get(name, ""))}, hint=hint, list=LISTS.get(name))

@@ -16,7 +16,7 @@ from estimator.errors import EstimatorError, InvalidInput, UnknownName
 from estimator.export.page.html import Markup, joined, tag
 from estimator.export.page.words import say, words
 from estimator.web import asking, problems
-from estimator.web.api import in_thread
+from estimator.web.api import in_thread, searching
 from estimator.web.state import LETTERS, State, state
 
 DRAWN = ("totals", "spectrum", "volume", "bridge")
@@ -58,8 +58,8 @@ async def _page(request: Request, found: State, config: str = "") -> HTMLRespons
     said = tag("p", say("older", version=found.version, now=estimator.__version__), class_="warn") if older else None
     body = tag(
         "div",
-        tag("aside", _form(found, config), _uploads(found), _footer(), aria_label=say("question")),
-        tag("main", said, tag("p", "", id="working", class_="quiet", role="status"), answer, id="main"),
+        tag("aside", _form(found, config), _uploads(found), _footer(), aria_label=say("question"), id="asking"),
+        tag("main", to_question(), said, tag("p", "", id="working", class_="quiet", role="status"), answer, id="main"),
         class_="sides",
     )
     from estimator.web.form import lists
@@ -80,6 +80,11 @@ def navigation(here: str) -> Markup:
     )
     more = tag("a", say("guides"), href="/docs/"), tag("a", say("api_reference"), href="/api/docs")
     return tag("nav", *links, *more, aria_label=say("questions"))
+
+
+def to_question() -> Markup:
+    """Where the form stands beneath the answer, the way to it."""
+    return tag("p", tag("a", say("to_question"), href="#asking"), class_="to-question")
 
 
 def _current(name: str, here: str) -> str | None:
@@ -175,7 +180,7 @@ async def rows(request: Request) -> Response:
     from estimator.web.sweeps import swept_csv
 
     question = state(pairs).question()
-    answered = await in_thread(partial(swept_csv, {**question, "csv": text}))
+    answered = await searching(partial(swept_csv, {**question, "csv": text}))
     return _file(answered.encode(), "answers.csv", "text/csv; charset=utf-8")
 
 

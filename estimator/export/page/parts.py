@@ -10,6 +10,7 @@ from estimator.export.assumptions import ALWAYS, SHOWN, ranked
 from estimator.export.explain import HEADLINES, citation_lines
 from estimator.export.page.html import Markup, folded, joined, listing, table, tag
 from estimator.export.page.html import figure as broken
+from estimator.export.page.prose import inline
 from estimator.export.page.words import say
 from estimator.export.tables import BUDGET_SMALL, SAID, detail_name
 from estimator.quantities import Quantity
@@ -209,7 +210,7 @@ def like(one: Estimate | Blocked) -> Markup | None:
 
 def warned(lines: Iterable[str]) -> Markup | None:
     """What could go wrong."""
-    return listing(list(lines), class_="warnings")
+    return listing([inline(line) for line in lines], class_="warnings")
 
 
 def sources(answers: Iterable[Estimate]) -> Markup:

@@ -26,9 +26,9 @@ def _blocks(part: str) -> Iterator[Markup]:
         if kind == "|":
             yield _table(lines)
         elif kind == "-":
-            yield tag("div", listing([line[2:] for line in lines]))
+            yield tag("div", listing([inline(line[2:]) for line in lines]))
         else:
-            yield from (tag("p", _bold(line)) for line in lines if line)
+            yield from (tag("p", inline(line)) for line in lines if line)
 
 
 def _kind(line: str) -> str:
@@ -40,9 +40,19 @@ def _unwrapped(part: str) -> list[str]:
     return re.sub(r"\n +(?=\S)", " ", part).split("\n")
 
 
-def _bold(line: str) -> Markup:
-    pieces = re.split(r"\*\*(.+?)\*\*", line)
-    return joined(*(tag("strong", piece) if place % 2 else piece for place, piece in enumerate(pieces)))
+def inline(line: str) -> Markup:
+    """A line in which what is bold or a command stays so.
+
+    >>> inline("**mind**: `estimator layout` < all")
+    '<strong>mind</strong>: <code>estimator layout</code> &lt; all'
+    """
+    pieces = re.split(r"\*\*(.+?)\*\*|`([^`]+)`", line)
+    return joined(*map(_piece, pieces[::3], [None, *pieces[1::3]], [None, *pieces[2::3]]))
+
+
+def _piece(text: str, bold: str | None, code: str | None) -> Markup:
+    """What stands before a text, and it."""
+    return joined(tag("strong", bold) if bold else None, tag("code", code) if code else None, text)
 
 
 def _table(lines: list[str]) -> Markup:

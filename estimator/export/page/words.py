@@ -24,6 +24,11 @@ def say(key: str, **values: object) -> str:
     return words()[key].format(**values)
 
 
+def field_label(name: str) -> str:
+    """What a field is called: by words of its own, if it has any, or by its name."""
+    return words().get(f"field_{name}") or label(name)
+
+
 def label(name: str) -> str:
     """An input's name as people write it.
 
