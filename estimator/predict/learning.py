@@ -80,6 +80,8 @@ class OwnRuns:
         >>> own.of("prefill", Kin("h100-sxm", "vllm", "bf16", "llama-3.1-8b")).words
         ''
         """
+        if not self._groups:
+            return Correction()
         machine = _machine(kin.accelerator)
         if (group, machine) not in self._groups:
             return Correction()
