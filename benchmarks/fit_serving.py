@@ -1,4 +1,4 @@
-"""Fit the constants of serving to the published runs; write calibration/fitted/serving.json and the accuracy table.
+"""Fit the constants of serving to the published runs; write calibration/fitted/serving*.json and the accuracy table.
 
     python benchmarks/fit_serving.py
 
@@ -195,7 +195,7 @@ def report(found: Fit, inside: Floats, outside: Floats) -> list[dict[str, Any]]:
     return rows
 
 
-def document(found: Fit, constants: Constants, errors: Floats, folds: dict[str, Constants]) -> dict[str, Any]:
+def document(found: Fit, constants: Constants, errors: Floats) -> dict[str, Any]:
     """What serving.json holds."""
     outside = found.time_errors(errors)
     ranges = ranges_from(runs_left_out(found, outside), "serving")
@@ -214,8 +214,13 @@ def document(found: Fit, constants: Constants, errors: Floats, folds: dict[str, 
             "generations": sorted({run.cluster.accelerator.generation for run in found.runs}),
             "architectures": sorted({run.load.arch.name for run in found.runs}),
         },
-        "folds": {name: {key: significant(v) for key, v in fold.items()} for name, fold in folds.items()},
     }
+
+
+def folds_document(folds: dict[str, Constants]) -> dict[str, Any]:
+    """What serving_folds.json holds."""
+    found = {name: {key: significant(v) for key, v in fold.items()} for name, fold in folds.items()}
+    return {"inputs": serving_inputs_hash(), "folds": found}
 
 
 def significant(value: float) -> float:
@@ -309,9 +314,10 @@ def main() -> None:
         fitted, left_out = (np.mean([row[name] for row in same]) for name in ("fitted", "left_out"))
         print(f"{group:10} fitted {fitted:.3f}  left out {left_out:.3f}")
     if not quick:
-        written = document(found, constants, errors, folds)
-        target = data_folder("calibration") / "fitted" / "serving.json"
-        target.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
+        written = document(found, constants, errors)
+        for name, content in (("serving", written), ("serving_folds", folds_document(folds))):
+            target = data_folder("calibration") / "fitted" / f"{name}.json"
+            target.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         table = Path(__file__).with_name("accuracy_serving.md")
         table.write_text(markdown(rows, found, errors, written), encoding="utf-8")
 

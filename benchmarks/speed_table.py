@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from speed import ENVIRONMENT, python
+from speed import ENVIRONMENT, command, python
 
 from estimator import check, compare, estimate, layout, serving
 from estimator.catalog.accelerators import accelerator, accelerator_names, cluster
@@ -29,8 +29,7 @@ from estimator.shown import rendered
 
 HERE = Path(__file__).parent
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
-COMMAND = "['compare', '--model', '7b', '--gpu', 'a100']"
-HELP = "from estimator.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass"
+COMMAND = ("compare", "--model", "7b", "--gpu", "a100")
 LARGE = {"model": "gpt3-175b", "gpu": "1024xa100", "seq_len": 2048, "global_batch": 1536, "tokens": 3e11}
 EVERY = {"model": "70b", "seq_len": 4096, "global_batch": 1024, "tokens": 1e11}
 LOADS = {"model": "8b", "gpu": "h100", "output_tokens": 200, "concurrency": tuple(range(1, 51))}
@@ -85,8 +84,8 @@ def processes() -> Iterator[Row]:
     yield _at_most("import, over NumPy", python("from estimator import estimate") - base, 0.05, "code that is loaded")
     parsed = python("import argparse") - bare
     bound = f"argparse alone: {_time(parsed)}"
-    yield _at_most("`--help`, over bare Python", python(HELP) - bare, 0.02, bound)
-    cold = python(f"from estimator.cli import main; main({COMMAND})")
+    yield _at_most("`--help`, over bare Python", command("--help") - bare, 0.02, bound)
+    cold = command(*COMMAND)
     bound = f"NumPy: {_time(base)}, of it Python {_time(bare)}; then code and classes of 100 modules, tables of facts"
     yield Row("cold `compare`, over NumPy", "at most 1.15 times", f"{cold / base:.2f} times", cold / base / 1.15, bound)
 

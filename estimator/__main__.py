@@ -2,7 +2,7 @@
 
 import sys
 
-from estimator.cli import main
+from estimator.cli import command
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command())

@@ -73,21 +73,48 @@ def toml(text: str) -> dict[str, Any]:
 
 
 def _plain_toml(text: str) -> dict[str, object]:
-    """Tables of single-line values that JSON reads alike; an error for anything else."""
+    """Tables of single-line values that JSON reads alike, all of them in one call; an error for anything else."""
     if CONTROL.search(text) or any(mark in text for mark in UNLIKE):
         raise ValueError
     content: dict[str, Any] = {}
     current, headed = content, {id(content)}
+    places: list[tuple[dict[str, Any], str]] = []
+    texts: list[str] = []
     for line in text.split("\n"):
         if not line or line[0] == "#":
             continue
-        current = current if line[0] != "[" else _opened(content, line, headed)
-        if line[0] != "[":
-            bare, quoted, value = LINE.fullmatch(line).groups()  # type: ignore[union-attr]  # no match is such an error
-            if (bare or quoted) in current:
-                raise ValueError(line)
-            current[bare or quoted] = _value(value)
+        if line[0] == "[":
+            current = _opened(content, line, headed)
+            continue
+        key, value = _pair(line)
+        if key in current:
+            raise ValueError(line)
+        plain = _plain(value)
+        current[key] = None if plain else _value(value)  # in the order of the file
+        if plain:
+            places.append((current, key))
+            texts.append(value)
+    for (table, key), found in zip(places, DECODER.decode(f"[{','.join(texts)}]"), strict=True):
+        table[key] = found
     return content
+
+
+def _pair(line: str) -> tuple[str, str]:
+    """Key and value of a line, as texts."""
+    key, _, value = line.partition(" = ")
+    if (value := value.lstrip(" ")) and key.isidentifier() and key.isascii():
+        return key, value
+    bare, quoted, value = LINE.fullmatch(line).groups()  # type: ignore[union-attr]  # no match is such an error
+    return bare or quoted, value
+
+
+def _plain(text: str) -> bool:
+    """Whether JSON reads a value, among others, as TOML does: a text, or a number or flat array without a comment."""
+    if text[0] == '"':
+        return text.count('"') == 2 and text[-1] == '"'
+    if text[0] == "[":
+        return text.count("[") == 1 == text.count("]") and text[-1] == "]" and not any(mark in text for mark in "{#")
+    return text.isalnum() or text.replace(".", "", 1).isdecimal()
 
 
 def _value(text: str) -> object:

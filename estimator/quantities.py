@@ -158,7 +158,8 @@ class Quantity:
 
     def keys(self) -> set[str]:
         """The inputs that this figure rests on, by key."""
-        return {node.key for node in self.walk() if node.key}
+        nodes = self.walk() if self.inputs else (self,)
+        return {node.key for node in nodes if node.key}
 
     def citations(self) -> tuple[Source, ...]:
         """Every source this figure rests on, each once."""
@@ -246,7 +247,7 @@ def _uncertain(quantity: Quantity, factor: str, down: float, up: float) -> Quant
     return replace(quantity, column=quantity.column * _displacement(quantity.design, factor, down, up))
 
 
-def _displacement(design: Design, factor: str, down: float, up: float) -> Floats:
+def _displacement(design: Design, factor: str, down: ArrayLike, up: ArrayLike) -> Floats:
     move = design.moves[:, FACTORS.index(factor)]
     return np.exp(np.where(move < 0, down, up) * move)
 
@@ -289,6 +290,24 @@ def predicted(
     if next(iter(inputs.values())).design is ONE_AT_A_TIME:
         return _predicted_once(name, unit, np.asarray(result, float).tobytes(), predictor, **inputs)
     return _result(name, unit, result, predictor, inputs, predicted=True)
+
+
+def predictions(
+    name: str,
+    unit: str,
+    results: Floats,
+    predictor: Callable[..., object],
+    moved: tuple[str, Floats, Floats] | None,
+    /,
+    **inputs: Quantity,
+) -> list[Quantity]:
+    """Figures that a predictor found at once, one a row; moved: `uncertain` by this factor, down and up of each."""
+    design = next(iter(inputs.values())).design
+    columns = np.repeat(results[:, None], len(design.moves), axis=1)
+    if moved is not None:
+        factor, down, up = moved
+        columns = columns * _displacement(design, factor, down[:, None], up[:, None])
+    return [_result(name, unit, column, predictor, inputs, predicted=True) for column in columns]
 
 
 def _predicted(

@@ -280,7 +280,7 @@ def _texts(column: Column) -> Column:
         known = {value: _text(value) for value in set(values)}
     except TypeError:  # something that is no word, such as a list
         return np.array([_text(value) for value in values], dtype=object)
-    return np.array([known[value] for value in values], dtype=object)
+    return np.array([*map(known.__getitem__, values)], dtype=object)
 
 
 def _text(value: object) -> str | None:
@@ -360,8 +360,9 @@ def _alike(columns: Columns, rows: Rows) -> Iterator[Rows]:
 def _codes(column: Column) -> Rows:
     if column.dtype.kind == "f":
         return np.unique(column, return_inverse=True)[1]
-    known: dict[object, int] = {}
-    return np.array([known.setdefault(value, len(known)) for value in column.tolist()], dtype=np.int64)
+    values = column.tolist()
+    known = {value: code for code, value in enumerate(dict.fromkeys(values))}
+    return np.fromiter(map(known.__getitem__, values), np.int64, len(values))
 
 
 def columns_of(table: Any) -> tuple[dict[str, Column], int]:

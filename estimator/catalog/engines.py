@@ -163,9 +163,20 @@ def _tables() -> Content:
 
 @cache
 def serving_fit() -> Content:
-    """The generated constants of serving: parameters, engine factors, folds and residual quantiles."""
-    fitted: Content = json.loads((data_folder("calibration") / "fitted" / "serving.json").read_text("utf-8"))
-    return fitted
+    """The generated constants of serving: parameters, engine factors and residual quantiles."""
+    return _generated("serving")
+
+
+@cache
+def serving_folds() -> dict[str, dict[str, float]]:
+    """The same constants with each source left out, by what is left out; most of what was fitted, and seldom asked."""
+    folds: dict[str, dict[str, float]] = _generated("serving_folds")["folds"]
+    return folds
+
+
+def _generated(name: str) -> Content:
+    content: Content = json.loads((data_folder("calibration") / "fitted" / f"{name}.json").read_text("utf-8"))
+    return content
 
 
 @cache

@@ -1,5 +1,5 @@
 """The command: parse, call the library, print. No arithmetic here."""
 
-from estimator.cli.main import main
+from estimator.cli.main import command, main
 
-__all__ = ["main"]
+__all__ = ["command", "main"]

@@ -80,7 +80,9 @@ class OwnRuns:
         >>> own.of("prefill", Kin("h100-sxm", "vllm", "bf16", "llama-3.1-8b")).words
         ''
         """
-        machine = _machine(kin.accelerator) if self._groups else ""
+        if not self._groups:
+            return Correction()
+        machine = _machine(kin.accelerator)
         if (group, machine) not in self._groups:
             return Correction()
         errors, keys = self._groups[group, machine]

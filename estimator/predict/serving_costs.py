@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import ArrayLike
 
-from estimator.catalog.engines import drafts, serving_fit, serving_priors
+from estimator.catalog.engines import drafts, serving_fit, serving_folds, serving_priors
 from estimator.catalog.served_profile import MeasuredServer, measured_server
 from estimator.formulas import Floats
 from estimator.formulas.serving import Pass, adapter_params
@@ -22,7 +22,7 @@ def constants(fold: str | None = None) -> Constants:
     fit = serving_fit()
     found: dict[str, float] = {name: entry["value"] for name, entry in fit["parameters"].items()} | fit["engines"]
     believed = {name: prior["prior"] for name, prior in serving_priors().items()}
-    return believed | (found if fold is None else fit["folds"][fold])
+    return believed | (found if fold is None else serving_folds()[fold])
 
 
 def measured(plan: ServingPlan) -> MeasuredServer | None:

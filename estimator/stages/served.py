@@ -27,7 +27,7 @@ from estimator.predict.serving import (
 )
 from estimator.predict.serving_costs import measured
 from estimator.predict.serving_machine import ServingPlan
-from estimator.quantities import Z80, Quantity, derive, given, predicted, uncertain
+from estimator.quantities import Z80, Quantity, derive, given, predicted, predictions, uncertain
 from estimator.records import Architecture, Cluster
 from estimator.results import ServedLoad, ServingAnswer
 from estimator.stages.parts import noted, replica_parts
@@ -183,14 +183,20 @@ def _loads(
     shape = np.broadcast_shapes(*(np.shape(column) for column in columns.values()), np.shape(amount))
     lengths = (each.prompt_tokens, each.output_tokens, amount, *columns.values(), *ends.values())
     rows = np.stack([np.broadcast_to(np.asarray(column, float), shape).ravel() for column in lengths], axis=1)
-    for prompt, output, number, *values in rows.tolist():
-        row = dict(zip(columns, values, strict=False))
-        others = dict(zip(ends, values[len(columns) :], strict=True))
-        beyond = not math.isfinite(row["ttft_s"])
-        figures = {} if beyond else _figures(row, others, widths, inputs)
-        if not beyond:
+    named = dict(zip((*LENGTHS, *columns, *ends), rows.T, strict=True))
+    finite = np.isfinite(named["ttft_s"])
+    carried = {name: column[finite] for name, column in named.items()}
+    each_figures = _figures(
+        {name: carried[name] for name in columns}, {name: carried[name] for name in ends}, widths, inputs
+    )
+    for is_finite, (prompt, output, number, *_) in zip(finite.tolist(), rows.tolist(), strict=True):
+        figures = next(each_figures) if is_finite else {}
+        if figures:
             figures |= _money(figures, usd_per_hour, cluster.count * replicas)
-        yield ServedLoad(kind, number, prompt, output, figures, beyond)
+        yield ServedLoad(kind, number, prompt, output, figures, not is_finite)
+
+
+LENGTHS = ("prompt", "output", "amount")
 
 
 def _columns(found: Serving, replicas: int, thinking: Floats) -> dict[str, Floats]:
@@ -239,24 +245,33 @@ TITLES = {
 
 
 def _figures(
-    row: Mapping[str, float], others: Mapping[str, float], widths: Widths, inputs: Mapping[str, Quantity]
-) -> dict[str, Quantity]:
-    figures = {}
-    for name, value in row.items():
-        latency = name.partition("_")[0] if name.partition("_")[0] in TITLE_OF else ""
-        title = TITLES.get(name) or f"{TITLE_OF[latency]}, {_quantile(name)}"
-        figure = predicted(title, "s" if latency else UNITS.get(name, "token/s"), np.asarray(value), serving, **inputs)
-        if name == "utilisation":
-            figures[name] = figure
-            continue
-        down, up = widths[name if name in widths else WIDTH_OF.get(latency, latency) or "rate"]
-        down, up = (down, up) if latency or name in widths else (up, down)  # a longer time is a lower rate
-        apart = [
-            math.log(other / row[f"{latency}_s"]) for key, other in others.items() if key.startswith(f"{latency}_s")
-        ]
-        down, up = math.hypot(down, min([0.0, *apart])), math.hypot(up, max([0.0, *apart]))
-        figures[name] = uncertain(figure, FACTOR_OF_FIGURE[latency or "rate"], down, up)
-    return figures
+    columns: Mapping[str, Floats], others: Mapping[str, Floats], widths: Widths, inputs: Mapping[str, Quantity]
+) -> Iterator[dict[str, Quantity]]:
+    """All figures of each load."""
+    found = {name: _figure(name, columns, others, widths, inputs) for name in columns}
+    return (dict(zip(found, figures, strict=True)) for figures in zip(*found.values(), strict=True))
+
+
+def _figure(
+    name: str,
+    columns: Mapping[str, Floats],
+    others: Mapping[str, Floats],
+    widths: Widths,
+    inputs: Mapping[str, Quantity],
+) -> list[Quantity]:
+    """One of them under every load."""
+    latency = name.partition("_")[0] if name.partition("_")[0] in TITLE_OF else ""
+    title = TITLES.get(name) or f"{TITLE_OF[latency]}, {_quantile(name)}"
+    of = (title, "s" if latency else UNITS.get(name, "token/s"), columns[name], serving)
+    if name == "utilisation":
+        return predictions(*of, None, **inputs)
+    down, up = widths[name if name in widths else WIDTH_OF.get(latency, latency) or "rate"]
+    down, up = (down, up) if latency or name in widths else (up, down)  # a longer time is a lower rate
+    means = [other / columns[f"{latency}_s"] for key, other in others.items() if key.startswith(f"{latency}_s")]
+    apart = [[0.0, *map(math.log, ratios)] for ratios in zip(*(one.tolist() for one in means), strict=True)]
+    apart = apart or [[0.0]] * len(columns[name])
+    downs, ups = ([math.hypot(width, end(each)) for each in apart] for width, end in ((down, min), (up, max)))
+    return predictions(*of, (FACTOR_OF_FIGURE[latency or "rate"], np.array(downs), np.array(ups)), **inputs)
 
 
 WIDTH_OF = {ANSWER: "latency"}

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from estimator.catalog.engines import serving_fit
+from estimator.catalog.engines import serving_fit, serving_folds
 from estimator.errors import EstimatorError, UnknownName
 from estimator.formulas import Floats
 from estimator.predict.serving import interval, traits
@@ -120,7 +120,7 @@ def _left_out(batch: Batch) -> dict[int, float]:
 
 def fold_of(run: Run) -> str | None:
     """The stored fold that left out this run's source, or its LLM and accelerator of a source that dominates."""
-    folds = serving_fit()["folds"]
+    folds = serving_folds()
     candidates = (fold_name(run), run.source, f"{SMALL} {run.source}")
     return next((name for name in candidates if name in folds), None)
 

@@ -1,6 +1,7 @@
 """Inference cases: every published run is predicted from its configuration, measurements are never looked at."""
 
 import csv
+import json
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from estimator.catalog.accelerators import accelerator, cluster_of
 from estimator.catalog.cases import published
 from estimator.catalog.engines import serving_fit, serving_inputs_hash
 from estimator.catalog.models import architecture
+from estimator.paths import data_folder
 from estimator.predict.serving import ServingPlan, Traffic, serving
 from estimator.validation.inference import predict_cases
 
@@ -192,6 +194,9 @@ def test_a_latency_under_load_has_its_own_range_whatever_the_row_calls_its_task(
 
 def test_the_fit_is_of_the_data_that_ship():
     assert serving_fit()["inputs"] == serving_inputs_hash(), "stale: run python benchmarks/fit_serving.py"
+    folds = json.loads((data_folder("calibration") / "fitted" / "serving_folds.json").read_text(encoding="utf-8"))
+    assert folds["inputs"] == serving_fit()["inputs"], "both files are written together"
+    assert "folds" not in serving_fit(), "they have a file of their own"
 
 
 def test_lengths_and_batch_that_a_row_leaves_open_are_said_and_widen_its_range():
