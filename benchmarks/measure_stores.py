@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, fields, replace
 from functools import partial
 from pathlib import Path
@@ -35,6 +36,7 @@ from store_rows import (
     connected,
     data_of,
     free_port,
+    in_turn,
     loop,
     part_of,
     recall,
@@ -56,6 +58,8 @@ SETUPS = (
     Setup("random", 30_000, 384),
     Setup("clustered", 100_000, 128),
     Setup("clustered", 20_000, 384, 32, 128),
+    Setup("clustered", 300_000, 128),
+    Setup("clustered", 100_000, 768),
 )
 PIECES = tuple(
     replace(setup, segments=pieces)
@@ -64,6 +68,7 @@ PIECES = tuple(
 )
 CODED = Setup("clustered", 20_000, 384, 16, 100)
 CODES = ("float16", "bfloat16", "sq8", "sq6", "sq4", "pq")
+FEW_THREADS = (1, 2)  # that ask an engine in this process at the same time
 PARTS = 20  # of a build and of the queries, in turn
 
 
@@ -370,7 +375,7 @@ class Qdrant:
         folder = self.folder / str(time.time_ns())
         folder.mkdir()
         parts = part_of(len(data))
-        config = edge.EdgeConfig(vectors=vectors, hnsw_config=graph, optimizers=whole, max_search_threads=1)
+        config = edge.EdgeConfig(vectors=vectors, hnsw_config=graph, optimizers=whole, max_search_threads=2)
         shard = edge.EdgeShard.create(str(folder), config)
         for start in range(0, len(data), 1000):
             part = [
@@ -382,13 +387,15 @@ class Qdrant:
         built = timed(self.name, "build", setup, None, shard.optimize)
         yield replace(built, core_ms=built.client_core_ms, client_core_ms=0)
         exact = {k: truth(data, queries[:JUDGED], k) for k in (10, 100)}
-        questions = [(ef, k, 1.0, exact[k]) for ef, k, _ in searches(setup)]
-        questions += [(40, 10, passing, truth_within(data, queries[:JUDGED], passing)) for passing in PASSING]
-        for ef, k, passing, near in questions:
+        questions = [(ef, k, FEW_THREADS if k == 10 else (2,), 1.0, exact[k]) for ef, k, _ in searches(setup)]
+        questions += [(40, 10, (1,), passing, truth_within(data, queries[:JUDGED], passing)) for passing in PASSING]
+        for ef, k, many, passing, near in questions:
             asks = [self._request(query, ef, k, passing) for query in queries]
             found = recall([[p.id for p in shard.query(ask)] for ask in asks[:JUDGED]], near)
-            asked = loop(self.name, setup, None, (ef, k, 1), partial(_each, shard.query, asks), found, passing)
-            yield replace(asked, core_ms=asked.client_core_ms, client_core_ms=0)
+            for clients in many:
+                run = partial(in_turn, clients, asks, partial(nullcontext, shard), lambda one, ask: one.query(ask))
+                asked = loop(self.name, setup, None, (ef, k, clients), run, found, passing)
+                yield replace(asked, core_ms=asked.client_core_ms, client_core_ms=0)
         shard.close()
         shutil.rmtree(folder)
 
@@ -400,17 +407,6 @@ class Qdrant:
 
     def close(self) -> None:
         """Nothing runs."""
-
-
-def _each(ask: Callable[[Any], object], asks: list[Any]) -> list[float]:
-    """Latencies of questions in turn, all of them until the time is over [s]."""
-    found, until = [], time.perf_counter() + SECONDS
-    while time.perf_counter() < until:
-        for one in asks:
-            start = time.perf_counter()
-            ask(one)
-            found.append(time.perf_counter() - start)
-    return found
 
 
 def core_s(task: Callable[..., object], *args: object) -> float:
@@ -478,15 +474,11 @@ class Faiss:
 
             found = recall(ask(queries[:JUDGED]).tolist(), truth(data, queries[:JUDGED], 10))
 
-            def run() -> list[float]:
-                begun = [time.perf_counter()]
-                for query in queries:
-                    ask(query[None])
-                    begun.append(time.perf_counter())
-                return np.diff(begun).tolist()
-
-            asked = loop(self.name, setup, None, (ef, 10, 1), run, found)
-            yield replace(asked, core_ms=asked.client_core_ms, client_core_ms=0)
+            for clients in FEW_THREADS:
+                asks = [query[None] for query in queries]
+                run = partial(in_turn, clients, asks, partial(nullcontext, None), lambda _, query: ask(query))
+                asked = loop(self.name, setup, None, (ef, 10, clients), run, found)
+                yield replace(asked, core_ms=asked.client_core_ms, client_core_ms=0)
 
     def _graph(self, setup: Setup) -> Any:
         kinds = {"sq8": "QT_8bit", "sq6": "QT_6bit", "sq4": "QT_4bit", "float16": "QT_fp16", "bfloat16": "QT_bf16"}

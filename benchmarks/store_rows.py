@@ -7,16 +7,19 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from estimator.measure.index import Vectors, clustered
 
+Link, Asked = TypeVar("Link"), TypeVar("Asked")
 TICK = os.sysconf("SC_CLK_TCK")
 QUERIES, JUDGED = 500, 60  # queries in turn; those whose recall is judged
-SECONDS = 2.0  # of one closed loop
+SECONDS = 1.0  # of one closed loop
 NOTED_S = 0.4  # until a server has noted what its ended children took
 CLIENTS = (1, 2, 4, 8, 16, 32)
 FEW = (1, 8)
@@ -151,8 +154,7 @@ def recall(found: list[list[int]], exact: np.ndarray) -> float:
 
 def searches(setup: Setup) -> Iterator[tuple[int, int, tuple[int, ...]]]:
     """ef, k and numbers of clients."""
-    many = CLIENTS if setup.segments == 1 else FEW
-    yield from ((40, 10, many), (200, 10, many))
+    yield from ((40, 10, CLIENTS if setup.segments == 1 else FEW), (200, 10, FEW))
     if setup.segments == 1:
         yield from ((80, 10, (2,)), (400, 10, (2,)), (200, 100, (2,)))
 
@@ -227,18 +229,32 @@ def asked_in_turn(
     clients: int, bodies: list[bytes], connect: Callable[[], socket.socket], answer: Callable[[socket.socket], object]
 ) -> list[float]:
     """Latencies [s] of clients that each send the next request when the last one is answered."""
+
+    def sent(link: socket.socket, body: bytes) -> None:
+        link.sendall(body)
+        answer(link)
+
+    return in_turn(clients, bodies, connect, sent)
+
+
+def in_turn(
+    clients: int,
+    asks: list[Asked],
+    connect: Callable[[], AbstractContextManager[Link]],
+    ask: Callable[[Link, Asked], object],
+) -> list[float]:
+    """Latencies [s] of threads that each ask the next question when the last one is answered."""
     until, found = time.perf_counter() + SECONDS, [[] for _ in range(clients)]  # type: ignore[var-annotated]
 
-    def ask(number: int) -> None:
+    def run(number: int) -> None:
         turn = number * 37
         with connect() as link:
             while (start := time.perf_counter()) < until:
-                link.sendall(bodies[turn % len(bodies)])
-                answer(link)
+                ask(link, asks[turn % len(asks)])
                 found[number].append(time.perf_counter() - start)
                 turn += 1
 
-    threads = [threading.Thread(target=ask, args=(number,)) for number in range(clients)]
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(clients)]
     for thread in threads:
         thread.start()
     for thread in threads:

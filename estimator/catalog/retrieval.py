@@ -156,6 +156,23 @@ def limit(engine: str, structure: str, dtype: str) -> Limit | None:
     return None
 
 
+class Offer(NamedTuple):
+    """Structures of an index that a database offers, and codes or number formats of its vectors."""
+
+    structures: tuple[str, ...]
+    codes: tuple[str, ...]
+
+
+def offer(engine: str) -> Offer | None:
+    """What indexes a database offers; None where nothing is known.
+
+    >>> offer("qdrant").structures
+    ('flat', 'hnsw')
+    """
+    found = (entry for entry in _preset()["offer"] if entry["engine"] == engine)
+    return next((Offer(tuple(entry["structures"]), tuple(entry["codes"])) for entry in found), None)
+
+
 class Segments(NamedTuple):
     """Pieces of an engine's index; at_once: a query searches them in parallel.
 

@@ -1,9 +1,10 @@
 """Prices and habits of what a corpus passes through: managed vector stores, embedding models, readers of documents."""
 
+import math
 from typing import NamedTuple
 
 from estimator.catalog.files import cached, folders, number, rows, source_of
-from estimator.errors import UnknownName
+from estimator.errors import InvalidInput, UnknownName
 from estimator.paths import presets
 from estimator.records import Source
 
@@ -32,6 +33,15 @@ class StorePrice(NamedTuple):
     valid_from: str
     source: Source
     note: str
+
+    @property
+    def machine_bytes(self) -> float:
+        """Index that one machine holds [B]; endless where none is billed."""
+        return (self.memory_gib or math.inf) * 2**30
+
+    def machines(self, index_bytes: float) -> int:
+        """Machines that hold an index of so many bytes [1]."""
+        return max(math.ceil(index_bytes / self.machine_bytes), 1)
 
 
 PRICE_COLUMNS = {
@@ -71,10 +81,20 @@ def store_prices(provider: str) -> tuple[StorePrice, ...]:
 
     >>> store_prices("pinecone")[0].per_gb_month
     0.33
+    >>> store_prices("S3 Vectors")[0].provider
+    's3-vectors'
     """
-    chosen = [row for row in _store_rows() if row["provider"] == provider.lower()]
+    name = "-".join(provider.lower().replace("_", " ").split())
+    chosen = [row for row in _store_rows() if row["provider"] == name]
     if not chosen:
-        raise UnknownName("vector store", provider, known_stores(), f"Known are {', '.join(known_stores())}.")
+        named = [known for known in known_stores() if name in known]
+        guess = f"Is it {' or '.join(named)}? " if named else ""
+        raise UnknownName(
+            "vector store",
+            provider,
+            () if named else known_stores(),
+            f"{guess}Managed stores are {', '.join(known_stores())}.",
+        )
     return tuple(sorted(map(_store_price, chosen), key=lambda price: price.valid_from, reverse=True))
 
 
@@ -89,6 +109,24 @@ def _store_price(row: dict[str, str]) -> StorePrice:
         note=row["note"],
         **figures,
     )
+
+
+def store_plan(provider: str, index_bytes: float) -> StorePrice:
+    """The newest plan billed by use; of machines the cheapest that hold so much.
+
+    >>> store_plan("qdrant", 1e9).plan, store_plan("pinecone", 1e12).plan
+    ('2c8g', 'standard')
+    """
+    plans = [plan for plan in store_prices(provider) if plan.per_hour is None or plan.memory_gib is not None]
+    by_use = [plan for plan in plans if plan.per_hour is None and _priced(plan)]
+    machines = [plan for plan in plans if plan.per_hour is not None]
+    if not by_use and not machines:
+        raise InvalidInput(f"no price of {provider} says how much a machine holds; choose another vector_store")
+    return by_use[0] if by_use else min(machines, key=lambda plan: plan.machines(index_bytes) * (plan.per_hour or 0.0))
+
+
+def _priced(plan: StorePrice) -> bool:
+    return plan.per_gb_month is not None or plan.per_million_dimensions_month is not None
 
 
 SIZES = ("name", "dimensions", "least_dimensions", "most_dimensions", "max_tokens")

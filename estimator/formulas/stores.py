@@ -37,11 +37,20 @@ def index_machine_usd(
     return replicas * (cores * usd_per_core_hour * HOURS_PER_MONTH + more / BYTES_PER_GIB * usd_per_gib_month)
 
 
+def store_machines(index_bytes: Real, machine_bytes: Real, replicas: Real) -> Real:
+    """Machines of a managed store that hold every copy of an index [1].
+
+    >>> float(store_machines(9e9, 8.6e9, 2.0))
+    4.0
+    """
+    return np.maximum(np.ceil(index_bytes / machine_bytes), 1.0) * replicas
+
+
 def used_store_usd(
     stored_bytes: Real,
     dimensions: Real,
     queries: Real,
-    machine_bytes: Real,
+    machines: Real,
     usd_per_machine_hour: Real,
     usd_per_gb_month: Real,
     usd_per_million_dimensions: Real,
@@ -51,15 +60,15 @@ def used_store_usd(
 ) -> Real:
     """A month of a managed store by what it holds and is asked [USD]: whole machines, storage, queries and read units.
 
-    machine_bytes: index that one machine holds [B]; a read unit is a GB of what is searched, `least_reads` at least
+    machines: billed around the clock [1]; a read unit is a GB of what is searched, `least_reads` at least
 
-    >>> float(used_store_usd(100e9, 0.0, 500e3, np.inf, 0.0, 0.33, 0.0, 0.0, 16.0, 0.25))
+    >>> float(used_store_usd(100e9, 0.0, 500e3, 0.0, 0.0, 0.33, 0.0, 0.0, 16.0, 0.25))
     833.0
     """
-    machines = np.maximum(np.ceil(stored_bytes / machine_bytes), 1.0) * usd_per_machine_hour * HOURS_PER_MONTH
+    hired = machines * usd_per_machine_hour * HOURS_PER_MONTH
     reads = queries * np.maximum(stored_bytes / BYTES_PER_GB, least_reads) / MILLION * usd_per_million_reads
     kept = stored_bytes / BYTES_PER_GB * usd_per_gb_month + dimensions / MILLION * usd_per_million_dimensions
-    return machines + kept + queries / MILLION * usd_per_million_queries + reads
+    return hired + kept + queries / MILLION * usd_per_million_queries + reads
 
 
 def written_usd(vectors: Real, record_bytes: Real, usd_per_million_writes: Real, least_writes: Real) -> Real:

@@ -17,6 +17,7 @@ from estimator.catalog.retrieval import (
     filtered_walk,
     fitted_rates,
     limit,
+    offer,
     retrieval_fit,
     segments_of,
     vendor_rules,
@@ -175,6 +176,19 @@ def _code(index: str) -> str:
     return _split(index)[1]
 
 
+_INEXACT = {"float16": "fp16", "bfloat16": "bf16", "int8": "sq8", "uint8": "sq8", "int4": "sq4", "binary": "binary"}
+
+
+def structure_and_code(plan: IndexPlan) -> tuple[str, str]:
+    """Structure of an index, and the code it compares vectors by: its own, or that of their number format.
+
+    >>> structure_and_code(IndexPlan(1e6, 768, dtype="int8")), structure_and_code(IndexPlan(1e6, 768, index="sq8"))
+    (('hnsw', 'sq8'), ('flat', 'sq8'))
+    """
+    structure, code = _split(plan.index)
+    return structure, code or _INEXACT.get(plan.dtype, "")
+
+
 def index_memory_bytes(plan: IndexPlan) -> Floats:
     """Memory of one replica [B]: by the vendor's published rule if the engine has one, else by the index's layout.
 
@@ -197,14 +211,27 @@ def index_memory_bytes(plan: IndexPlan) -> Floats:
 def check_limits(plan: IndexPlan) -> None:
     """Raise UnknownName for an engine or index that nothing is known about, InvalidInput for one that cannot be."""
     if plan.engine not in (*LIBRARIES, *SERVERS):
-        raise UnknownName("vector engine", plan.engine, (*LIBRARIES, *SERVERS))
+        known = ", ".join((*LIBRARIES, *SERVERS))
+        raise UnknownName("vector engine", plan.engine, (*LIBRARIES, *SERVERS), f"Known are {known} (any other one).")
     structure, code = _split(plan.index)
+    _check_offer(plan, structure, _FORMATS.get(code, code or plan.dtype))
     most, widest = limit(plan.engine, structure, _FORMATS.get(code, code or plan.dtype)), float(np.max(plan.d))
     if most is not None and widest > most.dims:
         raise InvalidInput(
             f"{plan.engine} indexes at most {most.dims:,.0f} dimensions of this format with {structure}, not "
             f"{widest:,.0f}: {most.remedy}"
         )
+
+
+def _check_offer(plan: IndexPlan, structure: str, code: str) -> None:
+    """Raise InvalidInput for an index that a database does not offer."""
+    offered = offer(plan.engine)
+    if offered is None or plan.encoding:
+        return
+    if structure not in offered.structures:
+        raise InvalidInput(f"{plan.engine} has no {structure} index, but {' and '.join(offered.structures)}")
+    if code not in offered.codes:
+        raise InvalidInput(f"{plan.engine} keeps no vectors as {code}, but as {', '.join(offered.codes)}")
 
 
 _FORMATS = {"fp16": "float16", "bf16": "bfloat16", "sq8": "int8", "sq4": "int4"}

@@ -10,7 +10,7 @@ from estimator.catalog.retrieval import Host, latency_over_mean, retrieval_fit, 
 from estimator.errors import InvalidInput, clipped
 from estimator.formulas import Floats, queueing
 from estimator.formulas import retrieval_load as formulas
-from estimator.predict.retrieval import IndexPlan, group, queries_per_s, recall_at, search
+from estimator.predict.retrieval import IndexPlan, group, queries_per_s, recall_at, search, structure_and_code
 from estimator.quantities import Z80
 
 LOADS = "`alone`, `16 clients`, `50 queries/s` or `one client per core`"
@@ -98,7 +98,8 @@ def latency_share_s(share: float, plan: IndexPlan, machine: Host, load: Load | N
         return ratio * mean
     cores = machine.cores * np.asarray(plan.replicas, float)
     core_s = cores / capacity
-    service = mean - queueing.mmc_wait_s(cores, load.queries_per_s, core_s)
+    waited = queueing.mmc_wait_s(cores, load.queries_per_s, core_s)
+    service = mean - np.where(np.isfinite(waited), waited, 0.0)
     return ratio * service + formulas.wait_share_s(share, cores, core_s, load.queries_per_s)
 
 
@@ -142,7 +143,7 @@ def recall(plan: IndexPlan) -> Recall | None:
     >>> bool(found.low < found.value < found.high < 1)
     True
     """
-    structure, _, code = plan.index.partition("-")
+    structure, code = structure_and_code(plan)
     if structure not in ("flat", "hnsw", "vamana"):
         return None
     law, lost = retrieval_fit()["operating_point"], retrieval_fit()["codes"].get(code, {}).get("missed", 0.0)

@@ -5,17 +5,19 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
+import numpy as np
+
 from estimator.catalog.models import architecture
 from estimator.catalog.prices import api_price
-from estimator.catalog.retrieval import Host, default, default_source, host, measured_index
-from estimator.catalog.stores import embedders, store_prices
+from estimator.catalog.retrieval import Host, default, default_source, host, measured_index, vendor_rules
+from estimator.catalog.stores import embedders, known_stores, store_plan, store_prices
 from estimator.errors import DoesNotFit, InvalidInput
 from estimator.formulas import Floats, money, retrieval_load
 from estimator.formulas import retrieval as formulas
 from estimator.formulas.arithmetic import quotient
 from estimator.predict import retrieval
 from estimator.predict.retrieval import IndexPlan
-from estimator.predict.retrieval_load import Load, latency_s, latency_share_s, load_of, recall
+from estimator.predict.retrieval_load import Load, latency_s, latency_share_s, load_of, recall, replicas_for
 from estimator.quantities import Quantity, derive, given, predicted, uncertain
 from estimator.records import Source
 from estimator.stages.question import Question
@@ -140,19 +142,36 @@ def index_plan(question: Question) -> IndexPlan:
 def _engine(question: Question) -> str:
     """Whose sizing rule holds: the engine of an own index, or what the managed store keeps it with."""
     store = question.word("vector_store")
-    return question.word("vector_engine") if store == SELF_HOSTED else store_prices(store)[0].sizing
+    if store == SELF_HOSTED:
+        return _own_engine(question.word("vector_engine"))
+    if store.lower() in (*retrieval.LIBRARIES, *retrieval.SERVERS) and store.lower() not in known_stores():
+        run_by = [name for name in known_stores() if store_prices(name)[0].sizing == store.lower()]
+        managed = f", or take one that runs it for you (vector_store={' or '.join(run_by)})" if run_by else ""
+        raise InvalidInput(
+            f"{store} runs on a machine of yours: give vector_engine={store.lower()} instead of vector_store{managed}"
+        )
+    return store_prices(store)[0].sizing
+
+
+def _own_engine(engine: str) -> str:
+    """An engine that runs on a machine of one's own. Raises InvalidInput for one that its makers alone run."""
+    if {rule.index for (name, _, _), rule in vendor_rules().items() if name == engine} == {"managed"}:
+        raise InvalidInput(f"{engine} runs at its makers alone: give vector_store={engine} instead of vector_engine")
+    return engine
 
 
 def index(question: Question, vectors: Quantity) -> Index:
     """Sizes and times of the index of so many vectors."""
-    plan, machine = index_plan(question), index_host(question, question.number("index_cores"))
+    plan = index_plan(question)
     inputs = {"vectors": vectors, "dim": dimensions(question)}
     held, on_disk, building = (
         predicted(name, "B", column, retrieval.index_memory_bytes, **inputs)
         for name, column in zip(SIZES, question.once(_sizes, plan, vectors), strict=True)
     )
     _check_memory(question, held)
-    inputs |= {name: question.amount(name) for name in ("top_k", "index_ef", "index_cores")}
+    cores = _cores(question, held)
+    machine = index_host(question, cores.value)
+    inputs |= {"top_k": question.amount("top_k"), "index_ef": question.amount("index_ef"), "cores": cores}
     full = replace(plan, vectors=vectors.value)
     built = predicted("index build", "s", question.once(_build_s, plan, machine, vectors), retrieval.build_s, **inputs)
     built = uncertain(built, "retrieval time", *_half_widths("build", full, machine))
@@ -162,7 +181,7 @@ def index(question: Question, vectors: Quantity) -> Index:
         building_bytes=building,
         build_s=built,
         load_s=_loaded(question, vectors, built),
-        searches=_searches(question, plan, machine, inputs),
+        searches=_searches(question, plan, machine, held, inputs),
         recall=_recall(question, plan, inputs),
     )
 
@@ -170,18 +189,20 @@ def index(question: Question, vectors: Quantity) -> Index:
 SIZES = ("index in memory", "index on disk", "memory to build the index")
 
 
-def _searches(question: Question, plan: IndexPlan, machine: Host, inputs: dict[str, Quantity]) -> Searches:
+def _searches(
+    question: Question, plan: IndexPlan, machine: Host, held: Quantity, inputs: dict[str, Quantity]
+) -> Searches:
     """What copies answer, how many there are, and how long a search takes under the load."""
     vectors, load = inputs["vectors"], load_of(question.word("search_load"))
     down, up = _half_widths("query", replace(plan, vectors=vectors.value), machine)
     capacity = question.once(_capacity, plan, machine, vectors)
     answered = predicted("queries a second of one copy", "1/s", capacity, retrieval.queries_per_s, **inputs)
     answered = uncertain(answered, "retrieval time", -down, -up)  # the longer a search, the fewer
-    copies = _replicas(question, answered, load)
+    copies, use = _replicas(question, answered, held, load), question.number("target_utilisation")
     mean, late = (
         uncertain(predicted(name, "s", column, latency_s, **inputs), "retrieval time", down, up)
         for name, column in zip(
-            ("search", "search, p99"), question.once(_latencies, plan, machine, load, vectors, copies), strict=True
+            ("search", "search, p99"), question.once(_latencies, plan, machine, load, use, vectors, copies), strict=True
         )
     )
     return Searches(mean, late, answered, copies)
@@ -207,8 +228,14 @@ def _sizes(empty: IndexPlan, vectors: Floats) -> tuple[Floats, Floats, Floats]:
     return held, retrieval.index_disk_bytes(plan), retrieval.build_memory_bytes(plan)
 
 
-def _latencies(empty: IndexPlan, machine: Host, load: Load, vectors: Floats, copies: Floats) -> tuple[Floats, Floats]:
-    plan = replace(empty, vectors=vectors, replicas=copies)
+def _latencies(
+    empty: IndexPlan, machine: Host, load: Load, use: float, vectors: Floats, copies: Floats
+) -> tuple[Floats, Floats]:
+    """Mean and 99th percentile; at a rate by as many copies as the very times that are predicted ask for."""
+    plan = replace(empty, vectors=vectors)
+    if load.queries_per_s is not None:
+        copies = np.maximum(replicas_for(load.queries_per_s, plan, machine, use), np.min(copies))
+    plan = replace(plan, replicas=copies)
     return latency_s(plan, machine, load), latency_share_s(0.99, plan, machine, load)
 
 
@@ -222,6 +249,15 @@ def _check_memory(question: Question, held: Quantity) -> None:
         )
 
 
+def _cores(question: Question, held: Quantity) -> Quantity:
+    """Cores that search one copy [1]: those of the machines that a managed store bills, else as asked."""
+    store = question.word("vector_store")
+    if store == SELF_HOSTED or (plan := store_plan(store, held.value)).vcpus is None:
+        return question.amount("index_cores")
+    cores = plan.vcpus * plan.machines(held.value)
+    return question.known(f"cores of {store} ({plan.plan})", cores, "1", "list price", plan.source)
+
+
 def index_host(question: Question, cores: float) -> Host:
     """Where the index lives: on so many cores of the machine at hand where that was measured, else of a server."""
     device = question.accelerator
@@ -229,11 +265,12 @@ def index_host(question: Question, cores: float) -> Host:
     return replace(measured, cores=cores) if measured else host(f"{cores:.0f} vCPU")
 
 
-def _replicas(question: Question, answered: Quantity, load: Load) -> Quantity:
-    """Copies of an own index: for the busiest hour, or the rate that was named, at least as many as asked."""
+def _replicas(question: Question, answered: Quantity, held: Quantity, load: Load) -> Quantity:
+    """Copies whose machines are paid for: for the busiest hour or the rate named, as many as asked at least."""
+    store = question.word("vector_store")
+    if store != SELF_HOSTED and store_plan(store, held.value).per_hour is None:
+        return question.counted("copies of the index", 1.0, "1", "a store billed by use sees to its own")
     least = question.amount("index_replicas")
-    if question.word("vector_store") != SELF_HOSTED:
-        return question.counted("copies of the index", 1.0, "1", "a managed store sees to its own")
     if load.queries_per_s is not None:
         peak = question.counted("queries a second", load.queries_per_s, "1/s", "as asked")
     else:

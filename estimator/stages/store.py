@@ -1,12 +1,10 @@
 """Where vectors live: a machine of one's own with memory and cores, or a managed store at its dated prices."""
 
-import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from estimator.catalog.retrieval import default
-from estimator.catalog.stores import StorePrice, store_prices
-from estimator.errors import InvalidInput
+from estimator.catalog.stores import StorePrice, store_plan
 from estimator.formulas import stores
 from estimator.formulas.arithmetic import product, quotient
 from estimator.quantities import Quantity, derive
@@ -34,7 +32,7 @@ def store_lines(question: Question, held: Held) -> Iterator[Line]:
             question, "storage", "index machine, memory and cores", driver="index", quantity=month, unit_price=usd
         )
         return
-    plan = _plan(name, held.kept.memory_bytes.value)
+    plan = store_plan(name, held.kept.memory_bytes.value)
     written = _written(question, plan, held)
     changed = question.amount("refresh_per_month")
     rewritten = derive("writing what changed", "USD", product, changed=changed, whole=written)
@@ -72,29 +70,6 @@ def _own_machine(question: Question, index: Index) -> Quantity:
     )
 
 
-def _plan(name: str, index_bytes: float) -> StorePrice:
-    """The newest plan billed by use; of machines the cheapest that hold so much."""
-    plans = [plan for plan in store_prices(name) if plan.per_hour is None or plan.memory_gib is not None]
-    by_use = [plan for plan in plans if plan.per_hour is None and _priced(plan)]
-    machines = [plan for plan in plans if plan.per_hour is not None]
-    if not by_use and not machines:
-        raise InvalidInput(f"no price of {name} says how much a machine holds; choose another vector_store")
-    return by_use[0] if by_use else min(machines, key=lambda plan: _hourly(plan, index_bytes))
-
-
-def _priced(plan: StorePrice) -> bool:
-    return plan.per_gb_month is not None or plan.per_million_dimensions_month is not None
-
-
-def _hourly(plan: StorePrice, index_bytes: float) -> float:
-    return max(math.ceil(index_bytes / _machine_bytes(plan)), 1) * (plan.per_hour or 0.0)
-
-
-def _machine_bytes(plan: StorePrice) -> float:
-    """Index that one machine of a plan holds [B]; endless where none is billed."""
-    return (plan.memory_gib or math.inf) * 2**30
-
-
 def _price(question: Question, plan: StorePrice, what: str, value: float | None, unit: str) -> Quantity:
     """A price of the plan; what it does not charge for costs nothing."""
     name = f"{plan.provider} {plan.plan}, {what}"
@@ -112,7 +87,7 @@ def _used(question: Question, plan: StorePrice, held: Held, rewritten: Quantity)
         stored_bytes=held.kept.memory_bytes,
         dimensions=derive("stored dimensions", "1", product, vectors=held.vectors, dim=held.dim),
         queries=question.amount("requests_per_month"),
-        machine_bytes=question.counted("memory of a machine", _machine_bytes(plan), "B", plan.source.title),
+        machines=_machines(question, plan, held.kept),
         usd_per_machine_hour=_price(question, plan, "machine", plan.per_hour, "USD/h"),
         usd_per_gb_month=_price(question, plan, "storage", plan.per_gb_month, "USD/GB/month"),
         usd_per_million_dimensions=_price(question, plan, "dimensions", plan.per_million_dimensions_month, "USD/M"),
@@ -123,6 +98,21 @@ def _used(question: Question, plan: StorePrice, held: Held, rewritten: Quantity)
     least = _price(question, plan, "minimum", plan.minimum_per_month, "USD/month")
     return derive(
         "managed vector store", "USD", stores.at_least_usd, used_usd=used, written_usd=rewritten, least_usd=least
+    )
+
+
+def _machines(question: Question, plan: StorePrice, index: Index) -> Quantity:
+    """Machines that are billed for every copy [1]; none where use is."""
+    if plan.per_hour is None:
+        return question.zero("machines of the store", "1")
+    each = question.counted("memory of a machine", plan.machine_bytes, "B", plan.source.title)
+    return derive(
+        "machines of the store",
+        "1",
+        stores.store_machines,
+        index_bytes=index.memory_bytes,
+        machine_bytes=each,
+        replicas=index.searches.replicas,
     )
 
 
@@ -149,6 +139,6 @@ def store_warnings(question: Question, index: Index) -> Iterator[str]:
     name = question.word("vector_store")
     if name == SELF_HOSTED:
         return
-    plan = _plan(name, index.memory_bytes.value)
+    plan = store_plan(name, index.memory_bytes.value)
     if plan.source.kind in ("recalled", "derived"):
         yield f"Prices of {name} ({plan.plan}, {plan.valid_from}) are assumed: {plan.source.title}. {plan.note}".strip()
