@@ -1,4 +1,4 @@
-"""Fine-tuning: full, LoRA or QLoRA, supervised, from preferences and rewards, or of a reward model; served merged, unmerged or apart."""
+"""Fine-tuning: full, LoRA or QLoRA; from samples, preferences or rewards; served merged, unmerged or apart."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -27,7 +27,7 @@ from estimator.stages.training import ALONE, Copies, Training, set_up
 from estimator.text import human
 
 PAIRS = ("dpo", "reward")  # objectives that learn from a chosen and a rejected answer
-READS = "A reward model reads answers and writes none; what is served is counted as if it wrote them: the most it can cost."
+READS = "A reward model reads answers and writes none; served, it is counted as if it wrote them: the most it can cost."
 
 
 def estimate(question: Question) -> Estimate:
@@ -243,7 +243,7 @@ def _work_ratio(question: Question, objective: str) -> Quantity:
     """Work per token over supervised fine-tuning."""
     share = _trainable_share(question)
     if objective == "reward":
-        return question.counted("work against supervised", 1.0, "1", "one number of each answer, no other LLM beside it")
+        return question.counted("work against supervised", 1.0, "1", "a number of each answer, no LLM beside it")
     if objective == "dpo":
         return derive("work against supervised", "1", alignment.dpo_work_ratio, trainable_share=share)
     settings = {
