@@ -67,8 +67,7 @@ def copies(question: Question) -> Copies:
 
 def _warned(question: Question, training: Training) -> tuple[str, ...]:
     longest = max(float(tokens) for _, tokens in training.plan.sequences)
-    scores = (READS,) if training.plan.reward_model else ()
-    noted = (*training.warnings(), *_accumulated(training), *_too_long(question), *scores)
+    noted = (*training.warnings(), *_accumulated(training), *_too_long(question), *[READS] * training.plan.reward_model)
     return (*noted, *beyond_positions(question.own_llm(), longest))
 
 
@@ -246,9 +245,8 @@ def _work_ratio(question: Question, objective: str) -> Quantity:
         return question.counted("work against supervised", 1.0, "1", "a number of each answer, no LLM beside it")
     if objective == "dpo":
         return derive("work against supervised", "1", alignment.dpo_work_ratio, trainable_share=share)
-    settings = {
-        name: question.fact(f"{objective}/{name}") for name in ("scoring_passes", "update_epochs", "trained_copies")
-    }
+    names = ("scoring_passes", "update_epochs", "trained_copies")
+    settings = {name: question.fact(f"{objective}/{name}") for name in names}
     if question.number("update_epochs"):
         settings["update_epochs"] = question.amount("update_epochs")
     return derive(
