@@ -10,6 +10,9 @@ from estimator.errors import InvalidInput
 from estimator.results import Comparison, Estimate
 from estimator.shown import in_currency
 
+# Inputs that say where samples are and how they are counted: what was counted is what an answer rests on.
+OF_DATA = ("data", "broken_lines", "tokenizer_json")
+
 
 def compare(options: argparse.Namespace) -> None:
     """`estimator compare`."""
@@ -40,7 +43,7 @@ def compared(options: argparse.Namespace) -> Comparison:
 def estimated(options: argparse.Namespace) -> Estimate:
     """The estimate that was asked for; with it is said which inputs it does not rest on."""
     found: Estimate = levelled(options, api.estimate(options.stage, **asked(options)))
-    _say_unused(options, {one.name for one in found.assumptions})
+    _say_unused(options, found.stage, {one.name for one in found.assumptions})
     return found
 
 
@@ -66,9 +69,10 @@ def _assumed(options: argparse.Namespace, result: Estimate | Comparison) -> None
     emit(options, every(result))
 
 
-def _say_unused(options: argparse.Namespace, used: set[str]) -> None:
+def _say_unused(options: argparse.Namespace, stage: str, used: set[str]) -> None:
     """With the answer, on stderr, which of the inputs named with --set this answer does not rest on."""
     names = [assignment(text)[0].replace("-", "_").rpartition(".")[2] for text in options.inputs]
-    unused = [name for name in dict.fromkeys(names) if name not in used]
+    counting = OF_DATA if stage == "finetune" and "data" in names else ()
+    unused = [name for name in dict.fromkeys(names) if name not in used and name not in counting]
     if unused:
         note(f"nothing here rests on {', '.join(unused)}")

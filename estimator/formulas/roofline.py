@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from estimator.formulas import Floats
+from estimator.formulas import Floats, Real
 from estimator.records import Basis
 
 
@@ -98,7 +98,7 @@ class MemoryEfficiency(NamedTuple):
     evidence: Evidence = UNKNOWN
 
 
-def soft_max(a: ArrayLike, b: ArrayLike, sharpness: float) -> Floats:
+def soft_max(a: ArrayLike, b: ArrayLike, sharpness: Real) -> Floats:
     """Power mean that tends to max(a, b), never below it [unit of a].
 
     >>> float(soft_max(3.0, 4.0, 2.0))

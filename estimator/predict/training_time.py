@@ -202,7 +202,8 @@ def _elementwise(run: Run, p: Parameters) -> Real:
     """Norms, residuals, rotary embedding and activation of one layer, forward [s]."""
     moe = run.moe_layers / run.layers
     norms = 10.0 * run.hidden / either(run.sequence_parallel > 0, run.tp, 1.0)
-    split = (2.0 * run.q + run.kv + (2 + run.gated) * _feed_forward(run) + moe * 4.0 * run.per_token * run.hidden) / run.tp
+    routed = moe * 4.0 * run.per_token * run.hidden
+    split = (2.0 * run.q + run.kv + (2 + run.gated) * _feed_forward(run) + routed) / run.tp
     kind = either(run.eager > 0, p["elementwise_eager"], either(run.compiled > 0, p["elementwise_compiled"], 1.0))
     return run.tokens * run.compute_bytes * (norms + split) * kind * p["elementwise"] / run.rates.bandwidth
 

@@ -1,4 +1,4 @@
-"""Fine-tuning: full, LoRA or QLoRA, supervised, from preferences and rewards, or of a reward model; served merged, unmerged or apart."""
+"""Fine-tuning: full, LoRA or QLoRA; from samples, preferences or rewards; served merged, unmerged or apart."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -27,7 +27,7 @@ from estimator.stages.training import ALONE, Copies, Training, set_up
 from estimator.text import human
 
 PAIRS = ("dpo", "reward")  # objectives that learn from a chosen and a rejected answer
-READS = "A reward model reads answers and writes none; what is served is counted as if it wrote them: the most it can cost."
+READS = "A reward model reads answers and writes none; served, it is counted as if it wrote them: the most it can cost."
 
 
 def estimate(question: Question) -> Estimate:
@@ -67,8 +67,7 @@ def copies(question: Question) -> Copies:
 
 def _warned(question: Question, training: Training) -> tuple[str, ...]:
     longest = max(float(tokens) for _, tokens in training.plan.sequences)
-    scores = (READS,) if training.plan.reward_model else ()
-    noted = (*training.warnings(), *_accumulated(training), *_too_long(question), *scores)
+    noted = (*training.warnings(), *_accumulated(training), *_too_long(question), *[READS] * training.plan.reward_model)
     return (*noted, *beyond_positions(question.own_llm(), longest))
 
 
@@ -243,12 +242,11 @@ def _work_ratio(question: Question, objective: str) -> Quantity:
     """Work per token over supervised fine-tuning."""
     share = _trainable_share(question)
     if objective == "reward":
-        return question.counted("work against supervised", 1.0, "1", "one number of each answer, no other LLM beside it")
+        return question.counted("work against supervised", 1.0, "1", "a number of each answer, no LLM beside it")
     if objective == "dpo":
         return derive("work against supervised", "1", alignment.dpo_work_ratio, trainable_share=share)
-    settings = {
-        name: question.fact(f"{objective}/{name}") for name in ("scoring_passes", "update_epochs", "trained_copies")
-    }
+    names = ("scoring_passes", "update_epochs", "trained_copies")
+    settings = {name: question.fact(f"{objective}/{name}") for name in names}
     if question.number("update_epochs"):
         settings["update_epochs"] = question.amount("update_epochs")
     return derive(

@@ -74,6 +74,17 @@ def test_an_input_that_changes_nothing_is_said(stage, given, unused, capsys):
     assert json.loads(shown.out)["stage"] == stage
 
 
+def test_where_samples_are_is_what_an_answer_rests_on(tmp_path, capsys):
+    path = tmp_path / "mine.jsonl"
+    path.write_text('{"prompt": "a", "completion": "b"}\n')
+    given = ["--set", f"data={path}", "--set", "broken_lines=skip", "--format", "json"]
+
+    assert main(["estimate", "finetune", *ASK, *given]) == 0
+    assert "rests on" not in capsys.readouterr().err
+    assert main(["estimate", "finetune", *ASK, *given[2:]]) == 0
+    assert capsys.readouterr().err == "estimator: nothing here rests on broken_lines\n"
+
+
 def test_scenario_file_and_option_agree(tmp_path, capsys):
     path = tmp_path / "mine.toml"
     path.write_text("[finetune]\nsamples = 2000\n")

@@ -140,6 +140,7 @@ WORDS = {
     "training.framework": ("megatrn", "'megatron'"),
     "training.lora_targets": ("q,banana", "gate, up, down"),
     "training.fused_attention": ("perhaps", "true or false"),
+    "training.reward_model": ("perhaps", "true or false"),
     "serving.engine": ("vlm", "'vllm'"),
     "serving.weight_precision": ("aqw", "'awq'"),
     "serving.kv_precision": ("banana", "precision 'banana'"),
