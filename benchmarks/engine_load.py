@@ -20,6 +20,7 @@ from estimator.measure.server import Answer, Api, address
 PROMPT, OUTPUT = 128, 64  # of a usual request [token]
 LENGTHS, ALONE, STATIC = (32, 128, 512, 1024), 4, (2, 4, 8, 16)
 PACED, PACE_OUTPUT = 8, 32  # requests at once, before a run and after, and their tokens
+STEADY = 0.15  # of ln, that the pace may change by in a run; else it is done again when called again
 CLOSED = [*((count, "spread") for count in (1, 2, 4, 8, 16, 32)), *((count, "together") for count in (8, 16))]
 SHARES, ARRIVALS = (0.35, 0.6, 0.8, 0.95), 50  # of what a closed loop of 32 ends, itself 5/6 of all; arrivals each
 MIXED, LONG, SELDOM = 0.4, 1024, 0.15
@@ -43,10 +44,12 @@ def measure(url: str, path: Path, minutes: float) -> None:
     for name, run in loads(api, path):
         if name not in {row["run"] for row in written(path)} and time.monotonic() - begin < 60.0 * minutes:
             found, after = [*run()], pace_s(api)
-            print(f"{name}, {time.monotonic() - begin:.0f} s, a batch takes {before:.2f} and {after:.2f} s", flush=True)
+            steady = abs(np.log(after / before)) < STEADY
+            said = f"a batch takes {before:.2f} and {after:.2f} s{', too uneven' * (not steady)}"
+            print(f"{name}, {time.monotonic() - begin:.0f} s, {said}", flush=True)
             with path.open("a", newline="", encoding="utf-8") as file:
                 lines = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-                lines.writerows(row | {"pace_s": (before + after) / 2} for row in found)
+                lines.writerows(row | {"pace_s": (before + after) / 2} for row in found if steady)
             before = after
 
 

@@ -114,7 +114,8 @@ def main() -> None:
     warnings.simplefilter("ignore")
     options.folder.mkdir(exist_ok=True)
     os.environ["ESTIMATOR_RUNS"] = str(options.folder)
-    measure(options)
+    if options.minutes:
+        measure(options)
     (options.folder / "inference.csv").unlink(missing_ok=True)
     kept(options)
     rows = own_runs("inference")

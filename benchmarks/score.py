@@ -24,7 +24,7 @@ from estimator.validation import CasePrediction, validate
 
 FEWEST = 5  # rows of a source that counts alone
 ADAPTERS = ("lora", "qlora")
-LOADED = ("closed", "burst", "rate")
+LOADED = ("closed", "closed together", "burst", "rate")
 HEADS = ("group", "rows", "sources", "caution", "unsupported", "error", "median of all", "inside 80 %", "width")
 HEADS += ("did not fit",)
 

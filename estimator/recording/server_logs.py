@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from estimator.errors import InvalidInput, MissingExtra
 from estimator.recording.found import Found, Log, inside, measured, number, table
+from estimator.validation.inference_runs import AT_ONCE
 
 Samples = Mapping[str, Sequence[float]]
 # Histograms of servers, by metric: names of their sums and counts without the endings.
@@ -49,7 +50,7 @@ def vllm_bench(log: Log) -> Sequence[Found]:
         "input_len": round(prompt / completed),
         "output_len": round(written / completed),
         "batch_or_concurrency": load,
-        "arrival": "closed" if clients else "rate" if open_loop else "burst",
+        "arrival": _arrival(bool(clients), open_loop, prompt % completed == written % completed == 0),
         "requests": round(completed),
         "server": "http",
     }
@@ -59,6 +60,13 @@ def vllm_bench(log: Log) -> Sequence[Found]:
         output_tokens_per_s_total=number(inside(data, "output_throughput")),
     )
     return (Found("vllm bench serve", "inference", columns, found),) if found else ()
+
+
+def _arrival(clients: bool, open_loop: bool, even: bool) -> str:
+    """How requests came. Clients who are all let in at once stay together where lengths are even."""
+    if not clients:
+        return "rate" if open_loop else "burst"
+    return AT_ONCE if even and not open_loop else "closed"
 
 
 def guidellm(log: Log) -> Sequence[Found]:

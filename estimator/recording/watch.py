@@ -48,7 +48,10 @@ class Reading(NamedTuple):
 
 
 class Window(NamedTuple):
-    """What a server did between two readings. running: sequences in work, cache: its share in use [1]; both means."""
+    """What a server did between two readings.
+
+    running: sequences in work as one of them finds them, cache: its share in use, a mean [1]
+    """
 
     seconds: float
     engine: str
@@ -170,20 +173,31 @@ def _with(readings: list[Reading], new: Reading, say: Say) -> list[Reading]:
 
 
 def window(readings: list[Reading]) -> Window:
-    """What happened between the first reading and the last."""
+    """What happened between the first reading and the last, idle times left out."""
     first, last = readings[0], readings[-1]
     engine, seconds = last.engine, last.at - first.at
     grown = {name: [sum(each) - sum(first.samples.get(name, ()))] for name, each in last.samples.items()}
     columns, latencies = said(engine, grown)
-    written = number(sum(grown.get(WRITTEN[engine], ())) / seconds) if seconds else None
+    running = [sum(one.samples.get(RUNNING[engine], ())) for one in readings[1:]]
+    busy_s = seconds * sum(map(bool, running)) / len(running) if any(running) else seconds
+    written = number(sum(grown.get(WRITTEN[engine], ())) / busy_s) if busy_s else None
     return Window(
         seconds,
         engine,
         columns,
         measured(**latencies, output_tokens_per_s_total=written),
-        running=_mean([sum(one.samples.get(RUNNING[engine], ())) for one in readings[1:]]),
+        running=as_seen(running),
         cache=_mean([_mean(found) for one in readings[1:] if (found := _first(one.samples, CACHE_USE[engine]))]),
     )
+
+
+def as_seen(running: Sequence[float]) -> float:
+    """Requests in work as one of them finds them on average [1]: moments in which there are more count for more.
+
+    >>> as_seen([4, 4, 0, 0]), as_seen([1, 3]), as_seen([])
+    (4.0, 2.5, 0.0)
+    """
+    return sum(each**2 for each in running) / sum(running) if sum(running) else 0.0
 
 
 def _first(known: Samples, names: Sequence[str]) -> Sequence[float]:

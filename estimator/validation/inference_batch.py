@@ -62,6 +62,7 @@ class Batch:
     accelerators: Floats
     kind: NDArray[np.str_]
     prompts_first: NDArray[np.bool_]
+    together: NDArray[np.bool_]
     series: NDArray[np.str_]
     families: tuple[str, ...]
     family: NDArray[np.intp]
@@ -102,6 +103,7 @@ def counted(runs: Sequence[Run]) -> Batch:
         accelerators=np.array([float(run.cluster.count) for run in runs]),
         kind=np.array([run.kind for run in runs]),
         prompts_first=np.array([run.load.plan.facts.scheduling != "mixed" for run in runs]),
+        together=np.array([run.together for run in runs]),
         series=np.array([_series(run) for run in runs]),
         families=tuple(families.tolist()),
         family=family,
@@ -147,7 +149,8 @@ def from_passes(batch: Batch, passes: Timed, constants: Constants) -> Floats:
     around = path_s(batch.paths, batch.active, constants)
     taking_in = taking_in_s(batch.paths, constants)
     first = batch.prompts_first
-    start = np.minimum(np.where(first, constants[STARTS["prompts-first"]], constants[STARTS["mixed"]]), 1.0)
+    share = np.where(first, constants[STARTS["prompts-first"]], constants[STARTS["mixed"]])
+    start = np.where(batch.together, 1.0, np.minimum(share, 1.0))
     answers = {
         "batch": _together(batch, main, around),
         "clients": closed(main, batch.number, batch.active, around, start),

@@ -52,6 +52,7 @@ class Run:
     slots: sequences served at once [1]; slots_ends: as many, with the least and the most memory the cache may have
     untold: lengths and batch that the row does not state, in words
     requests: in the whole run [1]; longest: its longest answer over the mean [1]
+    together: whether a closed loop's clients began at once, and stay so
     """
 
     id: str
@@ -68,6 +69,7 @@ class Run:
     fits: bool
     requests: float = np.inf
     longest: float = 1.0
+    together: bool = False
 
     @property
     def short(self) -> bool:
@@ -132,6 +134,7 @@ def read_run(row: Row) -> Run:
         untold=_untold(row, encoder),
         requests=_number(row, "requests", np.inf),
         longest=_longest(output, number) if kind == "burst" else 1.0,
+        together=row.get("arrival") == AT_ONCE,
         fits=held.kv_available > 0 and float(sequence_bytes(arch, plan, prompt + output)) <= held.kv_available,
     )
 
@@ -184,7 +187,8 @@ def _whole(row: Row, column: str, missing: float) -> int:
     return int(value)
 
 
-KINDS = {"static": "batch", "closed": "clients", "burst": "burst", "rate": "rate"}  # by the column `arrival`
+AT_ONCE = "closed together"  # a closed loop of equal lengths whose clients began at once
+KINDS = {"static": "batch", "closed": "clients", AT_ONCE: "clients", "burst": "burst", "rate": "rate"}  # by `arrival`
 PASSES = ("prefill", "embedding", "rerank")  # tasks in which nobody waits for a server
 
 

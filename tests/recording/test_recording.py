@@ -20,6 +20,7 @@ from estimator.errors import InvalidInput
 from estimator.recording import read_log, record, record_run
 from estimator.validation import inference_runs as inference
 from estimator.validation import training
+from estimator.validation.inference import predict_cases as predict_serving
 
 TITAN = "\x1b[31mstep: {0:2}  loss: 7.1  memory: 42.50GiB(53.7%)  tps: {1:,}  tflops: 100.00  mfu: 10.00%\x1b[0m\n"
 MEGATRON = (
@@ -451,3 +452,35 @@ def test_predictions_are_calibrated_from_a_file_of_runs_once(tmp_path, capsys):
         assert main(["calibrate", "--from", str(runs)]) == 2, text
         assert len(capsys.readouterr().err.strip().splitlines()) == 1
         assert own_runs_path("training").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "arrival"),
+    [
+        ({}, "closed together"),
+        ({"total_output_tokens": 12_801}, "closed"),
+        ({"request_rate": 4.0}, "closed"),
+        ({"max_concurrency": None}, "burst"),
+        ({"max_concurrency": None, "request_rate": 4.0}, "rate"),
+    ],
+)
+def test_a_bench_of_a_server_says_how_requests_came(change, arrival, tmp_path):
+    path = tmp_path / "bench.json"
+    path.write_text(json.dumps(BENCH | change), encoding="utf-8")
+
+    (found,) = read_log(path)
+
+    assert (found.columns["arrival"], found.columns["requests"], found.columns["server"]) == (arrival, 100, "http")
+
+
+def test_clients_who_begin_together_wait_longer_and_are_disturbed_less():
+    row = {"model": "llama-3.1-8b", "gpu": "h100", "engine": "vllm", "batch_or_concurrency": "32", "input_len": "1024"}
+    rows = [
+        row | {"output_len": "64", "metric": metric, "arrival": arrival}
+        for metric in ("ttft_ms", "tpot_ms")
+        for arrival in ("closed together", "closed")
+    ]
+
+    first, other_first, token, other_token = (case.predicted for case in predict_serving(rows))
+
+    assert (first > other_first, token < other_token) == (True, True)

@@ -16,7 +16,9 @@ READ = ONE | {"metric": "prefill_tokens_per_s", "input_len": "512", "output_len"
 WRITE = ONE | {"metric": "decode_tokens_per_s_per_user", "input_len": "0", "output_len": "128", "arrival": "static"}
 QWEN = {"model": "qwen2.5-72b", "gpu": "h100", "n_gpus": "2", "tp": "2", "engine": "vllm", "output_len": "200", **ONE}
 Q4 = {"model": "llama-3.1-8b", "engine": "llama.cpp", "weight_precision": "q4_k_m"}
-Q6 = {"model": "llama-3-8b", "engine": "llama.cpp", "weight_precision": "q6_k", "gpu": "rtx-4090"} | {"engine_date": "2024-05"}
+Q6 = {"model": "llama-3-8b", "engine": "llama.cpp", "weight_precision": "q6_k", "gpu": "rtx-4090"} | {
+    "engine_date": "2024-05"
+}
 FIRST = {"metric": "ttft_ms", "arrival": "closed"}
 MLX = {"gpu": "apple-m4-max", "engine": "mlx", "input_len": "2048", "output_len": "100", **ONE, **FIRST}
 
