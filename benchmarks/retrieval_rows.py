@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from estimator.validation.retrieval import Run, read_run
 
 MEASURED = data_folder("calibration") / "measured" / "vector_index.csv"
 STORES = data_folder("calibration") / "measured" / "vector_stores.csv"
+STEPS = data_folder("calibration") / "measured" / "engine_steps.csv"
 CACHE_BYTES = 32.0 * 2**20  # of the machine of the own timings
 LATE = 0.6  # of the median of its like: core time that the server had not noted yet
 # Measured on a machine of one's own, and what makes an index; of these in the caller's process, without a path around.
@@ -126,6 +128,23 @@ def codes() -> dict[str, dict[str, float]]:
         code: {what: round(float(np.mean(values)), 4) for what, values in ratios.items()}
         for code, ratios in found.items()
     }
+
+
+class Steps(NamedTuple):
+    """What some engines do for each vector they compare, on the machine of the stores: a page read [s], and a byte
+    compared by plain instructions beyond one by vector instructions [s]."""
+
+    page_s: float
+    plain_s_per_byte: float
+
+
+def steps() -> Steps:
+    """Medians of what was measured."""
+    found: dict[str, list[float]] = {}
+    for row in rows(STEPS):
+        found.setdefault(row["what"], []).append(float(row["seconds"]) / max(4 * float(row["dim"]), 1.0))
+    slower = np.subtract(found["product, plain"], found["product, vector"])
+    return Steps(float(np.median(found["page"])), float(np.median(slower)))
 
 
 CODE_NAMES = {"float16": "fp16", "bfloat16": "bf16"}
