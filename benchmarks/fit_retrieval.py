@@ -2,7 +2,8 @@
 
 Fitted to: calibration/published/retrieval.csv, the index timings in calibration/measured/vector_index.csv and the
 servers in calibration/measured/vector_stores.csv. A database has constants of its own; one that was not measured gets
-the geometric mean of those that were, and its range comes from leaving out one database at a time.
+the geometric mean of those that were, with the steps it is known to take (calibration/measured/engine_steps.csv), and
+its range comes from leaving out one database at a time.
 Run: python benchmarks/fit_retrieval.py
 """
 
@@ -20,6 +21,7 @@ from retrieval_rows import (
     IN_PROCESS,
     MEASURED,
     SERVERS_HERE,
+    STEPS,
     STORES,
     Case,
     cases,
@@ -128,7 +130,28 @@ def operating_point() -> dict[str, float]:
     slope, intercept = np.polyfit(x, y, 1)
     off = y - (slope * x + intercept)
     found = {"missed_at_ef_1": np.exp(intercept), "power": -slope, "log_sd": np.sqrt(np.mean(off**2))}
+    found["k_power"] = more_results()
     return {name: float(value) for name, value in found.items()}
+
+
+def more_results() -> float:
+    """Power of k by which a hundred results ask for more candidates than ten that are found as well, median here.
+
+    Of an index, recall of ten results is interpolated in the logarithms of what is missed and of ef.
+    """
+    found: dict[tuple[str, ...], dict[tuple[float, float], float]] = {}
+    for row in rows(STORES):
+        if row["what"] == "query" and float(row["passing"]) == 1 and 0 < float(row["recall"]) < 1:
+            index = tuple(row[name] for name in ("server", "data", "vectors", "dim", "m", "code", "segments"))
+            found.setdefault(index, {})[float(row["ef"]), float(row["k"])] = np.log(1 - float(row["recall"]))
+    powers = []
+    for points in found.values():
+        tens = sorted((missed, np.log(ef)) for (ef, k), missed in points.items() if k == 10)
+        for (ef, k), missed in points.items():
+            if k > 10 and len(tens) > 1 and tens[0][0] < missed < tens[-1][0]:
+                alike = float(np.interp(missed, *zip(*tens, strict=True)))
+                powers.append((np.log(ef) - alike) / np.log(k / 10))
+    return float(np.median(powers))
 
 
 def median_error(log_errors: Floats) -> float:
@@ -298,7 +321,7 @@ def constants() -> tuple[dict[str, object], dict[str, Part], dict[str, float], d
     databases |= {name: with_path(databases[name], shared(reached, name, here).request_s) for name in IN_PROCESS}
     parts = {"server": replace(server, rates=shared(databases, "server", here)), "library": library}
     ratios = resident_ratios(every)
-    files = [published("retrieval"), MEASURED, STORES]
+    files = [published("retrieval"), MEASURED, STORES, STEPS]
     content = {
         "generated_by": "benchmarks/fit_retrieval.py",
         "fitted_to": {path.name: file_hash(path) for path in files},
@@ -465,8 +488,9 @@ compared; one machine is left out at a time, and then runs at the geometric mean
 
 Databases with constants of their own: core time a query or a build, of server and clients; all but Weaviate measured on
 a shared machine (`benchmarks/measure_stores.py`), builds of Chroma and Redis being loads over the network, Qdrant's
-engine in the caller's process. A database that was not measured gets the geometric mean of the others, at the speed of
-its machine.
+engine in the caller's process. A database that was not measured gets the geometric mean of the others at the speed of
+its machine, a request as those of its protocol take it. What the others do not do is taken from elsewhere: pages read
+through PostgreSQL's buffers, and products without vector instructions (`benchmarks/engine_steps.py`).
 
 {databases}
 
