@@ -2,7 +2,8 @@
 
 Fitted to: calibration/published/retrieval.csv, the index timings in calibration/measured/vector_index.csv and the
 servers in calibration/measured/vector_stores.csv. A database has constants of its own; one that was not measured gets
-the geometric mean of those that were, and its range comes from leaving out one database at a time.
+the geometric mean of those that were, with the steps it is known to take (calibration/measured/engine_steps.csv), and
+its range comes from leaving out one database at a time.
 Run: python benchmarks/fit_retrieval.py
 """
 
@@ -20,6 +21,7 @@ from retrieval_rows import (
     IN_PROCESS,
     MEASURED,
     SERVERS_HERE,
+    STEPS,
     STORES,
     Case,
     cases,
@@ -30,6 +32,7 @@ from retrieval_rows import (
     measured_rows,
     noted,
     server_cases,
+    steps,
     store_row,
 )
 from tabulate import tabulate
@@ -37,7 +40,7 @@ from tabulate import tabulate
 from estimator.catalog.cases import file_hash, published, read_cases
 from estimator.catalog.engines import serving_fit
 from estimator.catalog.files import rows, use_facts
-from estimator.catalog.retrieval import Host, fit_file, retrieval_fit
+from estimator.catalog.retrieval import Host, fit_file, retrieval_fit, workings
 from estimator.errors import EstimatorError
 from estimator.fitting.retrieval import GraphTimes, fit_rates, left_out_errors
 from estimator.formulas.retrieval import SearchRates, ivf_search_s
@@ -48,6 +51,7 @@ from estimator.validation.retrieval import METRICS, left_out, predict, read_run
 
 Floats = NDArray[np.float64]
 REPORT = Path(__file__).with_name("accuracy_retrieval.md")
+LEFT, WIDTH = 0.2, 1536.0  # share of a constant that no known step explains; bytes of a typical vector
 OUTLIERS = ("big-ann-0564-build_s", "big-ann-0565-build_s")  # 21 s for ten million vectors: loads an index built before
 
 # What is believed before the data. The visits' powers were counted in faiss graphs (its own statistics, 5-60 thousand
@@ -126,7 +130,28 @@ def operating_point() -> dict[str, float]:
     slope, intercept = np.polyfit(x, y, 1)
     off = y - (slope * x + intercept)
     found = {"missed_at_ef_1": np.exp(intercept), "power": -slope, "log_sd": np.sqrt(np.mean(off**2))}
+    found["k_power"] = more_results()
     return {name: float(value) for name, value in found.items()}
+
+
+def more_results() -> float:
+    """Power of k by which a hundred results ask for more candidates than ten that are found as well, median here.
+
+    Of an index, recall of ten results is interpolated in the logarithms of what is missed and of ef.
+    """
+    found: dict[tuple[str, ...], dict[tuple[float, float], float]] = {}
+    for row in rows(STORES):
+        if row["what"] == "query" and float(row["passing"]) == 1 and 0 < float(row["recall"]) < 1:
+            index = tuple(row[name] for name in ("server", "data", "vectors", "dim", "m", "code", "segments"))
+            found.setdefault(index, {})[float(row["ef"]), float(row["k"])] = np.log(1 - float(row["recall"]))
+    powers = []
+    for points in found.values():
+        tens = sorted((missed, np.log(ef)) for (ef, k), missed in points.items() if k == 10)
+        for (ef, k), missed in points.items():
+            if k > 10 and len(tens) > 1 and tens[0][0] < missed < tens[-1][0]:
+                alike = float(np.interp(missed, *zip(*tens, strict=True)))
+                powers.append((np.log(ef) - alike) / np.log(k / 10))
+    return float(np.median(powers))
 
 
 def median_error(log_errors: Floats) -> float:
@@ -236,6 +261,37 @@ def mean_rates(found: Sequence[SearchRates]) -> SearchRates:
     )
 
 
+def shared(databases: Mapping[str, Database], engine: str, here: float) -> SearchRates:
+    """Constants of a database that was not measured: what the others have in common, and how it is known to work.
+
+    A request takes what it does to those of its protocol. here: speed of the machine where the steps were measured
+    """
+    others = {name: found.rates for name, found in databases.items() if name != engine}
+    mean = mean_rates([without_steps(rates, name, here) for name, rates in others.items()])
+    protocol = workings(engine).protocol
+    alike = [rates.request_s for name, rates in others.items() if workings(name).protocol == protocol]
+    mean = replace(mean, request_s=float(np.exp(np.mean(np.log(alike))))) if alike else mean
+    return _stepped(mean, engine, here, 1.0)
+
+
+def without_steps(rates: SearchRates, engine: str, here: float) -> SearchRates:
+    """Constants less the steps that an engine is known to take and most do not."""
+    return _stepped(rates, engine, here, -1.0)
+
+
+def _stepped(rates: SearchRates, engine: str, here: float, sign: float) -> SearchRates:
+    """Constants with a database's steps added or taken away, of which some is always left.
+
+    An index is built in memory, without pages: only searches gain or lose those.
+    """
+    known, each = workings(engine), steps()
+    byte_s, visit_s = 1 / rates.bytes_per_s, rates.overhead_bytes / rates.bytes_per_s
+    byte = max(byte_s + sign * known.plain * each.plain_s_per_byte * here, LEFT * byte_s)
+    visit = max(visit_s + sign * known.paged * each.page_s * here, LEFT * visit_s)
+    built = rates.build_factor * (WIDTH * byte + visit_s) / (WIDTH * byte + visit)
+    return replace(rates, bytes_per_s=1 / byte, overhead_bytes=visit / byte, build_factor=built)
+
+
 def own_only(own_rates: Mapping[str, float]) -> dict[str, float]:
     """Rates of scans and products as they were measured, not scaled with graph searches."""
     return {"scan_bytes_per_s": own_rates["scan"], "flop_per_s": own_rates["assign"]}
@@ -257,22 +313,20 @@ def constants() -> tuple[dict[str, object], dict[str, Part], dict[str, float], d
     server = fit_server(every)
     library, speeds = fit_library(every, server.rates)
     probe_s = fit_probe_s(every, at_speed(library.rates, mean_speed(speeds))) * mean_speed(speeds)
-    shared = {"probe_s": probe_s, **{name: getattr(library.rates, name) for name in ("scan_bytes_per_s", "flop_per_s")}}
+    also = {"probe_s": probe_s, **{name: getattr(library.rates, name) for name in ("scan_bytes_per_s", "flop_per_s")}}
     here = speed_here(library.rates)
     databases = {"weaviate": Database(server.rates, server.times, server.cells, server.left_out)}
     databases |= {name: fit_database(name, server.rates, here) for name in SERVERS_HERE}
-    reached = [database.rates.request_s for name, database in databases.items() if name not in IN_PROCESS]
-    path_s = float(np.exp(np.mean(np.log(reached))))
-    databases |= {name: with_path(databases[name], path_s) for name in IN_PROCESS}
-    mean = mean_rates([database.rates for database in databases.values()])
-    parts = {"server": replace(server, rates=mean), "library": library}
+    reached = {name: found for name, found in databases.items() if name not in IN_PROCESS}
+    databases |= {name: with_path(databases[name], shared(reached, name, here).request_s) for name in IN_PROCESS}
+    parts = {"server": replace(server, rates=shared(databases, "server", here)), "library": library}
     ratios = resident_ratios(every)
-    files = [published("retrieval"), MEASURED, STORES]
+    files = [published("retrieval"), MEASURED, STORES, STEPS]
     content = {
         "generated_by": "benchmarks/fit_retrieval.py",
         "fitted_to": {path.name: file_hash(path) for path in files},
-        "groups": {name: stored(part, shared) for name, part in parts.items()},
-        "databases": {name: rounded(replace(found.rates, **shared)) for name, found in databases.items()},
+        "groups": {name: stored(part, also) for name, part in parts.items()},
+        "databases": {name: rounded(replace(found.rates, **also)) for name, found in databases.items()},
         "machine_speed": {name: round(speed, 4) for name, speed in [*speeds.items(), ("unknown", mean_speed(speeds))]},
         "speed_of_measured_stores": round(here, 4),
         "resident_factor": round(float(np.median(list(ratios.values()))), 4),
@@ -286,8 +340,7 @@ def constants() -> tuple[dict[str, object], dict[str, Part], dict[str, float], d
 
 def other_database(databases: Mapping[str, Database], name: str) -> Floats:
     """ln(predicted / measured) of a database's times by the mean of the others."""
-    mean = mean_rates([found.rates for other, found in databases.items() if other != name])
-    own = databases[name]
+    mean, own = shared(databases, name, retrieval_fit()["speed_of_measured_stores"]), databases[name]
     if name in IN_PROCESS:  # nobody measured the way to it
         mean = replace(mean, request_s=own.rates.request_s - own.path_s)
     return own.times.log_errors(mean)
@@ -299,13 +352,13 @@ def with_path(database: Database, path_s: float) -> Database:
     return replace(database, rates=rates, path_s=path_s)
 
 
-def stored(part: Part, shared: Mapping[str, float]) -> dict[str, object]:
+def stored(part: Part, also: Mapping[str, float]) -> dict[str, object]:
     """A group as it is written."""
     folds = {
-        source: {name: rounded(replace(rates, **shared)) for name, rates in left_out.items()}
+        source: {name: rounded(replace(rates, **also)) for name, rates in left_out.items()}
         for source, left_out in part.folds.items()
     }
-    return {"rates": rounded(replace(part.rates, **shared)), "folds": folds}
+    return {"rates": rounded(replace(part.rates, **also)), "folds": folds}
 
 
 def rounded(rates: SearchRates) -> dict[str, float]:
@@ -435,8 +488,9 @@ compared; one machine is left out at a time, and then runs at the geometric mean
 
 Databases with constants of their own: core time a query or a build, of server and clients; all but Weaviate measured on
 a shared machine (`benchmarks/measure_stores.py`), builds of Chroma and Redis being loads over the network, Qdrant's
-engine in the caller's process. A database that was not measured gets the geometric mean of the others, at the speed of
-its machine.
+engine in the caller's process. A database that was not measured gets the geometric mean of the others at the speed of
+its machine, a request as those of its protocol take it. What the others do not do is taken from elsewhere: pages read
+through PostgreSQL's buffers, and products without vector instructions (`benchmarks/engine_steps.py`).
 
 {databases}
 

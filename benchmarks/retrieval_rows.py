@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,8 +17,9 @@ from estimator.validation.retrieval import Run, read_run
 
 MEASURED = data_folder("calibration") / "measured" / "vector_index.csv"
 STORES = data_folder("calibration") / "measured" / "vector_stores.csv"
+STEPS = data_folder("calibration") / "measured" / "engine_steps.csv"
 CACHE_BYTES = 32.0 * 2**20  # of the machine of the own timings
-LATE = 0.6  # of the median of its like: core time that the server had not noted yet
+LATE, DISTURBED = 0.6, 1.7  # of the median of its like: core time not noted yet, or taken by what else ran
 # Measured on a machine of one's own, and what makes an index; of these in the caller's process, without a path around.
 SERVERS_HERE = {"pgvector": ("build",), "chroma": ("load",), "redis": ("load",), "qdrant": ("build",)}
 IN_PROCESS = ("qdrant",)
@@ -128,6 +130,23 @@ def codes() -> dict[str, dict[str, float]]:
     }
 
 
+class Steps(NamedTuple):
+    """What some engines do for each vector they compare, on the machine of the stores: a page read [s], and a byte
+    compared by plain instructions beyond one by vector instructions [s]."""
+
+    page_s: float
+    plain_s_per_byte: float
+
+
+def steps() -> Steps:
+    """Medians of what was measured."""
+    found: dict[str, list[float]] = {}
+    for row in rows(STEPS):
+        found.setdefault(row["what"], []).append(float(row["seconds"]) / max(4 * float(row["dim"]), 1.0))
+    slower = np.subtract(found["product, plain"], found["product, vector"])
+    return Steps(float(np.median(found["page"])), float(np.median(slower)))
+
+
 CODE_NAMES = {"float16": "fp16", "bfloat16": "bf16"}
 
 
@@ -164,12 +183,16 @@ def filtered() -> dict[str, list[tuple[IndexPlan, float]]]:
 
 
 def noted(name: str) -> list[dict[str, str]]:
-    """Rows of a measured server, without those whose core time was read too early."""
+    """Rows of a measured server, without those whose core time was read too early or was disturbed."""
     made = ("query", *SERVERS_HERE[name])
     found = [row for row in rows(STORES) if row["server"].startswith(name) and row["what"] in made]
     found = [row for row in found if float(row["passing"]) == 1]
     typical: dict[tuple[str, ...], list[float]] = {}
     for row in found:
-        typical.setdefault((row["code"], row["segments"], *_search(row)), []).append(float(row["core_ms"]))
+        typical.setdefault(_like(row), []).append(float(row["core_ms"]))
     medians = {key: float(np.median(values)) for key, values in typical.items()}
-    return [r for r in found if float(r["core_ms"]) > LATE * medians[(r["code"], r["segments"], *_search(r))]]
+    return [r for r in found if LATE < float(r["core_ms"]) / medians[_like(r)] < DISTURBED]
+
+
+def _like(row: Mapping[str, str]) -> tuple[str, ...]:
+    return (row["code"], row["segments"], *_search(row))

@@ -101,9 +101,11 @@ class Busy:
 
     def done(self) -> tuple[float, float, float, float]:
         """Wall, server and own core time [s], foreign cores [1]; what a server's ended children took counts late."""
-        wall = time.perf_counter() - self.start
+        wall, ended = time.perf_counter() - self.start, self._now()
         time.sleep(NOTED_S if self.pid else 0.0)
-        lasted, every, server, own = (after - before for after, before in zip(self._now(), self.before, strict=True))
+        noted = _server_s(self.pid) if self.pid else 0.0
+        lasted, every, _, own = (after - before for after, before in zip(ended, self.before, strict=True))
+        server = noted - self.before[2]
         return wall, server, own, max(every - server - own, 0.0) / lasted
 
 

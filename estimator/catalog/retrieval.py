@@ -173,6 +173,26 @@ def offer(engine: str) -> Offer | None:
     return next((Offer(tuple(entry["structures"]), tuple(entry["codes"])) for entry in found), None)
 
 
+class Workings(NamedTuple):
+    """How a database works: its protocol, http or binary; vectors read through a buffer; compared without SIMD."""
+
+    protocol: str = "http"
+    paged: bool = False
+    plain: bool = False
+
+
+def workings(engine: str) -> Workings:
+    """How a database works; as most do where nothing else is known.
+
+    >>> workings("pgvector").paged, workings("milvus").protocol
+    (True, 'http')
+    """
+    for entry in _preset()["engine"]:
+        if entry["engine"] == engine:
+            return Workings(**{name: value for name, value in entry.items() if name in Workings._fields})
+    return Workings()
+
+
 class Segments(NamedTuple):
     """Pieces of an engine's index; at_once: a query searches them in parallel.
 

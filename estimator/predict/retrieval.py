@@ -511,14 +511,14 @@ def queries_per_s(plan: IndexPlan, machine: Host) -> Floats:
 def recall_at(ef: ArrayLike, k: ArrayLike = 10) -> Floats:
     """Share of the true k nearest neighbours that a graph search with ef candidates finds [1].
 
-    The published grids' mean law at ten results, 1 - recall = a ef^-p, more results needing as many times more
-    candidates; embeddings that are harder to search find fewer.
+    The published grids' mean law at ten results, 1 - recall = a ef^-p; more results need more candidates, by the power
+    of k measured at a hundred, and as many as k at least. Embeddings that are harder to search find fewer.
 
     >>> bool(0.8 < recall_at(32) < recall_at(128) < 1), bool(recall_at(128, k=100) < recall_at(128))
     (True, True)
     """
     law = retrieval_fit()["operating_point"]
-    each = np.asarray(ef, float) * 10 / np.maximum(np.asarray(k, float), 10)
+    each = np.asarray(ef, float) * (10 / np.maximum(np.asarray(k, float), 10)) ** law["k_power"]
     found: Floats = np.clip(1 - law["missed_at_ef_1"] * np.maximum(each, 10.0) ** -law["power"], 0.0, 1.0)
     return found
 

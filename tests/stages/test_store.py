@@ -162,3 +162,45 @@ def test_building_the_index_keeps_all_cores_busy(cores):
 
     built = line(answer, "building the index").quantity
     assert built.value == pytest.approx(cores * answer.details["index_build_s"].value)
+
+
+def test_copies_of_a_store_billed_by_machine_are_paid_for():
+    one, three = (
+        estimate("rag", vector_store="qdrant", index_replicas=copies, vectors=1e6, **ASK) for copies in (1, 3)
+    )
+
+    assert line(three, "managed vector store").usd.value == pytest.approx(
+        3 * line(one, "managed vector store").usd.value
+    )
+    more = estimate("rag", vector_store="qdrant", index_cores=64, vectors=1e6, **ASK)
+    assert more.details["search_s"].value == one.details["search_s"].value  # the plan's two cores
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"vector_store": "pgvector"}, "vector_engine=pgvector .*rds-pgvector or neon"),
+        ({"vector_store": "rds"}, "Is it rds-pgvector"),
+        ({"vector_engine": "pinecone"}, "vector_store=pinecone"),
+        ({"vector_engine": "qdrant", "index": "ivf-pq"}, "no ivf index, but flat and hnsw"),
+        ({"vector_engine": "pgvector", "index": "hnsw-sq4"}, "no vectors as int4"),
+    ],
+)
+def test_what_no_store_offers_is_refused(asked, said):
+    with pytest.raises(EstimatorError, match=said):
+        estimate("rag", **asked, **ASK)
+
+
+@pytest.mark.parametrize("store", ["rds-pgvector", "pinecone"])
+def test_a_rate_never_waits_for_ever(store):
+    """Copies follow from the rate, whatever the corpus turns out to be."""
+    found = estimate("rag", corpus_pages=480e3, vector_store=store, search_load="5000 queries/s", **ASK)
+
+    assert 0 < found.details["search_s"].low <= found.details["search_s"].high < 1
+
+
+def test_binary_numbers_find_less_than_what_they_stand_for():
+    found = estimate("rag", vector_dtype="int8", **ASK).details["recall_at_k"]
+
+    assert found.value < estimate("rag", **ASK).details["recall_at_k"].value
+    assert "recall_at_k" not in estimate("rag", vector_dtype="binary", **ASK).details

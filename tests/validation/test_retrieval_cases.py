@@ -58,7 +58,7 @@ def test_a_library_with_its_machine_left_out(report):
 
 
 @pytest.mark.prediction
-@pytest.mark.parametrize(("what", "most"), [("query", 0.45), ("build", 0.5)])
+@pytest.mark.parametrize(("what", "most"), [("query", 0.37), ("build", 0.4)])
 def test_a_database_left_out(what, most):
     """Each database by the mean of the others: mean of the medians."""
     found = medians(f"{what}, new server")
@@ -68,7 +68,7 @@ def test_a_database_left_out(what, most):
 
 
 @pytest.mark.prediction
-@pytest.mark.parametrize("database", ["pgvector", "chroma", "redis"])
+@pytest.mark.parametrize("database", ["pgvector", "chroma", "redis", "qdrant"])
 def test_unseen_sizes_of_a_measured_server(database):
     assert medians("query, server")[database] <= 0.25
 
