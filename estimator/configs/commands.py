@@ -28,6 +28,7 @@ BRANCH = re.compile(r"^[ \t]*(?:elif|else|case)\b", re.MULTILINE)
 DOCKER_FLAGS = {"--rm", "-d", "-it", "-i", "-t", "--detach", "--init", "--privileged", "-ti"}
 BEFORE = {"nohup", "exec", "sudo", "time", "env", "uv", "run", "srun", "bash", "poetry", "eval"}
 SHELLS = {"sh", "bash", "zsh"}
+LAUNCHERS = ("python", "accelerate", "torchrun", "deepspeed")
 KEYWORDS = {"then", "do", "else", "{", "("}
 ASIDE = {
     "if",
@@ -206,7 +207,8 @@ def _options(words: list[str], sets: dict[str, str]) -> Command:
     notes: list[str] = []
     name = ""
     for word in words:
-        if word in ("-u", "-m") and any(each.rpartition("/")[2].startswith("python") for each in plain):
+        if word in ("-u", "-m", "--module") and any(each.rpartition("/")[2].startswith(LAUNCHERS) for each in plain):
+            name = ""
             continue
         if OPTION.fullmatch(word) and not re.fullmatch(r"-?\d.*", word):
             name, equals, value = word.partition("=")
