@@ -25,9 +25,10 @@ ELSE = (("price_per_hour", "purchase_price"), ("model", "gpu", "gpus", "api"))  
 
 def export(options: argparse.Namespace) -> None:
     """Write what was asked, whole or not at all."""
-    target = options.into or options.file
-    if target is None or (options.into and options.file):
+    named = [name for name in (options.into, options.file, options.output) if name]
+    if len(named) != 1:
         raise InvalidInput("name one file to write: `estimator export budget.xlsx ...`, or --into with your workbook")
+    (target,) = named
     style = options.format or Path(target).suffix.lower().lstrip(".")
     if (
         options.format
@@ -48,6 +49,8 @@ def export(options: argparse.Namespace) -> None:
         _compared(options).to_excel(target, command=_again(options))
     else:
         raise InvalidInput(f"cannot write {target!r}: name a file that ends in .xlsx or .csv")
+    if not options.into:
+        note(f"{target} written: {'budget lines' if style == 'csv' else 'a workbook with live formulas'}")
 
 
 def _compared(options: argparse.Namespace) -> Comparison:

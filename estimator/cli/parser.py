@@ -369,6 +369,7 @@ def _export(commands: Commands) -> None:
     sub.add_argument(
         "file", nargs="?", metavar="FILE", help="what to write: budget.xlsx, or budget.csv for budget lines"
     )
+    sub.add_argument("-o", "--output", metavar="FILE", help="the same, as other commands take it")
     sub.add_argument("--into", metavar="FILE", help="add the sheets to this workbook, or refresh them there")
     sub.add_argument("--sheet", metavar="NAME", help="with --into: goes before the sheets' names (default Estimate)")
     sub.add_argument("--replace", action="store_true", help="with --into: over sheets of yours of the same name")

@@ -28,6 +28,8 @@ BRANCH = re.compile(r"^[ \t]*(?:elif|else|case)\b", re.MULTILINE)
 DOCKER_FLAGS = {"--rm", "-d", "-it", "-i", "-t", "--detach", "--init", "--privileged", "-ti"}
 BEFORE = {"nohup", "exec", "sudo", "time", "env", "uv", "run", "srun", "bash", "poetry", "eval"}
 SHELLS = {"sh", "bash", "zsh"}
+PROGRAM = re.compile(r"python[\d.]*|torchrun")
+LAUNCHERS = ("python", "accelerate", "torchrun", "deepspeed")
 KEYWORDS = {"then", "do", "else", "{", "("}
 ASIDE = {
     "if",
@@ -206,7 +208,8 @@ def _options(words: list[str], sets: dict[str, str]) -> Command:
     notes: list[str] = []
     name = ""
     for word in words:
-        if word in ("-u", "-m") and any(each.rpartition("/")[2].startswith("python") for each in plain):
+        if word in ("-u", "-m", "--module") and any(each.rpartition("/")[2].startswith(LAUNCHERS) for each in plain):
+            name = ""
             continue
         if OPTION.fullmatch(word) and not re.fullmatch(r"-?\d.*", word):
             name, equals, value = word.partition("=")
@@ -216,17 +219,23 @@ def _options(words: list[str], sets: dict[str, str]) -> Command:
         elif (setting := SETTING.fullmatch(word)) and plain and (not name or options[name] is not True):
             _add(options, setting[1], setting[2], notes)
             name = ""
-        elif name and not (SCRIPT.fullmatch(word) and options[name] is not True):
+        elif name and not _begins(word, options[name]):
             merged = MERGED.fullmatch(word)
             _add(options, name, merged[1] if merged and merged[1].isdigit() else word, notes)
             if merged and merged[1].isdigit():
                 notes.append(f"a blank is missing before {merged[2]}")
                 name = _named(merged[2])
                 options[name] = True
-        elif SCRIPT.fullmatch(word) or not name:
+        else:
             plain.append(word)
             name = ""
     return Command(tuple(word for word in plain if word not in BEFORE), options, dict(sets), tuple(notes))
+
+
+def _begins(word: str, value: Any) -> bool:
+    """Whether a word after an option with that value is a program or a script rather than the value."""
+    last = word.rpartition("/")[2]
+    return bool(SCRIPT.fullmatch(word) and value is not True) or bool(PROGRAM.fullmatch(last) and value is True)
 
 
 def _named(option: str) -> str:

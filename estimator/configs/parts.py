@@ -40,9 +40,10 @@ KEY = re.compile(r"^\s*(?:- )?[\"']?[\w.$-]+[\"']?\s*:(?:\s|$)", re.MULTILINE)
 COMMANDED = ("entrypoint", "command", "args", "run", "commands", "cmd", "extraArgs", "extra_args", "script")
 ARGUMENTS = re.compile(r"(?:[A-Z_]*ARGS|[A-Z_]*COMMAND[A-Z_]*)")
 SHELLS = ("sh", "bash", "/bin/sh", "/bin/bash", "-c", "-lc")  # which run the word that follows
-NAMED = re.compile(r"([A-Za-z][\w-]+?)(?::(\d+GB))?(?::(\d+))?")
+NAMED = re.compile(r"(?:(?:nvidia|amd):)?([A-Za-z][\w-]+?)?:?(\d+GB)?(?::(\d+))?")
 CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 COUNTED = ("SKYPILOT_NUM_GPUS_PER_NODE", "DSTACK_GPUS_PER_NODE", "DSTACK_GPUS_NUM")  # variables that a cluster sets
+NODES = ("SKYPILOT_NUM_NODES", "DSTACK_NODES_NUM")
 GPU_KEYS = ("nvidia.com/gpu", "amd.com/gpu", "requestGPU", "gpuCount", "gpus_per_node")
 
 
@@ -244,6 +245,7 @@ def _is_carrier(content: Mapping[str, Any]) -> bool:
         or ({"resources"} <= keys and keys & {"run", "setup"}) or ({"type", "commands"} <= keys)
         or ({"items"} <= keys and len(keys) == 1)
         or ({"image"} <= keys and keys & {"args", "command", "extraArgs", "extra_args"})
+        or (isinstance(content.get("image"), dict) and "repository" in content["image"])
     )  # fmt: skip
 
 
@@ -251,6 +253,8 @@ def _carried(content: Mapping[str, Any], file: str) -> Iterator[Part]:
     """The accelerators that a container's file names, then the commands in it; the first of each engine counts."""
     found: dict[str, Any] = {}
     _look(content, found, 0)
+    if found.get("num_nodes") and found.get("accelerators"):  # which are those of a node
+        found["accelerators"] = int(found["accelerators"]) * int(found["num_nodes"])
     yield Part(file, "carrier", {name: value for name, value in found.items() if not name.startswith("_")})
     yield from (part for part in found.get("_parts", ()))
 
@@ -269,7 +273,7 @@ def _look(content: Any, found: dict[str, Any], depth: int, image: str = "") -> N
     sets = _environment(content.get("env", content.get("environment", content.get("envs"))))
     for each in (content, content.get("resources")):
         _look_for_accelerators(each if isinstance(each, dict) else {}, found)
-    words = _words(content)
+    words = _words(content) or _words(named if isinstance(named, dict) else {})
     words += [word for name, value in sets.items() if ARGUMENTS.fullmatch(name) for word in [value]]
     own = content.get("vllmConfig")
     settings = {CAMEL.sub("_", key).lower(): value for key, value in own.items()} if isinstance(own, dict) else {}
@@ -288,8 +292,9 @@ def _look(content: Any, found: dict[str, Any], depth: int, image: str = "") -> N
         settings = {name.lower(): value for name, value in sets.items()}  # servers that take variables for options
     if words or settings or vllms or (image and isinstance(content.get("modelURL"), str)):
         _carry(" ".join(words), expanded(image, {}), {**sets}, settings, found)
-    for value in content.values():
-        _look(value, found, depth + 1, image)
+    for key, value in content.items():
+        if key != "image":
+            _look(value, found, depth + 1, image)
 
 
 def _shared_out(spec: Any) -> dict[str, Any]:
@@ -304,9 +309,11 @@ def _shared_out(spec: Any) -> dict[str, Any]:
 def _carry(text: str, image: str, sets: dict[str, str], settings: dict[str, Any], found: dict[str, Any]) -> None:
     if found.get("accelerators"):
         sets = dict.fromkeys(COUNTED, str(found["accelerators"])) | sets
+    if found.get("num_nodes"):
+        sets = dict.fromkeys(NODES, str(found["num_nodes"])) | sets
     bare = [Part("", "args", {}, image=image)]
     parts = [_commanded(each, "", image) for each in commands(expanded(text, sets))] or bare
-    chosen = max(parts, key=lambda part: len(part.values))
+    chosen = max(parts, key=lambda part: (len(part.values), len(part.words)))
     options = {**settings, **chosen.values}
     words = chosen.words or ()
     found.setdefault("_parts", []).append(chosen._replace(values=options, words=words, sets=sets | dict(chosen.sets)))
@@ -329,6 +336,8 @@ def _texts(content: Mapping[str, Any], names: Sequence[str]) -> list[str]:
             found.append(expanded(value, {}) + "\n" * ("\n" in value))
         elif isinstance(value, list) and all(isinstance(each, str | int | float) for each in value):
             words = [expanded(str(each), {}) for each in value]
+            if value is content.get("commands"):  # each a line of its own
+                words = [f"{word}\n" for word in words]
             found += [word for word in words if word not in SHELLS] if {"-c", "-lc"} & {*words} else words
     return found
 
@@ -349,6 +358,9 @@ def _environment(value: Any) -> dict[str, str]:
 
 
 def _look_for_accelerators(content: Mapping[str, Any], found: dict[str, Any]) -> None:
+    nodes = content.get("num_nodes", content.get("nodes") if "commands" in content else None)
+    if isinstance(nodes, int):
+        found.setdefault("num_nodes", nodes)
     for key in GPU_KEYS:
         if re.fullmatch(r"\d+", str(content.get(key))):
             found.setdefault("accelerators", content[key])
@@ -368,7 +380,10 @@ def _look_for_accelerators(content: Mapping[str, Any], found: dict[str, Any]) ->
 
 
 def _name_accelerators(value: str | dict[str, Any], found: dict[str, Any]) -> None:
-    """Accelerators as `H100:8`, `A100:80GB:1` or `{L4: 1, A100: 1}`, of which any will do."""
+    """Accelerators as `H100:8`, `A100:80GB:1` or `{L4: 1, A100: 1}`, of which any will do, or name and count apart."""
+    if isinstance(value, dict) and {"name", "count", "memory"} & {*value}:
+        names = value.get("name")
+        value = {str(name): value.get("count") for name in (names if isinstance(names, list) else [names or ""])}
     texts = (
         [":".join(str(each) for each in pair if each is not None) for pair in value.items()]
         if isinstance(value, dict)
@@ -377,16 +392,18 @@ def _name_accelerators(value: str | dict[str, Any], found: dict[str, Any]) -> No
     matches = [match for text in texts if (match := NAMED.fullmatch(text.strip()))]
     if not matches or len(matches) < len(texts):
         return
-    names = [f"{match[1].lower()}-{match[2].lower()}" if match[2] else match[1].lower() for match in matches]
-    if len(matches) == 1:
+    names = [
+        f"{match[1].lower()}-{match[2].lower()}" if match[1] and match[2] else (match[1] or "").lower()
+        for match in matches
+    ]
+    counts = {match[3] or 1 for match in matches}
+    if len(counts) == 1:
+        found.setdefault("accelerators", counts.pop())
+    if len(names) == 1 and names[0]:
         found.setdefault("accelerator", names[0])
-        found.setdefault("accelerators", matches[0][3] or 1)
-    else:
-        found.setdefault(
-            "accelerator", ",".join(f"{match[3] or 1}x{name}" for name, match in zip(names, matches, strict=True))
-        )
-        if len({match[3] for match in matches}) == 1:
-            found.setdefault("accelerators", matches[0][3] or 1)
+    elif all(names):
+        many = (f"{match[3] or 1}x{name}" for name, match in zip(names, matches, strict=True))
+        found.setdefault("accelerator", ",".join(many))
 
 
 def _plain_name(product: str) -> str:

@@ -20,6 +20,11 @@ ALIKE = 0.8  # of two names, as difflib counts it, from which one is taken for a
 SLIP = 0.87  # the same for tools of whose names only some are listed: of vLLM 0.33's 327, no true one is as near
 SHORT = 5  # letters of a name that is too short to be a slip of another
 LEAST_SCORE = 0.15  # a file whose keys no tool claims is refused
+LEAST_NAMES = 4  # unless a tool takes so many of them, though others do too
+VERBS = re.compile(  # what a program is told to do, before it is told with what
+    r"serve|api_server|bench|throughput|latency|chat|run|pull|train|sft|pt|rlhf|pretrain|lora|full|finetune(?:_\w+)?"
+)
+CONFIG = re.compile(r".*\.(?:ya?ml|toml|json)")
 STRENGTH = {
     "recompute": ("none", "selective", "full"),
     "strategy": ("", "fsdp", "deepspeed"),
@@ -84,9 +89,10 @@ def tool_of(part: Part) -> Tool | None:
     asked = [tool for tool in tools().values() if tool.id != LAUNCH and not (tool.part and part.style == "args")]
     scores = {tool.id: _score(tool, part) for tool in asked}
     best = max(scores.values())
-    if best < LEAST_SCORE:
+    found = tools()[next(name for name, score in scores.items() if score == best)]
+    if best < LEAST_SCORE and not (best and sum(map(found.takes, part.values)) >= LEAST_NAMES):
         return None
-    return tools()[next(name for name, score in scores.items() if score == best)]
+    return found
 
 
 def _score(tool: Tool, part: Part) -> float:
@@ -148,10 +154,11 @@ def told(part: Part, tool: Tool) -> Told:
     """What a part says in the words of plans and runs."""
     result = Told(tool, {}, [], list(part.notes), [], part.style == "args" and bool(part.words))
     values = dict(part.values)
-    if tool.positional and (model := _positional(part, tool)):
+    if tool.positional and (model := _positional(part, tool)) and not CONFIG.fullmatch(model):
         values.setdefault(tool.positional, model)
     for name, value in values.items():
         _read(result, tool, name, value, part)
+    result.files.extend(word for word in part.words if CONFIG.fullmatch(word))
     for name, value in part.sets.items():
         key = tool.exact(name) or tool.variable(name) or tools()[LAUNCH].keys.get(name)
         if key and not (key.field and key.field in result.settings and name not in tool.keys):
@@ -176,11 +183,7 @@ def _of_program(result: Told, field: str, value: Any, part: Part) -> None:
 def _positional(part: Part, tool: Tool) -> str:
     """The first word after the program and what it is told to do."""
     place = next((at for at, word in enumerate(part.words) if _starts(word, tool)), -1)
-    rest = [
-        word
-        for word in part.words[place + 1 :]
-        if word not in ("serve", "api_server", "bench", "throughput", "latency", "chat")
-    ]
+    rest = [word for word in part.words[place + 1 :] if not VERBS.fullmatch(word)]
     return rest[0] if rest else ""
 
 

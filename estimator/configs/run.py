@@ -53,7 +53,8 @@ def read_run(paths: Sequence[str | Path]) -> Run:
     ordered = sorted(used, key=lambda each: (each.tool.id == main.tool.id, not each.tool.part))
     said: list[str] = []
     of_run = [each for each in ordered if each.tool.id != main.tool.id or _same(each, main) or each in named]
-    settings = joined(of_run, said)
+    under = [each for each in named if each.tool.id == main.tool.id]  # the file that a command names gives way to it
+    settings = joined(under, said) | joined([each for each in of_run if each not in under], said)
     whole = main._replace(settings=settings, readings=[reading for each in ordered for reading in each.readings])
     beside = [tools()[name] for name in dict.fromkeys(each.tool.id for each in used) if name != main.tool.id]
     filled = [reading for tool in (main.tool, *beside) for reading in defaults(whole._replace(tool=tool))]

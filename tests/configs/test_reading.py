@@ -7,7 +7,7 @@ import pytest
 from estimator.configs import read_run
 from estimator.configs.commands import commands
 from estimator.configs.parts import parts_in
-from estimator.errors import MissingExtra
+from estimator.errors import InvalidInput, MissingExtra
 
 LLM = "Qwen/Qwen3-8B"
 CASES = {  # tool: file name, text, settings that it must say
@@ -117,6 +117,17 @@ CASES = {  # tool: file name, text, settings that it must say
         "[qwen]\nhf = Qwen/Qwen3-8B-GGUF\nc = 4096\nngl = 99\nctk = q8_0\n",
         {"kv_precision": "q8_0"},
     ),
+    "llamafactory_v1": (
+        "a.yaml",
+        f"model: {LLM}\nmodel_class: llm\npeft_config: {{name: lora, r: 4}}\ndist_config: {{name: fsdp2}}\n",
+        {"method": "lora", "lora_rank": 4, "zero": 3, "recompute": "full"},
+    ),
+    "peft_sft": (
+        "a.sh",
+        f"torchrun train.py --model_name_or_path {LLM} --use_peft_lora true --use_4bit_quantization true",
+        {"method": "lora", "base_bits": "4", "seq_len": 512},
+    ),
+    "unsloth_cli": ("a.sh", f"python unsloth-cli.py --model_name {LLM} --load_in_4bit --r 8", {"lora_rank": 8}),
     "ollama": ("Modelfile", "FROM qwen3-8b.gguf\nPARAMETER num_ctx 8192\n", {"max_model_len": 8192}),
 }
 CARRIERS = {
@@ -136,6 +147,12 @@ CARRIERS = {
     "values of a chart": f"image: {{repository: vllm/vllm-openai}}\nextraArgs: [--model, {LLM}, -tp, '2']\n",
     "dstack": f"type: service\nresources: {{gpu: 'A100:40GB:2'}}\nenv: [M={LLM}]\n"
     "commands:\n  - vllm serve $M\n      --tensor-parallel-size 2\n",
+    "dstack, by name and count": "type: service\nresources: {gpu: {name: A100, count: 2, memory: 40GB}}\n"
+    f"commands:\n  - pip install vllm\n  - vllm serve {LLM} -tp $DSTACK_GPUS_NUM\n",
+    "an image with its command": "resources: {limits: {nvidia.com/gpu: 2}}\n"
+    f"image: {{repository: vllm/vllm-openai, command: [vllm, serve, {LLM}, -tp, '2']}}\n",
+    "KServe's LLM service": "apiVersion: serving.kserve.io/v1alpha2\nkind: LLMInferenceService\n"
+    f"spec:\n  model: {{uri: 'hf://{LLM}'}}\n  parallelism: {{tensor: 2}}\n  replicas: 1\n",
     "a log": f"INFO 01-01 api_server.py: non-default args: {{'model': '{LLM}', 'tensor_parallel_size': 2}}\n",
     "an odd escape": f"non-default args: {{'model': '{LLM}', 'tensor_parallel_size': 2, 'x': 'a\\lb'}}\n",
 }
@@ -272,6 +289,14 @@ def read(tmp_path):
         ("docker run -e LLAMA_ARG_CTX_SIZE=9 -e LLAMA_ARG_N_PARALLEL=2 x/llama.cpp:server -m a", "max_model_len", 9),
         ("accelerate launch --num_processes 2 dpo.py --model_name_or_path a/b-7b --max_length 512", "objective", "dpo"),
         ("args: Namespace(model='a/b-7b', enforce_eager=False, max_model_len=512)", "max_model_len", 512),
+        ("X=(--tp 2)\nX+=(--max-model-len 9)\nCMD=\"vllm serve a/b ${X[@]}\"\neval $CMD", "max_model_len", 9),
+        ("bash -c 'exec vllm serve a/b --max-model-len 9'", "max_model_len", 9),
+        ("#SBATCH --nodes=2 --gres=gpu:h100:8\nsrun vllm serve a/b", "per_node", 8),
+        ("if [ $A = tune ]; then echo vllm; fi\nlitgpt finetune_lora a/b --precision bf16-true", "method", "lora"),
+        ("swift sft --model a/b --max_length 9\nswift infer --model c/d", "model", "a/b"),
+        ("S=\"answer after ####.\"\nvllm serve a/b --max-model-len 9 # or 8", "max_model_len", 9),
+        ("openrlhf.cli.train_sft --ds.zero_stage 3 --model.model_name_or_path a/b --train.batch_size 9", "zero", 3),
+        ("tune run --nproc_per_node 2 lora_finetune_distributed --config llama3_1/8B_lora", "method", "lora"),
         ('FROM llama3.1:8b\nPARAMETER num_ctx 512\nSYSTEM """\nFROM here on, be terse.\n"""', "model", "llama3.1:8b"),
     ],
 )  # fmt: skip
@@ -293,3 +318,31 @@ servingEngineSpec:
 
     assert read(sky, "sky.yaml").settings["tp"] == 4
     assert read(helm, "values.yaml").settings["memory_fraction"] == 0.8
+
+
+def test_the_file_that_a_command_names_gives_way_to_it(tmp_path):
+    (tmp_path / "run.yaml").write_text(CASES["axolotl"][1])
+    (tmp_path / "run.sh").write_text("axolotl train run.yaml --micro-batch-size 8")
+
+    settings = read_run([tmp_path / "run.sh"]).settings
+
+    assert (settings["micro_batch"], settings["seq_len"]) == (8, 4096)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("swift export --model a/b --quant_bits 4", "neither trains nor serves: it is of swift export"),
+        ("{{- if .Values.on }}\na: b\n{{- end }}", "it is a template"),
+    ],
+)
+def test_what_is_no_run_is_refused(read, text, said):
+    with pytest.raises(InvalidInput, match=said):
+        read(text)
+
+
+def test_of_several_commands_the_first_is_read_and_said(read):
+    run = read("swift sft --model a/b\nswift sft --model c/d")
+
+    assert run.settings["model"] == "a/b"
+    assert any("2 commands of ms-swift" in note for note in run.notes)

@@ -70,17 +70,25 @@ def test_own_columns_are_marked_as_ours():
     assert {name for name in COLUMNS if not name.startswith("x_")} == focus
 
 
-def test_the_command_writes_csv(tmp_path):
+def test_the_command_writes_csv(tmp_path, capsys):
     path = tmp_path / "lines.csv"
 
-    assert main(["export", str(path), "--api", "openai:gpt-4o-mini", "--fields", "approach,item,expected"]) == 0
+    assert main(["export", "-o", str(path), "--api", "openai:gpt-4o-mini", "--fields", "approach,item,expected"]) == 0
 
+    assert capsys.readouterr().err == f"estimator: {path} written: budget lines\n"
     assert {row["x_Approach"] for row in csv.DictReader(path.read_text().splitlines())} >= {"RAG"}
 
 
 @pytest.mark.parametrize(
     "arguments",
-    [["a.txt"], [], ["no/such/folder/a.xlsx"], ["a.csv", "--fields", "itme"], ["a.xlsx", "--into", "b.xlsx"]],
+    [
+        ["a.txt"],
+        [],
+        ["no/such/folder/a.xlsx"],
+        ["a.csv", "--fields", "itme"],
+        ["a.xlsx", "--into", "b.xlsx"],
+        ["a.csv", "-o", "b.csv"],
+    ],
 )
 def test_wrong_exports_are_one_line(arguments, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
