@@ -163,7 +163,7 @@ class Quantity:
 
     def citations(self) -> tuple[Source, ...]:
         """Every source this figure rests on, each once."""
-        return tuple(dict.fromkeys(source for node in self.walk() for source in node.sources))
+        return _citations(self) if self.design is ONE_AT_A_TIME else _cited(self)
 
     def explain(self) -> str:
         """Where this figure comes from: formulas with their numbers, down to sourced facts."""
@@ -350,6 +350,13 @@ def total(name: str, unit: str, parts: Sequence[Quantity], design: Design = ONE_
 REMEMBERED = 8192
 _given_once, _uncertain_once = lru_cache(REMEMBERED)(_given), lru_cache(REMEMBERED)(_uncertain)
 _derived_once, _predicted_once = lru_cache(REMEMBERED)(_derived), lru_cache(REMEMBERED)(_predicted)
+
+
+def _cited(figure: Quantity) -> tuple[Source, ...]:
+    return tuple(dict.fromkeys(source for node in figure.walk() for source in node.sources))
+
+
+_citations = lru_cache(REMEMBERED)(_cited)
 
 
 @lru_cache(REMEMBERED)

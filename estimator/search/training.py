@@ -1,7 +1,7 @@
 """The best training layout: the whole grid evaluated by the same formulas, in a few vectorised calls."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeAlias
 
@@ -99,12 +99,12 @@ def best_training(
     Raises DoesNotFit when nothing fits or nothing meets the deadline, saying how close it came.
     """
     least = max(least, SURELY) if careful else least
-    parts = [
+    parts = (  # a grid is there for as long as it is evaluated
         Part(offer, replace(plan, cpu_offload=offload, precision=name), layouts)
         for offer, layouts in ((offer, valid_layouts(llm, offer.cluster, plan)) for offer in offers)
         for name in _worthwhile(offer.cluster.accelerator, precisions or (plan.precision,))
         for offload in offloads
-    ]
+    )
     found = _evaluated(llm, parts, tokens)
     evaluated = sum(part.evaluated for part in found)
     pool = _Pool([part for part in found if len(part.figures["run_s"])])
@@ -152,18 +152,30 @@ def _worthwhile(device: Accelerator, precisions: Sequence[str]) -> Sequence[str]
     return fast if len(precisions) > 1 and fast else precisions[:1]
 
 
-def _evaluated(llm: Architecture, parts: Sequence[Part], tokens: float) -> list[Found]:
+class Kept(NamedTuple):
+    """Of one part: how many layouts were tried, and piece by piece those that are expected to fit."""
+
+    offer: Offer
+    plan: TrainingPlan
+    tried: int
+    pieces: list[Figures]
+
+
+def _evaluated(llm: Architecture, parts: Iterable[Part], tokens: float) -> list[Found]:
     """All layouts of every part, those kept that are expected to fit."""
-    kept: list[list[Figures]] = [[] for _ in parts]
+    kept: list[Kept] = []
     for batch in _batches(parts):
         asked = [(part.offer.cluster, replace(part.plan, **piece)) for _, part, piece in batch]
         tell(sum(len(piece["tp"]) for *_, piece in batch))
         for (place, part, piece), (which, step) in zip(batch, fitting_steps(llm, asked), strict=True):
-            kept[place].append(_figures(part, {name: values[which] for name, values in piece.items()}, step, tokens))
-    return [_found(llm, part, chunks) for part, chunks in zip(parts, kept, strict=True)]
+            if place == len(kept):
+                kept.append(Kept(part.offer, part.plan, len(part.layouts["tp"]), []))
+            fitting = {name: values[which] for name, values in piece.items()}
+            kept[place].pieces.append(_figures(part, fitting, step, tokens))
+    return [_found(llm, part) for part in kept]
 
 
-def _batches(parts: Sequence[Part]) -> Iterator[list[tuple[int, Part, dict[str, Any]]]]:
+def _batches(parts: Iterable[Part]) -> Iterator[list[tuple[int, Part, dict[str, Any]]]]:
     """Pieces of the parts, as many at once as are worth one call; a measured CPU is timed in another way, alone."""
     batch: list[tuple[int, Part, dict[str, Any]]] = []
     size = 0
@@ -185,11 +197,11 @@ def _chunked(layouts: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield {name: values[start : start + CHUNK] for name, values in layouts.items()}
 
 
-def _found(llm: Architecture, part: Part, chunks: Sequence[Figures]) -> Found:
-    """What was kept of one part, its chunks joined."""
-    layout, figures, parts = (_joined([chunk[place] for chunk in chunks]) for place in range(3))
+def _found(llm: Architecture, part: Kept) -> Found:
+    """What was kept of one part, its pieces joined."""
+    layout, figures, parts = (_joined([piece[place] for piece in part.pieces]) for place in range(3))
     spread = _spread(llm, part.offer.cluster, part.plan)
-    return Found(part.offer, spread, layout, figures, parts, len(part.layouts["tp"]))
+    return Found(part.offer, spread, layout, figures, parts, part.tried)
 
 
 def _joined(parts: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
