@@ -1,8 +1,8 @@
 """How much of the library's own speed the server keeps, on loopback, with the client on the same cores.
 
 `python benchmarks/page_load.py [SECONDS] [REQUESTS]`: two processes that loop `compare` and its brief JSON, then two
-workers under as many clients as keep them busy, in one run; then memory after REQUESTS more. How soon a server is there,
-too.
+workers under as many clients as keep them busy, in one run; then memory after REQUESTS more, of one approach each. How
+soon a server is there, too.
 """
 
 import http.client
@@ -20,6 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 QUESTION = {"model": "7b", "gpu": "a100"}
+ASKED: dict[str, dict[str, str]] = {"compare": {}, "estimate": {"stage": "prompt"}}
 WORKERS, CLIENTS = 2, 4
 
 
@@ -47,14 +48,16 @@ def library(seconds: float) -> float:
     return sum(done.get() for _ in processes) / seconds
 
 
-def client(port: int, stop: float, times: list[float], most: int) -> None:
+def client(port: int, stop: float, times: list[float], most: int, command: str) -> None:
     """Requests one after the other on one connection."""
     link, count = http.client.HTTPConnection("127.0.0.1", port, timeout=120), 0
     while time.perf_counter() < stop and count < most:
         count += 1
-        body = json.dumps({**QUESTION, "requests_per_month": 1e5 + (time.perf_counter_ns() % 10**9) / 10})
+        body = json.dumps(
+            {**QUESTION, **ASKED[command], "requests_per_month": 1e5 + (time.perf_counter_ns() % 10**9) / 10}
+        )
         started = time.perf_counter()
-        link.request("POST", "/api/v1/compare", body, {"content-type": "application/json"})
+        link.request("POST", f"/api/v1/{command}", body, {"content-type": "application/json"})
         answer = link.getresponse()
         answer.read()
         if answer.status != 200:
@@ -62,11 +65,15 @@ def client(port: int, stop: float, times: list[float], most: int) -> None:
         times.append(time.perf_counter() - started)
 
 
-def asked(port: int, seconds: float, clients: int = CLIENTS, most: int = 10**9) -> list[float]:
+def asked(
+    port: int, seconds: float, clients: int = CLIENTS, most: int = 10**9, command: str = "compare"
+) -> list[float]:
     """What requests of several clients took [s]."""
     times: list[float] = []
     stop = time.perf_counter() + seconds
-    threads = [threading.Thread(target=client, args=(port, stop, times, most // clients)) for _ in range(clients)]
+    threads = [
+        threading.Thread(target=client, args=(port, stop, times, most // clients, command)) for _ in range(clients)
+    ]
     for one in threads:
         one.start()
     for one in threads:
@@ -106,7 +113,7 @@ def main(seconds: float = 20.0, requests: int = 2000) -> None:
         one = sorted(asked(port, 5.0, clients=1))
         many = sorted(asked(port, seconds))
         before = memory_mb(server.pid)
-        asked(port, 3600.0, most=requests)
+        asked(port, 3600.0, most=requests, command="estimate")
         after = memory_mb(server.pid)
     finally:
         os.killpg(server.pid, signal.SIGTERM)

@@ -12,6 +12,7 @@ from estimator.files import check_ending
 
 if TYPE_CHECKING:
     from estimator.recording import Recorded
+    from estimator.recording.found import Found
     from estimator.recording.variance import Variance
 
 
@@ -34,30 +35,29 @@ RECORDED = ("files", "model", "gpu", "gpus", "keep", "accept")
 
 def recorded(options: argparse.Namespace) -> "Recorded":
     """What the logs say beside what was predicted."""
-    from estimator.recording import record as run
+    from estimator.recording import record_found
 
     use_own_facts(options)
     told = once(map(assignment, options.inputs), *RECORDED)
-    logs, beside = _apart(options.files)
+    found, beside = _apart(options.files)
     named = {name: value for name in ("model", "gpu") if (value := getattr(options, name)) is not None}
     if beside:
         from estimator.verdict.own_run import fields_of
 
         named = fields_of(beside, **named)
-    return run(logs, keep=not options.compare_only, accept=options.accept, **{**named, **told})
+    return record_found(found, keep=not options.compare_only, accept=options.accept, **{**named, **told})
 
 
-def _apart(files: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Logs, and run configurations beside them. Raises InvalidInput for what is neither."""
+def _apart(files: Sequence[str]) -> tuple[list["Found"], list[str]]:
+    """What logs say, and run configurations beside them. Raises InvalidInput for what is neither."""
     from estimator.configs import read_run
     from estimator.recording import read_log
 
-    logs: list[str] = []
+    found: list[Found] = []
     others: dict[str, InvalidInput] = {}
     for file in files:
         try:
-            read_log(file)
-            logs.append(file)
+            found += read_log(file)
         except InvalidInput as error:
             others[file] = error
     for file, said in others.items():
@@ -65,9 +65,9 @@ def _apart(files: Sequence[str]) -> tuple[list[str], list[str]]:
             read_run([file])
         except EstimatorError:
             raise said from None
-    if not logs:
+    if not found:
         raise next(iter(others.values()))
-    return logs, list(others)
+    return found, list(others)
 
 
 WATCHED = ("url", "model", "gpu", "every_s", "most_s", "keep", "accept", "say")

@@ -123,9 +123,23 @@ def record(
     keep: False only compares; accept: keep a run that is too far off its prediction
     Raises InvalidInput for a log that nobody knows, a run that cannot be predicted, or one that is too far off.
     """
-    check(("model", "gpu", "gpus"), model=model, gpu=gpu, gpus=gpus)
     paths = [files] if isinstance(files, str | Path) else list(files)
     found = [one for path in paths for one in read_log(path)]
+    return record_found(found, model=model, gpu=gpu, gpus=gpus, keep=keep, accept=accept, **fields)
+
+
+def record_found(
+    found: Sequence[Found],
+    *,
+    model: str | None = None,
+    gpu: str | None = None,
+    gpus: int | None = None,
+    keep: bool = True,
+    accept: bool = False,
+    **fields: object,
+) -> Recorded:
+    """The same of logs that were read."""
+    check(("model", "gpu", "gpus"), model=model, gpu=gpu, gpus=gpus)
     if len({one.kind for one in found}) > 1:
         raise InvalidInput("these are logs of training and of a server: record each run by itself")
     told = {"model": model, **hardware(gpu, gpus), **fields}

@@ -18,6 +18,8 @@ from estimator.web.models import EXAMPLES, name_of
 from estimator.web.state import state
 
 T = TypeVar("T")
+Question = dict[str, object]  # by name
+Reader = Callable[[Request], Awaitable[Question]]
 PREFIX = "/api/v1"
 STREAMED = ("layout",)  # as events too, where those are accepted
 EVENTS = "text/event-stream"
@@ -49,9 +51,9 @@ async def searching(function: Callable[[], T]) -> T:
     return await in_thread(function, search=True)
 
 
-def asked(request: Request) -> dict[str, Any]:
+async def asked(request: Request) -> Question:
     """The question of a query; a name that comes twice is refused."""
-    found: dict[str, Any] = {}
+    found: Question = {}
     for name, value in request.query_params.multi_items():
         if name in found:
             raise InvalidInput(f"{clipped(name)} is given twice: say one")
@@ -59,7 +61,7 @@ def asked(request: Request) -> dict[str, Any]:
     return found
 
 
-async def posted(request: Request) -> dict[str, Any]:
+async def posted(request: Request) -> Question:
     """The question of a body: an object of JSON."""
     body = await request.body()
     try:
@@ -75,7 +77,7 @@ def _refused(text: str) -> None:
     raise ValueError(text)
 
 
-def detail_of(request: Request, question: dict[str, Any]) -> str:
+def detail_of(request: Request, question: Question) -> str:
     """How much is told: brief unless asked."""
     found = question.pop("detail", request.query_params.get("detail", "brief"))
     if found not in DETAILS:
@@ -93,14 +95,14 @@ def as_csv(text: str) -> Response:
     return Response(text, media_type="text/csv; charset=utf-8")
 
 
-def json_of(command: str, question: Mapping[str, Any], detail: str) -> str:
+def json_of(command: str, question: Mapping[str, object], detail: str) -> str:
     """A question's answer as JSON text."""
     from estimator.web import brief  # with what answers, not with the server
 
     return brief.text(answer(command, question), detail, page_of(question) if command == "compare" else "")
 
 
-def page_of(question: Mapping[str, Any]) -> str:
+def page_of(question: Mapping[str, object]) -> str:
     """The address of the page that shows a question; none for what no address holds."""
     if CONFIG in question:
         return ""
@@ -108,7 +110,7 @@ def page_of(question: Mapping[str, Any]) -> str:
     return f"/?{state(texts.items()).query()}"
 
 
-def csv_of(command: str, question: Mapping[str, Any]) -> str:
+def csv_of(command: str, question: Mapping[str, object]) -> str:
     """A question's answer as CSV text."""
     found: Answer = answer(command, question)
     return str(rendered(found.result, "csv", currency=found.currency))
@@ -118,9 +120,9 @@ router = APIRouter(prefix=PREFIX)
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def _json_route(command: str, read: Callable[[Request], Any]) -> Handler:
+def _json_route(command: str, read: Reader) -> Handler:
     async def run(request: Request) -> Response:
-        question = await read(request) if read is posted else read(request)
+        question = await read(request)
         work = partial(json_of, command, question, detail_of(request, question))
         if command in STREAMED and EVENTS in request.headers.get("accept", ""):
             return StreamingResponse(progress(work, request, searching), media_type=EVENTS)
@@ -129,9 +131,9 @@ def _json_route(command: str, read: Callable[[Request], Any]) -> Handler:
     return run
 
 
-def _csv_route(command: str, read: Callable[[Request], Any]) -> Handler:
+def _csv_route(command: str, read: Reader) -> Handler:
     async def run(request: Request) -> Response:
-        question = await read(request) if read is posted else read(request)
+        question = await read(request)
         question.pop("detail", None)
         return as_csv(await in_thread(partial(csv_of, command, question), search=command in SEARCHES))
 

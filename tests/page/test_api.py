@@ -395,6 +395,15 @@ def test_nothing_goes_wrong_whatever_is_asked():
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
 
 
+def test_a_server_is_there_before_what_answers_is_loaded():
+    """Its own modules are light, and what supervises workers is lighter still."""
+    said = "print(sorted({'numpy', 'fastapi', 'uvicorn'} & set(sys.modules)))"
+    words = f"import sys; from estimator.cli import serve; {said}; import estimator.web.app; {said}"
+    done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
+
+    assert done.stdout.split("\n")[:2] == ["[]", "['fastapi']"]
+
+
 @pytest.mark.parametrize("missing", ["fastapi", "uvicorn", "python_multipart"])
 def test_a_missing_library_is_one_friendly_line(missing, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, missing, None)

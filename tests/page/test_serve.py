@@ -13,6 +13,7 @@ import tempfile
 import time
 import urllib.request
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
@@ -21,6 +22,8 @@ from estimator.text import human
 
 pytest.importorskip("fastapi", reason="the server's tests need the extra serve")
 pytest.importorskip("python_multipart", reason="the server's tests need the extra serve")
+from estimator.web.models import EXAMPLES
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -222,10 +225,24 @@ def test_every_question_is_asked_without_script(server, opened, tmp_path):
         assert page.locator("#f-gpu").input_value() == "h1000"
 
 
+def test_every_questions_page_says_of_what_it_is(server, opened):
+    asked = {"stage": "finetune", "model": "8b", "gpu": "h100"}
+    with opened(f"{server}/ask/estimate?{urlencode(asked)}", java_script_enabled=False) as page:
+        assert "Fine-tuning: llama-3.1-8b on NVIDIA H100" in page.locator("#answer h1").inner_text()
+        assert human(compare(model="8b", gpu="h100")["finetune"].total_usd) in page.locator("#verdict").inner_text()
+        page.locator("#answer a", has_text="Where figures come from").click()
+        page.locator("summary", has_text="Total over the horizon").click()
+        assert "Sources" in page.locator("#answer").inner_text()
+    with opened(f"{server}/ask/compare?model=8b&gpu=h100") as page:  # which has a page of its own
+        assert re.search(r"/\?model=8b&gpu=h100&v=[\d.]+$", page.url)
+
+
 def test_a_phone_scrolls_in_one_direction(server, opened):
     with opened(server, viewport={"width": 360, "height": 740}, has_touch=True) as page:
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
         assert page.locator("#verdict").bounding_box()["y"] < 740
+        page.locator(".to-question a").click()
+        assert page.locator("#f-model").bounding_box()["y"] < 740
 
 
 def test_keyboard_alone(server, opened):
@@ -257,8 +274,16 @@ def test_no_serious_fault_of_accessibility(server, opened):
     axe = os.environ.get("ESTIMATOR_AXE", "")
     if not Path(axe).is_file():
         pytest.skip("axe-core is not at hand: npm pack axe-core, and name axe.min.js with ESTIMATOR_AXE")
-    asked = [f"{server}/ask/check", f"{server}/ask/serving?model=8b&gpu=h100&concurrency=1,8,32"]
-    addresses = [*asked, f"{server}/", f"{server}/?model=8b&gpu=h100&b.gpu=a100&v=0.1.0", f"{server}/api/docs"]
+    examples = {name: urlencode(asked) for name, asked in EXAMPLES.items() if name not in ("compare", "sweep")}
+    asked = [f"{server}/ask/{name}?{query}" for name, query in examples.items()]
+    addresses = [
+        *asked,
+        f"{server}/ask/check",
+        f"{server}/reasons/rag?model=7b&gpu=a100",
+        f"{server}/",
+        f"{server}/?model=8b&gpu=h100&b.gpu=a100&v=0.1.0",
+        f"{server}/api/docs",
+    ]
     for address in addresses:
         for scheme in ("light", "dark"):
             with opened(address, color_scheme=scheme, bypass_csp=True) as page:
