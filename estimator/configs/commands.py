@@ -232,7 +232,7 @@ def _options(words: list[str], sets: dict[str, str]) -> Command:
     return Command(tuple(word for word in plain if word not in BEFORE), options, dict(sets), tuple(notes))
 
 
-def _begins(word: str, value: Any) -> bool:
+def _begins(word: str, value: object) -> bool:
     """Whether a word after an option with that value is a program or a script rather than the value."""
     last = word.rpartition("/")[2]
     return bool(SCRIPT.fullmatch(word) and value is not True) or bool(PROGRAM.fullmatch(last) and value is True)
@@ -242,7 +242,7 @@ def _named(option: str) -> str:
     return option.lstrip("-").replace("-", "_")
 
 
-def _add(options: dict[str, Any], name: str, value: Any, notes: list[str]) -> None:
+def _add(options: dict[str, Any], name: str, value: object, notes: list[str]) -> None:
     """An option's value: the first in place of none, more as a list, unless the option came again."""
     before = options.get(name)
     if value is True and before is not None:

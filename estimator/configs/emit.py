@@ -116,7 +116,7 @@ def _check(tool: Tool, settings: Mapping[str, Any], done: set[str]) -> None:
             )
 
 
-def _same(key: Key, value: Any) -> bool:
+def _same(key: Key, value: object) -> bool:
     default = key.values.get(str(key.default).lower(), key.default)
     return default is not None and str(default) == str(value)
 
@@ -156,7 +156,7 @@ def _lines(content: Mapping[str, Any], indent: str) -> Sequence[str]:
     return lines
 
 
-def _plain(value: Any) -> str:
+def _plain(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list):
@@ -181,7 +181,7 @@ def _toml(tool: Tool, said: Said, more: Said, settings: Said) -> str:
     return "\n".join(sections)
 
 
-def _quoted(value: Any) -> str:
+def _quoted(value: object) -> str:
     return json.dumps(value) if isinstance(value, str) else _plain(value)
 
 
@@ -198,7 +198,7 @@ def _args(tool: Tool, said: Said, more: Said, settings: Said) -> str:
     return " \\\n  ".join([head, *options]) + "\n"
 
 
-def _shell(value: Any) -> str:
+def _shell(value: object) -> str:
     from shlex import quote
 
     return quote(_plain(value).strip('"') if isinstance(value, str) else _plain(value))

@@ -216,7 +216,7 @@ def _commanded(command: Command, file: str, image: str = "") -> Part:
 # --- data that nests --------------------------------------------------------------------------------------------------
 
 
-def _data(content: Any, file: str, style: str) -> Iterator[Part]:
+def _data(content: object, file: str, style: str) -> Iterator[Part]:
     """Parts of a document: its settings; or, of a container's, the commands in it."""
     if isinstance(content, list) and all(isinstance(each, dict) for each in content):
         content = {"items": content}
@@ -234,7 +234,7 @@ def _data(content: Any, file: str, style: str) -> Iterator[Part]:
         yield Part(file, style, linked(flat(content)))
 
 
-def _are_arguments(value: Any) -> bool:
+def _are_arguments(value: object) -> bool:
     return isinstance(value, dict) and bool(value) and sum(str(key).startswith("--") for key in value) > len(value) / 2
 
 
@@ -259,7 +259,7 @@ def _carried(content: Mapping[str, Any], file: str) -> Iterator[Part]:
     yield from (part for part in found.get("_parts", ()))
 
 
-def _look(content: Any, found: dict[str, Any], depth: int, image: str = "") -> None:
+def _look(content: object, found: dict[str, Any], depth: int, image: str = "") -> None:
     if depth > MOST_DEEP:
         raise InvalidInput("it is nested too deeply")
     if isinstance(content, list):
@@ -297,7 +297,7 @@ def _look(content: Any, found: dict[str, Any], depth: int, image: str = "") -> N
             _look(value, found, depth + 1, image)
 
 
-def _shared_out(spec: Any) -> dict[str, Any]:
+def _shared_out(spec: object) -> dict[str, Any]:
     """How an LLMInferenceService is spread over accelerators, in vLLM's words."""
     spec = spec if isinstance(spec, dict) else {}
     said, model = spec.get("parallelism"), spec.get("model")
@@ -347,7 +347,7 @@ def _quoted(text: str) -> str:
     return text if re.search(r"[\n;]|\s--?\w|^\w+ \w", text) else quote(text)
 
 
-def _environment(value: Any) -> dict[str, str]:
+def _environment(value: object) -> dict[str, str]:
     if isinstance(value, dict):
         return {str(name): expanded(str(each), {}) for name, each in value.items() if each is not None}
     if not isinstance(value, list):

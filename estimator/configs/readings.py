@@ -41,7 +41,7 @@ class Reading(NamedTuple):
     """
 
     key: str
-    value: Any
+    value: object
     field: str
     status: Status
     note: str
@@ -172,7 +172,7 @@ def told(part: Part, tool: Tool) -> Told:
     return result
 
 
-def _of_program(result: Told, field: str, value: Any, part: Part) -> None:
+def _of_program(result: Told, field: str, value: object, part: Part) -> None:
     """A default of one program of a tool, unless the command says otherwise."""
     if field not in result.settings:
         result.settings[field] = value
@@ -187,7 +187,7 @@ def _positional(part: Part, tool: Tool) -> str:
     return rest[0] if rest else ""
 
 
-def _read(result: Told, tool: Tool, name: str, value: Any, part: Part) -> None:
+def _read(result: Told, tool: Tool, name: str, value: object, part: Part) -> None:
     if name.startswith("deepspeed.") and tool.id != "deepspeed":  # its settings in place of a file's name
         result.settings.setdefault("strategy", "deepspeed")
         return _read(result, tools()["deepspeed"], name.removeprefix("deepspeed."), value, part)
@@ -209,7 +209,7 @@ def _read(result: Told, tool: Tool, name: str, value: Any, part: Part) -> None:
     return _say(result, name, value, "", "ignored", note, part, tool)
 
 
-def _mistake(result: Told, name: str, value: Any, meant: str, part: Part) -> None:
+def _mistake(result: Told, name: str, value: object, meant: str, part: Part) -> None:
     """A key that the tool does not know, perhaps a slip of another: many tools do not start then."""
     tool, words = result.tool, f": did you mean {meant}?" if meant else ""
     status: Status = "stops" if meant and tool.strict else "unknown"
@@ -230,15 +230,15 @@ def _slip(name: str, tool: Tool) -> str:
     return near[0] if near else ""
 
 
-def _say(result: Told, name: str, value: Any, field: str, status: Status, note: str, part: Part, tool: Tool) -> None:
+def _say(result: Told, name: str, value: object, field: str, status: Status, note: str, part: Part, tool: Tool) -> None:
     result.readings.append(Reading(name, value, field, status, note, part.file, tool.title))
 
 
-def _nothing(value: Any) -> bool:
+def _nothing(value: object) -> bool:
     return value is None or value in EMPTY or value in ([], {}, False)
 
 
-def _take(result: Told, key: Key, name: str, value: Any, part: Part) -> None:
+def _take(result: Told, key: Key, name: str, value: object, part: Part) -> None:
     """Put what a key says among the settings."""
     tool = result.tool
     if isinstance(value, list) and any(map(open_variable, value)):
@@ -286,18 +286,18 @@ def _take(result: Told, key: Key, name: str, value: Any, part: Part) -> None:
     return _say(result, name, value, field, "read", "", part, tool)
 
 
-def _absent(value: Any) -> bool:
+def _absent(value: object) -> bool:
     return value is None or (isinstance(value, str) and value.strip() in ("", "null", "~")) or value in ([], {})
 
 
-def _texts(value: Any) -> list[str]:
+def _texts(value: object) -> list[str]:
     """The texts in a value, flat."""
     if isinstance(value, Mapping):
         return [text for pair in value.items() for each in pair for text in _texts(each)]
     return [text for each in value for text in _texts(each)] if isinstance(value, list | tuple) else [_word(value)]
 
 
-def _named_data(value: Any) -> list[str]:
+def _named_data(value: object) -> list[str]:
     """Names of data sets in a value: of tables in a list their paths."""
     if isinstance(value, Mapping):
         return _named_data(next((value[name] for name in ("path", "id", "dataset", "name") if value.get(name)), ""))
@@ -306,11 +306,11 @@ def _named_data(value: Any) -> list[str]:
     return [name.strip() for name in str(value).split(",") if name.strip()]
 
 
-def _word(value: Any) -> str:
+def _word(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value).strip()
 
 
-def _translated(key: Key, value: Any) -> Any:
+def _translated(key: Key, value: object) -> Any:
     """A value in our words. Raises InvalidInput for one that the field cannot hold."""
     if key.counted:
         return _count(value)
@@ -325,7 +325,7 @@ def _translated(key: Key, value: Any) -> Any:
     return _held(key, value)
 
 
-def _count(value: Any) -> int | None:
+def _count(value: object) -> int | None:
     """How many accelerators a value names: a number, or a list of their indices; nothing for all of them."""
     text = ",".join(_texts(value)).strip("'\" ")
     if text in ("all", "auto", ""):
@@ -335,7 +335,7 @@ def _count(value: Any) -> int | None:
     return len([each for each in text.split(",") if each.strip()])
 
 
-def _held(key: Key, value: Any) -> Any:
+def _held(key: Key, value: object) -> Any:
     """A value as its field holds it."""
     kind = kinds().get(key.field, "word")
     if value in ("", None):
@@ -349,7 +349,7 @@ def _held(key: Key, value: Any) -> Any:
     return value if isinstance(value, str) else ",".join(_texts(value)) if isinstance(value, list) else _word(value)
 
 
-def _number(key: Key, value: Any, whole: bool) -> float | int:
+def _number(key: Key, value: object, whole: bool) -> float | int:
     found = (
         value if isinstance(value, int | float) and not isinstance(value, bool) else numeral(str(value).strip("'\""))
     )
@@ -372,7 +372,7 @@ def _matched(result: Told, pattern: str, text: str) -> None:
         _settle(result.settings, field, _held(Key(field, field), value or match))
 
 
-def _targets(result: Told, key: Key, value: Any) -> None:
+def _targets(result: Told, key: Key, value: object) -> None:
     """Adapters of a layer that a switch turns on."""
     on = value if isinstance(value, bool) else _word(value).lower() == "true"
     names = [name for name in str(result.settings.get("lora_targets", "")).split(",") if name]
@@ -380,14 +380,14 @@ def _targets(result: Told, key: Key, value: Any) -> None:
         result.settings["lora_targets"] = ",".join([*names, *key.targets.split(",")])
 
 
-def _also(result: Told, key: Key, value: Any) -> None:
+def _also(result: Told, key: Key, value: object) -> None:
     for word, sets in key.also.items():
         if word == _word(value) or (word == "*" and not _nothing(value)):
             for field, each in sets.items():
                 _settle(result.settings, field, each)
 
 
-def _settle(settings: dict[str, Any], field: str, value: Any) -> None:
+def _settle(settings: dict[str, Any], field: str, value: object) -> None:
     """Put a value in its place; where several keys may say it, the strongest stays."""
     if value is None:
         return

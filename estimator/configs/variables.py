@@ -81,7 +81,7 @@ def linked(flat: Mapping[str, Any]) -> dict[str, Any]:
     return {key: _linked(value, flat, 0) for key, value in flat.items()}
 
 
-def _linked(value: Any, flat: Mapping[str, Any], depth: int) -> Any:
+def _linked(value: object, flat: Mapping[str, Any], depth: int) -> Any:
     if not isinstance(value, str) or "${" not in value or depth > 9:
         return value
     whole = INNER.fullmatch(value)
