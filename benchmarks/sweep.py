@@ -1,6 +1,7 @@
 """How fast scenarios are answered, and in how much memory: python benchmarks/sweep.py [ROWS] [csv|parquet] [WORKERS]"""
 
 import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -31,18 +32,23 @@ def write_scenarios(path: Path, rows: int) -> None:
     (csv.write_csv if path.suffix == ".csv" else parquet.write_table)(table, path)
 
 
-def main(rows: int = 1_000_000, kind: str = "parquet", workers: int = 1) -> None:
+def answer(source: str, target: str, workers: int) -> None:
     """One sweep, all approaches and default figures."""
-    with tempfile.TemporaryDirectory() as folder:
-        source, target = (str(Path(folder) / f"{name}.{kind}") for name in ("in", "out"))
-        write_scenarios(Path(source), rows)
-        before, start = _processor_s(), time.perf_counter()
-        done, bad = sweep_file(source, target, Sweep(), workers=workers)
-        spent, processor = time.perf_counter() - start, _processor_s() - before
+    before, start = _processor_s(), time.perf_counter()
+    done, bad = sweep_file(source, target, Sweep(), workers=workers)
+    spent, processor = time.perf_counter() - start, _processor_s() - before
     own, worker = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     memory = own + (workers * worker if workers > 1 else 0)  # the largest worker, as many times as there are
-    print(f"{done:,} rows of {kind} ({bad} bad): {spent:.1f} s, {processor:.1f} s of processor time")
+    print(f"{done:,} rows of {Path(source).suffix[1:]} ({bad} bad): {spent:.1f} s, {processor:.1f} s of processor time")
     print(f"{done / spent:,.0f} rows a second; at most {memory / 1e6:.2f} GB in memory")
+
+
+def main(rows: int = 1_000_000, kind: str = "parquet", workers: int = 1) -> None:
+    """The file and its answers in a process each, as one that is started counts the memory of who starts it."""
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = (str(Path(folder) / f"{name}.{kind}") for name in ("in", "out"))
+        for step in (["write", source, str(rows)], ["answer", source, target, str(workers)]):
+            subprocess.run([sys.executable, __file__, *step], check=True)
 
 
 def _processor_s() -> float:
@@ -52,4 +58,10 @@ def _processor_s() -> float:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000, *sys.argv[2:3], *map(int, sys.argv[3:4]))
+    match sys.argv[1:]:
+        case ["write", path, rows]:
+            write_scenarios(Path(path), int(rows))
+        case ["answer", source, target, workers]:
+            answer(source, target, int(workers))
+        case words:
+            main(*map(int, words[:1]), *words[1:2], *map(int, words[2:3]))
