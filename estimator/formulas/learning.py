@@ -3,7 +3,6 @@
 Errors are ln(measured / predicted). An error has parts that runs of one site share (all of them, those on one
 accelerator, with one stack, of one kind of work, of one LLM), each normal with a variance that published runs show, and
 noise of its own with long tails. The expected error of a new run is a mean of known ones, drawn to zero where few are.
-How large the noise is here the own runs say too, beside what published ones do: the range narrows (or widens) with it.
 """
 
 from typing import NamedTuple
@@ -15,8 +14,6 @@ from estimator.formulas import Floats
 
 FREEDOM = 1.0  # degrees of it of the noise: a run that is far off counts less
 STEPS = 12  # until the weights of runs stand still
-PUBLISHED = 12.0  # runs, which what others published of the noise is worth
-CORE = 2.67  # variance of normal errors over the squared scale that the long tails find in them, by FREEDOM of 1
 
 
 class Learned(NamedTuple):
@@ -34,36 +31,32 @@ def learned(errors: ArrayLike, alike: ArrayLike, asked: ArrayLike, shared: Array
 
     Source: best linear unbiased prediction, Henderson, Biometrics 31 (1975) 423 (the same as Rasmussen and Williams,
     Gaussian Processes for Machine Learning (2006) equations 2.25 and 2.26), under noise with Student's t, reweighted as
-    in Lange, Little and Taylor, JASA 84 (1989) 881 section 3; the noise as the mean of a scaled inverse chi-squared
-    distribution (Gelman et al., Bayesian Data Analysis (2013) section 2.6). Validity: variances of shared parts known.
+    in Lange, Little and Taylor, JASA 84 (1989) 881 section 3. Validity: variances known.
 
     >>> found = learned([0.1], [[[1.0]]], [[[1.0]]], [0.04], 0.04)
     >>> found.log_factor.round(3).tolist(), found.narrower.round(3).tolist()  # most of it is believed
-    ([0.067], [0.81])
+    ([0.066], [0.818])
     >>> round(float(learned([2.0], [[[1.0]]], [[[1.0]]], [0.04], 0.04).log_factor[0]), 3)  # and little of a wild one
     0.04
     """
     parts, seen_errors = np.asarray(shared, float), np.asarray(errors, float)
     between = np.tensordot(parts, np.asarray(asked, float), axes=1)
     common = np.tensordot(parts, np.asarray(alike, float), axes=1)
-    seen, own = _reweighted(common, seen_errors, noise)
+    seen = _reweighted(common, seen_errors, noise)
     weight = np.linalg.solve(seen, between)
     before = float(parts.sum()) + noise
-    after = np.maximum(before - noise - np.sum(weight * between, axis=0), 0.0) + own
+    after = np.maximum(before - np.sum(weight * between, axis=0), noise)
     return Learned(seen_errors @ weight, np.sqrt(after / before))
 
 
-def _reweighted(common: Floats, errors: Floats, noise: float) -> tuple[Floats, float]:
-    """Covariance of the errors, each with the noise that its distance makes likely; and that noise."""
-    own, seen = noise, common + noise * np.eye(len(errors))
+def _reweighted(common: Floats, errors: Floats, noise: float) -> Floats:
+    """Covariance of the errors, each with the noise that its distance from the others makes likely."""
+    seen = common + noise * np.eye(len(errors))
     for _ in range(STEPS):
-        hat = np.linalg.solve(seen, common).T
-        left = errors - hat @ errors
-        free = 1.0 - np.trace(hat) / len(errors)  # of a run, what the shared parts do not follow
-        spread = (FREEDOM + 1) * left**2 / (FREEDOM + CORE * left**2 / own)
-        own = (PUBLISHED * noise + CORE * free * spread.sum()) / (PUBLISHED + free * len(errors))
-        seen = common + np.diag((FREEDOM + left**2 / own) / (FREEDOM + 1) * own)
-    return seen, float(own)
+        left = errors - common @ np.linalg.solve(seen, errors)
+        own = (FREEDOM + left**2 / noise) / (FREEDOM + 1) * noise
+        seen = common + np.diag(own)
+    return seen
 
 
 def shares(left: ArrayLike, right: ArrayLike) -> Floats:

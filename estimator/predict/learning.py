@@ -76,7 +76,7 @@ class OwnRuns:
 
         >>> own = OwnRuns({"decode": [(0.2, Kin("h100-sxm", "vllm", "bf16", "llama-3.1-8b"))] * 10})
         >>> own.of("decode", Kin("h100-sxm", "vllm", "bf16", "llama-3.1-8b")).words
-        'corrected x1.22 by 10 of your runs'
+        'corrected x1.21 by 10 of your runs'
         >>> own.of("prefill", Kin("h100-sxm", "vllm", "bf16", "llama-3.1-8b")).words
         ''
         """
