@@ -23,11 +23,11 @@ def record(options: argparse.Namespace) -> None:
     if options.share:
         check_ending(options.share, ".csv")  # before anything is kept
     found = recorded(options)
-    show(options, found)
     if options.share:
         share(found, options.share)
         for line in CHECKLIST.format(file=options.share).splitlines():
             note(line)  # apart from the answer, which may be data
+    show(options, found)
 
 
 RECORDED = ("files", "model", "gpu", "gpus", "keep", "accept")

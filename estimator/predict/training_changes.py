@@ -78,8 +78,8 @@ def helpful(
     >>> from estimator.catalog.models import architecture
     >>> llm, one = architecture("llama-2-7b"), cluster("1xrtx-4090")
     >>> plan = TrainingPlan(micro_batch=4, global_batch=64, method="lora", recompute="full", framework="peft")
-    >>> [change.words for change in helpful(llm, one, plan, training_step(llm, one, plan), 0.9)][:3]
-    ['sequences of 2,048 tokens', 'micro-batch 1', 'QLoRA']
+    >>> [change.words for change in helpful(llm, one, plan, training_step(llm, one, plan), 0.9)][:2]
+    ['micro-batch 1', 'sequences of 2,048 tokens']
     """
     pace = float(step.tokens_per_s_per_accelerator) * cluster.count
     found = []

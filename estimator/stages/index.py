@@ -199,10 +199,11 @@ def _searches(
     answered = predicted("queries a second of one copy", "1/s", capacity, retrieval.queries_per_s, **inputs)
     answered = uncertain(answered, "retrieval time", -down, -up)  # the longer a search, the fewer
     copies, use = _replicas(question, answered, held, load), question.number("target_utilisation")
+    asked = question.number("index_replicas")  # for latency: how many more are bought follows the volume, and is live
     mean, late = (
         uncertain(predicted(name, "s", column, latency_s, **inputs), "retrieval time", down, up)
         for name, column in zip(
-            ("search", "search, p99"), question.once(_latencies, plan, machine, load, use, vectors, copies), strict=True
+            ("search", "search, p99"), question.once(_latencies, plan, machine, load, use, asked, vectors), strict=True
         )
     )
     return Searches(mean, late, answered, copies)
@@ -229,13 +230,14 @@ def _sizes(empty: IndexPlan, vectors: Floats) -> tuple[Floats, Floats, Floats]:
 
 
 def _latencies(
-    empty: IndexPlan, machine: Host, load: Load, use: float, vectors: Floats, copies: Floats
+    empty: IndexPlan, machine: Host, load: Load, use: float, copies: float, vectors: Floats
 ) -> tuple[Floats, Floats]:
     """Mean and 99th percentile; at a rate by as many copies as the very times that are predicted ask for."""
     plan = replace(empty, vectors=vectors)
     if load.queries_per_s is not None:
-        copies = np.maximum(replicas_for(load.queries_per_s, plan, machine, use), np.min(copies))
-    plan = replace(plan, replicas=copies)
+        plan = replace(plan, replicas=np.maximum(replicas_for(load.queries_per_s, plan, machine, use), copies))
+    else:
+        plan = replace(plan, replicas=copies)
     return latency_s(plan, machine, load), latency_share_s(0.99, plan, machine, load)
 
 
