@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+SMALLEST = 1e-30  # of an amount that is not 0: what is divided by less is no number any more
+
 
 class Amount(NamedTuple):
     """A numeric input: value, the ends of its 80 % range, what it may be, and why it is what it is.
@@ -175,6 +177,8 @@ def bounded(name: str, bounds: Amount, raw: object) -> float:
     if not bounds.least <= value <= bounds.most:
         unit = "" if bounds.unit == "1" else f" {bounds.unit}"
         raise InvalidInput(f"{name} must be between {bounds.least:g} and {bounds.most:g}{unit}, not {value:g}")
+    if 0 < abs(value) < SMALLEST:
+        raise InvalidInput(f"{name} must be 0 or {SMALLEST:g} at least, not {value:g}")
     if bounds.whole and value % 1:
         raise InvalidInput(f"{name} must be a whole number, not {value:g}")
     return value

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from estimator import estimate
 from estimator.errors import InvalidInput, UnknownName
 from estimator.paths import presets
 from estimator.quantities import FACTORS
@@ -102,3 +103,9 @@ def test_half_a_range_in_a_file_is_refused(half: str, tmp_path: Path) -> None:
     file.write_text(f"samples = {half}")
     with pytest.raises(InvalidInput, match="low, value and high"):
         scenario(str(file))
+
+
+@pytest.mark.parametrize("raw", ["5e-324", 1e-31, (1e-300, 1, 2)])
+def test_an_amount_is_nothing_or_can_be_divided_by(raw):
+    with pytest.raises(InvalidInput, match="0 or 1e-30 at least"):
+        estimate("rag", model="7b", gpu="a100", load_vectors_per_s=raw)
