@@ -13,6 +13,7 @@ if (form) {
   finder();
 }
 document.addEventListener("click", copy);
+document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 
 function query() {
   const pairs = [...new FormData(form)].filter(([, value]) => typeof value === "string" && value.trim() !== "");
