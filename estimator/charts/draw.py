@@ -10,8 +10,8 @@ from estimator.charts.grammar import INK, Spec
 from estimator.errors import InvalidInput, MissingExtra, UnknownName
 from estimator.files import whole
 
-# Paper and ink.
-THEMES: dict[str, tuple[str, str]] = {"light": ("#ffffff", "#16191d"), "dark": ("#16191d", "#e9ecef")}
+# Paper and ink, those of the pages: a picture is no patch there.
+THEMES: dict[str, tuple[str, str]] = {"light": ("#ffffff", "#16191d"), "dark": ("#14171a", "#e9ecef")}
 VEGA_LITE = "5.21"  # of the renderer
 MIME = "application/vnd.vegalite.v5+json"
 SCALE = 2.0  # of PNG: for screens of twice the density

@@ -75,12 +75,13 @@ def serving(found: "ServingAnswer") -> list[Spec]:
 
 
 def check(found: "Check") -> list[Spec]:
-    """What fills an accelerator, and where the time of a step goes."""
+    """What fills an accelerator, and where the time of a step goes, by the names of the tables."""
     from estimator.charts.work import split
+    from estimator.verdict.result import part_title
 
     best = found.best
-    held = {name.replace("kv_", "KV ").replace("_", " "): value for name, value in best.memory.items()}
-    took = {name.removesuffix("_s").replace("_", " "): value for name, value in best.parts.items()}
+    held = {part_title(name): value for name, value in best.memory.items()}
+    took = {part_title(name): value for name, value in best.parts.items()}
     title = f"{found.llm} on {best.hardware}"
     memory = [lambda: split(title, held, "B", best.usable_bytes)] if any(held.values()) else []
     return _drawn(*memory, *([lambda: split(title, took, "s")] if any(took.values()) else []))

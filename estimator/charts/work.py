@@ -103,7 +103,7 @@ def _stack(title: str, parts: Mapping[str, float], unit: str, limit: float | Non
     }
 
 
-SIZES = {"s": ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")), "B": ((1e9, "GB"), (1e6, "MB"))}
+SIZES = {"s": ((HOUR_S, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "us")), "B": ((1e9, "GB"), (1e6, "MB"))}
 
 
 # --- time against money ----------------------------------------------------------------------------------

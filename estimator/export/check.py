@@ -9,24 +9,9 @@ from estimator.configs import Reading
 from estimator.export.tables import WIDTH
 from estimator.quantities import given
 from estimator.text import human
-from estimator.verdict.result import Check, Figure, Outcome
+from estimator.verdict.result import Check, Figure, Outcome, part_title
 
 GB = 1e9
-PART_TITLES = {
-    "kv_cache": "KV cache of the longest request",
-    "gathers": "gathered weights",
-    "other_models": "other models beside it",
-    "reserve": "allocator and context",
-    "optimizer": "optimizer states",
-    "master": "fp32 masters",
-}
-TIME_TITLES = {
-    "compute_s": "compute",
-    "exposed_communication_s": "messages",
-    "bubble_s": "pipeline bubble",
-    "optimizer_s": "optimizer",
-    "host_s": "host",
-}
 UNITS = {"usd": "USD", "usd_per_hour": "USD"}
 READ, ASSUMED = ("read",), ("default", "assumed")
 LISTED = 12  # keys that are named of those that change nothing
@@ -171,7 +156,7 @@ def _several(found: Check, style: str) -> str:
 
 
 def _memory(one: Outcome, style: str) -> str:
-    rows = [[PART_TITLES.get(name, name), f"{value / GB:.2f}"] for name, value in one.memory.items() if value >= 1e6]
+    rows = [[part_title(name), f"{value / GB:.2f}"] for name, value in one.memory.items() if value >= 1e6]
     rows.append(["together", f"{sum(one.memory.values()) / GB:.2f}"])
     if one.figure("need_bytes").known:
         rows.append(["without what its allocator gives back", f"{_need(one).value / GB:.2f}"])
@@ -191,9 +176,7 @@ def _times(found: Check, style: str) -> str:
         return _table([head, ""], rows, style)
     whole = sum(one.parts.values())
     rows = [
-        [TIME_TITLES[name], f"{100 * value / whole:.0f} %"]
-        for name, value in one.parts.items()
-        if value > 0.005 * whole
+        [part_title(name), f"{100 * value / whole:.0f} %"] for name, value in one.parts.items() if value > 0.005 * whole
     ]
     rows.append(["tokens a second", _counted(one.figure("tokens_per_s"))])
     if one.figure("steps").known:

@@ -151,7 +151,9 @@ def _filled(text: str) -> str:
 def recommendation_markdown(found: Recommendation) -> str:
     """The ranking as a Markdown table with the reasons in its last column."""
     header = ["rank", "approach", *(name.lower() for name in HEADER[2:]), "why"]
-    body = [[*(_row(rank, o) if o.estimate else ["-", o.title, *[""] * 5]), _why(o)] for rank, o in _ranked(found)]
+    body = [
+        [*(_row(rank, o) if o.estimate else ["-", o.title, *[""] * 5]), _why(rank, o)] for rank, o in _ranked(found)
+    ]
     return tabulate(body, header, tablefmt="github", disable_numparse=True)
 
 
@@ -169,16 +171,26 @@ def _flat(rank: int, option: Option) -> dict[str, object]:
     figures = {name: getattr(option.estimate, name).to_dict() if option.estimate else {} for name in names}
     shown = {f"{name}{end}": data.get(key, "") for name, data in figures.items() for key, end in ENDS}
     status = "stands" if option.stands else "ruled out" if option.out else "leaves a need open"
-    return {"rank": rank, "approach": option.approach, "status": status, **shown, "why": _why(option)}
+    return {"rank": rank, "approach": option.approach, "status": status, **shown, "why": _why(rank, option)}
 
 
 ENDS = (("value", ""), ("low", "_low"), ("high", "_high"))
 
 
-def _why(option: Option) -> str:
+def _why(rank: int, option: Option) -> str:
     if option.obstacles:
         return _against(option, option.obstacles).partition(": ")[2]
-    return "; ".join(f"{reason.text} [{reason.asks}]" for reason in option.met) or _place(option)
+    return "; ".join(f"{reason.text} [{reason.asks}]" for reason in option.met) or _standing(rank, option)
+
+
+def _standing(rank: int, option: Option) -> str:
+    """Why a candidate that no need asks for has its rank."""
+    if rank == 1:
+        return _place(option)
+    if option.last_resort:
+        return "nothing rules it out, but it is a last resort"
+    known = option.estimate is not None and option.estimate.total_usd.known
+    return f"nothing rules it out; {'what ranks before it costs less' if known else 'what it costs is unknown'}"
 
 
 def finding_text(found: Finding, style: str = "simple") -> str:

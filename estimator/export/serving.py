@@ -69,7 +69,7 @@ def _full(load: ServedLoad, style: str) -> str:
         for name, words in LATENCIES.items()
         if f"{name}_s" in figures
     ]
-    rates = [[figures[name].name, _rate(figures[name])] for name in RATES]
+    rates = [[_called(figures[name]), _rate(figures[name])] for name in RATES]
     return "\n".join(
         [
             asked_text(load),
@@ -79,6 +79,11 @@ def _full(load: ServedLoad, style: str) -> str:
             tabulate(rates, ["", "80 % range"], style, disable_numparse=True),
         ]
     )
+
+
+def _called(figure: Quantity) -> str:
+    """A figure's name, that of a flow with what it is counted by."""
+    return f"{figure.name}, a second" if figure.unit.endswith("/s") else figure.name
 
 
 QUANTILES = ("p50", "p90", "p99")

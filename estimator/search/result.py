@@ -78,7 +78,7 @@ class Search(Shown):
     front: the choices that no other beats in every one of `criteria`, best first, MOST_SHOWN at most
     criteria: figures in which less is better, the goal first
     asked: what was assumed of the work, such as tokens and batch; verdict: of training, how surely the best fits
-    each: the best on every kind of accelerator, where several were tried; prices: of an hour of each of them
+    llm: of what model; each: the best on every kind of accelerator, where several were tried; prices: of their hours
     """
 
     best: Choice
@@ -92,6 +92,7 @@ class Search(Shown):
     verdict: str = ""
     each: tuple[Choice, ...] = ()
     prices: Mapping[str, Quantity] = field(default_factory=dict)
+    llm: str = ""
 
     def why(self) -> str:
         """What the runner-up loses by, and on what."""

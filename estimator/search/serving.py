@@ -92,6 +92,7 @@ def best_serving(
         notes=() if priced else ("What it costs is unknown, not zero: give --price-per-hour.",),
         each=_each([allowed[index] for index in order]),
         prices={offer.cluster.accelerator.name: offer.usd_per_hour for offer in offers},
+        llm=llm.name,
     )
 
 

@@ -136,6 +136,7 @@ def best_training(
         verdict=_verdict(best, offers),
         each=_each(pool, order[allowed[order]]),
         prices={offer.cluster.accelerator.name: offer.usd_per_hour for offer in offers},
+        llm=llm.name,
     )
 
 

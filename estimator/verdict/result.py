@@ -10,6 +10,29 @@ from estimator.shown import SCHEMA_VERSION, Shown
 
 SHORT = re.compile(r"\b(?:NVIDIA|GeForce|AMD|Intel|Google)\s+")  # left out of names where space is short
 LIKELY = 0.5  # chance from which a run is said to fit
+# Of memory and of the time of a step, in tables and pictures.
+PART_TITLES = {
+    "kv_cache": "KV cache of the longest request",
+    "gathers": "gathered weights",
+    "other_models": "other models beside it",
+    "reserve": "allocator and context",
+    "optimizer": "optimizer states",
+    "master": "fp32 masters",
+    "compute_s": "compute",
+    "exposed_communication_s": "messages",
+    "bubble_s": "pipeline bubble",
+    "optimizer_s": "optimizer",
+    "host_s": "host",
+}
+
+
+def part_title(name: str) -> str:
+    """What a part is called.
+
+    >>> part_title("gathers"), part_title("host_s"), part_title("weights")
+    ('gathered weights', 'host', 'weights')
+    """
+    return PART_TITLES.get(name, name.replace("_", " "))
 
 
 class Figure(NamedTuple):

@@ -135,6 +135,11 @@ def flags(command: str) -> frozenset[str]:
     return frozenset(name for name, action in actions(command).items() if action.nargs == 0)
 
 
+def required(command: str) -> frozenset[str]:
+    """What cannot be left out."""
+    return frozenset(name for name, action in actions(command).items() if action.required)
+
+
 @cache
 def actions(command: str) -> dict[str, argparse.Action]:
     """The command's own options and words, by name."""

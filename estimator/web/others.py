@@ -61,7 +61,7 @@ async def _page(command: str, asked: Question) -> Response:
             status, answer = problems.status_of(error), wrong(error)
     from estimator.web.form import lists
 
-    head = tag("h1", say(f"ask_{command}")) if not asked or status != 200 else None
+    head = tag("h1", say(f"ask_{command}")) if not asked else None
     aside = tag("aside", _form(command, asked), aria_label=say("question"), id="asking")
     main = tag("main", to_question() if asked else None, head, tag("div", answer, id="answer", tabindex="-1"))
     body = joined(navigation(command), lists(), tag("div", aside, main, class_="sides"))
@@ -137,9 +137,10 @@ def _option(name: str, command: str, asked: Question) -> Markup:
     choices = ("true",) if name in asking.flags(command) else choices_of(command, name)
     if not choices:
         return field(name, label, {name: str(asked.get(name, ""))}, hint=hint, list=LISTS.get(name))
-    options = [tag("option", "", value="")]
+    options = [tag("option", "(false)" if name in asking.flags(command) else "", value="")]
     options += [tag("option", one, value=one, selected=one == asked.get(name)) for one in choices]
-    return row(name, label, tag("select", *options, id=f"f-{name}", name=name, aria_describedby=f"h-{name}"), hint)
+    attributes = {"name": name, "required": name in asking.required(command), "aria_describedby": f"h-{name}"}
+    return row(name, label, tag("select", *options, id=f"f-{name}", **attributes), hint)
 
 
 def _file(name: str, command: str, asked: Question) -> list[Markup]:

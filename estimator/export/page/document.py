@@ -13,7 +13,7 @@ from estimator.export.page.html import figure as broken
 from estimator.export.page.live import Recalculation
 from estimator.export.page.others import inside
 from estimator.export.page.parts import Shows, plain
-from estimator.export.page.words import label, say, words
+from estimator.export.page.words import field_label, say, words
 from estimator.export.workbook.steps import Step
 from estimator.quantities import Quantity
 from estimator.results import Comparison, Estimate
@@ -192,7 +192,7 @@ def _sliders(answer: Comparison, live: Recalculation | None) -> Markup | None:
 
 def _slider(number: int, step: Step) -> Markup:
     unit = "" if step.node.unit == "1" else step.node.unit
-    name, field = label(step.key), f"in{number}"
+    name, field = field_label(step.key), f"in{number}"
     return tag(
         "div",
         tag("label", name, for_=field, title=step.node.note),

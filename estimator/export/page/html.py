@@ -46,6 +46,15 @@ def figure(text: str) -> Markup:
     return joined(tag("span", value), *([" ", tag("span", f"({spread}")] if spread else []))
 
 
+def breaking(name: str) -> Markup:
+    """A name that breaks at its underscores where there is no room.
+
+    >>> breaking("kv_bytes")
+    'kv_<wbr>bytes'
+    """
+    return Markup("_<wbr>".join(map(escape, name.split("_"))))
+
+
 def table(head: list[object], body: list[list[object]], caption: str = "", **attributes: object) -> Markup:
     """A table whose first column names the rows."""
     top = tag("tr", *(tag("th", cell, scope="col") for cell in head))

@@ -75,7 +75,7 @@ def _search(found: "Search") -> Said:
     from estimator.search.result import titled
 
     figures = [f"{titled(name)} {shown(found.best, name, True)}" for name in found.criteria]
-    return Said(say("layout"), say("layout_best", layout=found.best.text(), figures=", ".join(figures)))
+    return Said(say("layout", llm=found.llm), say("layout_best", layout=found.best.text(), figures=", ".join(figures)))
 
 
 def _serving(found: "ServingAnswer") -> Said:

@@ -8,7 +8,7 @@ from estimator.charts.grammar import Spec
 from estimator.errors import MissingExtra
 from estimator.export.assumptions import ALWAYS, SHOWN, ranked
 from estimator.export.explain import HEADLINES, citation_lines
-from estimator.export.page.html import Markup, folded, joined, listing, table, tag
+from estimator.export.page.html import Markup, breaking, folded, joined, listing, table, tag
 from estimator.export.page.html import figure as broken
 from estimator.export.page.prose import inline
 from estimator.export.page.words import say
@@ -191,8 +191,18 @@ def assumptions(answer: Comparison | Estimate) -> Markup:
 
 
 def _assumed(items: Iterable[Assumption]) -> Markup:
-    rows: list[list[object]] = [[f"{one.name}{' *' if one.given else ''}", one.shown, one.why] for one in items]
+    rows: list[list[object]] = [[_assumed_name(one), _assumed_value(one.shown), one.why] for one in items]
     return table([say("assumption"), say("value"), say("why")], rows)
+
+
+def _assumed_name(one: Assumption) -> Markup:
+    """Its name, with a star if it was given."""
+    return joined(breaking(one.name), " *" if one.given else None)
+
+
+def _assumed_value(shown: str) -> object:
+    """A value in one line, its range in the next where there is no room."""
+    return tag("span", broken(shown), class_="q") if " (" in shown and " to " in shown else shown
 
 
 def like(one: Estimate | Blocked) -> Markup | None:

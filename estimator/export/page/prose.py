@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from itertools import groupby
 
-from estimator.export.page.html import Markup, figure, joined, listing, table, tag
+from estimator.export.page.html import Markup, breaking, figure, joined, listing, table, tag
 
 NUMBER = re.compile(r"[-+]?[$€£]?[\d.,]+(e[-+]?\d+)?( ?(%|[kMBT]|[a-zµ]{1,3}|GB|MB|USD))?( \(.*\))?")
 RULE = re.compile(r"\|[-:| ]+\|?")
@@ -57,7 +57,7 @@ def _piece(text: str, bold: str | None, code: str | None) -> Markup:
 
 def _table(lines: list[str]) -> Markup:
     head, *body = ([cell.strip() for cell in line.strip().strip("|").split("|")] for line in lines if not _rule(line))
-    return table(list(head), [[row[0], *map(_cell, row[1:])] for row in body])
+    return table([*map(breaking, head)], [[row[0], *map(_cell, row[1:])] for row in body])
 
 
 def _rule(line: str) -> bool:

@@ -2,7 +2,7 @@
 /* Later answers without a new page: every change asks /answer and puts what comes in place of the last one. */
 const form = document.getElementById("question");
 const working = document.getElementById("working");
-const WAIT_MS = 60;
+const WAIT_MS = 30;
 let asking = null, timer = 0;
 
 if (form) {
@@ -13,6 +13,7 @@ if (form) {
   finder();
 }
 document.addEventListener("click", copy);
+document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 
 function query() {
   const pairs = [...new FormData(form)].filter(([, value]) => typeof value === "string" && value.trim() !== "");
