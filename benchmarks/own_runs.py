@@ -1,13 +1,16 @@
 """Learning from own runs, on this machine: small fine-tunes by the Hugging Face Trainer and by TRL, in turn.
 
-Calibrate first (`estimator calibrate`), on a machine that does nothing else. Shapes, lengths and batches are drawn from
-a seed. Each run is recorded as its callback measured it; in the end each is predicted without own runs and with those
-before it. A run beside which other processes took more than a tenth of the cores (--others) is done again. FOLDER keeps
-the runs; called again, it goes on from there. TRL (`pip install trl`) is left out where it is not installed.
-Run: python benchmarks/own_runs.py FOLDER --runs 23 --minutes 8
+Calibrates first (--calibrate SECONDS), best on a machine that does nothing else. Shapes, lengths and batches are drawn
+from a seed. Each run is recorded as its callback measured it; in the end each is predicted without own runs and with
+those before it. Between them one run of each trainer is done again and again: what it scatters, no prediction can beat.
+A run beside which other processes took more than a tenth of the cores (--others) is done again. Where they cannot be
+sent away, --processor-time measures everything with one thread by its processor time. FOLDER keeps profile and runs;
+called again, it goes on from there. TRL (`pip install trl`) is left out where it is not installed.
+Run: python benchmarks/own_runs.py FOLDER --calibrate 120 --runs 23 --minutes 8
 """
 
 import argparse
+import csv
 import importlib.util
 import itertools
 import math
@@ -17,7 +20,7 @@ import statistics
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,9 +28,11 @@ from tabulate import tabulate
 
 from estimator.callbacks import EstimateCallback
 from estimator.catalog.own_runs import own_runs
+from estimator.measure.calibrate import calibrate
 from estimator.measure.host import busy, others_share
 from estimator.predict.learning import OwnRuns
 from estimator.recording import record_run
+from estimator.validation.local import about_machine
 from estimator.validation.own_runs import errors
 from estimator.validation.training import predict_cases
 
@@ -36,6 +41,10 @@ AFTER = 3  # runs, from which the learning is judged
 TRIES = 4
 WIDTHS, LAYERS, LENGTHS, BATCHES = (128, 192, 256, 384), (2, 3, 4, 6), (64, 128, 192, 256), (2, 4, 8)
 VOCAB, RANK = 4096, 8
+REPEATED = {"layers": 3, "hidden": 256, "heads": 4, "kv_heads": 4, "ffn": 768, "vocab": VOCAB, "seq_len": 128,
+    "micro_batch": 4}  # fmt: skip
+HEADS = ("trainer", "runs", "error without own runs", "with those before it", "inside the 80 % range", "of one again")
+EVERY = 3  # runs, after which it is done again
 
 
 class Learned(NamedTuple):
@@ -144,11 +153,11 @@ def by_trl(one: dict[str, int], folder: str, callback: Any) -> Any:
 TRAINERS = {"hf trainer": by_hf, "trl": by_trl}
 
 
-def trained(one: dict[str, int], trainer: str, most: float) -> str:
-    """Train and record; what the step took, and what other processes took of the cores meanwhile, in words."""
-    asked, share, seconds = fields(one, trainer), 1.0, math.nan
+def took(one: dict[str, int], trainer: str, most: float) -> tuple[float, float]:
+    """Time of a step [s], and the share of the cores that other processes took meanwhile [1]."""
+    share, seconds = 1.0, math.nan
     for _ in range(TRIES):
-        callback = EstimateCallback(report_after=REPORTED, keep=False, **asked)
+        callback = EstimateCallback(report_after=REPORTED, keep=False, **fields(one, trainer))
         with tempfile.TemporaryDirectory() as folder:
             ready, before = TRAINERS[trainer](one, folder, callback), busy()
             ready.train()
@@ -156,18 +165,33 @@ def trained(one: dict[str, int], trainer: str, most: float) -> str:
         seconds = callback.watched.step_s if callback.watched else math.nan
         if share <= most:
             break
-    record_run("training", asked, {"step_time_s": seconds}, accept=True)
+    return seconds, share
+
+
+def trained(one: dict[str, int], trainer: str, most: float) -> str:
+    """Train and record; what the step took, in words."""
+    seconds, share = took(one, trainer, most)
+    record_run("training", fields(one, trainer), {"step_time_s": seconds}, accept=True)
     return f"{seconds:.3f} s a step, {share:.0%} of the cores were others'"
 
 
-def runs(count: int, seed: int, minutes: float, most: float) -> Iterator[str]:
-    """Those that are not recorded yet, as long as there is time."""
-    started, draw, done = time.monotonic(), random.Random(seed), len(own_runs("training"))
+def repeated(folder: Path, trainer: str, most: float) -> str:
+    """The same run once more; what its step took, in words."""
+    seconds, share = took(REPEATED, trainer, most)
+    with (folder / "repeats.csv").open("a", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerow([trainer, f"{seconds:.6g}", share])
+    return f"again, {trainer}: {seconds:.3f} s a step"
+
+
+def runs(options: argparse.Namespace) -> Iterator[str]:
+    """Those that are not recorded yet, as long as there is time, and the same one between them."""
+    started, draw, done = time.monotonic(), random.Random(options.seed), len(own_runs("training"))
     names = [name for name in TRAINERS if name != "trl" or importlib.util.find_spec("trl")]
-    for number, trainer in zip(range(count), itertools.cycle(names), strict=False):
+    for number, trainer in zip(range(options.runs), itertools.cycle(names), strict=False):
         one = shape(draw)
-        if number >= done and time.monotonic() - started < 60.0 * minutes:
-            yield f"{number:3}, {trainer}: {trained(one, trainer, most)}"
+        if number >= done and time.monotonic() - started < 60.0 * options.minutes:
+            yield f"{number:3}, {trainer}: {trained(one, trainer, options.others)}"
+            yield from (repeated(options.folder, each, options.others) for each in names if number % EVERY == 0)
 
 
 def learned() -> list[Learned]:
@@ -185,12 +209,33 @@ def learned() -> list[Learned]:
     return every
 
 
-def judged(found: Sequence[Learned]) -> Iterator[list[object]]:
-    """Of all, and of each trainer: median errors after the first runs, and how many ranges held."""
+def scatter(folder: Path) -> dict[str, float]:
+    """Of each trainer: median of |ln(time / median time)| of the run that was repeated."""
+    with (folder / "repeats.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file))
+    times = {name: [float(second) for each, second, _ in rows if each == name] for name, *_ in rows}
+    return {
+        name: statistics.median(abs(math.log(one / statistics.median(each))) for one in each)
+        for name, each in times.items()
+    }
+
+
+def judged(found: Sequence[Learned], floor: Mapping[str, float]) -> Iterator[list[object]]:
+    """Of all, and of each trainer: median errors after the first runs, how many ranges held, what a repeat scatters."""
     for name in ("both", *dict.fromkeys(one.stack for one in found)):
         later = [one for one in found[AFTER:] if name in ("both", one.stack)]
         plain, own = (statistics.median(abs(left) for left in each) for each in zip(*[one[1:3] for one in later]))  # noqa: B905
-        yield [name, len(later), f"{plain:.3f}", f"{own:.3f}", f"{sum(one.inside for one in later)} of {len(later)}"]
+        again = f"{floor[name]:.3f}" if name in floor else ""
+        held = f"{sum(one.inside for one in later)} of {len(later)}"
+        yield [name, len(later), f"{plain:.3f}", f"{own:.3f}", held, again]
+
+
+def by_processor_time() -> None:
+    """From here on a clock is what this process had of the cores, and it has one thread: others lengthen it little."""
+    import torch
+
+    torch.set_num_threads(1)
+    time.perf_counter = time.process_time
 
 
 def main() -> None:
@@ -201,15 +246,20 @@ def main() -> None:
     asked.add_argument("--seed", type=int, default=1)
     asked.add_argument("--minutes", type=float, default=60.0)
     asked.add_argument("--others", type=float, default=0.1, help="share of the cores that others may take")
+    asked.add_argument("--calibrate", type=float, metavar="SECONDS", help="measure this machine first")
+    asked.add_argument("--processor-time", action="store_true", help="one thread, by its processor time")
     options = asked.parse_args()
     warnings.simplefilter("ignore")
-    os.environ["ESTIMATOR_RUNS"] = str(options.folder)
-    for line in runs(options.runs, options.seed, options.minutes, options.others):
+    os.environ |= {"ESTIMATOR_RUNS": str(options.folder), "XDG_DATA_HOME": str(options.folder)}
+    if options.processor_time:
+        by_processor_time()
+    if options.calibrate:
+        print("\n".join(about_machine(calibrate("cpu", options.calibrate, suite="kernels"))), flush=True)
+    for line in runs(options):
         print(line, flush=True)
     found = learned()
     if len(found) > AFTER:
-        heads = ("trainer", "runs", "error without own runs", "with those before it", "inside the 80 % range")
-        print(tabulate(judged(found), heads, "github", disable_numparse=True))
+        print(tabulate(judged(found, scatter(options.folder)), HEADS, "github", disable_numparse=True))
 
 
 if __name__ == "__main__":

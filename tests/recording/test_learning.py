@@ -40,6 +40,15 @@ def test_more_runs_that_agree_are_believed_more(error, quantity):
     assert moved[-1] >= 0.9 * abs(error) - 1e-9  # many nearly all the way
 
 
+def test_ranges_narrow_as_far_as_own_runs_agree():
+    draws = np.random.default_rng(1).normal(size=60)
+    everything = np.ones((1, 60, 60)), np.ones((1, 60, 1))
+    calm, usual, wild = (learned(sd * draws, *everything, [0.04], 0.04).narrower[0] for sd in (0.05, 0.2, 0.8))
+
+    assert calm == pytest.approx(np.sqrt((0.05**2 * 57 + 0.04 * 3) / 60 / 0.08), rel=0.15)
+    assert calm < usual <= wild == pytest.approx(np.sqrt(0.5), rel=0.1)  # as wide as published runs would have it
+
+
 def test_runs_that_are_alike_teach_more_than_others():
     kin = Kin("h100", "vllm", "16 bit", "llama")
     other = Kin("a100", "sglang", "8 bit", "qwen")
