@@ -4,8 +4,9 @@ import argparse
 from collections.abc import Sequence
 
 from estimator import api
+from estimator.cli.argument_parser import listed
 from estimator.cli.notes import note
-from estimator.cli.options import asked, assignment, emit, levelled, listed, show, stages_of
+from estimator.cli.options import asked, assignment, emit, levelled, show, stages_of
 from estimator.errors import InvalidInput
 from estimator.results import Comparison, Estimate
 from estimator.shown import in_currency

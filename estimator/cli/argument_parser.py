@@ -99,3 +99,8 @@ def command_text(words: Sequence[str]) -> str:
     left = (word for place, word in enumerate(words) if place not in apart and place - 1 not in apart)
     kept = [word for word in left if not word.startswith(tuple(f"{name}=" for name in NOT_REPEATED))]
     return shlex.join(["estimator", *kept])
+
+
+def listed(text: str | None) -> tuple[str, ...]:
+    """`A,B` as names."""
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())

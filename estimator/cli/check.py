@@ -3,7 +3,8 @@
 import argparse
 from typing import Any
 
-from estimator.cli.options import assignment, emit, listed, number, once, price, say_alias, show, use_own_facts
+from estimator.cli.argument_parser import listed
+from estimator.cli.options import assignment, emit, number, once, price, say_alias, show, use_own_facts
 from estimator.errors import InvalidInput
 from estimator.verdict import Check, named_field
 from estimator.verdict import check as checked

@@ -5,7 +5,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from estimator.cli.options import asked, inputs_of, levelled, listed, number, seconds, show, use_own_facts, whole
+from estimator.cli.argument_parser import listed
+from estimator.cli.options import asked, inputs_of, levelled, number, seconds, show, use_own_facts, whole
 from estimator.decide.break_even import BreakEven
 from estimator.decide.inverse import Finding
 from estimator.decide.recommend import Recommendation

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from estimator.catalog.files import use_facts
 from estimator.catalog.own_runs import use_own_runs
 from estimator.catalog.plan_fields import plain
-from estimator.cli.argument_parser import command_text
+from estimator.cli.argument_parser import command_text, listed
 from estimator.cli.notes import note
 from estimator.errors import InvalidInput, UnknownName, clipped
 from estimator.files import is_file, to_screen, write_text
@@ -43,11 +43,6 @@ def emit(options: argparse.Namespace, text: str) -> None:
         write_text(options.output, whole)
     else:
         to_screen(whole)
-
-
-def listed(text: str | None) -> tuple[str, ...]:
-    """`A,B` as names."""
-    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
 
 
 def belong(options: argparse.Namespace, where: str, *names: str) -> None:

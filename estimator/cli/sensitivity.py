@@ -2,7 +2,8 @@
 
 import argparse
 
-from estimator.cli.options import asked, listed, show
+from estimator.cli.argument_parser import listed
+from estimator.cli.options import asked, show
 from estimator.errors import InvalidInput
 from estimator.sensitivity import sensitivity as turned_on
 from estimator.stages import STAGES

@@ -9,6 +9,7 @@ import time
 from contextlib import suppress
 from importlib.util import find_spec
 
+from estimator.cli.argument_parser import listed
 from estimator.errors import EstimatorError, InvalidInput, MissingExtra, clipped
 
 # What supervises workers starts as lightly as it can: only they load what answers.
@@ -28,7 +29,7 @@ def serve(options: argparse.Namespace) -> None:
     import uvicorn
 
     port, workers = _within(options.port, "--port", 0, 65535), _within(options.workers, "--workers", 1, 64)
-    names = [options.host, *filter(None, map(str.strip, (options.allow_host or "").split(",")))]
+    names = [options.host, *listed(options.allow_host)]
     os.environ[HOSTS] = json.dumps([f"[{name}]" if ":" in name else name for name in names])
     os.environ[SUPERVISOR] = str(os.getpid())
     shown = f"[{options.host}]" if ":" in options.host else options.host

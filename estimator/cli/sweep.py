@@ -5,7 +5,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from estimator.cli.options import asked, belong, listed, show, whole
+from estimator.cli.argument_parser import listed
+from estimator.cli.options import asked, belong, show, whole
 from estimator.cli.progress import bar
 from estimator.errors import InvalidInput, clipped
 from estimator.export.currency import currency

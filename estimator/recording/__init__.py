@@ -128,21 +128,14 @@ def record(
     return record_found(found, model=model, gpu=gpu, gpus=gpus, keep=keep, accept=accept, **fields)
 
 
-def record_found(
-    found: Sequence[Found],
-    *,
-    model: str | None = None,
-    gpu: str | None = None,
-    gpus: int | None = None,
-    keep: bool = True,
-    accept: bool = False,
-    **fields: object,
-) -> Recorded:
+def record_found(found: Sequence[Found], *, keep: bool = True, accept: bool = False, **told: object) -> Recorded:
     """The same of logs that were read."""
-    check(("model", "gpu", "gpus"), model=model, gpu=gpu, gpus=gpus)
+    named = {name: told.pop(name, None) for name in ("model", "gpu", "gpus")}
+    check(tuple(named), **named)
     if len({one.kind for one in found}) > 1:
         raise InvalidInput("these are logs of training and of a server: record each run by itself")
-    told = {"model": model, **hardware(gpu, gpus), **fields}
+    machine = hardware(_word(named["gpu"]), cast("int | None", named["gpus"]))
+    told = {"model": named["model"], **machine, **told}
     return _recorded([(one, case) for one in found for case in _cases(one, found, told)], keep, accept)
 
 

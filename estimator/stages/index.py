@@ -233,11 +233,9 @@ def _latencies(
     empty: IndexPlan, machine: Host, load: Load, use: float, copies: float, vectors: Floats
 ) -> tuple[Floats, Floats]:
     """Mean and 99th percentile; at a rate by as many copies as the very times that are predicted ask for."""
-    plan = replace(empty, vectors=vectors)
+    plan = replace(empty, vectors=vectors, replicas=copies)
     if load.queries_per_s is not None:
         plan = replace(plan, replicas=np.maximum(replicas_for(load.queries_per_s, plan, machine, use), copies))
-    else:
-        plan = replace(plan, replicas=copies)
     return latency_s(plan, machine, load), latency_share_s(0.99, plan, machine, load)
 
 
