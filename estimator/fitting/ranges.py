@@ -1,8 +1,9 @@
 """Ranges that are earned: what errors of runs whose source was left out of the fit say about a run nobody has seen.
 
 1. Scale. Some runs are harder to foretell than others: each trait a run may have (a generation or engine that no other
-   source has, a mixture of experts ...) widens the errors by a factor, the same in every group. Groups' scales and
-   traits' factors are the most likely ones under Laplace errors; no factor is below 1, and a prior holds it near 1.
+   source has, a mixture of experts ...) widens the errors by a factor, the same in every group; several traits are
+   doubts of their own, whose variances add. Groups' scales and traits' factors are the most likely ones under Laplace
+   errors; no factor is below 1, and a prior holds it near 1.
 2. Ends. Quantiles of the errors over their scale, per group. Every source weighs as the square root of its runs, and
    in it every unit (what is left out together) likewise.
 3. Few units. A group of n units is a sample: its ends are stretched by sqrt(1 + 1/n), as the prediction interval of one
@@ -15,6 +16,7 @@
 Source: arXiv:2107.07511 sections 1 and 2.3 (split conformal prediction, of errors over a learned scale).
 """
 
+import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -32,9 +34,9 @@ Words = NDArray[np.str_]
 
 FEWEST_RUNS = 5  # of a source that counts alone
 FEWEST_UNITS = 5.0  # that can say which side errs
-TRAIT_SD = 0.5  # of ln(factor) of a trait, before the data
+TRAIT_SD = 0.75  # of ln(factor) of a trait, before the data: of 0.25 to 2, runs left out score best near it
 LEAST = 0.05  # half width below which no range goes, in ln
-STEPS = 50
+MOST_WIDER = 3.0  # ln(factor) of a trait
 LEVELS = (0.5, 0.8, 0.9)  # at which ranges are judged
 SD = (np.pi / 2) ** 0.5  # standard deviation over the mean absolute deviation, of normal errors
 
@@ -146,7 +148,7 @@ def fit_ranges(runs: LeftOut, level: float = 0.8, between: Collection[str] = ())
     """
     weight = runs.weights
     factors = _factors(runs, weight)
-    scaled = runs.errors / np.exp(runs.traits @ np.log(factors))
+    scaled = runs.errors / widening(runs.traits, factors)
     groups = {}
     for name in sorted(set(runs.groups.tolist())):
         mine = runs.groups == name
@@ -219,25 +221,34 @@ def _sums(keys: Iterable[str], values: Floats) -> dict[str, float]:
 
 
 def _factors(runs: LeftOut, weight: Floats) -> Floats:
-    """By how much each trait widens: Newton steps down the convex loss sum w (s + |error| e^-s), s the log scale."""
+    """By how much each trait widens: the least of sum w (s + |error| e^-s) and the prior, s the log scale of a run."""
+    from scipy.optimize import minimize  # loaded where ranges are learnt
+
     names, member = np.unique(runs.groups, return_inverse=True)
-    many, size = len(names), np.abs(runs.errors)
-    design = np.hstack([np.eye(many)[member], runs.traits])
-    prior = np.r_[np.zeros(many), np.full(len(runs.names), TRAIT_SD**-2)]
+    many, size, has = len(names), np.abs(runs.errors), runs.traits
+
+    def loss(values: Floats) -> tuple[float, Floats]:
+        scale, trait = values[:many][member], values[many:]
+        squared = 1.0 + has @ np.expm1(2.0 * trait)
+        over = size * np.exp(-scale) / np.sqrt(squared)
+        slope, pull = weight * (1.0 - over), trait / TRAIT_SD**2
+        total = np.sum(weight * (scale + 0.5 * np.log(squared) + over)) + 0.5 * np.sum(trait * pull)
+        traits = (has.T @ (slope / squared)) * np.exp(2.0 * trait) + pull
+        return float(total), np.r_[np.bincount(member, slope, minlength=many), traits]
+
     start = np.log(np.bincount(member, weight * size) / np.bincount(member, weight) + LEAST / 10)
-    values = np.r_[start, np.zeros(len(runs.names))]
-    for _ in range(STEPS):
-        over = weight * size * np.exp(-design @ values)
-        slope = design.T @ (weight - over) + prior * values
-        free = np.flatnonzero((values > 0) | (slope < 0) | (prior == 0))  # a factor at its bound stays there
-        curve = (design * over[:, None]).T @ design + np.diag(prior + 1e-9)
-        step = np.zeros(len(values))
-        step[free] = np.clip(np.linalg.solve(curve[np.ix_(free, free)], slope[free]), -1, 1)
-        step[many:] = np.minimum(step[many:], values[many:])
-        values = values - step
-        if np.abs(step).max() < 1e-7:
-            break
-    return np.asarray(np.exp(values[many:]))
+    free, over_one = [(None, None)] * many, [(0.0, MOST_WIDER)] * len(runs.names)
+    found = minimize(loss, np.r_[start, np.full(len(runs.names), 0.1)], jac=True, bounds=free + over_one)
+    return np.asarray(np.exp(found.x[many:]))
+
+
+def widening(traits: Floats, factors: Floats) -> Floats:
+    """By how much runs' scales are larger for their traits [1]: variances of doubts add.
+
+    >>> round(float(widening(np.array([1.0, 1.0]), np.array([1.5, 2.0]))), 3)
+    2.291
+    """
+    return np.asarray(np.sqrt(1.0 + traits @ (np.square(factors) - 1.0)))
 
 
 def half_widths(ranges: Mapping[str, Any], group: str, traits: Collection[str] = ()) -> tuple[float, float]:
@@ -247,9 +258,8 @@ def half_widths(ranges: Mapping[str, Any], group: str, traits: Collection[str] =
     >>> [round(end, 2) for end in half_widths(table, "decode", ["mixture of experts"])]
     [0.3, 0.45]
     """
-    ends, wider = ranges["groups"][group], 1.0
-    for trait in traits:
-        wider *= ranges["wider"].get(trait, 1.0)
+    ends = ranges["groups"][group]
+    wider = math.sqrt(1.0 + sum(ranges["wider"].get(trait, 1.0) ** 2 - 1.0 for trait in traits))
     return ends["down"] * wider, ends["up"] * wider
 
 
@@ -267,7 +277,7 @@ def judged(runs: LeftOut, level: float = 0.8, between: Collection[str] = ()) -> 
     for unit in sorted(set(runs.units.tolist())):
         out = runs.units == unit
         ranges = fit_ranges(runs.where(~out), level, between)
-        factor = np.exp(runs.traits[out] @ np.log([ranges["wider"][name] for name in runs.names]))
+        factor = widening(runs.traits[out], np.array([ranges["wider"][name] for name in runs.names]))
         found = [ranges["groups"].get(group, {"down": np.nan, "up": np.nan}) for group in runs.groups[out]]
         ends[:, out] = factor * np.array([[end["down"], end["up"]] for end in found]).T
     inside, width = {}, {}

@@ -15,7 +15,7 @@ from estimator.catalog.frameworks import framework
 from estimator.errors import DoesNotFit
 from estimator.fitting.ranges import half_widths, novelties
 from estimator.formulas import Floats, Real, Truth, Truths
-from estimator.formulas.transformer import forward_flop, matmul_params
+from estimator.formulas.transformer import active_params, forward_flop, matmul_params
 from estimator.predict.chance import SURELY, fit_chance
 from estimator.predict.training_layout import chosen, grid, smallest
 from estimator.predict.training_memory import MemorySplit, host_bytes, needed, peak_memory
@@ -36,6 +36,7 @@ __all__ = [
     "parameters",
     "step_parts_s",
     "time_interval",
+    "time_intervals",
     "training_step",
     "traits",
 ]
@@ -45,6 +46,8 @@ USUAL_HOST = 4.0  # a machine's own memory over its accelerators' (hardware/inst
 AS_LIKELY = 0.02  # chances that differ by less are as good
 LONG = 32_000  # tokens of a sequence from which attention is most of the work
 HUNDREDS = 512  # accelerators from which stragglers and congestion make published runs' errors larger
+SHORT = "short passes"  # the trait of a plan whose layers are launched more than computed
+SHORT_FLOP = 6e11  # of a layer's forward products on an accelerator, up to which launches and small tiles decide
 
 
 class TrainingStep(NamedTuple):
@@ -244,6 +247,16 @@ def time_interval(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> t
     return local.answer_interval(phase, arch, cluster.accelerator.name, local.compute_format(plan))
 
 
+def time_intervals(arch: Architecture, cluster: Cluster, layouts: TrainingPlan) -> tuple[Floats, Floats]:
+    """The same of each layout of a plan."""
+    unlaid = replace(layouts, micro_batch=None)
+    usual = hard = time_interval(arch, cluster, unlaid)
+    if not cluster.accelerator.measured_cpu:
+        hard = interval("time", (*traits(arch, cluster, unlaid), SHORT))
+    short = short_passes(arch, layouts)
+    return np.where(short, hard[0], usual[0]), np.where(short, hard[1], usual[1])
+
+
 def stack_doubt(plan: TrainingPlan) -> tuple[float, float, float]:
     """Time over that predicted [1], and half widths of its logarithm, of a stack nobody named: it may be untuned."""
     if plan.framework:
@@ -351,7 +364,7 @@ def of_quantity(quantity: str, traits: Collection[str]) -> tuple[str, ...]:
     >>> of_quantity("time", ("several nodes",))
     ('several nodes, time',)
     """
-    return tuple(f"{trait}, {quantity}" for trait in traits)
+    return tuple(f"{trait}, {quantity}" for trait in traits if (quantity, trait) != ("memory", SHORT))
 
 
 def traits(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> tuple[str, ...]:
@@ -373,5 +386,20 @@ def difficulties(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> tu
         "adapters": plan.method != "full",
         "compiled graph": framework(plan.framework).kernels == "compiled",
         "long sequences": float(np.max(plan.seq_len)) >= LONG,
+        SHORT: bool(np.all(short_passes(arch, plan))),
     }
     return tuple(trait for trait, holds in found.items() if holds)
+
+
+def short_passes(arch: Architecture, plan: TrainingPlan) -> Truth:
+    """Whether a layer has so little to compute that launches and small tiles decide; of an open plan, no.
+
+    >>> from estimator.catalog.models import model
+    >>> [bool(short_passes(model("7b"), TrainingPlan(seq_len=256, micro_batch=each, tp=1))) for each in (1, 16)]
+    [True, False]
+    """
+    if plan.micro_batch is None:
+        return False
+    tokens = plan.sample_tokens * plan.micro_batch / plan.cp
+    flop = 2.0 * tokens * active_params(arch) / arch.layers / (1 if plan.tp is None else plan.tp)
+    return np.asarray(flop <= SHORT_FLOP)

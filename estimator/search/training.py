@@ -21,7 +21,7 @@ from estimator.predict.training import (
     interval,
     likely,
     stack_doubt,
-    time_interval,
+    time_intervals,
     training_step,
     traits,
 )
@@ -54,9 +54,9 @@ class Offer(NamedTuple):
 
 
 class Spread(NamedTuple):
-    """80 % half widths of ln(measured / predicted), down and up [1]."""
+    """80 % half widths of ln(measured / predicted), down and up [1]; of time of each layout."""
 
-    time: tuple[float, float]
+    time: tuple[Floats, Floats]
     memory: tuple[float, float]
 
 
@@ -201,7 +201,8 @@ def _chunked(layouts: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 def _found(llm: Architecture, part: Kept) -> Found:
     """What was kept of one part, its pieces joined."""
     layout, figures, parts = (_joined([piece[place] for piece in part.pieces]) for place in range(3))
-    spread = _spread(llm, part.offer.cluster, part.plan)
+    laid = replace(part.plan, micro_batch=layout["micro_batch"], tp=layout["tp"], cp=layout["cp"])
+    spread = _spread(llm, part.offer.cluster, laid)
     return Found(part.offer, spread, layout, figures, parts, part.tried)
 
 
@@ -210,8 +211,8 @@ def _joined(parts: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[An
 
 
 def _spread(llm: Architecture, cluster: Cluster, plan: TrainingPlan) -> Spread:
-    (down, up), (_, low, high) = time_interval(llm, cluster, plan), stack_doubt(plan)
-    time = math.hypot(down, low), math.hypot(up, high)
+    (down, up), (_, low, high) = time_intervals(llm, cluster, plan), stack_doubt(plan)
+    time = np.hypot(down, low), np.hypot(up, high)
     return Spread(time, interval("memory", traits(llm, cluster, plan)))
 
 
@@ -274,12 +275,13 @@ def _choice(part: Found, index: int) -> Choice:
     figures = {name: float(values[index]) for name, values in part.figures.items()}
     parts = {name: float(values[index]) for name, values in part.parts.items()}
     cluster = part.offer.cluster
-    return Choice(cluster.accelerator.name, cluster.count, layout, figures, parts, _ranges(part, figures))
+    return Choice(cluster.accelerator.name, cluster.count, layout, figures, parts, _ranges(part, index, figures))
 
 
-def _ranges(part: Found, figures: Mapping[str, float]) -> dict[str, tuple[float, float]]:
+def _ranges(part: Found, index: int, figures: Mapping[str, float]) -> dict[str, tuple[float, float]]:
     """80 % intervals: of time and memory by the errors of their models, of money by time's and the price's."""
-    run = uncertain(given("run", figures["run_s"], "s", basis="analytic"), "training time", *part.spread.time)
+    ends = (float(np.broadcast_to(end, np.shape(part.figures["run_s"]))[index]) for end in part.spread.time)
+    run = uncertain(given("run", figures["run_s"], "s", basis="analytic"), "training time", *ends)
     count = given("accelerators", part.offer.cluster.count / HOUR_S, "1", basis="analytic")
     usd = derive("cost", "USD", product, seconds=run, count=count, price=part.offer.usd_per_hour)
     used = uncertain(
