@@ -39,7 +39,8 @@ class Framework(NamedTuple):
     expandable: whether the allocator's segments grow, so that blocks of one moment serve any other
     splits_root: whether FSDP gathers embeddings and output projection each on its own, not as one until the end
     unties: whether the output projection has weights of its own where an LLM shares those of its embeddings
-    pace: the framework whose fitted factor of time it shares, its own unless it is kernels for another
+    pace: the framework whose fitted factor of time it shares, its own unless it is like another
+    loop: the framework whose loop it runs, so that runs of that one say how sure it is; its own unless it is that code
     known: False for a name that nothing matches
     """
 
@@ -71,6 +72,7 @@ class Framework(NamedTuple):
     splits_root: bool = False
     unties: bool = False
     pace: str = ""
+    loop: str = ""
     source: str = ""
     known: bool = False
 
@@ -138,6 +140,7 @@ def _read(row: dict[str, str]) -> Framework:
         unties=row["ends"] == "apart",
         tensor_gathers=row["gathers"] == "tensors",
         pace=row["pace_of"] or row["match"],
+        loop=row["pace_of"] if row["loop"] == "same" else row["match"],
         source=row["source"],
         known=True,
     )

@@ -34,7 +34,7 @@ Words = NDArray[np.str_]
 
 FEWEST_RUNS = 5  # of a source that counts alone
 FEWEST_UNITS = 5.0  # that can say which side errs
-TRAIT_SD = 0.75  # of ln(factor) of a trait, before the data: of 0.25 to 2, runs left out score best near it
+TRAIT_SD = 0.8  # of ln(factor) of a trait, before the data: of 0.25 to 2, runs left out score best near it
 LEAST = 0.05  # half width below which no range goes, in ln
 MOST_WIDER = 3.0  # ln(factor) of a trait
 LEVELS = (0.5, 0.8, 0.9)  # at which ranges are judged

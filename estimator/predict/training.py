@@ -369,7 +369,7 @@ def of_quantity(quantity: str, traits: Collection[str]) -> tuple[str, ...]:
 
 def traits(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> tuple[str, ...]:
     """What makes a run less sure to foretell: what no measured run had, and what was hard wherever it was measured."""
-    name = framework(plan.framework).pace
+    name = framework(plan.framework).loop
     return novelties(fitted("training")["seen"], arch, cluster.accelerator, framework=name) + difficulties(
         arch, cluster, plan
     )
