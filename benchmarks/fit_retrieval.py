@@ -472,7 +472,8 @@ def ranges(library: Part, speeds: Mapping[str, float], databases: Mapping[str, D
     off = [np.log(speed / mean_speed(speeds, name)) for name, speed in speeds.items()]
     found["filter"] = round(filter_doubt(databases), 4)
     found["machine"] = round(Z80 * float(np.sqrt(np.mean(np.square(off)))), 4)
-    found["wider"]["new engine"] = serving_fit()["ranges"]["wider"]["new engine"]
+    taught = serving_fit()["ranges"]["wider"]
+    found["wider"]["new engine"] = max(factor for name, factor in taught.items() if name.startswith("new engine,"))
     return found
 
 

@@ -24,7 +24,7 @@ from estimator.fitting.ranges import new_to_others
 from estimator.fitting.robust import Prior, fit, refit, slopes
 from estimator.formulas.transformer import params
 from estimator.paths import data_folder
-from estimator.predict.serving import difficulties
+from estimator.predict.serving import difficulties, of_group
 from estimator.predict.serving_costs import constants as shipped
 from estimator.predict.serving_time import Constants, Timed
 from estimator.validation.cache_pools import pools
@@ -156,8 +156,11 @@ def runs_left_out(found: Fit, outside: Floats) -> list[dict[str, Any]]:
             "cell": f"{run.load.arch.name}/{run.cluster.accelerator.name}",
             "error": outside[index],
             "trust": 1.0,
-            "traits": [name for name, mask in unseen.items() if mask[index]]
-            + [*difficulties(run.load.arch, run.cluster.accelerator)],
+            "traits": of_group(
+                run.range_group,
+                [name for name, mask in unseen.items() if mask[index]]
+                + [*difficulties(run.load.arch, run.cluster.accelerator, run.load.plan.facts.family)],
+            ),
         }
         for index, run in enumerate(found.runs)
     ]
@@ -199,7 +202,8 @@ def document(found: Fit, constants: Constants, errors: Floats) -> dict[str, Any]
     """What serving.json holds."""
     outside = found.time_errors(errors)
     ranges = ranges_from(runs_left_out(found, outside), "serving")
-    ranges["wider"]["assumed shape"] = widened(*shape_left_out(found, outside, constants))
+    untold = widened(*shape_left_out(found, outside, constants))
+    ranges["wider"] |= {f"assumed shape, {group}": untold for group in ranges["groups"]}
     return {
         "date": date.today().isoformat(),
         "inputs": serving_inputs_hash(),

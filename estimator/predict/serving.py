@@ -20,7 +20,7 @@ from estimator.errors import DoesNotFit, InvalidInput
 from estimator.fitting.ranges import half_widths, novelties
 from estimator.formulas import Floats
 from estimator.formulas.serving import held_tokens, kv_slots
-from estimator.formulas.transformer import tensor_parts, unwindowed
+from estimator.formulas.transformer import active_params, tensor_parts, unwindowed
 from estimator.predict import served_times
 from estimator.predict import serving_memory as memory
 from estimator.predict.serving_costs import around_s, constants, drafting_s, load_of, measured, timed, times
@@ -44,6 +44,8 @@ SMALL_BATCH, LARGE_BATCH = 8.0, 128.0  # what the shares of the rated power were
 MEMORY_DOUBT = 0.03  # of an accelerator's memory: engines' settings (0.9 to 0.95 of it), logs of vLLM within 0.008
 
 
+FROM_PYTHON = ("eager", "fused", "script")  # launches of engines that start every kernel of a step themselves
+SMALL = 2e9  # parameters of an LLM up to which the way around the engine is much of a step
 LOADS = ("requests_per_s", "concurrency", "burst", "batch")
 
 
@@ -519,20 +521,31 @@ def interval(group: str, traits: Collection[str] = ()) -> tuple[float, float]:
     ranges = serving_fit()["ranges"]
     if group not in ranges["groups"]:
         raise InvalidInput(f"group must be one of {', '.join(ranges['groups'])}, not {group!r}")
-    return half_widths(ranges, group, traits)
+    return half_widths(ranges, group, of_group(group, traits))
+
+
+def of_group(group: str, traits: Collection[str]) -> tuple[str, ...]:
+    """Traits as they are learnt: what makes first tokens hard to foretell may leave those that follow alone.
+
+    >>> of_group("ttft", ("mixture of experts",))
+    ('mixture of experts, ttft',)
+    """
+    return tuple(f"{trait}, {group}" for trait in traits)
 
 
 def traits(arch: Architecture, device: Accelerator, engine_name: str) -> tuple[str, ...]:
     """What makes an answer less sure: what no measured run had, and what was hard wherever it was measured."""
     family = engine(engine_name).family
-    return novelties(serving_fit()["seen"], arch, device, engine=family) + difficulties(arch, device)
+    return novelties(serving_fit()["seen"], arch, device, engine=family) + difficulties(arch, device, family)
 
 
-def difficulties(arch: Architecture, device: Accelerator) -> tuple[str, ...]:
+def difficulties(arch: Architecture, device: Accelerator, engine_name: str) -> tuple[str, ...]:
     """Traits that made errors of measured runs larger, whatever else had been measured."""
     found = {
         "mixture of experts": bool(arch.experts),
         "kernels carried over": carried_over(device),
+        "launched from Python": engine(engine_name).launch in FROM_PYTHON,
+        "small LLM": active_params(arch) < SMALL,
     }
     return tuple(trait for trait, holds in found.items() if holds)
 

@@ -140,8 +140,8 @@ STEPS = {
 }
 NOT_MODELLED = {
     "dolly-4xa10g": "an optimizer in host memory that tenants share, and gathers through it without peer-to-peer",
-    "lit-llama-v100": "products of LoRA as grouped convolutions, and weights cast at every layer, in PyTorch 2.0 on a V100",
-    "qwen3-30b-a3b": "tokens of experts exchanged by plain all-to-all and permuted by unfused kernels, with nothing beside",
+    "lit-llama-v100": "products of LoRA as grouped convolutions in PyTorch 2.0, on a V100 that nobody measured",
+    "qwen3-30b-a3b": "tokens of experts exchanged by plain all-to-all and permuted by unfused kernels",
     "rlvr-8xh100": "one accelerator of eight samples while seven wait, rollouts padded to the longest of all ranks",
 }
 
