@@ -203,7 +203,7 @@ def document(found: Fit, constants: Constants, errors: Floats) -> dict[str, Any]
     outside = found.time_errors(errors)
     ranges = ranges_from(runs_left_out(found, outside), "serving")
     untold = widened(*shape_left_out(found, outside, constants))
-    ranges["wider"] |= {f"assumed shape, {group}": untold for group in ranges["groups"]}
+    ranges["wider"] |= {name: untold for group in ranges["groups"] for name in of_group(group, ["assumed shape"])}
     return {
         "date": date.today().isoformat(),
         "inputs": serving_inputs_hash(),

@@ -256,7 +256,7 @@ def main() -> None:
         errors = held_out[data.quantity]
         wider = {
             "assumed shape": shape_left_out(rows, data, errors, values),
-            "new framework": unlisted(rows, data, errors, values),
+            "new loop" if data is time else "new framework": unlisted(rows, data, errors, values),
         }
         ranges["wider"] |= {f"{trait}, {data.quantity}": widened(*both) for trait, both in wider.items()}
     every = [*time.runs, *memory.runs]

@@ -36,7 +36,7 @@ FEWEST_RUNS = 5  # of a source that counts alone
 FEWEST_UNITS = 5.0  # that can say which side errs
 TRAIT_SD = 0.8  # of ln(factor) of a trait, before the data: of 0.25 to 2, runs left out score best near it
 LEAST = 0.05  # half width below which no range goes, in ln
-MOST_WIDER = 3.0  # ln(factor) of a trait
+MOST_WIDER = 3.0  # ln(factor) of a trait, and of a scale
 LEVELS = (0.5, 0.8, 0.9)  # at which ranges are judged
 SD = (np.pi / 2) ** 0.5  # standard deviation over the mean absolute deviation, of normal errors
 
@@ -222,7 +222,7 @@ def _sums(keys: Iterable[str], values: Floats) -> dict[str, float]:
 
 def _factors(runs: LeftOut, weight: Floats) -> Floats:
     """By how much each trait widens: the least of sum w (s + |error| e^-s) and the prior, s the log scale of a run."""
-    from scipy.optimize import minimize  # loaded where ranges are learnt
+    from scipy.optimize import Bounds, minimize  # loaded where ranges are learnt
 
     names, member = np.unique(runs.groups, return_inverse=True)
     many, size, has = len(names), np.abs(runs.errors), runs.traits
@@ -237,8 +237,8 @@ def _factors(runs: LeftOut, weight: Floats) -> Floats:
         return float(total), np.r_[np.bincount(member, slope, minlength=many), traits]
 
     start = np.log(np.bincount(member, weight * size) / np.bincount(member, weight) + LEAST / 10)
-    free, over_one = [(None, None)] * many, [(0.0, MOST_WIDER)] * len(runs.names)
-    found = minimize(loss, np.r_[start, np.full(len(runs.names), 0.1)], jac=True, bounds=free + over_one)
+    least = np.r_[np.full(many, -np.inf), np.zeros(len(runs.names))]  # no factor below 1
+    found = minimize(loss, np.r_[start, np.full(len(runs.names), 0.1)], jac=True, bounds=Bounds(least, MOST_WIDER))
     return np.asarray(np.exp(found.x[many:]))
 
 

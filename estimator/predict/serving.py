@@ -46,6 +46,7 @@ MEMORY_DOUBT = 0.03  # of an accelerator's memory: engines' settings (0.9 to 0.9
 
 FROM_PYTHON = ("eager", "fused", "script")  # launches of engines that start every kernel of a step themselves
 SMALL = 2e9  # parameters of an LLM up to which the way around the engine is much of a step
+APART = ("prefill", "embedding", "ttft")  # groups whose traits are learnt apart; in all others decode steps are most
 LOADS = ("requests_per_s", "concurrency", "burst", "batch")
 
 
@@ -527,10 +528,11 @@ def interval(group: str, traits: Collection[str] = ()) -> tuple[float, float]:
 def of_group(group: str, traits: Collection[str]) -> tuple[str, ...]:
     """Traits as they are learnt: what makes first tokens hard to foretell may leave those that follow alone.
 
-    >>> of_group("ttft", ("mixture of experts",))
-    ('mixture of experts, ttft',)
+    >>> of_group("ttft", ("mixture of experts",)), of_group("offline", ("mixture of experts",))
+    (('mixture of experts, ttft',), ('mixture of experts, decoding',))
     """
-    return tuple(f"{trait}, {group}" for trait in traits)
+    work = group if group in APART else "decoding"
+    return tuple(f"{trait}, {work}" for trait in traits)
 
 
 def traits(arch: Architecture, device: Accelerator, engine_name: str) -> tuple[str, ...]:

@@ -47,6 +47,7 @@ AS_LIKELY = 0.02  # chances that differ by less are as good
 LONG = 32_000  # tokens of a sequence from which attention is most of the work
 HUNDREDS = 512  # accelerators from which stragglers and congestion make published runs' errors larger
 SHORT = "short passes"  # the trait of a plan whose layers are launched more than computed
+ALONE = {SHORT: "time", "new loop": "time", "new framework": "memory"}  # traits of one quantity
 SHORT_FLOP = 6e11  # of a layer's forward products on an accelerator, up to which launches and small tiles decide
 
 
@@ -364,15 +365,15 @@ def of_quantity(quantity: str, traits: Collection[str]) -> tuple[str, ...]:
     >>> of_quantity("time", ("several nodes",))
     ('several nodes, time',)
     """
-    return tuple(f"{trait}, {quantity}" for trait in traits if (quantity, trait) != ("memory", SHORT))
+    return tuple(f"{trait}, {quantity}" for trait in traits if ALONE.get(trait, quantity) == quantity)
 
 
 def traits(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> tuple[str, ...]:
     """What makes a run less sure to foretell: what no measured run had, and what was hard wherever it was measured."""
-    name = framework(plan.framework).loop
-    return novelties(fitted("training")["seen"], arch, cluster.accelerator, framework=name) + difficulties(
-        arch, cluster, plan
-    )
+    seen, habits = fitted("training")["seen"], framework(plan.framework)
+    unseen = novelties(seen, arch, cluster.accelerator, framework=habits.name)
+    unseen += ("new loop",) * (habits.loop not in seen["frameworks"])
+    return unseen + difficulties(arch, cluster, plan)
 
 
 def difficulties(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> tuple[str, ...]:

@@ -18,7 +18,6 @@ PHYSICAL = {  # why a report lies outside its range
     "transformers-29588": "gradients of the output matrix, freed one by one, leave blocks that others reuse",
     "longlora-16384": "lies 4 GB above the line through its other lengths: blocks that the allocator kept",
     "swift-qwen25-lora": "samples are far shorter than the cap, which the configuration does not say",
-    "torchtitan-8b-mb2": "torchtitan of that month kept a third more than later versions did with the same settings",
     "litgpt-3b-full": "16-bit weights, gradients and moments of 3.2B alone are 25.7 GB: the reading leaves some out",
 }
 FITTED_YET_FULL = "lf-chatglm3-z2"  # ChatGLM's own code, compiled: attention and loss are not those assumed
