@@ -22,7 +22,7 @@ LENGTHS, ALONE, STATIC = (32, 128, 512, 1024), 4, (2, 4, 8, 16)
 PACED, PACE_OUTPUT = 8, 32  # requests at once, before a run and after, and their tokens
 STEADY = 0.15  # of ln, that the pace may change by in a run; else it is done again when called again
 CLOSED = [*((count, "spread") for count in (1, 2, 4, 8, 16, 32)), *((count, "together") for count in (8, 16))]
-SHARES, ARRIVALS = (0.35, 0.6, 0.8, 0.95), 50  # of what a closed loop of 32 ends, itself 5/6 of all; arrivals each
+SHARES, ARRIVALS = (0.35, 0.6, 0.8, 0.95), 160  # of what a closed loop of 32 ends, itself 5/6 of all; arrivals each
 MIXED, LONG, SELDOM = 0.4, 1024, 0.15
 DRAWN = (OUTPUT * 3 // 4, OUTPUT * 5 // 4)  # of clients that are spread [token]
 ROUNDS = 4  # requests of a client; the first is left out
@@ -143,9 +143,10 @@ def closed(api: Api, count: int, spread: bool) -> tuple[list[Answer], float]:
 
 
 def poisson(api: Api, rate: float, length: Callable[[random.Random], int]) -> tuple[list[Answer], float]:
-    """Arrivals at random; answers but the first fifth, and the rate that came of it."""
+    """Arrivals at random, at that rate in all; answers but the first fifth, and the rate that came of it."""
     draw = random.Random(7)
-    gaps, lengths = [draw.expovariate(rate) for _ in range(ARRIVALS)], [length(draw) for _ in range(ARRIVALS)]
+    drawn, lengths = [draw.expovariate(1.0) for _ in range(ARRIVALS)], [length(draw) for _ in range(ARRIVALS)]
+    gaps = [gap / rate * ARRIVALS / sum(drawn) for gap in drawn]
     with ThreadPoolExecutor(ARRIVALS) as pool:
         asked, due = [], time.perf_counter()
         for gap, tokens in zip(gaps, lengths, strict=True):
