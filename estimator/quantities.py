@@ -181,7 +181,7 @@ class Quantity:
             "low": low if known else None,
             "high": high if known else None,
             "basis": self.basis,
-            "sources": [str(source) for source in self.citations()],
+            "sources": [*_titles(self.citations())],
             **({"note": self.note} if self.note else {}),
         }
 
@@ -357,6 +357,11 @@ def _cited(figure: Quantity) -> tuple[Source, ...]:
 
 
 _citations = lru_cache(REMEMBERED)(_cited)
+
+
+@lru_cache(REMEMBERED)
+def _titles(sources: tuple[Source, ...]) -> tuple[str, ...]:
+    return tuple(map(str, sources))
 
 
 @lru_cache(REMEMBERED)
