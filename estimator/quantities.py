@@ -341,7 +341,12 @@ def total(name: str, unit: str, parts: Sequence[Quantity], design: Design = ONE_
     """The sum of parts, which stay visible as its inputs; zero when there are none."""
     if not parts:
         return given(name, 0.0, unit, design=design, basis="analytic")
-    return derive(name, unit, sum_of, **{f"part_{place}": part for place, part in enumerate(parts)})
+    return derive(name, unit, sum_of, **dict(zip(_places(len(parts)), parts, strict=True)))
+
+
+@lru_cache(1024)
+def _places(count: int) -> tuple[str, ...]:
+    return tuple(f"part_{place}" for place in range(count))
 
 
 # The same input is one Quantity, and so is what a formula makes of the same inputs: asked again with another price,

@@ -194,15 +194,14 @@ def _long_requests(question: Question, service: Service) -> tuple[str, ...]:
 
 def _unheard_of(question: Question) -> tuple[str, ...]:
     """That nothing is known of an engine or a tokenizer that was named, and what is taken for it."""
-    given = {one.name for one in question.assumptions() if one.given}
     named, counted = question.scenario.word("engine"), question.scenario.word("tokenizer")
     found = []
-    if "engine" in given and not engine(named).known:
+    if question.gave("engine") and not engine(named).known:
         found.append(
             f"Nothing is known of the engine {named!r}: it is taken for a usual one, and ranges are wider. "
             f"Known are {', '.join(known_engines())}."
         )
-    if "tokenizer" in given and not text_ratio(question.word("text_kind"), counted).known:
+    if question.gave("tokenizer") and not text_ratio(question.word("text_kind"), counted).known:
         found.append(f"The tokenizer {counted!r} was not counted: taken is the median of {', '.join(tokenizers())}.")
     return tuple(found)
 
