@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 from estimator.catalog.engines import engine, known_engines
 from estimator.catalog.facts import fact
-from estimator.catalog.hosted_energy import footprint
 from estimator.catalog.retrieval import text_ratio, tokenizers
 from estimator.formulas import effort, energy
 from estimator.formulas.arithmetic import difference, product
@@ -303,6 +302,8 @@ def calendar(question: Question, hours: Quantity, machine_s: Quantity, staff: st
 
 def _hosted(question: Question, service: Service, what: str, unit: str) -> Quantity:
     """Energy or water of a hosted LLM's answers over the horizon: a wide range of `ecologits`, unknown without it."""
+    from estimator.catalog.hosted_energy import footprint  # for hosted LLMs alone
+
     found = footprint(question.api.provider, question.api.model) if question.api else None
     if found is None:
         return question.unknown(what, unit, f"an API's {what} is not published; the extra 'footprint' has ranges")

@@ -83,7 +83,7 @@ def _wider(doubt: tuple[float, float], by: float) -> tuple[float, float]:
 def _held(
     made: Planned, llm: Architecture, cluster: Cluster, plan: TrainingPlan, step: TrainingStep
 ) -> tuple[MemorySplit, float]:
-    """What a step keeps in memory, and what of it cannot be given back [B]: the step's, unless the run has own habits."""
+    """What a step keeps, and what of it cannot be given back [B]: by the habits of the run, where it has its own."""
     if made.habits is None:
         return step.memory, float(step.need_bytes)
     numbers = run_of(llm, cluster, plan, made.habits)
