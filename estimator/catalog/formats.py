@@ -98,7 +98,6 @@ def main(arch: Architecture, found: Weights) -> Precision:
     return found.experts if arch.experts else found.feed_forward
 
 
-@recent(1024)
 def stored_bytes(arch: Architecture, found: Weights) -> WeightCounts:
     """Storage of each class [B], rounded.
 

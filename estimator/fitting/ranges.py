@@ -70,7 +70,7 @@ class LeftOut(NamedTuple):
 
     def where(self, mask: Mask) -> "LeftOut":
         """The runs a mask selects."""
-        return LeftOut(self.names, *(part[mask] for part in self[1:]))
+        return self._replace(**{name: getattr(self, name)[mask] for name in self._fields[1:]})
 
     @property
     def weights(self) -> Floats:
