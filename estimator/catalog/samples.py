@@ -148,7 +148,8 @@ class _Tally:
         log = math.log(size)
         self.samples += 1
         self.tokens += size
-        self.longest = max(self.longest, size)
+        if size > self.longest:
+            self.longest = size
         self.logs += log
         self.squares += log * log
         self.lengths[min(int(log / STEP), PLACES - 1)] += 1
