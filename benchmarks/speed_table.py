@@ -14,20 +14,25 @@ import platform
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from speed import ENVIRONMENT, command, python
 
-from estimator import check, compare, estimate, layout, serving
+from estimator import check, compare, estimate, layout, serving, validate
 from estimator.catalog.accelerators import accelerator, accelerator_names, cluster
 from estimator.catalog.models import architecture
+from estimator.catalog.samples import count_samples
 from estimator.predict.training import TrainingPlan, training_step
 from estimator.quantities import Design
-from estimator.shown import rendered
+from estimator.shown import dumps, rendered
+from estimator.web import brief
+from estimator.web.asking import Answer
 
 HERE = Path(__file__).parent
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
@@ -43,7 +48,7 @@ SERVE = {"model": "70b", "gpu": "h100", "task": "serve", "precisions": ("bf16", 
 class Row(NamedTuple):
     """One line of the table. share: of the target that is used, at most 1 where it is met, None without a target.
 
-    bound: what it cannot be faster than
+    bound: what it cannot be faster than, and how far it is from that
     """
 
     what: str
@@ -77,13 +82,75 @@ def _mean(call: Callable[[], object], least_s: float) -> float:
     return (time.process_time() - start) / count
 
 
+# --- what this machine can do -----------------------------------------------------------------------------------------
+
+
+class Costs(NamedTuple):
+    """Least times of this machine [s]: a call of Python, of C, of NumPy on one number; one of many numbers added in the
+    cache; a byte copied in memory.
+    """
+
+    python_s: float
+    c_s: float
+    numpy_s: float
+    added_s: float
+    byte_s: float
+
+
+@cache
+def costs() -> Costs:
+    """Measured once in a run."""
+    one, many, few = np.float64(1.0), np.ones(30_000_000), np.ones(4_000)
+    half, out = len(many) // 2, np.empty_like(few)
+    return Costs(
+        python_s=seconds(lambda: [_nothing() for _ in range(1000)]) / 1000,
+        c_s=seconds(lambda: [len(()) for _ in range(1000)]) / 1000,
+        numpy_s=seconds(lambda: [np.add(one, one) for _ in range(1000)]) / 1000,
+        added_s=seconds(lambda: [np.add(few, few, out) for _ in range(100)]) / 100 / len(few),
+        byte_s=seconds(lambda: np.copyto(many[:half], many[half:])) / (half * many.itemsize),
+    )
+
+
+def _nothing() -> None:
+    pass
+
+
+def called(call: Callable[[], object]) -> tuple[int, int]:
+    """How many functions of Python and of C a call comes to; what operators do is not among them."""
+    counts = {"call": 0, "c_call": 0}
+
+    def count(_: object, event: str, __: object) -> None:
+        if event in counts:
+            counts[event] += 1
+
+    call()
+    sys.setprofile(count)
+    try:
+        call()
+    finally:
+        sys.setprofile(None)
+    return counts["call"], counts["c_call"]
+
+
 # --- what is timed ----------------------------------------------------------------------------------------------------
+
+UNMARSHAL = """import marshal, sys, time, numpy
+from pathlib import Path
+before = {*sys.modules}
+from estimator import estimate
+texts = [Path(sys.modules[name].__spec__.cached).read_bytes()[16:] for name in {*sys.modules} - before
+         if str(getattr(sys.modules[name].__spec__, "cached", None) or "").endswith(".pyc")]
+start = time.process_time()
+for text in texts: marshal.loads(text)
+print(time.process_time() - start, len(texts))"""
 
 
 def processes() -> Iterator[Row]:
     """What importing and cold commands cost over what they cannot do without."""
     bare, base = python("pass"), python("import numpy")
-    yield _at_most("import, over NumPy", python("from estimator import estimate") - base, 0.05, "code that is loaded")
+    read, modules = _said(UNMARSHAL)
+    bound = f"compiled code of {modules:.0f} modules, only read: {_time(read)}; classes are built of it"
+    yield _at_most("import, over NumPy", python("from estimator import estimate") - base, 0.05, bound)
     parsed = python("import argparse") - bare
     bound = f"argparse alone: {_time(parsed)}"
     yield _at_most("`--help`, over bare Python", command("--help") - bare, 0.02, bound)
@@ -92,30 +159,95 @@ def processes() -> Iterator[Row]:
     yield Row("cold `compare`, over NumPy", "at most 1.15 times", f"{cold / base:.2f} times", cold / base / 1.15, bound)
 
 
-CALLS = "calls of Python and NumPy, about a microsecond each"
+def _said(code: str) -> list[float]:
+    """Numbers that a fresh interpreter prints."""
+    made = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=ENVIRONMENT)
+    return [float(word) for word in made.stdout.split()]
 
 
 def answers() -> Iterator[Row]:
     """Warm answers: the same question again, with other amounts every time, with other physics every time."""
     asked, numbers = {"model": "7b", "gpu": "a100"}, itertools.count(1000)
     for stage in ("prompt", "rag", "finetune", "pretrain"):
-        warm = seconds(lambda stage=stage: estimate(stage, **asked))
-        yield _at_most(f"`estimate` {stage}, asked again", warm, 0.001, CALLS)
+        yield _warm(f"`estimate` {stage}, asked again", lambda stage=stage: estimate(stage, **asked), 0.001)
     for what, name in (("samples", "samples"), ("lengths", "finetune_seq_len")):
-        warm = seconds(lambda name=name: estimate("finetune", **asked, **{name: next(numbers)}))
-        yield _at_most(f"`estimate` finetune, other {what} every time", warm, 0.001, CALLS)
-    yield _at_most("`compare`, asked again", seconds(lambda: compare(**asked)), 0.004, CALLS)
-    warm = seconds(lambda: compare(**asked, requests_per_month=next(numbers), samples=next(numbers)))
-    yield _at_most("`compare`, other amounts every time", warm, 0.004, CALLS)
-    warm = seconds(lambda: compare(**asked, prompt_tokens=next(numbers), finetune_seq_len=next(numbers)))
-    yield _at_most("`compare`, other lengths every time", warm, 0.004, CALLS)
+        other = f"`estimate` finetune, other {what} every time"
+        yield _warm(other, lambda name=name: estimate("finetune", **asked, **{name: next(numbers)}), 0.001)
+    yield _warm("`compare`, asked again", lambda: compare(**asked), 0.004)
+    yield _warm(
+        "`compare`, other amounts every time",
+        lambda: compare(**asked, requests_per_month=next(numbers), samples=next(numbers)),
+        0.004,
+    )
+    yield _warm(
+        "`compare`, other lengths every time",
+        lambda: compare(**asked, prompt_tokens=next(numbers), finetune_seq_len=next(numbers)),
+        0.004,
+    )
     draws = seconds(lambda: compare(**asked, design=Design.monte_carlo(10_000, next(numbers))))
-    yield Row("`compare` with 10,000 draws", "", f"{_time(draws)}, {10_000 / draws:,.0f} draws/s", None, "memory")
-    yield _at_most("`check` of a YAML", seconds(lambda: check(YAML, gpu="a100")), 0.010, CALLS)
-    warm = seconds(lambda: serving(**LOADS, prompt_tokens=next(numbers)))
-    yield _at_most("`serving` of 50 loads, other lengths every time", warm, 0.010, CALLS)
+    bound = f"a draw takes as long as copying {draws / 10_000 / costs().byte_s / 1e3:,.0f} kB"
+    yield Row("`compare` with 10,000 draws", "", f"{_time(draws)}, {10_000 / draws:,.0f} draws/s", None, bound)
+    yield _warm("`check` of a YAML", lambda: check(YAML, gpu="a100"), 0.010)
+    yield _warm(
+        "`serving` of 50 loads, other lengths every time", lambda: serving(**LOADS, prompt_tokens=next(numbers)), 0.010
+    )
     answer = compare(**asked)
-    yield _at_most("JSON of a comparison", seconds(lambda: rendered(answer, "json")), 0.002, "text of 500 figures")
+    found = Answer(answer, (), "estimator compare", "")
+    yield _warm("brief JSON of a comparison", lambda: brief.text(found, "brief", "/"), 0.002)
+    whole, plain = seconds(lambda: rendered(answer, "json")), answer.to_dict()
+    bound = f"Python's `json`, which indents in Python: {_time(seconds(lambda: dumps(plain)))} of it"
+    yield Row("JSON of a comparison, every figure and source", "", _time(whole), None, bound)
+
+
+def _warm(what: str, call: Callable[[], object], limit_s: float) -> Row:
+    """A warm call, beside what its calls of functions take at least."""
+    spent, (python_calls, c_calls) = seconds(call), called(call)
+    least = python_calls * costs().python_s + c_calls * costs().c_s
+    bound = f"{python_calls + c_calls:,} calls of functions, {_time(least)}: {spent / least:.1f} times that"
+    return _at_most(what, spent, limit_s, bound)
+
+
+SAMPLE = {"instruction": "Say what the contract asks of us. " * 8, "input": "", "output": "It asks for little. " * 30}
+
+
+def files() -> Iterator[Row]:
+    """Samples counted, and what was published predicted."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "samples.jsonl"
+        path.write_text("".join(json.dumps({**SAMPLE, "input": str(row)}) + "\n" for row in range(30_000)))
+        size, spent = path.stat().st_size, seconds(lambda: count_samples(path))
+        read = seconds(lambda: _read(path))
+    bound = f"JSON alone, by pydantic's reader: {size / read / 1e6:,.0f} MB/s"
+    yield _at_least("tokens of JSON lines, counted by bytes", size / spent / 1e6, 200, "MB/s", bound)
+    validate()
+    start = time.process_time()
+    count = len(validate().to_dict()["cases"])
+    spent = time.process_time() - start
+    yield _at_most(f"validation of {count:,} published runs", spent, 8.0, f"{_time(spent / count)} a prediction")
+
+
+def _read(path: Path) -> None:
+    from pydantic_core import from_json
+
+    with path.open("rb") as lines:
+        for line in lines:
+            from_json(line)
+
+
+TEN_MILLION = """import resource, time
+from estimator import layout
+from estimator.catalog.accelerators import accelerator, accelerator_names
+names = [name for name in accelerator_names() if not accelerator(name).measured_cpu]
+start = time.process_time()
+found = layout(model="gpt3-175b", gpu=names, most=32768, precisions=("bf16", "fp8"), tokens=1e12)
+print(found.evaluated, time.process_time() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)"""
+
+
+def memory() -> list[Row]:
+    """What a search of ten million layouts has in memory at most, in a process of its own."""
+    layouts, spent, most_gb = _said(TEN_MILLION)
+    what = f"search of {layouts:,.0f} layouts in {_time(spent)}: its memory"
+    return [Row(what, "at most 1 GB", f"{most_gb:.2f} GB", most_gb / 1.0, "one chunk of layouts, and those that fit")]
 
 
 def searches() -> Iterator[Row]:
@@ -126,11 +258,17 @@ def searches() -> Iterator[Row]:
     targets = 0.006, None, 1.0
     for name, asked, target in zip(what, (LARGE, MANY, every), targets, strict=True):
         found, spent = layout(**asked), seconds(lambda asked=asked: layout(**asked))
+        bound = _additions(spent / found.evaluated)
         if target:
-            yield _at_most(f"search, {name}, {found.evaluated:,} layouts", spent, target, CALLS)
-        yield _at_least(f"search, {name}", found.evaluated / spent, 1_000_000, "layouts/s", "memory, and calls")
+            yield _at_most(f"search, {name}, {found.evaluated:,} layouts", spent, target, bound)
+        yield _at_least(f"search, {name}", found.evaluated / spent, 1_000_000, "layouts/s", bound)
     found, spent = layout(**SERVE), seconds(lambda: layout(**SERVE))
-    yield _at_least("search to serve 70B", found.evaluated / spent, 100_000, "layouts/s", CALLS)
+    bound = _additions(spent / found.evaluated)
+    yield _at_least("search to serve 70B", found.evaluated / spent, 100_000, "layouts/s", bound)
+
+
+def _additions(each_s: float) -> str:
+    return f"a layout takes as long as {each_s / costs().added_s:,.0f} additions in the cache"
 
 
 def grids() -> Iterator[tuple[int, float]]:
@@ -232,8 +370,9 @@ also the physics, for which all layouts of the training are evaluated anew.
 """
 
 LIMITS = """
-What this machine can do at all: an addition of NumPy on one number takes {call_ns:.0f} ns, a call of Python
-{python_ns:.0f} ns, and memory is copied at {copy_gb_per_s:.1f} GB/s by one core.
+What this machine can do at all: a call of Python takes {python_ns:.0f} ns, one of C {c_ns:.0f} ns; an addition of NumPy
+{numpy_ns:.0f} ns on one number, {added_ns:.2f} ns on each of many in the cache; memory is copied at {gb_per_s:.1f} GB/s
+by one core. A layout is a few hundred operations on arrays, a row of a sweep some thousand.
 """
 
 SWEEP = """
@@ -276,28 +415,33 @@ fixed workload of the same run, which travel between machines: `python -m pytest
 """
 
 
-def limits() -> str:
+def limits(found: Costs) -> str:
     """Unit costs of this machine, in a sentence."""
-    one, many = np.float64(1.0), np.ones(30_000_000)
-    call = seconds(lambda: [np.add(one, one) for _ in range(1000)]) / 1000
-    function = seconds(lambda: [_nothing() for _ in range(1000)]) / 1000
-    copied = 2 * many.nbytes / seconds(lambda: np.copyto(many[: len(many) // 2], many[len(many) // 2 :])) / 2
-    return LIMITS.format(call_ns=call * 1e9, python_ns=function * 1e9, copy_gb_per_s=copied / 1e9)
-
-
-def _nothing() -> None:
-    pass
+    return LIMITS.format(
+        python_ns=found.python_s * 1e9,
+        c_ns=found.c_s * 1e9,
+        numpy_ns=found.numpy_s * 1e9,
+        added_ns=found.added_s * 1e9,
+        gb_per_s=1e-9 / found.byte_s,
+    )
 
 
 def page(found: Mapping[str, Any]) -> str:
     """All tables as Markdown."""
-    rows = [Row(*row) for part in ("processes", "answers", "searches") for row in found[part]]
+    rows = [Row(*row) for part in ("processes", "answers", "files", "searches", "memory") for row in found[part]]
+    machine = Costs(*found["limits"])
     *sizes, two = (Swept(*one) for one in found["sweeps"])
     last = sizes[-1]
     rate, faster = last.rows / last.processor_s, last.wall_s / two.wall_s
     rows = [
         *rows,
-        _at_least("sweep of a million rows, four approaches each", rate, 250_000, "rows/s", "memory"),
+        _at_least(
+            "sweep of a million rows, four approaches each",
+            rate,
+            250_000,
+            "rows/s",
+            f"a row takes as long as copying {1 / rate / machine.byte_s / 1e3:,.0f} kB",
+        ),
         Row("the same with two workers", "at least 1.8 times", f"{faster:.2f} times", 1.8 / faster, "who writes"),
         Row("its memory", "at most 0.5 GB", f"{two.memory_gb:.2f} GB", two.memory_gb / 0.5, "libraries, loaded thrice"),
     ]
@@ -309,7 +453,7 @@ def page(found: Mapping[str, Any]) -> str:
     ]
     grid = [f"| {count:,} | {rate:,.0f} |" for count, rate in found["grids"]]
     header = HEADER.format(date=datetime.date.today().isoformat(), machine=_machine())
-    body = ["\n".join(lines), "\n", NOTE, found["limits"], SWEEP, "\n".join(curve), "\n", GRID, "\n".join(grid), "\n"]
+    body = ["\n".join(lines), "\n", NOTE, limits(machine), SWEEP, "\n".join(curve), "\n", GRID, "\n".join(grid), "\n"]
     if clustered := found.get("clusters"):
         body += [
             CLUSTERS,
@@ -335,8 +479,10 @@ def _machine() -> str:
 PARTS: Mapping[str, Callable[[], Any]] = {
     "processes": lambda: [*processes()],
     "answers": lambda: [*answers()],
+    "files": lambda: [*files()],
     "searches": lambda: [*searches()],
-    "limits": limits,
+    "memory": memory,
+    "limits": costs,
     "sweeps": sweeps,
     "grids": lambda: [*grids()],
 }

@@ -11,6 +11,7 @@ EstimatorError                 base; the command prints it on stderr and exits 2
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 
 class EstimatorError(Exception):
@@ -74,10 +75,15 @@ class MissingExtra(EstimatorError):
 
 def nearest(name: str, known: Iterable[str], most: int = 3) -> list[str]:
     """The known names closest to `name`, best first; none when nothing is close."""
+    return [*_nearest(str(name).lower()[:100], tuple(sorted(set(known))), most)]
+
+
+@lru_cache(256)
+def _nearest(name: str, known: tuple[str, ...], most: int) -> tuple[str, ...]:
+    """The same, found once: files of many runs have the same names again and again."""
     import difflib  # only when something went wrong
 
-    candidates = sorted(set(known))
-    return difflib.get_close_matches(str(name).lower()[:100], candidates, n=most, cutoff=0.55)
+    return tuple(difflib.get_close_matches(name, known, n=most, cutoff=0.55))
 
 
 def clipped(text: object, most: int = 80) -> str:

@@ -120,7 +120,7 @@ def lines(path: str | Path, kind: str) -> Iterator[bytes]:
                 if len(line) > LONGEST_LINE:
                     most = f"line {number:,} is longer than {LONGEST_LINE / MB:g} MB"
                     raise InvalidInput(f"cannot read the {kind} {shown(path)}: {most}")
-                yield line.removeprefix(b"\xef\xbb\xbf" if number == 1 else b"").rstrip(b"\r\n")
+                yield (line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line).rstrip(b"\r\n")
     except (OSError, ValueError) as error:
         raise InvalidInput(f"cannot read the {kind} {shown(path)}: {reason(error)}") from None
 

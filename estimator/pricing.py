@@ -8,10 +8,11 @@ import numpy as np
 
 from estimator.catalog.energy import depreciation_years, electricity_price, host_power_w, power_fraction, pue
 from estimator.catalog.facts import Fact
+from estimator.catalog.files import recent
 from estimator.catalog.prices import PriceRange, hourly_prices, street_price
 from estimator.errors import InvalidInput, clipped
 from estimator.formulas import energy, money
-from estimator.quantities import Design, Quantity, derive, given
+from estimator.quantities import ONE_AT_A_TIME, Design, Quantity, derive, given
 from estimator.records import Accelerator, Source
 from estimator.scenario import Scenario, default_scenario
 
@@ -214,6 +215,10 @@ def own_of(device: Accelerator, price: Price, design: Design, asked: Scenario) -
 
 def power_w(device: Accelerator, activity: str, facility_pue: Quantity) -> Quantity:
     """Power at the socket of an accelerator that does something, with the host's share and cooling [W]."""
+    return (_power_once if facility_pue.design is ONE_AT_A_TIME else _power)(device, activity, facility_pue)
+
+
+def _power(device: Accelerator, activity: str, facility_pue: Quantity) -> Quantity:
     design = facility_pue.design
     return derive(
         f"power at the socket, {activity}",
@@ -231,6 +236,9 @@ def power_w(device: Accelerator, activity: str, facility_pue: Quantity) -> Quant
         host_w=_ranged("power of the host, per accelerator", _host_w(device), "W", design),
         pue=facility_pue,
     )
+
+
+_power_once = recent(256)(_power)
 
 
 def _known_tdp(device: Accelerator) -> float:

@@ -181,7 +181,7 @@ class Quantity:
             "low": low if known else None,
             "high": high if known else None,
             "basis": self.basis,
-            "sources": [str(source) for source in self.citations()],
+            "sources": [*_titles(self.citations())],
             **({"note": self.note} if self.note else {}),
         }
 
@@ -341,7 +341,12 @@ def total(name: str, unit: str, parts: Sequence[Quantity], design: Design = ONE_
     """The sum of parts, which stay visible as its inputs; zero when there are none."""
     if not parts:
         return given(name, 0.0, unit, design=design, basis="analytic")
-    return derive(name, unit, sum_of, **{f"part_{place}": part for place, part in enumerate(parts)})
+    return derive(name, unit, sum_of, **dict(zip(_places(len(parts)), parts, strict=True)))
+
+
+@lru_cache(1024)
+def _places(count: int) -> tuple[str, ...]:
+    return tuple(f"part_{place}" for place in range(count))
 
 
 # The same input is one Quantity, and so is what a formula makes of the same inputs: asked again with another price,
@@ -357,6 +362,11 @@ def _cited(figure: Quantity) -> tuple[Source, ...]:
 
 
 _citations = lru_cache(REMEMBERED)(_cited)
+
+
+@lru_cache(REMEMBERED)
+def _titles(sources: tuple[Source, ...]) -> tuple[str, ...]:
+    return tuple(map(str, sources))
 
 
 @lru_cache(REMEMBERED)
@@ -378,7 +388,8 @@ def intervals(column: Floats, level: float = 0.8) -> tuple[Floats, Floats]:
     if len(column) == 1:
         return expected, expected
     with np.errstate(all="ignore"):
-        least, (below, above) = column.min(axis=0), _factor_moves(column)
+        least = column.min(axis=0)
+        below, above = _factor_moves(column, least)
         down, up = np.minimum(np.minimum(below, above), 0.0), np.maximum(np.maximum(below, above), 0.0)
         down, up = stretch * _root_of_squares(down), stretch * _root_of_squares(up)
         floor = np.where(least >= 0, 0.0, -np.inf)  # never below zero, such as a cost: neither is its range
@@ -392,17 +403,18 @@ def _root_of_squares(moves: Floats) -> Floats:
     return np.asarray(np.sqrt(squares))
 
 
-def _factor_moves(column: Floats) -> Floats:
+def _factor_moves(column: Floats, least: Floats) -> Floats:
     """How far each factor's low and high end move a figure [2, factors, ...]: in ln, around zero in the unit itself."""
-    in_log, ends = column.min(axis=0) > 0, column[1:]
-    moves: Floats = ends - column[0] if not in_log.all() else np.log(ends / column[0])
-    if in_log.any() and not in_log.all():
+    in_log, ends = least > 0, column[1:]
+    whole = bool(in_log.all())
+    moves: Floats = np.log(ends / column[0]) if whole else ends - column[0]
+    if not whole and in_log.any():
         moves = np.where(in_log, np.log(ends / column[0]), moves)
     return moves.reshape(2, len(ends) // 2, *column.shape[1:])
 
 
 def _factor_widths(column: Floats) -> Floats:
-    moves = _factor_moves(column)
+    moves = _factor_moves(column, column.min(axis=0))
     widths: Floats = (moves.max(axis=0, initial=0.0) - moves.min(axis=0, initial=0.0)) / 2
     return widths
 

@@ -220,7 +220,13 @@ def dumps(data: object, indent: int | None = 2) -> str:
     """JSON text, indented unless told not to; what is not a finite number is null."""
     import json
 
-    return json.dumps(_known(data), indent=indent, ensure_ascii=False, allow_nan=False)
+    def written(known: object) -> str:
+        return json.dumps(known, indent=indent, ensure_ascii=False, allow_nan=False)
+
+    try:
+        return written(data)
+    except (TypeError, ValueError):  # it holds what is not finite, or another kind of mapping
+        return written(_known(data))
 
 
 def _known(data: object) -> object:

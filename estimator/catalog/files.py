@@ -136,7 +136,10 @@ def rows(path: Path, required: tuple[str, ...] = ()) -> list[dict[str, str]]:
     if any(len(cells) > len(header) for cells in lines):
         raise InvalidInput(f"{path.name} has a row with more cells than its header. Quote cells that hold commas.")
     width = len(header)
-    return [dict(zip(header, cells + [""] * (width - len(cells)), strict=True)) for cells in lines]
+    for cells in lines:
+        if len(cells) < width:
+            cells += [""] * (width - len(cells))
+    return [dict(zip(header, cells)) for cells in lines]  # noqa: B905 - of one length by now, and many
 
 
 def table(path: Path) -> Content:

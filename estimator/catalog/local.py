@@ -6,7 +6,6 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -31,8 +30,7 @@ REMEDY = "Run `estimator calibrate` to measure this machine."
 Constants = TypeVar("Constants", GemmEfficiency, AttentionEfficiency, DecodeAttentionEfficiency)
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """One piece of work, as it is run and as it is predicted.
 
     phase: train (one optimizer step) | lora | prefill | decode (one step) | embed

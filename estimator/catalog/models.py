@@ -26,6 +26,8 @@ REQUIRED = ("name", "layers", "hidden", "heads", "kv_heads", "head_dim", "ffn", 
 SIZE = re.compile(r"([+-]?(?:\d[\d_,]*\.?\d*|\.\d+|nan|inf)(?:e[+-]?\d+)?)\s*(m|b|bn|t)(?:[\s-]*param(?:eter)?s?)?")
 UNITS = {"m": 1e6, "b": 1e9, "bn": 1e9, "t": 1e12}
 LEAST_PARAMS = 20e6
+TUNED = ("meta-", "instruct", "chat", "hf", "it")  # in a name that may say how it was tuned
+SEPARATORS = str.maketrans("-_:", "   ")
 QK_NORM: dict[str, Literal["", "head", "full"]] = {"head": "head", "full": "full"}
 
 
@@ -210,8 +212,9 @@ def _of_the_hub(name: str) -> Architecture:
 def _key(name: str) -> str:
     """A name without maker, case, separators and tuning suffix; dots stay, they tell qwen2.5-7b from qwen2-57b."""
     last = name.lower().strip("/ ").rpartition("/")[2][:200]
-    plain = re.sub(r"^meta-|[-_](?:instruct|chat|hf)(?=[-_]|$)|[-_]it$", "", last)
-    return re.sub(r"[-_:\s]", "", plain)
+    if any(mark in last for mark in TUNED):
+        last = re.sub(r"^meta-|[-_](?:instruct|chat|hf)(?=[-_]|$)|[-_]it$", "", last)
+    return "".join(last.translate(SEPARATORS).split())
 
 
 def _size(digits: str, unit: str, name: str) -> float:

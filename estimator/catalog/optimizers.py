@@ -26,7 +26,7 @@ PLAIN: tuple[str, ...] = (
     "states",
 )
 PLAIN += ("copies", "copy", "optimizer", "decoupled", "step", "distributed", "block", "blockwise", "cpu", "deepspeed")
-WITHOUT = re.compile(r"\b(?:no|without)\b[^a-z0-9]*(?:(?:fp32|32-?bit|weight|the)[^a-z0-9]*)*masters?\b")
+WITHOUT = r"\b(?:no|without)\b[^a-z0-9]*(?:(?:fp32|32-?bit|weight|the)[^a-z0-9]*)*masters?\b"
 
 
 class Optimizer(NamedTuple):
@@ -60,10 +60,13 @@ def optimizer(name: str) -> Optimizer:
     (True, False)
     """
     table, spelled = _table(), name.lower().replace("_", "-")
-    without = WITHOUT.search(spelled)
-    found = _words(WITHOUT.sub(" ", spelled), (*table["optimizer"], *table["word"], *PLAIN))
+    if spelled in table["optimizer"]:  # nothing beside the name
+        facts = table["optimizer"][spelled]
+        return _read(facts, facts.get("masters"))
+    without = re.search(WITHOUT, spelled)
+    found = _words(re.sub(WITHOUT, " ", spelled), (*table["optimizer"], *table["word"], *PLAIN))
     named = [word for word in found if word in table["optimizer"]]
-    if not named or (left := _unread(WITHOUT.sub(" ", spelled), found)):
+    if not named or (left := _unread(re.sub(WITHOUT, " ", spelled), found)):
         known = [*optimizer_names(), *(f"adamw_{word}" for word in ("8bit", "fused"))]
         listed = f"Optimizers are {', '.join(optimizer_names())}, with words such as {', '.join(_WORDS)}."
         raise UnknownName("optimizer", left if named else name, known, listed)

@@ -7,7 +7,7 @@ counted by the user's tokenizer, else by measured bytes of a token.
 import csv
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -81,13 +81,14 @@ def count_samples(
     """
     size_of = _by_tokenizer(tokenizer_json) if tokenizer_json else _by_bytes(text_kind, tokenizer)
     per_message = fact("template_tokens_per_message").value
-    tally = _Tally(np.zeros(PLACES), skip_broken)
+    tally = _Tally(skip_broken)
     for file in _files(Path(path)):
-        for where, row in _rows(file):
+        unit = "row" if file.suffix.lower() == ".parquet" else "line"
+        for number, row in _rows(file):
             try:
                 texts, pieces = _texts(row)
             except ValueError as error:
-                tally.broken(f"{shown(file)}, {where}: {error}")
+                tally.broken(f"{shown(file)}, {unit} {number:,}: {error}")
                 continue
             tally.add(texts if isinstance(texts, int) else size_of(texts) + per_message * pieces)
             if progress and tally.samples % 1_000 == 0:
@@ -108,7 +109,7 @@ def _by_tokenizer(path: str) -> Callable[[str], float]:
 
 def _by_bytes(text_kind: str, tokenizer: str) -> Callable[[str], float]:
     per_token = text_ratio(text_kind, tokenizer).bytes_per_token
-    return lambda text: len(text.encode("utf-8", "replace")) / per_token
+    return lambda text: (len(text) if text.isascii() else len(text.encode("utf-8", "replace"))) / per_token
 
 
 def counted(
@@ -135,8 +136,8 @@ def _state(path: Path) -> tuple[tuple[str, int, int], ...]:
 class _Tally:
     """Sums over samples."""
 
-    def __init__(self, lengths: Floats, skip: bool) -> None:
-        self.lengths, self.skip = lengths, skip
+    def __init__(self, skip: bool) -> None:
+        self.lengths, self.skip = [0] * PLACES, skip
         self.samples = self.wrong = 0
         self.tokens = self.longest = self.logs = self.squares = 0.0
         self.first = ""
@@ -147,10 +148,11 @@ class _Tally:
         log = math.log(size)
         self.samples += 1
         self.tokens += size
-        self.longest = max(self.longest, size)
+        if size > self.longest:
+            self.longest = size
         self.logs += log
         self.squares += log * log
-        self.lengths[_place(size)] += 1
+        self.lengths[min(int(log / STEP), PLACES - 1)] += 1
 
     def broken(self, words: str) -> None:
         """One that is none."""
@@ -165,7 +167,8 @@ class _Tally:
             raise InvalidInput(f"no training samples at {path}{': ' + self.first if self.first else ''}")
         mean = self.logs / self.samples
         spread = math.sqrt(max(self.squares / self.samples - mean * mean, 0.0))
-        return Samples(self.samples, self.tokens, spread, self.longest, self.lengths, counted, self.wrong, self.first)
+        lengths = np.array(self.lengths, float)
+        return Samples(self.samples, self.tokens, spread, self.longest, lengths, counted, self.wrong, self.first)
 
 
 def _place(tokens: float) -> int:
@@ -186,41 +189,47 @@ def _files(path: Path) -> list[Path]:
     return found
 
 
-def _rows(path: Path) -> Iterator[tuple[str, Any]]:
-    """Where each row is, in words, and the row; the error instead of one that cannot be read."""
+def _rows(path: Path) -> Iterator[tuple[int, Any]]:
+    """The number of each line or row, and the row; the error instead of one that cannot be read."""
     ending = path.suffix.lower()
     if ending == ".parquet":
         return _parquet(path)
     return _csv(path) if ending == ".csv" else _json(path)
 
 
-def _json(path: Path) -> Iterator[tuple[str, Any]]:
+def _json(path: Path) -> Iterator[tuple[int, Any]]:
+    from pydantic_core import from_json  # four times as fast as the standard library's
+
     for number, line in enumerate(lines(path, "training samples"), 1):
         if (number == 1 and line.strip() in (b"[", b"[{")) or (number == 1 and line[:2] == b"[{"):
             raise InvalidInput(f"{shown(path)} is one JSON list: write one sample a line (JSON lines)")
-        if line.strip():
-            yield f"line {number:,}", _parsed(line)
+        if line and not line.isspace():
+            try:
+                yield number, from_json(line)
+            except ValueError:
+                yield number, _parsed(line)
 
 
 def _parsed(line: bytes) -> Any:
+    """A line that is none, or one that the standard library alone takes, such as half a character."""
     try:
         return json.loads(line)
     except (ValueError, RecursionError) as error:
         return ValueError(f"it is not JSON ({clipped(str(error), 80)})")
 
 
-def _csv(path: Path) -> Iterator[tuple[str, Any]]:
+def _csv(path: Path) -> Iterator[tuple[int, Any]]:
     texts = (line.decode("utf-8", "replace") + "\n" for line in lines(path, "training samples"))
     read = csv.DictReader(texts)
     try:
         for row in read:
             whole = None not in row and None not in row.values()
-            yield f"line {read.line_num:,}", row if whole else ValueError("it has other cells than the header")
+            yield read.line_num, row if whole else ValueError("it has other cells than the header")
     except csv.Error as error:
         raise InvalidInput(f"{shown(path)}, line {read.line_num:,}: {error}") from None
 
 
-def _parquet(path: Path) -> Iterator[tuple[str, Any]]:
+def _parquet(path: Path) -> Iterator[tuple[int, Any]]:
     try:
         from importlib import import_module
 
@@ -234,7 +243,7 @@ def _parquet(path: Path) -> Iterator[tuple[str, Any]]:
             for batch in file.iter_batches(batch_size=BATCH):
                 for row in batch.to_pylist():
                     number += 1
-                    yield f"row {number:,}", row
+                    yield number, row
     except (OSError, ValueError) as error:
         raise InvalidInput(f"cannot read {shown(path)}: {clipped(str(error), 100)}") from None
 
@@ -243,7 +252,7 @@ def _texts(row: Any) -> tuple[str | int, int]:
     """The text of a sample and the messages it has; its tokens where they were counted before. ValueError for none."""
     if isinstance(row, ValueError):
         raise row
-    if not isinstance(row, Mapping):
+    if not isinstance(row, dict):
         raise ValueError("it is no sample, but one value")
     if isinstance(row.get("input_ids"), list):
         return len(row["input_ids"]), 0
@@ -251,28 +260,34 @@ def _texts(row: Any) -> tuple[str | int, int]:
         if isinstance(row.get(name), list):
             return _chat(row[name])
     for names in COLUMNS:
-        if all(isinstance(row.get(name), str) or _chatlike(row.get(name)) for name in names):
-            parts = [_said(row[name]) for name in names]
+        if names[0] not in row:
+            continue
+        parts = [text for text in map(_said, map(row.get, names)) if text is not None]
+        if len(parts) == len(names):
             return "\n".join(parts), len(parts) if len(parts) > 1 else 0
     known = "messages, conversations, prompt and completion, instruction and output, input and output, text"
     raise ValueError(f"no columns of a sample among {clipped(', '.join(map(str, row)), 80)} (known: {known})")
 
 
-def _chatlike(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(each, Mapping) for each in value)
-
-
-def _said(value: Any) -> str:
-    return value if isinstance(value, str) else str(_chat(value)[0])
+def _said(value: object) -> str | None:
+    """A text, or those of a conversation; None where it is neither."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and all(isinstance(each, dict) for each in value):
+        return _chat(value)[0]
+    return None
 
 
 def _chat(messages: list[Any]) -> tuple[str, int]:
     """The texts of a conversation; parts that are images count as nothing."""
     texts = []
     for message in messages:
-        if not isinstance(message, Mapping):
+        if not isinstance(message, dict):
             raise ValueError("a message is no object")
+        if isinstance(message.get("content"), str):
+            texts.append(message["content"])
+            continue
         content = next((message[name] for name in ("content", "value", "text") if message.get(name) is not None), "")
         parts = content if isinstance(content, list) else [content]
-        texts += [str(part.get("text") or "") if isinstance(part, Mapping) else str(part) for part in parts]
+        texts += [str(part.get("text") or "") if isinstance(part, dict) else str(part) for part in parts]
     return "\n".join(texts), len(messages)

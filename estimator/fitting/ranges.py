@@ -19,8 +19,7 @@ Source: arXiv:2107.07511 sections 1 and 2.3 (split conformal prediction, of erro
 import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,8 +40,7 @@ LEVELS = (0.5, 0.8, 0.9)  # at which ranges are judged
 SD = (np.pi / 2) ** 0.5  # standard deviation over the mean absolute deviation, of normal errors
 
 
-@dataclass(frozen=True, slots=True)
-class LeftOut:
+class LeftOut(NamedTuple):
     """Errors of runs whose source was left out of the fit, one element a run.
 
     errors: ln(measured / predicted), of times or bytes; units: what is left out together
@@ -74,7 +72,7 @@ class LeftOut:
 
     def where(self, mask: Mask) -> "LeftOut":
         """The runs a mask selects."""
-        return LeftOut(self.names, *(getattr(self, field.name)[mask] for field in fields(self)[1:]))
+        return self._replace(**{name: getattr(self, name)[mask] for name in self._fields[1:]})
 
     @property
     def weights(self) -> Floats:
@@ -263,8 +261,7 @@ def half_widths(ranges: Mapping[str, Any], group: str, traits: Collection[str] =
     return ends["down"] * wider, ends["up"] * wider
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(NamedTuple):
     """Runs against the ranges that all other units teach, by level, one element a run. width: high / low [1]"""
 
     inside: Mapping[float, Mask]

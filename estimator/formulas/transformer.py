@@ -292,19 +292,33 @@ def attention_flop(arch: Architecture, new_tokens: ArrayLike, cached_tokens: Arr
     return np.asarray(total)
 
 
+@lru_cache(maxsize=4096)
 def _by(arch: Architecture, key: Callable[[Attention], float]) -> list[tuple[float, list[tuple[int, Attention]]]]:
-    """Kinds of attention that have a number in common, under it."""
+    """Kinds of attention that have a number in common, under it. key: of this module, to be known again."""
     found: dict[float, list[tuple[int, Attention]]] = {}
     for count, each in attentions(arch):
         found.setdefault(key(each), []).append((count, each))
     return list(found.items())
 
 
+def _heads(attention: Attention) -> int:
+    return attention.heads
+
+
+def _cached(attention: Attention) -> int:
+    return attention.cached
+
+
+def _cached_of_its_own(attention: Attention) -> int:
+    """Values a token adds to the cache, its index included [1]; none where a layer reads another's."""
+    return 0 if attention.reads else attention.cached + attention.index_dim
+
+
 def scores(arch: Architecture, new_tokens: ArrayLike, cached_tokens: ArrayLike = 0.0) -> Floats:
     """Query-key products of all heads and layers of one sequence [1]."""
     new, cached = np.asarray(new_tokens, float), np.asarray(cached_tokens, float)
     total = 0.0 * new
-    for heads, group in _by(arch, lambda each: each.heads):
+    for heads, group in _by(arch, _heads):
         total = total + heads * sum(count * _pairs(arch, each, new, cached) for count, each in group)
     return np.asarray(total)
 
@@ -366,7 +380,7 @@ def kv_bytes(arch: Architecture, tokens: ArrayLike, bytes_per_value: ArrayLike =
     total = 0.0 * held
     if arch.kind == "encoder":
         return total
-    for width, group in _by(arch, lambda each: 0 if each.reads else each.cached + each.index_dim):
+    for width, group in _by(arch, _cached_of_its_own):
         total = total + width * sum(count * _kept(each, held) for count, each in group)
     return np.asarray(total * np.asarray(bytes_per_value, float))
 
@@ -383,7 +397,7 @@ def read_bytes(arch: Architecture, tokens: ArrayLike, bytes_per_value: ArrayLike
     total = 0.0 * held
     if arch.kind == "encoder":
         return total
-    for width, group in _by(arch, lambda each: each.cached):
+    for width, group in _by(arch, _cached):
         total = total + width * sum(count * _seen(each, held) for count, each in group)
     indexed = sum(count * each.index_dim / each.stride for count, each in attentions(arch))
     return np.asarray((total + indexed * held) * np.asarray(bytes_per_value, float))

@@ -1,5 +1,6 @@
 """An LLM's parameters by class of tensor: makers store each class in a format of its own."""
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from estimator.formulas.layers import is_feed_forward
@@ -22,6 +23,7 @@ class WeightCounts(NamedTuple):
     rest: int
 
 
+@lru_cache(maxsize=1024)
 def weight_counts(arch: Architecture) -> WeightCounts:
     """Parameters of each class [1].
 

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 from estimator.catalog.engines import engine, known_engines
 from estimator.catalog.facts import fact
-from estimator.catalog.hosted_energy import footprint
 from estimator.catalog.retrieval import text_ratio, tokenizers
 from estimator.formulas import effort, energy
 from estimator.formulas.arithmetic import difference, product
@@ -194,15 +193,14 @@ def _long_requests(question: Question, service: Service) -> tuple[str, ...]:
 
 def _unheard_of(question: Question) -> tuple[str, ...]:
     """That nothing is known of an engine or a tokenizer that was named, and what is taken for it."""
-    given = {one.name for one in question.assumptions() if one.given}
     named, counted = question.scenario.word("engine"), question.scenario.word("tokenizer")
     found = []
-    if "engine" in given and not engine(named).known:
+    if question.gave("engine") and not engine(named).known:
         found.append(
             f"Nothing is known of the engine {named!r}: it is taken for a usual one, and ranges are wider. "
             f"Known are {', '.join(known_engines())}."
         )
-    if "tokenizer" in given and not text_ratio(question.word("text_kind"), counted).known:
+    if question.gave("tokenizer") and not text_ratio(question.word("text_kind"), counted).known:
         found.append(f"The tokenizer {counted!r} was not counted: taken is the median of {', '.join(tokenizers())}.")
     return tuple(found)
 
@@ -304,6 +302,8 @@ def calendar(question: Question, hours: Quantity, machine_s: Quantity, staff: st
 
 def _hosted(question: Question, service: Service, what: str, unit: str) -> Quantity:
     """Energy or water of a hosted LLM's answers over the horizon: a wide range of `ecologits`, unknown without it."""
+    from estimator.catalog.hosted_energy import footprint  # for hosted LLMs alone
+
     found = footprint(question.api.provider, question.api.model) if question.api else None
     if found is None:
         return question.unknown(what, unit, f"an API's {what} is not published; the extra 'footprint' has ranges")

@@ -274,7 +274,11 @@ class Question:
     def assumptions(self) -> tuple[Assumption, ...]:
         """The scenario inputs used so far, those the user gave first."""
         used = [*self._amounts.values(), *self._words.values()]
-        return (*(one for one in used if one.given), *(one for one in used if not one.given))
+        return (*[one for one in used if one.given], *[one for one in used if not one.given])
+
+    def gave(self, name: str) -> bool:
+        """Whether a word that was used is the user's."""
+        return name in self._words and self._words[name].given
 
 
 def _predict(predict: Callable[..., Predicted], *args: object) -> Predicted:

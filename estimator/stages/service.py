@@ -228,6 +228,11 @@ def half_widths(group: str, llm: Architecture, device: Accelerator, engine: str)
         from estimator.predict import local  # loaded for these alone
 
         return local.answer_interval(group, llm, device.name)
+    return _usual_half_widths(group, llm, device, engine)
+
+
+@recent(1024)
+def _usual_half_widths(group: str, llm: Architecture, device: Accelerator, engine: str) -> tuple[float, float]:
     return interval(group, traits(llm, device, engine))
 
 

@@ -1,7 +1,7 @@
 """Inference runs, timed: counted once, all of them at once, so that other constants cost little."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from estimator.formulas.serving import Pass
 from estimator.predict.serving_load import (
     STARTS,
     Answer,
+    Load,
     Shares,
     Spread,
     Times,
@@ -20,7 +21,7 @@ from estimator.predict.serving_load import (
     closed,
     evenly,
 )
-from estimator.predict.serving_machine import machine, path
+from estimator.predict.serving_machine import ServingPlan, machine, path
 from estimator.predict.serving_time import (
     Constants,
     Machine,
@@ -32,6 +33,7 @@ from estimator.predict.serving_time import (
     taking_in_s,
 )
 from estimator.predict.serving_time import stacked as stacked_machines
+from estimator.records import Architecture, Cluster
 from estimator.validation.inference_runs import AT_RATES, PASSES, Run
 
 
@@ -79,18 +81,14 @@ def counted(runs: Sequence[Run]) -> Batch:
     few = [index for index, run in enumerate(runs) if run.kind == "rate"]
     points = [*zip(runs, active, strict=True), *((runs[index], 1.0) for index in alone)]
     points += [(runs[index], min(AT_RATES[0], active[index] - 1.0)) for index in few]
-    passes = [run.load.passes_of(number, run.kind == "batch") for run, number in points]
     families, family = np.unique([run.load.plan.facts.family for run, _ in points], return_inverse=True)
-    shares = [
-        run.load.shares(number, np.asarray(work.sequences)[0], turns, run.short)
-        for (run, number), (work, turns) in zip(points, passes, strict=True)
-    ]
+    work, turns, shares = side_by_side(points)
     return Batch(
         runs=tuple(runs),
-        machines=stacked_machines([machine(run.load.arch, run.cluster, run.load.plan) for run, _ in points]),
-        work=side_by_side([work for work, _ in passes]),
-        turns=np.array([float(turns) for _, turns in passes]),
-        shares=Shares(*(np.array([getattr(one, name) for one in shares]) for name in Shares._fields)),
+        machines=_machines([run for run, _ in points]),
+        work=work,
+        turns=turns,
+        shares=shares,
         lone=np.array(alone, int),
         few=np.array(few, int),
         paths=Path(*map(np.array, zip(*(_path(run) for run in runs), strict=True))),
@@ -117,11 +115,54 @@ def _path(run: Run) -> Path:
     return Path(0.0, 0.0, 0.0, found.age) if inside or run.task in PASSES else found
 
 
-def side_by_side(works: Sequence[Pass]) -> Pass:
-    """Passes of several runs as one, each count an array [3, run]."""
-    count = range(len(works))
-    every = [np.broadcast_arrays(*(np.asarray(field, float) for field in work), np.zeros(3))[:-1] for work in works]
-    return Pass(*(np.stack([every[index][place] for index in count], axis=-1) for place in range(len(Pass._fields))))
+Point = tuple[Run, float]  # a run with so many sequences decoded together
+
+
+def side_by_side(points: Sequence[Point]) -> tuple[Pass, Floats, Shares]:
+    """The passes of several runs, each count an array [3, run], the steps they take, and how they are shared out.
+
+    Those of one LLM and plan are counted in one call.
+    """
+    alike: dict[object, list[int]] = {}
+    for place, (run, _) in enumerate(points):
+        alike.setdefault((run.load.arch, run.load.plan, run.kind == "batch"), []).append(place)
+    found = [_of_one_plan([points[place] for place in places]) for places in alike.values()]
+    places = np.argsort([place for places in alike.values() for place in places])
+
+    def joined(parts: Iterable[Floats]) -> Floats:
+        return np.concatenate([*parts], axis=-1)[..., places]
+
+    works, turns, shares = zip(*found, strict=True)
+    return (
+        Pass(*(joined(parts) for parts in zip(*works, strict=True))),
+        joined(turns),
+        Shares(*(joined(parts) for parts in zip(*shares, strict=True))),
+    )
+
+
+def _of_one_plan(points: Sequence[Point]) -> tuple[Pass, Floats, Shares]:
+    """The same of runs of one LLM and plan."""
+    run, count = points[0][0], len(points)
+    lengths = (
+        np.array([float(getattr(one.load, name)) for one, _ in points]) for name in ("prompt", "output", "cached")
+    )
+    load = Load(run.load.arch, run.load.plan, *lengths)
+    number = np.array([float(number) for _, number in points])
+    work, turns = load.passes_of(number, run.kind == "batch")
+    shares = load.shares(number, np.asarray(work.sequences)[0], turns, np.array([one.short for one, _ in points]))
+    return (
+        Pass(*(np.broadcast_to(np.asarray(field, float), (3, count)) for field in work)),
+        turns,
+        Shares(*(np.broadcast_to(field, (count,)) for field in shares)),
+    )
+
+
+def _machines(runs: Sequence[Run]) -> Machine:
+    """Each run's machine, each rate an array [run]; those of one LLM, plan and cluster are written out once."""
+    places: dict[tuple[Architecture, Cluster, ServingPlan], int] = {}
+    which = [places.setdefault((run.load.arch, run.cluster, run.load.plan), len(places)) for run in runs]
+    each = stacked_machines([machine(*key) for key in places])
+    return Machine(*(np.asarray(rate)[which] for rate in each))
 
 
 def predicted(batch: Batch, constants: Constants) -> Floats:

@@ -8,7 +8,7 @@ product reached (2 N D forward; a decode step by its bytes over the copying rate
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
@@ -424,9 +424,9 @@ def smaller_job(job: Job, accelerator: Accelerator, most_s: float) -> Job | None
         if job.phase == "decode" or (job.tokens < 2 * LEAST_TOKENS and job.batch == 1):
             return None
         job = (
-            replace(job, batch=job.batch // 2)
+            job._replace(batch=job.batch // 2)
             if job.tokens < 2 * LEAST_TOKENS
-            else replace(job, tokens=job.tokens // 2)
+            else job._replace(tokens=job.tokens // 2)
         )
     return job
 

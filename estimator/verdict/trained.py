@@ -44,16 +44,16 @@ def outcome(made: Planned, llm: Architecture, cluster: Cluster, price: Quantity,
     """The same for a plan; what it leaves open is chosen as `layout` chooses it."""
     plan = made.plan if made.plan.micro_batch is not None else best_layout(llm, cluster, made.plan)
     step = training_step(llm, cluster, plan)
-    numbers, room = run_of(llm, cluster, plan, made.habits), cluster.accelerator.usable_bytes
-    split = peak_memory(numbers, parameters())
+    room = cluster.accelerator.usable_bytes
+    split, need = _held(made, llm, cluster, plan, step)
     copies = made.copies * params(llm) * COPY_BYTES / (plan.tp * plan.pp * _shards(plan, cluster))
     doubt = _wider(interval("memory", traits(llm, cluster, plan)), made.widening)
     memory = {name: float(getattr(split, name)) for name in MemorySplit._fields} | (
         {"other_models": copies} if copies else {}
     )
-    peak, need = float(split.total) + copies, float(needed(split, numbers, parameters())) + copies
+    peak, need = float(split.total) + copies, need + copies
     pace = _wider(time_interval(llm, cluster, plan), made.widening)
-    way = course(llm, cluster, plan, amount)
+    way = course(llm, cluster, plan, amount, step)
     figures = _figures(cluster, step, price, amount, pace, way)
     figures["need_bytes"] = Figure(need, need * math.exp(-doubt[0]), need * math.exp(doubt[1]))
     figures["memory_bytes"] = Figure(peak, peak * math.exp(-doubt[0]), peak * math.exp(doubt[1]))
@@ -78,6 +78,17 @@ def _beside(way: Course) -> list[str]:
 
 def _wider(doubt: tuple[float, float], by: float) -> tuple[float, float]:
     return doubt[0] * by, doubt[1] * by
+
+
+def _held(
+    made: Planned, llm: Architecture, cluster: Cluster, plan: TrainingPlan, step: TrainingStep
+) -> tuple[MemorySplit, float]:
+    """What a step keeps, and what of it cannot be given back [B]: by the habits of the run, where it has its own."""
+    if made.habits is None:
+        return step.memory, float(step.need_bytes)
+    numbers = run_of(llm, cluster, plan, made.habits)
+    split = peak_memory(numbers, parameters())
+    return split, float(needed(split, numbers, parameters()))
 
 
 def _shards(plan: TrainingPlan, cluster: Cluster) -> float:

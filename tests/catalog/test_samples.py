@@ -44,6 +44,13 @@ def test_columns_that_trainers_know_are_one_sample(row, tmp_path):
     assert 400 / 5.5 < found.tokens < 400 / 4 + 16
 
 
+@pytest.mark.parametrize(
+    "line", ['{"text": "half a pair \\ud83d"}', '{"text": "deep", "more": ' + "[" * 250 + "]" * 250 + "}"]
+)
+def test_lines_that_the_fast_reader_refuses_are_read_all_the_same(line, tmp_path):
+    assert count_samples(written(tmp_path / "odd.jsonl", [line])).samples == 1
+
+
 def test_tokens_that_were_counted_before_are_taken_as_they_are(tmp_path):
     found = count_samples(written(tmp_path / "ids.jsonl", [{"input_ids": [1] * size} for size in (10, 1000)]))
 
