@@ -209,7 +209,7 @@ def serving(arch: Architecture, cluster: Cluster, plan: ServingPlan, traffic: Tr
         max_concurrency=np.where(sequence_bytes(arch, plan, prompt + output) <= held.kv_available, slots, 0.0),
         max_context=held.max_context,
         weights_bytes=held.weights,
-        kv_bytes_per_token=float(memory.kv_sequence_bytes(arch, 1.0, load.cut)) / load.cut.replicas,
+        kv_bytes_per_token=float(memory.kv_sequence_bytes(arch, 1.0, load.cut)) / plan.layout.attention_replicas,
         kv_bytes_available=held.kv_available,
         activations_bytes=held.activations,
         reserve_bytes=held.reserve,

@@ -56,11 +56,13 @@ def closed_loops(arch: Architecture, replicas: Sequence[Replica], traffic: Traff
     load = load_of(arch, plan, traffic.prompt_tokens, traffic.written_tokens, traffic.cached_tokens)
     slots = admitted(arch, plan, cut, available, load.prompt, load.output)
     fits = cached_bytes(arch, plan, cut, load.prompt + load.output) <= available
-    met = np.empty((3, len(replicas), np.size(traffic.concurrency)))
+    clients = np.asarray(traffic.concurrency, float)
+    met = np.empty((3, len(replicas), clients.size))
     for rows in _alike(arch, replicas, np.flatnonzero(fits)):
         met[:, rows] = _met(load, [replicas[row] for row in rows], _rows(cut, rows), slots[rows], traffic)
     which = np.flatnonzero(fits)
-    return Loops(which, *met[:, which], slots[which], held[which], available[which])
+    ttft_s, tpot_s, requests_per_s = met[:, which]
+    return Loops(which, ttft_s, tpot_s, requests_per_s, slots[which], held[which], available[which])
 
 
 def _column(numbers: Iterable[float]) -> Floats:
@@ -88,21 +90,18 @@ def _measured(cluster: Cluster, plan: ServingPlan) -> bool:
 
 def _met(load: Load, replicas: Sequence[Replica], cut: Cut, slots: Floats, traffic: Traffic) -> Sequence[Floats]:
     """Mean time to the first token, per further token, and requests per second."""
-    cluster, plan = replicas[0]
+    (cluster, plan), clients = replicas[0], np.asarray(traffic.concurrency, float)
     if _measured(cluster, plan):
         alone = serving(load.arch, cluster, plan, traffic)
-        return [
-            np.broadcast_to(each, (1, np.size(traffic.concurrency)))
-            for each in (alone.ttft_s, alone.tpot_s, alone.requests_per_s)
-        ]
-    load = load._replace(plan=plan, cut=cut)
-    clients = np.asarray(traffic.concurrency, float)
-    short = (slots < cut.most_sequences) & (clients > slots)
-    active = np.broadcast_to(active_of(load, traffic, slots), short.shape)
-    on = _stacked([machine(load.arch, *replica) for replica in replicas])
-    cost = times_on(load, on, path(cluster.accelerator, plan), active, short)
-    answer = closed(cost, clients, active, around_s(plan, cluster, active), together(plan, traffic.start))
-    return [np.broadcast_to(each, active.shape) for each in (answer.ttft.mean, answer.tpot.mean, answer.requests_per_s)]
+        found = alone.ttft_s, alone.tpot_s, alone.requests_per_s
+    else:
+        load, short = load._replace(plan=plan, cut=cut), (slots < cut.most_sequences) & (clients > slots)
+        active = np.broadcast_to(active_of(load, traffic, slots), short.shape)
+        on = _stacked([machine(load.arch, *replica) for replica in replicas])
+        cost = times_on(load, on, path(cluster.accelerator, plan), active, short)
+        answer = closed(cost, clients, active, around_s(plan, cluster, active), together(plan, traffic.start))
+        found = answer.ttft.mean, answer.tpot.mean, answer.requests_per_s
+    return [np.broadcast_to(each, (len(replicas), clients.size)) for each in found]
 
 
 def _stacked(machines: Sequence[Machine]) -> Machine:

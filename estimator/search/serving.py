@@ -59,9 +59,9 @@ def best_serving(
     plans = [replace(plan, weight_precision=name) for name in precisions or (plan.weight_precision,)]
     traffic = Traffic(prompt_tokens, output_tokens, concurrency=CONCURRENCY)
     pool = _pool(llm, offers, plans, traffic, targets, across=False)
-    if not pool.count():  # groups across nodes only where none inside one will do
+    if not pool.size():  # groups across nodes only where none inside one will do
         pool = _pool(llm, offers, plans, traffic, targets, across=True)
-    if not pool.count():
+    if not pool.size():
         raise DoesNotFit(_too_large(llm, offers))
     figures = {name: pool.figure(name) for name in FIGURES}
     enough = figures["accelerators"] <= pool.most()
@@ -119,12 +119,12 @@ def cuts(llm: Architecture, cluster: Cluster, plan: ServingPlan, across: bool = 
     across: tensor groups of several nodes instead, as large LLMs need whose layers no pipeline divides evenly
     """
     groups = [size for size in divisors(cluster.count) if size > cluster.per_node]
+    experts = llm.experts.experts if llm.experts else 0
     stages = [size for size in divisors(llm.layers) if size <= cluster.count]
     for tp in groups if across else divisors(cluster.per_node):
         if tensor_parts(llm) % tp:
             continue
-        spread = bool(llm.experts) and llm.experts.experts % tp == 0 and tp > 1
-        for pp, ep in itertools.product(stages, (1, tp) if spread else (1,)):
+        for pp, ep in itertools.product(stages, (1, tp) if experts and experts % tp == 0 and tp > 1 else (1,)):
             if tp * pp <= cluster.count:
                 yield replace(plan, tp=tp, pp=pp, ep=ep)
 
@@ -213,7 +213,7 @@ class Pool(NamedTuple):
 
     found: Sequence[Filled]
 
-    def count(self) -> int:
+    def size(self) -> int:
         """How many choices there are."""
         return sum(len(part.cut) for part in self.found)
 
