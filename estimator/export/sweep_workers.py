@@ -9,6 +9,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from estimator.catalog.files import use_facts, used_facts
 from estimator.catalog.own_runs import own_runs_used, use_own_runs
 from estimator.errors import InvalidInput
@@ -43,7 +45,7 @@ def answered(pieces: Iterable[Any], run: Sweep, workers: int) -> Iterator[tuple[
 def answer(run: Sweep, piece: Any) -> tuple[Any, int]:
     """A piece with its answers, and how many of its rows could not be answered."""
     found = run.answers(*columns_of(piece))
-    return attached(piece, found), sum(error is not None for error in found["error"].tolist())
+    return attached(piece, found), int(np.count_nonzero(found["error"]))
 
 
 def _begin(run: Sweep, facts: Path | None, own_runs: bool) -> None:
