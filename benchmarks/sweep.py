@@ -38,7 +38,7 @@ def answer(source: str, target: str, workers: int) -> None:
     done, bad = sweep_file(source, target, Sweep(), workers=workers)
     spent, processor = time.perf_counter() - start, _processor_s() - before
     own, worker = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    memory = own + (workers * worker if workers > 1 else 0)  # the largest worker, as many times as there are
+    memory = own + (workers - 1) * worker  # the largest of the others, as many times as there are
     print(f"{done:,} rows of {Path(source).suffix[1:]} ({bad} bad): {spent:.1f} s, {processor:.1f} s of processor time")
     print(f"{done / spent:,.0f} rows a second; at most {memory / 1e6:.2f} GB in memory")
 

@@ -390,8 +390,11 @@ def intervals(column: Floats, level: float = 0.8) -> tuple[Floats, Floats]:
     with np.errstate(all="ignore"):
         least = column.min(axis=0)
         below, above = _factor_moves(column, least)
-        down, up = np.minimum(np.minimum(below, above), 0.0), np.maximum(np.maximum(below, above), 0.0)
-        down, up = stretch * _root_of_squares(down), stretch * _root_of_squares(up)
+        down, up = np.minimum(below, above), np.maximum(below, above, out=above)
+        down = stretch * _root_of_squares(np.minimum(down, 0.0, out=down))
+        up = stretch * _root_of_squares(np.maximum(up, 0.0, out=up))
+        if (least > 0).all():
+            return expected * np.exp(-down), expected * np.exp(up)
         floor = np.where(least >= 0, 0.0, -np.inf)  # never below zero, such as a cost: neither is its range
         low = np.where(least > 0, expected * np.exp(-down), np.maximum(expected - down, floor))
         return low, np.where(least > 0, expected * np.exp(up), expected + up)
@@ -404,17 +407,21 @@ def _root_of_squares(moves: Floats) -> Floats:
 
 
 def _factor_moves(column: Floats, least: Floats) -> Floats:
-    """How far each factor's low and high end move a figure [2, factors, ...]: in ln, around zero in the unit itself."""
+    """How far each factor's low and high end move a figure [2, factors, ...]: in ln, around zero in the unit itself.
+
+    least: of all its scenarios
+    """
     in_log, ends = least > 0, column[1:]
-    whole = bool(in_log.all())
-    moves: Floats = np.log(ends / column[0]) if whole else ends - column[0]
-    if not whole and in_log.any():
-        moves = np.where(in_log, np.log(ends / column[0]), moves)
+    moves: Floats = ends / column[0]
+    moves = np.log(moves, out=moves)
+    if not in_log.all():
+        moves = np.where(in_log, moves, ends - column[0])
     return moves.reshape(2, len(ends) // 2, *column.shape[1:])
 
 
 def _factor_widths(column: Floats) -> Floats:
-    moves = _factor_moves(column, column.min(axis=0))
+    with np.errstate(all="ignore"):
+        moves = _factor_moves(column, column.min(axis=0))
     widths: Floats = (moves.max(axis=0, initial=0.0) - moves.min(axis=0, initial=0.0)) / 2
     return widths
 

@@ -6,7 +6,7 @@ formulas are then computed for all of them at once; so a million rows of prices,
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,8 @@ from estimator.quantities import FACTORS, Quantity, intervals
 from estimator.results import Blocked, Estimate
 from estimator.scenario import default_scenario
 from estimator.stages import STAGES
-from estimator.stages.live import Moved, Node, Tree
+from estimator.stages.live import Tree
+from estimator.stages.steps import Moved, Node
 
 FIGURES = ("one_off_usd", "monthly_usd", "total_usd", "added_usd_per_1000_requests")
 QUESTION = ("model", "gpu", "api", "gpus")
@@ -30,11 +31,13 @@ LIMITS = {PRICE: (0.0, 1e6), "gpus": (1.0, 1e7)}
 PASSED_ON = ("id", "name", "note", "label", "scenario", "error")
 BLOCK = 2048  # rows computed at once: a few arrays of scenarios x rows stay in the cache
 MOST_GROUPS = 256  # estimates kept for rows to come
+MOST_CODES = 2**31  # groups of rows are numbered, anew when numbers grow beyond
 
 Table = TypeVar("Table")  # rows, or a table of a library
 Column = NDArray[Any]
 Columns = Mapping[str, Column]
 Rows = NDArray[np.intp]
+Errors = dict[int, str]  # by row
 
 
 def sweep(
@@ -108,17 +111,19 @@ class Sweep:
         columns = {name: column for name, column in columns.items() if name not in self.names()}  # of an earlier run
         _check_names(columns)
         texts = {name: _texts(column) for name, column in columns.items() if _kind(name) == "choice"}
-        numbers, errors = _numbers(columns, count)
+        numbers, errors = _numbers(columns)
         results = np.full((len(self._figure_names()), count), np.nan)
-        good = np.array([not error for error in errors], bool)
-        for rows in _alike(texts, np.flatnonzero(good)):
+        for rows in _alike(texts, np.delete(np.arange(count), [*errors])):
             self._choice(texts, numbers, rows, results, errors)
         found: dict[str, Column] = dict(zip(self._figure_names(), results, strict=True))
         found |= {name: found[usd] * self.rate[1] for name, usd in self._in_currency().items()}
-        return found | {"error": np.array([error or None for error in errors], dtype=object)}
+        said = np.full(count, None, dtype=object)
+        for row, error in errors.items():
+            said[row] = error
+        return found | {"error": said}
 
     def _choice(
-        self, texts: Columns, numbers: Mapping[str, Floats], rows: Rows, results: Floats, errors: list[str]
+        self, texts: Mapping[str, "Words"], numbers: Mapping[str, Floats], rows: Rows, results: Floats, errors: Errors
     ) -> None:
         """Rows with the same words: those with the same predictions under them share an estimate."""
         live = self._live(_asked(texts, numbers, rows[0], ()))
@@ -128,12 +133,12 @@ class Sweep:
 
     def _same(
         self,
-        texts: Columns,
+        texts: Mapping[str, "Words"],
         numbers: Mapping[str, Floats],
         rows: Rows,
         fixed: list[str],
         results: Floats,
-        errors: list[str],
+        errors: Errors,
     ) -> None:
         """Rows that share an estimate; where its predictions rest on more than was thought, they are split again."""
         group = self._group(_asked(texts, numbers, rows[0], fixed))
@@ -142,8 +147,8 @@ class Sweep:
             for alike in _alike({name: numbers[name] for name in stray}, rows):
                 self._same(texts, numbers, alike, fixed + stray, results, errors)
             return
-        for row in rows if group.problem or group.blocked else ():
-            errors[row] = group.problem or group.blocked
+        if group.problem or group.blocked:
+            errors |= dict.fromkeys(rows.tolist(), group.problem or group.blocked)
         if group.tree:
             varied = {name: column for name, column in numbers.items() if name not in fixed}
             for start in range(0, len(rows), BLOCK):
@@ -207,9 +212,11 @@ class Sweep:
         return found
 
 
-def _asked(texts: Columns, numbers: Mapping[str, Floats], row: int, fixed: Sequence[str]) -> dict[str, object]:
+def _asked(
+    texts: Mapping[str, "Words"], numbers: Mapping[str, Floats], row: int, fixed: Sequence[str]
+) -> dict[str, object]:
     """What a row asks in words, and in some of its numbers."""
-    asked = {name: column[row] for name, column in texts.items() if column[row] is not None}
+    asked: dict[str, object] = {name: word for name, words in texts.items() if (word := words.of(row)) is not None}
     return asked | {name: float(numbers[name][row]) for name in fixed if not np.isnan(numbers[name][row])}
 
 
@@ -273,14 +280,28 @@ def _check_names(columns: Columns) -> None:
             raise unknown_field("column", name, known, remedy)
 
 
-def _texts(column: Column) -> Column:
-    """Words, None where there are none."""
+class Words(NamedTuple):
+    """A column of words: each that there is once (None where there is none), and by its place which a row has."""
+
+    words: list[str | None]
+    places: Rows
+
+    def of(self, row: int) -> str | None:
+        """A row's word."""
+        return self.words[self.places[row]]
+
+
+def _texts(column: Column) -> Words:
+    """A column's words, blank ones as none."""
     values = column.tolist()
     try:
-        known = {value: _text(value) for value in set(values)}
+        known = {value: _text(value) for value in dict.fromkeys(values)}
     except TypeError:  # something that is no word, such as a list
-        return np.array([_text(value) for value in values], dtype=object)
-    return np.array([*map(known.__getitem__, values)], dtype=object)
+        values = [_text(value) for value in values]
+        known = {value: value for value in dict.fromkeys(values)}
+    places = {word: place for place, word in enumerate(dict.fromkeys(known.values()))}
+    at = {value: places[word] for value, word in known.items()}
+    return Words([*places], np.fromiter(map(at.__getitem__, values), np.int64, len(values)))
 
 
 def _text(value: object) -> str | None:
@@ -293,9 +314,9 @@ def _missing(value: object) -> bool:
     return value is None or type(value).__name__ in ("NAType", "NaTType") or value == "" or value != value
 
 
-def _numbers(columns: Columns, count: int) -> tuple[dict[str, Floats], list[str]]:
-    """The numeric columns, NaN where nothing is given, and what is wrong with each row."""
-    errors = [""] * count
+def _numbers(columns: Columns) -> tuple[dict[str, Floats], Errors]:
+    """The numeric columns, NaN where nothing is given, and what is wrong with rows."""
+    errors: Errors = {}
     numbers = {}
     for name, column in columns.items():
         if _kind(name) == "number":
@@ -308,7 +329,7 @@ def _numbers(columns: Columns, count: int) -> tuple[dict[str, Floats], list[str]
     return numbers, errors
 
 
-def _floats(name: str, column: Column, errors: list[str]) -> Floats:
+def _floats(name: str, column: Column, errors: Errors) -> Floats:
     if column.dtype.kind in "fiu":
         return column.astype(float)
     found = np.full(len(column), np.nan)
@@ -316,7 +337,7 @@ def _floats(name: str, column: Column, errors: list[str]) -> Floats:
         try:
             found[row] = np.nan if _missing(value) else _float(value)
         except (TypeError, ValueError, OverflowError):
-            errors[row] = errors[row] or f"{name} must be a number, not {clipped(value)}"
+            errors.setdefault(row, f"{name} must be a number, not {clipped(value)}")
     return found
 
 
@@ -327,42 +348,36 @@ def _float(value: Any) -> float:
     return number
 
 
-def _check_bounds(name: str, column: Floats, errors: list[str]) -> None:
+def _check_bounds(name: str, column: Floats, errors: Errors) -> None:
     bounds = default_scenario().amounts.get(_base(name))
     least, most = (bounds.least, bounds.most) if bounds else LIMITS[name]
     wrong = (column < least) | (column > most)
-    for row in np.flatnonzero(wrong):
-        errors[row] = errors[row] or f"{name} must be between {least:g} and {most:g}, not {column[row]:g}"
+    for row in np.flatnonzero(wrong).tolist():
+        errors.setdefault(row, f"{name} must be between {least:g} and {most:g}, not {column[row]:g}")
     if bounds.whole if bounds else name == "gpus":
-        for row in np.flatnonzero(np.isfinite(column) & (column != np.floor(column))):
-            errors[row] = errors[row] or f"{name} must be a whole number, not {column[row]:g}"
+        for row in np.flatnonzero(np.isfinite(column) & (column != np.floor(column))).tolist():
+            errors.setdefault(row, f"{name} must be a whole number, not {column[row]:g}")
 
 
-def _check_range(name: str, low: Floats, value: Floats | None, high: Floats | None, errors: list[str]) -> None:
+def _check_range(name: str, low: Floats, value: Floats | None, high: Floats | None, errors: Errors) -> None:
     if value is None or high is None:
         raise InvalidInput(f"a range needs the columns {name}, {name}_low and {name}_high")
     given = ~np.isnan(low) & ~np.isnan(high)
-    for row in np.flatnonzero(given & ~((low <= value) & (value <= high))):
-        errors[row] = errors[row] or f"{name}: the range {low[row]:g} to {high[row]:g} does not hold {value[row]:g}"
+    for row in np.flatnonzero(given & ~((low <= value) & (value <= high))).tolist():
+        errors.setdefault(row, f"{name}: the range {low[row]:g} to {high[row]:g} does not hold {value[row]:g}")
 
 
-def _alike(columns: Columns, rows: Rows) -> Iterator[Rows]:
+def _alike(columns: Mapping[str, Words | Floats], rows: Rows) -> Iterator[Rows]:
     """The rows in groups with the same values in all columns."""
     codes = np.zeros(len(rows), dtype=np.int64)
     for column in columns.values():
-        own = _codes(column[rows])
-        codes = np.unique(codes * (int(own.max(initial=0)) + 1) + own, return_inverse=True)[1]
+        own = column.places[rows] if isinstance(column, Words) else np.unique(column[rows], return_inverse=True)[1]
+        codes = codes * (int(own.max(initial=0)) + 1) + own
+        if codes.max(initial=0) > MOST_CODES:
+            codes = np.unique(codes, return_inverse=True)[1]
     order = np.argsort(codes, kind="stable")
     edges = np.flatnonzero(np.diff(codes[order])) + 1
     yield from (group for group in np.split(rows[order], edges) if len(group))
-
-
-def _codes(column: Column) -> Rows:
-    if column.dtype.kind == "f":
-        return np.unique(column, return_inverse=True)[1]
-    values = column.tolist()
-    known = {value: code for code, value in enumerate(dict.fromkeys(values))}
-    return np.fromiter(map(known.__getitem__, values), np.int64, len(values))
 
 
 def columns_of(table: Any) -> tuple[dict[str, Column], int]:
@@ -394,7 +409,14 @@ def _arrow_array(column: Any) -> Column:
                 return values
         except ValueError:
             pass
-    return np.array(column.to_pylist(), dtype=object)
+    return _arrow_words(column) if kind == "string" else np.array(column.to_pylist(), dtype=object)
+
+
+def _arrow_words(column: Any) -> Column:
+    """Texts, of which each that there is becomes one object."""
+    coded = column.combine_chunks().dictionary_encode()
+    words = np.array([*coded.dictionary.to_pylist(), None], dtype=object)
+    return np.asarray(words[coded.indices.fill_null(len(words) - 1).to_numpy()])
 
 
 def _blank_as_null(column: object) -> Any:
@@ -425,4 +447,4 @@ def attached(table: Any, found: Mapping[str, Column]) -> Any:
 def _arrow_texts(column: Column) -> object:
     import pyarrow
 
-    return pyarrow.array(column.tolist(), pyarrow.string())
+    return pyarrow.array(column, pyarrow.string(), from_pandas=False)

@@ -387,6 +387,27 @@ def test_several_processes_write_the_same_file_in_the_same_order(tmp_path, monke
     assert parquet.read_table(target)["id"].to_pylist() == [row["id"] for row in rows]
 
 
+def test_another_process_answers_once_it_has_begun(monkeypatch):
+    from estimator.export import sweep_workers
+
+    own, asked = [], []
+    answer = sweep_workers.answer
+    monkeypatch.setattr(sweep_workers, "answer", lambda run, piece: own.append(piece[0]["id"]) or answer(run, piece))
+
+    def pieces():
+        while len(own) == len(asked):  # until one is answered elsewhere
+            asked.append(str(len(asked)))
+            yield [{"id": asked[-1], "samples": 1000.0 + len(asked)}]
+
+    run = Sweep(stages=("finetune",), inputs={"model": "7b", "gpu": "a100"})
+    found = list(sweep_workers.answered(pieces(), run, 2))
+
+    assert [piece[0]["id"] for piece, bad in found if not bad] == asked
+    expected = sweep([{"samples": 1000.0 + len(asked)}], **run.inputs, stages=run.stages)[0]
+    assert found[-1][0][0]["finetune_total_usd_high"] == expected["finetune_total_usd_high"]
+    assert len(own) == len(asked) - 1
+
+
 def test_workers_are_a_number_or_all(capsys, tmp_path):
     (tmp_path / "in.csv").write_text("samples\n1000\n")
     asked = ["sweep", str(tmp_path / "in.csv"), "-o", str(tmp_path / "out.csv"), "--model", "7b", "--gpu", "a100"]

@@ -366,7 +366,8 @@ class _Parquet:
     def _opened(self, schema: "Schema") -> "ParquetWriter | _WithSchema":
         from pyarrow import parquet
 
-        return parquet.ParquetWriter(self.path, schema)
+        several = [column.name for column in schema if not _arrow().types.is_floating(column.type)]
+        return parquet.ParquetWriter(self.path, schema, use_dictionary=several)  # figures are hardly ever the same
 
 
 class _ArrowCsv(_Parquet):

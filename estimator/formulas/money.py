@@ -198,13 +198,16 @@ def replica_months(
     >>> float(replica_months(1.0, 1.5, 0.7, 0.5, 3))  # 1.0, 1.5 and 2.25 requests a second
     6.0
     """
-    total: Real = 0.0
-    peak = peak_requests_per_s
+    usable, grown = capacity_requests_per_s * target_utilisation, 1 + growth_per_month
+    peak, shapes = peak_requests_per_s, map(np.shape, (peak_requests_per_s, usable, grown, months, least_replicas))
+    total = np.zeros(np.broadcast_shapes(*shapes))
+    needed = np.empty_like(total)  # as `replicas` says, in one place for all months
     for month in range(int(np.max(months))):
-        needed = replicas(peak, capacity_requests_per_s, target_utilisation, least_replicas)
-        total = total + needed * (month < months)
-        peak = peak * (1 + growth_per_month)
-    return total
+        np.ceil(np.divide(peak, usable, out=needed), out=needed)
+        np.maximum(needed, least_replicas, out=needed)
+        total += needed if np.all(month < months) else needed * (month < months)
+        peak = peak * grown
+    return total[()]
 
 
 def spare_months(

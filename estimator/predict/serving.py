@@ -195,7 +195,7 @@ def serving(arch: Architecture, cluster: Cluster, plan: ServingPlan, traffic: Tr
     held = memory_split(arch, cluster, plan)
     slots = slots_of(arch, plan, held, prompt, output)
     load = load_of(arch, plan, prompt, output, traffic.cached_tokens)
-    asked = _active(load, traffic, slots)
+    asked = active_of(load, traffic, slots)
     full, cost = _full_and_active(load, cluster, traffic, slots, asked)
     capacity = full.at_rate(full.requests_per_s(slots)).requests_per_s(slots)
     ttft, tpot, rate, active = _answer(load, cluster, traffic, slots, asked, cost, capacity)
@@ -212,8 +212,7 @@ def serving(arch: Architecture, cluster: Cluster, plan: ServingPlan, traffic: Tr
         max_concurrency=np.where(sequence_bytes(arch, plan, prompt + output) <= held.kv_available, slots, 0.0),
         max_context=held.max_context,
         weights_bytes=held.weights,
-        kv_bytes_per_token=float(memory.kv_sequence_bytes(arch, 1.0, plan.cache(arch), plan.layout))
-        / plan.layout.attention_replicas,
+        kv_bytes_per_token=float(memory.kv_sequence_bytes(arch, 1.0, load.cut)) / plan.layout.attention_replicas,
         kv_bytes_available=held.kv_available,
         activations_bytes=held.activations,
         reserve_bytes=held.reserve,
@@ -224,7 +223,7 @@ def serving(arch: Architecture, cluster: Cluster, plan: ServingPlan, traffic: Tr
     )
 
 
-def _active(load: Load, traffic: Traffic, slots: Floats) -> Floats:
+def active_of(load: Load, traffic: Traffic, slots: Floats) -> Floats:
     """Slots in use: the batch; as many as there are clients; all of them until the arrivals are known to need fewer."""
     if traffic.batch is not None:
         return np.asarray(traffic.batch, float)
@@ -242,7 +241,7 @@ def _full_and_active(
     load: Load, cluster: Cluster, traffic: Traffic, slots: Floats, active: Floats
 ) -> tuple[Times, Times]:
     """What prompts and steps cost with all slots full and requests waiting, and with those in use; in one call."""
-    memory_bound = slots < load.plan.most_sequences
+    memory_bound = slots < load.cut.most_sequences
     waiting = memory_bound & (_clients(traffic) > slots)
     both, short = (
         np.stack(np.broadcast_arrays(*pair, load.prompt, load.output, load.cached)[:2])
@@ -310,7 +309,7 @@ class Memory(NamedTuple):
     max_context: float
 
 
-@recent(1024)
+@recent(4096)
 def memory_split(arch: Architecture, cluster: Cluster, plan: ServingPlan) -> Memory:
     """Where the memory of each accelerator goes; the cache may have what the rest leaves.
 
@@ -366,16 +365,21 @@ def _longest(arch: Architecture, plan: ServingPlan, available: float) -> float:
 
 def slots_of(arch: Architecture, plan: ServingPlan, held: Memory, prompt: ArrayLike, output: ArrayLike = 0.0) -> Floats:
     """Sequences served at once [1]: those whose cache fits, as many as the engine admits, one at least."""
-    return _slots(plan, held, _each_bytes(arch, plan, prompt, output))
+    return admitted(arch, plan, plan.cut(arch), held.kv_available, prompt, output)
 
 
-def _each_bytes(arch: Architecture, plan: ServingPlan, prompt: ArrayLike, output: ArrayLike) -> Floats:
-    """Cache that the engine sets aside for a sequence [B]."""
-    return sequence_bytes(arch, plan, held_tokens(prompt, output, plan.facts.preempts))
-
-
-def _slots(plan: ServingPlan, held: Memory, each_bytes: Floats) -> Floats:
-    return np.clip(kv_slots(held.kv_available, each_bytes), 1.0, float(plan.most_sequences))
+def admitted(
+    arch: Architecture,
+    plan: ServingPlan,
+    cut: memory.Cut,
+    available_bytes: ArrayLike,
+    prompt: ArrayLike,
+    output: ArrayLike,
+) -> Floats:
+    """The same of a cut with so much memory for its cache, or of many that the plan is cut into."""
+    tokens = held_tokens(prompt, output, plan.facts.preempts)
+    fitting = kv_slots(available_bytes, cached_bytes(arch, plan, cut, tokens))
+    return np.clip(fitting, 1.0, cut.most_sequences)
 
 
 def doubted(held: Memory, device: Accelerator) -> tuple[Memory, Memory]:
@@ -394,8 +398,9 @@ def slots_and_ends(
     """Sequences served at once [1], and with the least and the most memory that the cache may have."""
     plan = suited(plan, cluster.accelerator)
     held = memory_split(arch, cluster, plan)
-    splits, each_bytes = (held, *doubted(held, cluster.accelerator)), _each_bytes(arch, plan, prompt, output)
-    here, least, most = (float(_slots(plan, split, each_bytes)) for split in splits)
+    splits = held, *doubted(held, cluster.accelerator)
+    available = np.array([split.kv_available for split in splits])
+    here, least, most = admitted(arch, plan, plan.cut(arch), available, prompt, output).tolist()
     return here, least, most
 
 
@@ -463,10 +468,14 @@ def check_writes(arch: Architecture) -> None:
 
 def sequence_bytes(arch: Architecture, plan: ServingPlan, tokens: ArrayLike) -> Floats:
     """Cache of one sequence on the accelerators that hold it [B]; attention replicas share out the sequences."""
+    return cached_bytes(arch, plan, plan.cut(arch), tokens)
+
+
+def cached_bytes(arch: Architecture, plan: ServingPlan, cut: memory.Cut, tokens: ArrayLike) -> Floats:
+    """The same of a cut, or of many that the plan is cut into."""
     kept = arch if plan.facts.windowed else unwindowed(arch)
-    held = memory.kv_sequence_bytes(kept, tokens, plan.cache(arch), plan.layout)
-    held = held + memory.state_sequence_bytes(arch, plan.layout)
-    return np.asarray(held * (1.0 - plan.in_host(arch)[0]) / plan.layout.attention_replicas)
+    held = memory.kv_sequence_bytes(kept, tokens, cut) + memory.state_sequence_bytes(arch, cut)
+    return np.asarray(held * (1.0 - plan.in_host(arch)[0]) / cut.replicas)
 
 
 def smallest_fit(

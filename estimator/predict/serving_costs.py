@@ -12,8 +12,19 @@ from estimator.formulas.serving import Pass, adapter_params
 from estimator.predict import served_times
 from estimator.predict.serving_load import Load, Times
 from estimator.predict.serving_machine import ServingPlan, machine, path
-from estimator.predict.serving_time import Constants, Machine, handing_out_s, pass_s, path_s, row_of, side_by_side_s
+from estimator.predict.serving_time import (
+    Constants,
+    Machine,
+    Path,
+    handing_out_s,
+    pass_s,
+    path_s,
+    row_of,
+    side_by_side_s,
+)
 from estimator.records import Architecture, Cluster
+
+Passes = tuple[Floats, Floats, Floats]  # prompts by themselves, what they add to steps, a step [s]
 
 
 @cache
@@ -45,7 +56,7 @@ def drafting_s(arch: Architecture, plan: ServingPlan, step_s: Floats) -> Floats:
 
 def load_of(arch: Architecture, plan: ServingPlan, prompt: ArrayLike, output: ArrayLike, cached: ArrayLike) -> Load:
     """One kind of request, its lengths as arrays."""
-    return Load(arch, plan, *(np.asarray(value, float) for value in (prompt, output, cached)))
+    return Load(arch, plan, plan.cut(arch), *(np.asarray(value, float) for value in (prompt, output, cached)))
 
 
 def timed(work: Pass, load: Load, cluster: Cluster, phase: str) -> Floats:
@@ -69,29 +80,40 @@ def _own(plan: ServingPlan, phase: str) -> float:
 def times(load: Load, cluster: Cluster, active: ArrayLike, short: ArrayLike = False) -> Times:
     """What prompts and steps cost with `active` slots kept full; short: where others wait for want of cache."""
     if server := measured(load.plan):
-        computed = load.passes(short) * load.plan.layout.attention_replicas
+        computed = load.passes(short) * load.cut.replicas
         return served_times.times(server, active, load.new, load.output, load.plan.step_tokens, computed)
+    way = path(cluster.accelerator, load.plan)
+    if cluster.accelerator.measured_cpu:
+        work, turns = load.passes_of(active)
+        return _handed_out(load, work, turns, _on_cpu(load, work, turns, cluster), way, active, short)
+    return times_on(load, machine(load.arch, cluster, load.plan), way, active, short)
+
+
+def times_on(load: Load, on: Machine, way: Path, active: ArrayLike, short: ArrayLike = False) -> Times:
+    """The same on a machine whose rates are known, or on many at once."""
     work, turns = load.passes_of(active)
-    costs = _on_cpu if cluster.accelerator.measured_cpu else _on_machine
-    alone, added, step = costs(load, work, turns, cluster)
-    step = (
-        step
-        + drafting_s(load.arch, load.plan, step)
-        + handing_out_s(path(cluster.accelerator, load.plan), active, constants())
-    )
+    return _handed_out(load, work, turns, _on_machine(load, work, turns, on), way, active, short)
+
+
+def _handed_out(
+    load: Load, work: Pass, turns: Floats, passes: Passes, way: Path, active: ArrayLike, short: ArrayLike
+) -> Times:
+    """Passes as requests share them, with the drafts of a step and the handing out of its tokens."""
+    alone, added, step = passes
+    step = step + drafting_s(load.arch, load.plan, step) + handing_out_s(way, active, constants())
     return load.shares(active, np.asarray(work.sequences)[0], turns, short).times(alone, added, step)
 
 
-def _on_machine(load: Load, work: Pass, turns: Floats, cluster: Cluster) -> tuple[Floats, Floats, Floats]:
+def _on_machine(load: Load, work: Pass, turns: Floats, on: Machine) -> Passes:
     """The prompts that a step admits by themselves, what they add to steps, and a step [s]."""
-    found, on = constants(), machine(load.arch, cluster, load.plan)
+    found = constants()
     alone, added, step = side_by_side_s(work, turns, on, found)
     adapters = _adapters_s(load.arch, load.plan, work, on, found)
     prefill, decode = _own(load.plan, "prefill"), _own(load.plan, "decode")
     return prefill * alone + adapters[0], prefill * added + adapters[0], decode * step + adapters[1]
 
 
-def _on_cpu(load: Load, work: Pass, turns: Floats, cluster: Cluster) -> tuple[Floats, Floats, Floats]:
+def _on_cpu(load: Load, work: Pass, turns: Floats, cluster: Cluster) -> Passes:
     """The same on a measured CPU, which reads prompts and decodes side by side as fast as its products allow."""
     prompts, step = row_of(work, 0), row_of(work, 1)
     alone, decoded = timed(prompts, load, cluster, "prefill"), timed(step, load, cluster, "decode")
@@ -107,7 +129,7 @@ def _adapters_s(arch: Architecture, plan: ServingPlan, work: Pass, on: Machine, 
     if not plan.adapters:
         return np.zeros(np.shape(work.rows))
     used = np.minimum(float(plan.adapters), work.sequences)
-    read = used * 2.0 * adapter_params(arch, plan.adapter_rank) / plan.tp
+    read = used * 2.0 * adapter_params(arch, plan.adapter_rank) / on.members
     launch = found["launch"] * on.layer_launch_s
     launch = launch if plan.facts.adapter_graphs else found["uncaptured_layer"]
     return read / (found["stream"] * on.bytes_per_s) + work.layers * launch

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from estimator.formulas import Floats, Real, batching
 from estimator.formulas.serving import Pass, continuous_requests_per_s, forward_pass
 from estimator.predict.serving_machine import ServingPlan
+from estimator.predict.serving_memory import Cut
 from estimator.records import Architecture
 
 Constants = Mapping[str, float]
@@ -26,10 +27,14 @@ SHARES = (0.5, 0.9, 0.99)
 
 
 class Load(NamedTuple):
-    """One kind of request on one replica: `prompt` tokens of which `cached` are in a prefix cache, `output` tokens."""
+    """One kind of request on a replica: `prompt` tokens of which `cached` are in a prefix cache, `output` tokens.
+
+    cut: of the replica, or of many that one plan is cut into, whose numbers are then arrays
+    """
 
     arch: Architecture
     plan: ServingPlan
+    cut: Cut
     prompt: Floats
     output: Floats
     cached: Floats
@@ -43,7 +48,7 @@ class Load(NamedTuple):
         """Pipeline stages that work side by side, each on its share of the sequences [1]."""
         if self.plan.facts.layer_split:
             return np.ones(np.shape(active))
-        return np.where(np.asarray(active, float) >= self.plan.pp, float(self.plan.pp), 1.0)
+        return np.where(np.asarray(active, float) >= self.cut.pp, np.asarray(self.cut.pp, float), 1.0)
 
     def passes(self, short: ArrayLike) -> Floats:
         """Times all replicas of the attention stand still for a prompt's tokens [1]: each reads its own side by side.
@@ -53,12 +58,12 @@ class Load(NamedTuple):
         about as many tokens anew as a request puts out.
         """
         computed = 1.0 + np.where(short, self.plan.facts.preempts * self.output / self.new, 0.0)
-        return computed / self.plan.layout.attention_replicas
+        return computed / self.cut.replicas
 
     def shares(self, active: ArrayLike, prompts: Floats, turns: Floats, short: ArrayLike = False) -> "Shares":
         """What makes times of a load from those of passes: `prompts` to a pass, which takes `turns` steps."""
         scheduling = self.plan.facts.scheduling
-        most = np.asarray(active, float) * self.new / self.plan.step_tokens
+        most = np.asarray(active, float) * self.new / self.cut.step_tokens
         return Shares(
             prompts=prompts,
             computed=self.passes(short),
@@ -91,7 +96,7 @@ class Load(NamedTuple):
             sizes[row, 0], sizes[row, 1] = both
         tokens, _, sequences = sizes
         np.maximum(sequences, 1.0, out=sequences)
-        turns = np.maximum(tokens[0] * sequences[0] / self.plan.step_tokens, 1.0)
+        turns = np.maximum(tokens[0] * sequences[0] / self.cut.step_tokens, 1.0)
         rows = tokens[0] * sequences[0] + turns * tokens[1] * sequences[1]
         joined = np.stack([*np.broadcast_arrays(1.0, 0.0, rows)])[:, None]
         found = self._counted(*np.concatenate([sizes, joined], axis=1))
@@ -102,24 +107,23 @@ class Load(NamedTuple):
         return found._replace(sequences=counted, head_flop=heads), turns
 
     def _step(self, active: ArrayLike) -> Sizes:
-        share = np.asarray(active, float) / self.stages(active) / self.plan.layout.attention_replicas
+        share = np.asarray(active, float) / self.stages(active) / self.cut.replicas
         return self.plan.verified_tokens, self.prompt + self.output / 2.0, share
 
     def _batch(self, batch: ArrayLike) -> Sizes:
-        return self._prompts(np.asarray(batch, float) / self.stages(batch) / self.plan.layout.attention_replicas)
+        return self._prompts(np.asarray(batch, float) / self.stages(batch) / self.cut.replicas)
 
     def _shared(self, active: ArrayLike) -> Sizes:
-        most = self.plan.step_tokens / self.new
-        share = np.asarray(active, float) / self.plan.layout.attention_replicas
+        most = self.cut.step_tokens / self.new
+        share = np.asarray(active, float) / self.cut.replicas
         return self._prompts(prompts_per_pass(share, self.output, most))
 
     def _prompts(self, count: Floats) -> Sizes:
         return self.new, np.clip(self.prompt - self.new, 0.0, self.cached), count
 
     def _counted(self, tokens: ArrayLike, context: ArrayLike, sequences: Floats) -> Pass:
-        replicas = self.plan.layout.attention_replicas
-        cache = self.plan.cache(self.arch).bytes
-        return forward_pass(self.arch, tokens, context, np.maximum(sequences, 1.0), cache, replicas)
+        count = np.maximum(sequences, 1.0)
+        return forward_pass(self.arch, tokens, context, count, self.cut.cache_bytes, self.cut.replicas)
 
 
 def prompts_per_pass(active: ArrayLike, output_tokens: ArrayLike, most: ArrayLike) -> Floats:

@@ -21,7 +21,7 @@ from estimator.formulas import transformer
 from estimator.formulas.collectives import CollectiveRate
 from estimator.formulas.layers import is_feed_forward
 from estimator.formulas.roofline import GemmEfficiency
-from estimator.predict.serving_memory import Layout, allowed_bytes, kv_members, weights_bytes
+from estimator.predict.serving_memory import Cut, Layout, allowed_bytes, kv_members, weights_bytes
 from estimator.predict.serving_time import Machine, Path
 from estimator.records import Accelerator, Architecture, Cluster, Precision
 
@@ -136,6 +136,18 @@ class ServingPlan:
     def cache(self, arch: Architecture) -> Precision:
         """Format of the KV cache; 16 bits when not said."""
         return precision(self.kv_precision or ("fp32" if self.layers(arch).compute == "fp32" else "bf16"))
+
+    def cut(self, arch: Architecture) -> Cut:
+        """What a load and its cache need to know of the replica."""
+        return Cut(
+            tp=self.tp,
+            pp=self.pp,
+            replicas=self.layout.attention_replicas,
+            kv_members=kv_members(arch, self.tp),
+            cache_bytes=self.cache(arch).bytes,
+            step_tokens=self.step_tokens,
+            most_sequences=self.most_sequences,
+        )
 
 
 @recent(4096)

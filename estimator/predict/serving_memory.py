@@ -6,9 +6,9 @@ from numpy.typing import ArrayLike
 
 from estimator.catalog.facts import fact
 from estimator.catalog.formats import Weights, stored_bytes
-from estimator.formulas import Floats, transformer
+from estimator.formulas import Floats, Real, transformer
 from estimator.formulas.serving import adapter_params
-from estimator.records import Accelerator, Architecture, Precision
+from estimator.records import Accelerator, Architecture
 
 
 class Layout(NamedTuple):
@@ -29,6 +29,23 @@ class Layout(NamedTuple):
         return max(self.ep // self.tp, 1)
 
 
+class Cut(NamedTuple):
+    """What a load and its cache need to know of a replica: numbers, or arrays for many replicas of one plan.
+
+    tp, pp: accelerators of a tensor group, and stages [1]; replicas: copies of the attention layers [1]
+    kv_members: accelerators that share the cache [1]; cache_bytes: of one value in it [B]
+    step_tokens, most_sequences: most of them in one step [token, 1]
+    """
+
+    tp: Real
+    pp: Real
+    replicas: Real
+    kv_members: Real
+    cache_bytes: Real
+    step_tokens: Real
+    most_sequences: Real
+
+
 def weights_bytes(arch: Architecture, weights: Weights, layout: Layout) -> float:
     """Weights on one accelerator [B], each class of tensor in its own format; experts spread over all of them."""
     held = stored_bytes(arch, weights)
@@ -40,14 +57,14 @@ def kv_members(arch: Architecture, tp: int) -> int:
     return 1 if arch.latent else min(tp, arch.kv_heads)
 
 
-def kv_sequence_bytes(arch: Architecture, tokens: ArrayLike, cache: Precision, layout: Layout) -> Floats:
+def kv_sequence_bytes(arch: Architecture, tokens: ArrayLike, cut: Cut) -> Floats:
     """KV cache of one sequence on each accelerator that holds it [B]."""
-    return transformer.kv_bytes(arch, tokens, cache.bytes) / (kv_members(arch, layout.tp) * layout.pp)
+    return transformer.kv_bytes(arch, tokens, cut.cache_bytes) / (cut.kv_members * cut.pp)
 
 
-def state_sequence_bytes(arch: Architecture, layout: Layout) -> float:
+def state_sequence_bytes(arch: Architecture, cut: Cut) -> Real:
     """State of one sequence, however long, on each accelerator that holds a part of it [B]."""
-    return float(transformer.state_bytes(arch)) / (layout.tp * layout.pp)
+    return float(transformer.state_bytes(arch)) / (cut.tp * cut.pp)
 
 
 def activation_bytes(arch: Architecture, layout: Layout, step_tokens: float) -> float:

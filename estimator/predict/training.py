@@ -117,10 +117,10 @@ def fitting_steps(
     numbers = joined([run(arch, *each) for each in asked], sizes)
     room = joined([_room(arch, *each) for each in asked], sizes)
     memory = peak_memory(numbers, values)
-    fit = _fit(numbers, memory, values, room)
-    kept = np.flatnonzero(np.broadcast_to(fit.fits, sum(sizes)))
-    numbers, memory, fit = subset(numbers, kept), subset(memory, kept), subset(fit, kept)
-    step = _timed(arch, cluster, plan, numbers, memory, fit, values)
+    held = room.holds(needed(memory, numbers, values), host_bytes(numbers, values))
+    kept = np.flatnonzero(np.broadcast_to(held, sum(sizes)))
+    numbers, memory, room = subset(numbers, kept), subset(memory, kept), subset(room, kept)
+    step = _timed(arch, cluster, plan, numbers, memory, _fit(numbers, memory, values, room), values)
     ends = np.cumsum(sizes)
     for start, end in zip(ends - sizes, ends, strict=True):
         mine = slice(*np.searchsorted(kept, (start, end)))
@@ -139,7 +139,11 @@ class Room(NamedTuple):
     down: Real
     up: Real
 
-    def holds(self, host: Real) -> Truth:
+    def holds(self, need: Real, host: Real) -> Truth:
+        """Whether both hold what is needed of an accelerator, and what waits in its machine for each [B]."""
+        return (need <= self.usable_bytes) & self.held_by_host(host)
+
+    def held_by_host(self, host: Real) -> Truth:
         """Whether a machine's own memory holds what waits there for each of its accelerators [B]."""
         return np.asarray(host) * self.used <= self.host_bytes
 
@@ -165,9 +169,8 @@ class Fit(NamedTuple):
 def _fit(numbers: Run, memory: MemorySplit, values: Mapping[str, float], room: Room) -> Fit:
     need = needed(memory, numbers, values)
     host = host_bytes(numbers, values)
-    held = room.holds(host)
-    chance = held * fit_chance(need, room.usable_bytes, (room.down, room.up))
-    return Fit((need <= room.usable_bytes) & held, need, chance, host)
+    chance = room.held_by_host(host) * fit_chance(need, room.usable_bytes, (room.down, room.up))
+    return Fit(room.holds(need, host), need, chance, host)
 
 
 def _step(
@@ -289,7 +292,7 @@ class Layouts(NamedTuple):
     @property
     def held_by_host(self) -> Truth:
         """Whether each leaves a machine's own memory enough."""
-        return _room(self.arch, self.cluster, self.plan).holds(host_bytes(self.numbers, self.values))
+        return _room(self.arch, self.cluster, self.plan).held_by_host(host_bytes(self.numbers, self.values))
 
     def fastest(self, allowed: Truths) -> tuple[TrainingPlan, TrainingStep]:
         """The fastest of those that are allowed, at least one, and its step."""

@@ -28,10 +28,14 @@ MICRO_BATCHES = tuple(2**power for power in range(8))
 def valid_layouts(llm: Architecture, cluster: Cluster, plan: TrainingPlan) -> dict[str, Any]:
     """All layouts of the grid that divide the accelerators, the layers, the sequence and the batch, as equal arrays."""
     axes = {name: _axis(name, llm, cluster, plan) for name in AXES}
+    recompute = axes.pop("recompute")  # goes with all else
     keep = _valid(llm, cluster, plan, dict(zip(axes, np.ix_(*axes.values()), strict=True)))
     sizes = [len(values) for values in axes.values()]
     places = np.unravel_index(np.flatnonzero(np.broadcast_to(keep, sizes)), sizes)
-    return {name: values[place] for (name, values), place in zip(axes.items(), places, strict=True)}
+    found = {
+        name: values[place].repeat(len(recompute)) for (name, values), place in zip(axes.items(), places, strict=True)
+    }
+    return found | {"recompute": np.tile(recompute, len(places[0]))}
 
 
 def _axis(name: str, llm: Architecture, cluster: Cluster, plan: TrainingPlan) -> NDArray[np.generic]:
@@ -105,7 +109,7 @@ def _valid(llm: Architecture, cluster: Cluster, plan: TrainingPlan, at: Mapping[
     # Interleaving takes micro-batches in groups of as many as there are stages (arXiv:2104.04473 section 2.2.2).
     grouped = (at["vpp"] == 1) | (batch // (dp * at["micro_batch"]) % at["pp"] == 0)
     taken = (batch % (dp * at["micro_batch"]) == 0) & interleaves(llm.layers, at["pp"], at["vpp"]) & grouped
-    return np.asarray(split & taken & np.ones_like(at["recompute"], bool))
+    return np.asarray(split & taken)
 
 
 def counts_for(device_per_node: int, most: int) -> list[int]:

@@ -238,8 +238,12 @@ def _figures(part: Part, at: Mapping[str, Any], step: TrainingStep, tokens: floa
     }
     parts = {name: slower * getattr(step, name) for name in PARTS}
     shape = np.shape(at["tp"])
-    kept = [{name: np.broadcast_to(v, shape) for name, v in one.items()} for one in (layout, figures, parts)]
+    kept = [{name: _of_shape(value, shape) for name, value in one.items()} for one in (layout, figures, parts)]
     return kept[0], kept[1], kept[2]
+
+
+def _of_shape(value: Any, shape: tuple[int, ...]) -> NDArray[Any]:
+    return value if np.shape(value) == shape else np.broadcast_to(value, shape)
 
 
 class _Pool(NamedTuple):

@@ -5,17 +5,15 @@ for it needs no new prediction: a workbook or a sweep recomputes the formulas an
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
-from functools import lru_cache, reduce
-from operator import or_
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from estimator.formulas import Floats
 from estimator.quantities import FACTORS, Quantity
 from estimator.scenario import Amount, default_scenario
+from estimator.stages.steps import Moved, Node, Steps, moved
 
 HIGHEST_PRICE = 1e8
 
@@ -45,43 +43,6 @@ def model_error(figure: Quantity, result: Floats) -> Floats | None:
     return np.where(as_given, 1.0, ratio) if as_given[0] else None
 
 
-class Moved(NamedTuple):
-    """A figure of one or many rows, in no more scenarios than those that move it.
-
-    factors: those that do, a bit for each by its place in FACTORS
-    column: as expected, then with each of them low, then with each of them high [1 + 2 factors, rows]
-    """
-
-    factors: int
-    column: Floats
-
-    def beside(self, factors: int) -> Floats:
-        """The column with further factors, which do not move it; one that nothing moves stays [1, rows]."""
-        if factors == self.factors or not self.factors:
-            return self.column
-        found: Floats = self.column[_places(self.factors, factors)]
-        return found
-
-
-@lru_cache(maxsize=4096)
-def _places(own: int, factors: int) -> NDArray[np.intp]:
-    """Where in a column moved by its own factors each scenario of more factors is found."""
-    bits = [bit for bit in range(len(FACTORS)) if factors >> bit & 1]
-    places = {bit: 1 + place for place, bit in enumerate(bit for bit in bits if own >> bit & 1)}
-    highs = [places[bit] + len(places) if bit in places else 0 for bit in bits]
-    return np.array([0, *(places.get(bit, 0) for bit in bits), *highs])
-
-
-def moved(column: Floats) -> Moved:
-    """The column of a Quantity, less the scenarios that do not move it [1 + 2 factors, 1]."""
-    if (column == column[0]).all():
-        return Moved(0, column[:1, None])
-    differ = (column[1:] != column[0]).reshape(2, len(FACTORS)).any(axis=0) & ~np.isnan(column[0])
-    bits = np.flatnonzero(differ)
-    kept = np.concatenate([[0], 1 + bits, 1 + len(FACTORS) + bits])
-    return Moved(sum(1 << int(bit) for bit in bits), column[kept, None])
-
-
 class Origin(NamedTuple):
     """How a figure came about: as it was; by its formula alone, with an error of a model on top; or in another way."""
 
@@ -103,34 +64,6 @@ def origin(figure: Quantity) -> Origin:
     return Origin(was, True, moved(error) if (error != 1).any() else None)
 
 
-@dataclass(slots=True, eq=False)
-class Node:
-    """One figure of a tree. key: of an input; parts: places of a formula's arguments; error: of a model, on top.
-
-    was: the figure before any input changed
-    """
-
-    figure: Quantity
-    was: Moved
-    key: str = ""
-    bounds: Amount | None = None
-    parts: dict[str, int] = field(default_factory=dict)
-    error: Moved | None = None
-
-    def anew(self, columns: Mapping[int, Moved]) -> Moved:
-        """What the formula makes of its parts where they are among `columns`."""
-        if self.figure.formula is None:
-            return self.was
-        parts = {key: columns[part] for key, part in self.parts.items()}
-        factors = reduce(or_, (part.factors for part in parts.values()), self.error.factors if self.error else 0)
-        found = self.figure.formula(**{key: part.beside(factors) for key, part in parts.items()})
-        found = found * self.error.beside(factors) if self.error else found
-        scenarios = 1 + 2 * factors.bit_count()
-        if len(found) != scenarios:  # the formula has no use for what moves some of its parts
-            found = np.broadcast_to(found, (scenarios, found.shape[1]))
-        return Moved(factors, found)
-
-
 class Tree:
     """What some figures rest on, each once and its parts before it; recomputed for other values of live inputs."""
 
@@ -146,34 +79,18 @@ class Tree:
             for place, node in enumerate(self.nodes)
             if node.key and id(node.figure) not in self._fixed and node.key not in chosen_by
         }
-        self._steps: dict[frozenset[str], list[tuple[int, list[int]]]] = {}
+        self._steps: dict[tuple[int, ...], Steps] = {}  # by what changes
 
     def recomputed(self, values: Mapping[str, Moved]) -> list[Moved]:
         """The figures of the tree with other values of live inputs by key, many rows at once."""
-        columns = {place: node.was for place, node in enumerate(self.nodes)}
-        columns |= {self.live[name]: column for name, column in values.items()}
-        with np.errstate(all="ignore"):
-            for place, spent in self._changed(frozenset(values)):
-                columns[place] = self.nodes[place].anew(columns)
-                for part in spent:
-                    del columns[part]
-        return [columns[root] for root in self.roots]
+        changed = {self.live[name]: column for name, column in values.items()}
+        return self._taken(changed, exact=False) or self._taken(changed, exact=True) or []
 
-    def _changed(self, names: frozenset[str]) -> list[tuple[int, list[int]]]:
-        """Figures that change with these inputs, in order, each with those that nothing needs after it."""
-        if names not in self._steps:
-            changed = {self.live[name] for name in names}
-            steps = []
-            for place, node in enumerate(self.nodes):
-                if place not in changed and not changed.isdisjoint(node.parts.values()):
-                    changed.add(place)
-                    steps.append(place)
-            last = {part: place for place in steps for part in self.nodes[place].parts.values() if part in changed}
-            kept = set(self.roots)
-            self._steps[names] = [
-                (at, [part for part in last if last[part] == at and part not in kept]) for at in steps
-            ]
-        return self._steps[names]
+    def _taken(self, changed: Mapping[int, Moved], *, exact: bool) -> list[Moved] | None:
+        key = (*sorted(changed), exact)
+        if key not in self._steps:
+            self._steps[key] = Steps(self.nodes, changed, self.roots, exact=exact)
+        return self._steps[key].taken(changed)
 
     def _place(self, figure: Quantity) -> int:
         if id(figure) not in self._places:

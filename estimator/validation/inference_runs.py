@@ -14,6 +14,7 @@ from estimator.errors import EstimatorError, InvalidInput, UnknownName, clipped
 from estimator.numerals import MOST, numeral
 from estimator.predict.checked import checked_value
 from estimator.predict.serving import memory_split, sequence_bytes, slots_and_ends
+from estimator.predict.serving_costs import load_of
 from estimator.predict.serving_load import Load
 from estimator.predict.serving_machine import ServingPlan, suited
 from estimator.records import Architecture, Cluster, Experts
@@ -125,7 +126,7 @@ def read_run(row: Row) -> Run:
         source=row.get("source", ""),
         task=task,
         metric=metric,
-        load=Load(arch, plan, np.array(prompt), np.array(output), np.array(cached)),
+        load=load_of(arch, plan, prompt, output, cached),
         cluster=cluster,
         kind=kind,
         number=number,
