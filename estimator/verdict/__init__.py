@@ -16,7 +16,7 @@ from estimator.records import Architecture, Cluster
 from estimator.verdict.amounts import AMOUNTS, Amount, amount_of
 from estimator.verdict.changes import training_changes
 from estimator.verdict.named import llm_of
-from estimator.verdict.plans import planned, world
+from estimator.verdict.plans import as_run, planned, world
 from estimator.verdict.result import LIKELY, Change, Check, Figure, Outcome
 from estimator.verdict.served import groups, served
 from estimator.verdict.trained import outcome
@@ -60,6 +60,7 @@ def check(
         load = {name: float(work[name]) for name in LOADS if work.get(name)}
         found = [served(run, llm, each, usd_per_hour(each.accelerator, paid, ONE_AT_A_TIME), load) for each in clusters]
         return _checked(run, llm, found, (), notes)
+    llm = as_run(llm, run)
     return _trained(run, llm, clusters, paid, amount_of(run.settings, work, data, notes), notes)
 
 

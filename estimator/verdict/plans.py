@@ -2,16 +2,18 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from estimator.catalog.frameworks import Framework, framework
 from estimator.catalog.optimizers import optimizer
+from estimator.catalog.own_code import code_under
 from estimator.catalog.precisions import precision
 from estimator.configs import Run
 from estimator.errors import InvalidInput, UnknownName, clipped
 from estimator.formulas.training import LINEARS, unknown_targets
 from estimator.predict.training import TrainingPlan
+from estimator.predict.training_plan import unrecomputed
 from estimator.records import Architecture, Cluster
 
 USUAL_LENGTH = 2048  # tokens of a row where neither the files nor the tool's default say it
@@ -91,6 +93,7 @@ def planned(run: Run, llm: Architecture, cluster: Cluster) -> Planned:
         framework=framework_name,
         reward_model=objective == "rm",
     )
+    notes += unrecomputed(llm, plan)
     copies = 1.0 if objective in ("dpo", "kto") and method == "full" else 3.0 if objective == "ppo" else 0.0
     if objective in ("grpo", "ppo"):
         notes.append("what generates the answers, and its time, is not counted in")
@@ -102,6 +105,13 @@ def planned(run: Run, llm: Architecture, cluster: Cluster) -> Planned:
         notes.append("adapters on experts are not counted in")
     settled = {name: getattr(plan, name) for name in plan.__slots__ if name not in UNASKED}
     return Planned(plan, settled, notes, copies, _habits(run, framework_name), run.widening)
+
+
+def as_run(llm: Architecture, run: Run) -> Architecture:
+    """The LLM with its own code as the tool runs it, in the releases that the files can be of."""
+    own = str(run.settings.get("framework") or run.tool.framework)
+    code = code_under(llm.own_code, own, str(run.settings.get("release") or ""))
+    return replace(llm, own_code=(code._replace(framework="", release=""),)) if code else llm
 
 
 def rows_of(said: Mapping[str, Any]) -> float:

@@ -9,13 +9,13 @@ from estimator.configs import Run
 from estimator.formulas.arithmetic import product, quotient
 from estimator.formulas.transformer import params
 from estimator.formulas.units import HOUR_S
-from estimator.predict.chance import fit_chance
 from estimator.predict.reliability import usual_goodput
 from estimator.predict.training import (
     MemorySplit,
     TrainingPlan,
     TrainingStep,
     best_layout,
+    chance_to_fit,
     interval,
     parameters,
     time_interval,
@@ -61,7 +61,7 @@ def outcome(made: Planned, llm: Architecture, cluster: Cluster, price: Quantity,
         accelerator=cluster.accelerator.name,
         title=cluster.accelerator.title,
         count=cluster.count,
-        fit_chance=float(fit_chance(need, room, doubt)),
+        fit_chance=float(chance_to_fit(need, numbers, parameters(), room, doubt, copies)),
         memory=memory,
         usable_bytes=room,
         figures=figures,
