@@ -50,7 +50,7 @@ def held(
         "kept_split": split,
         "kept_scores": _scores(arch, habits, numbers),
         "alive": _alive(arch, habits, numbers),
-        "logit_bytes": step_memory.logit_bytes(habits.loss, compute_bytes=numbers["compute_bytes"]).backward,
+        "logit_bytes": np.maximum(*step_memory.logit_bytes(habits.loss, compute_bytes=numbers["compute_bytes"])),
         "splits_vocabulary": float(habits.splits_vocabulary),
         "end_bytes": np.where(widened, 4.0, 2.0),
         "compiled_loss": float(habits.kernels == "compiled"),

@@ -303,10 +303,10 @@ def run(arch: Architecture, cluster: Cluster, plan: TrainingPlan, told: Framewor
         arch = replace(arch, tied_embeddings=False)
     machine = rates(cluster, _compute(plan))
     numbers = _numbers(arch, plan, habits)
-    own = code_under(arch.own_code, habits.name) if habits.kernels == "eager" else None
+    own = _own_code(arch, habits)
     numbers["low"] *= float(machine.low_peak > 1.01 * machine.peak)  # a chip without the format runs in 16 bits
     return Run(
-        **_shape(arch, plan),
+        **_shape(arch, plan, foretold=plan.foretells or (told or habits).loss == "unlearnt"),
         **_layout(arch, cluster, plan),
         **_recomputed(plan, own.recomputes if own else 1.0),
         **numbers,
@@ -372,7 +372,8 @@ def unrecomputed(arch: Architecture, plan: TrainingPlan) -> tuple[str, ...]:
     return (f"{arch.name}'s own code recomputes nothing, though it is asked to{likely}: it is counted so.",)
 
 
-def _shape(arch: Architecture, plan: TrainingPlan) -> dict[str, Real]:
+def _shape(arch: Architecture, plan: TrainingPlan, *, foretold: bool) -> dict[str, Real]:
+    """foretold: whether there are logits, be it that nothing is learnt from them"""
     experts = arch.experts
     mixing = transformer.mixing(arch)
     held, embeddings = transformer.routed_params(arch), transformer.end_params(arch)
@@ -394,7 +395,7 @@ def _shape(arch: Architecture, plan: TrainingPlan) -> dict[str, Real]:
         "shared": transformer.shared_experts(arch),
         "moe_ffn": experts.ffn if experts else 0,
         "vocab": arch.vocab,
-        "head": float(arch.kind == "decoder" and plan.foretells),
+        "head": float(arch.kind == "decoder" and foretold),
         "tied": float(arch.tied_embeddings),
         "layer_params": transformer.params(arch) - held - embeddings,
         "expert_params": held,

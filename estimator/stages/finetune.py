@@ -68,8 +68,7 @@ def copies(question: Question) -> Copies:
 def _warned(question: Question, training: Training) -> tuple[str, ...]:
     longest = max(float(tokens) for _, tokens in training.plan.sequences)
     noted = (*training.warnings(), *_accumulated(training), *_too_long(question), *[READS] * training.plan.reward_model)
-    llm = question.own_llm()
-    return (*noted, *beyond_positions(llm, longest), *unrecomputed(llm, training.plan))
+    return (*noted, *beyond_positions(question.own_llm(), longest), *unrecomputed(question.own_llm(), training.plan))
 
 
 def _accumulated(training: Training) -> tuple[str, ...]:

@@ -120,7 +120,9 @@ def rows_of(said: Mapping[str, Any]) -> float:
 
 
 def _habits(run: Run, framework_name: str) -> Framework | None:
-    """What memory follows where a kernel of another framework computes the loss."""
+    """What memory follows where a kernel of another framework computes the loss, or logits are of no use."""
+    if run.settings.get("value_head"):
+        return framework(framework_name)._replace(loss="unlearnt")
     fused = bool(run.settings.get("fused_loss")) and framework_name == "deepspeed"
     return framework("deepspeed")._replace(loss=framework("liger").loss) if fused else None
 

@@ -130,7 +130,8 @@ def _inverse(time: Quantity, work: float) -> Figure:
 
 def changed(made: Planned, sets: Mapping[str, Any]) -> Planned:
     """The plan with some fields changed."""
-    habits = made.habits if "framework" not in sets else None
+    bystanders = made.habits is not None and made.habits.loss == "unlearnt"  # logits that no kernel spares
+    habits = made.habits if "framework" not in sets or bystanders else None
     return Planned(
         replace(made.plan, **sets), made.settled | dict(sets), made.notes, made.copies, habits, made.widening
     )
