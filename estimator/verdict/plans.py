@@ -123,8 +123,8 @@ def _habits(run: Run, framework_name: str) -> Framework | None:
     """What memory follows where a kernel of another framework computes the loss, or logits are of no use."""
     if run.settings.get("value_head"):
         return framework(framework_name)._replace(loss="unlearnt")
-    fused = bool(run.settings.get("fused_loss")) and framework_name == "deepspeed"
-    return framework("deepspeed")._replace(loss=framework("liger").loss) if fused else None
+    fused = bool(run.settings.get("fused_loss")) and framework_name not in ("liger", "unsloth")
+    return framework(framework_name)._replace(loss=framework("liger").loss) if fused else None
 
 
 def _by_device(said: Mapping[str, Any], count: int, dp: int) -> Mapping[str, Any]:

@@ -99,6 +99,18 @@ CASES = {  # tool: file name, text, settings that it must say
         f"python -m openrlhf.cli.train_ppo_ray --pretrain {LLM} --rollout_batch_size 8",
         {"objective": "ppo"},
     ),
+    "verl": (
+        "a.sh",
+        f"python3 -m verl.trainer.main_ppo algorithm.adv_estimator=grpo actor_rollout_ref.model.path={LLM} "
+        "actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=4 data.max_prompt_length=256 trainer.nnodes=2",
+        {"objective": "grpo", "micro_batch": 4, "part_len": 256, "nodes": 2, "per_node": 8, "loads": "fp32"},
+    ),
+    "verl_sft": (
+        "a.sh",
+        f"torchrun --nproc_per_node=4 -m verl.trainer.fsdp_sft_trainer model.partial_pretrain={LLM} "
+        "data.micro_batch_size_per_gpu=2 data.max_length=512 model.lora_rank=0",
+        {"micro_batch": 2, "seq_len": 512, "global_batch": 256, "method": "full", "per_node": 4},
+    ),
     "vllm": ("a.sh", f"vllm serve {LLM} -tp 2 --max_model_len=8192", {"tp": 2, "max_model_len": 8192, "model": LLM}),
     "sglang": ("a.sh", f"python -m sglang.launch_server --model {LLM} --tp 2", {"tp": 2}),
     "tgi": (
@@ -238,6 +250,9 @@ def test_comments_say_nothing(tmp_path):
         ("x --lr 1e-4 --json '{\"a\": 1}'", {"lr": "1e-4", "json": '{"a": 1}'}),
         ('ARGS="--tp 2\n--pp 2"\nx $ARGS', {"tp": "2", "pp": "2"}),
         ("ARGS=(\n  --tp 2\n  --pp 2\n)\nx ${ARGS[@]}", {"tp": "2", "pp": "2"}),
+        ('ARGS=(\n  a.b=2\n  c="x y"\n)\nx "${ARGS[@]}"', {"a.b": "2", "c": "x y"}),
+        ('ARGS="\n  a.b=2 +a.c=3\n"\nx $ARGS', {"a.b": "2", "a.c": "3"}),
+        ("R=${R:-$HOME/a}\nM=${M:-${R}/b}\nx --tp 2 --name $M", {"tp": "2", "name": "$HOME/a/b"}),
     ],
 )
 def test_commands_are_read_as_a_shell_passes_them_on(text, options):
@@ -250,6 +265,12 @@ def test_a_files_own_variables_stay_open_where_nothing_sets_them(tmp_path):
 
     assert [(one.key, one.status) for one in run.readings if one.value == "$TP"] == [("tensor_parallel_size", "open")]
     assert run.settings["tp"] == 1
+
+
+def test_a_path_below_a_variable_still_names_its_llm(tmp_path):
+    (tmp_path / "run.sh").write_text("vllm serve $ROOT/models/Qwen3-8B --tensor-parallel-size 1")
+
+    assert read_run([tmp_path / "run.sh"]).settings["model"] == "$ROOT/models/Qwen3-8B"
 
 
 def test_anchors_that_stay_small_are_followed():
