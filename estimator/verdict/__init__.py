@@ -23,6 +23,7 @@ from estimator.verdict.trained import outcome
 
 __all__ = ["Change", "Check", "Figure", "Outcome", "check"]
 
+COUNTS = ("accelerators", "per_node", "nodes", "ranks", "shard")  # settings that say how many accelerators there are
 LOADS = ("prompt_tokens", "output_tokens", "concurrency")
 
 
@@ -123,6 +124,8 @@ def _cluster(run: Run, name: str, notes: list[str]) -> Cluster:
         return found._replace(per_node=min(found.count, int(per_node or found.accelerator.per_node or 8)))
     if not count and (run.settings.get("strategy") or (run.settings.get("zero") or 0) > 0):
         notes.append(f"the files do not say how many accelerators: one is assumed, give --gpu 8x{name}")
+    if count and run.task == "training" and not any(run.settings.get(each) for each in COUNTS):
+        notes.append(f"the files do not say how many accelerators: as many as one replica takes, give --gpu 64x{name}")
     return Cluster(found, count or 1, min(count or 1, int(per_node or found.per_node or 8)))
 
 

@@ -165,6 +165,12 @@ CARRIERS = {
     f"image: {{repository: vllm/vllm-openai, command: [vllm, serve, {LLM}, -tp, '2']}}\n",
     "KServe's LLM service": "apiVersion: serving.kserve.io/v1alpha2\nkind: LLMInferenceService\n"
     f"spec:\n  model: {{uri: 'hf://{LLM}'}}\n  parallelism: {{tensor: 2}}\n  replicas: 1\n",
+    "Ray Serve": "applications:\n- args:\n    llm_configs:\n    - model_loading_config:\n"
+    f"        {{model_id: x, model_source: {LLM}}}\n      engine_kwargs: {{tensor_parallel_size: 2}}\n",
+    "a RayService": "apiVersion: ray.io/v1\nkind: RayService\nspec:\n  serveConfigV2: |\n    applications:\n"
+    f"    - args: {{llm_configs: [{{model_loading_config: {{model_id: {LLM}}},\n"
+    "                               engine_kwargs: {tensor_parallel_size: 2}}]}\n",
+    "a container's own file": f'FROM vllm/vllm-openai:v1\nENV A=1\nCMD ["--model", "{LLM}", "-tp", "2"]\n',
     "a log": f"INFO 01-01 api_server.py: non-default args: {{'model': '{LLM}', 'tensor_parallel_size': 2}}\n",
     "an odd escape": f"non-default args: {{'model': '{LLM}', 'tensor_parallel_size': 2, 'x': 'a\\lb'}}\n",
 }
@@ -313,6 +319,7 @@ def read(tmp_path):
         ("X=(--tp 2)\nX+=(--max-model-len 9)\nCMD=\"vllm serve a/b ${X[@]}\"\neval $CMD", "max_model_len", 9),
         ("bash -c 'exec vllm serve a/b --max-model-len 9'", "max_model_len", 9),
         ("#SBATCH --nodes=2 --gres=gpu:h100:8\nsrun vllm serve a/b", "per_node", 8),
+        ("#SBATCH --gpus-per-node=h100:8\nvllm serve a/b -tp $SLURM_GPUS_ON_NODE", "tp", 8),
         ("if [ $A = tune ]; then echo vllm; fi\nlitgpt finetune_lora a/b --precision bf16-true", "method", "lora"),
         ("swift sft --model a/b --max_length 9\nswift infer --model c/d", "model", "a/b"),
         ("S=\"answer after ####.\"\nvllm serve a/b --max-model-len 9 # or 8", "max_model_len", 9),
