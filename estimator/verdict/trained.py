@@ -5,10 +5,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from estimator.catalog.frameworks import Framework
 from estimator.configs import Run
 from estimator.formulas.arithmetic import product, quotient
 from estimator.formulas.transformer import params
 from estimator.formulas.units import HOUR_S
+from estimator.predict.chance import fit_chance
 from estimator.predict.reliability import usual_goodput
 from estimator.predict.training import (
     MemorySplit,
@@ -44,16 +46,16 @@ def outcome(made: Planned, llm: Architecture, cluster: Cluster, price: Quantity,
     """The same for a plan; what it leaves open is chosen as `layout` chooses it."""
     plan = made.plan if made.plan.micro_batch is not None else best_layout(llm, cluster, made.plan)
     step = training_step(llm, cluster, plan)
-    numbers, room = run_of(llm, cluster, plan, made.habits), cluster.accelerator.usable_bytes
-    split = peak_memory(numbers, parameters())
+    room = cluster.accelerator.usable_bytes
     copies = made.copies * params(llm) * COPY_BYTES / (plan.tp * plan.pp * _shards(plan, cluster))
     doubt = _wider(interval("memory", traits(llm, cluster, plan)), made.widening)
+    split, need, chance = _fits(made.habits, llm, cluster, plan, step, copies, doubt)
     memory = {name: float(getattr(split, name)) for name in MemorySplit._fields} | (
         {"other_models": copies} if copies else {}
     )
-    peak, need = float(split.total) + copies, float(needed(split, numbers, parameters())) + copies
+    peak = float(split.total) + copies
     pace = _wider(time_interval(llm, cluster, plan), made.widening)
-    way = course(llm, cluster, plan, amount)
+    way = course(llm, cluster, plan, amount, float(step.step_s))
     figures = _figures(cluster, step, price, amount, pace, way)
     figures["need_bytes"] = Figure(need, need * math.exp(-doubt[0]), need * math.exp(doubt[1]))
     figures["memory_bytes"] = Figure(peak, peak * math.exp(-doubt[0]), peak * math.exp(doubt[1]))
@@ -61,7 +63,7 @@ def outcome(made: Planned, llm: Architecture, cluster: Cluster, price: Quantity,
         accelerator=cluster.accelerator.name,
         title=cluster.accelerator.title,
         count=cluster.count,
-        fit_chance=float(chance_to_fit(need, numbers, parameters(), room, doubt, copies)),
+        fit_chance=chance,
         memory=memory,
         usable_bytes=room,
         figures=figures,
@@ -69,6 +71,26 @@ def outcome(made: Planned, llm: Architecture, cluster: Cluster, price: Quantity,
         plan={**made.settled, "micro_batch": int(plan.micro_batch), "accelerators": cluster.count},
         notes=(*made.notes, *_beside(way)),
     )
+
+
+def _fits(
+    habits: Framework | None,
+    llm: Architecture,
+    cluster: Cluster,
+    plan: TrainingPlan,
+    step: TrainingStep,
+    copies: float,
+    doubt: tuple[float, float],
+) -> tuple[MemorySplit, float, float]:
+    """Memory at the peak, what cannot be done without [B], and the chance that it fits, frozen models counted in."""
+    room = cluster.accelerator.usable_bytes
+    if habits is None and not llm.own_code:  # what the step says already
+        need = float(step.need_bytes) + copies
+        return step.memory, need, float(fit_chance(need, room, doubt))
+    numbers = run_of(llm, cluster, plan, habits)
+    split = peak_memory(numbers, parameters())
+    need = float(needed(split, numbers, parameters())) + copies
+    return split, need, float(chance_to_fit(need, numbers, parameters(), room, doubt, copies))
 
 
 def _beside(way: Course) -> list[str]:
