@@ -43,6 +43,20 @@ class LatentAttention(NamedTuple):
     v_head_dim: int
 
 
+class OwnCode(NamedTuple):
+    """What the code that comes with a checkpoint does otherwise than the classes of `transformers`.
+
+    framework, release: under which framework, in which of its releases; empty where it is run as it is
+    recomputes: chance that recomputation that is asked for is done [1]
+    kept_bytes: what a layer keeps besides, of a token, over the LLM's width [B]
+    """
+
+    framework: str
+    release: str
+    recomputes: float
+    kept_bytes: float
+
+
 class Formats(NamedTuple):
     """How an LLM's weights are stored: the name of a number format per class of tensor.
 
@@ -154,6 +168,7 @@ class Architecture:
     then `matrices` are those outside layers beside embedding and output projection, `outside` all other parameters
     there, `tower` those of a vision or audio tower among them.
     embedding: width of an embedding's row where it is not the hidden width
+    own_code: what code of its own does otherwise, by who runs it
     """
 
     name: str
@@ -189,6 +204,7 @@ class Architecture:
     matrices: tuple[Matrix, ...] = ()
     outside: int = 0
     tower: int = 0
+    own_code: tuple[OwnCode, ...] = ()
 
     @property
     def moe_layers(self) -> int:

@@ -12,6 +12,7 @@ from typing import Literal
 
 from estimator.catalog.files import cached, count, number, preset_files, rows
 from estimator.catalog.formats import formats, stored
+from estimator.catalog.own_code import own_code
 from estimator.catalog.precisions import known_precisions
 from estimator.catalog.shapes import MOST_PARAMS, checked, scaled
 from estimator.errors import InvalidInput, UnknownName, clipped
@@ -331,5 +332,6 @@ def _record(row: dict[str, str]) -> Architecture:
         sources=(Source(row.get("source") or "the user's llms.csv", kind, row.get("read_on", "")),),
         note=row.get("note", ""),
         published=formats(row.get("published") or "bf16"),
+        own_code=own_code(row["name"]),
     )
     return checked(arch, where)

@@ -19,10 +19,12 @@ OPTION = re.compile(r"--?[A-Za-z][\w.-]*(?:=.*)?", re.DOTALL)
 SCRIPT = re.compile(r".*\.(?:py|sh)")
 MERGED = re.compile(r"(.+?)(--[a-z][\w-]+)")
 SETTING = re.compile(r"[+~]{0,2}([A-Za-z_][\w.]*)=([^=].*|)", re.DOTALL)  # name=value, as Hydra and MaxText take them
+SETTINGS = re.compile(r"\s*(?:[+~]{0,2}[A-Za-z_]\w*(?:\.\w+)+=\S*(?:\s+|$)){2}")  # several of them in one word
 REDIRECTED = re.compile(r"\d?(?:>>?|<)&?\d?")
 CUT = re.compile(r"\\[ \t]+(?=\n)")
 LISTED = re.compile(r"^[ \t]*(\w+\+?)=\(([^()]*)\)", re.MULTILINE)  # a list of a shell, and all of it put in
 EACH = re.compile(r"\$\{(\w+)\[[@*]\]\}")
+ALL = "\x03"  # before a list of a shell whose every item is put in
 QUOTED_OR_COMMENT = re.compile(r"'[^']*'|\"(?:\\.|[^\"\\])*\"|\\.|(?<!\S)#[^\n]*", re.DOTALL)
 BRANCH = re.compile(r"^[ \t]*(?:elif|else|case)\b", re.MULTILINE)
 DOCKER_FLAGS = {"--rm", "-d", "-it", "-i", "-t", "--detach", "--init", "--privileged", "-ti"}
@@ -74,7 +76,7 @@ def commands(text: str, known: Mapping[str, str] | None = None) -> list[Command]
     found: list[Command] = []
     for words in _lines(text):
         words = [expanded(word, known) for word in words]
-        words = [each for word in words for each in (_split(word) if _several(word) else [word])]
+        words = [each for word in words for each in _apart(word)]
         while words and words[0] in KEYWORDS:
             words = words[1:]
         sets, rest = _settings(words, known)
@@ -115,7 +117,7 @@ def _tidy(text: str) -> tuple[str, list[str]]:
         notes.append("it branches (if, case): all branches are read, and the last one that sets a variable counts")
     joined = re.sub(r"\\[ \t]*\r?\n", " ", bare).rstrip().removesuffix("\\")
     joined = LISTED.sub(lambda found: f"{found[1]}={quote(' '.join(found[2].split()))}", joined)
-    return summed(EACH.sub(r"${\1}", joined)), notes
+    return summed(EACH.sub(rf"{ALL}${{\1}}", joined)), notes
 
 
 def _lines(text: str) -> Iterator[list[str]]:
@@ -142,8 +144,16 @@ def _split(text: str) -> list[str]:
         return text.split()
 
 
+def _apart(word: str) -> list[str]:
+    """The arguments that a word stands for: those of a list, or of a variable that holds several."""
+    bare = word.replace(ALL, "")
+    return _split(bare) if word.startswith(ALL) or _several(bare) else [bare]
+
+
 def _several(word: str) -> bool:
     """Whether a variable stood for several arguments."""
+    if SETTINGS.match(word):
+        return True
     return bool(re.match(r"\s*--?[A-Za-z]", word)) and " " in word.strip() and "{" not in word
 
 

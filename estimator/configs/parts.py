@@ -27,11 +27,13 @@ UNRENDERED = "it is a template: hand in what it is rendered to (helm template, f
 SBATCH = re.compile(r"^#SBATCH\s+(-\S+(?:[= ][^\s#]+)?)", re.MULTILINE)
 SLURM = {
     "nodes": ("SLURM_NNODES", "SLURM_JOB_NUM_NODES"),
+    "gres": ("SLURM_GPUS_ON_NODE",),
     "gpus_per_node": ("SLURM_GPUS_PER_NODE", "SLURM_GPUS_ON_NODE"),
 }
 INI = re.compile(r"^\s*([\w.-]+)\s*=\s*(.*?)\s*$", re.MULTILINE)
 SECTION = re.compile(r"^\s*\[[^\]\n]+\]\s*$", re.MULTILINE)
 MODELFILE = re.compile(r"^(FROM|PARAMETER|ADAPTER)\s+", re.MULTILINE)
+BUILT = re.compile(r"^(?:ENTRYPOINT|CMD|RUN|COPY|WORKDIR|EXPOSE|ENV)\s", re.MULTILINE)  # of a container's own file
 QUOTED = re.compile(r'"{3}.*?(?:"{3}|\Z)', re.DOTALL)  # texts of a Modelfile that span lines
 TYPED = {"True": True, "False": False}
 LOGGED = re.compile(r"(?:non-default args: (\{.*\})|(?:server_args=)?ServerArgs\((.*)\)|args: Namespace\((.*)\))")
@@ -92,8 +94,8 @@ def parts_in(text: str, file: str) -> Iterator[Part]:
         yield logged
     elif bare.startswith(("{", "[{")):
         yield from _data(_json(text), file, "json")
-    elif MODELFILE.match(re.sub(r"^\s*#[^\n]*\n", "", bare)):
-        yield _modelfile(text, file)
+    elif MODELFILE.match(re.sub(r"^\s*#[^\n]*\n", "", bare)) or (BUILT.search(text) and "\nFROM " in text):
+        yield from _carried(_image(text), file) if BUILT.search(text) else [_modelfile(text, file)]
     elif (table := _toml(text)) is not None:
         yield from _table(table, file)
     elif SECTION.search(text) and not KEY.search(text):
@@ -176,6 +178,21 @@ def _modelfile(text: str, file: str) -> Part:
     return Part(file, "modelfile", values, ("ollama",))
 
 
+def _image(text: str) -> dict[str, Any]:
+    """What an image starts, of the file that it is built by."""
+    found: dict[str, Any] = {"env": {}}
+    for line in re.sub(r"\\[ \t]*\r?\n", " ", text).splitlines():
+        word, _, rest = line.strip().partition(" ")
+        if word.upper() == "FROM":
+            found = {"env": found["env"], "image": rest.split()[0] if rest.split() else ""}
+        elif word.upper() == "ENV":
+            found["env"] |= dict(pair.partition("=")[::2] for pair in rest.split() if "=" in pair)
+        elif word.upper() in ("ENTRYPOINT", "CMD"):
+            name = "entrypoint" if word.upper() == "ENTRYPOINT" else "command"
+            found[name] = _json(rest) if rest.lstrip().startswith("[") else rest
+    return found
+
+
 def _logged(text: str, file: str) -> Part | None:
     """The arguments that a server wrote when it started."""
     found = LOGGED.search(text)
@@ -199,7 +216,8 @@ def _shell(text: str, file: str) -> Iterator[Part]:
     asked = {name: value for name, value in queued.items() if name in ("nodes", "N", "gres", "gpus_per_node", "gpus")}
     if asked:
         yield Part(file, "launch", asked)
-    known = {name: str(asked[option]) for option, names in SLURM.items() if option in asked for name in names}
+    counts = {option: str(value).rpartition(":")[2] for option, value in asked.items()}
+    known = {name: counts[option] for option, names in SLURM.items() if option in counts for name in names}
     found = commands(text, known)
     for each in found:
         yield _commanded(each, file)
@@ -241,7 +259,7 @@ def _are_arguments(value: object) -> bool:
 def _is_carrier(content: Mapping[str, Any]) -> bool:
     keys = set(content)
     return bool(
-        {"services"} <= keys or {"apiVersion", "kind"} <= keys or {"servingEngineSpec"} <= keys
+        keys & {"services", "applications", "servingEngineSpec"} or {"apiVersion", "kind"} <= keys
         or ({"resources"} <= keys and keys & {"run", "setup"}) or ({"type", "commands"} <= keys)
         or ({"items"} <= keys and len(keys) == 1)
         or ({"image"} <= keys and keys & {"args", "command", "extraArgs", "extra_args"})
@@ -285,6 +303,8 @@ def _look(content: object, found: dict[str, Any], depth: int, image: str = "") -
     )
     if isinstance(model, str):
         found.setdefault("model", model.removeprefix("hf://"))
+    if isinstance(content.get("engine_kwargs"), dict):  # of Ray Serve, which runs vLLM
+        image, settings = "vllm", settings | content["engine_kwargs"] | _loaded(content.get("model_loading_config"))
     vllms = content.get("kind") == "LLMInferenceService"  # KServe's, which runs vLLM
     if vllms:
         image, settings = "vllm", _shared_out(content.get("spec"))
@@ -293,8 +313,16 @@ def _look(content: object, found: dict[str, Any], depth: int, image: str = "") -
     if words or settings or vllms or (image and isinstance(content.get("modelURL"), str)):
         _carry(" ".join(words), expanded(image, {}), {**sets}, settings, found)
     for key, value in content.items():
+        if key == "serveConfigV2" and isinstance(value, str):  # of a RayService: a file in the file
+            value = documents(value, [])
         if key != "image":
             _look(value, found, depth + 1, image)
+
+
+def _loaded(said: object) -> dict[str, Any]:
+    """Which LLM Ray Serve loads."""
+    name = (said.get("model_source") or said.get("model_id")) if isinstance(said, dict) else None
+    return {"model": name} if isinstance(name, str) else {}
 
 
 def _shared_out(spec: object) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from estimator.catalog.files import cached, table
 from estimator.catalog.plan_fields import plan_fields
 from estimator.catalog.tools import LAUNCH, Key, Tool, harmless, tools
 from estimator.configs.parts import Part
-from estimator.configs.variables import open_variable
+from estimator.configs.variables import open_name, open_variable
 from estimator.errors import InvalidInput, clipped
 from estimator.numerals import numeral
 from estimator.paths import presets
@@ -251,7 +251,7 @@ def _take(result: Told, key: Key, name: str, value: object, part: Part) -> None:
         and kinds().get(key.field) != "list"
     ):
         value = value[0]
-    if open_variable(value) and not key.ignore:
+    if open_variable(value) and not key.ignore and not (key.field == "model" and not open_name(value)):
         return _say(result, name, value, key.field, "open", "left to a variable", part, tool)
     if key.ignore or (key.matters and not _nothing(value)):
         _also(result, key, value)

@@ -31,7 +31,8 @@ def expanded(text: str, known: Mapping[str, str]) -> str:
         if again == text:
             break
         text = again
-    text = BARE.sub(lambda found: known.get(found[1], found[0]), text).replace("\x00", "${")
+    text = BARE.sub(lambda found: known.get(found[1], found[0]), text)
+    text = text.replace("\x00", "${").replace("\x04", "}")
     return SUM.sub(lambda found: _sum(found[1], known), text)
 
 
@@ -64,7 +65,7 @@ def _braced(found: re.Match[str], known: Mapping[str, str]) -> str:
         return words if value else ""
     if value:
         return value
-    return words if "-" in how or "=" in how else f"\x00{name}}}"
+    return words if "-" in how or "=" in how else f"\x00{name}\x04"
 
 
 def open_variable(value: object) -> bool:
@@ -74,6 +75,15 @@ def open_variable(value: object) -> bool:
     (True, True, False, False)
     """
     return isinstance(value, str) and bool(HOLE.search(value))
+
+
+def open_name(value: object) -> bool:
+    """The same of the last part of a path, which is what it is called.
+
+    >>> open_name("$MODELS/Qwen3-8B"), open_name("$ROOT/$MODEL"), open_name("${ROOT}/models/")
+    (False, True, False)
+    """
+    return open_variable(str(value).rstrip("/").rpartition("/")[2]) if isinstance(value, str) else False
 
 
 def linked(flat: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from estimator.formulas import Floats, Real, transformer
 from estimator.formulas.training import adapter_params, targeted_linears
 from estimator.records import Architecture
 
-Loss = Literal["whole", "chunked", "chunked head", "fused", "shifted", "in place", "16-bit", "one kernel"]
+Loss = Literal["whole", "chunked", "chunked head", "fused", "shifted", "in place", "16-bit", "one kernel", "unlearnt"]
 
 
 class Step(NamedTuple):
@@ -241,6 +241,8 @@ def logit_bytes(loss: Loss, chunks: float = 8, compute_bytes: ArrayLike = 2.0) -
     in place: an fp32 copy that its gradient replaces, and the 16-bit gradient
     16-bit: no fp32 copy; logits, log-softmax and gradient as wide as the products
     one kernel: softmax and loss in one pass over the logits, of which nothing is kept; their gradient
+    unlearnt: logits and their fp32 copy, gone before the backward pass, where a head beside them is learnt from (the
+    value head of TRL, modeling_value_head.py)
     shifted: a contiguous fp32 copy of all but the last besides, as `transformers` did until the end of 2024
 
     >>> [[float(value) for value in logit_bytes(loss, chunks=10)] for loss in ("whole", "chunked", "fused")]
@@ -257,6 +259,7 @@ def logit_bytes(loss: Loss, chunks: float = 8, compute_bytes: ArrayLike = 2.0) -
         "in place": (stored + 4.0, 8.0),
         "16-bit": (2 * stored, 3 * stored),
         "one kernel": (stored, 2 * stored),
+        "unlearnt": (stored + 4.0, 0.0),
     }
     return LogitBytes(*kinds[loss])
 

@@ -17,6 +17,7 @@ from estimator.fitting.ranges import half_widths, novelties
 from estimator.formulas import Floats, Real, Truth, Truths
 from estimator.formulas.transformer import active_params, forward_flop, matmul_params
 from estimator.predict.chance import SURELY, fit_chance
+from estimator.predict.flags import anywhere
 from estimator.predict.training_layout import chosen, grid, smallest
 from estimator.predict.training_memory import MemorySplit, host_bytes, needed, peak_memory
 from estimator.predict.training_plan import Run, TrainingPlan, joined, run, subset
@@ -29,6 +30,7 @@ __all__ = [
     "TrainingPlan",
     "TrainingStep",
     "best_layout",
+    "chance_to_fit",
     "difficulties",
     "fitting_steps",
     "interval",
@@ -169,8 +171,29 @@ class Fit(NamedTuple):
 def _fit(numbers: Run, memory: MemorySplit, values: Mapping[str, float], room: Room) -> Fit:
     need = needed(memory, numbers, values)
     host = host_bytes(numbers, values)
-    chance = room.held_by_host(host) * fit_chance(need, room.usable_bytes, (room.down, room.up))
+    held = room.held_by_host(host)
+    chance = held * chance_to_fit(need, numbers, values, room.usable_bytes, (room.down, room.up))
     return Fit(room.holds(need, host), need, chance, host)
+
+
+def chance_to_fit(
+    need: Real,
+    numbers: Run,
+    values: Mapping[str, float],
+    usable: Real,
+    spread: tuple[Real, Real],
+    beside: Real = 0.0,
+) -> Floats:
+    """Chance that memory suffices [1]: of both readings, where it is not sure what is recomputed.
+
+    need: what cannot be done without, as the likelier reading has it; beside: of it, frozen models [B]
+    """
+    chance = fit_chance(need, usable, spread)
+    if not anywhere(numbers.unsure):
+        return chance
+    other = numbers._replace(full_recompute=numbers.full_otherwise, selective=numbers.selective_otherwise)
+    needs = needed(peak_memory(other, values), other, values) + beside
+    return np.asarray(chance + numbers.unsure * (fit_chance(needs, usable, spread) - chance))
 
 
 def _step(
@@ -287,20 +310,21 @@ class Layouts(NamedTuple):
     def chance(self, need: Real) -> Floats:
         """That each fits, of so many bytes [1]."""
         spread = interval("memory", traits(self.arch, self.cluster, self.plan))
-        return fit_chance(need, self.cluster.accelerator.usable_bytes, spread)
+        beside = need - self.need if anywhere(self.numbers.unsure) else 0.0
+        return chance_to_fit(need, self.numbers, self.values, self.cluster.accelerator.usable_bytes, spread, beside)
 
     @property
     def held_by_host(self) -> Truth:
         """Whether each leaves a machine's own memory enough."""
         return _room(self.arch, self.cluster, self.plan).held_by_host(host_bytes(self.numbers, self.values))
 
-    def fastest(self, allowed: Truths) -> tuple[TrainingPlan, TrainingStep]:
-        """The fastest of those that are allowed, at least one, and its step."""
+    def fastest(self, allowed: Truths) -> tuple[TrainingPlan, TrainingStep, int]:
+        """The fastest of those that are allowed, at least one, its step, and its place among all."""
         kept = np.flatnonzero(allowed)
         numbers, memory = subset(self.numbers, kept), subset(self.memory, kept)
         step = _step(self.arch, self.cluster, self.plan, numbers, memory, self.values)
         best = int(np.argmax(np.asarray(step.tokens_per_s_per_accelerator)))
-        return chosen(self.plan, int(kept[best])), subset(step, best)
+        return chosen(self.plan, int(kept[best])), subset(step, best), int(kept[best])
 
     def smallest(self, used: Real) -> DoesNotFit:
         """The error that says what the most frugal layout needs, of `used` bytes each."""

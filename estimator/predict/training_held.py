@@ -12,16 +12,22 @@ import numpy as np
 from estimator.catalog.frameworks import Framework
 from estimator.formulas import Real, memory, step_memory, transformer
 from estimator.formulas.training import targeted_linears
-from estimator.records import Architecture
+from estimator.records import Architecture, OwnCode
 
 Numbers = Mapping[str, Real]
 BUFFERED = ("megatron", "megatron-bf16", "deepspeed", "pure-master")  # states whose gradients have buffers of their own
 
 
 def held(
-    arch: Architecture, habits: Framework, numbers: Numbers, lora_targets: str, zero: Real, stored: str
+    arch: Architecture,
+    habits: Framework,
+    numbers: Numbers,
+    lora_targets: str,
+    zero: Real,
+    stored: str,
+    own: OwnCode | None = None,
 ) -> dict[str, Real]:
-    """Fields of `Run` that only memory asks for. stored: format of frozen weights"""
+    """Fields of `Run` that only memory asks for. stored: format of frozen weights; own: code that the LLM brings"""
     quantised = bool(numbers["quantised"])
     widens = quantised and habits.widens_frozen and "gptq" not in stored
     sharded = np.asarray(zero) >= 3
@@ -40,11 +46,11 @@ def held(
         "copied_bytes": habits.step_copies_bytes,
         "residual_bytes": residual,
         "written_out": float(habits.kernels == "eager" and arch.gated_mlp),
-        "kept_whole": whole,
+        "kept_whole": whole + (own.kept_bytes * arch.hidden if own else 0.0),
         "kept_split": split,
         "kept_scores": _scores(arch, habits, numbers),
         "alive": _alive(arch, habits, numbers),
-        "logit_bytes": step_memory.logit_bytes(habits.loss, compute_bytes=numbers["compute_bytes"]).backward,
+        "logit_bytes": np.maximum(*step_memory.logit_bytes(habits.loss, compute_bytes=numbers["compute_bytes"])),
         "splits_vocabulary": float(habits.splits_vocabulary),
         "end_bytes": np.where(widened, 4.0, 2.0),
         "compiled_loss": float(habits.kernels == "compiled"),

@@ -20,6 +20,7 @@ from estimator.catalog.efficiency import (
 from estimator.catalog.frameworks import Framework, framework
 from estimator.catalog.generations import generation
 from estimator.catalog.optimizers import optimizer
+from estimator.catalog.own_code import code_under
 from estimator.catalog.precisions import precision
 from estimator.errors import InvalidInput
 from estimator.formulas import Floats, Real, Words, parallelism, transformer
@@ -27,7 +28,7 @@ from estimator.formulas.memory import FULL_PRECISION, MIXED_PRECISION, StateByte
 from estimator.formulas.training import adapter_width, targeted_linears
 from estimator.predict.flags import anywhere
 from estimator.predict.training_held import held
-from estimator.records import Architecture, Cluster
+from estimator.records import Architecture, Cluster, OwnCode
 
 Count = float | NDArray[np.number]  # of a plan, or one for each layout
 Open = Any  # the same, or None until a layout is chosen: a checker cannot tell which
@@ -176,6 +177,9 @@ class Run(NamedTuple):
     per_node: Real
     full_recompute: Real
     selective: Real
+    unsure: Real  # chance that the LLM's own code recomputes otherwise than that, as the next two say
+    full_otherwise: Real
+    selective_otherwise: Real
     # what follows from the layout
     tokens: Real  # of one micro-batch on one rank [token]
     stage_layers: Real  # of the fullest pipeline stage
@@ -299,10 +303,12 @@ def run(arch: Architecture, cluster: Cluster, plan: TrainingPlan, told: Framewor
         arch = replace(arch, tied_embeddings=False)
     machine = rates(cluster, _compute(plan))
     numbers = _numbers(arch, plan, habits)
+    own = _own_code(arch, habits)
     numbers["low"] *= float(machine.low_peak > 1.01 * machine.peak)  # a chip without the format runs in 16 bits
     return Run(
-        **_shape(arch, plan),
+        **_shape(arch, plan, foretold=plan.foretells or (told or habits).loss == "unlearnt"),
         **_layout(arch, cluster, plan),
+        **_recomputed(plan, own.recomputes if own else 1.0),
         **numbers,
         rates=machine,
         framework=habits.pace,
@@ -314,8 +320,13 @@ def run(arch: Architecture, cluster: Cluster, plan: TrainingPlan, told: Framewor
         light_selective=float(habits.light_selective),
         keeps_projections=float(habits.keeps_projections),
         tensor_gathers=float(habits.tensor_gathers),
-        **held(arch, told or habits, numbers, plan.lora_targets, plan.zero, _stored_name(plan)),
+        **held(arch, told or habits, numbers, plan.lora_targets, plan.zero, _stored_name(plan), own),
     )
+
+
+def _own_code(arch: Architecture, habits: Framework) -> OwnCode | None:
+    """What code of the LLM's own does otherwise; None where a framework writes its layers anew."""
+    return code_under(arch.own_code, habits.name) if habits.kernels == "eager" else None
 
 
 def _check(cluster: Cluster, plan: TrainingPlan) -> None:
@@ -352,7 +363,17 @@ def beyond_positions(arch: Architecture, seq_len: float) -> tuple[str, ...]:
     )
 
 
-def _shape(arch: Architecture, plan: TrainingPlan) -> dict[str, Real]:
+def unrecomputed(arch: Architecture, plan: TrainingPlan) -> tuple[str, ...]:
+    """What to say where the LLM's own code may not recompute as it is asked to."""
+    own = _own_code(arch, framework(plan.framework))
+    if own is None or own.recomputes == 1 or not np.any(np.isin(plan.recompute, ("selective", "full"))):
+        return ()
+    likely = f" ({1 - own.recomputes:.0%} likely in the releases that this can be of)" * (own.recomputes > 0)
+    return (f"{arch.name}'s own code recomputes nothing, though it is asked to{likely}: it is counted so.",)
+
+
+def _shape(arch: Architecture, plan: TrainingPlan, *, foretold: bool) -> dict[str, Real]:
+    """foretold: whether there are logits, be it that nothing is learnt from them"""
     experts = arch.experts
     mixing = transformer.mixing(arch)
     held, embeddings = transformer.routed_params(arch), transformer.end_params(arch)
@@ -374,7 +395,7 @@ def _shape(arch: Architecture, plan: TrainingPlan) -> dict[str, Real]:
         "shared": transformer.shared_experts(arch),
         "moe_ffn": experts.ffn if experts else 0,
         "vocab": arch.vocab,
-        "head": float(arch.kind == "decoder" and plan.foretells),
+        "head": float(arch.kind == "decoder" and foretold),
         "tied": float(arch.tied_embeddings),
         "layer_params": transformer.params(arch) - held - embeddings,
         "expert_params": held,
@@ -390,10 +411,6 @@ def _layout(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> dict[st
     tp, pp, cp = (np.asarray(x, float) for x in (plan.tp, plan.pp, plan.cp))
     dp = parallelism.data_parallel(cluster.count, tp, pp, cp)
     mb = np.asarray(plan.micro_batch, float)
-    recompute = np.asarray(plan.recompute)
-    full, selective = recompute == "full", recompute == "selective"
-    if not (full | selective | (recompute == "none")).all():
-        raise InvalidInput(f"recompute must be none, selective or full, not {plan.recompute!r}.")
     vpp = np.where(pp > 1, np.asarray(plan.vpp, float), 1.0)
     ep = np.asarray(plan.ep, float) if arch.experts else np.ones_like(tp)
     seq = plan.sample_tokens
@@ -413,12 +430,26 @@ def _layout(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> dict[st
         "shard": shard,
         "accelerators": float(cluster.count),
         "per_node": float(cluster.per_node),
-        "full_recompute": full.astype(float),
-        "selective": selective.astype(float),
         "tokens": mb * seq / cp,
         "stage_layers": parallelism.stage_layers(arch.layers, pp, vpp),
         "expert_split": split,
         "expert_shards": np.maximum(shard * tp / split, 1.0),
+    }
+
+
+def _recomputed(plan: TrainingPlan, done: float) -> dict[str, Real]:
+    """What is recomputed, and what else may be, where the LLM's own code does as asked with a chance of `done`."""
+    recompute = np.asarray(plan.recompute)
+    full, selective = recompute == "full", recompute == "selective"
+    if not (full | selective | (recompute == "none")).all():
+        raise InvalidInput(f"recompute must be none, selective or full, not {plan.recompute!r}.")
+    asked = float(done >= 0.5)
+    return {
+        "full_recompute": asked * full,
+        "selective": asked * selective,
+        "unsure": min(done, 1.0 - done),
+        "full_otherwise": (1.0 - asked) * full,
+        "selective_otherwise": (1.0 - asked) * selective,
     }
 
 

@@ -13,7 +13,7 @@ from estimator.formulas.arithmetic import product, quotient, sum_of
 from estimator.formulas.training import LINEARS, unknown_targets
 from estimator.formulas.transformer import attention_flop, matmul_params, request_flop
 from estimator.predict.training import TrainingPlan
-from estimator.predict.training_plan import beyond_positions, check_positions
+from estimator.predict.training_plan import beyond_positions, check_positions, unrecomputed
 from estimator.quantities import Quantity, derive, given, predicted, total
 from estimator.records import Architecture
 from estimator.results import Estimate, Line
@@ -68,7 +68,7 @@ def copies(question: Question) -> Copies:
 def _warned(question: Question, training: Training) -> tuple[str, ...]:
     longest = max(float(tokens) for _, tokens in training.plan.sequences)
     noted = (*training.warnings(), *_accumulated(training), *_too_long(question), *[READS] * training.plan.reward_model)
-    return (*noted, *beyond_positions(question.own_llm(), longest))
+    return (*noted, *beyond_positions(question.own_llm(), longest), *unrecomputed(question.own_llm(), training.plan))
 
 
 def _accumulated(training: Training) -> tuple[str, ...]:

@@ -238,9 +238,8 @@ def _fastest(llm: Architecture, cluster: Cluster, plan: TrainingPlan, copies: Co
     chance = layouts.chance(need)
     allowed = likely(chance * layouts.held_by_host, least)
     if allowed.any():
-        best, step = layouts.fastest(allowed)
-        of_best = copies.memory_bytes(llm, cluster, step.need_bytes)
-        return cluster, best, step, float(layouts.chance(of_best))
+        best, step, at = layouts.fastest(allowed)
+        return cluster, best, step, float(np.broadcast_to(chance, allowed.shape)[at])
     if likely(chance).any():
         raise HostTooSmall(f"With {plan.cpu_offload} in host memory a machine's own would not suffice.")
     if copies == ALONE:

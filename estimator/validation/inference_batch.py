@@ -146,7 +146,7 @@ def _of_one_plan(points: Sequence[Point]) -> tuple[Pass, Floats, Shares]:
     lengths = (
         np.array([float(getattr(one.load, name)) for one, _ in points]) for name in ("prompt", "output", "cached")
     )
-    load = Load(run.load.arch, run.load.plan, *lengths)
+    load = Load(run.load.arch, run.load.plan, run.load.cut, *lengths)
     number = np.array([float(number) for _, number in points])
     work, turns = load.passes_of(number, run.kind == "batch")
     shares = load.shares(number, np.asarray(work.sequences)[0], turns, np.array([one.short for one, _ in points]))

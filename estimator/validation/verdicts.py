@@ -8,8 +8,7 @@ import numpy as np
 
 from estimator.catalog.cases import Case, fitted, read_cases
 from estimator.errors import EstimatorError
-from estimator.predict.chance import fit_chance
-from estimator.predict.training import interval, parameters, traits
+from estimator.predict.training import chance_to_fit, interval, parameters, traits
 from estimator.predict.training_memory import needed, peak_memory
 from estimator.validation.training import case_run
 
@@ -32,7 +31,7 @@ def verdict(row: Case) -> Verdict | None:
         return None
     need = needed(peak_memory(found.numbers, values), found.numbers, values)
     spread = interval("memory", traits(found.arch, found.cluster, found.plan))
-    chance = float(fit_chance(need, found.cluster.accelerator.usable_bytes, spread))
+    chance = float(chance_to_fit(need, found.numbers, values, found.cluster.accelerator.usable_bytes, spread))
     return Verdict(row["id"], chance, row.get("outcome", "ran") != "oom")
 
 

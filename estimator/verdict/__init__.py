@@ -16,13 +16,14 @@ from estimator.records import Architecture, Cluster
 from estimator.verdict.amounts import AMOUNTS, Amount, amount_of
 from estimator.verdict.changes import training_changes
 from estimator.verdict.named import llm_of
-from estimator.verdict.plans import planned, world
+from estimator.verdict.plans import as_run, planned, world
 from estimator.verdict.result import LIKELY, Change, Check, Figure, Outcome
 from estimator.verdict.served import groups, served
 from estimator.verdict.trained import outcome
 
 __all__ = ["Change", "Check", "Figure", "Outcome", "check"]
 
+COUNTS = ("accelerators", "per_node", "nodes", "ranks", "shard")  # settings that say how many accelerators there are
 LOADS = ("prompt_tokens", "output_tokens", "concurrency")
 
 
@@ -60,6 +61,7 @@ def check(
         load = {name: float(work[name]) for name in LOADS if work.get(name)}
         found = [served(run, llm, each, usd_per_hour(each.accelerator, paid, ONE_AT_A_TIME), load) for each in clusters]
         return _checked(run, llm, found, (), notes)
+    llm = as_run(llm, run)
     return _trained(run, llm, clusters, paid, amount_of(run.settings, work, data, notes), notes)
 
 
@@ -122,6 +124,8 @@ def _cluster(run: Run, name: str, notes: list[str]) -> Cluster:
         return found._replace(per_node=min(found.count, int(per_node or found.accelerator.per_node or 8)))
     if not count and (run.settings.get("strategy") or (run.settings.get("zero") or 0) > 0):
         notes.append(f"the files do not say how many accelerators: one is assumed, give --gpu 8x{name}")
+    if count and run.task == "training" and not any(run.settings.get(each) for each in COUNTS):
+        notes.append(f"the files do not say how many accelerators: as many as one replica takes, give --gpu 64x{name}")
     return Cluster(found, count or 1, min(count or 1, int(per_node or found.per_node or 8)))
 
 

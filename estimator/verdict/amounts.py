@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 from estimator.catalog.datasets import data_named
 from estimator.catalog.facts import fact
-from estimator.predict.training import TrainingPlan, TrainingStep
+from estimator.predict.training import TrainingPlan
 from estimator.predict.training_rows import row_step
 from estimator.records import Architecture, Cluster
 from estimator.scenario import default_scenario
@@ -92,16 +92,16 @@ def _rows(said: Mapping[str, Any]) -> Rows:
     return next((rows for name, rows in ways if said.get(name)), "off")
 
 
-def course(llm: Architecture, cluster: Cluster, plan: TrainingPlan, amount: Amount, step: TrainingStep) -> Course:
-    """The steps of a run of a plan with a layout, and how long one takes. step: one of full rows."""
-    step_s, doubt = _mean_step(llm, cluster, plan, amount, step)
+def course(llm: Architecture, cluster: Cluster, plan: TrainingPlan, amount: Amount, full_s: float) -> Course:
+    """The steps of a run of a plan with a layout, and how long one takes. full_s: a step of full rows [s]"""
+    step_s, doubt = _mean_step(llm, cluster, plan, amount, full_s)
     steps = _steps(plan, amount)
     evaluating = 0.0 if steps is None else _evaluating(plan, cluster, amount, steps)
     return Course(steps, step_s, evaluating, doubt)
 
 
 def _mean_step(
-    llm: Architecture, cluster: Cluster, plan: TrainingPlan, amount: Amount, whole: TrainingStep
+    llm: Architecture, cluster: Cluster, plan: TrainingPlan, amount: Amount, full_s: float
 ) -> tuple[float, tuple[float, float]]:
     """Mean time of a step [s]: rows that are not packed are as long as the longest of their micro-batch.
 
@@ -109,7 +109,7 @@ def _mean_step(
     """
     mean = min(amount.tokens or plan.seq_len, plan.seq_len)
     if amount.rows in ("on", "whole") or mean >= plan.seq_len:
-        return float(whole.step_s), (0.0, 0.0)
+        return full_s, (0.0, 0.0)
     spread, uneven = default_scenario().amount("length_spread").value, fact("uneven_slowdown")
     step = row_step(llm, cluster, plan, amount.rows, mean, spread)  # type: ignore[arg-type]  # a lone sample each
     doubt = math.log(uneven.value / uneven.low), math.log(uneven.high / uneven.value)

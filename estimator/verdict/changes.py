@@ -121,6 +121,8 @@ def _spelled(run: Run, name: str, value: Any) -> str:
     if key is None or words is None:
         return OURS.get(name, f"{name} {{}}").format(value)
     shown = shown or key.name
+    if run.tool.style == "hydra":
+        return f"{shown}={words}"
     return f"--{shown.replace('_', '-')} {words}" if run.tool.style == "args" else f"{shown}: {words}"
 
 

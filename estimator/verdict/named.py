@@ -6,7 +6,7 @@ from typing import Any
 
 from estimator.catalog.models import architecture
 from estimator.configs import Run
-from estimator.configs.variables import open_variable
+from estimator.configs.variables import open_name
 from estimator.errors import InvalidInput, UnknownName, clipped
 from estimator.formulas.transformer import params
 from estimator.records import Architecture, Experts
@@ -26,7 +26,7 @@ def llm_of(run: Run, model: str | None, notes: list[str]) -> Architecture:
     name = str(run.settings.get("model") or "")
     said: list[str] = []
     shaped = _shaped(run.settings, said)
-    if not name or open_variable(name):
+    if not name or open_name(name):
         if shaped:
             notes += said
             return shaped

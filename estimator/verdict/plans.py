@@ -2,16 +2,18 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from estimator.catalog.frameworks import Framework, framework
 from estimator.catalog.optimizers import optimizer
+from estimator.catalog.own_code import code_under
 from estimator.catalog.precisions import precision
 from estimator.configs import Run
 from estimator.errors import InvalidInput, UnknownName, clipped
 from estimator.formulas.training import LINEARS, unknown_targets
 from estimator.predict.training import TrainingPlan
+from estimator.predict.training_plan import unrecomputed
 from estimator.records import Architecture, Cluster
 
 USUAL_LENGTH = 2048  # tokens of a row where neither the files nor the tool's default say it
@@ -91,6 +93,7 @@ def planned(run: Run, llm: Architecture, cluster: Cluster) -> Planned:
         framework=framework_name,
         reward_model=objective == "rm",
     )
+    notes += unrecomputed(llm, plan)
     copies = 1.0 if objective in ("dpo", "kto") and method == "full" else 3.0 if objective == "ppo" else 0.0
     if objective in ("grpo", "ppo"):
         notes.append("what generates the answers, and its time, is not counted in")
@@ -104,15 +107,24 @@ def planned(run: Run, llm: Architecture, cluster: Cluster) -> Planned:
     return Planned(plan, settled, notes, copies, _habits(run, framework_name), run.widening)
 
 
+def as_run(llm: Architecture, run: Run) -> Architecture:
+    """The LLM with its own code as the tool runs it, in the releases that the files can be of."""
+    own = str(run.settings.get("framework") or run.tool.framework)
+    code = code_under(llm.own_code, own, str(run.settings.get("release") or ""))
+    return replace(llm, own_code=(code._replace(framework="", release=""),)) if code else llm
+
+
 def rows_of(said: Mapping[str, Any]) -> float:
     """Rows that a sample of the tool is [1]: of a preference what is chosen and what is rejected."""
     return 2.0 if said.get("objective") in PAIRS else 1.0
 
 
 def _habits(run: Run, framework_name: str) -> Framework | None:
-    """What memory follows where a kernel of another framework computes the loss."""
-    fused = bool(run.settings.get("fused_loss")) and framework_name == "deepspeed"
-    return framework("deepspeed")._replace(loss=framework("liger").loss) if fused else None
+    """What memory follows where a kernel of another framework computes the loss, or logits are of no use."""
+    if run.settings.get("value_head"):
+        return framework(framework_name)._replace(loss="unlearnt")
+    fused = bool(run.settings.get("fused_loss")) and framework_name not in ("liger", "unsloth")
+    return framework(framework_name)._replace(loss=framework("liger").loss) if fused else None
 
 
 def _by_device(said: Mapping[str, Any], count: int, dp: int) -> Mapping[str, Any]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from estimator.catalog.frameworks import Framework
 from estimator.configs import Run
 from estimator.formulas.arithmetic import product, quotient
 from estimator.formulas.transformer import params
@@ -16,6 +17,7 @@ from estimator.predict.training import (
     TrainingPlan,
     TrainingStep,
     best_layout,
+    chance_to_fit,
     interval,
     parameters,
     time_interval,
@@ -45,15 +47,15 @@ def outcome(made: Planned, llm: Architecture, cluster: Cluster, price: Quantity,
     plan = made.plan if made.plan.micro_batch is not None else best_layout(llm, cluster, made.plan)
     step = training_step(llm, cluster, plan)
     room = cluster.accelerator.usable_bytes
-    split, need = _held(made, llm, cluster, plan, step)
     copies = made.copies * params(llm) * COPY_BYTES / (plan.tp * plan.pp * _shards(plan, cluster))
     doubt = _wider(interval("memory", traits(llm, cluster, plan)), made.widening)
+    split, need, chance = _fits(made.habits, llm, cluster, plan, step, copies, doubt)
     memory = {name: float(getattr(split, name)) for name in MemorySplit._fields} | (
         {"other_models": copies} if copies else {}
     )
-    peak, need = float(split.total) + copies, need + copies
+    peak = float(split.total) + copies
     pace = _wider(time_interval(llm, cluster, plan), made.widening)
-    way = course(llm, cluster, plan, amount, step)
+    way = course(llm, cluster, plan, amount, float(step.step_s))
     figures = _figures(cluster, step, price, amount, pace, way)
     figures["need_bytes"] = Figure(need, need * math.exp(-doubt[0]), need * math.exp(doubt[1]))
     figures["memory_bytes"] = Figure(peak, peak * math.exp(-doubt[0]), peak * math.exp(doubt[1]))
@@ -61,7 +63,7 @@ def outcome(made: Planned, llm: Architecture, cluster: Cluster, price: Quantity,
         accelerator=cluster.accelerator.name,
         title=cluster.accelerator.title,
         count=cluster.count,
-        fit_chance=float(fit_chance(need, room, doubt)),
+        fit_chance=chance,
         memory=memory,
         usable_bytes=room,
         figures=figures,
@@ -71,6 +73,26 @@ def outcome(made: Planned, llm: Architecture, cluster: Cluster, price: Quantity,
     )
 
 
+def _fits(
+    habits: Framework | None,
+    llm: Architecture,
+    cluster: Cluster,
+    plan: TrainingPlan,
+    step: TrainingStep,
+    copies: float,
+    doubt: tuple[float, float],
+) -> tuple[MemorySplit, float, float]:
+    """Memory at the peak, what cannot be done without [B], and the chance that it fits, frozen models counted in."""
+    room = cluster.accelerator.usable_bytes
+    if habits is None and not llm.own_code:  # what the step says already
+        need = float(step.need_bytes) + copies
+        return step.memory, need, float(fit_chance(need, room, doubt))
+    numbers = run_of(llm, cluster, plan, habits)
+    split = peak_memory(numbers, parameters())
+    need = float(needed(split, numbers, parameters())) + copies
+    return split, need, float(chance_to_fit(need, numbers, parameters(), room, doubt, copies))
+
+
 def _beside(way: Course) -> list[str]:
     """What of the time is no training."""
     return [f"evaluation takes {way.evaluating:.0%} of the time besides"] if way.evaluating >= NOTED else []
@@ -78,17 +100,6 @@ def _beside(way: Course) -> list[str]:
 
 def _wider(doubt: tuple[float, float], by: float) -> tuple[float, float]:
     return doubt[0] * by, doubt[1] * by
-
-
-def _held(
-    made: Planned, llm: Architecture, cluster: Cluster, plan: TrainingPlan, step: TrainingStep
-) -> tuple[MemorySplit, float]:
-    """What a step keeps, and what of it cannot be given back [B]: by the habits of the run, where it has its own."""
-    if made.habits is None:
-        return step.memory, float(step.need_bytes)
-    numbers = run_of(llm, cluster, plan, made.habits)
-    split = peak_memory(numbers, parameters())
-    return split, float(needed(split, numbers, parameters()))
 
 
 def _shards(plan: TrainingPlan, cluster: Cluster) -> float:
@@ -141,7 +152,8 @@ def _inverse(time: Quantity, work: float) -> Figure:
 
 def changed(made: Planned, sets: Mapping[str, Any]) -> Planned:
     """The plan with some fields changed."""
-    habits = made.habits if "framework" not in sets else None
+    bystanders = made.habits is not None and made.habits.loss == "unlearnt"  # logits that no kernel spares
+    habits = made.habits if "framework" not in sets or bystanders else None
     return Planned(
         replace(made.plan, **sets), made.settled | dict(sets), made.notes, made.copies, habits, made.widening
     )

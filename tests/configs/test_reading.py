@@ -99,6 +99,18 @@ CASES = {  # tool: file name, text, settings that it must say
         f"python -m openrlhf.cli.train_ppo_ray --pretrain {LLM} --rollout_batch_size 8",
         {"objective": "ppo"},
     ),
+    "verl": (
+        "a.sh",
+        f"python3 -m verl.trainer.main_ppo algorithm.adv_estimator=grpo actor_rollout_ref.model.path={LLM} "
+        "actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=4 data.max_prompt_length=256 trainer.nnodes=2",
+        {"objective": "grpo", "micro_batch": 4, "part_len": 256, "nodes": 2, "per_node": 8, "loads": "fp32"},
+    ),
+    "verl_sft": (
+        "a.sh",
+        f"torchrun --nproc_per_node=4 -m verl.trainer.fsdp_sft_trainer model.partial_pretrain={LLM} "
+        "data.micro_batch_size_per_gpu=2 data.max_length=512 model.lora_rank=0",
+        {"micro_batch": 2, "seq_len": 512, "global_batch": 256, "method": "full", "per_node": 4},
+    ),
     "vllm": ("a.sh", f"vllm serve {LLM} -tp 2 --max_model_len=8192", {"tp": 2, "max_model_len": 8192, "model": LLM}),
     "sglang": ("a.sh", f"python -m sglang.launch_server --model {LLM} --tp 2", {"tp": 2}),
     "tgi": (
@@ -153,6 +165,12 @@ CARRIERS = {
     f"image: {{repository: vllm/vllm-openai, command: [vllm, serve, {LLM}, -tp, '2']}}\n",
     "KServe's LLM service": "apiVersion: serving.kserve.io/v1alpha2\nkind: LLMInferenceService\n"
     f"spec:\n  model: {{uri: 'hf://{LLM}'}}\n  parallelism: {{tensor: 2}}\n  replicas: 1\n",
+    "Ray Serve": "applications:\n- args:\n    llm_configs:\n    - model_loading_config:\n"
+    f"        {{model_id: x, model_source: {LLM}}}\n      engine_kwargs: {{tensor_parallel_size: 2}}\n",
+    "a RayService": "apiVersion: ray.io/v1\nkind: RayService\nspec:\n  serveConfigV2: |\n    applications:\n"
+    f"    - args: {{llm_configs: [{{model_loading_config: {{model_id: {LLM}}},\n"
+    "                               engine_kwargs: {tensor_parallel_size: 2}}]}\n",
+    "a container's own file": f'FROM vllm/vllm-openai:v1\nENV A=1\nCMD ["--model", "{LLM}", "-tp", "2"]\n',
     "a log": f"INFO 01-01 api_server.py: non-default args: {{'model': '{LLM}', 'tensor_parallel_size': 2}}\n",
     "an odd escape": f"non-default args: {{'model': '{LLM}', 'tensor_parallel_size': 2, 'x': 'a\\lb'}}\n",
 }
@@ -238,6 +256,9 @@ def test_comments_say_nothing(tmp_path):
         ("x --lr 1e-4 --json '{\"a\": 1}'", {"lr": "1e-4", "json": '{"a": 1}'}),
         ('ARGS="--tp 2\n--pp 2"\nx $ARGS', {"tp": "2", "pp": "2"}),
         ("ARGS=(\n  --tp 2\n  --pp 2\n)\nx ${ARGS[@]}", {"tp": "2", "pp": "2"}),
+        ('ARGS=(\n  a.b=2\n  c="x y"\n)\nx "${ARGS[@]}"', {"a.b": "2", "c": "x y"}),
+        ('ARGS="\n  a.b=2 +a.c=3\n"\nx $ARGS', {"a.b": "2", "a.c": "3"}),
+        ("R=${R:-$HOME/a}\nM=${M:-${R}/b}\nx --tp 2 --name $M", {"tp": "2", "name": "$HOME/a/b"}),
     ],
 )
 def test_commands_are_read_as_a_shell_passes_them_on(text, options):
@@ -250,6 +271,12 @@ def test_a_files_own_variables_stay_open_where_nothing_sets_them(tmp_path):
 
     assert [(one.key, one.status) for one in run.readings if one.value == "$TP"] == [("tensor_parallel_size", "open")]
     assert run.settings["tp"] == 1
+
+
+def test_a_path_below_a_variable_still_names_its_llm(tmp_path):
+    (tmp_path / "run.sh").write_text("vllm serve $ROOT/models/Qwen3-8B --tensor-parallel-size 1")
+
+    assert read_run([tmp_path / "run.sh"]).settings["model"] == "$ROOT/models/Qwen3-8B"
 
 
 def test_anchors_that_stay_small_are_followed():
@@ -292,6 +319,7 @@ def read(tmp_path):
         ("X=(--tp 2)\nX+=(--max-model-len 9)\nCMD=\"vllm serve a/b ${X[@]}\"\neval $CMD", "max_model_len", 9),
         ("bash -c 'exec vllm serve a/b --max-model-len 9'", "max_model_len", 9),
         ("#SBATCH --nodes=2 --gres=gpu:h100:8\nsrun vllm serve a/b", "per_node", 8),
+        ("#SBATCH --gpus-per-node=h100:8\nvllm serve a/b -tp $SLURM_GPUS_ON_NODE", "tp", 8),
         ("if [ $A = tune ]; then echo vllm; fi\nlitgpt finetune_lora a/b --precision bf16-true", "method", "lora"),
         ("swift sft --model a/b --max_length 9\nswift infer --model c/d", "model", "a/b"),
         ("S=\"answer after ####.\"\nvllm serve a/b --max-model-len 9 # or 8", "max_model_len", 9),

@@ -1,5 +1,7 @@
 """The chance that a plan fits: said first, the same everywhere, and with advice that is none where it is so already."""
 
+from dataclasses import replace
+
 import pytest
 
 from estimator.catalog.accelerators import cluster
@@ -74,3 +76,29 @@ def test_a_replica_that_holds_a_request_to_the_byte_fits_with_even_chances():
 
     assert replica_chance(llm, one, plan, found._replace(reserve_bytes=full), traffic) == 0.5
     assert replica_chance(llm, one, plan, found._replace(reserve_bytes=full / 2), traffic) > 0.9
+
+
+def own_code_step(framework, recompute):
+    chatglm = architecture("chatglm3-6b")
+    plan = TrainingPlan(1024, 8, 64, zero=2, recompute=recompute, framework=framework, **{"tp": 1, "pp": 1})
+    return training_step(chatglm, cluster("4xa800"), plan)
+
+
+def test_code_that_recomputes_nothing_is_counted_so():
+    asked, none = own_code_step("trl", "full"), own_code_step("trl", "none")
+
+    assert float(asked.need_bytes) == float(none.need_bytes) > 85e9
+    assert float(own_code_step("llama-factory", "full").need_bytes) < 60e9  # which goes around it
+    assert float(own_code_step("megatron", "full").need_bytes) < 60e9  # which writes the layers anew
+
+
+def test_what_may_be_recomputed_or_not_is_evaluated_both_ways():
+    chatglm = architecture("chatglm3-6b")
+    (code,) = [each for each in chatglm.own_code if 0 < each.recomputes < 1]
+    unsure = replace(chatglm, own_code=(code._replace(framework="", release=""),))
+    plan = TrainingPlan(1024, 8, 64, tp=1, pp=1, zero=2, recompute="full", framework="trl")
+
+    found = float(training_step(unsure, cluster("4xa800"), plan).fit_chance)
+
+    never, always = (float(own_code_step(name, "full").fit_chance) for name in ("trl", "llama-factory"))
+    assert found == pytest.approx(code.recomputes * always + (1 - code.recomputes) * never)

@@ -20,7 +20,6 @@ PHYSICAL = {  # why a report lies outside its range
     "swift-qwen25-lora": "samples are far shorter than the cap, which the configuration does not say",
     "litgpt-3b-full": "16-bit weights, gradients and moments of 3.2B alone are 25.7 GB: the reading leaves some out",
 }
-FITTED_YET_FULL = "lf-chatglm3-z2"  # ChatGLM's own code, compiled: attention and loss are not those assumed
 
 
 @pytest.mark.parametrize("name", MEASURED)
@@ -45,7 +44,7 @@ def test_what_ran_out_of_memory_is_not_said_to_fit():
     full = {name: verdict(row) for name, row in ROWS.items() if row["outcome"] == "oom"}
 
     assert len(full) >= 20
-    assert [name for name, found in full.items() if found.chance >= 0.9] == [FITTED_YET_FULL]
+    assert not [name for name, found in full.items() if found.chance >= 0.9]
 
 
 def test_chances_are_better_than_the_share_that_ran():

@@ -341,3 +341,38 @@ def test_a_slip_stops_a_tool_that_knows_all_its_keys(written, capsys):
     assert not check(written(AXOLOTL.replace("lora_r:", "lora_rr:")), gpu="1xa100").stops
     assert main(["check", written(factory), "--gpu", "1xa100", "--fit-chance", "0.5"]) == 3
     assert capsys.readouterr().out.startswith("does not start, LLaMA-Factory knows no Lora_target; else fits on")
+
+
+CHATGLM = {
+    "model_name_or_path": "THUDM/chatglm3-6b",
+    "stage": "sft",
+    "finetuning_type": "full",
+    "cutoff_len": 1024,
+    "per_device_train_batch_size": 8,
+    "bf16": True,
+    "deepspeed": {"zero_optimization": {"stage": 2}},
+}
+
+
+def test_own_code_recomputes_in_the_releases_that_go_around_it(written):
+    options = " ".join(f"--{name} {value}" for name, value in CHATGLM.items() if name != "deepspeed")
+    old = written(f"torchrun --nproc_per_node=4 src/train_bash.py {options} --deepspeed ds_z2_config.json", "run.sh")
+
+    of_old, of_new = check(old, gpu="4xa800"), check(written(CHATGLM), gpu="4xa800")
+
+    assert of_old.fit_chance < 0.5 < 0.99 < of_new.fit_chance
+    assert any("recomputes nothing" in note for note in of_old.notes)
+    assert not any("recomputes nothing" in note for note in of_new.notes)
+
+
+def test_a_value_head_beside_the_output_projection_pays_for_logits(written):
+    named = {"model_name_or_path": "meta-llama/Meta-Llama-3-8B", "per_device_train_batch_size": 1}
+    reward = named | {"stage": "rm", "cutoff_len": 4096}
+    kept = check(written(reward | {"finetuning_type": "lora", "lora_target": "all"}), gpu="1xa100").best.memory
+    alone = check(
+        written("python reward.py --model_name_or_path meta-llama/Meta-Llama-3-8B --max_length 4096", "run.sh"),
+        gpu="1xa100",
+    )
+
+    assert kept["logits"] == pytest.approx(6 * 2 * 4096 * 128_256)
+    assert alone.best.memory["logits"] == 0
