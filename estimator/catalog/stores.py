@@ -1,4 +1,4 @@
-"""Prices and habits of what a corpus passes through: managed vector stores, embedding models, readers of documents."""
+"""Prices and habits of what a corpus passes through: vector stores, embedding models, rerankers, document readers."""
 
 import math
 from typing import NamedTuple
@@ -155,6 +155,55 @@ def embedders() -> dict[str, Embedder]:
         sizes = {name: int(row[name]) for name in SIZES[1:]}
         found[row["name"]] = Embedder(name=row["name"], source=Source(row["source"], row["kind"], row["date"]), **sizes)
     return found
+
+
+class Reranker(NamedTuple):
+    """A reranking API: its price by searches or by tokens, `None` where it is not billed so [USD].
+
+    documents, tokens: of one search, and of one document with the query [1]; max_tokens: that it reads of one [1]
+    """
+
+    name: str
+    per_1000_searches: float | None
+    documents: float | None
+    tokens: float | None
+    per_mtok: float | None
+    max_tokens: float | None
+    source: Source
+
+
+RERANKER_COLUMNS = {
+    "per_1000_searches": "usd_per_1000_searches",
+    "documents": "documents_per_search",
+    "tokens": "tokens_per_document",
+    "per_mtok": "usd_per_mtok",
+    "max_tokens": "max_input_tokens",
+}
+
+
+@cached
+def rerankers() -> dict[str, Reranker]:
+    """Reranking APIs by provider:model.
+
+    >>> rerankers()["cohere:rerank-v3.5"].per_1000_searches
+    2.0
+    """
+    files = [path for folder in folders("prices") for path in [folder / "rerankers.csv"] if path.is_file()]
+    found: dict[str, Reranker] = {}
+    for row in (row for path in files for row in rows(path, ("provider", "model", *RERANKER_COLUMNS.values()))):
+        figures = {name: number(row[column], f"rerankers.csv: {column}") for name, column in RERANKER_COLUMNS.items()}
+        name = f"{row['provider']}:{row['model']}"
+        found.setdefault(name, Reranker(name=name, source=source_of(row), **figures))
+    return found
+
+
+def reranker(name: str) -> Reranker:
+    """A reranking API. Raises UnknownName with the known ones."""
+    if name.lower() not in rerankers():
+        raise UnknownName(
+            "reranker", name, rerankers(), "A reranker is an encoder's name (bge-reranker-v2-m3) or provider:model."
+        )
+    return rerankers()[name.lower()]
 
 
 class Parser(NamedTuple):
