@@ -6,8 +6,9 @@ Writes the tables of docs/accuracy.md from calibration/fitted/left_out_*.csv, wh
 import csv
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,16 @@ from numpy.typing import NDArray
 from tabulate import tabulate
 
 from estimator.catalog.files import rows
-from estimator.fitting.ranges import LEVELS, LeftOut, fit_ranges, judged
+from estimator.fitting.ranges import LEVELS, LeftOut, fit_ranges, fit_ranges_of_few, judged_by
 from estimator.paths import data_folder
 
 LEAST_RUNS = 40
-BETWEEN = {
-    "training": ("memory",),
-    "retrieval": tuple(f"{what}, {of}" for what in ("query", "build") for of in ("server", "new server")),
-}  # groups of a fit with few sources of many runs
+FEW = tuple(f"{what}, {of}" for what in ("query", "build") for of in ("server", "new server"))
+TAUGHT: Mapping[str, Callable[[LeftOut], dict[str, Any]]] = {
+    "training": partial(fit_ranges, between=("memory",)),
+    "serving": fit_ranges,
+    "retrieval": partial(fit_ranges_of_few, few=FEW),
+}  # ranges of a fit by its runs left out; groups of few sources of many runs are named
 COLUMNS = ("id", "metric", "group", "source", "cell", "error", "trust", "traits")
 
 
@@ -39,7 +42,7 @@ def ranges_from(runs: Iterable[Mapping[str, Any]], fit: str) -> dict[str, Any]:
         lines = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         lines.writeheader()
         lines.writerows(written)
-    return fit_ranges(LeftOut.of(written, trait_names(written)), between=BETWEEN.get(fit, ()))
+    return TAUGHT[fit](LeftOut.of(written, trait_names(written)))
 
 
 def widened(errors: NDArray[np.float64], others: NDArray[np.float64]) -> float:
@@ -91,7 +94,7 @@ def coverage(fit: str) -> list[Line]:
     """
     written = rows(left_out_file(fit), COLUMNS)
     runs = LeftOut.of(written, trait_names(written))
-    found = judged(runs, between=BETWEEN.get(fit, ()))
+    found = judged_by(runs, TAUGHT[fit])
     asked = np.array([QUESTIONS.get(row["metric"], "") for row in written])
     lines = []
     for name in sorted(set(asked) - {""}):

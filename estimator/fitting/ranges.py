@@ -16,7 +16,7 @@ Source: arXiv:2107.07511 sections 1 and 2.3 (split conformal prediction, of erro
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -275,3 +275,54 @@ def judged(runs: LeftOut, level: float = 0.8, between: Collection[str] = ()) -> 
         down, up = ends * reach(other) / reach(level)
         inside[other], width[other] = (-down <= runs.errors) & (runs.errors <= up), np.exp(down + up)
     return Judged(inside, width)
+
+
+def one_more_unit(errors: Floats, units: Words, weight: Floats, level: float) -> tuple[float, float]:
+    """Half widths down and up of one run of one more unit, where few units hold many runs each.
+
+    Variance tau^2 (1 + 1/n) between n units and sigma^2 within them add; Student's t has the freedom of their sum, as
+    only the first is known from few. Both are absolute deviations, so that no unit decides alone, over n - 1 as the
+    medians of so few lie nearer to each other's than to the truth.
+    Source: Satterthwaite 1946, doi:10.2307/3002019; a prediction interval of random effects, Higgins et al. 2009,
+    doi:10.1111/j.1467-985X.2008.00552.x.
+    """
+    members = [units == unit for unit in sorted(set(units.tolist()))]
+    middles = np.array([float(_quantiles(errors[mine], weight[mine], [0.5])[0]) for mine in members])
+    spreads = [
+        float(np.average(np.abs(errors[mine] - middle), weights=weight[mine]))
+        for mine, middle in zip(members, middles, strict=True)
+    ]
+    many, centre = len(middles), float(np.median(middles))
+    tau2 = float(np.mean(np.abs(middles - centre))) ** 2 * many / max(many - 1, 1)
+    between, within = SD**2 * tau2 * (1 + 1 / many), SD**2 * float(np.mean(spreads)) ** 2
+    freedom = (between + within) ** 2 / (
+        between**2 / max(many - 1, 1) + within**2 / max(len(errors) - many, 1) + 1e-300
+    )
+    half = student(freedom, (1 + level) / 2) * (between + within) ** 0.5
+    return max(half - centre, LEAST), max(half + centre, LEAST)
+
+
+def fit_ranges_of_few(runs: LeftOut, level: float = 0.8, few: Collection[str] = ()) -> dict[str, Any]:
+    """`fit_ranges`, those of the groups named by `one_more_unit`."""
+    found = fit_ranges(runs, level)
+    wider = np.exp(runs.traits @ np.log([found["wider"][name] for name in runs.names]))
+    weight = runs.weights
+    for name in sorted(found["groups"].keys() & set(few)):
+        mine = runs.groups == name
+        down, up = one_more_unit((runs.errors / wider)[mine], runs.units[mine], weight[mine], level)
+        found["groups"][name] |= {"down": round(down, 4), "up": round(up, 4)}
+    return found
+
+
+def judged_by(runs: LeftOut, taught: Callable[[LeftOut], Mapping[str, Any]], level: float = 0.8) -> Judged:
+    """Whether runs lie in the ranges of that level which all other units teach; nan where none is left."""
+    ends = np.full((2, len(runs.errors)), np.nan)
+    for unit in sorted(set(runs.units.tolist())):
+        out = runs.units == unit
+        ranges = taught(runs.where(~out))
+        factor = np.exp(runs.traits[out] @ np.log([ranges["wider"][name] for name in runs.names]))
+        found = [ranges["groups"].get(group, {"down": np.nan, "up": np.nan}) for group in runs.groups[out]]
+        ends[:, out] = factor * np.array([[end["down"], end["up"]] for end in found]).T
+    reached = {other: ends * reach(other) / reach(level) for other in LEVELS}
+    inside = {other: (-down <= runs.errors) & (runs.errors <= up) for other, (down, up) in reached.items()}
+    return Judged(inside, {other: np.exp(down + up) for other, (down, up) in reached.items()})

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from estimator.catalog.cases import published
-from estimator.fitting.ranges import LeftOut, fit_ranges
+from estimator.fitting.ranges import LeftOut
 from estimator.paths import data_folder
 from estimator.validation import validate
 
@@ -59,8 +59,7 @@ def test_every_question_with_enough_runs_is_held_to_a_width(lines):
 def test_the_ranges_that_ship_are_those_of_the_errors_written_down(fit):
     runs = range_coverage.rows(range_coverage.left_out_file(fit))
     ships = json.loads((data_folder("calibration") / "fitted" / f"{fit}.json").read_text())["ranges"]
-    between = range_coverage.BETWEEN.get(fit, ())
-    found = fit_ranges(LeftOut.of(runs, range_coverage.trait_names(runs)), between=between)
+    found = range_coverage.TAUGHT[fit](LeftOut.of(runs, range_coverage.trait_names(runs)))
 
     assert ships["groups"].keys() == found["groups"].keys()
     for group, ends in found["groups"].items():
