@@ -20,7 +20,7 @@ from estimator.records import Accelerator, Architecture, Cluster
 from estimator.results import Estimate, Line
 from estimator.stages.answer import Findings, Overhead, answer, bare, calendar, serve
 from estimator.stages.budget import evaluation_runs, monthly, one_off, people, upkeep, worked
-from estimator.stages.corpus import Corpus, corpus_of, parsing, parsing_lines
+from estimator.stages.corpus import Corpus, Parsing, corpus_of, parsing, parsing_lines
 from estimator.stages.index import SELF_HOSTED, Index, check_encoder, dimension_warnings, dimensions, index
 from estimator.stages.question import Question
 from estimator.stages.service import Service, encoder_plan, half_widths
@@ -104,6 +104,7 @@ def estimate(question: Question) -> Estimate:
             data_samples=base.chunks,
             data_bytes=base.corpus.text_bytes,
             details={
+                **_documents(base.corpus, read),
                 **_details(question, base, embedding, rerank),
                 "replicas": service.replicas,
                 **_all_in_prompt(question, base),
@@ -148,6 +149,14 @@ def _not_modelled(question: Question) -> Iterator[str]:
             "With several vectors a chunk (late interaction, such as ColBERT) sizes and prices are those of all; the "
             "search time is that of one vector of the question: every further one adds another."
         )
+
+
+def _documents(corpus: Corpus, read: Parsing | None) -> dict[str, Quantity]:
+    """Documents that are read before anything is embedded; nothing where there is text already."""
+    if corpus.pages is None or read is None:
+        return {}
+    scanned = {"scanned_share": corpus.scanned} if corpus.scanned is not None else {}
+    return {"documents": corpus.documents, "pages": corpus.pages, **scanned, "document_reading_s": read.wall_s}
 
 
 def _details(question: Question, base: KnowledgeBase, embedding: Embedding, rerank: Rerank) -> dict[str, Quantity]:
