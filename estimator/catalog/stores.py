@@ -4,7 +4,7 @@ import math
 from typing import NamedTuple
 
 from estimator.catalog.files import cached, folders, number, rows, source_of
-from estimator.errors import InvalidInput, UnknownName
+from estimator.errors import DoesNotFit, InvalidInput, UnknownName
 from estimator.paths import presets
 from estimator.records import Source
 
@@ -14,6 +14,7 @@ class StorePrice(NamedTuple):
 
     sizing: engine whose rule says how large an index is in it
     per_hour: of a machine of fixed size; a read unit is a GB searched, a write unit a kB of a record; least of each
+    most_machines: that may hold one copy together [1]
     """
 
     provider: str
@@ -33,6 +34,7 @@ class StorePrice(NamedTuple):
     valid_from: str
     source: Source
     note: str
+    most_machines: float = math.inf
 
     @property
     def machine_bytes(self) -> float:
@@ -107,6 +109,7 @@ def _store_price(row: dict[str, str]) -> StorePrice:
         valid_from=row["valid_from"],
         source=source_of(row),
         note=row["note"],
+        most_machines=number(row.get("most_machines", ""), "vector_stores.csv: most_machines") or math.inf,
         **figures,
     )
 
@@ -119,10 +122,20 @@ def store_plan(provider: str, index_bytes: float) -> StorePrice:
     """
     plans = [plan for plan in store_prices(provider) if plan.per_hour is None or plan.memory_gib is not None]
     by_use = [plan for plan in plans if plan.per_hour is None and _priced(plan)]
+    if by_use:
+        return by_use[0]
     machines = [plan for plan in plans if plan.per_hour is not None]
-    if not by_use and not machines:
+    if not machines:
         raise InvalidInput(f"no price of {provider} says how much a machine holds; choose another vector_store")
-    return by_use[0] if by_use else min(machines, key=lambda plan: plan.machines(index_bytes) * (plan.per_hour or 0.0))
+    enough = [plan for plan in machines if plan.machines(index_bytes) <= plan.most_machines]
+    if not enough:
+        largest = max(plan.machine_bytes * plan.most_machines for plan in machines)
+        raise DoesNotFit(
+            f"an index of {index_bytes / 1e9:,.1f} GB does not fit the largest machine of {provider} that is priced, of "
+            f"{largest / 2**30:,.0f} GiB: keep halves (vector_dtype=float16), take fewer dimensions, or "
+            "a store that divides an index among machines (vector_store=qdrant)"
+        )
+    return min(enough, key=lambda plan: plan.machines(index_bytes) * (plan.per_hour or 0.0))
 
 
 def _priced(plan: StorePrice) -> bool:

@@ -192,6 +192,16 @@ def test_what_no_store_offers_is_refused(asked, said):
         estimate("rag", **asked, **ASK)
 
 
+def test_an_index_that_one_machine_must_hold_is_not_divided():
+    """8.19 GB a million vectors: ten million take the 128 GiB, not six of 16; thirty million no machine of the list."""
+    ask = {"model": "8b", "gpu": "h100", "dimensions": 1536, "vector_store": "rds-pgvector"}
+
+    assert line(estimate("rag", vectors=10e6, **ask), "managed").usd.value == pytest.approx(1.798 * 730 + 0.115 * 81.92)
+    with pytest.raises(EstimatorError, match=r"245\.8 GB does not fit the largest machine of rds-pgvector"):
+        estimate("rag", vectors=30e6, **ask)
+    assert estimate("rag", vectors=30e6, **ask | {"vector_store": "qdrant"}).total_usd.value > 0
+
+
 @pytest.mark.parametrize("store", ["rds-pgvector", "pinecone"])
 def test_a_rate_never_waits_for_ever(store):
     """Copies follow from the rate, whatever the corpus turns out to be."""
