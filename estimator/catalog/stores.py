@@ -131,8 +131,8 @@ def store_plan(provider: str, index_bytes: float) -> StorePrice:
     if not enough:
         largest = max(plan.machine_bytes * plan.most_machines for plan in machines)
         raise DoesNotFit(
-            f"an index of {index_bytes / 1e9:,.1f} GB does not fit the largest machine of {provider} that is priced, of "
-            f"{largest / 2**30:,.0f} GiB: keep halves (vector_dtype=float16), take fewer dimensions, or "
+            f"an index of {index_bytes / 1e9:,.1f} GB does not fit the largest machine of {provider} that is priced, "
+            f"of {largest / 2**30:,.0f} GiB: keep halves (vector_dtype=float16), take fewer dimensions, or "
             "a store that divides an index among machines (vector_store=qdrant)"
         )
     return min(enough, key=lambda plan: plan.machines(index_bytes) * (plan.per_hour or 0.0))
