@@ -157,12 +157,13 @@ class Postgres:
             script.write_text(
                 f"\\set q random(0, {QUERIES - 1})\n{self._question(k, ':q', passing)};\n", encoding="utf-8"
             )
-            command = [self.bench, "-n", "-M", "prepared", "-c", clients, "-j", 1, "-T", ceil(WARM_S + SECONDS)]
+            command = [self.bench, "-n", "-M", "prepared", "-c", clients, "-j", 1, "-T"]
+            command += [ceil(WARM_S + SECONDS + 0.01 * clients)]
             command += ["-l", "-f", script, f"--log-prefix={folder}/log", "-h", self.folder, "-U", "postgres"]
             env = {**os.environ, "PGOPTIONS": f"-c hnsw.ef_search={ef} -c hnsw.iterative_scan=relaxed_order"}
             words = [str(word) for word in (*command, "postgres")]
             with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env) as bench:
-                time.sleep(WARM_S)
+                self._await(clients)
                 busy.start(bench.pid)
                 start = time.time()
                 time.sleep(SECONDS)
@@ -172,6 +173,13 @@ class Postgres:
             lines = [line.split() for path in Path(folder).glob("log*") for line in path.read_text().splitlines()]
         ended = ((int(line[4]) + int(line[5]) / 1e6, int(line[2]) / 1e6) for line in lines)
         return [lasted for moment, lasted in ended if start <= moment <= end]
+
+    def _await(self, clients: int) -> None:
+        """Until every client has asked, and a little longer."""
+        asking = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pgbench' AND query LIKE 'SELECT id%'"
+        while self.link.execute(asking).fetchone()[0] < clients:  # type: ignore[index]
+            time.sleep(0.02)
+        time.sleep(WARM_S)
 
     def close(self) -> None:
         """Stop the server."""

@@ -19,7 +19,7 @@ from estimator.measure.index import Vectors, clustered
 Link, Asked = TypeVar("Link"), TypeVar("Asked")
 TICK = os.sysconf("SC_CLK_TCK")
 QUERIES, JUDGED = 500, 60  # queries in turn; those whose recall is judged
-SECONDS, WARM_S = 1.0, 0.7  # of one closed loop, and before: clients of another process connect and ask once
+SECONDS, WARM_S = 0.7, 0.2  # of one closed loop, and before it: clients have connected and asked once
 NOTED_S = 0.4  # until a server has noted what its ended children took
 CLIENTS = (1, 2, 4, 8, 16, 32)
 FEW = (1, 8)
