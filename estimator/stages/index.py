@@ -195,7 +195,7 @@ def index(question: Question, vectors: Quantity) -> Index:
         build_s=built,
         load_s=_loaded(question, vectors, built),
         searches=_searches(question, plan, machine, held, inputs),
-        recall=_recall(question, plan, inputs),
+        recall=_recall(question, full, inputs),
     )
 
 
