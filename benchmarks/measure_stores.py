@@ -139,7 +139,7 @@ class Postgres:
 
     def _recall(self, ef: int, k: int, exact: np.ndarray, passing: float = 1.0) -> float:
         self.link.execute(f"SET hnsw.ef_search = {ef}")
-        self.link.execute("SET hnsw.iterative_scan = relaxed_order")
+        self.link.execute(f"SET hnsw.iterative_scan = {_scan(passing)}")
         ask = self._question(k, "%s", passing)
         plan = self.link.execute("EXPLAIN " + ask.replace("%s", "1")).fetchall()
         assert "Index Scan using items" in str(plan), plan
@@ -160,7 +160,7 @@ class Postgres:
             command = [self.bench, "-n", "-M", "prepared", "-c", clients, "-j", 1, "-T"]
             command += [ceil(WARM_S + SECONDS + 0.01 * clients)]
             command += ["-l", "-f", script, f"--log-prefix={folder}/log", "-h", self.folder, "-U", "postgres"]
-            env = {**os.environ, "PGOPTIONS": f"-c hnsw.ef_search={ef} -c hnsw.iterative_scan=relaxed_order"}
+            env = {**os.environ, "PGOPTIONS": f"-c hnsw.ef_search={ef} -c hnsw.iterative_scan={_scan(passing)}"}
             words = [str(word) for word in (*command, "postgres")]
             with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env) as bench:
                 self._await(clients)
@@ -185,6 +185,11 @@ class Postgres:
         """Stop the server."""
         self.link.close()
         self.server.cleanup()
+
+
+def _scan(passing: float) -> str:
+    """Whether a search goes on until enough have passed a filter; off without one, as it is by default."""
+    return "off" if passing == 1 else "relaxed_order"
 
 
 SETTINGS = {
