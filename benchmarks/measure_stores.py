@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, fields, replace
 from functools import partial
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ from store_rows import (
     PASSING,
     QUERIES,
     SECONDS,
+    WARM_S,
+    Busy,
     Row,
     Setup,
     asked_in_turn,
@@ -119,7 +122,7 @@ class Postgres:
             found = self._recall(ef, k, exact[k])
             for clients in many:
                 asked = (ef, k, clients)
-                yield loop(self.name, setup, self.pid, asked, partial(self._run, *asked), found)
+                yield loop(self.name, setup, self.pid, asked, partial(self._run, *asked, 1.0), found)
         for passing in PASSING if setup.segments == 1 else ():
             found = self._recall(40, 10, truth_within(data, queries[:JUDGED], passing), passing)
             run = partial(self._run, 40, 10, 1, passing)
@@ -136,7 +139,7 @@ class Postgres:
 
     def _recall(self, ef: int, k: int, exact: np.ndarray, passing: float = 1.0) -> float:
         self.link.execute(f"SET hnsw.ef_search = {ef}")
-        self.link.execute("SET hnsw.iterative_scan = relaxed_order")
+        self.link.execute(f"SET hnsw.iterative_scan = {_scan(passing)}")
         ask = self._question(k, "%s", passing)
         plan = self.link.execute("EXPLAIN " + ask.replace("%s", "1")).fetchall()
         assert "Index Scan using items" in str(plan), plan
@@ -147,25 +150,46 @@ class Postgres:
         where = f"WHERE part < {round(1000 * passing)}" if passing < 1 else ""
         return f"SELECT id FROM items {where} ORDER BY v <-> (SELECT v FROM queries WHERE id = {query}) LIMIT {k}"
 
-    def _run(self, ef: int, k: int, clients: int, passing: float = 1.0) -> list[float]:
+    def _run(self, ef: int, k: int, clients: int, passing: float, busy: Busy) -> list[float]:
+        """A stretch in which every backend has started: a process, its catalogue and its plan for each client."""
         with tempfile.TemporaryDirectory() as folder:
             script = Path(folder) / "ask.sql"
             script.write_text(
                 f"\\set q random(0, {QUERIES - 1})\n{self._question(k, ':q', passing)};\n", encoding="utf-8"
             )
-            command = [self.bench, "-n", "-M", "prepared", "-c", clients, "-j", 1, "-T", max(round(SECONDS), 1), "-l"]
-            command += ["-f", script, f"--log-prefix={folder}/log", "-h", self.folder, "-U", "postgres", "postgres"]
-            subprocess.run(
-                [str(word) for word in command], check=True, capture_output=True,
-                env={**os.environ, "PGOPTIONS": f"-c hnsw.ef_search={ef} -c hnsw.iterative_scan=relaxed_order"},
-            )  # fmt: skip
+            command = [self.bench, "-n", "-M", "prepared", "-c", clients, "-j", 1, "-T"]
+            command += [ceil(WARM_S + SECONDS + 0.01 * clients)]
+            command += ["-l", "-f", script, f"--log-prefix={folder}/log", "-h", self.folder, "-U", "postgres"]
+            env = {**os.environ, "PGOPTIONS": f"-c hnsw.ef_search={ef} -c hnsw.iterative_scan={_scan(passing)}"}
+            words = [str(word) for word in (*command, "postgres")]
+            with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env) as bench:
+                self._await(clients)
+                busy.start(bench.pid)
+                start = time.time()
+                time.sleep(SECONDS)
+                busy.stop()
+                end = time.time()
+            assert bench.returncode == 0, words
             lines = [line.split() for path in Path(folder).glob("log*") for line in path.read_text().splitlines()]
-        return [int(line[2]) / 1e6 for line in lines]
+        ended = ((int(line[4]) + int(line[5]) / 1e6, int(line[2]) / 1e6) for line in lines)
+        return [lasted for moment, lasted in ended if start <= moment <= end]
+
+    def _await(self, clients: int) -> None:
+        """Until every client has asked, and a little longer."""
+        asking = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pgbench' AND query LIKE 'SELECT id%'"
+        while self.link.execute(asking).fetchone()[0] < clients:  # type: ignore[index]
+            time.sleep(0.02)
+        time.sleep(WARM_S)
 
     def close(self) -> None:
         """Stop the server."""
         self.link.close()
         self.server.cleanup()
+
+
+def _scan(passing: float) -> str:
+    """Whether a search goes on until enough have passed a filter; off without one, as it is by default."""
+    return "off" if passing == 1 else "relaxed_order"
 
 
 SETTINGS = {

@@ -19,7 +19,7 @@ from estimator.measure.index import Vectors, clustered
 Link, Asked = TypeVar("Link"), TypeVar("Asked")
 TICK = os.sysconf("SC_CLK_TCK")
 QUERIES, JUDGED = 500, 60  # queries in turn; those whose recall is judged
-SECONDS = 1.0  # of one closed loop
+SECONDS, WARM_S = 0.7, 0.2  # of one closed loop, and before it: clients have connected and asked once
 NOTED_S = 0.4  # until a server has noted what its ended children took
 CLIENTS = (1, 2, 4, 8, 16, 32)
 FEW = (1, 8)
@@ -87,29 +87,43 @@ def machine() -> str:
 
 
 class Busy:
-    """Core time over a stretch: of the server, of this process and its children, and of everything else."""
+    """Core time over a stretch: of the server, of this process and its children, and of everything else.
+
+    clients: process of the clients where that is another, whose time counts while it still runs
+    """
 
     def __init__(self, pid: int | None) -> None:
         self.pid = pid
-        self.before, self.start = self._now(), time.perf_counter()
+        self.ended: tuple[float, float, float, float] | None = None
+        self.start()
+
+    def start(self, clients: int | None = None) -> None:
+        """Count from now on: the clients are connected, and a server has started what it does once for each."""
+        self.clients = clients
+        self.before = self._now()
+
+    def stop(self) -> None:
+        """Count no further."""
+        self.ended = self._now()
 
     def _now(self) -> tuple[float, float, float, float]:
         cpu = [int(n) for n in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
         every = (sum(cpu) - cpu[3] - cpu[4]) / TICK
         own = sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-        return time.perf_counter(), every, _server_s(self.pid) if self.pid else 0.0, own
+        own += _core_s(self.clients) if self.clients else 0.0
+        return time.perf_counter(), every, _core_s(self.pid) if self.pid else 0.0, own
 
     def done(self) -> tuple[float, float, float, float]:
         """Wall, server and own core time [s], foreign cores [1]; what a server's ended children took counts late."""
-        wall, ended = time.perf_counter() - self.start, self._now()
-        time.sleep(NOTED_S if self.pid else 0.0)
-        noted = _server_s(self.pid) if self.pid else 0.0
-        lasted, every, _, own = (after - before for after, before in zip(ended, self.before, strict=True))
-        server = noted - self.before[2]
-        return wall, server, own, max(every - server - own, 0.0) / lasted
+        ended = self.ended or self._now()
+        lasted, every, server, own = (after - before for after, before in zip(ended, self.before, strict=True))
+        if self.pid and self.ended is None:
+            time.sleep(NOTED_S)
+            server = _core_s(self.pid) - self.before[2]
+        return lasted, server, own, max(every - server - own, 0.0) / lasted
 
 
-def _server_s(pid: int) -> float:
+def _core_s(pid: int) -> float:
     """Core time of a process, of its children that ended and of those that live [s]."""
     total = 0
     for path in Path("/proc").glob("[0-9]*/stat"):
@@ -194,14 +208,14 @@ def loop(
     setup: Setup,
     pid: int | None,
     asked: tuple[int, int, int],
-    run: Callable[[], list[float]],
+    run: Callable[["Busy"], list[float]],
     found: float,
     passing: float = 1.0,
 ) -> Row:
-    """A closed loop: run returns the latencies [s]; asked: ef, k, clients."""
+    """A closed loop: run returns the latencies [s] of the stretch it counts; asked: ef, k, clients."""
     ef, k, clients = asked
     busy = Busy(pid)
-    latency = np.array(run())
+    latency = np.array(run(busy))
     wall, core, own, foreign = busy.done()
     many = len(latency)
     p50, p90, p99 = (round(1e3 * float(q), 3) for q in np.quantile(latency, (0.5, 0.9, 0.99)))
@@ -228,7 +242,11 @@ def connected(port: int) -> socket.socket:
 
 
 def asked_in_turn(
-    clients: int, bodies: list[bytes], connect: Callable[[], socket.socket], answer: Callable[[socket.socket], object]
+    clients: int,
+    bodies: list[bytes],
+    connect: Callable[[], socket.socket],
+    answer: Callable[[socket.socket], object],
+    busy: Busy,
 ) -> list[float]:
     """Latencies [s] of clients that each send the next request when the last one is answered."""
 
@@ -236,7 +254,7 @@ def asked_in_turn(
         link.sendall(body)
         answer(link)
 
-    return in_turn(clients, bodies, connect, sent)
+    return in_turn(clients, bodies, connect, sent, busy)
 
 
 def in_turn(
@@ -244,17 +262,22 @@ def in_turn(
     asks: list[Asked],
     connect: Callable[[], AbstractContextManager[Link]],
     ask: Callable[[Link, Asked], object],
+    busy: Busy,
 ) -> list[float]:
-    """Latencies [s] of threads that each ask the next question when the last one is answered."""
-    until, found = time.perf_counter() + SECONDS, [[] for _ in range(clients)]  # type: ignore[var-annotated]
+    """Latencies [s] of threads that each ask the next question when the last one is answered, once all have asked."""
+    found: list[list[float]] = [[] for _ in range(clients)]
+    ready = threading.Barrier(clients, action=busy.start)
 
     def run(number: int) -> None:
         turn = number * 37
         with connect() as link:
+            ask(link, asks[turn % len(asks)])
+            ready.wait()
+            until = time.perf_counter() + SECONDS
             while (start := time.perf_counter()) < until:
+                turn += 1
                 ask(link, asks[turn % len(asks)])
                 found[number].append(time.perf_counter() - start)
-                turn += 1
 
     threads = [threading.Thread(target=run, args=(number,)) for number in range(clients)]
     for thread in threads:

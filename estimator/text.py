@@ -22,7 +22,7 @@ POWERS = (1e24, 1e21, 1e18, 1e15, 1e12, 1e9, 1e6, 1e3, 1.0)
 SI_PREFIXES = tuple(zip(POWERS, ("Y", "Z", "E", "P", "T", "G", "M", "k", ""), strict=True))
 PREFIXES = tuple(zip(POWERS[3:], ("P", "T", "B", "M", "k", ""), strict=True))  # money and counts: a billion is B
 HOURS = ((1e9, "B"), (1e6, "M"), (1.0, ""))  # 2,000 hours, not 2k
-COUNTED = ("token", "word", "day", "month", "year")  # units that have a plural
+COUNTED = ("token", "word", "page", "day", "month", "year")  # units that have a plural
 EMISSIONS = ((1e9, " ktCO2e"), (1e6, " tCO2e"), (1e3, " kgCO2e"))
 SI_UNITS = ("B", "FLOP", "Wh", "J")
 WATT_HOURS = tuple((HOUR_S * size, f" {prefix}Wh") for size, prefix in SI_PREFIXES)  # energy as it is billed

@@ -1,10 +1,10 @@
-"""Prices and habits of what a corpus passes through: managed vector stores, embedding models, readers of documents."""
+"""Prices and habits of what a corpus passes through: vector stores, embedding models, rerankers, document readers."""
 
 import math
 from typing import NamedTuple
 
 from estimator.catalog.files import cached, folders, number, rows, source_of
-from estimator.errors import InvalidInput, UnknownName
+from estimator.errors import DoesNotFit, InvalidInput, UnknownName
 from estimator.paths import presets
 from estimator.records import Source
 
@@ -14,6 +14,7 @@ class StorePrice(NamedTuple):
 
     sizing: engine whose rule says how large an index is in it
     per_hour: of a machine of fixed size; a read unit is a GB searched, a write unit a kB of a record; least of each
+    most_machines: that may hold one copy together [1]
     """
 
     provider: str
@@ -33,6 +34,7 @@ class StorePrice(NamedTuple):
     valid_from: str
     source: Source
     note: str
+    most_machines: float = math.inf
 
     @property
     def machine_bytes(self) -> float:
@@ -107,6 +109,7 @@ def _store_price(row: dict[str, str]) -> StorePrice:
         valid_from=row["valid_from"],
         source=source_of(row),
         note=row["note"],
+        most_machines=number(row.get("most_machines", ""), "vector_stores.csv: most_machines") or math.inf,
         **figures,
     )
 
@@ -119,10 +122,20 @@ def store_plan(provider: str, index_bytes: float) -> StorePrice:
     """
     plans = [plan for plan in store_prices(provider) if plan.per_hour is None or plan.memory_gib is not None]
     by_use = [plan for plan in plans if plan.per_hour is None and _priced(plan)]
+    if by_use:
+        return by_use[0]
     machines = [plan for plan in plans if plan.per_hour is not None]
-    if not by_use and not machines:
+    if not machines:
         raise InvalidInput(f"no price of {provider} says how much a machine holds; choose another vector_store")
-    return by_use[0] if by_use else min(machines, key=lambda plan: plan.machines(index_bytes) * (plan.per_hour or 0.0))
+    enough = [plan for plan in machines if plan.machines(index_bytes) <= plan.most_machines]
+    if not enough:
+        largest = max(plan.machine_bytes * plan.most_machines for plan in machines)
+        raise DoesNotFit(
+            f"an index of {index_bytes / 1e9:,.1f} GB does not fit the largest machine of {provider} that is priced, "
+            f"of {largest / 2**30:,.0f} GiB: keep halves (vector_dtype=float16), take fewer dimensions, or "
+            "a store that divides an index among machines (vector_store=qdrant)"
+        )
+    return min(enough, key=lambda plan: plan.machines(index_bytes) * (plan.per_hour or 0.0))
 
 
 def _priced(plan: StorePrice) -> bool:
@@ -155,6 +168,55 @@ def embedders() -> dict[str, Embedder]:
         sizes = {name: int(row[name]) for name in SIZES[1:]}
         found[row["name"]] = Embedder(name=row["name"], source=Source(row["source"], row["kind"], row["date"]), **sizes)
     return found
+
+
+class Reranker(NamedTuple):
+    """A reranking API: its price by searches or by tokens, `None` where it is not billed so [USD].
+
+    documents, tokens: of one search, and of one document with the query [1]; max_tokens: that it reads of one [1]
+    """
+
+    name: str
+    per_1000_searches: float | None
+    documents: float | None
+    tokens: float | None
+    per_mtok: float | None
+    max_tokens: float | None
+    source: Source
+
+
+RERANKER_COLUMNS = {
+    "per_1000_searches": "usd_per_1000_searches",
+    "documents": "documents_per_search",
+    "tokens": "tokens_per_document",
+    "per_mtok": "usd_per_mtok",
+    "max_tokens": "max_input_tokens",
+}
+
+
+@cached
+def rerankers() -> dict[str, Reranker]:
+    """Reranking APIs by provider:model.
+
+    >>> rerankers()["cohere:rerank-v3.5"].per_1000_searches
+    2.0
+    """
+    files = [path for folder in folders("prices") for path in [folder / "rerankers.csv"] if path.is_file()]
+    found: dict[str, Reranker] = {}
+    for row in (row for path in files for row in rows(path, ("provider", "model", *RERANKER_COLUMNS.values()))):
+        figures = {name: number(row[column], f"rerankers.csv: {column}") for name, column in RERANKER_COLUMNS.items()}
+        name = f"{row['provider']}:{row['model']}"
+        found.setdefault(name, Reranker(name=name, source=source_of(row), **figures))
+    return found
+
+
+def reranker(name: str) -> Reranker:
+    """A reranking API. Raises UnknownName with the known ones."""
+    if name.lower() not in rerankers():
+        raise UnknownName(
+            "reranker", name, rerankers(), "A reranker is an encoder's name (bge-reranker-v2-m3) or provider:model."
+        )
+    return rerankers()[name.lower()]
 
 
 class Parser(NamedTuple):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from estimator.errors import InvalidInput, clipped, nearest
+from estimator.errors import EstimatorError, InvalidInput, clipped, nearest
 
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
@@ -40,7 +40,10 @@ class Parser(argparse.ArgumentParser):
     def _plain(self, message: str) -> str:
         if message.startswith("unrecognized arguments: "):
             word = (message.removeprefix("unrecognized arguments: ").split() or [""])[0].split("=")[0]
-            guess = nearest(word, self._options())
+            options = self._options()
+            if "--set" in options and (meant := _input_meant(word)):
+                return f"unknown option {clipped(word)}: an input is given as --set {meant}=VALUE."
+            guess = nearest(word, options)
             return f"unknown option {clipped(word)}.{f' Did you mean {guess[0]!r}?' if guess else ''}"
         if "invalid choice: " in message:
             word = message.split("invalid choice: ")[1].split(" (")[0].strip("'\"")
@@ -82,6 +85,16 @@ class Unread(Parser):
         return self
 
     add_argument = add_argument_group = set_defaults = _nothing
+
+
+def _input_meant(word: str) -> str:
+    """The scenario's input that is called so; empty where none is."""
+    from estimator.scenario import known_input  # only for a mistake
+
+    try:
+        return known_input(word.lstrip("-"))
+    except EstimatorError:
+        return ""
 
 
 NOT_REPEATED = ("--output", "--format")

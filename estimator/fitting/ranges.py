@@ -9,9 +9,10 @@
 3. Few units. A group of n units is a sample: its ends are stretched by sqrt(1 + 1/n), as the prediction interval of one
    more draw is. With fewer than five it is chance which side errs, and both sides get the same.
 4. Between sources. Of groups that `between` names, few sources hold many runs each: their range is the prediction
-   interval of one run of one more source, Student's t(n - 1) sqrt(tau^2 (1 + 1/n) + sigma^2) about the median of the n
+   interval of one run of one more source, Student's t sqrt(tau^2 (1 + 1/n) + sigma^2) about the median of the n
    sources' medians, tau the spread between and sigma that within sources, both by absolute deviations, so that no
-   source decides alone.
+   source decides alone; over n - 1, as the medians of few lie nearer to each other's than to the truth. Student's t has
+   the freedom of the sum, as only tau is known from few.
 
 Source: arXiv:2107.07511 sections 1 and 2.3 (split conformal prediction, of errors over a learned scale).
 """
@@ -171,7 +172,11 @@ def _ends(errors: Floats, weight: Floats, level: float, many: float) -> tuple[fl
 
 
 def _between(errors: Floats, units: Words, weight: Floats, level: float) -> tuple[float, float]:
-    """Half widths down and up of one run of one more unit."""
+    """Half widths down and up of one run of one more unit.
+
+    Source: Satterthwaite 1946, doi:10.2307/3002019; a prediction interval of random effects, Higgins et al. 2009,
+    doi:10.1111/j.1467-985X.2008.00552.x.
+    """
     members = [units == unit for unit in sorted(set(units.tolist()))]
     middles = np.array([float(_quantiles(errors[mine], weight[mine], [0.5])[0]) for mine in members])
     spreads = [
@@ -179,8 +184,10 @@ def _between(errors: Floats, units: Words, weight: Floats, level: float) -> tupl
         for mine, middle in zip(members, middles, strict=True)
     ]
     many, centre = len(middles), float(np.median(middles))
-    tau, sigma = SD * float(np.mean(np.abs(middles - centre))), SD * float(np.mean(spreads))
-    half = student(many - 1, (1 + level) / 2) * (tau**2 * (1 + 1 / many) + sigma**2) ** 0.5
+    tau2 = float(np.mean(np.abs(middles - centre))) ** 2 * many / max(many - 1, 1)
+    tau2, sigma2 = SD**2 * tau2 * (1 + 1 / many), SD**2 * float(np.mean(spreads)) ** 2
+    freedom = (tau2 + sigma2) ** 2 / (tau2**2 / max(many - 1, 1) + sigma2**2 / max(len(errors) - many, 1) + 1e-300)
+    half = student(freedom, (1 + level) / 2) * (tau2 + sigma2) ** 0.5
     return max(half - centre, LEAST), max(half + centre, LEAST)
 
 

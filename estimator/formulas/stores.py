@@ -89,6 +89,28 @@ def at_least_usd(used_usd: Real, written_usd: Real, least_usd: Real) -> Real:
     return np.maximum(used_usd, least_usd - written_usd)
 
 
+def reranking_usd(
+    documents: Real,
+    pair_tokens: Real,
+    usd_per_1000_searches: Real,
+    documents_per_search: Real,
+    tokens_per_document: Real,
+    usd_per_mtok: Real,
+) -> Real:
+    """One query's documents ordered by an API [USD]: by whole searches of so many documents, or by tokens.
+
+    pair_tokens: of the query and one document, which counts in pieces of tokens_per_document where it is longer [1]
+
+    >>> float(reranking_usd(50, 800, 2.0, 100, 500, 0.0)), float(reranking_usd(51, 800, 2.0, 100, 500, 0.0))
+    (0.002, 0.004)
+    >>> float(reranking_usd(50, 800, 0.0, 1, 1, 0.05))
+    0.002
+    """
+    pieces = documents * np.ceil(pair_tokens / tokens_per_document)
+    searches = np.ceil(pieces / documents_per_search)
+    return searches / 1e3 * usd_per_1000_searches + documents * pair_tokens / MILLION * usd_per_mtok
+
+
 def parsing_usd(pages: Real, scanned: Real, usd_per_1000_pages: Real, usd_per_1000_scanned: Real) -> Real:
     """Reading pages of documents into text [USD]; scanned ones by optical character recognition.
 

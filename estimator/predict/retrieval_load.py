@@ -137,7 +137,8 @@ class Recall(NamedTuple):
 def recall(plan: IndexPlan) -> Recall | None:
     """Recall at k of a search, with its range; None for an index whose published curves say nothing of it.
 
-    The law of the published graphs, and what codes lose without refining; a scan of originals finds all.
+    The law of the published graphs, and what codes lose without refining; a scan of originals finds all, and so does a
+    graph of no more vectors than candidates.
 
     >>> found = recall(IndexPlan(1e6, 768, ef=128))
     >>> bool(found.low < found.value < found.high < 1)
@@ -149,8 +150,8 @@ def recall(plan: IndexPlan) -> Recall | None:
     law, lost = retrieval_fit()["operating_point"], retrieval_fit()["codes"].get(code, {}).get("missed", 0.0)
     if code and "missed" not in retrieval_fit()["codes"].get(code, {}) and not np.any(plan.refine):
         return None
-    kept = plan.value("search_list") if structure == "vamana" else plan.value("ef")
-    graph = 0.0 if structure == "flat" else 1 - recall_at(np.maximum(kept, plan.k), plan.k)
+    kept = np.maximum(plan.value("search_list") if structure == "vamana" else plan.value("ef"), plan.k)
+    graph = np.where((structure == "flat") | (plan.n <= kept), 0.0, 1 - recall_at(kept, plan.k))
     missed = graph + np.where(np.asarray(plan.refine, float) > 0, 0.0, lost)
     width = Z80 * float(law["log_sd"]) if structure != "flat" else float(np.log(2.0))
     value, low, high = (np.clip(1 - missed * np.exp(off), 0.0, 1.0) for off in (0.0, width, -width))

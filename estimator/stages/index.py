@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from estimator.catalog.facts import facts
 from estimator.catalog.models import architecture
 from estimator.catalog.prices import api_price
 from estimator.catalog.retrieval import Host, default, default_source, host, measured_index, vendor_rules
@@ -44,7 +45,7 @@ class Index(NamedTuple):
     build_s: Quantity
     load_s: Quantity
     searches: Searches
-    recall: Quantity | None
+    recall: Quantity
 
 
 def dimensions(question: Question) -> Quantity:
@@ -123,16 +124,21 @@ def check_encoder(question: Question) -> None:
 def index_plan(question: Question) -> IndexPlan:
     """The index the scenario describes, still empty."""
     managed = question.word("vector_store") != SELF_HOSTED
-    segments = question.number("index_segments") or float(managed)  # a provider's pieces, and its cores, are its own
-    return IndexPlan(
+    plan = IndexPlan(
         0.0,
         dimensions(question).value,
         index=question.word("index"),
         dtype=question.word("vector_dtype"),
         engine=_engine(question),
+        metadata_bytes=question.number("metadata_bytes"),
+    )
+    if _makers_alone(plan.engine):
+        return plan  # how it is searched is not ours to say
+    segments = question.number("index_segments") or float(managed)  # a provider's pieces, and its cores, are its own
+    return replace(
+        plan,
         k=question.number("top_k"),
         ef=question.number("index_ef"),
-        metadata_bytes=question.number("metadata_bytes"),
         segments=segments or None,
         refine=question.number("index_refine"),
         passing=question.number("filter_share"),
@@ -155,9 +161,14 @@ def _engine(question: Question) -> str:
 
 def _own_engine(engine: str) -> str:
     """An engine that runs on a machine of one's own. Raises InvalidInput for one that its makers alone run."""
-    if {rule.index for (name, _, _), rule in vendor_rules().items() if name == engine} == {"managed"}:
+    if _makers_alone(engine):
         raise InvalidInput(f"{engine} runs at its makers alone: give vector_store={engine} instead of vector_engine")
     return engine
+
+
+def _makers_alone(engine: str) -> bool:
+    """Whether nobody but its makers runs an engine."""
+    return {rule.index for (name, _, _), rule in vendor_rules().items() if name == engine} == {"managed"}
 
 
 def index(question: Question, vectors: Quantity) -> Index:
@@ -168,6 +179,8 @@ def index(question: Question, vectors: Quantity) -> Index:
         predicted(name, "B", column, retrieval.index_memory_bytes, **inputs)
         for name, column in zip(SIZES, question.once(_sizes, plan, vectors), strict=True)
     )
+    if _makers_alone(plan.engine):
+        return _published(question, vectors, held)
     _check_memory(question, held)
     cores = _cores(question, held)
     machine = index_host(question, cores.value)
@@ -182,7 +195,7 @@ def index(question: Question, vectors: Quantity) -> Index:
         build_s=built,
         load_s=_loaded(question, vectors, built),
         searches=_searches(question, plan, machine, held, inputs),
-        recall=_recall(question, plan, inputs),
+        recall=_recall(question, full, inputs),
     )
 
 
@@ -269,7 +282,7 @@ def _replicas(question: Question, answered: Quantity, held: Quantity, load: Load
     """Copies whose machines are paid for: for the busiest hour or the rate named, as many as asked at least."""
     store = question.word("vector_store")
     if store != SELF_HOSTED and store_plan(store, held.value).per_hour is None:
-        return question.counted("copies of the index", 1.0, "1", "a store billed by use sees to its own")
+        return _theirs(question)
     least = question.amount("index_replicas")
     if load.queries_per_s is not None:
         peak = question.counted("queries a second", load.queries_per_s, "1/s", "as asked")
@@ -292,9 +305,40 @@ def _replicas(question: Question, answered: Quantity, held: Quantity, load: Load
     )
 
 
+def _theirs(question: Question) -> Quantity:
+    return question.counted("copies of the index", 1.0, "1", "a store billed by use sees to its own")
+
+
+def _published(question: Question, vectors: Quantity, held: Quantity) -> Index:
+    """An index that its makers alone run, of one size: searched as was published, there when all vectors are sent."""
+    store = store_prices(question.word("vector_store"))[0].provider
+    known = facts(f"managed/{store}")
+
+    def told(name: str, key: str, unit: str) -> Quantity:
+        if key not in known:
+            return question.unknown(name, unit, f"nobody published it of {store}")
+        return question.ranged(name, known[key], unit, "retrieval time")
+
+    rate, copies = told("queries a second", "queries_per_s", "1/s"), _theirs(question)
+    return Index(
+        memory_bytes=held,
+        disk_bytes=held,
+        building_bytes=held,
+        build_s=question.unknown("index build", "s", f"{store} indexes vectors as they come, on machines of its own"),
+        load_s=_sent(question, vectors),
+        searches=Searches(told("search", "search_s", "s"), told("search, p99", "search_p99_s", "s"), rate, copies),
+        recall=told("recall at k", "recall_at_10", "1"),
+    )
+
+
+def _sent(question: Question, vectors: Quantity) -> Quantity:
+    """Sending all vectors."""
+    return derive("sending the vectors", "s", quotient, dividend=vectors, divisor=_sent_per_s(question))
+
+
 def _loaded(question: Question, vectors: Quantity, built: Quantity) -> Quantity:
     """Sending all vectors and indexing them as they come."""
-    sent = derive("sending the vectors", "s", quotient, dividend=vectors, divisor=_sent_per_s(question))
+    sent = _sent(question, vectors)
     return derive("loading the index", "s", retrieval_load.load_s, sent_s=sent, indexed_s=built)
 
 
@@ -325,11 +369,13 @@ def _sent_per_s(question: Question) -> Quantity:
     )
 
 
-def _recall(question: Question, plan: IndexPlan, searched: dict[str, Quantity]) -> Quantity | None:
+def _recall(question: Question, plan: IndexPlan, searched: dict[str, Quantity]) -> Quantity:
     """Share of the true neighbours that the search finds, with the range of the published curves."""
     found = recall(plan)
-    if found is None or not found.low < found.high:
-        return found and question.counted("recall at k", float(found.value), "1", "every vector is compared")
+    if found is None:
+        return question.unknown("recall at k", "1", "no curve of such an index was published: judge it on your queries")
+    if not found.low < found.high:
+        return question.counted("recall at k", float(found.value), "1", "every vector is compared")
     missed = predicted("neighbours missed", "1", 1 - found.value, recall, **searched)
     missed = uncertain(missed, "retrieval time", found.log_width, found.log_width)
     return derive("recall at k", "1", formulas.found_share, missed=missed)

@@ -9,8 +9,9 @@ from estimator.catalog.accelerators import accelerator as named_accelerator
 from estimator.catalog.facts import fact
 from estimator.catalog.models import architecture
 from estimator.catalog.prices import api_price
+from estimator.catalog.stores import Reranker, reranker
 from estimator.errors import DoesNotFit, InvalidInput
-from estimator.formulas import Floats, corpus, effort, money
+from estimator.formulas import Floats, corpus, effort, money, stores
 from estimator.formulas.arithmetic import product, quotient, sum_of
 from estimator.predict.serving import embedding_sequences_per_s, prefill_s, rerank_s
 from estimator.pricing import Price, usd_per_hour
@@ -19,7 +20,7 @@ from estimator.records import Accelerator, Architecture, Cluster
 from estimator.results import Estimate, Line
 from estimator.stages.answer import Findings, Overhead, answer, bare, calendar, serve
 from estimator.stages.budget import evaluation_runs, monthly, one_off, people, upkeep, worked
-from estimator.stages.corpus import Corpus, corpus_of, parsing, parsing_lines
+from estimator.stages.corpus import Corpus, Parsing, corpus_of, parsing, parsing_lines
 from estimator.stages.index import SELF_HOSTED, Index, check_encoder, dimension_warnings, dimensions, index
 from estimator.stages.question import Question
 from estimator.stages.service import Service, encoder_plan, half_widths
@@ -71,7 +72,8 @@ def estimate(question: Question) -> Estimate:
     hours = _hours(question)
     wall = embedding.wall_s if embedding.wall_s.known else question.zero("embedding", "s")
     nothing = question.zero("reading documents", "s")
-    steps = {"parsing": read.wall_s if read else nothing, "embedding": wall, "build": base.build_s}
+    built = base.build_s if base.build_s.known else base.held.load_s
+    steps = {"parsing": read.wall_s if read else nothing, "embedding": wall, "build": built}
     machine_s = derive("reading, embedding and indexing", "s", sum_of, **steps)
     extra_s = total("retrieval", "s", [embedding.query_s, base.search_s, rerank.query_s])
     extra_usd = total("retrieval of a request", "USD", [embedding.query_usd, rerank.query_usd])
@@ -102,6 +104,7 @@ def estimate(question: Question) -> Estimate:
             data_samples=base.chunks,
             data_bytes=base.corpus.text_bytes,
             details={
+                **_documents(base.corpus, read),
                 **_details(question, base, embedding, rerank),
                 "replicas": service.replicas,
                 **_all_in_prompt(question, base),
@@ -110,6 +113,7 @@ def estimate(question: Question) -> Estimate:
                 *base.corpus.warnings,
                 *dimension_warnings(question),
                 *store_warnings(question, base.held),
+                *_cut_off(question),
                 *_not_modelled(question),
             ),
         ),
@@ -126,6 +130,19 @@ def _check(question: Question) -> None:
     check_encoder(question)
 
 
+def _cut_off(question: Question) -> Iterator[str]:
+    """That a reranker does not read the end of a chunk."""
+    name, pair = question.word("rerank_model"), question.number("prompt_tokens") + question.number("chunk_tokens")
+    if name == "none":
+        return
+    reads = reranker(name).max_tokens if ":" in name else architecture(name).max_context
+    if reads is not None and pair > reads:
+        yield (
+            f"{name} reads {reads:,.0f} tokens, a question and a chunk have {pair:,.0f}: it judges the rest unread. "
+            "Cut shorter chunks (chunk_tokens), or take one that reads more (rerank_model=bge-reranker-v2-m3)."
+        )
+
+
 def _not_modelled(question: Question) -> Iterator[str]:
     if question.number("vectors_per_chunk") > 1:
         yield (
@@ -134,10 +151,17 @@ def _not_modelled(question: Question) -> Iterator[str]:
         )
 
 
+def _documents(corpus: Corpus, read: Parsing | None) -> dict[str, Quantity]:
+    """Documents that are read before anything is embedded; nothing where there is text already."""
+    if corpus.pages is None or read is None:
+        return {}
+    scanned = {"scanned_share": corpus.scanned} if corpus.scanned is not None else {}
+    return {"documents": corpus.documents, "pages": corpus.pages, **scanned, "document_reading_s": read.wall_s}
+
+
 def _details(question: Question, base: KnowledgeBase, embedding: Embedding, rerank: Rerank) -> dict[str, Quantity]:
     own = {
         "index_building_bytes": base.held.building_bytes,
-        "search_p99_s": base.held.searches.p99_s,
         "index_queries_per_s": base.held.searches.queries_per_s,
         "index_replicas": base.held.searches.replicas,
     }
@@ -152,7 +176,8 @@ def _details(question: Question, base: KnowledgeBase, embedding: Embedding, rera
         "query_embedding_s": embedding.query_s,
         "search_s": base.search_s,
         "rerank_s": rerank.query_s,
-        **({"recall_at_k": base.held.recall} if base.held.recall else {}),
+        "recall_at_k": base.held.recall,
+        "search_p99_s": base.held.searches.p99_s,
         **(own if question.word("vector_store") == SELF_HOSTED else {}),
     }
 
@@ -270,6 +295,8 @@ def _rerank(question: Question) -> Rerank:
     name = question.word("rerank_model")
     if name == "none":
         return Rerank(question.zero("rerank", "s"), question.zero("rerank", "USD"))
+    if ":" in name:
+        return _rerank_by_api(question, reranker(name))
     encoder, device = architecture(name), _device(question)
     asked, chunk = question.amount("prompt_tokens"), question.amount("chunk_tokens")
     candidates = question.amount("rerank_candidates")
@@ -280,6 +307,29 @@ def _rerank(question: Question) -> Rerank:
     time = uncertain(predicted("rerank", "s", column, rerank_s, **inputs), "embedding time", down, up)
     price = _price_of(question, device, QUERIES)
     return Rerank(time, derive("rerank", "USD", money.machine_usd, machine_s=time, usd_per_hour=price), device)
+
+
+def _rerank_by_api(question: Question, api: Reranker) -> Rerank:
+    """By a provider's price of a search or of tokens."""
+
+    def price(what: str, value: float | None, unit: str) -> Quantity:
+        if value is None:
+            return question.known(f"{api.name}, {what}", 0.0, unit, "list price", api.source)
+        return question.price(f"{what}_of_{api.name}", f"{api.name}, {what}", value, unit, api.source)
+
+    asked, chunk = question.amount("prompt_tokens"), question.amount("chunk_tokens")
+    usd = derive(
+        "rerank",
+        "USD",
+        stores.reranking_usd,
+        documents=question.amount("rerank_candidates"),
+        pair_tokens=derive("question and chunk", "token", sum_of, asked=asked, chunk=chunk),
+        usd_per_1000_searches=price("searches", api.per_1000_searches, "USD/1000"),
+        documents_per_search=question.known("documents of a search", api.documents or 1, "1", "list price", api.source),
+        tokens_per_document=question.known("tokens of a document", api.tokens or 1, "token", "list price", api.source),
+        usd_per_mtok=price("tokens", api.per_mtok, "USD/Mtok"),
+    )
+    return Rerank(question.unknown("rerank", "s", "an API's latency is the provider's to tell"), usd)
 
 
 def _served(question: Question) -> Service:

@@ -15,7 +15,7 @@ from estimator.catalog.retrieval import (
     text_ratio,
     vendor_rules,
 )
-from estimator.catalog.stores import embedders, known_stores, parsers, store_prices
+from estimator.catalog.stores import embedders, known_stores, parsers, rerankers, store_prices
 from estimator.errors import InvalidInput, UnknownName
 from estimator.paths import data_folder, presets
 from estimator.predict.retrieval import SERVERS
@@ -53,10 +53,12 @@ def test_every_store_price_is_dated_and_positive():
             assert price.sizing in SERVERS
 
 
-def test_embedders_and_parsers_are_sourced():
-    for known in (*embedders().values(), *parsers().values()):
+def test_embedders_rerankers_and_parsers_are_sourced():
+    for known in (*embedders().values(), *parsers().values(), *rerankers().values()):
         assert known.source.title
         assert known.source.kind in KINDS
+    for api in rerankers().values():
+        assert (api.per_mtok is None) == (None not in (api.per_1000_searches, api.documents, api.tokens))
     for one in embedders().values():
         assert one.least_dimensions <= one.dimensions <= one.most_dimensions
     assert len(known_stores()) >= 12

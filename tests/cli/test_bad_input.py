@@ -21,6 +21,7 @@ CASES = {
     "unknown command": (["compair"], "compare"),
     "nothing asked": (["compare"], "--model 7b --gpu a100"),
     "unknown option": ([*ASK, "--formt", "json"], "--format"),
+    "an input as an option": (["estimate", "rag", *ASK[1:], "--corpus", "docs"], "--set corpus=VALUE"),
     "unknown format": ([*ASK, "--format", "xml"], "json"),
     "unknown stage": (["estimate", "finetunning", "--model", "7b", "--gpu", "a100"], "finetune"),
     "unknown model": (["compare", "--model", "llama-3.1-9b-x", "--gpu", "a100"], "llama-3.1-8b"),

@@ -198,7 +198,7 @@ def test_recall_is_a_figure_with_a_range():
 
     assert 0 < found.low < found.value < found.high < 1
     assert wider.value > found.value
-    assert recall(IndexPlan(1e6, 768, index="flat")).value == 1
+    assert recall(IndexPlan(1e6, 768, index="flat")).value == recall(IndexPlan(60, 768, ef=64)).value == 1
     assert recall(IndexPlan(1e6, 768, index="ivf-pq")) is None
     assert recall(IndexPlan(1e6, 768, index="hnsw-sq4")) is None or (
         recall(IndexPlan(1e6, 768, index="hnsw-sq4")).value <= recall(IndexPlan(1e6, 768)).value

@@ -3,6 +3,7 @@
 import pytest
 
 from estimator import estimate
+from estimator.catalog.facts import fact
 from estimator.catalog.stores import known_stores, store_prices
 from estimator.errors import EstimatorError
 
@@ -191,6 +192,16 @@ def test_what_no_store_offers_is_refused(asked, said):
         estimate("rag", **asked, **ASK)
 
 
+def test_an_index_that_one_machine_must_hold_is_not_divided():
+    """8.19 GB a million vectors: ten million take the 128 GiB, not six of 16; thirty million no machine of the list."""
+    ask = {"model": "8b", "gpu": "h100", "dimensions": 1536, "vector_store": "rds-pgvector"}
+
+    assert line(estimate("rag", vectors=10e6, **ask), "managed").usd.value == pytest.approx(1.798 * 730 + 0.115 * 81.92)
+    with pytest.raises(EstimatorError, match=r"245\.8 GB does not fit the largest machine of rds-pgvector"):
+        estimate("rag", vectors=30e6, **ask)
+    assert estimate("rag", vectors=30e6, **ask | {"vector_store": "qdrant"}).total_usd.value > 0
+
+
 @pytest.mark.parametrize("store", ["rds-pgvector", "pinecone"])
 def test_a_rate_never_waits_for_ever(store):
     """Copies follow from the rate, whatever the corpus turns out to be."""
@@ -203,4 +214,48 @@ def test_binary_numbers_find_less_than_what_they_stand_for():
     found = estimate("rag", vector_dtype="int8", **ASK).details["recall_at_k"]
 
     assert found.value < estimate("rag", **ASK).details["recall_at_k"].value
-    assert "recall_at_k" not in estimate("rag", vector_dtype="binary", **ASK).details
+    assert not estimate("rag", vector_dtype="binary", **ASK).details["recall_at_k"].known
+
+
+def test_a_store_whose_index_is_its_makers_alone_is_searched_as_published():
+    """Neither cores nor candidates of ours say anything of it; sending is what loading takes."""
+    found = estimate("rag", vector_store="pinecone", vectors=1e6, load_vectors_per_s=500, **ASK).details
+
+    assert found["search_s"].value == fact("managed/pinecone/search_s").value
+    assert found["search_s"].low < found["search_s"].value < found["search_p99_s"].value < found["search_s"].high
+    assert not found["index_build_s"].known
+    assert found["index_load_s"].value == 2000
+    assert found["recall_at_k"].value == fact("managed/pinecone/recall_at_10").value
+    assert not estimate("rag", vector_store="s3-vectors", **ASK).details["recall_at_k"].known
+
+
+def test_cohere_bills_whole_searches_and_voyage_tokens():
+    """Ten thousand requests: 50 pairs of 300 + 400 tokens are 100 documents of 500, one search of 0.002 USD."""
+    ask = {"api": "openai:gpt-4o-mini", "embedding_model": "openai:text-embedding-3-small", "requests_per_month": 1e4}
+    ask |= {"prompt_tokens": 300, "chunk_tokens": 400}
+    plain, search, more, tokens = (
+        line(estimate("rag", **ask, **asked), "query embedding").usd.value
+        for asked in (
+            {},
+            {"rerank_model": "cohere:rerank-v3.5"},
+            {"rerank_model": "cohere:rerank-v3.5", "rerank_candidates": 51},
+            {"rerank_model": "voyage:rerank-2.5"},
+        )
+    )
+
+    assert search - plain == pytest.approx(1e4 * 0.002)
+    assert more - plain == pytest.approx(1e4 * 0.004)
+    assert tokens - plain == pytest.approx(1e4 * 50 * 700 * 0.05e-6)
+
+
+@pytest.mark.parametrize("name", ["bge-reranker-v2-m3", "BAAI/bge-reranker-large", "ms-marco-MiniLM-L-6-v2"])
+def test_rerankers_are_known_by_name(name):
+    found = estimate("rag", rerank_model=name, **ASK)
+
+    assert found.details["rerank_s"].value > 0
+    assert any("judges the rest unread" in said for said in found.warnings) == ("m3" not in name)
+
+
+def test_an_unknown_reranker_gets_the_nearest():
+    with pytest.raises(EstimatorError, match=r"cohere:rerank-v3\.5"):
+        estimate("rag", rerank_model="cohere:rerank-3.5", **ASK)
