@@ -388,8 +388,7 @@ def intervals(column: Floats, level: float = 0.8) -> tuple[Floats, Floats]:
     if len(column) == 1:
         return expected, expected
     with np.errstate(all="ignore"):
-        least = column.min(axis=0)
-        below, above = _factor_moves(column, least)
+        least, (below, above) = column.min(axis=0), _factor_moves(column)
         down, up = np.minimum(np.minimum(below, above), 0.0), np.maximum(np.maximum(below, above), 0.0)
         down, up = stretch * _root_of_squares(down), stretch * _root_of_squares(up)
         floor = np.where(least >= 0, 0.0, -np.inf)  # never below zero, such as a cost: neither is its range
@@ -403,18 +402,17 @@ def _root_of_squares(moves: Floats) -> Floats:
     return np.asarray(np.sqrt(squares))
 
 
-def _factor_moves(column: Floats, least: Floats) -> Floats:
+def _factor_moves(column: Floats) -> Floats:
     """How far each factor's low and high end move a figure [2, factors, ...]: in ln, around zero in the unit itself."""
-    in_log, ends = least > 0, column[1:]
-    whole = bool(in_log.all())
-    moves: Floats = np.log(ends / column[0]) if whole else ends - column[0]
-    if not whole and in_log.any():
+    in_log, ends = column.min(axis=0) > 0, column[1:]
+    moves: Floats = ends - column[0] if not in_log.all() else np.log(ends / column[0])
+    if in_log.any() and not in_log.all():
         moves = np.where(in_log, np.log(ends / column[0]), moves)
     return moves.reshape(2, len(ends) // 2, *column.shape[1:])
 
 
 def _factor_widths(column: Floats) -> Floats:
-    moves = _factor_moves(column, column.min(axis=0))
+    moves = _factor_moves(column)
     widths: Floats = (moves.max(axis=0, initial=0.0) - moves.min(axis=0, initial=0.0)) / 2
     return widths
 

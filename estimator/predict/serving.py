@@ -307,7 +307,7 @@ class Memory(NamedTuple):
     max_context: float
 
 
-@recent(1024)
+@recent(4096)
 def memory_split(arch: Architecture, cluster: Cluster, plan: ServingPlan) -> Memory:
     """Where the memory of each accelerator goes; the cache may have what the rest leaves.
 
@@ -363,16 +363,9 @@ def _longest(arch: Architecture, plan: ServingPlan, available: float) -> float:
 
 def slots_of(arch: Architecture, plan: ServingPlan, held: Memory, prompt: ArrayLike, output: ArrayLike = 0.0) -> Floats:
     """Sequences served at once [1]: those whose cache fits, as many as the engine admits, one at least."""
-    return _slots(plan, held, _each_bytes(arch, plan, prompt, output))
-
-
-def _each_bytes(arch: Architecture, plan: ServingPlan, prompt: ArrayLike, output: ArrayLike) -> Floats:
-    """Cache that the engine sets aside for a sequence [B]."""
-    return sequence_bytes(arch, plan, held_tokens(prompt, output, plan.facts.preempts))
-
-
-def _slots(plan: ServingPlan, held: Memory, each_bytes: Floats) -> Floats:
-    return np.clip(kv_slots(held.kv_available, each_bytes), 1.0, float(plan.most_sequences))
+    tokens = held_tokens(prompt, output, plan.facts.preempts)
+    fitting = kv_slots(held.kv_available, sequence_bytes(arch, plan, tokens))
+    return np.clip(fitting, 1.0, float(plan.most_sequences))
 
 
 def doubted(held: Memory, device: Accelerator) -> tuple[Memory, Memory]:
@@ -391,8 +384,8 @@ def slots_and_ends(
     """Sequences served at once [1], and with the least and the most memory that the cache may have."""
     plan = suited(plan, cluster.accelerator)
     held = memory_split(arch, cluster, plan)
-    splits, each_bytes = (held, *doubted(held, cluster.accelerator)), _each_bytes(arch, plan, prompt, output)
-    here, least, most = (float(_slots(plan, split, each_bytes)) for split in splits)
+    splits = (held, *doubted(held, cluster.accelerator))
+    here, least, most = (float(slots_of(arch, plan, split, prompt, output)) for split in splits)
     return here, least, most
 
 
