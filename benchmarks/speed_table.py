@@ -239,7 +239,7 @@ from estimator import layout
 from estimator.catalog.accelerators import accelerator, accelerator_names
 names = [name for name in accelerator_names() if not accelerator(name).measured_cpu]
 start = time.process_time()
-found = layout(model="gpt3-175b", gpu=names, most=32768, precisions=("bf16", "fp8"), tokens=1e12)
+found = layout(model="deepseek-v3", gpu=names, most=256, tokens=1e12)
 print(found.evaluated, time.process_time() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)"""
 
 
