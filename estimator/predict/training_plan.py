@@ -272,10 +272,10 @@ def _joined(parts: Sequence[Any], sizes: Sequence[int]) -> Any:
     first = parts[0]
     if isinstance(first, tuple):
         return joined(parts, sizes)
-    if any(isinstance(part, np.ndarray) and part.ndim for part in parts) or any(part != first for part in parts):
-        whole = (part if np.shape(part) else np.full(size, part) for part, size in zip(parts, sizes, strict=True))
-        return np.concatenate([*whole])
-    return first
+    if not any(isinstance(part, np.ndarray) and part.ndim for part in parts):
+        return first if all(part == first for part in parts) else np.array(parts).repeat(sizes)
+    whole = (part if np.shape(part) else np.full(size, part) for part, size in zip(parts, sizes, strict=True))
+    return np.concatenate([*whole])
 
 
 PLAINEST = {"micro_batch": 1, "tp": 1, "pp": 1, "vpp": 1, "ep": 1, "zero": 0, "recompute": "none"}  # what may be open

@@ -142,9 +142,8 @@ def best_training(
 
 def _each(pool: "_Pool", order: NDArray[np.intp]) -> tuple[Choice, ...]:
     """The best layout on each kind of accelerator, best first; none where there is one kind."""
-    kinds = pool.kinds()[order]
-    places = [int(np.argmax(kinds == kind)) for kind in np.unique(kinds)]
-    return tuple(pool.choice(int(order[place])) for place in sorted(places)) if len(places) > 1 else ()
+    places = np.sort(np.unique(pool.kinds()[order], return_index=True)[1])
+    return tuple(pool.choice(int(order[place])) for place in places) if len(places) > 1 else ()
 
 
 def _worthwhile(device: Accelerator, precisions: Sequence[str]) -> Sequence[str]:
@@ -254,10 +253,10 @@ class _Pool(NamedTuple):
         """A figure of every layout."""
         return np.concatenate([part.figures[name] for part in self.found])
 
-    def kinds(self) -> NDArray[np.str_]:
-        """The accelerator of every layout, by name."""
+    def kinds(self) -> NDArray[np.intp]:
+        """The accelerator of every layout, as a number of its own."""
         names = [part.offer.cluster.accelerator.name for part in self.found]
-        return np.repeat(names, [len(part.figures["run_s"]) for part in self.found])
+        return np.unique(names, return_inverse=True)[1].repeat([len(part.figures["run_s"]) for part in self.found])
 
     def upper_time(self) -> Floats:
         """Upper end of the run's range [s]."""
