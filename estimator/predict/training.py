@@ -20,7 +20,7 @@ from estimator.predict.chance import SURELY, fit_chance
 from estimator.predict.flags import anywhere
 from estimator.predict.training_layout import chosen, grid, smallest
 from estimator.predict.training_memory import MemorySplit, host_bytes, needed, peak_memory
-from estimator.predict.training_plan import Run, TrainingPlan, joined, run, subset
+from estimator.predict.training_plan import Run, TrainingPlan, joined, rates_and_format, run, subset
 from estimator.predict.training_time import StepTime, step_time
 from estimator.records import Architecture, Cluster
 
@@ -47,6 +47,7 @@ __all__ = [
 USUAL_HOST = 4.0  # a machine's own memory over its accelerators' (hardware/instances.csv: 2 to 4 where there are many)
 AS_LIKELY = 0.02  # chances that differ by less are as good
 LONG = 32_000  # tokens of a sequence from which attention is most of the work
+AT_ONCE = 20_000  # layouts that are timed in one call
 HUNDREDS = 512  # accelerators from which stragglers and congestion make published runs' errors larger
 SHORT = "short passes"  # the trait of a plan whose layers are launched more than computed
 ALONE = {SHORT: "time", "new loop": "time", "new framework": "memory"}  # traits of one quantity
@@ -108,25 +109,53 @@ def training_step(
 
 
 def fitting_steps(
-    arch: Architecture, asked: Sequence[tuple[Cluster, TrainingPlan]]
+    arch: Architecture, asked: Sequence[tuple[Sequence[Cluster], TrainingPlan]]
 ) -> Iterator[tuple[NDArray[np.intp], TrainingStep]]:
-    """Of each of several plans of arrays of layouts: which are expected to fit, and the steps of those alone.
+    """Of each plan of arrays of layouts, on each of its clusters: which are expected to fit, and those steps alone.
 
-    All are evaluated in one call: they differ in layout, format, offloading and cluster. A measured CPU comes alone.
+    The clusters of a plan differ in their accelerators alone, so that a layout takes the same memory on all of them.
+    Plans differ in layout, format, offloading and clusters. A measured CPU comes alone.
     """
-    values, (cluster, plan) = parameters(), asked[0]
-    sizes = [np.size(plan.tp) for _, plan in asked]
-    numbers = joined([run(arch, *each) for each in asked], sizes)
-    room = joined([_room(arch, *each) for each in asked], sizes)
+    values, sizes = parameters(), [np.size(plan.tp) for _, plan in asked]
+    numbers = joined([run(arch, clusters[0], plan) for clusters, plan in asked], sizes)
     memory = peak_memory(numbers, values)
-    held = room.holds(needed(memory, numbers, values), host_bytes(numbers, values))
-    kept = np.flatnonzero(np.broadcast_to(held, sum(sizes)))
-    numbers, memory, room = subset(numbers, kept), subset(memory, kept), subset(room, kept)
-    step = _timed(arch, cluster, plan, numbers, memory, _fit(numbers, memory, values, room), values)
-    ends = np.cumsum(sizes)
-    for start, end in zip(ends - sizes, ends, strict=True):
-        mine = slice(*np.searchsorted(kept, (start, end)))
-        yield kept[mine] - start, subset(step, mine)
+    need, host = (
+        np.broadcast_to(each, sum(sizes)) for each in (needed(memory, numbers, values), host_bytes(numbers, values))
+    )
+    tried: list[_Tried] = []
+    for (clusters, plan), end, size in zip(asked, np.cumsum(sizes).tolist(), sizes, strict=True):
+        for cluster in clusters:
+            room, mine = _room(arch, cluster, plan), slice(end - size, end)
+            tried.append(_Tried(cluster, plan, room, np.flatnonzero(room.holds(need[mine], host[mine])), end - size))
+    for some in _timed_at_once(tried):
+        kept, counts = np.concatenate([one.start + one.which for one in some]), [len(one.which) for one in some]
+        here = joined([rates_and_format(one.cluster, one.plan) for one in some], counts)
+        those, held = subset(numbers, kept)._replace(**here._asdict()), subset(memory, kept)
+        fit = _fit(those, held, values, joined([one.room for one in some], counts))
+        step = _timed(arch, some[0].cluster, some[0].plan, those, held, fit, values)
+        for one, end, count in zip(some, np.cumsum(counts).tolist(), counts, strict=True):
+            yield one.which, subset(step, slice(end - count, end))
+
+
+class _Tried(NamedTuple):
+    """A plan's layouts on one cluster: which fit, and where among all they begin."""
+
+    cluster: Cluster
+    plan: TrainingPlan
+    room: "Room"
+    which: NDArray[np.intp]
+    start: int
+
+
+def _timed_at_once(tried: Sequence[_Tried]) -> Iterator[list[_Tried]]:
+    """As many as are worth one call."""
+    some: list[_Tried] = []
+    for one in tried:
+        if some and sum(len(other.which) for other in (*some, one)) > AT_ONCE:
+            yield some
+            some = []
+        some.append(one)
+    yield some
 
 
 class Room(NamedTuple):

@@ -57,18 +57,19 @@ class Moment(NamedTuple):
 
 def peak_memory(run: Run, p: Parameters) -> MemorySplit:
     """Peak of the fullest rank [B]: the first pipeline stage, which holds most micro-batches."""
-    weights, gradients, master, moments, shard_params = _states(run)
+    stage = _stage(run)
+    weights, gradients, master, moments = _states(run, stage)
     flight = parallelism.layers_in_flight(run.layers, run.pp, run.vpp, run.ga)
     layer, kept, redone = _activations(run, p, flight)
     logits, earlier = _logits(run, p, flight, kept), _earlier(run, gradients)
-    gathers = _gathers(run, p) + _buckets(run)
+    gathers = _gathers(run, p) + _buckets(run, stage)
     # Logits are gone when the last layer is redone, of which gradients are alive besides.
     loss = Moment(earlier, kept, logits, gathers)
     first = Moment(earlier, kept + redone, 0.0, gathers)
     end = Moment(np.maximum(gradients, earlier), layer, 0.0, gathers)
-    step = Moment(np.maximum(gradients, earlier), temporaries=_temporaries(run, p, gradients, shard_params))
-    fullest = _fullest(loss, first, end, step)
-    used = weights + master + moments + fullest.total
+    step = Moment(np.maximum(gradients, earlier), temporaries=_temporaries(run, p, gradients, stage.stepped))
+    fullest, most = _fullest(loss, first, end, step)
+    used = weights + master + moments + most
     # Blocks of one moment serve another only in part, and those of logits have odd sizes.
     passing, stepping = kept + logits, step.total - earlier
     odd = p["reserve_blocks"] * np.minimum(passing, stepping) + p["reserve_logits"] * logits
@@ -86,13 +87,15 @@ def peak_memory(run: Run, p: Parameters) -> MemorySplit:
     )
 
 
-def _fullest(*moments: Moment) -> Moment:
-    """The moment with the most, for each layout."""
-    best = moments[0]
+def _fullest(*moments: Moment) -> tuple[Moment, Real]:
+    """The moment with the most, for each layout, and all that there is then [B]."""
+    best, most = moments[0], moments[0].total
     for other in moments[1:]:
-        more = other.total > best.total
+        total = other.total
+        more = total > most
         best = Moment(*(np.where(more, ours, theirs) for ours, theirs in zip(other, best, strict=True)))
-    return best
+        most = np.where(more, total, most)
+    return best, most
 
 
 def _earlier(run: Run, gradients: Real) -> Real:
@@ -139,9 +142,8 @@ def host_bytes(run: Run, p: Parameters) -> Real:
     >>> round(float(host_bytes(run(architecture("llama-30b"), cluster("8xa100-40gb"), plan), {})) * 8 / 1e9)
     781
     """
-    blocks, experts, embeddings = _stage_params(run)
+    blocks, experts, embeddings, stepped = _stage(run)
     shards = np.where(run.zero >= 1, run.shard, 1.0), np.where(run.zero >= 1, run.expert_shards, 1.0)
-    stepped = _stepped(run)
     frozen = (run.stored_bytes * blocks + run.end_bytes * embeddings) / shards[0]
     stored = either(run.adapters > 0, frozen + run.stored_bytes * experts / shards[1], run.compute_bytes * stepped)
     held = run.offload_optimizer * HOST_STATES * stepped + run.offload_params * stored
@@ -153,19 +155,32 @@ def host_bytes(run: Run, p: Parameters) -> Real:
     return PINNED * (held + away * kept)
 
 
-def _stepped(run: Run) -> Real:
-    """Parameters that a rank's optimizer steps over [1]."""
-    blocks, experts, embeddings = _stage_params(run)
-    adapters = run.rank * run.adapter_width * run.layers / (run.pp * run.tp)
-    dense = either(run.adapters > 0, adapters, blocks + embeddings) / np.where(run.zero >= 1, run.shard, 1.0)
-    return dense + either(run.adapters > 0, 0.0, experts) / np.where(run.zero >= 1, run.expert_shards, 1.0)
+class Stage(NamedTuple):
+    """Parameters of the first stage on one rank, and those that its optimizer steps over [1]."""
+
+    blocks: Real
+    experts: Real
+    embeddings: Real
+    stepped: Real
 
 
-def _stage_params(run: Run) -> tuple[Real, Real, Real]:
-    """Parameters of the first stage: (blocks, experts, embeddings) [1]."""
+def _stage(run: Run) -> Stage:
     share = run.stage_layers / run.layers
-    embeddings = either(run.pp > 1, run.vocab * run.hidden, run.embed_params)
-    return run.layer_params * share / run.tp, run.expert_params * share / run.expert_split, embeddings / run.tp
+    embeddings = either(run.pp > 1, run.vocab * run.hidden, run.embed_params) / run.tp
+    blocks, experts = run.layer_params * share / run.tp, run.expert_params * share / run.expert_split
+    trained = (
+        either(run.adapters > 0, _adapter_params(run), blocks + embeddings),
+        either(run.adapters > 0, 0.0, experts),
+    )
+    dense = trained[0] / np.where(run.zero >= 1, run.shard, 1.0)
+    return Stage(blocks, experts, embeddings, dense + trained[1] / np.where(run.zero >= 1, run.expert_shards, 1.0))
+
+
+def _adapter_params(run: Run) -> Real:
+    """Parameters of a rank's adapters, where it trains some [1]."""
+    if not anywhere(run.adapters):
+        return 0.0
+    return run.rank * run.adapter_width * run.layers / (run.pp * run.tp)
 
 
 def _kept_whole(run: Run) -> Truth:
@@ -173,11 +188,10 @@ def _kept_whole(run: Run) -> Truth:
     return (run.zero >= 3) & (run.pp > 1) & (run.ga > 1)
 
 
-def _states(run: Run) -> tuple[Real, Real, Real, Real, Real]:
-    """Weights, gradients, masters, moments [B], and parameters the optimizer steps over at once [1]."""
-    blocks, experts, embeddings = _stage_params(run)
+def _states(run: Run, stage: Stage) -> tuple[Real, Real, Real, Real]:
+    """Weights, gradients, masters, moments [B]."""
+    blocks, experts, embeddings, _ = stage
     frozen = run.adapters > 0
-    adapters = run.rank * run.adapter_width * run.layers / (run.pp * run.tp)
     whole = _kept_whole(run)
     base_bytes = memory.StateBytes(run.weight_bytes, run.gradient_bytes, run.master_bytes, run.moment_bytes)
 
@@ -188,7 +202,7 @@ def _states(run: Run) -> tuple[Real, Real, Real, Real, Real]:
             gradients = gradients + np.where(whole, params * run.gradient_bytes * (1 - 1 / shards), 0.0)
         return weights, gradients, master, moments
 
-    states = split(either(frozen, adapters, blocks + embeddings), run.shard)
+    states = split(either(frozen, _adapter_params(run), blocks + embeddings), run.shard)
     trained_experts = either(frozen, 0.0, experts)
     if anywhere(trained_experts):
         apart = split(trained_experts, run.expert_shards)
@@ -201,7 +215,7 @@ def _states(run: Run) -> tuple[Real, Real, Real, Real, Real]:
     weights = either(frozen, frozen_bytes * resident + states[0], states[0] * resident)
     # An optimizer in host memory takes the gradients there as they come (arXiv:2101.06840 section 4).
     gradients, master, moments = (held * (1 - run.offload_optimizer) for held in states[1:])
-    return weights, gradients, master, moments, _stepped(run)
+    return weights, gradients, master, moments
 
 
 def _activations(run: Run, p: Parameters, flight: Real) -> tuple[Real, Real, Real]:
@@ -239,10 +253,10 @@ def _logits(run: Run, p: Parameters, flight: Real, activations: Real) -> Real:
     return either(several, np.maximum(logits - activations * (1 - last), 0.0), logits)
 
 
-def _buckets(run: Run) -> Real:
+def _buckets(run: Run, stage: Stage) -> Real:
     """Of gradients on their way to the ranks that keep them [B]; those of adapters are small."""
     sharded = (run.zero >= 1) * (1 - run.adapters)
-    trained = _stepped(run) * np.where(run.zero >= 1, run.shard, 1.0)
+    trained = stage.stepped * np.where(run.zero >= 1, run.shard, 1.0)
     return run.buckets * sharded * 2 * run.gradient_bytes * np.minimum(BUCKET, trained)
 
 

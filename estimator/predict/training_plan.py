@@ -276,10 +276,10 @@ def _joined(parts: Sequence[Any], sizes: Sequence[int]) -> Any:
     first = parts[0]
     if isinstance(first, tuple):
         return joined(parts, sizes)
-    if any(isinstance(part, np.ndarray) and part.ndim for part in parts) or any(part != first for part in parts):
-        whole = (part if np.shape(part) else np.full(size, part) for part, size in zip(parts, sizes, strict=True))
-        return np.concatenate([*whole])
-    return first
+    if not any(isinstance(part, np.ndarray) and part.ndim for part in parts):
+        return first if all(part == first for part in parts) else np.array(parts).repeat(sizes)
+    whole = (part if np.shape(part) else np.full(size, part) for part, size in zip(parts, sizes, strict=True))
+    return np.concatenate([*whole])
 
 
 PLAINEST = {"micro_batch": 1, "tp": 1, "pp": 1, "vpp": 1, "ep": 1, "zero": 0, "recompute": "none"}  # what may be open
@@ -301,16 +301,16 @@ def run(arch: Architecture, cluster: Cluster, plan: TrainingPlan, told: Framewor
     habits = framework(plan.framework)
     if habits.unties and arch.tied_embeddings:
         arch = replace(arch, tied_embeddings=False)
-    machine = rates(cluster, _compute(plan))
+    machine, low = rates_and_format(cluster, plan)
     numbers = _numbers(arch, plan, habits)
     own = _own_code(arch, habits)
-    numbers["low"] *= float(machine.low_peak > 1.01 * machine.peak)  # a chip without the format runs in 16 bits
     return Run(
         **_shape(arch, plan, foretold=plan.foretells or (told or habits).loss == "unlearnt"),
         **_layout(arch, cluster, plan),
         **_recomputed(plan, own.recomputes if own else 1.0),
         **numbers,
         rates=machine,
+        low=low,
         framework=habits.pace,
         eager=float(habits.kernels == "eager"),
         compiled=float(habits.kernels == "compiled"),
@@ -470,7 +470,6 @@ def _numbers(arch: Architecture, plan: TrainingPlan, habits: Framework) -> dict[
     everything = offload in ("1", "true", "all", "yes")
     width = adapter_width(arch, plan.lora_targets) / arch.layers
     return {
-        "low": {"fp8": 1.0, "int8": 1.0, "fp4": 2.0}.get(_compute(plan), 0.0),
         "fused_attention": float(plan.fused_attention),
         "sequence_parallel": np.where(
             np.asarray(plan.recompute) == "selective", 1.0, float(habits.sequence_parallel and plan.fused_attention)
@@ -535,6 +534,21 @@ def _states(plan: TrainingPlan, habits: Framework) -> StateBytes:
 
 
 # --- rates of the machine ---------------------------------------------------------------------------------------------
+
+
+class Here(NamedTuple):
+    """What a run's numbers have of its accelerators: rates, and whether its format is narrower than 16 bits there."""
+
+    rates: Rates
+    low: Real
+
+
+def rates_and_format(cluster: Cluster, plan: TrainingPlan) -> Here:
+    """Of a cluster; a chip without the plan's format runs in 16 bits."""
+    compute = _compute(plan)
+    machine = rates(cluster, compute)
+    narrow = {"fp8": 1.0, "int8": 1.0, "fp4": 2.0}.get(compute, 0.0)
+    return Here(machine, narrow * float(machine.low_peak > 1.01 * machine.peak))
 
 
 def rates(cluster: Cluster, compute: str) -> Rates:

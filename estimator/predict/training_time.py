@@ -77,8 +77,10 @@ def _fitted(what: str, names: Words, p: Parameters) -> Real:
     """Factor that was fitted for a name, or for each of many [1]; 1 for one that nobody measured."""
     if isinstance(names, str):
         return p.get(f"{what} {names}", 1.0)
-    known, which = np.unique(names, return_inverse=True)
-    return np.array([p.get(f"{what} {name}", 1.0) for name in known])[which]
+    starts = np.flatnonzero(np.append(True, names[1:] != names[:-1])[: len(names)])  # where another name begins
+    known, which = np.unique(names[starts], return_inverse=True)
+    factors = np.array([p.get(f"{what} {name}", 1.0) for name in known.tolist()])
+    return factors[which].repeat(np.diff(starts, append=len(names)))
 
 
 def _overlapped(run: Run, p: Parameters) -> Real:

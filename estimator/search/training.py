@@ -1,5 +1,6 @@
 """The best training layout: the whole grid evaluated by the same formulas, in a few vectorised calls."""
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -61,9 +62,13 @@ class Spread(NamedTuple):
 
 
 class Part(NamedTuple):
-    """Layouts of one offer that are tried with one plan, as equal arrays."""
+    """Layouts that are tried with one plan on some offers, which differ in their accelerators alone, as equal arrays.
 
-    offer: Offer
+    places: of all that is tried, offer by offer
+    """
+
+    places: Sequence[int]
+    offers: Sequence[Offer]
     plan: TrainingPlan
     layouts: Mapping[str, Any]
 
@@ -99,13 +104,7 @@ def best_training(
     Raises DoesNotFit when nothing fits or nothing meets the deadline, saying how close it came.
     """
     least = max(least, SURELY) if careful else least
-    parts = (  # a grid is there for as long as it is evaluated
-        Part(offer, replace(plan, cpu_offload=offload, precision=name), layouts)
-        for offer, layouts in ((offer, valid_layouts(llm, offer.cluster, plan)) for offer in offers)
-        for name in _worthwhile(offer.cluster.accelerator, precisions or (plan.precision,))
-        for offload in offloads
-    )
-    found = _evaluated(llm, parts, tokens)
+    found = _evaluated(llm, _parts(llm, offers, plan, precisions or (plan.precision,), offloads), tokens)
     evaluated = sum(part.evaluated for part in found)
     pool = _Pool([part for part in found if len(part.figures["run_s"])])
     if not pool.found or (careful and not (pool.figure("fit_chance") >= least).any()):
@@ -142,9 +141,8 @@ def best_training(
 
 def _each(pool: "_Pool", order: NDArray[np.intp]) -> tuple[Choice, ...]:
     """The best layout on each kind of accelerator, best first; none where there is one kind."""
-    kinds = pool.kinds()[order]
-    places = [int(np.argmax(kinds == kind)) for kind in np.unique(kinds)]
-    return tuple(pool.choice(int(order[place])) for place in sorted(places)) if len(places) > 1 else ()
+    places = np.sort(np.unique(pool.kinds()[order], return_index=True)[1])
+    return tuple(pool.choice(int(order[place])) for place in places) if len(places) > 1 else ()
 
 
 def _worthwhile(device: Accelerator, precisions: Sequence[str]) -> Sequence[str]:
@@ -153,8 +151,31 @@ def _worthwhile(device: Accelerator, precisions: Sequence[str]) -> Sequence[str]
     return fast if len(precisions) > 1 and fast else precisions[:1]
 
 
+def _parts(
+    llm: Architecture, offers: Sequence[Offer], plan: TrainingPlan, precisions: Sequence[str], offloads: Sequence[str]
+) -> Iterator[Part]:
+    """What is tried, offers with the same grid together; a grid is there for as long as it is evaluated."""
+    alike: dict[object, dict[tuple[str, str], list[tuple[int, Offer]]]] = {}
+    places = itertools.count()
+    for offer in offers:
+        tried = alike.setdefault(_grid(offer.cluster), {})
+        for choice in itertools.product(_worthwhile(offer.cluster.accelerator, precisions), offloads):
+            tried.setdefault(choice, []).append((next(places), offer))
+    for tried in alike.values():
+        layouts = valid_layouts(llm, next(iter(tried.values()))[0][1].cluster, plan)
+        for (name, offload), chosen in tried.items():
+            at, of = zip(*chosen, strict=True)
+            yield Part(at, of, replace(plan, cpu_offload=offload, precision=name), layouts)
+
+
+def _grid(cluster: Cluster) -> tuple[object, ...]:
+    """What the layouts of a cluster, and what they hold, rest on; a measured CPU has its own."""
+    device = cluster.accelerator
+    return cluster.count, cluster.per_node, device.domain, device.per_node, device.name * device.measured_cpu
+
+
 class Kept(NamedTuple):
-    """Of one part: how many layouts were tried, and piece by piece those that are expected to fit."""
+    """Of one offer and plan: how many layouts were tried, and piece by piece those that are expected to fit."""
 
     offer: Offer
     plan: TrainingPlan
@@ -164,29 +185,33 @@ class Kept(NamedTuple):
 
 def _evaluated(llm: Architecture, parts: Iterable[Part], tokens: float) -> list[Found]:
     """All layouts of every part, those kept that are expected to fit."""
-    kept: list[Kept] = []
+    kept: dict[int, Kept] = {}
     for batch in _batches(parts):
-        asked = [(part.offer.cluster, replace(part.plan, **piece)) for _, part, piece in batch]
-        tell(sum(len(piece["tp"]) for *_, piece in batch))
-        for (place, part, piece), (which, step) in zip(batch, fitting_steps(llm, asked), strict=True):
-            if place == len(kept):
-                kept.append(Kept(part.offer, part.plan, len(part.layouts["tp"]), []))
-            fitting = {name: values[which] for name, values in piece.items()}
-            kept[place].pieces.append(_figures(part, fitting, step, tokens))
-    return [_found(llm, part) for part in kept]
+        steps = fitting_steps(
+            llm, [([one.cluster for one in part.offers], replace(part.plan, **piece)) for part, piece in batch]
+        )
+        tell(sum(len(piece["tp"]) * len(part.offers) for part, piece in batch))
+        for part, piece in batch:
+            for place, offer in zip(part.places, part.offers, strict=True):
+                which, step = next(steps)
+                fitting = {name: values[which] for name, values in piece.items()}
+                mine = kept.setdefault(place, Kept(offer, part.plan, len(part.layouts["tp"]), []))
+                mine.pieces.append(_figures(offer, part.plan, fitting, step, tokens))
+    return [_found(llm, kept[place]) for place in sorted(kept)]
 
 
-def _batches(parts: Iterable[Part]) -> Iterator[list[tuple[int, Part, dict[str, Any]]]]:
+def _batches(parts: Iterable[Part]) -> Iterator[list[tuple[Part, dict[str, Any]]]]:
     """Pieces of the parts, as many at once as are worth one call; a measured CPU is timed in another way, alone."""
-    batch: list[tuple[int, Part, dict[str, Any]]] = []
+    batch: list[tuple[Part, dict[str, Any]]] = []
     size = 0
-    for place, part in enumerate(parts):
+    for part in parts:
         for piece in _chunked(part.layouts):
-            alone = any(one.offer.cluster.accelerator.measured_cpu for one in (part, *(part for _, part, _ in batch)))
+            every = (one for each in (part, *(other for other, _ in batch)) for one in each.offers)
+            alone = any(one.cluster.accelerator.measured_cpu for one in every)
             if batch and (alone or size + len(piece["tp"]) > CHUNK):
                 yield batch
                 batch, size = [], 0
-            batch.append((place, part, piece))
+            batch.append((part, piece))
             size += len(piece["tp"])
     if batch:
         yield batch
@@ -216,9 +241,9 @@ def _spread(llm: Architecture, cluster: Cluster, plan: TrainingPlan) -> Spread:
     return Spread(time, interval("memory", traits(llm, cluster, plan)))
 
 
-def _figures(part: Part, at: Mapping[str, Any], step: TrainingStep, tokens: float) -> Figures:
+def _figures(offer: Offer, plan: TrainingPlan, at: Mapping[str, Any], step: TrainingStep, tokens: float) -> Figures:
     """Layout, figures and time parts of layouts that fit."""
-    (cluster, price, goodput, _), plan = part.offer, part.plan
+    cluster, price, goodput, _ = offer
     slower, *_ = stack_doubt(plan)
     run_s = slower * tokens / (step.tokens_per_s_per_accelerator * cluster.count * goodput)
     figures = {
@@ -255,10 +280,10 @@ class _Pool(NamedTuple):
         """A figure of every layout."""
         return np.concatenate([part.figures[name] for part in self.found])
 
-    def kinds(self) -> NDArray[np.str_]:
-        """The accelerator of every layout, by name."""
+    def kinds(self) -> NDArray[np.intp]:
+        """The accelerator of every layout, as a number of its own."""
         names = [part.offer.cluster.accelerator.name for part in self.found]
-        return np.repeat(names, [len(part.figures["run_s"]) for part in self.found])
+        return np.unique(names, return_inverse=True)[1].repeat([len(part.figures["run_s"]) for part in self.found])
 
     def upper_time(self) -> Floats:
         """Upper end of the run's range [s]."""
@@ -370,7 +395,8 @@ def _notes(pool: _Pool, usd: Floats, front_size: int) -> tuple[str, ...]:
     if not np.isfinite(usd).all():
         which = "it costs" if np.isnan(usd).all() else "some of them cost"
         notes.append(f"What {which} is unknown, not zero: give --price-per-hour.")
-    for device, name in {(part.offer.cluster.accelerator, str(part.layout["precision"][0])) for part in pool.found}:
+    tried = ((part.offer.cluster.accelerator, str(part.layout["precision"][0])) for part in pool.found)
+    for device, name in dict.fromkeys(tried):
         if name not in ("bf16", "fp16") and not native(device, name):
             notes.append(f"{device.name} has no units for {name}: it would compute in a wider format.")
     if front_size > MOST_SHOWN:
