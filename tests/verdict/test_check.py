@@ -428,3 +428,41 @@ def test_experts_may_stay_with_the_host(written):
 )
 def test_machines_are_counted_where_files_name_them_alone(written, text, name, count):
     assert check(written(text, name), gpu="h100").best.count == count
+
+
+PAIRS = """\
+model_name_or_path: Qwen/Qwen2.5-14B-Instruct
+use_peft: true
+lora_target_modules: [q_proj, v_proj]
+per_device_train_batch_size: 4
+gradient_accumulation_steps: 2
+max_length: 1024
+beta: 0.1
+bf16: true
+"""
+
+
+@pytest.mark.parametrize("tool", ["axolotl", "llamafactory"])
+def test_a_preference_run_is_written_as_one(written, tool, capsys):
+    path = written(PAIRS)
+    main(["check", path, "--gpu", "1xh100", "--emit", tool])
+    again = check(written(capsys.readouterr().out, "again.yaml"), gpu="1xh100")
+    before = check(path, gpu="1xh100").best.plan
+
+    names = ("objective", "packed", "micro_batch", "global_batch", "lora_targets", "seq_len")
+    assert {name: again.best.plan[name] for name in names} == {name: before[name] for name in names}
+    assert [one.value for one in again.readings if one.field == "model"] == ["Qwen/Qwen2.5-14B-Instruct"]
+
+
+def test_half_a_pair_is_no_batch(written):
+    found = check(written(PAIRS.replace("size: 4", "size: 1")), gpu="1xl4")
+
+    assert not any("micro_batch" in change.sets and change.sets["micro_batch"] < 2 for change in found.changes)
+    assert not any(change.keys.startswith("per_device_train_batch_size: 1") for change in found.changes)
+
+
+def test_an_engine_is_told_no_format_that_it_does_not_know(written, capsys):
+    path = written("llama-server -m Qwen/Qwen3-8B -c 8192 --cache-type-k q8_0", "run.sh")
+
+    assert main(["check", path, "--gpu", "1xh100", "--emit", "vllm"]) == 2
+    assert "vLLM cannot be told kv_precision = q8_0" in capsys.readouterr().err
