@@ -11,7 +11,9 @@ from estimator.errors import InvalidInput, UnknownName
 QUIET = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./+-]*")  # texts that need no quotes
 WORDS = ("true", "false", "null", "yes", "no", "on", "off", "none")
 OWN = "# Of no plan: put in your own."
-NEEDED = ("seq_len", "micro_batch", "tp", "pp", "cp", "ep", "zero", "recompute", "method", "base_bits")
+PLANNED = ("seq_len", "micro_batch", "tp", "pp", "cp", "ep", "zero", "recompute", "method", "base_bits")
+NEEDED = (*PLANNED, "objective", "kv_precision")
+USUAL = {"method": ("full",), "objective": ("sft", "pt")}  # besides nothing, which every tool does
 
 
 def emitters() -> tuple[str, ...]:
@@ -101,14 +103,14 @@ def _word(key: Key, settings: Mapping[str, Any]) -> Any:
         for word, ours in key.values.items():
             if ours == wanted and type(ours) is type(wanted):
                 return {"true": True, "false": False}.get(word, word)
-    return None if key.field in NEEDED else value
+    return None if key.field in NEEDED and value not in key.values else value
 
 
 def _check(tool: Tool, settings: Mapping[str, Any], done: set[str]) -> None:
     """Refuse what was not written although it is not what the tool does anyway."""
     for name in NEEDED:
         value = settings.get(name)
-        usual = value in (None, "", 0, 1) or (name == "method" and value == "full")
+        usual = value in (None, "", 0, 1) or value in USUAL.get(name, ())
         own = any(key.field == name and _same(key, value) for key in tool.keys.values())
         if name not in done and not usual and not own and not tool.part:
             raise InvalidInput(

@@ -13,6 +13,7 @@ from estimator.files import is_file, may_be_read, shown
 from estimator.paths import presets
 
 MOST_FILES = 16
+MOST_NAMED = 12  # tools that a refusal names
 
 
 class Run(NamedTuple):
@@ -111,9 +112,10 @@ def _main(found: Sequence[Told], paths: Sequence[str | Path]) -> Told:
     alone = [each for each in found if each.tool.part]
     if alone:
         return alone[0]
+    known = [tool.title for tool in tools().values() if tool.id != LAUNCH and not tool.part]
     raise InvalidInput(
         f"no tool that is known here reads {', '.join(shown(path) for path in paths)}: none of its keys is one of "
-        f"{', '.join(tool.title for tool in tools().values() if tool.id != LAUNCH)}"
+        f"{', '.join(sorted(known, key=len)[:MOST_NAMED])} or {len(known) - MOST_NAMED} more (docs/check.md)"
     )
 
 

@@ -320,7 +320,7 @@ def memory_split(arch: Architecture, cluster: Cluster, plan: ServingPlan) -> Mem
     plan = suited(plan, device)
     fraction = facts.memory_fraction if plan.memory_fraction is None else plan.memory_fraction
     weights = memory.weights_bytes(arch, stored_weights(arch, plan.weight_precision), layout)
-    weights -= _in_host_bytes(arch, plan)
+    weights -= in_host_bytes(arch, plan)
     weights *= 1.0 + plan.draft_share(arch) * (plan.draft_accepted_tokens > 1)
     weights += memory.adapters_bytes(arch, plan.adapters, plan.adapter_rank, layout)
     activations = working_bytes(arch, plan)
@@ -335,7 +335,7 @@ def memory_split(arch: Architecture, cluster: Cluster, plan: ServingPlan) -> Mem
     return Memory(weights, activations, reserve, available, _longest(arch, plan, available))
 
 
-def _in_host_bytes(arch: Architecture, plan: ServingPlan) -> float:
+def in_host_bytes(arch: Architecture, plan: ServingPlan) -> float:
     """Of each accelerator's weights, those that stay in the host's memory [B]."""
     layers, experts = plan.in_host(arch)
     held = stored_bytes(arch, stored_weights(arch, plan.weight_precision))

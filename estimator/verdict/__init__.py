@@ -122,6 +122,10 @@ def _cluster(run: Run, name: str, notes: list[str]) -> Cluster:
         if count and count != found.count and run.task == "training":
             notes.append(f"the files are of {count} accelerators, asked for are {found.count}: those count")
         return found._replace(per_node=min(found.count, int(per_node or found.accelerator.per_node or 8)))
+    nodes, whole = int(run.settings.get("nodes") or 1), int(found.per_node or 8)
+    if not count and run.task == "training" and nodes > 1:
+        notes.append(f"the files are of {nodes} machines, each is taken to have {whole}: else give --gpu 16x{name}")
+        return Cluster(found, nodes * whole, whole)
     if not count and (run.settings.get("strategy") or (run.settings.get("zero") or 0) > 0):
         notes.append(f"the files do not say how many accelerators: one is assumed, give --gpu 8x{name}")
     if count and run.task == "training" and not any(run.settings.get(each) for each in COUNTS):

@@ -30,7 +30,7 @@ def training_changes(
             after = outcome(changed(made, sets), llm, cluster, price, amount)
         except EstimatorError:
             continue
-        found.append(Change(spelled(run, sets), sets, after))
+        found.append(Change(spelled(run, sets, made.rows), sets, after))
     return tuple(_helpful(now, found))
 
 
@@ -57,16 +57,16 @@ def _pace(one: Outcome) -> float:
 
 def _candidates(made: Planned, cluster: Cluster) -> Iterator[Mapping[str, Any]]:
     """Changes that keep what is learnt (batch, length, adapters), then those that do not."""
-    plan = made.plan
+    plan, least = made.plan, int(made.rows)
     micro = plan.micro_batch
     if plan.recompute != "full":
         yield {"recompute": "full"}
     else:
         yield {"recompute": "none"}
-    if micro and micro > 1:
-        yield {"micro_batch": max(micro // 2, 1)}
+    if micro and micro > least:
+        yield {"micro_batch": max(micro // 2 // least * least, least)}
         if plan.recompute != "full":
-            yield {"micro_batch": 1, "recompute": "full"}
+            yield {"micro_batch": least, "recompute": "full"}
     if micro and plan.global_batch >= 2 * micro * cluster.count / (plan.tp * plan.pp * plan.cp):
         yield {"micro_batch": micro * 2}
     if cluster.count > 1 and plan.zero < 3 and plan.tp * plan.pp == 1:
@@ -79,8 +79,8 @@ def _candidates(made: Planned, cluster: Cluster) -> Iterator[Mapping[str, Any]]:
         yield {"cpu_offload": "optimizer+params"}
     if plan.framework in ("axolotl", "hf trainer", "trl", "llama-factory", "swift"):
         yield {"framework": "liger"}
-        if micro and micro > 1:
-            yield {"micro_batch": 1, "recompute": "full", "framework": "liger"}
+        if micro and micro > least:
+            yield {"micro_batch": least, "recompute": "full", "framework": "liger"}
     if plan.seq_len > 1024:
         yield {"seq_len": plan.seq_len // 2}
     if plan.method == "full":
@@ -93,10 +93,14 @@ def _candidates(made: Planned, cluster: Cluster) -> Iterator[Mapping[str, Any]]:
         }
 
 
-def spelled(run: Run, sets: Mapping[str, Any]) -> str:
-    """A change in the tool's own words, such as `gradient_checkpointing: true`; in ours where it has none."""
+def spelled(run: Run, sets: Mapping[str, Any], rows: float = 1.0) -> str:
+    """A change in the tool's own words, such as `gradient_checkpointing: true`; in ours where it has none.
+
+    rows: of a sample, which tools count
+    """
+    told = {name: value / rows if name == "micro_batch" else value for name, value in sets.items()}
     return ", ".join(
-        _spelled(run, name, value) for name, value in sets.items() if name not in ("weight_precision", "precision")
+        _spelled(run, name, value) for name, value in told.items() if name not in ("weight_precision", "precision")
     )
 
 

@@ -7,11 +7,14 @@ from typing import Any
 from estimator.catalog.models import architecture, hub_id
 from estimator.catalog.tools import Tool
 from estimator.configs.emit import written
+from estimator.configs.variables import open_variable
 from estimator.errors import InvalidInput
+from estimator.formulas.training import targeted_linears
 from estimator.formulas.transformer import params
 from estimator.predict.serving_machine import ServingPlan
 from estimator.records import Architecture
 from estimator.search.result import STORED, Search
+from estimator.verdict.plans import rows_of
 from estimator.verdict.result import Check
 
 OURS = ("seq_len", "tp", "pp", "vpp", "cp", "ep", "zero", "recompute", "optimizer", "lora_rank", "fused_attention")
@@ -59,10 +62,18 @@ def of_check(tool: Tool, found: Check, model: str, fix: bool) -> str:
         if not fitting:
             raise InvalidInput("no single change makes it fit: try other accelerators, or see what would help")
         plan = dict(fitting[0].outcome.plan)
-    plan["model"] = _named(model or found.llm)
+    plan["model"] = model or _read(found) or _named(found.llm)
     if found.task == "serving":
+        if found.tool != tool.title:  # what another engine means by these
+            plan |= {"max_batched_tokens": None, "memory_fraction": None}
         return written(tool, _served(plan))
     return written(tool, _trained(plan, architecture(found.llm)))
+
+
+def _read(found: Check) -> str:
+    """The LLM as the files name it; nothing where they leave it open, or name no path or hub id."""
+    named = (str(one.value) for one in found.readings if "model" in one.field.split(", ") and one.status == "read")
+    return next((name for name in named if "/" in name and not open_variable(name)), "")
 
 
 def _named(model: str) -> str:
@@ -75,8 +86,10 @@ def _trained(plan: Mapping[str, Any], llm: Architecture) -> dict[str, Any]:
     count, micro, batch = int(plan["accelerators"]), float(plan["micro_batch"]), float(plan["global_batch"])
     ranks = count // (int(plan["tp"]) * int(plan["pp"]) * int(plan.get("cp") or 1))
     precision, offload = str(plan["precision"]), str(plan.get("cpu_offload", plan.get("offload", "")))
-    method = str(plan["method"])
-    adapted = method != "full"
+    method, objective = str(plan["method"]), str(plan.get("objective") or "sft")
+    adapted, targets = method != "full", str(plan.get("lora_targets") or "all")
+    micro, batch = (each / rows_of({"objective": objective}) for each in (micro, batch))  # which tools count
+    chosen = f"{'_proj,'.join(targeted_linears(targets))}_proj"  # as LLMs of the hub call them
     said: dict[str, Any] = {name: plan[name] for name in OURS if plan.get(name) not in (None, "")}
     said |= {
         "model": plan["model"],
@@ -94,13 +107,15 @@ def _trained(plan: Mapping[str, Any], llm: Architecture) -> dict[str, Any]:
         "fp8": True if precision.startswith("fp8") else None,
         "offload_optimizer": "optimizer" in offload or None,
         "offload_params": "params" in offload or None,
-        "packed": True,
-        "objective": "sft",
+        "packed": plan.get("packed", True),
+        "objective": objective,
         "base_bits": "4" if method == "qlora" else None,
-        "lora_targets": (plan.get("lora_targets") or "all") if adapted else None,
+        "lora_targets": (targets if targets == "all" else chosen) if adapted else None,
         "lora_rank": int(plan.get("lora_rank") or 16) if adapted else None,
         "strategy": {3: "fsdp"}.get(int(plan["zero"]), ""),
     }
+    if str(said.get("optimizer", "")).lower() == "adamw":  # the tools' own
+        del said["optimizer"]
     if said.get("vpp") == 1:
         del said["vpp"]
     return said | _sizes(llm)

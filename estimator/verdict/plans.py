@@ -27,7 +27,10 @@ METHODS = ("full", "lora", "qlora")
 
 @dataclass(slots=True)
 class Planned:
-    """A plan with what it rests on. copies: frozen models beside it; habits: in memory, if not the framework's."""
+    """A plan with what it rests on.
+
+    copies: frozen models beside it; habits: in memory, if not the framework's; rows: of a sample
+    """
 
     plan: TrainingPlan
     settled: dict[str, Any]
@@ -35,6 +38,7 @@ class Planned:
     copies: float = 0.0
     habits: Framework | None = None
     widening: float = 1.0
+    rows: float = 1.0
 
 
 def world(settings: Mapping[str, Any]) -> int | None:
@@ -104,7 +108,8 @@ def planned(run: Run, llm: Architecture, cluster: Cluster) -> Planned:
     if said.get("targets_more"):
         notes.append("adapters on experts are not counted in")
     settled = {name: getattr(plan, name) for name in plan.__slots__ if name not in UNASKED}
-    return Planned(plan, settled, notes, copies, _habits(run, framework_name), run.widening)
+    settled |= {"objective": objective, "packed": bool(said.get("packed"))}
+    return Planned(plan, settled, notes, copies, _habits(run, framework_name), run.widening, rows)
 
 
 def as_run(llm: Architecture, run: Run) -> Architecture:

@@ -5,7 +5,9 @@ Engines differ in what their share of memory means: of the whole (vLLM, TGI), of
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from estimator.catalog.formats import AS_PUBLISHED, Weights, main, stored_bytes, weights
@@ -14,11 +16,21 @@ from estimator.configs import Run
 from estimator.errors import InvalidInput
 from estimator.formulas.transformer import blocks
 from estimator.predict import serving_memory
-from estimator.predict.chance import normal
-from estimator.predict.serving import MEMORY_DOUBT, Traffic, interval, sequence_bytes, serving, traits, working_bytes
+from estimator.predict.chance import SURELY, normal
+from estimator.predict.serving import (
+    MEMORY_DOUBT,
+    Traffic,
+    host_doubt,
+    in_host_bytes,
+    interval,
+    sequence_bytes,
+    serving,
+    traits,
+    working_bytes,
+)
 from estimator.predict.serving_machine import ServingPlan, suited
 from estimator.quantities import Z80, Quantity
-from estimator.records import Architecture, Cluster
+from estimator.records import Accelerator, Architecture, Cluster
 from estimator.scenario import default_scenario
 from estimator.verdict.result import Figure, Outcome
 
@@ -65,7 +77,15 @@ def serving_plan(run: Run, llm: Architecture, count: int) -> ServingPlan:
         max_sequences=said.get("max_sequences") or said.get("slots"),
         max_context=_told_longest(said),
         memory_fraction=said.get("memory_fraction"),
+        gpu_layers=_on_accelerators(said),
+        cpu_moe_layers=int(said.get("cpu_moe_layers") or 0),
     )
+
+
+def _on_accelerators(said: Mapping[str, Any]) -> int | None:
+    """Layers on the accelerators; None for all, or as many as the engine sees fit."""
+    words = str(said.get("gpu_layers", ""))
+    return int(words) if words.isdigit() else None
 
 
 def _stored(said: Mapping[str, Any], llm: Architecture) -> str:
@@ -82,21 +102,18 @@ def served(run: Run, llm: Architecture, cluster: Cluster, price: Quantity, load:
     plan = suited(serving_plan(run, llm, cluster.count), cluster.accelerator)
     needed = plan.layout.accelerators * groups(run.settings)[3]
     replica = cluster._replace(count=plan.layout.accelerators)
-    longest = _longest(run, llm)
+    device, longest = cluster.accelerator, _longest(run, llm)
+    plan, notes = _placed(run, llm, replica, plan)
     memory, cache = _memory(run.settings, llm, replica, plan)
-    least = longest if plan.facts.family in WHOLE or run.tool.id == "ollama" else min(longest, STARTS_WITH)
-    slots = int(run.settings.get("slots") or 1)
-    one = float(sequence_bytes(llm, plan, least)) * (slots if run.tool.id == "ollama" else 1)
-    device = cluster.accelerator
-    room = (cache - one) / (MEMORY_DOUBT * device.memory_bytes)
+    one = _least_cache(run, llm, plan)
     figures = _figures(run, llm, replica, plan, longest, max(cache, 0.0), load)
     figures["usd_per_hour"] = _figure(price)
-    notes = [] if cluster.count == needed else [f"it runs on {needed}, not on {cluster.count}"]
+    notes += [] if cluster.count == needed else [f"it runs on {needed}, not on {cluster.count}"]
     return Outcome(
         accelerator=device.name,
         title=device.title,
         count=needed,
-        fit_chance=float(normal(Z80 * room)),
+        fit_chance=_chance(cache - one, device),
         memory=memory | {"kv_cache": one},
         usable_bytes=_allowed(run.settings, cluster, plan),
         figures=figures,
@@ -107,13 +124,47 @@ def served(run: Run, llm: Architecture, cluster: Cluster, price: Quantity, load:
     )
 
 
+def _least_cache(run: Run, llm: Architecture, plan: ServingPlan) -> float:
+    """KV cache without which the server does not start [B]."""
+    longest, alone = _longest(run, llm), run.tool.id == "ollama"
+    shrinks = plan.facts.host_layers and not _told_longest(run.settings)  # a context that is not given
+    whole = alone or (plan.facts.family in WHOLE and not shrinks)
+    least = longest if whole else min(longest, STARTS_WITH)
+    return float(sequence_bytes(llm, plan, least)) * (int(run.settings.get("slots") or 1) if alone else 1)
+
+
+def _chance(spare: float, device: Accelerator) -> float:
+    """That memory suffices, of which so much is expected to be left [B]."""
+    return float(normal(Z80 * spare / (MEMORY_DOUBT * device.memory_bytes)))
+
+
+def _placed(run: Run, llm: Architecture, cluster: Cluster, plan: ServingPlan) -> tuple[ServingPlan, list[str]]:
+    """The plan with as many layers on the accelerators as surely fit, where its engine chooses that; and what is said.
+
+    llama.cpp fits what is not given (tools/server/README.md, --fit), the context before layers; Ollama layers.
+    """
+    apart = plan.facts.host_layers and cluster.accelerator.kind == "gpu"  # from the host's memory
+    open_layers = apart and plan.gpu_layers is None and not plan.cpu_moe_layers
+
+    def fits(layers: int) -> bool:
+        tried = replace(plan, gpu_layers=layers)
+        spare = _memory(run.settings, llm, cluster, tried)[1] - _least_cache(run, llm, tried)
+        return _chance(spare, cluster.accelerator) >= SURELY
+
+    if not open_layers or fits(llm.layers):
+        return plan, []
+    some = max(bisect_left(range(llm.layers), True, key=lambda layers: not fits(layers)) - 1, 0)
+    rest = f"the others are computed from the host's memory, as {run.tool.title} chooses"
+    return replace(plan, gpu_layers=some), [f"{some} of {llm.layers} layers fit: {rest}"]
+
+
 def _memory(
     said: Mapping[str, Any], llm: Architecture, cluster: Cluster, plan: ServingPlan
 ) -> tuple[dict[str, float], float]:
     """What the fullest accelerator holds besides the cache, and what is left for that [B]."""
     device, layout = cluster.accelerator, plan.layout
     whole = device.usable_bytes
-    held = max(_stages(llm, weights(llm, plan.weight_precision), layout))
+    held = max(_stages(llm, weights(llm, plan.weight_precision), layout)) - in_host_bytes(llm, plan)
     held += serving_memory.adapters_bytes(llm, plan.adapters, plan.adapter_rank, layout)
     passing = working_bytes(llm, plan)
     context = serving_memory.beside_bytes(device, serving_memory.Layout() if plan.facts.layer_split else layout)
@@ -213,6 +264,9 @@ def _figures(
     doubts = {"ttft_s": interval("ttft", hard), "tpot_s": interval("tpot", hard)}
     figures = {name: _ranged(float(getattr(found, name)), doubt) for name, doubt in doubts.items()}
     down, up = doubts["tpot_s"]
+    host = host_doubt(llm, cluster, plan, prompt + output)
+    down, up = math.hypot(down, host[0]), math.hypot(up, host[1])
+    figures["tpot_s"] = _ranged(float(found.tpot_s), (down, up))
     figures["output_tokens_per_s"] = _ranged(float(found.output_tokens_per_s), (up, down))
     figures["max_concurrency"] = _exact(math.floor(cache / each))
     figures["max_context"] = _exact(_holds(llm, plan, cache))

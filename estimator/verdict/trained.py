@@ -154,6 +154,6 @@ def changed(made: Planned, sets: Mapping[str, Any]) -> Planned:
     """The plan with some fields changed."""
     bystanders = made.habits is not None and made.habits.loss == "unlearnt"  # logits that no kernel spares
     habits = made.habits if "framework" not in sets or bystanders else None
-    return Planned(
-        replace(made.plan, **sets), made.settled | dict(sets), made.notes, made.copies, habits, made.widening
-    )
+    plan, settled = replace(made.plan, **sets), made.settled | dict(sets)
+    shared = plan.method != "full" and settled["objective"] in ("dpo", "kto")  # adapters are left out for the reference
+    return replace(made, plan=plan, settled=settled, habits=habits, copies=0.0 if shared else made.copies)

@@ -376,3 +376,100 @@ def test_a_value_head_beside_the_output_projection_pays_for_logits(written):
 
     assert kept["logits"] == pytest.approx(6 * 2 * 4096 * 128_256)
     assert alone.best.memory["logits"] == 0
+
+
+def test_layers_in_the_hosts_memory_are_counted_there(written):
+    command = "llama-server -m llama-3.1-70b-instruct-Q4_K_M.gguf -c 8192 -ngl "
+    found = {layers: check(written(command + layers, "run.sh"), gpu="rtx4090").best for layers in ("99", "20")}
+    usual = {name: one.figure("tpot_s") for name, one in found.items()}
+
+    assert found["20"].memory["weights"] == pytest.approx(found["99"].memory["weights"] / 4, rel=0.1)
+    assert found["99"].fit_chance < 0.1 < 0.9 < found["20"].fit_chance
+    assert usual["20"].value > 3 * usual["99"].value  # read at the host's rate, which is not known well
+    assert usual["20"].high / usual["20"].low > 2 * usual["99"].high / usual["99"].low
+
+
+def test_an_engine_that_fits_what_is_not_given_does(written):
+    command = "llama-server -m llama-3.1-70b-instruct-Q4_K_M.gguf -c 8192"
+    chosen = check(written(command, "run.sh"), gpu="rtx4090")
+    layers = chosen.best.plan["gpu_layers"]
+    more = check(written(f"{command} -ngl {layers + 2}", "run.sh"), gpu="rtx4090")
+
+    assert 0 < layers < 80
+    assert f"{layers} of 80 layers fit" in " ".join(chosen.notes)
+    assert more.fit_chance < 0.9 <= chosen.fit_chance
+    assert check(written(command, "run.sh"), gpu="h100").best.plan["gpu_layers"] is None
+
+
+def test_experts_may_stay_with_the_host(written):
+    command = "llama-server -m Qwen3-30B-A3B-Q4_K_M.gguf -c 8192 -ngl 99 "
+    some, all_of_them = (
+        check(written(command + more, "run.sh"), gpu="rtx4090").best.memory["weights"]
+        for more in ("--n-cpu-moe 24", "-ot '.ffn_.*_exps.=CPU'")
+    )
+
+    assert check(written(command, "run.sh"), gpu="rtx4090").best.memory["weights"] > 1.5 * some > 3 * all_of_them
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "count"),
+    [
+        ("NNODES=2 llamafactory-cli train --model_name_or_path meta-llama/Llama-3.1-8B --cutoff_len 512", "run.sh", 16),
+        (
+            "kind: PyTorchJob\napiVersion: kubeflow.org/v1\n"
+            "spec:\n  pytorchReplicaSpecs:\n    Worker:\n      replicas: 2\n"
+            "      template:\n        image: x\n        command: [torchrun, --nproc_per_node=8, train.py,"
+            " --model_name_or_path, meta-llama/Llama-3.1-8B, --max_length, '512']\n"
+            "        resources: {limits: {nvidia.com/gpu: 8}}\n",
+            "job.yaml",
+            16,
+        ),
+    ],
+)
+def test_machines_are_counted_where_files_name_them_alone(written, text, name, count):
+    assert check(written(text, name), gpu="h100").best.count == count
+
+
+PAIRS = """\
+model_name_or_path: Qwen/Qwen2.5-14B-Instruct
+use_peft: true
+lora_target_modules: [q_proj, v_proj]
+per_device_train_batch_size: 4
+gradient_accumulation_steps: 2
+max_length: 1024
+beta: 0.1
+bf16: true
+"""
+
+
+@pytest.mark.parametrize("tool", ["axolotl", "llamafactory"])
+def test_a_preference_run_is_written_as_one(written, tool, capsys):
+    path = written(PAIRS)
+    main(["check", path, "--gpu", "1xh100", "--emit", tool])
+    again = check(written(capsys.readouterr().out, "again.yaml"), gpu="1xh100")
+    before = check(path, gpu="1xh100").best.plan
+
+    names = ("objective", "packed", "micro_batch", "global_batch", "lora_targets", "seq_len")
+    assert {name: again.best.plan[name] for name in names} == {name: before[name] for name in names}
+    assert [one.value for one in again.readings if one.field == "model"] == ["Qwen/Qwen2.5-14B-Instruct"]
+
+
+def test_half_a_pair_is_no_batch(written):
+    found = check(written(PAIRS.replace("size: 4", "size: 1")), gpu="1xl4")
+
+    assert not any("micro_batch" in change.sets and change.sets["micro_batch"] < 2 for change in found.changes)
+    assert not any(change.keys.startswith("per_device_train_batch_size: 1") for change in found.changes)
+
+
+def test_an_engine_is_told_no_format_that_it_does_not_know(written, capsys):
+    path = written("llama-server -m Qwen/Qwen3-8B -c 8192 --cache-type-k q8_0", "run.sh")
+
+    assert main(["check", path, "--gpu", "1xh100", "--emit", "vllm"]) == 2
+    assert "vLLM cannot be told kv_precision = q8_0" in capsys.readouterr().err
+
+
+def test_the_fastest_server_writes_most(written):
+    found = check(written(SERVE, "run.sh"), gpu="a100,h100")
+    pace = {one.hardware: one.figure("output_tokens_per_s").value for one in found.outcomes}
+
+    assert f"fastest: {max(pace, key=pace.get)}" in str(found)
