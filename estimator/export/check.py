@@ -144,12 +144,12 @@ def _several(found: Check, style: str) -> str:
     fitting = [one for one in found.outcomes if one.fits]
     lines = [_table(["on", "fits", "GB needed", "usable", "time", "cost"], rows, style)]
     if len(fitting) > 1:
-        fastest = max(fitting, key=partial(_speed, found.task))
+        fastest = max(fitting, key=partial(_pace, found.task))
         lines.append(f"cheapest that fits: {found.best.hardware}; fastest: {fastest.hardware}")
     return "\n".join(lines)
 
 
-def _speed(task: str, one: Outcome) -> float:
+def _pace(task: str, one: Outcome) -> float:
     """What is the more the faster it is: tokens of a server in all, as many at once as it takes; runs or steps a second."""
     if task == "serving":
         return one.figure("output_tokens_per_s").value

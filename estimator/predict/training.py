@@ -451,8 +451,8 @@ def difficulties(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> tu
 def short_passes(arch: Architecture, plan: TrainingPlan) -> Truth:
     """Whether a layer has so little to compute that launches and small tiles decide; of an open plan, no.
 
-    >>> from estimator.catalog.models import model
-    >>> [bool(short_passes(model("7b"), TrainingPlan(seq_len=256, micro_batch=each, tp=1))) for each in (1, 16)]
+    >>> from estimator.catalog.models import architecture
+    >>> [bool(short_passes(architecture("7b"), TrainingPlan(seq_len=256, micro_batch=each, tp=1))) for each in (1, 16)]
     [True, False]
     """
     if plan.micro_batch is None:
