@@ -245,7 +245,7 @@ def test_being_careful_holds_at_the_far_ends():
 
 
 def test_a_layout_is_as_likely_to_fit_as_asked_and_the_daring_are_no_slower():
-    """Qwen2.5-14B with nf4 weights on two RTX 4090: the fastest plan needs what they have, and fails one time in five."""
+    """Qwen2.5-14B with nf4 weights on two RTX 4090: the fastest plan fails one time in five."""
     asked = {"task": "finetune", "model": "qwen2.5-14b", "gpu": "2xrtx4090", "method": "qlora"}
     sure, daring = layout(**asked), layout(**asked, fit_chance=0.5)
 
