@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 
 from tabulate import tabulate
 
@@ -141,18 +142,18 @@ def _several(found: Check, style: str) -> str:
             ]
         )
     fitting = [one for one in found.outcomes if one.fits]
-    name = (
-        "run_s"
-        if found.task == "training" and found.best.figure("run_s").known
-        else "step_s"
-        if found.task == "training"
-        else "tpot_s"
-    )
     lines = [_table(["on", "fits", "GB needed", "usable", "time", "cost"], rows, style)]
     if len(fitting) > 1:
-        fastest = min(fitting, key=lambda one: one.figure(name).value)
+        fastest = max(fitting, key=partial(_pace, found.task))
         lines.append(f"cheapest that fits: {found.best.hardware}; fastest: {fastest.hardware}")
     return "\n".join(lines)
+
+
+def _pace(task: str, one: Outcome) -> float:
+    """What is the more the faster it is: tokens of a server, with as many requests at once as it takes; else runs."""
+    if task == "serving":
+        return one.figure("output_tokens_per_s").value
+    return 1 / one.figure("run_s" if one.figure("run_s").known else "step_s").value
 
 
 def _memory(one: Outcome, style: str) -> str:

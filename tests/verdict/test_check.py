@@ -466,3 +466,10 @@ def test_an_engine_is_told_no_format_that_it_does_not_know(written, capsys):
 
     assert main(["check", path, "--gpu", "1xh100", "--emit", "vllm"]) == 2
     assert "vLLM cannot be told kv_precision = q8_0" in capsys.readouterr().err
+
+
+def test_the_fastest_server_writes_most(written):
+    found = check(written(SERVE, "run.sh"), gpu="a100,h100")
+    pace = {one.hardware: one.figure("output_tokens_per_s").value for one in found.outcomes}
+
+    assert f"fastest: {max(pace, key=pace.get)}" in str(found)
