@@ -117,6 +117,7 @@ def _derived(row: dict[str, str]) -> Architecture:
         name=row["name"],
         max_context=int(row["max_context"]) if row["max_context"] else shape.max_context,
         sources=(*shape.sources, Source(row["source"], row["source_kind"], row["read_on"])),
+        own_code=own_code(row["name"]),
         note="; ".join(filter(None, (f"the shape of {row['of']}", shape.note))),
     )
 

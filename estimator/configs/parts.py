@@ -388,7 +388,8 @@ def _environment(value: object) -> dict[str, str]:
 def _look_for_accelerators(content: Mapping[str, Any], found: dict[str, Any]) -> None:
     nodes = content.get("num_nodes", content.get("nodes") if "commands" in content else None)
     if isinstance(replicas := content.get("pytorchReplicaSpecs"), dict):  # a machine each
-        nodes = sum(int(each.get("replicas", 1)) for each in replicas.values() if isinstance(each, dict))
+        counts = [each.get("replicas", 1) for each in replicas.values() if isinstance(each, dict)]
+        nodes = sum(counts) if all(isinstance(count, int) for count in counts) else None
     if isinstance(nodes, int):
         found.setdefault("num_nodes", nodes)
     for key in GPU_KEYS:

@@ -150,7 +150,7 @@ def _several(found: Check, style: str) -> str:
 
 
 def _pace(task: str, one: Outcome) -> float:
-    """What is the more the faster it is: tokens of a server in all; runs or steps a second."""
+    """What is the more the faster it is: tokens of a server, with as many requests at once as it takes; else runs."""
     if task == "serving":
         return one.figure("output_tokens_per_s").value
     return 1 / one.figure("run_s" if one.figure("run_s").known else "step_s").value

@@ -36,6 +36,11 @@ CASES = {
     "JSON that is a number": ({"ds.json": "[1, 2]"}, "no setting"),
     "TOML with a key twice": ({"t.toml": "[training]\nsteps = 1\nsteps = 2\n"}, "not TOML"),
     "a shell's quote left open": ({"run.sh": "vllm serve 'meta-llama/x --tp 2\n"}, "a quote in it is not closed"),
+    "machines by word": (
+        {"job.yaml": "apiVersion: a\nkind: PyTorchJob\npytorchReplicaSpecs: {Worker: {replicas: two}}\n"},
+        "there is no setting in it",
+    ),
+    "a start that is no list": ({"Dockerfile": "FROM vllm/vllm-openai\nCMD [--model, a/b\n"}, "it is not JSON"),
     "prose": ({"note.txt": "Dear all, the run is on Monday.\n"}, "no tool that is known here"),
     "another program's options": ({"run.sh": "ffmpeg -i in.mp4 --crf 20 out.mp4\n"}, "no tool that is known here"),
     "another program's YAML": yaml("kitchen: {oven: hot}\nguests: 4\n", "no tool that is known here"),
