@@ -134,6 +134,7 @@ def shown(arch: Architecture, name: str = AS_PUBLISHED) -> str:
     return words
 
 
+@recent(1024)
 def _words(arch: Architecture, found: Formats) -> str:
     held = {one: n for one, n in zip(Formats._fields, weight_counts(arch), strict=True) if n}
     parts: dict[str, list[str]] = {}

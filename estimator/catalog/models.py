@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
-from estimator.catalog.files import cached, count, number, preset_files, rows
+from estimator.catalog.files import cached, count, number, preset_files, recent, rows
 from estimator.catalog.formats import formats, stored
 from estimator.catalog.own_code import own_code
 from estimator.catalog.precisions import known_precisions
@@ -155,6 +155,7 @@ def _presets() -> dict[str, str]:
     return spellings
 
 
+@recent(1024)
 def _named(text: str) -> Architecture | None:
     """The preset that a name means, in the format that the end of the name says."""
     for base, format_name in _readings(text):

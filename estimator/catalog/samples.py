@@ -250,14 +250,12 @@ def _parquet(path: Path) -> Iterator[tuple[int, Any]]:
 
 def _texts(row: Any) -> tuple[str | int, int]:
     """The text of a sample and the messages it has; its tokens where they were counted before. ValueError for none."""
-    if isinstance(row, ValueError):
-        raise row
     if not isinstance(row, dict):
-        raise ValueError("it is no sample, but one value")
+        raise row if isinstance(row, ValueError) else ValueError("it is no sample, but one value")
     if isinstance(row.get("input_ids"), list):
         return len(row["input_ids"]), 0
     for name in CHATS:
-        if isinstance(row.get(name), list):
+        if name in row and isinstance(row[name], list):
             return _chat(row[name])
     for names in COLUMNS:
         if names[0] not in row:

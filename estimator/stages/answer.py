@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from estimator.catalog.engines import engine, known_engines
 from estimator.catalog.facts import fact
+from estimator.catalog.files import recent
 from estimator.catalog.retrieval import text_ratio, tokenizers
 from estimator.formulas import effort, energy
 from estimator.formulas.arithmetic import difference, product
@@ -153,7 +154,7 @@ def described(stage: str, asked: Scenario | None = None) -> dict[str, Any]:
     return {
         **{name: words[name] for name in ("title", "complexity", "best_for")},
         **{name: tuple(words[name]) for name in ("advantages", "considerations")},
-        "evidence": evidence([key for key, _, when in _conditions(words["evidence"]) if _asks(asked, when)]),
+        "evidence": evidence(tuple(key for key, _, when in _conditions(words["evidence"]) if _asks(asked, when))),
     }
 
 
@@ -250,7 +251,8 @@ def llm_text(question: Question) -> str:
     return f"{llm.name} ({llm.note})" if llm.basis == "assumed" and llm.note else llm.name
 
 
-def evidence(keys: list[str]) -> tuple[str, ...]:
+@recent(256)
+def evidence(keys: tuple[str, ...]) -> tuple[str, ...]:
     """Published effects on quality, each with its setting and source; measured elsewhere, so no promise."""
     found = [fact(key) for key in keys]
     return tuple(
