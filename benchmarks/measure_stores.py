@@ -152,18 +152,23 @@ class Postgres:
 
     def _run(self, ef: int, k: int, clients: int, passing: float, busy: Busy) -> list[float]:
         """A stretch in which every backend has started: a process, its catalogue and its plan for each client."""
+        lasts = ceil(WARM_S + SECONDS + 0.1 * clients)
+        while not (found := self._stretch(ef, k, clients, passing, busy, lasts)):
+            lasts *= 2  # the machine was busy: all was over before the last client had asked
+        return found
+
+    def _stretch(self, ef: int, k: int, clients: int, passing: float, busy: Busy, lasts: int) -> list[float]:
         with tempfile.TemporaryDirectory() as folder:
             script = Path(folder) / "ask.sql"
             script.write_text(
                 f"\\set q random(0, {QUERIES - 1})\n{self._question(k, ':q', passing)};\n", encoding="utf-8"
             )
-            command = [self.bench, "-n", "-M", "prepared", "-c", clients, "-j", 1, "-T"]
-            command += [ceil(WARM_S + SECONDS + 0.01 * clients)]
+            command = [self.bench, "-n", "-M", "prepared", "-c", clients, "-j", 1, "-T", lasts]
             command += ["-l", "-f", script, f"--log-prefix={folder}/log", "-h", self.folder, "-U", "postgres"]
             env = {**os.environ, "PGOPTIONS": f"-c hnsw.ef_search={ef} -c hnsw.iterative_scan={_scan(passing)}"}
             words = [str(word) for word in (*command, "postgres")]
             with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env) as bench:
-                self._await(clients)
+                self._await(clients, bench)
                 busy.start(bench.pid)
                 start = time.time()
                 time.sleep(SECONDS)
@@ -174,10 +179,10 @@ class Postgres:
         ended = ((int(line[4]) + int(line[5]) / 1e6, int(line[2]) / 1e6) for line in lines)
         return [lasted for moment, lasted in ended if start <= moment <= end]
 
-    def _await(self, clients: int) -> None:
+    def _await(self, clients: int, bench: "subprocess.Popen[bytes]") -> None:
         """Until every client has asked, and a little longer."""
         asking = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pgbench' AND query LIKE 'SELECT id%'"
-        while self.link.execute(asking).fetchone()[0] < clients:  # type: ignore[index]
+        while bench.poll() is None and self.link.execute(asking).fetchone()[0] < clients:  # type: ignore[index]
             time.sleep(0.02)
         time.sleep(WARM_S)
 
