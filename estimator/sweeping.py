@@ -227,14 +227,14 @@ def _fill(group: _Group, tree: Tree, varied: Mapping[str, Floats], rows: Rows, r
         if _base(name) == name and name in tree.live and not np.isnan(column[rows]).all():
             ends = [varied[end][rows] if (end := f"{name}{side}") in varied else None for side in ("_low", "_high")]
             values[name] = _column(tree.nodes[tree.live[name]], column[rows], *ends)
-    figures = tree.recomputed(values)
-    for place, found in zip(group.answered, figures, strict=False):
-        low, high = intervals(found.column)
-        results[place, rows], results[place + 1, rows], results[place + 2, rows] = found.column[0], low, high
-    beyond = np.zeros(len(rows), bool)
-    for most, found in zip(group.limits, figures[len(group.answered) :], strict=True):
-        beyond |= found.column[0] > most
-    return rows[beyond]
+    beyond, answered = np.zeros((len(group.limits), len(rows)), bool), len(group.answered)
+    for number, (_, column) in tree.recomputed(values):
+        if number < answered:
+            place, (low, high) = group.answered[number], intervals(column)
+            results[place, rows], results[place + 1, rows], results[place + 2, rows] = column[0], low, high
+        else:
+            beyond[number - answered] = column[0] > group.limits[number - answered]
+    return rows[beyond.any(axis=0)]
 
 
 def _column(node: Node, value: Floats, low: Floats | None, high: Floats | None) -> Moved:

@@ -231,8 +231,8 @@ def _found(llm: Architecture, part: Kept) -> Found:
     return Found(part.offer, spread, layout, figures, parts, part.tried)
 
 
-def _joined(parts: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+def _joined(parts: Sequence[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    return parts[0] if len(parts) == 1 else {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _spread(llm: Architecture, cluster: Cluster, plan: TrainingPlan) -> Spread:

@@ -4,7 +4,7 @@ The tree behind a figure holds its formulas and inputs. A *live* input enters on
 for it needs no new prediction: a workbook or a sweep recomputes the formulas and has what a new estimate would say.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -81,12 +81,19 @@ class Tree:
         }
         self._steps: dict[tuple[int, ...], Steps] = {}  # by what changes
 
-    def recomputed(self, values: Mapping[str, Moved]) -> list[Moved]:
-        """The figures of the tree with other values of live inputs by key, many rows at once."""
-        changed = {self.live[name]: column for name, column in values.items()}
-        return self._taken(changed, exact=False) or self._taken(changed, exact=True) or []
+    def recomputed(self, values: Mapping[str, Moved]) -> Iterator[tuple[int, Moved]]:
+        """The figures of the tree with other values of live inputs by key, many rows at once, each by its number.
 
-    def _taken(self, changed: Mapping[int, Moved], *, exact: bool) -> list[Moved] | None:
+        They come as soon as they are there, to be read before the next: its column may take their place. Where one has
+        to be worked out anew, all of them come again.
+        """
+        changed = {self.live[name]: column for name, column in values.items()}
+        try:
+            yield from self._taken(changed, exact=False)
+        except FloatingPointError:
+            yield from self._taken(changed, exact=True)
+
+    def _taken(self, changed: Mapping[int, Moved], *, exact: bool) -> Iterator[tuple[int, Moved]]:
         key = (*sorted(changed), exact)
         if key not in self._steps:
             self._steps[key] = Steps(self.nodes, changed, self.roots, exact=exact)

@@ -162,21 +162,29 @@ class Steps:
             if place not in self._changed and not self._changed.isdisjoint(parts):
                 same[place] = self._node(node, parts)
         self.roots = [same[root] for root in roots]
+        self._numbers: dict[int, list[int]] = {}  # of the roots at a place
+        for number, root in enumerate(self.roots):
+            self._numbers.setdefault(root, []).append(number)
         self.steps = [*self._needed()]
 
-    def taken(self, values: Mapping[int, Moved]) -> list[Moved] | None:
-        """The roots' columns with other values of the inputs by their places; None where that takes exact steps."""
+    def taken(self, values: Mapping[int, Moved]) -> Iterator[tuple[int, Moved]]:
+        """Each root's column with other values of the inputs by their places, as soon as it is there, by its number.
+
+        Raises FloatingPointError where that takes exact steps.
+        """
         columns = self.columns.copy()
         for place, column in values.items():
             columns[place] = column
+        made = {step.place for step in self.steps}
+        yield from ((number, columns[root]) for number, root in enumerate(self.roots) if root not in made)
         with np.errstate(all="ignore"):
             for step in self.steps:
                 found = columns[step.place] = step.taken(columns)
                 if step.place in self._shortened and _is_infinite(found.column):
-                    return None
+                    raise FloatingPointError
+                yield from ((number, found) for number in self._numbers.get(step.place, ()))
                 for place in step.spent:
                     columns[place] = NOTHING
-        return [columns[root] for root in self.roots]
 
     def _node(self, node: Node, parts: list[int]) -> int:
         """The place of a node's column, its steps added where they are new."""
@@ -226,7 +234,7 @@ class Steps:
             if step.place in needed and step.place in self._changed:
                 kept[step.place] = step
                 needed.update(step.parts)
-        spent_before = set(self.roots)
+        spent_before: set[int] = set()
         done = []
         for step in kept.values():  # the last first
             spent = tuple(part for part in dict.fromkeys(step.parts) if part in kept and part not in spent_before)

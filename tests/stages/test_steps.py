@@ -46,10 +46,12 @@ def test_steps_are_what_the_formulas_say(seed):
             for values in rows.values():
                 values[draw.integers(0, 4)] = draw.choice((np.inf, np.nan, 0.0))
 
-        found = tree.recomputed({key: Moved(0, values[None]) for key, values in rows.items()})
+        columns = tree.recomputed({key: Moved(0, values[None]) for key, values in rows.items()})
+        found = {number: Moved(factors, column.copy()) for number, (factors, column) in columns}
 
         alone = [figures(seed, start | {key: float(values[row]) for key, values in rows.items()}) for row in range(4)]
-    for place, (factors, column) in enumerate(found):
+    assert found.keys() == set(range(len(alone[0])))
+    for place, (factors, column) in found.items():
         bits = [bit for bit in range(len(FACTORS)) if factors >> bit & 1]
         kept = [0, *(1 + bit for bit in bits), *(1 + len(FACTORS) + bit for bit in bits)]
         expected = np.stack([one[place].column[kept] for one in alone], axis=1)
