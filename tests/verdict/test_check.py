@@ -45,6 +45,34 @@ def written(tmp_path):
     return write
 
 
+GRPO = "base_model: Qwen/Qwen3-4B\nrl: grpo\nadapter: lora\nlora_r: 8\nsequence_len: 1024\nmicro_batch_size: 4\n"
+VERL = (
+    "python3 -m verl.trainer.main_ppo algorithm.adv_estimator=grpo actor_rollout_ref.model.path=Qwen/Qwen3-4B "
+    "actor_rollout_ref.actor.ppo_mini_batch_size=64 actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=4 "
+)
+
+
+def test_every_generated_answer_is_learnt_from(written):
+    """Eight a prompt where nothing else is said (a trainer's own number), as often as rounds say; and nothing of SFT."""
+    steps = {
+        says: check(written(GRPO + f"trl: {{{says}}}\n"), gpu="1xh200", data=1000).best.figure("steps").value
+        for says in ("beta: 0.1", "num_generations: 16", "num_generations: 16, num_iterations: 2")
+    }
+    assert list(steps.values()) == [1000 * 8 / 4, 1000 * 16 / 4, 1000 * 32 / 4]
+    told = check(written(GRPO.replace("rl: grpo\n", "")), gpu="1xh200", data=1000)
+    assert told.best.figure("steps").value == 1000 / 4
+    assert "generations" not in {one.field for one in told.readings}
+
+
+def test_a_batch_of_prompts_holds_all_their_answers(written):
+    one, four = (
+        check(written(VERL + f"actor_rollout_ref.rollout.n={n}", "a.sh"), gpu="8xh200", data=6400, epochs=1).best
+        for n in (1, 4)
+    )
+    assert one.figure("steps").value == four.figure("steps").value == 100
+    assert four.figure("run_s").value == pytest.approx(4 * one.figure("run_s").value, rel=0.1)
+
+
 def test_memory_and_time_are_those_of_the_predictor(written):
     found = check(written(AXOLOTL), gpu="1xa100").best
     plan = {
