@@ -320,7 +320,7 @@ def memory_split(arch: Architecture, cluster: Cluster, plan: ServingPlan) -> Mem
     plan = suited(plan, device)
     fraction = facts.memory_fraction if plan.memory_fraction is None else plan.memory_fraction
     weights = memory.weights_bytes(arch, stored_weights(arch, plan.weight_precision), layout)
-    weights -= _in_host_bytes(arch, plan)
+    weights -= in_host_bytes(arch, plan)
     weights *= 1.0 + plan.draft_share(arch) * (plan.draft_accepted_tokens > 1)
     weights += memory.adapters_bytes(arch, plan.adapters, plan.adapter_rank, layout)
     activations = working_bytes(arch, plan)
@@ -335,11 +335,21 @@ def memory_split(arch: Architecture, cluster: Cluster, plan: ServingPlan) -> Mem
     return Memory(weights, activations, reserve, available, _longest(arch, plan, available))
 
 
-def _in_host_bytes(arch: Architecture, plan: ServingPlan) -> float:
+def in_host_bytes(arch: Architecture, plan: ServingPlan) -> float:
     """Of each accelerator's weights, those that stay in the host's memory [B]."""
     layers, experts = plan.in_host(arch)
     held = stored_bytes(arch, stored_weights(arch, plan.weight_precision))
     return (layers * (held.attention + held.feed_forward) + experts * held.experts) / plan.layout.accelerators
+
+
+def host_notes(arch: Architecture, plan: ServingPlan) -> tuple[str, ...]:
+    """What is in the host's memory, and how fast that is taken to be; nothing where all is on the accelerators."""
+    held = in_host_bytes(arch, plan) * plan.layout.accelerators
+    if not held:
+        return ()
+    rate = plan.host_gb_per_s or fact("host_memory/bytes_per_s").value / 1e9
+    said = ": say yours (host_gb_per_s), and ranges narrow" * (plan.host_gb_per_s is None)
+    return (f"{held / 1e9:.3g} GB of weights are in the host's memory, read at {rate:g} GB/s{said}.",)
 
 
 def working_bytes(arch: Architecture, plan: ServingPlan) -> float:

@@ -15,7 +15,18 @@ from estimator.errors import InvalidInput
 from estimator.formulas.transformer import blocks
 from estimator.predict import serving_memory
 from estimator.predict.chance import normal
-from estimator.predict.serving import MEMORY_DOUBT, Traffic, interval, sequence_bytes, serving, traits, working_bytes
+from estimator.predict.serving import (
+    MEMORY_DOUBT,
+    Traffic,
+    host_doubt,
+    host_notes,
+    in_host_bytes,
+    interval,
+    sequence_bytes,
+    serving,
+    traits,
+    working_bytes,
+)
 from estimator.predict.serving_machine import ServingPlan, suited
 from estimator.quantities import Z80, Quantity
 from estimator.records import Architecture, Cluster
@@ -25,6 +36,10 @@ from estimator.verdict.result import Figure, Outcome
 STARTS_WITH = 4096.0  # tokens that a server's cache must hold where its engine asks for no more [token]
 WHOLE = ("vllm", "llama.cpp", "tgi")  # engines that refuse to start unless the longest request fits
 
+AS_SAID = (
+    "gpu_layers", "cpu_moe_layers", "host_gb_per_s", "activation_precision", "engine_year", "server", "measured",
+    "draft_accepted_tokens", "draft", "drafted_tokens",
+)  # fmt: skip
 WHOLE_MATRICES = ("q_a", "kv_a", "router")  # vLLM and SGLang split none of them: deepseek_v2.py, ReplicatedLinear
 
 
@@ -65,6 +80,7 @@ def serving_plan(run: Run, llm: Architecture, count: int) -> ServingPlan:
         max_sequences=said.get("max_sequences") or said.get("slots"),
         max_context=_told_longest(said),
         memory_fraction=said.get("memory_fraction"),
+        **{name: said[name] for name in AS_SAID if said.get(name) is not None},
     )
 
 
@@ -92,6 +108,7 @@ def served(run: Run, llm: Architecture, cluster: Cluster, price: Quantity, load:
     figures = _figures(run, llm, replica, plan, longest, max(cache, 0.0), load)
     figures["usd_per_hour"] = _figure(price)
     notes = [] if cluster.count == needed else [f"it runs on {needed}, not on {cluster.count}"]
+    notes += host_notes(llm, plan)
     return Outcome(
         accelerator=device.name,
         title=device.title,
@@ -114,6 +131,7 @@ def _memory(
     device, layout = cluster.accelerator, plan.layout
     whole = device.usable_bytes
     held = max(_stages(llm, weights(llm, plan.weight_precision), layout))
+    held -= in_host_bytes(llm, plan)
     held += serving_memory.adapters_bytes(llm, plan.adapters, plan.adapter_rank, layout)
     passing = working_bytes(llm, plan)
     context = serving_memory.beside_bytes(device, serving_memory.Layout() if plan.facts.layer_split else layout)
@@ -211,6 +229,8 @@ def _figures(
     found = serving(llm, cluster, plan, Traffic(prompt, output, concurrency=max(min(asked, holds), 1.0)))
     hard = traits(llm, cluster.accelerator, plan.engine)
     doubts = {"ttft_s": interval("ttft", hard), "tpot_s": interval("tpot", hard)}
+    host = host_doubt(llm, cluster, plan, prompt)
+    doubts["tpot_s"] = math.hypot(doubts["tpot_s"][0], host[0]), math.hypot(doubts["tpot_s"][1], host[1])
     figures = {name: _ranged(float(getattr(found, name)), doubt) for name, doubt in doubts.items()}
     down, up = doubts["tpot_s"]
     figures["output_tokens_per_s"] = _ranged(float(found.output_tokens_per_s), (up, down))

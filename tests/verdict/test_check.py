@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from estimator import check, training_step
+from estimator import check, serving, training_step
 from estimator.catalog.facts import fact
 from estimator.cli import main
 from estimator.errors import InvalidInput
@@ -53,7 +53,7 @@ VERL = (
 
 
 def test_every_generated_answer_is_learnt_from(written):
-    """Eight a prompt where nothing else is said (a trainer's own number), as often as rounds say; and nothing of SFT."""
+    """Eight a prompt where nothing else is said (a trainer's own number), times the rounds; and nothing of SFT."""
     steps = {
         says: check(written(GRPO + f"trl: {{{says}}}\n"), gpu="1xh200", data=1000).best.figure("steps").value
         for says in ("beta: 0.1", "num_generations: 16", "num_generations: 16, num_iterations: 2")
@@ -404,3 +404,36 @@ def test_a_value_head_beside_the_output_projection_pays_for_logits(written):
 
     assert kept["logits"] == pytest.approx(6 * 2 * 4096 * 128_256)
     assert alone.best.memory["logits"] == 0
+
+
+def test_layers_and_experts_in_the_hosts_memory_count_as_such(written):
+    """What llama.cpp leaves with the host is not on the card, and slows decoding; `serving` says the same."""
+    told = "llama-server -m gpt-oss-120b-mxfp4.gguf -c 16384 "
+    whole, some, all_of_them, dense = (
+        check(written(told + more, "a.sh"), gpu="1xrtx5090")
+        for more in ("-ngl 99", "-ngl 99 --n-cpu-moe 28", "-ngl 99 --cpu-moe", "-ngl 8")
+    )
+    assert not whole.best.fits
+    assert some.best.fits
+    assert all_of_them.best.fits
+    assert dense.best.fits
+    assert whole.best.memory["weights"] > some.best.memory["weights"] > all_of_them.best.memory["weights"]
+    plan = {"engine": "llama.cpp", "cpu_moe_layers": 28, "max_context": 16384, "max_batched_tokens": 512}
+    plan |= {"prompt_tokens": 300, "output_tokens": 250}
+    same = serving(model="gpt-oss-120b", gpu="1xrtx5090", **plan)
+    assert some.best.memory["weights"] == pytest.approx(float(same.weights_bytes.value), rel=0.01)
+    assert "47.3 GB of weights are in the host's memory" in " ".join(some.notes)
+    fast = check(written(told + "--n-cpu-moe 28", "a.sh"), gpu="1xrtx5090", host_gb_per_s=200)
+    assert fast.best.figure("tpot_s").value < some.best.figure("tpot_s").value
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "vllm serve {} --speculative_config.method eagle",
+        "python -m sglang.launch_server --model {} --speculative-algorithm EAGLE",
+    ],
+)
+def test_speculative_decoding_is_said_not_to_be_counted(written, said):
+    found = check(written(said.format("Qwen/Qwen3-8B"), "a.sh"), gpu="1xh100")
+    assert [one.status for one in found.readings if one.key.startswith("speculative")] == ["matters"]
