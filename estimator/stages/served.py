@@ -75,11 +75,16 @@ def served(
         limits=_limits(found, widths, inputs, replicas),
         fit_chance=chance,
         arrays=found,
-        notes=(*_notes(llm, plan, kind, traffic, beyond, found, replicas), *_thinking(llm, traffic)),
+        notes=(
+            *_notes(llm, plan, kind, traffic, beyond, found, replicas),
+            *_thinking(llm, traffic),
+            *([] if usd_per_hour.known else [UNPRICED]),
+        ),
     )
 
 
 LEAST_CHANCE = 0.1
+UNPRICED = "What it costs is unknown, not zero: give --price-per-hour (or --purchase-price)."
 
 
 def fit_chance(llm: Architecture, cluster: Cluster, plan: ServingPlan, found: Serving, traffic: Traffic) -> float:
