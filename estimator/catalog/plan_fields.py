@@ -24,6 +24,7 @@ class PlanField(NamedTuple):
     least, most: bounds of a number; several: whether arrays are taken
     choices: the words it may hold, or where they are known; words: what else people write for a value
     aliases: what others call it; inputs: of the scenario, those that say the same
+    needs: the field without which it says nothing; otherwise: where a value belongs that it may not hold
     """
 
     name: str
@@ -41,6 +42,8 @@ class PlanField(NamedTuple):
     words: Mapping[str, str] = {}
     aliases: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
+    needs: str = ""
+    otherwise: str = ""
 
     @property
     def whole(self) -> bool:
@@ -89,7 +92,14 @@ def field_named(name: str, fields: Mapping[str, PlanField]) -> str | None:
 @cached
 def hints() -> Mapping[str, str]:
     """What to say of names that mean something which no field is."""
-    return {name: hint["say"] for hint in _tables()["hint"] for name in hint["names"]}
+    return {name: hint["say"] for hint in _tables()["hint"] if "among" not in hint for name in hint["names"]}
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
+    """The same, where the fields of a plan are known (`among`) what takes the place there of a field of another."""
+    told = (hint for hint in _tables()["hint"] if "among" in hint and name in hint["names"])
+    fitting = (hint["say"] for hint in told if set(plan_fields(hint["among"])) <= set(known))
+    return next(fitting, hints().get(name, ""))
 
 
 def unknown_field(what: str, name: str, known: Iterable[str], remedy: str) -> UnknownName:
@@ -98,7 +108,7 @@ def unknown_field(what: str, name: str, known: Iterable[str], remedy: str) -> Un
     >>> str(unknown_field("field", "lora_target_linear", ["lora_targets"], ""))
     "unknown field 'lora_target_linear'. Adapters on every linear layer are lora_targets=all."
     """
-    meant = hints().get(plain(name)) or _elsewhere(name) or _of_a_tool(name)
+    meant = _hint(plain(name), tuple(known)) or _elsewhere(name) or _of_a_tool(name)
     if not meant:
         return UnknownName(what, name, known, remedy)
     return UnknownName(what, name, (), f"{meant[0].upper()}{meant[1:]}.")

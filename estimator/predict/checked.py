@@ -47,6 +47,9 @@ def checked(fields: Mapping[str, PlanField], given: Mapping[str, object]) -> dic
                 f"{name} is given twice, once as {called}" if called != name else f"{name} is given twice"
             )
         found[name] = checked_value(fields[name], raw)
+    for name, field in fields.items():
+        if name in found and field.needs and field.needs not in found:
+            raise InvalidInput(f"{name} says nothing without {field.needs}, {fields[field.needs].why}: give that too")
     return found
 
 
@@ -93,7 +96,11 @@ def _numeric(field: PlanField, raw: object) -> object:
 
 
 def _switched(field: PlanField, raw: object) -> bool:
-    return yes_or_no(field.name, raw)
+    word = field.words.get(raw.strip().lower(), raw) if isinstance(raw, str) else raw
+    try:
+        return yes_or_no(field.name, word)
+    except InvalidInput as error:
+        raise InvalidInput(f"{error}{f': {field.otherwise}' * bool(field.otherwise)}") from None
 
 
 def _worded(field: PlanField, raw: object) -> str:

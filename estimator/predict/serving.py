@@ -342,6 +342,16 @@ def in_host_bytes(arch: Architecture, plan: ServingPlan) -> float:
     return (layers * (held.attention + held.feed_forward) + experts * held.experts) / plan.layout.accelerators
 
 
+def host_notes(arch: Architecture, plan: ServingPlan) -> tuple[str, ...]:
+    """What is in the host's memory, and how fast that is taken to be; nothing where all is on the accelerators."""
+    held = in_host_bytes(arch, plan) * plan.layout.accelerators
+    if not held:
+        return ()
+    rate = plan.host_gb_per_s or fact("host_memory/bytes_per_s").value / 1e9
+    said = ": say yours (host_gb_per_s), and ranges narrow" * (plan.host_gb_per_s is None)
+    return (f"{held / 1e9:.3g} GB of weights are in the host's memory, read at {rate:g} GB/s{said}.",)
+
+
 def working_bytes(arch: Architecture, plan: ServingPlan) -> float:
     """Room for the largest step [B]: its widest layer, or sampling after it."""
     facts = plan.facts

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from estimator.catalog.facts import fact
 from estimator.catalog.formats import shown
 from estimator.catalog.models import thinks
 from estimator.errors import DoesNotFit
@@ -22,6 +21,7 @@ from estimator.predict.serving import (
     Traffic,
     capacity_doubt,
     host_doubt,
+    host_notes,
     sequence_bytes,
     serving,
 )
@@ -75,11 +75,16 @@ def served(
         limits=_limits(found, widths, inputs, replicas),
         fit_chance=chance,
         arrays=found,
-        notes=(*_notes(plan, kind, traffic, beyond, found, replicas), *_thinking(llm, traffic)),
+        notes=(
+            *_notes(llm, plan, kind, traffic, beyond, found, replicas),
+            *_thinking(llm, traffic),
+            *([] if usd_per_hour.known else [UNPRICED]),
+        ),
     )
 
 
 LEAST_CHANCE = 0.1
+UNPRICED = "What it costs is unknown, not zero: give --price-per-hour (or --purchase-price)."
 
 
 def fit_chance(llm: Architecture, cluster: Cluster, plan: ServingPlan, found: Serving, traffic: Traffic) -> float:
@@ -336,7 +341,7 @@ def _thinking(llm: Architecture, traffic: Traffic) -> Iterator[str]:
 
 
 def _notes(
-    plan: ServingPlan, kind: str, traffic: Traffic, beyond: Floats, found: Serving, replicas: int
+    llm: Architecture, plan: ServingPlan, kind: str, traffic: Traffic, beyond: Floats, found: Serving, replicas: int
 ) -> Iterator[str]:
     """What is assumed, and what is beyond the replicas."""
     if kind == "concurrency" and traffic.start is None:
@@ -347,10 +352,7 @@ def _notes(
     if beyond.any():
         capacity = float(np.min(found.capacity_requests_per_s)) * replicas
         yield f"Loads beyond {capacity:.3g} requests/s are more than {replicas} such replicas end: waits only grow."
-    if plan.gpu_layers is not None or plan.cpu_moe_layers:
-        rate = plan.host_gb_per_s or fact("host_memory/bytes_per_s").value / 1e9
-        said = ": say yours (host_gb_per_s), and ranges narrow" * (plan.host_gb_per_s is None)
-        yield f"Layers in the host's memory are read at {rate:g} GB/s{said}."
+    yield from host_notes(llm, plan)
     if server := measured(plan):
         yield f"Times are those of the server that was measured ({server.llm}); memory is predicted."
     if not plan.facts.known:

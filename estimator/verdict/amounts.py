@@ -74,11 +74,16 @@ def amount_of(said: Mapping[str, Any], work: Mapping[str, Any], data: float | No
         spread=spread,
         rows=_rows(said),
         held_out=float(said.get("held_out") or 0),
-        answers=rows_of(said),
+        answers=rows_of(said) * _generated(said),
         batches=float(said.get("evaluation_batches") or 0),
         evaluations=float(said.get("evaluations") or 0),
         every=float(said.get("evaluates_every") or 0),
     )
+
+
+def _generated(said: Mapping[str, Any]) -> float:
+    """Rows that are learnt from each prompt to which answers are generated, over all rounds [1]."""
+    return float(said.get("generations") or 1) * float(said.get("rounds") or 1)
 
 
 def _known(value: Any) -> float | None:

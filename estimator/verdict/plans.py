@@ -77,7 +77,7 @@ def planned(run: Run, llm: Architecture, cluster: Cluster) -> Planned:
     plan = TrainingPlan(
         seq_len=_length(said, llm, notes),
         micro_batch=None if micro is None else micro * rows,
-        global_batch=batch * rows,
+        global_batch=batch * rows * (float(said.get("generations") or 1) if said.get("batch_of_prompts") else 1.0),
         tp=tp,
         pp=pp,
         vpp=_chunks(said, llm, pp),

@@ -21,6 +21,7 @@ from estimator.predict.serving import (
     MEMORY_DOUBT,
     Traffic,
     host_doubt,
+    host_notes,
     in_host_bytes,
     interval,
     sequence_bytes,
@@ -37,6 +38,10 @@ from estimator.verdict.result import Figure, Outcome
 STARTS_WITH = 4096.0  # tokens that a server's cache must hold where its engine asks for no more [token]
 WHOLE = ("vllm", "llama.cpp", "tgi")  # engines that refuse to start unless the longest request fits
 
+AS_SAID = (
+    "cpu_moe_layers", "host_gb_per_s", "activation_precision", "engine_year", "server", "measured",
+    "draft_accepted_tokens", "draft", "drafted_tokens",
+)  # fmt: skip
 WHOLE_MATRICES = ("q_a", "kv_a", "router")  # vLLM and SGLang split none of them: deepseek_v2.py, ReplicatedLinear
 
 
@@ -78,7 +83,7 @@ def serving_plan(run: Run, llm: Architecture, count: int) -> ServingPlan:
         max_context=_told_longest(said),
         memory_fraction=said.get("memory_fraction"),
         gpu_layers=_on_accelerators(said),
-        cpu_moe_layers=int(said.get("cpu_moe_layers") or 0),
+        **{name: said[name] for name in AS_SAID if said.get(name) is not None},
     )
 
 
@@ -109,6 +114,7 @@ def served(run: Run, llm: Architecture, cluster: Cluster, price: Quantity, load:
     figures = _figures(run, llm, replica, plan, longest, max(cache, 0.0), load)
     figures["usd_per_hour"] = _figure(price)
     notes += [] if cluster.count == needed else [f"it runs on {needed}, not on {cluster.count}"]
+    notes += host_notes(llm, plan)
     return Outcome(
         accelerator=device.name,
         title=device.title,
@@ -262,6 +268,8 @@ def _figures(
     found = serving(llm, cluster, plan, Traffic(prompt, output, concurrency=max(min(asked, holds), 1.0)))
     hard = traits(llm, cluster.accelerator, plan.engine)
     doubts = {"ttft_s": interval("ttft", hard), "tpot_s": interval("tpot", hard)}
+    host = host_doubt(llm, cluster, plan, prompt)
+    doubts["tpot_s"] = math.hypot(doubts["tpot_s"][0], host[0]), math.hypot(doubts["tpot_s"][1], host[1])
     figures = {name: _ranged(float(getattr(found, name)), doubt) for name, doubt in doubts.items()}
     down, up = doubts["tpot_s"]
     host = host_doubt(llm, cluster, plan, prompt + output)

@@ -176,7 +176,7 @@ def test_every_word_that_is_listed_is_taken(section, name):
     for word in choices(one) if one.kind in ("word", "list") else ():
         assert isinstance(checked_value(one, word), str)
     for spelled, word in one.words.items():
-        assert checked_value(one, spelled.upper()) == word
+        assert checked_value(one, spelled.upper()) == checked_value(one, word)
 
 
 def test_each_place_where_words_are_known_is_used():
@@ -391,3 +391,41 @@ def test_case_files_keep_the_bounds(row, says):
 
     assert found.status == "unsupported"
     assert says in found.reason
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("precision", "weight_precision (awq"), ("cpu_offload", "cpu_moe_layers"), ("seq_len", "max_context")],
+)
+def test_a_training_plans_word_is_told_what_serving_calls_it(name, says, capsys):
+    assert main(["serving", "--model", "8b", "--gpu", "h100", "--set", f"{name}=1"]) == 2
+    assert says in capsys.readouterr().err
+    assert main(["estimate", "finetune", "--model", "8b", "--gpu", "h100", "--set", f"{name}=1"]) == 2
+    assert says not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("said", "needs"),
+    [
+        ("draft=eagle", "draft_accepted_tokens"),
+        ("drafted_tokens=8", "draft_accepted_tokens"),
+        ("adapter_rank=64", "adapters"),
+    ],
+)
+def test_what_says_nothing_alone_is_refused(said, needs, capsys):
+    for argv in (["serving"], ["layout", "serve"]):
+        asked = [*argv, "--model", "8b", "--gpu", "1xh100"]
+        assert main([*asked, "--set", said]) == 2
+        assert f"says nothing without {needs}" in capsys.readouterr().err
+        assert main([*asked, "--set", said, "--set", f"{needs}=2"]) == 0
+
+
+def test_an_objective_is_supervised_or_a_reward_in_a_layout(capsys):
+    asked = ["layout", "finetune", "--model", "qwen3-0.6b", "--gpu", "1xh100", "--set", "method=lora"]
+    peak = {}
+    for said in ("objective=sft", "objective=reward", "reward_model=true"):
+        assert main([*asked, "--set", said, "--format", "csv"]) == 0
+        peak[said] = capsys.readouterr().out
+    assert peak["objective=reward"] == peak["reward_model=true"] != peak["objective=sft"]
+    assert main([*asked, "--set", "objective=grpo"]) == 2
+    assert "estimate finetune plans the others" in capsys.readouterr().err

@@ -47,3 +47,10 @@ def test_a_grid_of_loads_is_a_row_each_in_order():
     found = serving(model="8b", gpu="1xh100", output_tokens=100, prompt_tokens=[[500], [1000]], concurrency=[1, 4, 16])
 
     assert [load.amount for load in found.loads] == [1, 4, 16, 1, 4, 16]
+
+
+def test_a_price_that_is_unknown_is_asked_for():
+    lengths = {"prompt_tokens": 300, "output_tokens": 100}
+    told = " ".join(serving(model="8b", gpu="apple-m3-ultra", engine="llama.cpp", **lengths).notes)
+    assert "give --price-per-hour" in told
+    assert "price" not in " ".join(serving(model="8b", gpu="h100", **lengths).notes)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from estimator import check, training_step
+from estimator import check, serving, training_step
 from estimator.catalog.facts import fact
 from estimator.cli import main
 from estimator.errors import InvalidInput
@@ -43,6 +43,34 @@ def written(tmp_path):
         return str(path)
 
     return write
+
+
+GRPO = "base_model: Qwen/Qwen3-4B\nrl: grpo\nadapter: lora\nlora_r: 8\nsequence_len: 1024\nmicro_batch_size: 4\n"
+VERL = (
+    "python3 -m verl.trainer.main_ppo algorithm.adv_estimator=grpo actor_rollout_ref.model.path=Qwen/Qwen3-4B "
+    "actor_rollout_ref.actor.ppo_mini_batch_size=64 actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=4 "
+)
+
+
+def test_every_generated_answer_is_learnt_from(written):
+    """Eight a prompt where nothing else is said (a trainer's own number), times the rounds; and nothing of SFT."""
+    steps = {
+        says: check(written(GRPO + f"trl: {{{says}}}\n"), gpu="1xh200", data=1000).best.figure("steps").value
+        for says in ("beta: 0.1", "num_generations: 16", "num_generations: 16, num_iterations: 2")
+    }
+    assert list(steps.values()) == [1000 * 8 / 4, 1000 * 16 / 4, 1000 * 32 / 4]
+    told = check(written(GRPO.replace("rl: grpo\n", "")), gpu="1xh200", data=1000)
+    assert told.best.figure("steps").value == 1000 / 4
+    assert "generations" not in {one.field for one in told.readings}
+
+
+def test_a_batch_of_prompts_holds_all_their_answers(written):
+    one, four = (
+        check(written(VERL + f"actor_rollout_ref.rollout.n={n}", "a.sh"), gpu="8xh200", data=6400, epochs=1).best
+        for n in (1, 4)
+    )
+    assert one.figure("steps").value == four.figure("steps").value == 100
+    assert four.figure("run_s").value == pytest.approx(4 * one.figure("run_s").value, rel=0.1)
 
 
 def test_memory_and_time_are_those_of_the_predictor(written):
@@ -473,3 +501,36 @@ def test_the_fastest_server_writes_most(written):
     pace = {one.hardware: one.figure("output_tokens_per_s").value for one in found.outcomes}
 
     assert f"fastest: {max(pace, key=pace.get)}" in str(found)
+
+
+def test_layers_and_experts_in_the_hosts_memory_count_as_such(written):
+    """What llama.cpp leaves with the host is not on the card, and slows decoding; `serving` says the same."""
+    told = "llama-server -m gpt-oss-120b-mxfp4.gguf -c 16384 "
+    whole, some, all_of_them, dense = (
+        check(written(told + more, "a.sh"), gpu="1xrtx5090")
+        for more in ("-ngl 99", "-ngl 99 --n-cpu-moe 28", "-ngl 99 --cpu-moe", "-ngl 8")
+    )
+    assert not whole.best.fits
+    assert some.best.fits
+    assert all_of_them.best.fits
+    assert dense.best.fits
+    assert whole.best.memory["weights"] > some.best.memory["weights"] > all_of_them.best.memory["weights"]
+    plan = {"engine": "llama.cpp", "cpu_moe_layers": 28, "max_context": 16384, "max_batched_tokens": 512}
+    plan |= {"prompt_tokens": 300, "output_tokens": 250}
+    same = serving(model="gpt-oss-120b", gpu="1xrtx5090", **plan)
+    assert some.best.memory["weights"] == pytest.approx(float(same.weights_bytes.value), rel=0.01)
+    assert "47.4 GB of weights are in the host's memory" in " ".join(some.notes)
+    fast = check(written(told + "--n-cpu-moe 28", "a.sh"), gpu="1xrtx5090", host_gb_per_s=200)
+    assert fast.best.figure("tpot_s").value < some.best.figure("tpot_s").value
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "vllm serve {} --speculative_config.method eagle",
+        "python -m sglang.launch_server --model {} --speculative-algorithm EAGLE",
+    ],
+)
+def test_speculative_decoding_is_said_not_to_be_counted(written, said):
+    found = check(written(said.format("Qwen/Qwen3-8B"), "a.sh"), gpu="1xh100")
+    assert [one.status for one in found.readings if one.key.startswith("speculative")] == ["matters"]
