@@ -497,8 +497,8 @@ through PostgreSQL's buffers, and products without vector instructions (`benchma
 
 What filters that half, a tenth and a hundredth of the vectors pass change: {filters} (median of |ln|, and bias).
 
-Queries a second of 1 to 32 clients in a closed loop, an index left out, on the cores that others left: {loads}
-(medians).
+Queries, an index of the servers measured here left out: {sizes} (medians). Queries a second of 1 to 32 clients in a
+closed loop, an index left out, on the cores that others left: {loads} (medians).
 
 A machine at hand, with constants fitted to its own timings, one index (its n, d, M, efC) left out at a time: query
 {own_query:.3f}, build {own_build:.3f} (medians; {own_setups} indexes of {own_least:,.0f} to {own_most:,.0f} vectors).
@@ -533,6 +533,12 @@ def load_errors(name: str, database: Database) -> Floats:
             predicted = min(float(row["clients"]), max(cores, 0.05)) / core_s
             errors.append(np.log(predicted / float(row["qps"])))
     return np.array(errors)
+
+
+def each_and_all(errors: Mapping[str, Floats]) -> str:
+    """Median errors by name, and of all together."""
+    named = ", ".join(f"{name} {median_error(own):.3f}" for name, own in errors.items())
+    return f"{named}, together {median_error(np.concatenate(list(errors.values()))):.3f}"
 
 
 def filter_errors(databases: Mapping[str, Database]) -> dict[str, Floats]:
@@ -577,7 +583,8 @@ def report(parts: Mapping[str, Part], databases: Mapping[str, Database]) -> str:
         filters=", ".join(
             f"{n} {median_error(e):.2f}, {np.median(e):+.2f}" for n, e in filter_errors(databases).items()
         ),
-        loads=", ".join(f"{name} {median_error(load_errors(name, databases[name])):.3f}" for name in SERVERS_HERE),
+        sizes=each_and_all({n: databases[n].left_out[databases[n].times.k > 0] for n in SERVERS_HERE}),
+        loads=each_and_all({n: load_errors(n, databases[n]) for n in SERVERS_HERE}),
         table=tabulate(rows, headers, tablefmt="github", floatfmt=".3f"),
         rows=len(memory),
         median=100 * float(np.median(memory)),
