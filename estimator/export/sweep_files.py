@@ -357,7 +357,8 @@ class _Parquet:
         table = _as_arrow(piece)
         if self.file is None:
             self.file = self._opened(table.schema)
-        self.file.write_table(table.cast(self.file.schema))
+        same = table.schema.equals(self.file.schema)  # a cast copies
+        self.file.write_table(table if same else table.cast(self.file.schema))
 
     def close(self) -> None:
         if self.file is not None:
