@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
+from estimator.catalog.accelerators import accelerator
 from estimator.catalog.models import architecture, hub_id
+from estimator.catalog.precisions import sixteen_bits
 from estimator.catalog.tools import Tool
 from estimator.configs.emit import written
 from estimator.errors import InvalidInput
@@ -24,10 +26,11 @@ def of_search(tool: Tool, found: Search, model: str) -> str:
     if (tool.task == "serving") != ("concurrency" in best.layout):
         raise InvalidInput(f"{tool.title} is for {tool.task}, which this layout is not")
     asked["model"] = _named(model)
+    halves = sixteen_bits(accelerator(best.accelerator))
     if tool.task == "serving":
         _check_served(tool, found.asked, best.layout)
-        return written(tool, _served(asked))
-    return written(tool, _trained(asked, architecture(model)))
+        return written(tool, _served(asked, halves))
+    return written(tool, _trained(asked, architecture(model), halves))
 
 
 BESIDE = ("engine", "engine_year", "server", "measured", "host_gb_per_s")  # of where it runs, which no file says
@@ -60,9 +63,10 @@ def of_check(tool: Tool, found: Check, model: str, fix: bool) -> str:
             raise InvalidInput("no single change makes it fit: try other accelerators, or see what would help")
         plan = dict(fitting[0].outcome.plan)
     plan["model"] = _named(model or found.llm)
+    halves = sixteen_bits(accelerator(found.best.accelerator))
     if found.task == "serving":
-        return written(tool, _served(plan))
-    return written(tool, _trained(plan, architecture(found.llm)))
+        return written(tool, _served(plan, halves))
+    return written(tool, _trained(plan, architecture(found.llm), halves))
 
 
 def _named(model: str) -> str:
@@ -70,11 +74,17 @@ def _named(model: str) -> str:
     return model if "/" in model else hub_id(architecture(model).name)
 
 
-def _trained(plan: Mapping[str, Any], llm: Architecture) -> dict[str, Any]:
-    """Settings of a training plan, with the sizes that frameworks without named LLMs ask for."""
+def _trained(plan: Mapping[str, Any], llm: Architecture, halves: str = "bf16") -> dict[str, Any]:
+    """Settings of a training plan, with the sizes that frameworks without named LLMs ask for.
+
+    halves: the 16-bit format that the accelerators have units for
+    """
     count, micro, batch = int(plan["accelerators"]), float(plan["micro_batch"]), float(plan["global_batch"])
     ranks = count // (int(plan["tp"]) * int(plan["pp"]) * int(plan.get("cp") or 1))
-    precision, offload = str(plan["precision"]), str(plan.get("cpu_offload", plan.get("offload", "")))
+    precision, offload = (
+        str(plan["precision"]).replace("bf16", halves),
+        str(plan.get("cpu_offload", plan.get("offload", ""))),
+    )
     method = str(plan["method"])
     adapted = method != "full"
     said: dict[str, Any] = {name: plan[name] for name in OURS if plan.get(name) not in (None, "")}
@@ -90,7 +100,7 @@ def _trained(plan: Mapping[str, Any], llm: Architecture) -> dict[str, Any]:
         "per_node": min(count, 8),
         "adapted": adapted,
         "method": method,
-        "compute": "bf16" if precision.startswith("fp8") else precision.removeprefix("amp_").removesuffix("-true"),
+        "compute": halves if precision.startswith("fp8") else precision.removeprefix("amp_").removesuffix("-true"),
         "fp8": True if precision.startswith("fp8") else None,
         "offload_optimizer": "optimizer" in offload or None,
         "offload_params": "params" in offload or None,
@@ -125,7 +135,7 @@ def _sizes(llm: Architecture) -> dict[str, Any]:
     }
 
 
-def _served(plan: Mapping[str, Any]) -> dict[str, Any]:
+def _served(plan: Mapping[str, Any], halves: str = "bf16") -> dict[str, Any]:
     weights, longest = str(plan.get("weight_precision") or ""), plan.get("longest_request") or plan.get("max_context")
     return {
         "model": plan["model"],
@@ -140,4 +150,5 @@ def _served(plan: Mapping[str, Any]) -> dict[str, Any]:
         "static_fraction": plan.get("memory_fraction"),
         "kv_precision": plan.get("kv_precision"),
         "weight_precision": weights if weights not in ("", "as published") else None,
+        "dtype": halves if halves != "bf16" else None,
     }
