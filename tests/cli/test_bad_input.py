@@ -178,3 +178,17 @@ def test_a_failed_write_leaves_nothing(tmp_path):
 def test_numbers_of_other_countries_are_refused_with_ours(words, says, capsys):
     assert main(["estimate", "prompt", "--model", "8b", "--gpu", "h100", *words.split()]) == 2
     assert says in capsys.readouterr().err
+
+
+def test_what_cannot_run_at_all_is_told_by_its_reasons_alone(capsys):
+    """Not as a table of dashes; and a size that is none says what takes the room, and what to do."""
+    assert main(["compare", "--model", "qwen3-14b", "--gpu", "1xrtx-5090"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("None of this can run")
+    assert said.count("cannot run:") == 4
+    assert "Horizon" not in said
+    for what in ("context", "batch", "users"):
+        assert main(["recommend", "--largest", what, "--model", "qwen3-32b", "--gpu", "1xrtx5090"]) == 0
+        said = " ".join(capsys.readouterr().out.split())
+        assert "its weights take 65.5 GB of 34.4 GB" in said
+        assert "--set weight_precision=int4" in said
