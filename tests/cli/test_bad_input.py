@@ -192,3 +192,14 @@ def test_what_cannot_run_at_all_is_told_by_its_reasons_alone(capsys):
         said = " ".join(capsys.readouterr().out.split())
         assert "its weights take 65.5 GB of 34.4 GB" in said
         assert "--set weight_precision=int4" in said
+
+
+def test_who_trains_on_a_card_that_cannot_serve_is_told_what_answers(capsys):
+    """The weights are served in 16 bits unless said otherwise; whoever asks for training alone is shown the way."""
+    asked = ["--model", "qwen3-14b", "--gpu", "1xrtx-5090", "--set", "method=qlora"]
+    assert main(["estimate", "finetune", *asked]) == 2
+    said = capsys.readouterr().err
+    assert "weight_precision=int4" in said
+    assert "training alone takes: estimator layout finetune" in said
+    assert main(["layout", "finetune", *asked]) == 0
+    assert main(["estimate", "finetune", *asked, "--set", "weight_precision=int4"]) == 0
