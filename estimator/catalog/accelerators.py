@@ -18,7 +18,7 @@ from estimator.records import Accelerator, Cluster, Source
 
 GIB = 2.0**30
 MIB = 2.0**20
-REMEDY = "To add one, see hardware/README.md."
+REMEDY = "`estimator catalog accelerators` lists them; to add one, see hardware/README.md."
 SEVERAL = "One is asked for at a time here; `estimator layout` and `estimator check` compare several (--gpu a,b)."
 MAKERS = re.compile(r"^(?:nvidia|amd|intel|google|aws|geforce|tesla|radeon|instinct)-")
 PEAK = re.compile(r"^([a-z0-9]+)_(?:fl)?op_per_s$")

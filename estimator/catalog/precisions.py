@@ -98,6 +98,16 @@ def native(device: Accelerator, name: str) -> bool:
     return precision(name.lower().removeprefix("amp_")).compute in device.peak_flop_per_s
 
 
+def sixteen_bits(device: Accelerator) -> str:
+    """The 16-bit format that it has units for: bf16, or fp16 where it was made before bf16 (V100, T4).
+
+    >>> from estimator.catalog.accelerators import accelerator
+    >>> sixteen_bits(accelerator("a100")), sixteen_bits(accelerator("t4"))
+    ('bf16', 'fp16')
+    """
+    return "fp16" if native(device, "fp16") and not native(device, "bf16") else "bf16"
+
+
 def _listed(name: str, entry: Content, sources: Mapping[str, Source]) -> Precision:
     return Precision(name, float(entry["bits"]), entry["compute"], (sources[entry["source"]],))
 

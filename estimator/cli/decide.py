@@ -138,7 +138,7 @@ def _largest(options: argparse.Namespace, given: dict[str, object]) -> Finding:
     }
     value, counted = ask[what](), COUNTED[what, task == "serve"]
     boundary = "it fits and keeps to the limits; one more does not" if value else "not even one does"
-    if not value and what == "users":
+    if not value and task == "serve" and (users or 1) == 1:
         boundary = f"{boundary}: {inverse.why_no_user(**machine, **_limits(options))}"
     where = f"{WORK[task]} {given['model']}{_stored(task, given)} on {given['gpu']}"
     unit = "token" if what == "context" else "1"

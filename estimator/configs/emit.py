@@ -11,7 +11,7 @@ from estimator.errors import InvalidInput, UnknownName
 QUIET = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./+-]*")  # texts that need no quotes
 WORDS = ("true", "false", "null", "yes", "no", "on", "off", "none")
 OWN = "# Of no plan: put in your own."
-PLANNED = ("seq_len", "micro_batch", "tp", "pp", "cp", "ep", "zero", "recompute", "method", "base_bits")
+PLANNED = ("seq_len", "micro_batch", "tp", "pp", "cp", "ep", "zero", "recompute", "method", "base_bits", "compute")
 NEEDED = (*PLANNED, "objective", "kv_precision")
 USUAL = {"method": ("full",), "objective": ("sft", "pt")}  # besides nothing, which every tool does
 

@@ -368,11 +368,21 @@ def why_no_user(
     """Which limit not even one user keeps to."""
     question = _question("serve", model, gpu, None, inputs, gpus)
     if not largest_batch("serve", model=model, gpu=gpu, gpus=gpus, **inputs):
-        return "beside the weights there is no room for the cache of one request of this length"
+        return _no_room(question)
     one = served(question, question.count or 1)
     asked = {"to the first token": (one.ttft_s, ttft_s), "per output token": (one.tpot_s, tpot_s)}
     over = [f"{float(is_s):.3g} s {of}, asked {limit_s:g} s" for of, (is_s, limit_s) in asked.items() if is_s > limit_s]
     return f"alone it takes {' and '.join(over)}"
+
+
+def _no_room(question: Question) -> str:
+    llm, cluster = question.own_llm(), question.cluster(question.count or 1)
+    held = memory_split(llm, cluster, serving_plan(question, tp=cluster.count))
+    room, weights = cluster.accelerator.memory_bytes / 1e9, held.weights / 1e9
+    return (
+        f"its weights take {weights:.3g} GB of {room:.3g} GB, which leaves no room for the cache of a request of this "
+        "length: more accelerators, or fewer bits (--set weight_precision=int4)"
+    )
 
 
 def served(question: Question, count: int, **load: Any) -> Serving:

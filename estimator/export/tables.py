@@ -81,7 +81,10 @@ ROWS: tuple[tuple[str, Callable[[Estimate], str]], ...] = (
 
 
 def comparison_table(comparison: Comparison) -> str:
-    """The answers as columns, with words and assumptions beneath."""
+    """The answers as columns, with words and assumptions beneath; reasons alone where none of them can run."""
+    if all(isinstance(answer, Blocked) for answer in comparison.estimates):
+        asked = f"None of this can run: {comparison.llm} on {comparison.hardware}."
+        return "\n".join([_paragraph(asked), "", *(line for answer in comparison.estimates for line in _words(answer))])
     return "\n".join([_title(comparison), "", grid(*_columns(comparison)), "", *_below(comparison)])
 
 

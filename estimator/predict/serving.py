@@ -17,6 +17,7 @@ from estimator.catalog.facts import fact
 from estimator.catalog.files import recent
 from estimator.catalog.formats import shown, stored_bytes
 from estimator.catalog.formats import weights as stored_weights
+from estimator.catalog.precisions import sixteen_bits
 from estimator.errors import DoesNotFit, InvalidInput
 from estimator.fitting.ranges import half_widths, novelties
 from estimator.formulas import Floats
@@ -350,6 +351,16 @@ def host_notes(arch: Architecture, plan: ServingPlan) -> tuple[str, ...]:
     rate = plan.host_gb_per_s or fact("host_memory/bytes_per_s").value / 1e9
     said = ": say yours (host_gb_per_s), and ranges narrow" * (plan.host_gb_per_s is None)
     return (f"{held / 1e9:.3g} GB of weights are in the host's memory, read at {rate:g} GB/s{said}.",)
+
+
+def format_notes(arch: Architecture, plan: ServingPlan, device: Accelerator) -> tuple[str, ...]:
+    """That bf16 is fp16 on an accelerator made before it, where the engine has to be told."""
+    told = plan.facts.family in ("vllm", "sglang") and plan.layers(arch).compute == "bf16"
+    if not told or sixteen_bits(device) == "bf16":
+        return ()
+    return (
+        f"{device.name} has no units for bf16, products are fp16: say dtype half, as older engines do not start else.",
+    )
 
 
 def working_bytes(arch: Architecture, plan: ServingPlan) -> float:

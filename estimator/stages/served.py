@@ -20,6 +20,7 @@ from estimator.predict.serving import (
     Serving,
     Traffic,
     capacity_doubt,
+    format_notes,
     host_doubt,
     host_notes,
     sequence_bytes,
@@ -76,7 +77,7 @@ def served(
         fit_chance=chance,
         arrays=found,
         notes=(
-            *_notes(llm, plan, kind, traffic, beyond, found, replicas),
+            *_notes(llm, cluster, plan, kind, traffic, beyond, found, replicas),
             *_thinking(llm, traffic),
             *([] if usd_per_hour.known else [UNPRICED]),
         ),
@@ -341,7 +342,14 @@ def _thinking(llm: Architecture, traffic: Traffic) -> Iterator[str]:
 
 
 def _notes(
-    llm: Architecture, plan: ServingPlan, kind: str, traffic: Traffic, beyond: Floats, found: Serving, replicas: int
+    llm: Architecture,
+    cluster: Cluster,
+    plan: ServingPlan,
+    kind: str,
+    traffic: Traffic,
+    beyond: Floats,
+    found: Serving,
+    replicas: int,
 ) -> Iterator[str]:
     """What is assumed, and what is beyond the replicas."""
     if kind == "concurrency" and traffic.start is None:
@@ -353,6 +361,7 @@ def _notes(
         capacity = float(np.min(found.capacity_requests_per_s)) * replicas
         yield f"Loads beyond {capacity:.3g} requests/s are more than {replicas} such replicas end: waits only grow."
     yield from host_notes(llm, plan)
+    yield from format_notes(llm, plan, cluster.accelerator)
     if server := measured(plan):
         yield f"Times are those of the server that was measured ({server.llm}); memory is predicted."
     if not plan.facts.known:

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
+from estimator.catalog.accelerators import accelerator
 from estimator.catalog.models import architecture, hub_id
+from estimator.catalog.precisions import sixteen_bits
 from estimator.catalog.tools import Tool
 from estimator.configs.emit import written
 from estimator.configs.variables import open_variable
@@ -27,10 +29,11 @@ def of_search(tool: Tool, found: Search, model: str) -> str:
     if (tool.task == "serving") != ("concurrency" in best.layout):
         raise InvalidInput(f"{tool.title} is for {tool.task}, which this layout is not")
     asked["model"] = _named(model)
+    halves = sixteen_bits(accelerator(best.accelerator))
     if tool.task == "serving":
         _check_served(tool, found.asked, best.layout)
-        return written(tool, _served(asked))
-    return written(tool, _trained(asked, architecture(model)))
+        return written(tool, _served(asked, halves))
+    return written(tool, _trained(asked, architecture(model), halves))
 
 
 BESIDE = ("engine", "engine_year", "server", "measured", "host_gb_per_s")  # of where it runs, which no file says
@@ -63,11 +66,12 @@ def of_check(tool: Tool, found: Check, model: str, fix: bool) -> str:
             raise InvalidInput("no single change makes it fit: try other accelerators, or see what would help")
         plan = dict(fitting[0].outcome.plan)
     plan["model"] = model or _read(found) or _named(found.llm)
+    halves = sixteen_bits(accelerator(found.best.accelerator))
     if found.task == "serving":
         if found.tool != tool.title:  # what another engine means by these
             plan |= {"max_batched_tokens": None, "memory_fraction": None}
-        return written(tool, _served(plan))
-    return written(tool, _trained(plan, architecture(found.llm)))
+        return written(tool, _served(plan, halves))
+    return written(tool, _trained(plan, architecture(found.llm), halves))
 
 
 def _read(found: Check) -> str:
@@ -81,11 +85,15 @@ def _named(model: str) -> str:
     return model if "/" in model else hub_id(architecture(model).name)
 
 
-def _trained(plan: Mapping[str, Any], llm: Architecture) -> dict[str, Any]:
-    """Settings of a training plan, with the sizes that frameworks without named LLMs ask for."""
+def _trained(plan: Mapping[str, Any], llm: Architecture, halves: str = "bf16") -> dict[str, Any]:
+    """Settings of a training plan, with the sizes that frameworks without named LLMs ask for.
+
+    halves: the 16-bit format that the accelerators have units for
+    """
     count, micro, batch = int(plan["accelerators"]), float(plan["micro_batch"]), float(plan["global_batch"])
     ranks = count // (int(plan["tp"]) * int(plan["pp"]) * int(plan.get("cp") or 1))
-    precision, offload = str(plan["precision"]), str(plan.get("cpu_offload", plan.get("offload", "")))
+    precision = str(plan["precision"]).replace("bf16", halves)
+    offload = str(plan.get("cpu_offload", plan.get("offload", "")))
     method, objective = str(plan["method"]), str(plan.get("objective") or "sft")
     adapted, targets = method != "full", str(plan.get("lora_targets") or "all")
     micro, batch = (each / rows_of({"objective": objective}) for each in (micro, batch))  # which tools count
@@ -103,7 +111,7 @@ def _trained(plan: Mapping[str, Any], llm: Architecture) -> dict[str, Any]:
         "per_node": min(count, 8),
         "adapted": adapted,
         "method": method,
-        "compute": "bf16" if precision.startswith("fp8") else precision.removeprefix("amp_").removesuffix("-true"),
+        "compute": halves if precision.startswith("fp8") else precision.removeprefix("amp_").removesuffix("-true"),
         "fp8": True if precision.startswith("fp8") else None,
         "offload_optimizer": "optimizer" in offload or None,
         "offload_params": "params" in offload or None,
@@ -140,7 +148,7 @@ def _sizes(llm: Architecture) -> dict[str, Any]:
     }
 
 
-def _served(plan: Mapping[str, Any]) -> dict[str, Any]:
+def _served(plan: Mapping[str, Any], halves: str = "bf16") -> dict[str, Any]:
     weights, longest = str(plan.get("weight_precision") or ""), plan.get("longest_request") or plan.get("max_context")
     return {
         "model": plan["model"],
@@ -155,4 +163,5 @@ def _served(plan: Mapping[str, Any]) -> dict[str, Any]:
         "static_fraction": plan.get("memory_fraction"),
         "kv_precision": plan.get("kv_precision"),
         "weight_precision": weights if weights not in ("", "as published") else None,
+        "dtype": halves if halves != "bf16" else None,
     }

@@ -8,7 +8,7 @@ from typing import Any
 from estimator.catalog.frameworks import Framework, framework
 from estimator.catalog.optimizers import optimizer
 from estimator.catalog.own_code import code_under
-from estimator.catalog.precisions import precision
+from estimator.catalog.precisions import precision, sixteen_bits
 from estimator.configs import Run
 from estimator.errors import InvalidInput, UnknownName, clipped
 from estimator.formulas.training import LINEARS, unknown_targets
@@ -98,6 +98,8 @@ def planned(run: Run, llm: Architecture, cluster: Cluster) -> Planned:
         reward_model=objective == "rm",
     )
     notes += unrecomputed(llm, plan)
+    if "bf16" in plan.precision and sixteen_bits(cluster.accelerator) != "bf16":
+        notes.append(f"{cluster.accelerator.name} has no units for bf16, and most trainers refuse it there: say fp16")
     copies = 1.0 if objective in ("dpo", "kto") and method == "full" else 3.0 if objective == "ppo" else 0.0
     if objective in ("grpo", "ppo"):
         notes.append("what generates the answers, and its time, is not counted in")

@@ -20,6 +20,7 @@ from estimator.predict.chance import SURELY, normal
 from estimator.predict.serving import (
     MEMORY_DOUBT,
     Traffic,
+    format_notes,
     host_doubt,
     host_notes,
     in_host_bytes,
@@ -114,7 +115,13 @@ def served(run: Run, llm: Architecture, cluster: Cluster, price: Quantity, load:
     figures = _figures(run, llm, replica, plan, longest, max(cache, 0.0), load)
     figures["usd_per_hour"] = _figure(price)
     notes += [] if cluster.count == needed else [f"it runs on {needed}, not on {cluster.count}"]
-    notes += host_notes(llm, plan)
+    notes += [*host_notes(llm, plan), *format_notes(llm, plan, device)]
+    told = _told_longest(run.settings)
+    if told and llm.max_context and told > llm.max_context:
+        notes.append(
+            f"requests of {told:,} tokens are beyond the {llm.max_context:,} that {llm.name} holds: most engines "
+            "do not start so unless its positions are extended (YaRN)"
+        )
     return Outcome(
         accelerator=device.name,
         title=device.title,

@@ -178,3 +178,28 @@ def test_a_failed_write_leaves_nothing(tmp_path):
 def test_numbers_of_other_countries_are_refused_with_ours(words, says, capsys):
     assert main(["estimate", "prompt", "--model", "8b", "--gpu", "h100", *words.split()]) == 2
     assert says in capsys.readouterr().err
+
+
+def test_what_cannot_run_at_all_is_told_by_its_reasons_alone(capsys):
+    """Not as a table of dashes; and a size that is none says what takes the room, and what to do."""
+    assert main(["compare", "--model", "qwen3-14b", "--gpu", "1xrtx-5090"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("None of this can run")
+    assert said.count("cannot run:") == 4
+    assert "Horizon" not in said
+    for what in ("context", "batch", "users"):
+        assert main(["recommend", "--largest", what, "--model", "qwen3-32b", "--gpu", "1xrtx5090"]) == 0
+        said = " ".join(capsys.readouterr().out.split())
+        assert "its weights take 65.5 GB of 34.4 GB" in said
+        assert "--set weight_precision=int4" in said
+
+
+def test_who_trains_on_a_card_that_cannot_serve_is_told_what_answers(capsys):
+    """The weights are served in 16 bits unless said otherwise; whoever asks for training alone is shown the way."""
+    asked = ["--model", "qwen3-14b", "--gpu", "1xrtx-5090", "--set", "method=qlora"]
+    assert main(["estimate", "finetune", *asked]) == 2
+    said = capsys.readouterr().err
+    assert "weight_precision=int4" in said
+    assert "training alone takes: estimator layout finetune" in said
+    assert main(["layout", "finetune", *asked]) == 0
+    assert main(["estimate", "finetune", *asked, "--set", "weight_precision=int4"]) == 0

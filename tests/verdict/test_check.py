@@ -534,3 +534,44 @@ def test_layers_and_experts_in_the_hosts_memory_count_as_such(written):
 def test_speculative_decoding_is_said_not_to_be_counted(written, said):
     found = check(written(said.format("Qwen/Qwen3-8B"), "a.sh"), gpu="1xh100")
     assert [one.status for one in found.readings if one.key.startswith("speculative")] == ["matters"]
+
+
+def test_what_was_made_before_bf16_is_told_fp16(written, capsys):
+    """Of what a search writes, and of a run that says bf16: a T4 and a V100 have units for fp16 alone."""
+    for gpu, said, unsaid in (("1xt4", "fp16: true", "bf16"), ("1xl4", "bf16: true", "fp16")):
+        assert (
+            main(
+                [
+                    "layout",
+                    "finetune",
+                    "--model",
+                    "qwen3-0.6b",
+                    "--gpu",
+                    gpu,
+                    "--set",
+                    "method=lora",
+                    "--emit",
+                    "axolotl",
+                ]
+            )
+            == 0
+        )
+        written_out = capsys.readouterr().out
+        assert said in written_out
+        assert unsaid not in written_out
+    assert main(["layout", "serve", "--model", "qwen3-0.6b", "--gpu", "1xt4", "--emit", "vllm"]) == 0
+    assert "--dtype half" in capsys.readouterr().out
+    for gpu, times in (("1xv100-32gb", 1), ("1xa100", 0)):
+        told = (
+            " ".join(check(written(AXOLOTL), gpu=gpu).notes),
+            " ".join(check(written(SERVE.replace("8B", "8B --dtype half"), "a.sh"), gpu=gpu).notes),
+        )
+        assert [one.count("no units for bf16") for one in told] == [times, times]
+
+
+def test_a_context_beyond_the_llms_own_is_said(written):
+    longest = "vllm serve Qwen/Qwen3-8B --max-model-len "
+    assert "beyond the 40,960 that qwen3-8b holds" in " ".join(
+        check(written(longest + "131072", "a.sh"), gpu="1xh100").notes
+    )
+    assert "beyond" not in " ".join(check(written(longest + "32768", "a.sh"), gpu="1xh100").notes)
