@@ -8,6 +8,7 @@ from estimator.catalog.engines import engine, known_engines
 from estimator.catalog.facts import fact
 from estimator.catalog.files import recent
 from estimator.catalog.retrieval import text_ratio, tokenizers
+from estimator.errors import DoesNotFit
 from estimator.formulas import effort, energy
 from estimator.formulas.arithmetic import difference, product
 from estimator.paths import presets, toml
@@ -35,10 +36,13 @@ def bare(question: Question) -> Service:
 
 def served_here(question: Question, adapters: int = 0) -> Service:
     """The bare LLM, or one trained from it, on the accelerators at hand, whatever serves the baseline."""
-    if question.api is None and not adapters:
-        return bare(question)
     nothing = question.zero("fixed prefix", "token")
-    return on_own(question, question.amount("prompt_tokens"), question.written(), nothing, adapters)
+    try:
+        if question.api is None and not adapters:
+            return bare(question)
+        return on_own(question, question.amount("prompt_tokens"), question.written(), nothing, adapters)
+    except DoesNotFit as error:
+        raise DoesNotFit(f"{error}; what training alone takes: estimator layout") from None
 
 
 def serve(

@@ -7,7 +7,7 @@ from estimator.catalog.facts import fact
 from estimator.catalog.frameworks import named_framework
 from estimator.catalog.precisions import training_precision
 from estimator.catalog.prices import ApiPrice, fine_tuning_price
-from estimator.errors import DoesNotFit, InvalidInput, UnknownName
+from estimator.errors import InvalidInput, UnknownName
 from estimator.formulas import Floats, alignment, effort, money
 from estimator.formulas.arithmetic import product, quotient, sum_of
 from estimator.formulas.training import LINEARS, unknown_targets
@@ -305,10 +305,7 @@ def served(question: Question) -> Service:
     if question.api is not None and not question.trains_here:
         return _tuned_api(question, question.api, bare(question))
     apart = question.word("deployment") == "unmerged" and question.word("method") != "full"
-    try:
-        return served_here(question, adapters=int(apart))
-    except DoesNotFit as error:
-        raise DoesNotFit(f"{error}; what training alone takes: estimator layout finetune") from None
+    return served_here(question, adapters=int(apart))
 
 
 def _untrained(question: Question) -> Service:
