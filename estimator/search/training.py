@@ -108,7 +108,8 @@ def best_training(
     evaluated = sum(part.evaluated for part in found)
     pool = _Pool([part for part in found if len(part.figures["run_s"])])
     if not pool.found or (careful and not (pool.figure("fit_chance") >= least).any()):
-        raise DoesNotFit(_nothing(llm, offers, plan, evaluated, careful))
+        tried = [replace(plan, cpu_offload=offload) for offload in offloads]
+        raise DoesNotFit(_nothing(llm, offers, tried, evaluated, careful))
     time, usd, memory, chance = (pool.figure(name) for name in ("run_s", "usd", "memory_bytes", "fit_chance"))
     latest = pool.upper_time() if careful else time
     allowed = np.ones(len(time), bool) if deadline_days is None else latest <= deadline_days * DAY_S
@@ -367,19 +368,40 @@ def _helpful(
 # --- what to say ------------------------------------------------------------------------------------------------------
 
 
-def _nothing(llm: Architecture, offers: Sequence[Offer], plan: TrainingPlan, evaluated: int, careful: bool) -> str:
+def _nothing(
+    llm: Architecture, offers: Sequence[Offer], plans: Sequence[TrainingPlan], evaluated: int, careful: bool
+) -> str:
+    plan = plans[0]
     if evaluated:
         spare = " with its range to spare (--careful)" if careful else ""
         fewer = {"full": "method lora or qlora, ", "lora": "method qlora, "}.get(plan.method, "")
+        offer, need = min(((one, _least_need(llm, one, plans)) for one in offers[:MOST_SHOWN]), key=_short)
+        device = offer.cluster.accelerator
         return (
-            f"none of {evaluated:,} layouts of {llm.name} fits{spare}: use more or larger accelerators, "
-            f"{fewer}or shorter sequences"
+            f"none of {evaluated:,} layouts of {llm.name} fits{spare}: the most frugal needs {need / 1e9:.3g} of the "
+            f"{device.usable_bytes / 1e9:.3g} GB of a {device.name}; use more or larger accelerators, {fewer}"
+            "or shorter sequences"
         )
     counts = ", ".join(f"{offer.cluster.count} x {offer.cluster.accelerator.name}" for offer in offers[:3])
     return (
         f"no layout divides {counts} and a batch of {plan.global_batch} sequences: tp x pp x cp must divide the "
         "accelerators, and the other accelerators times micro_batch the global_batch"
     )
+
+
+def _least_need(llm: Architecture, offer: Offer, plans: Sequence[TrainingPlan]) -> float:
+    """What the most frugal layout of an offer cannot do without on an accelerator [B]; inf where none divides it."""
+    layouts = valid_layouts(llm, offer.cluster, plans[0])
+    if not len(layouts["tp"]):
+        return math.inf
+    steps = (training_step(llm, offer.cluster, replace(plan, **layouts)) for plan in plans)
+    return min(float(np.min(step.need_bytes)) for step in steps)
+
+
+def _short(of: tuple[Offer, float]) -> float:
+    """How many times what an offer's accelerators hold is needed [1]."""
+    offer, need = of
+    return need / offer.cluster.accelerator.usable_bytes
 
 
 def _late(fastest: Choice, days: float, deadline_days: float, careful: bool) -> str:

@@ -244,6 +244,11 @@ def test_being_careful_holds_at_the_far_ends():
     assert careful.best.figures["usd"] >= bold.best.figures["usd"] - 1e-9
 
 
+def test_where_nothing_fits_the_least_need_is_said():
+    with pytest.raises(DoesNotFit, match=r"the most frugal needs 1\d\.\d of the 15\.8 GB of a t4; use more or larger"):
+        layout(task="finetune", model="gemma-3-12b", gpu="1xt4", method="qlora", seq_len=2048)
+
+
 def test_a_layout_is_as_likely_to_fit_as_asked_and_the_daring_are_no_slower():
     """Qwen2.5-14B with nf4 weights on two RTX 4090: the fastest plan fails one time in five."""
     asked = {"task": "finetune", "model": "qwen2.5-14b", "gpu": "2xrtx4090", "method": "qlora"}
