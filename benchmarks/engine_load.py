@@ -1,7 +1,7 @@
 """Load for a real engine on this machine: alone, static, closed loops, Poisson arrivals, a burst, mixed lengths.
 
 Runs go to a file that benchmarks/real_engine.py reads; those that are in it are not measured again. Before and after
-each the pace of the machine is taken by a small batch, as others may use it too. Streams are those of
+each the pace of the machine is taken by a small batch and by a prompt, as others may use it too. Streams are those of
 `estimator.measure.server`.
 """
 
@@ -20,7 +20,8 @@ from estimator.measure.server import Answer, Api, address
 PROMPT, OUTPUT = 128, 64  # of a usual request [token]
 LENGTHS, ALONE, STATIC = (32, 128, 512, 1024), 4, (2, 4, 8, 16)
 PACED, PACE_OUTPUT = 8, 32  # requests at once, before a run and after, and their tokens
-STEADY = 0.15  # of ln, that the pace may change by in a run; else it is done again when called again
+PACE_PROMPT, PACE_ROUNDS = 512, 3  # tokens of prompts that are read alone, before and after
+STEADY = 0.2  # of ln, that either pace may change by in a run; else it is done again when called again
 CLOSED = [*((count, "spread") for count in (1, 2, 4, 8, 16, 32)), *((count, "together") for count in (8, 16))]
 SHARES, ARRIVALS = (0.35, 0.6, 0.8, 0.95), 160  # of what a closed loop of 32 ends, itself 5/6 of all; arrivals each
 MIXED, LONG, SELDOM = 0.4, 1024, 0.15
@@ -28,7 +29,7 @@ DRAWN = (OUTPUT * 3 // 4, OUTPUT * 5 // 4)  # of clients that are spread [token]
 ROUNDS = 4  # requests of a client; the first is left out
 BURST = (16, 256)
 COLUMNS = ("run", "arrival", "batch_or_concurrency", "requests", "rate_realised_per_s", "input_len", "output_len")
-COLUMNS += ("metric", "value", "median", "mean", "p90", "pace_s")
+COLUMNS += ("metric", "value", "median", "mean", "p90", "pace_s", "prompt_pace_s")
 
 Row = dict[str, object]
 Run = tuple[str, Callable[[], Iterator[Row]]]
@@ -44,20 +45,23 @@ def measure(url: str, path: Path, minutes: float) -> None:
     for name, run in loads(api, path):
         if name not in {row["run"] for row in written(path)} and time.monotonic() - begin < 60.0 * minutes:
             found, after = [*run()], pace_s(api)
-            steady = abs(np.log(after / before)) < STEADY
-            said = f"a batch takes {before:.2f} and {after:.2f} s{', too uneven' * (not steady)}"
-            print(f"{name}, {time.monotonic() - begin:.0f} s, {said}", flush=True)
+            steady = bool((np.abs(np.log(np.divide(after, before))) < STEADY).all())
+            said = f"a batch takes {before[0]:.2f} and {after[0]:.2f} s, a prompt {before[1]:.2f} and {after[1]:.2f}"
+            print(f"{name}, {time.monotonic() - begin:.0f} s, {said}{', too uneven' * (not steady)}", flush=True)
+            batch_s, prompt_s = np.add(before, after) / 2
             with path.open("a", newline="", encoding="utf-8") as file:
                 lines = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-                lines.writerows(row | {"pace_s": (before + after) / 2} for row in found if steady)
+                lines.writerows(row | {"pace_s": batch_s, "prompt_pace_s": prompt_s} for row in found if steady)
             before = after
 
 
-def pace_s(api: Api) -> float:
-    """Time of a small batch from start to end [s]."""
+def pace_s(api: Api) -> tuple[float, float]:
+    """Time of a token of a small batch, and of the first token of a prompt alone, the median of some [s]."""
     with ThreadPoolExecutor(PACED) as pool:
         found = [*pool.map(lambda _: api.stream(PROMPT, PACE_OUTPUT), range(PACED))]
-    return max(one.came[-1] for one in found) - min(one.asked for one in found)
+    token_s = np.median([(one.came[-1] - one.came[0]) / max(one.tokens - 1, 1) for one in found])
+    first_s = np.median([api.stream(PACE_PROMPT, 2).first_s for _ in range(PACE_ROUNDS)])
+    return float(token_s) * PACE_OUTPUT, float(first_s)
 
 
 def written(path: Path) -> list[dict[str, str]]:

@@ -9,7 +9,8 @@ RUNS.csv has a row a run, length of prompt and metric (ttft_ms, tpot_ms, request
 static-, closed-, open-, openmix-, burst- and what tells runs apart), `arrival`, `batch_or_concurrency`, `requests`,
 `rate_realised_per_s`, `input_len`, `output_len`, and `median`, `mean` and `p90` over its requests. Unloaded, prefill
 and static runs give the times of steps and prompts by least squares; everything else is foretold. Where a row has
-`pace_s`, what a small batch took before and after its run, times are brought to the median of those.
+`pace_s` and `prompt_pace_s`, what a small batch and a prompt took before and after its run, steps and prompts are
+taken to be as much slower or faster then: other programs' use of the machine is no part of the laws.
 """
 
 import argparse
@@ -52,6 +53,10 @@ class Cost(NamedTuple):
         """What a prompt adds to a step [s]."""
         return float(self.prompt[1] * tokens + self.prompt[2] * tokens**2)
 
+    def at(self, run: Run) -> "Cost":
+        """The same at the pace of the machine when a run was measured."""
+        return Cost(self.step * run["pace"][0], self.prompt * run["pace"][1])
+
     @property
     def around_s(self) -> float:
         """The way around the engine: what a prompt of no tokens takes beyond a step [s]."""
@@ -83,8 +88,8 @@ def main() -> None:
         return
     runs = read(options.runs)
     cost = profiled(options.profile) if options.profile else fitted(runs)
-    rows = [row for run in runs for row in compared(cost, run)]
-    rows += [row for run in runs if run["run"].startswith("openmix") for row in of_a_mix(cost, run, runs)]
+    rows = [row for run in runs for row in compared(cost.at(run), run)]
+    rows += [row for run in runs if run["run"].startswith("openmix") for row in of_a_mix(cost.at(run), run, runs)]
     for name, errors in grouped(rows).items():
         print(
             f"{name:32} {len(errors):3} runs  median |ln| {np.median(np.abs(errors)):.3f} bias {np.median(errors):+.3f}"
@@ -92,22 +97,26 @@ def main() -> None:
 
 
 def read(path: Path) -> list[Run]:
-    """Runs with their metrics: rows of one engine and run together."""
+    """Runs with their metrics, rows of one engine and run together; `pace`: of steps and prompts, over the first's."""
     found: dict[str, Run] = {}
     with path.open(newline="", encoding="utf-8") as file:
         rows = [*csv.DictReader(file)]
-        usual = np.median([float(row.get("pace_s") or 1.0) for row in rows])
-        for row in rows:
-            slower = float(row.get("pace_s") or 1.0) / usual
-            name = (re.findall(r"run (\S+)", row.get("notes", "")) or [row.get("run", "")])[0]
-            key = f"{name} {row['input_len']}"
-            run = found.setdefault(key, {"run": name, "arrival": row["arrival"], "prompt": float(row["input_len"])})
-            run["output"], run["number"] = float(row["output_len"]), float(row.get("batch_or_concurrency") or 0)
-            run["requests"] = float(row.get("requests") or 1)
-            run["rate"] = float(row.get("rate_realised_per_s") or 0) * slower
-            scale = slower if row["metric"].endswith("_per_s") else 1.0 / slower
-            run[row["metric"]] = {kind: float(row[kind] or row["value"]) * scale for kind in ("median", "mean", "p90")}
+    first = np.array(_pace(rows[0]))
+    for row in rows:
+        name = (re.findall(r"run (\S+)", row.get("notes", "")) or [row.get("run", "")])[0]
+        key = f"{name} {row['input_len']}"
+        run = found.setdefault(key, {"run": name, "arrival": row["arrival"], "prompt": float(row["input_len"])})
+        run["output"], run["number"] = float(row["output_len"]), float(row.get("batch_or_concurrency") or 0)
+        run["requests"], run["pace"] = float(row.get("requests") or 1), np.array(_pace(row)) / first
+        run["rate"] = float(row.get("rate_realised_per_s") or 0)
+        run[row["metric"]] = {kind: float(row[kind] or row["value"]) for kind in ("median", "mean", "p90")}
     return list(found.values())
+
+
+def _pace(row: Mapping[str, str]) -> tuple[float, float]:
+    """What a small batch and a prompt took beside a run [s]; where nobody took it, as long as ever."""
+    batch_s = float(row.get("pace_s") or 1.0)
+    return batch_s, float(row.get("prompt_pace_s") or batch_s)
 
 
 def fitted(runs: Sequence[Run]) -> Cost:
@@ -135,8 +144,11 @@ def within_budget(run: Run) -> bool:
 
 
 def columns(runs: Sequence[Run], of: Any) -> tuple[Floats, Floats, Floats]:
-    """Two numbers of each run, and a time [s]."""
-    rows = [(*of(run)[:2], run[of(run)[2]]["median"] / 1e3) for run in runs]
+    """Two numbers of each run, and a time at the first one's pace [s]."""
+    rows = []
+    for run in runs:
+        one, other, metric = of(run)
+        rows.append((one, other, run[metric]["median"] / 1e3 / run["pace"][int(metric == "ttft_ms")]))
     first, second, time = np.array(rows, float).T
     return first, second, time
 
