@@ -60,7 +60,7 @@ def pace_s(api: Api) -> tuple[float, float]:
     with ThreadPoolExecutor(PACED) as pool:
         found = [*pool.map(lambda _: api.stream(PROMPT, PACE_OUTPUT), range(PACED))]
     token_s = np.median([(one.came[-1] - one.came[0]) / max(one.tokens - 1, 1) for one in found])
-    first_s = np.median([api.stream(PACE_PROMPT, 2).first_s for _ in range(PACE_ROUNDS)])
+    first_s = np.median([api.stream(PACE_PROMPT, 8).first_s for _ in range(PACE_ROUNDS)])
     return float(token_s) * PACE_OUTPUT, float(first_s)
 
 
