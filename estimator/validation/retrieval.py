@@ -108,12 +108,12 @@ def read_run(row: Row) -> Run:
 def _segments(row: Row) -> float | None:
     """Pieces that are searched one by one; none where nobody says."""
     text = row.get("segments", "").strip().lower()
-    return 1.0 if text == "merged" else numeral(text) or None
+    return 1.0 if text == "merged" else _count(row, "segments") if numeral(text) else None
 
 
 def _load(row: Row) -> Load | None:
     """Clients in a closed loop; one alone where latencies were taken one after the other."""
-    clients = numeral(row.get("concurrency", "")) or None
+    clients = _count(row, "concurrency") if numeral(row.get("concurrency", "")) else None
     if clients is None and re.search(r"serial|single|one at a time", row.get("latency_kind", "").lower()):
         clients = 1.0
     return None if clients is None else Load(clients=clients)

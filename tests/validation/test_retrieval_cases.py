@@ -161,6 +161,8 @@ def test_recall_counts_only_where_nothing_says_how_wide_the_search_was():
         ({"index": "GpuIVFFlat"}, "GPU"),
         ({"index": ""}, "nothing is known"),
         ({"params": "filter=tags"}, "filtered"),
+        ({"segments": "inf"}, "segments"),
+        ({"concurrency": "-1"}, "concurrency"),
     ],
 )
 def test_what_is_missing_or_unknown_is_said(cells, reason):
