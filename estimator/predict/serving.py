@@ -244,10 +244,9 @@ def _full_and_active(
     """What prompts and steps cost with all slots full and requests waiting, and with those in use; in one call."""
     memory_bound = slots < load.cut.most_sequences
     waiting = memory_bound & (_clients(traffic) > slots)
-    both, short = (
-        np.stack(np.broadcast_arrays(*pair, load.prompt, load.output, load.cached)[:2])
-        for pair in ((slots, active), (memory_bound, waiting))
-    )
+    told = slots, active, memory_bound, waiting
+    fields = np.broadcast_arrays(*told, load.prompt, load.output, load.cached)
+    both, short = np.stack(fields[:2]), np.stack(fields[2:4])
     found = [np.broadcast_to(field, both.shape) for field in times(load, cluster, both, short)]
     return Times(*(field[0] for field in found)), Times(*(field[1] for field in found))
 

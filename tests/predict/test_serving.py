@@ -92,6 +92,16 @@ def test_arrays_are_scalars_side_by_side(setup, prompts):
                 assert many == pytest.approx(float(getattr(alone, field)), rel=1e-7, nan_ok=True), field
 
 
+@pytest.mark.parametrize("load", ["batch", "concurrency", "burst"])
+def test_several_loads_are_each_alone(load):
+    arch, cluster, plan = _setup(("llama-3.1-8b", "a100", "bf16", "vllm"))
+
+    found = serving(arch, cluster, plan, Traffic(1000, 100, **{load: np.array([1, 2, 3])}))
+
+    alone = [float(serving(arch, cluster, plan, Traffic(1000, 100, **{load: count})).ttft_s) for count in (1, 2, 3)]
+    assert found.ttft_s == pytest.approx(alone)
+
+
 @settings(deadline=None, max_examples=30)
 @given(setups, st.integers(10, 2000), st.integers(10, 500), st.floats(0.05, 100))
 def test_an_open_loop_serves_what_is_asked_up_to_its_capacity(setup, prompt, output, rate):
