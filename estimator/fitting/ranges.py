@@ -184,10 +184,10 @@ def _between(errors: Floats, units: Words, weight: Floats, level: float) -> tupl
         for mine, middle in zip(members, middles, strict=True)
     ]
     many, centre = len(middles), float(np.median(middles))
-    tau2 = float(np.mean(np.abs(middles - centre))) ** 2 * many / max(many - 1, 1)
-    tau2, sigma2 = SD**2 * tau2 * (1 + 1 / many), SD**2 * float(np.mean(spreads)) ** 2
-    freedom = (tau2 + sigma2) ** 2 / (tau2**2 / max(many - 1, 1) + sigma2**2 / max(len(errors) - many, 1) + 1e-300)
-    half = student(freedom, (1 + level) / 2) * (tau2 + sigma2) ** 0.5
+    tau2 = (SD * float(np.mean(np.abs(middles - centre)))) ** 2 * many / max(many - 1, 1)
+    apart, inside = tau2 * (1 + 1 / many), (SD * float(np.mean(spreads))) ** 2
+    freedom = (apart + inside) ** 2 / (apart**2 / max(many - 1, 1) + inside**2 / max(len(errors) - many, 1) + 1e-300)
+    half = student(freedom, (1 + level) / 2) * (apart + inside) ** 0.5
     return max(half - centre, LEAST), max(half + centre, LEAST)
 
 

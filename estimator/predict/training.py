@@ -305,10 +305,11 @@ def time_interval(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> t
 
 def time_intervals(arch: Architecture, cluster: Cluster, layouts: TrainingPlan) -> tuple[Floats, Floats]:
     """The same of each layout of a plan."""
-    unlaid = replace(layouts, micro_batch=None)
-    usual = hard = time_interval(arch, cluster, unlaid)
-    if not cluster.accelerator.measured_cpu:
-        hard = interval("time", (*traits(arch, cluster, unlaid), SHORT))
+    if cluster.accelerator.measured_cpu:
+        usual = hard = time_interval(arch, cluster, layouts)
+    else:
+        names = traits(arch, cluster, replace(layouts, micro_batch=None))
+        usual, hard = interval("time", names), interval("time", (*names, SHORT))
     short = short_passes(arch, layouts)
     return np.where(short, hard[0], usual[0]), np.where(short, hard[1], usual[1])
 
