@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from estimator.catalog.files import cached, number, preset_files, rows, source_of
+from estimator.catalog.files import MOST_OF_ANYTHING, cached, number, preset_files, rows, source_of
 from estimator.errors import InvalidInput, UnknownName
 from estimator.paths import data_folder
 from estimator.records import Basis, Source
@@ -58,6 +58,18 @@ def fact(key: str) -> Fact:
     if key not in _rows():
         raise UnknownName("fact", key, _rows(), "Tables of facts are in estimator/presets and hardware/power.csv.")
     return _fact(*_rows()[key])
+
+
+def counted(key: str) -> int:
+    """The fact called `key` of something that is counted, of which there is at least one; own facts may say less.
+
+    >>> counted("embedding/batch")
+    64
+    """
+    value = fact(key).value
+    if not 1 <= value <= MOST_OF_ANYTHING or value % 1:
+        raise InvalidInput(f"the fact {key} must be a whole number from 1, not {value:g}")
+    return int(value)
 
 
 @cached

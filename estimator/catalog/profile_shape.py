@@ -14,11 +14,11 @@ def _needed(kind: Any) -> tuple[str, ...]:
     return (*(name for name in kind._fields if name not in kind._field_defaults and name != "evidence"), "log_sd")
 
 
+RECORDS = {"gemm": GemmEfficiency, "attention": AttentionEfficiency, "decode_attention": DecodeAttentionEfficiency}
 # Tables of constants, and the numbers that each entry needs; those of `calls` are numbers themselves.
 TABLES: dict[str, tuple[str, ...]] = {
+    **{table: _needed(record) for table, record in RECORDS.items()},
     "gemm": ("peak_flop_per_s", *_needed(GemmEfficiency)),
-    "attention": _needed(AttentionEfficiency),
-    "decode_attention": _needed(DecodeAttentionEfficiency),
     "vectors": (),
     "calls": (),
     "optimizer": ("tensor_s", "param_s"),
@@ -76,10 +76,16 @@ def _of_constants(where: str, constants: object) -> Iterator[str]:
             if table == "calls":
                 yield from _missing(f"{where}.{table}", entries, (key,))
             else:
-                yield from _missing(there, entry, names)
+                yield from _missing(there, entry, (*names, *_usual(table, entry)))
                 yield from OF_ENTRY.get(table, _nothing)(there, entry)
     if not constants["gemm"]:
         yield f"{where}.gemm is empty"
+
+
+def _usual(table: str, entry: object) -> list[str]:
+    """Constants that have a usual value, as far as an entry brings its own."""
+    usual, brought = getattr(RECORDS.get(table), "_field_defaults", ()), entry if isinstance(entry, dict) else ()
+    return [name for name in usual if name != "evidence" and name in brought]
 
 
 def _missing(where: str, table: object, names: tuple[str, ...]) -> Iterator[str]:

@@ -62,9 +62,11 @@ class Parser(argparse.ArgumentParser):
             file.write(message)
 
     def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> object:
-        """As argparse has them, but `--option=--` gives no value."""
+        """As argparse has them, but `--option=--` gives no value, and an empty one is none."""
         if action.option_strings and arg_strings == ["--"]:
             raise argparse.ArgumentError(action, "expected one argument")
+        if action.option_strings and "" in arg_strings:
+            raise argparse.ArgumentError(action, "the value is empty: give one, or leave the option out")
         return super()._get_values(action, arg_strings)
 
     def _options(self) -> list[str]:

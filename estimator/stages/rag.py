@@ -6,7 +6,7 @@ from typing import NamedTuple
 from numpy.typing import ArrayLike
 
 from estimator.catalog.accelerators import accelerator as named_accelerator
-from estimator.catalog.facts import fact
+from estimator.catalog.facts import counted, fact
 from estimator.catalog.models import architecture
 from estimator.catalog.prices import api_price
 from estimator.catalog.stores import Reranker, reranker
@@ -232,7 +232,7 @@ def _device(question: Question) -> Accelerator:
 
 
 def _embedding_on_own(question: Question, encoder: Architecture, device: Accelerator, base: KnowledgeBase) -> Embedding:
-    plan, batch = encoder_plan(), int(fact("embedding/batch").value)
+    plan, batch = encoder_plan(), counted("embedding/batch")
     cluster, chunk = Cluster(device, 1, 1), question.amount("chunk_tokens")
     rate = question.once(embedding_sequences_per_s, encoder, cluster, plan, chunk, batch)
     facts, asked = _device_facts(question, encoder, device), question.amount("prompt_tokens")

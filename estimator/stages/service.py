@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from numpy.typing import ArrayLike
 
-from estimator.catalog.facts import fact
+from estimator.catalog.facts import counted, fact
 from estimator.catalog.files import recent
 from estimator.catalog.formats import shown
 from estimator.errors import DoesNotFit
@@ -180,7 +180,7 @@ def embedded(question: Question) -> Service:
     asked, price, batch = (
         question.amount("prompt_tokens"),
         question.hour_usd("serving"),
-        int(fact("embedding/batch").value),
+        counted("embedding/batch"),
     )
     cluster, inputs = question.cluster(1), {"tokens": asked, **question.machine_facts()}
     ends = half_widths("embedding", llm, device, plan.engine)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from estimator.catalog.facts import fact
+from estimator.catalog.facts import counted
 from estimator.catalog.files import recent
 from estimator.catalog.precisions import native
 from estimator.errors import DoesNotFit
@@ -35,7 +35,7 @@ from estimator.stages.question import Question
 
 def most_accelerators() -> int:
     """The largest cluster that is looked for [1]."""
-    return int(fact("largest_cluster").value)
+    return counted("largest_cluster")
 
 
 class Training(NamedTuple):

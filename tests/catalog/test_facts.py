@@ -12,8 +12,9 @@ from estimator.catalog.energy import (
     power_fraction,
     pue,
 )
-from estimator.catalog.facts import fact, facts
-from estimator.errors import UnknownName
+from estimator.catalog.facts import counted, fact, facts
+from estimator.catalog.files import use_facts
+from estimator.errors import InvalidInput, UnknownName
 from estimator.formulas import scaling
 
 
@@ -30,6 +31,18 @@ def test_words_without_a_figure_are_kept():
 
     assert math.isnan(found.value)
     assert "alpha" in found.text
+
+
+@pytest.mark.parametrize("wrong", ["0", "0.5", "-3", "2.5"])
+def test_an_own_fact_that_counts_is_a_whole_number_from_one(tmp_path, wrong):
+    header = "key,value,low,high,unit,text,context,source,kind,date"
+    (tmp_path / "retrieval_facts.csv").write_text(f"{header}\nembedding/batch,{wrong},,,sequence,,,own,read,2026\n")
+    use_facts(tmp_path)
+    try:
+        with pytest.raises(InvalidInput, match=f"embedding/batch must be a whole number from 1, not {wrong}"):
+            counted("embedding/batch")
+    finally:
+        use_facts(None)
 
 
 def test_how_a_fact_is_known_becomes_its_basis():

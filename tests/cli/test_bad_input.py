@@ -22,6 +22,8 @@ CASES = {
     "nothing asked": (["compare"], "--model 7b --gpu a100"),
     "unknown option": ([*ASK, "--formt", "json"], "--format"),
     "an input as an option": (["estimate", "rag", *ASK[1:], "--corpus", "docs"], "--set corpus=VALUE"),
+    "an empty name": (["compare", "--model", "", "--gpu", "a100"], "--model: the value is empty"),
+    "an empty path": (["variance", "plan.csv", "bill.csv", "--workbook="], "--workbook: the value is empty"),
     "unknown format": ([*ASK, "--format", "xml"], "json"),
     "unknown stage": (["estimate", "finetunning", "--model", "7b", "--gpu", "a100"], "finetune"),
     "unknown model": (["compare", "--model", "llama-3.1-9b-x", "--gpu", "a100"], "llama-3.1-8b"),

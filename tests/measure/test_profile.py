@@ -58,6 +58,29 @@ def test_a_signed_profile_of_wrong_kinds_is_refused(local, field, wrong):
         read_profile(local)
 
 
+@pytest.mark.parametrize("table", ["gemm", "attention", "decode_attention"])
+@pytest.mark.parametrize("constant", ["launch_s", "sharpness"])
+def test_a_word_for_a_constant_is_refused_where_it_has_a_usual_value(local, table, constant):
+    content = json.loads(local.read_text())
+    constants = next(iter(content["constants"].values()))
+    next(iter(constants[table].values()))[constant] = "x"
+    local.write_text(json.dumps({**content, "checksum": checksum(content)}))
+
+    with pytest.raises(InvalidInput, match=rf"{table}.*{constant} is no number"):
+        read_profile(local)
+
+
+@pytest.mark.parametrize("wrong", [7, "launch_s", None, []])
+def test_an_entry_of_constants_that_is_no_table_is_refused(local, wrong):
+    content = json.loads(local.read_text())
+    entries = next(iter(content["constants"].values()))["gemm"]
+    entries[next(iter(entries))] = wrong
+    local.write_text(json.dumps({**content, "checksum": checksum(content)}))
+
+    with pytest.raises(InvalidInput, match=r"gemm.* is no table"):
+        read_profile(local)
+
+
 def test_a_profile_of_the_future_says_to_update(local):
     content = json.loads(local.read_text()) | {"profile_version": PROFILE_VERSION + 1}
     local.write_text(json.dumps(content))
