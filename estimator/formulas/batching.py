@@ -101,6 +101,8 @@ def gated(
     squared_s2: mean square of prompt_s where lengths are mixed [s2]
     Mean step S = step / (1 - rho), rho = arrivals x prompt; an arrival sees what is left of one, R = S2 / 2S; in its
     own step are the prompts that came before and after it, 2 rho R. Its first token: R + step + prompt + 2 rho R.
+    Its variance needs the third moment of a step; that of mixed prompts is taken as squared_s2^2 / prompt_s, exact for
+    equal ones.
     Source: gated service with the residual of a renewal, Kleinrock, Queueing Systems I (1975) equation 5.16;
     Takagi, Analysis of Polling Systems (1986) section 2.
 
@@ -113,10 +115,14 @@ def gated(
     rate = np.minimum(rate, FULL / np.maximum(prompt, 1e-12))
     rho = rate * prompt
     mean = step / (1.0 - rho)
-    second = (step**2 + 2.0 * step * rho * mean + rate * squared * mean) / (1.0 - rho**2)
-    residual = second / (2.0 * np.maximum(mean, 1e-12))
-    variance = residual**2 / 3.0 * (1.0 + 2.0 * rho) ** 2 + (second - mean**2) / 3.0 + 2.0 * rate * residual * squared
-    return Gate(residual, 2.0 * rho * residual, variance)
+    spread = rate * squared  # of the prompts that come in a unit of time
+    second = (step**2 + (2.0 * step * rho + spread) * mean) / (1.0 - rho**2)
+    cubed = spread * squared / np.maximum(prompt, 1e-12)
+    third = step**3 + 3.0 * step * (step * rho + spread) * mean + 3.0 * rho * (step * rho + spread) * second
+    third = (third + cubed * mean) / (1.0 - rho**3)
+    seen, seen_squared = (moment / np.maximum(mean, 1e-12) for moment in (second, third))  # steps an arrival falls into
+    variance = (0.5 + rho) ** 2 * (seen_squared - seen**2) + seen_squared / 12.0 + spread * seen
+    return Gate(seen / 2.0, rho * seen, variance)
 
 
 def stay_share(stays: ArrayLike) -> Floats:

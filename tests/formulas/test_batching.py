@@ -139,6 +139,29 @@ def test_a_gate_keeps_longer_the_more_come(one, other):
     assert 0.015 <= waits[0] <= waits[1]
 
 
+def _through_a_gate(rate, step, prompts, steps=20_000):
+    """Mean and variance of what prompts wait beyond a step and themselves, step by step."""
+    draw, gathered, waits = np.random.default_rng(7), 0.0, []
+    for _ in range(steps):
+        length = step + gathered
+        came = draw.choice(prompts, draw.poisson(rate * length))
+        gathered = came.sum()
+        waits.append(length - draw.uniform(0, length, len(came)) + gathered - came)
+    return np.mean(np.concatenate(waits)), np.var(np.concatenate(waits))
+
+
+@pytest.mark.parametrize("use", [0.1, 0.5, 0.7])
+@pytest.mark.parametrize("prompts", [(0.06, 0.06), (0.03, 0.09)])
+def test_a_gate_is_gone_through_step_by_step(use, prompts):
+    rate, squared = use / np.mean(prompts), np.mean(np.square(prompts))
+
+    gate = batching.gated(rate, 0.03, np.mean(prompts), squared)
+    mean, variance = _through_a_gate(rate, 0.03, prompts)
+
+    assert gate.wait_s == pytest.approx(mean, rel=0.05)
+    assert gate.variance_s2 == pytest.approx(variance, rel=0.12)
+
+
 def test_mixed_lengths_keep_longer_than_equal_ones():
     equal, mixed = batching.gated(2.0, 0.03, 0.1), batching.gated(2.0, 0.03, 0.1, 0.03)
 

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from estimator.catalog.retrieval import host
 from estimator.errors import InvalidInput, UnknownName
+from estimator.formulas.queueing import mmc_wait_s
+from estimator.formulas.retrieval_load import at_rate_s, wait_share_s
 from estimator.predict.retrieval import (
     IndexPlan,
     build_memory_bytes,
@@ -35,6 +37,20 @@ from estimator.validation.retrieval import predict_cases
 HERE = host("GCP n4-highmem-16, 16 vCPU, 128 GB (1 machine runs server+client)")
 PLAN = IndexPlan(1e6, 768, engine="weaviate")
 ROW = {"id": "1", "source": "mine", "n_vectors": "1e6", "dim": "768", "index": "HNSW (Weaviate)", "hardware": HERE.name}
+
+
+@pytest.mark.parametrize(("share", "use"), [(0.9, 0.5), (0.99, 0.8), (0.5, 0.9)])
+def test_one_core_is_waited_for_as_long_as_its_queue_says(share, use):
+    """M/M/1: P(W > t) = use exp(-(1 - use) t / s), Kleinrock (1975) equation 3.42."""
+    waits = float(wait_share_s(share, 1, 0.004, use / 0.004))
+
+    assert use * np.exp(-(1 - use) * waits / 0.004) == pytest.approx(1 - share)
+
+
+def test_a_query_slows_down_with_its_neighbours():
+    half = float(at_rate_s(0.002, 8, 0.004, 1000.0))  # four of eight cores at work
+
+    assert half == pytest.approx(0.003 + float(mmc_wait_s(8, 1000.0, 0.004)))
 
 
 @given(clients=st.integers(1, 4000), cores=st.integers(1, 128), engine=st.sampled_from(["faiss", "weaviate", "qdrant"]))
