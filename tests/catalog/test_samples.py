@@ -120,6 +120,7 @@ def test_what_was_counted_is_asked_and_said(tmp_path, capsys):
 
     assert answer.data_samples.value == 200
     assert "Counted 200 samples, 145,000 tokens" in said
+    assert "are no samples" not in said
     assert "25.0% of the samples are longer than finetune_seq_len = 2,048" in said
     assert "packing=on would save" in said
     assert estimate("finetune", **ASK, data=path, samples=7).data_samples.value == 7
