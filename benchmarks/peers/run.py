@@ -1,4 +1,4 @@
-"""Peers beside us on the same published runs: python benchmarks/peers/run.py [--calculon FOLDER] [--folder FOLDER]
+"""Peers beside us on the same published runs: python benchmarks/peers/run.py [--calculon FOLDER] [--simumax FOLDER]
 
 Each peer is installed from PyPI, pinned, in an environment of its own (kept in --folder), answers the cases with its
 defaults, and is judged on those it answers; so are we, as fitted and with the case's source left out of the fit.
@@ -78,12 +78,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--folder", default=tempfile.mkdtemp(prefix="peers-"), help="where environments are kept")
     options.add_argument("--calculon", help="folder of a checkout of Calculon, to compare with it too")
+    options.add_argument("--simumax", help="folder of a checkout of SimuMax, likewise")
     options.add_argument("--slow", type=int, default=MOST_SLOW, help="cases of a kind for a peer that takes seconds")
     asked = options.parse_args(argv)
     peers = [peer._replace(most=asked.slow) if peer.most == MOST_SLOW else peer for peer in PEERS]
     if asked.calculon:
         note = "its A100 and H100 systems, no overlap"
         peers.append(Peer("Calculon (checkout)", "", "calculon", note, (str(Path(asked.calculon).resolve()),)))
+    if asked.simumax:
+        note = "its systems of the A100 (PCIe: asked for SXM cards without tensor parallelism) and B200, as they ship"
+        needs = "numpy pandas sympy tabulate graphviz matplotlib tqdm"
+        peers.append(Peer("SimuMax (checkout)", needs, "simumax", note, (str(Path(asked.simumax).resolve()),)))
     cases = list(compared())
     random.Random(0).shuffle(cases)  # those that a slow peer answers are a fair sample
     outcomes = [_outcome(peer, cases, Path(asked.folder)) for peer in peers]
@@ -115,7 +120,7 @@ def _environment(peer: Peer, folder: Path) -> str:
     python = home / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", str(home)], check=True, capture_output=True, text=True)
-    pip = [str(python), "-m", "pip", "install", "--quiet", "-c", str(PINS), peer.requirement]
+    pip = [str(python), "-m", "pip", "install", "--quiet", "-c", str(PINS), *peer.requirement.split()]
     subprocess.run(pip, check=True, capture_output=True, text=True)
     return str(python)
 
@@ -156,8 +161,9 @@ NOTES = """
 * aiconfigurator's tables and rules are those of the newest engines, many of the measured runs those of 2023 to 2025.
 * Peers are asked for static batches where a case has one, and for the batch that we predict to fit where a benchmark
   filled the memory.
-* Calculon and SimuMax are not on PyPI (what is called calculon there is another program): `--calculon` compares with a
-  checkout of Calculon (which has no fused attention, and so too much memory where that is used); SimuMax was not run.
+* Calculon and SimuMax are not on PyPI (what is called calculon there is another program): `--calculon` and `--simumax`
+  compare with checkouts. Calculon has no fused attention, and so too much memory where that is used; SimuMax's systems
+  are measured ones, and those that ship are few.
 """
 
 
