@@ -55,15 +55,32 @@ def pythons() -> list[Path]:
     return sorted({path.name: path for path in reversed(runs)}.values(), key=lambda path: path.name)
 
 
-def requirements(kind: str) -> list[str]:
+def requirements(kind: str, inside: Path) -> list[str]:
     """The dependencies of the library and of EXTRAS at their lower bounds, or with no upper one; what tests need."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
     listed = [*project["dependencies"], *(text for name in EXTRAS for text in extras[name])]
     testing = [text for text in extras["dev"] if re.split(r"[<>=\[]", text)[0] in TESTING]
     if kind == "lowest":
-        listed = [text.replace(">=", "==") for text in listed]
+        listed = [_lowest(text, inside) for text in listed]
     return listed + testing
+
+
+def _lowest(bound: str, inside: Path) -> str:
+    """The first version from a bound on of which there is a build for this Python."""
+    pip: list[str | Path] = [inside, "-m", "pip", "--disable-pip-version-check"]
+    name, least = re.sub(r"\[.*\]", "", bound).split(">=")
+    _, said = quiet([*pip, "index", "versions", name])
+    known = re.findall(r"[\d.]+", said.partition("Available versions:")[2].partition("\n")[0])
+    for version in sorted((one for one in known if _numbers(one) >= _numbers(least)), key=_numbers):
+        exact = f"{name}=={version}"
+        if quiet([*pip, "install", "--dry-run", "--only-binary", ":all:", exact])[0] == 0:
+            return exact
+    return f"{name}=={least}"
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in version.strip(".").split(".")]
 
 
 def quiet(words: Sequence[str | Path], limit_s: float = 1200.0, **how: object) -> tuple[int, str]:
@@ -78,7 +95,7 @@ def made(python: Path, kind: str, folder: Path) -> tuple[Path, str]:
     """A new environment with the library installed; its Python, and what was in the way."""
     code, said = quiet([python, "-m", "venv", folder / "venv"])
     inside = folder / "venv" / "bin" / "python"
-    for words in (requirements(kind), ["--no-deps", ROOT]):
+    for words in (requirements(kind, inside) if code == 0 else [], ["--no-deps", ROOT]):
         if code == 0:
             code, said = quiet([inside, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *words])
     return inside, said if code else ""
