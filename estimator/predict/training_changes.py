@@ -11,11 +11,13 @@ from estimator.catalog.optimizers import optimizer
 from estimator.errors import EstimatorError
 from estimator.predict.training import AS_LIKELY, TrainingPlan, TrainingStep, training_step
 from estimator.records import Architecture, Cluster
+from estimator.text import digits
 
 EIGHT_BIT = "adamw_8bit"
 SHORTEST = 512  # tokens below which shorter sequences are no advice
 SAME = 0.005  # difference of times that is none
 SHOWN = 4
+SOME = 10  # steps of a short run
 
 
 class Change(NamedTuple):
@@ -56,6 +58,24 @@ def between(cluster: Cluster) -> str:
     return (
         f"{cluster.nodes:,} machines of {cluster.per_node}: it assumes {line * 8 / 1e9:,.3g} Gbit/s for each "
         f"accelerator between them{guess} (network_gbit_per_s, gpus_per_node)."
+    )
+
+
+def under_a_step(rows: float, batch: float, name: str, of_a_row: float = 1.0) -> tuple[str, ...]:
+    """That a run has fewer rows than one step takes; name: of its batch, which counts `of_a_row` for each.
+
+    >>> under_a_step(64, 64, "global_batch")
+    ()
+    >>> under_a_step(38.1, 64, "global_batch")[0].partition(": ")[0]
+    'The run is less than one step'
+    """
+    if rows >= batch:
+        return ()
+    one, few = (f"{name}={max(rows // steps, 1) * of_a_row:.0f}" for steps in (1, SOME))
+    fewer = f", {few} of it some {SOME}" if rows >= 2 * SOME else ""
+    return (
+        f"The run is less than one step: {digits(rows)} sequences where a step takes {batch:,.0f}, and weights change "
+        f"with a step. {one} makes one of it{fewer}.",
     )
 
 

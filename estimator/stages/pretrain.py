@@ -13,6 +13,7 @@ from estimator.formulas.training import model_flop
 from estimator.formulas.units import DAY_S
 from estimator.predict.reliability import LEAST
 from estimator.predict.training import TrainingPlan
+from estimator.predict.training_changes import under_a_step
 from estimator.quantities import Quantity, derive, uncertain
 from estimator.results import Estimate, Line
 from estimator.stages.answer import Findings, Overhead, answer, bare, calendar, served_here
@@ -28,6 +29,7 @@ def estimate(question: Question) -> Estimate:
     """What pre-training the LLM needs and costs."""
     tokens = training_tokens(question)
     training = _sized(question, tokens)
+    plan = training.plan
     service = after_training(question, served_here)
     progress = _goodput(question, training)
     if question.chosen(progress) <= LEAST:
@@ -61,7 +63,12 @@ def estimate(question: Question) -> Estimate:
             data_bytes=_corpus_bytes(question, tokens),
             training_s=wall,
             peak_memory_bytes=training.peak_memory_bytes,
-            warnings=_late(question, wall) + training.warnings() + more_to_serve(question, service),
+            warnings=(
+                *_late(question, wall),
+                *under_a_step(float(tokens.value / plan.seq_len), plan.global_batch, "batch_tokens", plan.seq_len),
+                *training.warnings(),
+                *more_to_serve(question, service),
+            ),
             verdict=training.verdict,
             words="continued" if question.flag("continued") else "",
             details={**_details(question, training, tokens), **_reliability(progress, wall)},
