@@ -57,7 +57,18 @@ def between(cluster: Cluster) -> str:
     guess = "" if known is not None else ", a guess, as none is known of it"
     return (
         f"{cluster.nodes:,} machines of {cluster.per_node}: it assumes {line * 8 / 1e9:,.3g} Gbit/s for each "
-        f"accelerator between them{guess} (network_gbit_per_s, gpus_per_node)."
+        f"accelerator between them{guess} (network_gbit_per_s, gpus_per_node).{_unlinked(cluster)}"
+    )
+
+
+def _unlinked(cluster: Cluster) -> str:
+    """That nothing is known to join them: neither a link to another accelerator nor a network between machines."""
+    device = cluster.accelerator
+    if device.network_bytes_per_s is not None or device.link_bytes_per_s is not None:
+        return ""
+    return (
+        f" Nothing is known that joins {device.title}, no link and no network: {cluster.nodes:,} of them say how much "
+        "work it is, and are no cluster that anybody is known to build."
     )
 
 
