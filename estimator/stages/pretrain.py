@@ -29,7 +29,6 @@ def estimate(question: Question) -> Estimate:
     """What pre-training the LLM needs and costs."""
     tokens = training_tokens(question)
     training = _sized(question, tokens)
-    plan = training.plan
     service = after_training(question, served_here)
     progress = _goodput(question, training)
     if question.chosen(progress) <= LEAST:
@@ -65,7 +64,7 @@ def estimate(question: Question) -> Estimate:
             peak_memory_bytes=training.peak_memory_bytes,
             warnings=(
                 *_late(question, wall),
-                *under_a_step(float(tokens.value / plan.seq_len), plan.global_batch, "batch_tokens", plan.seq_len),
+                *_short(training.plan, tokens),
                 *training.warnings(),
                 *more_to_serve(question, service),
             ),
@@ -156,6 +155,11 @@ def _sized(question: Question, tokens: Quantity) -> Training:
             )
         training = set_up(question, plan, _whole(needed, question.per_node))
     return training
+
+
+def _short(plan: TrainingPlan, tokens: Quantity) -> tuple[str, ...]:
+    length = float(plan.seq_len)
+    return under_a_step(tokens.value / length, float(plan.global_batch), "batch_tokens", length)
 
 
 def _late(question: Question, wall: Quantity) -> tuple[str, ...]:
