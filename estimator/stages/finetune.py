@@ -28,6 +28,10 @@ from estimator.text import human
 
 PAIRS = ("dpo", "reward")  # objectives that learn from a chosen and a rejected answer
 READS = "A reward model reads answers and writes none; served, it is counted as if it wrote them: the most it can cost."
+EMBEDS = (
+    "Served, it embeds the question of each request, and its time to first token is that of one text. The LLM that "
+    "answers is not counted: estimator estimate rag counts both."
+)
 
 
 def estimate(question: Question) -> Estimate:
@@ -68,6 +72,7 @@ def copies(question: Question) -> Copies:
 def _warned(question: Question, training: Training) -> tuple[str, ...]:
     longest = max(float(tokens) for _, tokens in training.plan.sequences)
     noted = (*training.warnings(), *_accumulated(training), *_too_long(question), *[READS] * training.plan.reward_model)
+    noted = (*noted, *[EMBEDS] * training.plan.contrastive)
     return (*noted, *beyond_positions(question.own_llm(), longest), *unrecomputed(question.own_llm(), training.plan))
 
 
@@ -477,24 +482,19 @@ def _labelled(question: Question, lines: list[Line]) -> tuple[str, ...]:
     labelling = sum(line.usd.value for line in lines if line.kind == "labelling")
     if not labelling > once / 2:
         return ()
+    what = "pairs" if _contrastive(question) else "answers"
+    engineers, hours = (one.value for one in _hours(question))
     return (
-        f"Labelling {samples} samples by hand is {labelling / once:.0%} of the one-off cost: if answers exist "
-        "already, set existing_samples.",
+        f"Labelling {samples} samples by hand is {labelling / once:.0%} of the one-off cost, and {hours:,.0f} of the "
+        f"{engineers + hours:,.0f} hours before the first result: if {what} exist already, set existing_samples.",
     )
 
 
 def _people(question: Question, hours: Quantity, labelling: Quantity) -> list[Line]:
-    rate = question.amount("label_rate_usd_per_hour")
+    paid: dict[str, Any] = {"unit_price": question.amount("label_rate_usd_per_hour"), "formula": money.people_usd}
     return [
         people(question, "data, training and evaluation", hours),
-        one_off(
-            "labelling",
-            "labelling",
-            driver="samples",
-            quantity=labelling,
-            unit_price=rate,
-            formula=money.people_usd,
-        ),
+        one_off("labelling", "labelling", driver="samples", quantity=labelling, **paid),
     ]
 
 
