@@ -21,7 +21,8 @@ OVER_HF = ("hf trainer", "trl", "axolotl", "llama-factory", "swift", "accelerate
 PROJECTION = re.compile(r"(?<![a-z])(q|k|v|o|gate|up|down)(?=_proj|[|)])")
 ALONE = "none"
 PAIRS = ("dpo", "orpo", "rm")
-UNASKED = ("passages_per_query", "query_len", "reward_model")  # fields of a plan that no tool's configuration settles
+# Fields of a plan that no tool's configuration settles.
+UNASKED = ("passages_per_query", "query_len", "reward_model", "logits_to_keep")
 METHODS = ("full", "lora", "qlora")
 
 
@@ -96,6 +97,7 @@ def planned(run: Run, llm: Architecture, cluster: Cluster) -> Planned:
         fused_attention=bool(said.get("fused_attention", True)),
         framework=framework_name,
         reward_model=objective == "rm",
+        logits_to_keep=int(said.get("part_len") or 0) * bool(objective == "grpo" and said.get("keeps_answer")),
     )
     notes += unrecomputed(llm, plan)
     if "bf16" in plan.precision and sixteen_bits(cluster.accelerator) != "bf16":
