@@ -18,13 +18,14 @@ from estimator.errors import EstimatorError, InvalidInput
 from estimator.export.catalogue import Catalogue, Row
 from estimator.export.price_list import STALE_DAYS, age_days
 from estimator.results import Estimate
-from estimator.scenario import file_inputs
+from estimator.scenario import file_inputs, scenario
 
 if TYPE_CHECKING:
     from estimator.decide.inverse import AcceleratorSet
 
 R = TypeVar("R")
 USUAL_NODE = 8  # accelerators of a machine, where nothing else is known
+NETWORK = "network_gbit_per_s"  # between machines, as given
 MOST_OFFERS = 40  # rows of an answer
 
 
@@ -94,12 +95,13 @@ def offers(options: argparse.Namespace) -> None:
     gpus = tuple(options.gpu.split(",")) if options.gpu else ()
     found = accelerator_sets(options.fits, gpus=gpus, **{**inputs, **fixed})
     listed = [(one, row) for one in found for row in _of(one.accelerator, options)]
-    joined = "network_gbit_per_s" in {**inputs, **fixed}
+    network = {name: value for name, value in {**inputs, **fixed}.items() if name == NETWORK}
+    joined = scenario(**network).amount(NETWORK).value > 0
     held = [(one, row) for one, row in listed if row.count >= _together(one, joined)]
     if apart := len(listed) - len(held):
         note(
             f"{apart} offers of machines too small are left out: the accelerators have to be in one, or in full ones "
-            "with a network between them (--set network_gbit_per_s where none is known)"
+            f"with a network between them (--set {NETWORK}=N where none is known)"
         )
     if not held:
         raise InvalidInput("nobody lists an offer that fits as asked: leave --provider, --region or --commitment out")
