@@ -7,6 +7,7 @@ EstimatorError                 base; the command prints it on stderr and exits 2
 │   ├── NotNamed               something left unsaid that this needs: an accelerator, an LLM whose shape is known
 │   └── UnknownName            a name that nothing answers to; carries the nearest ones that do
 ├── DoesNotFit                 a plan that cannot run on the hardware; says by how much and what would
+│   └── TooFew                 more accelerators of the kind would do
 └── MissingExtra               an optional dependency that is not installed
 """
 
@@ -57,6 +58,10 @@ class UnknownName(InvalidInput):
 
 class DoesNotFit(EstimatorError):
     """A plan that needs more memory than the hardware has."""
+
+
+class TooFew(DoesNotFit):
+    """A plan that more accelerators of the same kind would hold."""
 
 
 class MissingExtra(EstimatorError):

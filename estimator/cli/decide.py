@@ -366,8 +366,8 @@ def _from(found: BreakEven) -> str:
     if found.cheaper_from.value <= 1:
         return "at any volume"
     first = next((volume for volume in found.crossings if volume < found.cheaper_from.value), None)
-    now_and_then = f" (just before further replicas, from {first:,.0f} on)" if first else ""
-    return f"for good from {found.cheaper_from.value:,.0f} requests a month{now_and_then}"
+    now_and_then = f" (just before further replicas, from {short(first)} on)" if first else ""
+    return f"for good from {short(found.cheaper_from.value)} requests a month{now_and_then}"
 
 
 ANSWERS: dict[str, Callable[[argparse.Namespace, dict[str, Any]], Finding]] = {

@@ -18,13 +18,14 @@ from estimator.errors import EstimatorError, InvalidInput
 from estimator.export.catalogue import Catalogue, Row
 from estimator.export.price_list import STALE_DAYS, age_days
 from estimator.results import Estimate
-from estimator.scenario import file_inputs
+from estimator.scenario import file_inputs, scenario
 
 if TYPE_CHECKING:
     from estimator.decide.inverse import AcceleratorSet
 
 R = TypeVar("R")
 USUAL_NODE = 8  # accelerators of a machine, where nothing else is known
+NETWORK = "network_gbit_per_s"  # between machines, as given
 MOST_OFFERS = 40  # rows of an answer
 
 
@@ -79,7 +80,10 @@ def _totals(question: dict[str, Any]) -> dict[str, float]:
 
 
 def offers(options: argparse.Namespace) -> None:
-    """The cheapest machines that hold a task, per provider and region."""
+    """The cheapest machines that hold a task, per provider and region; of equal cost the fewest machines come first.
+
+    Machines between which no network is known hold together what fits in one of them, unless one is given.
+    """
     from estimator.decide.inverse import accelerator_sets
 
     given = asked(options)
@@ -91,16 +95,27 @@ def offers(options: argparse.Namespace) -> None:
     gpus = tuple(options.gpu.split(",")) if options.gpu else ()
     found = accelerator_sets(options.fits, gpus=gpus, **{**inputs, **fixed})
     listed = [(one, row) for one in found for row in _of(one.accelerator, options)]
-    rows = [_offer(one.count, row) for one, row in listed if row.count >= _together(one)]
-    if apart := len(listed) - len(rows):
-        note(f"{apart} offers of machines too small are left out: the accelerators have to be in one")
-    rows.sort(key=lambda row: float(str(row["usd_per_hour"])))
-    if not rows:
+    network = {name: value for name, value in {**inputs, **fixed}.items() if name == NETWORK}
+    joined = scenario(**network).amount(NETWORK).value > 0
+    held = [(one, row) for one, row in listed if row.count >= _together(one, joined)]
+    if apart := len(listed) - len(held):
+        note(
+            f"{apart} offers of machines too small are left out: the accelerators have to be in one, or in full ones "
+            f"with a network between them (--set {NETWORK}=N where none is known)"
+        )
+    if not held:
         raise InvalidInput("nobody lists an offer that fits as asked: leave --provider, --region or --commitment out")
-    best: dict[tuple[object, object], Row] = {}
-    for row in rows:
-        best.setdefault((row["provider"], row["region"]), row)
+    best: dict[tuple[str, str], Row] = {}
+    for one, row in sorted(held, key=_as_bought):
+        best.setdefault((row.provider, row.region), _offer(one.count, row))
     show(options, Catalogue(tuple(list(best.values())[:MOST_OFFERS])))
+
+
+def _as_bought(offer: tuple["AcceleratorSet", PriceRow]) -> tuple[float, int, int, str, str, str]:
+    """What all of it costs an hour, then fewer machines, then fewer accelerators; then by name."""
+    found, row = offer
+    machines = _machines(found.count, row)
+    return _usd(machines, row), machines, found.count, row.accelerator, row.provider, row.region
 
 
 def _of(name: str, options: argparse.Namespace) -> list[PriceRow]:
@@ -110,18 +125,34 @@ def _of(name: str, options: argparse.Namespace) -> list[PriceRow]:
     return [row for row in price_rows(name) if all(value in (None, getattr(row, key)) for key, value in wanted.items())]
 
 
-def _together(found: "AcceleratorSet") -> int:
-    """How many of the set have to be in one machine: all, or a machine full of them; a pod of TPUs is one."""
+def _together(found: "AcceleratorSet", joined: bool) -> int:
+    """How many of the set have to be in one machine: a pod of TPUs is one; all of them, or a machine full of them.
+
+    joined: whether a network was given; else full machines are joined where the device's network is known
+    """
     device = accelerator(found.accelerator)
-    return 1 if device.kind == "tpu" else min(found.count, device.per_node or USUAL_NODE)
+    if device.kind == "tpu":
+        return 1
+    alone = device.network_bytes_per_s is None and not joined
+    return found.count if alone else min(found.count, device.per_node or USUAL_NODE)
+
+
+def _machines(count: int, row: PriceRow) -> int:
+    """Whole instances that hold so many accelerators."""
+    return math.ceil(count / row.count)
+
+
+def _usd(machines: int, row: PriceRow) -> float:
+    """Of all of them an hour [USD]."""
+    return machines * row.count * row.usd_per_hour
 
 
 def _offer(count: int, row: PriceRow) -> Row:
     """As many whole instances as hold so many accelerators."""
-    instances, days = math.ceil(count / row.count), age_days(row.valid_from)
+    instances, days = _machines(count, row), age_days(row.valid_from)
     return {
         "accelerators": f"{count} x {row.accelerator}",
-        "usd_per_hour": instances * row.count * row.usd_per_hour,
+        "usd_per_hour": _usd(instances, row),
         "provider": row.provider,
         "region": row.region,
         "instances": f"{instances} x {row.instance or row.count}",

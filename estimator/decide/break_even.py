@@ -19,6 +19,7 @@ from estimator.quantities import ONE_AT_A_TIME, Design, Quantity, computed, deri
 from estimator.records import Accelerator
 from estimator.results import Estimate, Line, LineKind
 from estimator.scenario import scenario
+from estimator.text import short
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,9 +72,9 @@ class BreakEven:
         value, (low, high) = self.cheaper_from.value, self.cheaper_from.interval()
         if value <= 1:
             return f"{self.b} is cheaper than {self.a} at any volume."
-        spread = f"{max(low, 0):,.0f} to {'never' if np.isinf(high) else f'{high:,.0f}'}"
+        spread = f"{short(max(low, 0))} to {'never' if np.isinf(high) else short(high)}"
         held = f"{100 * self.cheaper_from.level:g} %"
-        return f"{self.b} is cheaper than {self.a} from {value:,.0f} requests a month ({held}: {spread})."
+        return f"{self.b} is cheaper than {self.a} from {short(value)} requests a month ({held}: {spread})."
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; a range that reaches to never has no high end."""

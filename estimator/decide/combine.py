@@ -23,7 +23,7 @@ from estimator.stages.budget import evaluation_runs, one_off, worked
 from estimator.stages.finetune import served
 from estimator.stages.hosted import tuned_price
 from estimator.stages.question import Question
-from estimator.stages.service import Service
+from estimator.stages.service import Service, after_training
 
 SERVING: tuple[LineKind, ...] = ("serving", "idle", "api", "base")
 ADDED_LATER: tuple[LineKind, ...] = ("regression", "contingency")  # by the answer itself, for what is served in the end
@@ -169,7 +169,7 @@ def _distil(asked: dict[str, object]) -> Estimate:
     teacher = _question(asked)
     student = _student(asked, teacher)
     student.word("student")  # among its assumptions
-    tuned, service, baseline = api.answered("finetune", student), served(student), bare(teacher)
+    tuned, service, baseline = api.answered("finetune", student), after_training(student, served), bare(teacher)
     found = _student_answer(student, tuned, service, _labels(student, baseline))
     return _against(found, service, baseline, teacher)
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from estimator import api
+from estimator.catalog.accelerators import cluster
 from estimator.decide.break_even import BreakEven, break_even, leaves
 from estimator.decide.rules import Rule, Value, candidates, criteria, rules
 from estimator.errors import DoesNotFit, InvalidInput, NotNamed, UnknownName
@@ -18,6 +19,7 @@ from estimator.formulas.arithmetic import difference
 from estimator.formulas.units import DAY_S
 from estimator.pricing import Price
 from estimator.quantities import Quantity, derive
+from estimator.records import Cluster
 from estimator.results import FIGURES, Assumption, Estimate, Line, Ranged
 from estimator.scenario import default_scenario, known_input
 from estimator.shown import SCHEMA_VERSION
@@ -223,13 +225,28 @@ def _estimates(asked: dict[str, object], labelled: float = np.inf) -> dict[str, 
 
 def _estimate(name: str, asked: dict[str, Any]) -> Estimate | str:
     try:
-        return api.estimate(name, **asked)
+        found = api.estimate(name, **asked)
+        return _too_few(found, asked.get("gpu"), asked.get("gpus")) or found
     except (DoesNotFit, NotNamed) as error:
         return str(error)
     except InvalidInput as error:
         if isinstance(error, UnknownName) or name not in COMBINATIONS:  # the question is wrong, whatever is recommended
             raise
         return str(error)
+
+
+def _too_few(found: Estimate, gpu: str | None, gpus: int | None) -> str:
+    """Why the accelerators given do not serve what they train, nor any other approach; empty where they do."""
+    hardware, replicas = cluster(str(gpu)) if gpu else None, found.figure("replicas")
+    given = hardware.count if isinstance(hardware, Cluster) else gpus
+    each = found.serving_accelerators.value / replicas.value if replicas is not None and replicas.value else 0.0
+    if given is None or each <= given:
+        return ""
+    more = f"{each:.0f}x{found.accelerator}"
+    return (
+        f"it is trained on what was given and not served: that takes {more}. Use --gpu {more} or fewer bits (--set "
+        f"weight_precision=int4); what training takes: estimator estimate {found.stage}"
+    )
 
 
 def decide(found: Found, goals: Mapping[str, Value], served_by: str = "") -> Recommendation:

@@ -12,6 +12,7 @@ from estimator.search.result import Choice, Search, titled
 from estimator.text import digits, human, short
 
 SHOWN = 12  # rows of a table; CSV and JSON have the whole front
+MOST_NAMED = 6  # accelerators in a line
 NARROWEST = 24  # of a layout
 UNITS = {"usd": "USD", "usd_per_hour": "USD", "memory_bytes": "B", "host_bytes": "B"}
 
@@ -21,7 +22,7 @@ def search_text(found: Search, style: str = "simple") -> str:
     more = len(found.front) - SHOWN
     lines = (
         *([found.verdict, ""] if found.verdict else []),
-        f"For {asked_text(found)}",
+        f"{_of_what(found)}, for {asked_text(found)}",
         f"Best of {found.evaluated:,} layouts ({found.fitting:,} will do): {found.best.text()}",
         f"Why not another: {found.why()}",
         *found.notes,
@@ -31,6 +32,12 @@ def search_text(found: Search, style: str = "simple") -> str:
     )
     words = map(_paragraph, lines) if style == "simple" else lines
     return "\n".join([*words, "", _table(found, style), *_each(found, style)])
+
+
+def _of_what(found: Search) -> str:
+    """The LLM and the accelerators that were asked for; of many how many, as the best is named beneath."""
+    names = list(found.prices)
+    return f"{found.llm} on {', '.join(names) if len(names) <= MOST_NAMED else f'{len(names)} accelerators'}"
 
 
 def _each(found: Search, style: str) -> list[str]:

@@ -4,6 +4,9 @@ Work is counted in units of N FLOP per token: forward 2, backward 4 (2 when the 
 Validity: attention scores, which grow with the sequence, are left out, as is what samples are generated with.
 """
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 from estimator.formulas import Real
 
 
@@ -70,3 +73,16 @@ def contrastive_flop(weights_flop: Real, tokens: Real, attention_flop: Real, sam
     15672000000000.0
     """
     return (weights_flop * tokens + 3 * attention_flop) * samples * attempts
+
+
+def logits_share(kept: ArrayLike, tokens: ArrayLike) -> Real:
+    """Share of a sequence's tokens whose logits are computed [1]: all, or the last `kept` of its `tokens`.
+
+    Source: huggingface/trl, grpo_trainer.py: logits_to_keep is the length of the completion.
+
+    >>> logits_share(0, 3072), float(logits_share(1024, 4096))
+    (1.0, 0.25)
+    """
+    if not np.any(kept):
+        return 1.0
+    return np.where(np.asarray(kept) > 0, np.minimum(np.asarray(kept, float) / np.asarray(tokens, float), 1.0), 1.0)

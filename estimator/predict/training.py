@@ -15,7 +15,8 @@ from estimator.catalog.frameworks import framework
 from estimator.errors import DoesNotFit
 from estimator.fitting.ranges import half_widths, novelties
 from estimator.formulas import Floats, Real, Truth, Truths
-from estimator.formulas.transformer import active_params, forward_flop, matmul_params
+from estimator.formulas.alignment import logits_share
+from estimator.formulas.transformer import active_params, forward_flop, head_params, matmul_params
 from estimator.predict.chance import SURELY, fit_chance
 from estimator.predict.flags import anywhere
 from estimator.predict.training_layout import chosen, grid, smallest
@@ -251,7 +252,7 @@ def _timed(
     total, count = time.total, numbers.accelerators
     sequences = numbers.ga * numbers.mb * numbers.dp
     forward = _forward_flop(arch, plan) * sequences
-    weights = matmul_params(arch, with_head=plan.foretells)
+    weights = matmul_params(arch, with_head=False) + head_params(arch) * _head_share(plan)
     frozen = 2.0 * weights * sequences * numbers.seq  # weight gradients that adapters do not need
     model = 3.0 * forward - numbers.adapters * frozen
     available = total * count * np.where(numbers.low > 0, numbers.rates.low_peak, numbers.rates.peak)
@@ -279,8 +280,12 @@ def step_parts_s(arch: Architecture, cluster: Cluster, plan: TrainingPlan, seq_l
 
 def _forward_flop(arch: Architecture, plan: TrainingPlan) -> Real:
     """Forward work of one sample [FLOP]; embeddings and rewards need no logits."""
-    heads = None if plan.foretells else 0.0
-    return sum(count * forward_flop(arch, tokens, head_tokens=heads) for count, tokens in plan.sequences)
+    share = _head_share(plan)
+    return sum(count * forward_flop(arch, tokens, head_tokens=share * tokens) for count, tokens in plan.sequences)
+
+
+def _head_share(plan: TrainingPlan) -> Real:
+    return plan.foretells * logits_share(plan.logits_to_keep, plan.seq_len)
 
 
 def _local_time(arch: Architecture, cluster: Cluster, plan: TrainingPlan, numbers: Run) -> StepTime | None:

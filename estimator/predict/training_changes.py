@@ -11,11 +11,13 @@ from estimator.catalog.optimizers import optimizer
 from estimator.errors import EstimatorError
 from estimator.predict.training import AS_LIKELY, TrainingPlan, TrainingStep, training_step
 from estimator.records import Architecture, Cluster
+from estimator.text import digits
 
 EIGHT_BIT = "adamw_8bit"
 SHORTEST = 512  # tokens below which shorter sequences are no advice
 SAME = 0.005  # difference of times that is none
 SHOWN = 4
+SOME = 10  # steps of a short run
 
 
 class Change(NamedTuple):
@@ -55,7 +57,36 @@ def between(cluster: Cluster) -> str:
     guess = "" if known is not None else ", a guess, as none is known of it"
     return (
         f"{cluster.nodes:,} machines of {cluster.per_node}: it assumes {line * 8 / 1e9:,.3g} Gbit/s for each "
-        f"accelerator between them{guess} (network_gbit_per_s, gpus_per_node)."
+        f"accelerator between them{guess} (network_gbit_per_s, gpus_per_node).{_unlinked(cluster)}"
+    )
+
+
+def _unlinked(cluster: Cluster) -> str:
+    """That nothing is known to join them: neither a link to another accelerator nor a network between machines."""
+    device = cluster.accelerator
+    if device.network_bytes_per_s is not None or device.link_bytes_per_s is not None:
+        return ""
+    return (
+        f" Nothing is known that joins {device.title}, no link and no network: {cluster.nodes:,} of them say how much "
+        "work it is, and are no cluster that anybody is known to build."
+    )
+
+
+def under_a_step(rows: float, batch: float, name: str, of_a_row: float = 1.0) -> tuple[str, ...]:
+    """That a run has fewer rows than one step takes; name: of its batch, which counts `of_a_row` for each.
+
+    >>> under_a_step(64, 64, "global_batch")
+    ()
+    >>> under_a_step(38.1, 64, "global_batch")[0].partition(": ")[0]
+    'The run is less than one step'
+    """
+    if rows >= batch:
+        return ()
+    one, few = (f"{name}={max(rows // steps, 1) * of_a_row:.0f}" for steps in (1, SOME))
+    fewer = f", {few} of it some {SOME}" if rows >= 2 * SOME else ""
+    return (
+        f"The run is less than one step: {digits(rows)} sequences where a step takes {batch:,.0f}, and weights change "
+        f"with a step. {one} makes one of it{fewer}.",
     )
 
 

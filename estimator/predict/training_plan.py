@@ -24,6 +24,7 @@ from estimator.catalog.own_code import code_under
 from estimator.catalog.precisions import precision
 from estimator.errors import InvalidInput
 from estimator.formulas import Floats, Real, Words, parallelism, transformer
+from estimator.formulas.alignment import logits_share
 from estimator.formulas.memory import FULL_PRECISION, MIXED_PRECISION, StateBytes
 from estimator.formulas.training import adapter_width, targeted_linears
 from estimator.predict.flags import anywhere
@@ -54,6 +55,7 @@ class TrainingPlan:
     passages_per_query: more than 0 trains an embedder on samples of a query of query_len tokens, its positive passage
         and hard negatives, of seq_len tokens each (contrastive); batches then count samples
     reward_model: whether a number is learnt of each sequence (which of two answers is better), instead of next tokens
+    logits_to_keep: tokens at the end of a sequence whose logits are computed (of GRPO the answer's); 0: all
     """
 
     seq_len: Count = 4096
@@ -79,6 +81,7 @@ class TrainingPlan:
     passages_per_query: float = 0
     query_len: Count = 32
     reward_model: bool = False
+    logits_to_keep: Count = 0
 
     @property
     def contrastive(self) -> bool:
@@ -395,7 +398,7 @@ def _shape(arch: Architecture, plan: TrainingPlan, *, foretold: bool) -> dict[st
         "shared": transformer.shared_experts(arch),
         "moe_ffn": experts.ffn if experts else 0,
         "vocab": arch.vocab,
-        "head": float(arch.kind == "decoder" and foretold),
+        "head": float(arch.kind == "decoder" and foretold) * logits_share(plan.logits_to_keep, plan.seq_len),
         "tied": float(arch.tied_embeddings),
         "layer_params": transformer.params(arch) - held - embeddings,
         "expert_params": held,

@@ -19,6 +19,7 @@ from estimator.predict.checked import checked, checked_value
 from estimator.predict.reliability import usual_goodput
 from estimator.predict.serving_machine import ServingPlan
 from estimator.predict.training import TrainingPlan
+from estimator.predict.training_changes import under_a_step
 from estimator.predict.training_plan import beyond_positions, check_positions
 from estimator.pricing import Price, usd_per_hour
 from estimator.quantities import ONE_AT_A_TIME
@@ -90,7 +91,14 @@ def layout(
     longest = max(lengths) if task == "finetune" else 0.0
     check_positions(llm, longest)
     found = _train(llm, offers, precisions, tried, careful=careful, **usual | asked)
-    return replace(found, notes=(*found.notes, *beyond_positions(llm, longest), *said))
+    return replace(found, notes=(*found.notes, *_short(usual | asked), *beyond_positions(llm, longest), *said))
+
+
+def _short(asked: Mapping[str, Any]) -> tuple[str, ...]:
+    """That the run is less than one step."""
+    sample = [float(asked.get(name, 0.0)) for name in ("query_len", "seq_len", "passages_per_query")]
+    row = alignment.contrastive_tokens(*sample) if sample[-1] else sample[1]
+    return under_a_step(float(asked["tokens"]) / float(row), asked["global_batch"], "global_batch")
 
 
 def _comparable(names: Sequence[str], price: Price) -> tuple[Price, tuple[str, ...]]:

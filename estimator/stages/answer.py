@@ -8,7 +8,7 @@ from estimator.catalog.engines import engine, known_engines
 from estimator.catalog.facts import fact
 from estimator.catalog.files import recent
 from estimator.catalog.retrieval import text_ratio, tokenizers
-from estimator.errors import DoesNotFit
+from estimator.errors import DoesNotFit, TooFew
 from estimator.formulas import effort, energy
 from estimator.formulas.arithmetic import difference, product
 from estimator.paths import presets, toml
@@ -41,6 +41,8 @@ def served_here(question: Question, adapters: int = 0) -> Service:
         if question.api is None and not adapters:
             return bare(question)
         return on_own(question, question.amount("prompt_tokens"), question.written(), nothing, adapters)
+    except TooFew:
+        raise
     except DoesNotFit as error:
         raise DoesNotFit(f"{error}; what training alone takes: estimator layout") from None
 

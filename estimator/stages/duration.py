@@ -11,6 +11,7 @@ from estimator.catalog.frameworks import packing_of
 from estimator.formulas import run_time, sample_lengths
 from estimator.formulas.arithmetic import product, quotient, sum_of
 from estimator.formulas.training import adapter_params
+from estimator.predict.training_changes import under_a_step
 from estimator.predict.training_rows import RowStep, row_step
 from estimator.quantities import Quantity, derive, predicted, total, uncertain
 from estimator.stages.parts import joined, noted
@@ -101,7 +102,7 @@ def duration(question: Question, training: Training, rows: Rows) -> Duration:
         **_interrupted(question, training, run_s, steps),
         padding_share=_padding_share(step, rows),
         tokens=derive("tokens of all epochs", "token", product, samples=rows.samples, tokens=rows.tokens),
-        notes=_notes(question, training, rows, how, step),
+        notes=(*_notes(question, training, rows, how, step), *_short(steps)),
     )
 
 
@@ -153,6 +154,10 @@ def _steps(question: Question, training: Training, rows: Rows, how: str) -> Quan
         "packed rows", "1", run_time.packed_rows, tokens=tokens, seq_len=question.amount("finetune_seq_len")
     )
     return derive("optimizer steps", "1", run_time.optimizer_steps, rows=packed, batch=batch)
+
+
+def _short(steps: Quantity) -> tuple[str, ...]:
+    return under_a_step(steps.inputs["rows"].value, steps.inputs["batch"].value, "finetune_batch")
 
 
 def _evaluation(question: Question, training: Training, stepping: Quantity) -> Quantity:

@@ -22,12 +22,16 @@ from estimator.stages.budget import evaluation_runs, monthly, one_off, people, u
 from estimator.stages.duration import Rows, duration, start_s
 from estimator.stages.hosted import behind_api, tuned_price
 from estimator.stages.question import Question
-from estimator.stages.service import Service, embedded, on_own
+from estimator.stages.service import Service, after_training, embedded, more_to_serve, on_own
 from estimator.stages.training import ALONE, Copies, Training, set_up
 from estimator.text import human
 
 PAIRS = ("dpo", "reward")  # objectives that learn from a chosen and a rejected answer
 READS = "A reward model reads answers and writes none; served, it is counted as if it wrote them: the most it can cost."
+EMBEDS = (
+    "Served, it embeds the question of each request, and its time to first token is that of one text. The LLM that "
+    "answers is not counted: estimator estimate rag counts both."
+)
 
 
 def estimate(question: Question) -> Estimate:
@@ -68,6 +72,7 @@ def copies(question: Question) -> Copies:
 def _warned(question: Question, training: Training) -> tuple[str, ...]:
     longest = max(float(tokens) for _, tokens in training.plan.sequences)
     noted = (*training.warnings(), *_accumulated(training), *_too_long(question), *[READS] * training.plan.reward_model)
+    noted = (*noted, *[EMBEDS] * training.plan.contrastive)
     return (*noted, *beyond_positions(question.own_llm(), longest), *unrecomputed(question.own_llm(), training.plan))
 
 
@@ -130,9 +135,7 @@ def _seq_len(question: Question) -> float:
     """Tokens of a sequence: as given, else as usual or of a sample, whichever is longer, which is then noted."""
     asked, sample = question.number("finetune_seq_len"), question.amount("tokens_per_sample")
     if question.word("objective") in ("grpo", "ppo"):
-        sample = derive(
-            "prompt and completion", "token", sum_of, prompt=sample, more=question.amount("completion_tokens")
-        )
+        sample = _with_completion(question)
     if not question.scenario.amount("finetune_seq_len").given and not question.within(sample, asked - 1):
         question.chosen(sample)
     return asked
@@ -227,9 +230,7 @@ def _rows(question: Question) -> Rows:
     """What one run passes through the trainer; completions are read with their prompts."""
     objective, one = question.word("objective"), question.counted("work of a row", 1.0, "1", "a supervised sequence")
     if objective in ("grpo", "ppo"):
-        lengths = {"prompt": question.amount("tokens_per_sample"), "completion": question.amount("completion_tokens")}
-        each = derive("prompt and completion", "token", sum_of, **lengths)
-        return Rows(_completions(question), each, _work_ratio(question, objective))
+        return Rows(_completions(question), _with_completion(question), _work_ratio(question, objective))
     passed = {"samples": question.amount("samples"), "epochs": question.amount("epochs")}
     samples = derive("samples of all epochs", "1", product, **passed)
     if objective in PAIRS:
@@ -264,11 +265,10 @@ def _trainable_share(question: Question) -> Quantity:
     )
 
 
-def _learnt_tokens(question: Question) -> Quantity:
-    """Tokens of all completions with their prompts, which are read again with each."""
+def _with_completion(question: Question) -> Quantity:
+    """Tokens of a completion with its prompt, which is read again with each."""
     lengths = {"prompt": question.amount("tokens_per_sample"), "completion": question.amount("completion_tokens")}
-    each = derive("prompt and completion", "token", sum_of, **lengths)
-    return derive("learnt tokens", "token", product, completions=_completions(question), length=each)
+    return derive("prompt and completion", "token", sum_of, **lengths)
 
 
 def _generation(question: Question) -> Quantity:
@@ -388,7 +388,7 @@ def _answer(
     parts: Mapping[str, Quantity],
     notes: tuple[str, ...] = (),
 ) -> Estimate:
-    service = served(question)
+    service = after_training(question, served)
     hours, labelling = _hours(question)
     machine_s = wall if wall.known else question.zero("training", "s")
     lines = [
@@ -413,7 +413,7 @@ def _answer(
             flop=_flop(question, tokens),
             accelerators=training.accelerators if training else None,
             layout=training.layout if training else "managed",
-            overhead=Overhead(service, _untrained(question)),
+            overhead=Overhead(service, after_training(question, _untrained)),
             data_tokens=_data_tokens(question),
             data_samples=question.amount("samples"),
             data_bytes=_data_bytes(question),
@@ -422,6 +422,7 @@ def _answer(
             details=_details(question, training, service) | dict(parts),
             warnings=(
                 *notes,
+                *more_to_serve(question, service),
                 *(_warned(question, training) if training else _not_listed(question)),
                 *_labelled(question, lines),
             ),
@@ -481,24 +482,19 @@ def _labelled(question: Question, lines: list[Line]) -> tuple[str, ...]:
     labelling = sum(line.usd.value for line in lines if line.kind == "labelling")
     if not labelling > once / 2:
         return ()
+    what = "pairs" if _contrastive(question) else "answers"
+    engineers, hours = (one.value for one in _hours(question))
     return (
-        f"Labelling {samples} samples by hand is {labelling / once:.0%} of the one-off cost: if answers exist "
-        "already, set existing_samples.",
+        f"Labelling {samples} samples by hand is {labelling / once:.0%} of the one-off cost, and {hours:,.0f} of the "
+        f"{engineers + hours:,.0f} hours before the first result: if {what} exist already, set existing_samples.",
     )
 
 
 def _people(question: Question, hours: Quantity, labelling: Quantity) -> list[Line]:
-    rate = question.amount("label_rate_usd_per_hour")
+    paid: dict[str, Any] = {"unit_price": question.amount("label_rate_usd_per_hour"), "formula": money.people_usd}
     return [
         people(question, "data, training and evaluation", hours),
-        one_off(
-            "labelling",
-            "labelling",
-            driver="samples",
-            quantity=labelling,
-            unit_price=rate,
-            formula=money.people_usd,
-        ),
+        one_off("labelling", "labelling", driver="samples", quantity=labelling, **paid),
     ]
 
 
@@ -517,7 +513,8 @@ def _kept_beside(question: Question) -> list[Line]:
     """Replicas of the base LLM that a dedicated deployment leaves running for everything else."""
     if question.word("deployment") != "dedicated" or question.api is not None:
         return []
-    one, each = question.counted("one replica", 1.0, "1", "by definition"), _untrained(question).accelerators
+    one = question.counted("one replica", 1.0, "1", "by definition")
+    each = after_training(question, _untrained).accelerators
     always = derive("base LLM kept on", "s/month", money.always_on_s, replicas=one, accelerators=each)
     line = monthly(
         question,
@@ -562,7 +559,10 @@ def _flop(question: Question, tokens: Quantity) -> Quantity:
     )
     if objective == "sft":
         return derive("work", "FLOP", product, per_token=per_token, tokens=tokens, attempts=question.amount("attempts"))
-    learnt = tokens if objective in PAIRS else _learnt_tokens(question)
+    learnt = tokens
+    if objective not in PAIRS:
+        rows = {"completions": _completions(question), "length": _with_completion(question)}
+        learnt = derive("learnt tokens", "token", product, **rows)
     ratio = _work_ratio(question, objective)
     learning = derive("learning", "FLOP", product, per_token=per_token, tokens=learnt, work=ratio)
     once = learning if objective in PAIRS else total("one run", "FLOP", _with_sampling(question, learning, weights))

@@ -4,6 +4,7 @@ from typing import Any
 
 from estimator.catalog.facts import facts
 from estimator.catalog.prices import ApiPrice, api_names, api_price
+from estimator.errors import DoesNotFit
 from estimator.formulas import money, prompting
 from estimator.formulas.arithmetic import product, sum_of
 from estimator.quantities import Quantity, derive
@@ -173,7 +174,10 @@ def _break_even(
     """
     if question.llm is None or question.accelerator is None:
         return None
-    own = on_own(question, prompt, output, prefix)
+    try:
+        own = on_own(question, prompt, output, prefix)
+    except DoesNotFit as error:
+        return question.unknown("break-even utilisation", "1", str(error))
     return derive(
         "break-even utilisation",
         "1",

@@ -13,11 +13,13 @@ from estimator.formulas.training import model_flop
 from estimator.formulas.units import DAY_S
 from estimator.predict.reliability import LEAST
 from estimator.predict.training import TrainingPlan
+from estimator.predict.training_changes import under_a_step
 from estimator.quantities import Quantity, derive, uncertain
 from estimator.results import Estimate, Line
 from estimator.stages.answer import Findings, Overhead, answer, bare, calendar, served_here
 from estimator.stages.budget import monthly, one_off, people, upkeep
 from estimator.stages.question import Question
+from estimator.stages.service import after_training, more_to_serve
 from estimator.stages.training import Training, most_accelerators, set_up
 
 LAW = "chinchilla_besiroglu"
@@ -27,7 +29,7 @@ def estimate(question: Question) -> Estimate:
     """What pre-training the LLM needs and costs."""
     tokens = training_tokens(question)
     training = _sized(question, tokens)
-    service = served_here(question)
+    service = after_training(question, served_here)
     progress = _goodput(question, training)
     if question.chosen(progress) <= LEAST:
         raise DoesNotFit(_never_done(training, progress))
@@ -54,13 +56,18 @@ def estimate(question: Question) -> Estimate:
             flop=_flop(question, training, tokens),
             accelerators=training.accelerators,
             layout=training.layout,
-            overhead=Overhead(service, bare(question)),
+            overhead=Overhead(service, after_training(question, bare)),
             data_tokens=tokens,
             data_samples=_sequences(question, tokens),
             data_bytes=_corpus_bytes(question, tokens),
             training_s=wall,
             peak_memory_bytes=training.peak_memory_bytes,
-            warnings=_late(question, wall) + training.warnings(),
+            warnings=(
+                *_late(question, wall),
+                *_short(training.plan, tokens),
+                *training.warnings(),
+                *more_to_serve(question, service),
+            ),
             verdict=training.verdict,
             words="continued" if question.flag("continued") else "",
             details={**_details(question, training, tokens), **_reliability(progress, wall)},
@@ -148,6 +155,11 @@ def _sized(question: Question, tokens: Quantity) -> Training:
             )
         training = set_up(question, plan, _whole(needed, question.per_node))
     return training
+
+
+def _short(plan: TrainingPlan, tokens: Quantity) -> tuple[str, ...]:
+    length = float(plan.seq_len)
+    return under_a_step(tokens.value / length, float(plan.global_batch), "batch_tokens", length)
 
 
 def _late(question: Question, wall: Quantity) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from estimator.catalog.facts import counted, fact
 from estimator.catalog.files import recent
 from estimator.catalog.formats import shown
-from estimator.errors import DoesNotFit
+from estimator.errors import DoesNotFit, TooFew
 from estimator.formulas import Floats, money, prompting, transformer
 from estimator.formulas.arithmetic import product, quotient
 from estimator.predict.learning import kin_of_server
@@ -82,8 +82,19 @@ def of_prefix(
 
 def replica_plan(question: Question, context_tokens: float, adapters: int = 0) -> ServingPlan:
     """The smallest replica that holds the LLM and such a request; DoesNotFit when more were needed than given."""
-    precision, llm, device = question.word("weight_precision"), question.own_llm(), question.own_accelerator()
-    plan = serving_plan(question, adapters)
+    llm, device = question.own_llm(), question.own_accelerator()
+    found = _fewest(question, serving_plan(question, adapters), context_tokens)
+    if question.count is not None and found.tp > question.count:
+        raise TooFew(
+            f"serving {llm.name} in {shown(llm, found.weight_precision)} needs {found.tp} x {device.name}, "
+            f"{question.count} given: use --gpu {found.tp}x{device.name} or fewer bits (--set weight_precision={FEW})"
+        )
+    return found
+
+
+def _fewest(question: Question, plan: ServingPlan, context_tokens: float) -> ServingPlan:
+    """The plan on the fewest accelerators that hold such a request."""
+    llm = question.own_llm()
     rounded = 2.0 ** math.ceil(math.log2(context_tokens))  # so that few lengths are tried
     longest = plan.max_context or llm.max_context or rounded
     if plan.max_context and context_tokens > plan.max_context:
@@ -91,13 +102,33 @@ def replica_plan(question: Question, context_tokens: float, adapters: int = 0) -
             f"a request of {context_tokens:,.0f} tokens is longer than the {longest:,.0f} that the engine is started "
             "for: give a larger max_context"
         )
-    found = _smallest(llm, device, plan, min(rounded, longest))
-    if question.count is not None and found.tp > question.count:
-        raise DoesNotFit(
-            f"serving {llm.name} in {shown(llm, precision)} needs {found.tp} x {device.name}, {question.count} given: "
-            f"use --gpu {found.tp}x{device.name} or fewer bits (--set weight_precision=int4)"
-        )
-    return found
+    return _smallest(llm, question.own_accelerator(), plan, min(rounded, longest))
+
+
+FEW = "int4"  # what weights are quantised to where memory is short
+
+
+def after_training(question: Question, serve: Callable[[Question], Service]) -> Service:
+    """Served on the accelerators that trained, or on as many as hold the LLM: those that were named train."""
+    try:
+        return serve(question)
+    except TooFew:
+        return serve(replace(question, count=None))
+
+
+def more_to_serve(question: Question, service: Service) -> tuple[str, ...]:
+    """That what the accelerators trained, they do not hold as it is served; what does, and whether fewer bits would."""
+    many, llm, device = int(service.accelerators.value), question.llm, question.accelerator
+    if question.count is None or llm is None or device is None or many <= question.count:
+        return ()
+    longest = service.prompt_tokens.high + service.output_tokens.high
+    plan = serving_plan(question)
+    fewer = _fewest(question, replace(plan, weight_precision=FEW), longest).tp
+    instead = f" In {FEW} it takes {fewer}: --set weight_precision={FEW}." if fewer < many else ""
+    return (
+        f"To serve, {llm.name} in {shown(llm, plan.weight_precision)} takes {many} x {device.title}, not the "
+        f"{question.count} that train it: so many are counted for serving.{instead}",
+    )
 
 
 def serving_plan(question: Question, adapters: int = 0, tp: int = 1) -> ServingPlan:

@@ -15,13 +15,15 @@ from estimator.formulas.training import LINEARS, unknown_targets
 from estimator.predict.training import TrainingPlan
 from estimator.predict.training_plan import unrecomputed
 from estimator.records import Architecture, Cluster
+from estimator.verdict.generated import LEFT_OUT, Generation, generation
 
 USUAL_LENGTH = 2048  # tokens of a row where neither the files nor the tool's default say it
 OVER_HF = ("hf trainer", "trl", "axolotl", "llama-factory", "swift", "accelerate", "peft")  # share the Trainer's habits
 PROJECTION = re.compile(r"(?<![a-z])(q|k|v|o|gate|up|down)(?=_proj|[|)])")
 ALONE = "none"
 PAIRS = ("dpo", "orpo", "rm")
-UNASKED = ("passages_per_query", "query_len", "reward_model")  # fields of a plan that no tool's configuration settles
+# Fields of a plan that no tool's configuration settles.
+UNASKED = ("passages_per_query", "query_len", "reward_model", "logits_to_keep")
 METHODS = ("full", "lora", "qlora")
 
 
@@ -30,6 +32,7 @@ class Planned:
     """A plan with what it rests on.
 
     copies: frozen models beside it; habits: in memory, if not the framework's; rows: of a sample
+    generation: of the answers that are learnt from, where it is counted in
     """
 
     plan: TrainingPlan
@@ -39,6 +42,7 @@ class Planned:
     habits: Framework | None = None
     widening: float = 1.0
     rows: float = 1.0
+    generation: Generation | None = None
 
 
 def world(settings: Mapping[str, Any]) -> int | None:
@@ -96,13 +100,15 @@ def planned(run: Run, llm: Architecture, cluster: Cluster) -> Planned:
         fused_attention=bool(said.get("fused_attention", True)),
         framework=framework_name,
         reward_model=objective == "rm",
+        logits_to_keep=int(said.get("part_len") or 0) * bool(objective == "grpo" and said.get("keeps_answer")),
     )
     notes += unrecomputed(llm, plan)
     if "bf16" in plan.precision and sixteen_bits(cluster.accelerator) != "bf16":
         notes.append(f"{cluster.accelerator.name} has no units for bf16, and most trainers refuse it there: say fp16")
     copies = 1.0 if objective in ("dpo", "kto") and method == "full" else 3.0 if objective == "ppo" else 0.0
-    if objective in ("grpo", "ppo"):
-        notes.append("what generates the answers, and its time, is not counted in")
+    made_by = generation(said) if objective in ("grpo", "ppo") else None
+    if objective in ("grpo", "ppo") and made_by is None:
+        notes.append(LEFT_OUT)
     if said.get("layers_trained", -1) not in (-1, None) and said["layers_trained"] < llm.layers:
         notes.append(
             f"adapters are on the last {said['layers_trained']} layers of {llm.layers}: less is kept than said here"
@@ -111,7 +117,7 @@ def planned(run: Run, llm: Architecture, cluster: Cluster) -> Planned:
         notes.append("adapters on experts are not counted in")
     settled = {name: getattr(plan, name) for name in plan.__slots__ if name not in UNASKED}
     settled |= {"objective": objective, "packed": bool(said.get("packed"))}
-    return Planned(plan, settled, notes, copies, _habits(run, framework_name), run.widening, rows)
+    return Planned(plan, settled, notes, copies, _habits(run, framework_name), run.widening, rows, made_by)
 
 
 def as_run(llm: Architecture, run: Run) -> Architecture:

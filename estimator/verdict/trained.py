@@ -26,9 +26,11 @@ from estimator.predict.training import (
 )
 from estimator.predict.training_memory import needed, peak_memory
 from estimator.predict.training_plan import run as run_of
-from estimator.quantities import Quantity, derive, given
+from estimator.quantities import Quantity, derive, given, total
 from estimator.records import Architecture, Cluster
+from estimator.text import human
 from estimator.verdict.amounts import Amount, Course, course
+from estimator.verdict.generated import LEFT_OUT, generation_s
 from estimator.verdict.plans import Planned, planned
 from estimator.verdict.result import Figure, Outcome
 
@@ -56,7 +58,8 @@ def outcome(made: Planned, llm: Architecture, cluster: Cluster, price: Quantity,
     peak = float(split.total) + copies
     pace = _wider(time_interval(llm, cluster, plan), made.widening)
     way = course(llm, cluster, plan, amount, float(step.step_s))
-    figures = _figures(cluster, step, price, amount, pace, way)
+    answers = made.generation and generation_s(llm, cluster, made.generation, float(plan.global_batch))
+    figures = _figures(cluster, step, price, amount, pace, way, answers)
     figures["need_bytes"] = Figure(need, need * math.exp(-doubt[0]), need * math.exp(doubt[1]))
     figures["memory_bytes"] = Figure(peak, peak * math.exp(-doubt[0]), peak * math.exp(doubt[1]))
     return Outcome(
@@ -69,7 +72,7 @@ def outcome(made: Planned, llm: Architecture, cluster: Cluster, price: Quantity,
         figures=figures,
         parts={name: float(getattr(step, name)) for name in PARTS},
         plan={**made.settled, "micro_batch": int(plan.micro_batch), "accelerators": cluster.count},
-        notes=(*made.notes, *_beside(way)),
+        notes=(*made.notes, *_beside(way), *_generating(made, answers)),
     )
 
 
@@ -98,6 +101,19 @@ def _beside(way: Course) -> list[str]:
     return [f"evaluation takes {way.evaluating:.0%} of the time besides"] if way.evaluating >= NOTED else []
 
 
+def _generating(made: Planned, answers: Quantity | None) -> list[str]:
+    """What generating the answers of a step takes, or that it is left out."""
+    by = made.generation
+    if by is None:
+        return []
+    if answers is None:
+        return [LEFT_OUT]
+    return [
+        f"generating a step's answers by {by.engine} on these accelerators takes {human(answers)} besides, counted in "
+        f"the run: all are {by.output_tokens:,.0f} tokens long, the most they may be"
+    ]
+
+
 def _wider(doubt: tuple[float, float], by: float) -> tuple[float, float]:
     return doubt[0] * by, doubt[1] * by
 
@@ -108,13 +124,21 @@ def _shards(plan: TrainingPlan, cluster: Cluster) -> float:
 
 
 def _figures(
-    cluster: Cluster, step: TrainingStep, price: Quantity, amount: Amount, doubt: tuple[float, float], way: Course
+    cluster: Cluster,
+    step: TrainingStep,
+    price: Quantity,
+    amount: Amount,
+    doubt: tuple[float, float],
+    way: Course,
+    generating: Quantity | None,
 ) -> dict[str, Figure]:
     step_s = _uncertain("step", float(step.step_s), doubt)
     found = {"step_s": _figure(step_s), "usd_per_hour": _figure(price)}
     found["tokens_per_s"] = _inverse(
         step_s, float(step.tokens_per_s_per_accelerator) * cluster.count * float(step.step_s)
     )
+    if generating is not None:
+        found["generation_s"] = _figure(generating)
     count = way.steps
     if count is None:
         return found
@@ -124,6 +148,9 @@ def _figures(
         low, high = amount.spread
         length = given("length of samples", 1.0, "1", low=low, high=high, factor="data volume")
         whole = derive("run", "s", product, run=whole, length=length)
+    if generating is not None:
+        steps = given("steps", count / usual_goodput(cluster), "1")
+        whole = total("run", "s", [whole, derive("generation", "s", product, steps=steps, each=generating)])
     hours = derive(
         "accelerator hours", "h", quotient, dividend=whole, divisor=given("s in h", HOUR_S / cluster.count, "s/h")
     )

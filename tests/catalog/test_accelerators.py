@@ -98,6 +98,13 @@ def test_a_bare_name_leaves_the_count_open():
     assert isinstance(cluster("rtx4090"), Accelerator)
 
 
+@pytest.mark.parametrize(
+    ("text", "name"), [("DGX Spark", "gb10"), ("RTX 3060 12GB", "rtx-3060"), ("rtx 4060 ti", "rtx-4060-ti-16gb")]
+)
+def test_what_people_have_at_home_is_found_as_they_write_it(text, name):
+    assert cluster(text).name == name
+
+
 def test_a_cluster_of_unknown_node_size_is_not_empty():
     assert cluster_of(accelerator("rtx-3070"), 3).nodes == 1
 

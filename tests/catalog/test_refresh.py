@@ -4,6 +4,7 @@ import datetime
 import importlib.metadata
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -11,10 +12,12 @@ import pytest
 
 from estimator import estimate
 from estimator.catalog.files import use_facts
-from estimator.catalog.prices import api_price, hourly_prices
+from estimator.catalog.prices import api_price, hourly_prices, price_rows
 from estimator.catalog.prices.feeds import hosted_prices, offer_of
 from estimator.catalog.refresh import refresh
 from estimator.cli.main import main
+from estimator.cli.prices import _as_bought
+from estimator.decide.inverse import smallest_set
 from estimator.errors import InvalidInput
 
 FEEDS = Path(__file__).with_name("feeds")
@@ -138,3 +141,23 @@ def test_offers_that_fit_are_the_cheapest_of_each_provider_and_region(capsys):
     assert [row["usd_per_hour"] for row in rows] == sorted(row["usd_per_hour"] for row in rows)
     assert any(row["valid_from"].endswith("STALE") for row in rows)
     assert all(row["instances"].startswith("1 x ") for row in rows)  # a replica of two is never on two machines
+
+
+def test_machines_without_a_network_make_no_replica_unless_one_is_given(capsys):
+    """405B in bf16 is 64 RTX 3090, two to a machine; of equal cost the fewest machines are first."""
+    asked = ["offers", "--model", "405b", "--gpu", "rtx-3090,h100", "--format", "json"]
+    assert main([*asked, "--set", "network_gbit_per_s=0"]) == 0  # 0 is as usual: nobody says
+    apart = json.loads(capsys.readouterr().out)["rows"]
+    assert main([*asked, "--set", "network_gbit_per_s=10"]) == 0
+    joined = json.loads(capsys.readouterr().out)["rows"]
+
+    assert not any("rtx-3090" in row["accelerators"] for row in apart)
+    assert any(row["accelerators"] == "64 x rtx-3090" for row in joined)
+
+
+def test_of_offers_at_one_cost_the_fewest_machines_come_first():
+    row = price_rows("h100-sxm")[0]
+    one, eight = (row._replace(count=count, usd_per_hour=2.0) for count in (1, 8))
+    found = replace(smallest_set("serve", model="70b", gpu="h100"), count=8)
+
+    assert sorted([(found, one), (found, eight)], key=_as_bought)[0] == (found, eight)

@@ -196,12 +196,14 @@ def test_what_cannot_run_at_all_is_told_by_its_reasons_alone(capsys):
         assert "--set weight_precision=int4" in said
 
 
-def test_who_trains_on_a_card_that_cannot_serve_is_told_what_answers(capsys):
-    """The weights are served in 16 bits unless said otherwise; whoever asks for training alone is shown the way."""
+def test_who_trains_on_a_card_that_cannot_serve_is_answered_and_told_what_serves(capsys):
+    """The weights are served in 16 bits unless said otherwise; prompts, which train nothing, are refused."""
     asked = ["--model", "qwen3-14b", "--gpu", "1xrtx-5090", "--set", "method=qlora"]
-    assert main(["estimate", "finetune", *asked]) == 2
-    said = capsys.readouterr().err
+    assert main(["estimate", "finetune", *asked]) == 0
+    said = capsys.readouterr().out
     assert "weight_precision=int4" in said
-    assert "training alone takes: estimator layout" in said
+    assert "not the 1 that train it" in " ".join(said.split())
+    assert main(["estimate", "prompt", *asked]) == 2
+    assert "needs 2 x rtx-5090, 1 given" in capsys.readouterr().err
     assert main(["layout", "finetune", *asked]) == 0
     assert main(["estimate", "finetune", *asked, "--set", "weight_precision=int4"]) == 0

@@ -31,6 +31,7 @@ def test_every_form_says_the_same(argv, capsys):
     lines, read = table.splitlines(), " ".join(table.split())
     assert max(map(len, lines)) <= 120
     assert found["best"]["text"] in read
+    assert f" on {found['best']['accelerator']}, for " in read
     assert f"| {found['front'][0]['text']}" in markdown
     assert found["why"] in read
     assert found["why"] in markdown

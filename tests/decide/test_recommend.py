@@ -388,3 +388,14 @@ def test_a_criterion_may_be_nothing_but_not_less(raw, read):
     for wrong in (-1, "-0.5", "nan", "x"):
         with pytest.raises(InvalidInput, match="at least 0"):
             criterion.read(wrong)
+
+
+def test_what_is_trained_and_not_served_on_what_was_given_is_not_recommended():
+    """Nothing serves 14B in bf16 on one card of 32 GB: no approach is the better for being trained on it."""
+    asked = {"model": "qwen2.5-14b", "gpu": "1xrtx-5090", "method": "qlora"}
+    with pytest.raises(InvalidInput, match=r"no approach can be done: serving .* needs 2 x"):
+        recommend(**asked)
+    found = {option.approach: option for option in recommend(**asked, api="openai:gpt-4o").options}
+
+    assert "trained on what was given and not served: that takes 2xrtx-5090" in found["finetune"].out[0].text
+    assert not recommend(**asked, weight_precision="int4").options[0].out

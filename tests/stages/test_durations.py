@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from estimator import estimate
+from estimator import estimate, layout
 from estimator.catalog.accelerators import cluster
 from estimator.catalog.models import architecture
 from estimator.predict.training import TrainingPlan, best_layout, time_interval, training_step
@@ -209,3 +209,17 @@ def test_most_are_inside_ranges_that_say_something(found):
     assert sum(inside) >= 0.8 * len(inside)
     assert round(max(high / low for _, low, high in found.values()), 2) <= 2.5
     assert median(errors.values()) <= 0.35
+
+
+def test_a_run_of_less_than_a_step_says_so_and_which_batch_makes_one():
+    """20 samples where a step takes 64; 244 sequences of 4,096 where 977; 38 of 131,072 where 64."""
+    tuned = estimate("finetune", model="8b", gpu="1xh100", samples=20, epochs=1).warnings
+    trained = estimate("pretrain", model="1b", gpu="8xh100", training_tokens=1e6, batch_tokens=4e6).warnings
+    found = layout(model="8b", gpu="8xh100", task="finetune", seq_len=131072, tokens=5e6).notes
+    batch = 38
+
+    assert any("finetune_batch=20 makes one" in words for words in tuned)
+    assert any("less than one step" in words and "batch_tokens=" in words for words in trained)
+    assert any(f"global_batch={batch} makes one" in words for words in found)
+    again = layout(model="8b", gpu="8xh100", task="finetune", seq_len=131072, tokens=5e6, global_batch=batch).notes
+    assert not any("less than one step" in words for words in again)

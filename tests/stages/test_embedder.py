@@ -124,3 +124,14 @@ def test_accumulation_is_said_where_it_hides_negatives_alone():
     assert told(model="bge-m3", objective="contrastive", finetune_batch=256)
     assert not told(model="bge-m3", objective="contrastive", finetune_batch=8)
     assert not told(model="1b", finetune_batch=256)
+
+
+def test_what_takes_the_years_is_said():
+    """100,000 pairs by one person are most of two years; served, an embedder answers nobody."""
+    said = " ".join(estimate("finetune", model="bge-m3", gpu="a100", samples=1e5).warnings)
+    written = " ".join(estimate("finetune", model="8b", gpu="a100", samples=1e5).warnings)
+
+    assert "3,333 of the 3,413 hours before the first result: if pairs exist" in said
+    assert "it embeds the question of each request" in said
+    assert "if answers exist" in written
+    assert "it embeds" not in written

@@ -133,3 +133,15 @@ def test_a_managed_price_of_your_own_is_used():
     line = next(line for line in answer.lines if line.item == "managed fine-tuning")
 
     assert line.usd.value == pytest.approx(1000 * 500 * 3 / 1e6 * 4.0)
+
+
+def test_an_api_answers_where_own_accelerators_hold_no_replica():
+    """What they would break even at is unknown, and why; the API's bill is as without them."""
+    asked = {"api": "openai:gpt-4o", "model": "qwen2.5-14b"}
+    found, enough = (estimate("prompt", **asked, gpu=gpu) for gpu in ("1xrtx-5090", "2xrtx-5090"))
+    used = found.details["break_even_utilisation"]
+
+    assert found.total_usd.value == enough.total_usd.value
+    assert not used.known
+    assert "needs 2 x rtx-5090" in used.note
+    assert enough.details["break_even_utilisation"].known

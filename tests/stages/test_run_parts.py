@@ -124,6 +124,16 @@ def test_machines_and_their_network_are_asked_and_said():
     assert "8 machines of 2: it assumes 12 Gbit/s" in " ".join(small.warnings)
 
 
+def test_machines_that_nothing_joins_are_called_no_cluster():
+    """By what is known of the device, not by its name; a network that was given joins them."""
+    asked = {"model": "8b", "gpu": "64xapple-m2-ultra", "training_tokens": 1e9}
+    alone, joined = (estimate("pretrain", **asked, **more).warnings for more in ({}, {"network_gbit_per_s": 10}))
+    rented = estimate("pretrain", model="8b", gpu="64xrtx-4090", training_tokens=1e9).warnings
+
+    assert "64 of them say how much work it is" in " ".join(alone)
+    assert "Nothing is known that joins" not in " ".join([*joined, *rented])
+
+
 @pytest.mark.parametrize("stage", ["finetune", "pretrain"])
 def test_machines_that_are_taken_back_cost_days(stage):
     """Spot prices bring interruptions as their provider is known for; a rate of one's own counts instead."""

@@ -2,10 +2,11 @@
 
 import pytest
 
-from estimator import estimate, serving
+from estimator import compare, estimate, serving
 from estimator.catalog.accelerators import cluster
 from estimator.errors import DoesNotFit
 from estimator.predict.training import TrainingPlan
+from estimator.results import Blocked, Estimate
 from estimator.stages.training import layout_text
 
 ONE = {"model": "8b", "gpu": "1xh100", "output_tokens": 100}
@@ -54,3 +55,26 @@ def test_a_price_that_is_unknown_is_asked_for():
     told = " ".join(serving(model="8b", gpu="apple-m3-ultra", engine="llama.cpp", **lengths).notes)
     assert "give --price-per-hour" in told
     assert "price" not in " ".join(serving(model="8b", gpu="h100", **lengths).notes)
+
+
+def test_what_one_trains_and_does_not_serve_is_answered():
+    """14B by QLoRA trains on 32 GB, and is 30 GB of weights to serve: on two, said so; in 4 bits the one is enough."""
+    asked = {"model": "qwen2.5-14b", "gpu": "1xrtx-5090", "method": "qlora"}
+    found, two = estimate("finetune", **asked), estimate("finetune", **{**asked, "gpu": "rtx-5090"})
+    small = estimate("finetune", **asked, weight_precision="int4")
+
+    assert (found.accelerators.value, found.serving_accelerators.value) == (1, 2)
+    assert found.total_usd.value == two.total_usd.value
+    assert any("takes 2 x" in words and "In int4 it takes 1:" in words for words in found.warnings)
+    assert small.serving_accelerators.value == 1
+    assert not any("it takes 1" in words or "To serve" in words for words in (*small.warnings, *two.warnings))
+
+
+def test_beside_approaches_that_serve_nothing_training_is_answered():
+    """Prompts have only what was named; a fine-tuned LLM has a baseline all the same, and adds nothing to it."""
+    found = compare(model="qwen2.5-14b", gpu="1xrtx-5090", method="qlora", stages=("prompt", "finetune"))
+    prompt, tuned = found.estimates
+
+    assert isinstance(prompt, Blocked)
+    assert isinstance(tuned, Estimate)
+    assert tuned.added_tpot_s.value == 0 < tuned.monthly_usd.value

@@ -64,6 +64,41 @@ def test_every_generated_answer_is_learnt_from(written):
     assert "generations" not in {one.field for one in told.readings}
 
 
+def test_logits_are_of_the_answer_alone_where_the_trainer_keeps_those(written):
+    """TRL: 1,024 of 3,072 tokens, a third of the logits; all of them kept is what nothing said is."""
+    text = "model_name_or_path: Qwen/Qwen3-8B\nuse_peft: true\nnum_generations: 8\n"
+    text += "max_prompt_length: {}\nmax_completion_length: {}\n"
+    part, whole = (
+        check(written(text.format(*lengths), "grpo.yaml"), gpu="8xh200", data=800).best
+        for lengths in ((2048, 1024), (1, 3071))
+    )
+
+    assert part.memory["logits"] == pytest.approx(whole.memory["logits"] / 3, rel=0.01)
+    assert part.memory["activations"] == whole.memory["activations"]
+    assert part.figure("step_s").value < whole.figure("step_s").value
+    every = {"model": "8b", "gpu": "h100", "seq_len": 3072, "micro_batch": 1, "method": "lora"}
+    all_of_it = training_step(**every, logits_to_keep=3072)
+    assert all_of_it.memory.logits == training_step(**every).memory.logits
+
+
+def test_generating_answers_takes_time_where_an_engine_is_named(written):
+    """A step's answers as one burst of serving's, for every step; else it is said to be left out."""
+    text = "model_name_or_path: Qwen/Qwen3-8B\nuse_peft: true\nmax_prompt_length: 512\nmax_completion_length: {}\n"
+    text += "num_generations: 8\nper_device_train_batch_size: 8\nuse_vllm: {}\n"
+    alone, short, long = (
+        check(written(text.format(*said), "grpo.yaml"), gpu="1xh200", data=800).best
+        for said in ((1024, "false"), (1024, "true"), (2048, "true"))
+    )
+    each, steps = short.figure("generation_s").value, short.figure("steps").value
+    burst = serving(model="qwen3-8b", gpu="1xh200", prompt_tokens=512, output_tokens=1024, burst=8)
+
+    assert each == pytest.approx(8 / burst.requests_per_s.value)
+    assert short.figure("run_s").value - alone.figure("run_s").value == pytest.approx(steps * each, rel=0.05)
+    assert long.figure("generation_s").value > 1.5 * each
+    assert any("not counted in" in note for note in alone.notes)
+    assert any("counted in the run" in note for note in short.notes)
+
+
 def test_a_batch_of_prompts_holds_all_their_answers(written):
     one, four = (
         check(written(VERL + f"actor_rollout_ref.rollout.n={n}", "a.sh"), gpu="8xh200", data=6400, epochs=1).best
