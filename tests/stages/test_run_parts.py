@@ -78,6 +78,11 @@ def test_longer_tails_pad_more():
     assert parts(estimate("finetune", **LLAMA, length_spread=0))["padding"] == pytest.approx(0, abs=1e-6)
 
 
+def test_equal_samples_as_long_as_a_row_are_not_cut():
+    assert sample_lengths.share_above(256, 0.0, 256) == 0.0
+    assert sample_lengths.share_above(257, 0.0, 256) == 1.0
+
+
 @pytest.mark.parametrize(("spread", "rows"), [(0.4, 4), (0.7, 8), (1.0, 64)])
 def test_the_longest_of_a_batch_against_draws(spread, rows):
     draws = 100 * np.exp(spread * np.random.default_rng(0).standard_normal((20_000, rows)) - spread**2 / 2)
