@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from estimator.catalog.cases import fitted
 from estimator.catalog.frameworks import framework
-from estimator.catalog.local import is_measured
 from estimator.formulas import Floats
 from estimator.formulas.learning import learned, shares
 
@@ -101,6 +100,8 @@ class OwnRuns:
 
 def _machine(accelerator: str) -> str:
     """The machine, if it was measured; empty for all others. Runs on one tell of it alone, and others nothing of it."""
+    from estimator.catalog.local import is_measured  # loaded where there are own runs
+
     return accelerator if is_measured(accelerator) else ""
 
 
