@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from estimator.catalog.cases import fitted
 from estimator.catalog.frameworks import framework
 from estimator.formulas import Floats
-from estimator.formulas.learning import learned, shares
 
 if TYPE_CHECKING:
     from estimator.predict.serving_machine import ServingPlan
@@ -81,6 +80,8 @@ class OwnRuns:
         """
         if not self._groups:
             return Correction()
+        from estimator.formulas.learning import learned, shares  # loaded where there are own runs
+
         machine = _machine(kin.accelerator)
         if (group, machine) not in self._groups:
             return Correction()
