@@ -35,7 +35,7 @@ def user_data_folder() -> Path:
         return Path.home() / "Library" / "Application Support" / "estimator"
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "estimator"
-    return Path.home() / ".local" / "share" / "estimator"
+    return Path.home() / ".local/share/estimator"
 
 
 def shipped(path: Path) -> bool:
