@@ -9,7 +9,7 @@ Run: python benchmarks/fit_retrieval.py
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -197,8 +197,7 @@ def fit_library(every: Sequence[Case], server: SearchRates) -> tuple[Part, dict[
     """
     chosen, (own_rows, own_rates) = library_cases(every), measured_rows()
     own, published_times = GraphTimes.of(own_rows), GraphTimes.of([graph_row(case) for case in chosen])
-    start = replace(
-        server,
+    start = server._replace(
         request_s=3e-6,
         result_s=1e-7,
         cache_bytes=CACHE_BYTES,
@@ -208,7 +207,7 @@ def fit_library(every: Sequence[Case], server: SearchRates) -> tuple[Part, dict[
     )
     here = fit_rates(own, start, LIBRARY_SPREAD)
     speeds = {"n4-": 1.0, "own": here.bytes_per_s / server.bytes_per_s}
-    rates = replace(at_speed(here, 1 / speeds["own"]), **own_only(own_rates))
+    rates = at_speed(here, 1 / speeds["own"])._replace(**own_only(own_rates))
     families = np.array([case.run.machine.family for case in chosen])
     raw = published_times.log_errors(rates)
     speeds |= {str(name): float(np.exp(np.median(raw[families == name]))) for name in sorted(set(families))}
@@ -255,7 +254,7 @@ def fit_database(name: str, start: SearchRates, speed: float) -> Database:
 
 def mean_rates(found: Sequence[SearchRates]) -> SearchRates:
     """Geometric mean of every constant that is above zero in all."""
-    columns = {name: [float(getattr(rates, name)) for rates in found] for name in asdict(found[0])}
+    columns = {name: [float(getattr(rates, name)) for rates in found] for name in SearchRates._fields}
     return SearchRates(
         **{name: float(np.exp(np.mean(np.log(v)))) if min(v) > 0 else float(np.mean(v)) for name, v in columns.items()}
     )
@@ -270,7 +269,7 @@ def shared(databases: Mapping[str, Database], engine: str, here: float) -> Searc
     mean = mean_rates([without_steps(rates, name, here) for name, rates in others.items()])
     protocol = workings(engine).protocol
     alike = [rates.request_s for name, rates in others.items() if workings(name).protocol == protocol]
-    mean = replace(mean, request_s=float(np.exp(np.mean(np.log(alike))))) if alike else mean
+    mean = mean._replace(request_s=float(np.exp(np.mean(np.log(alike))))) if alike else mean
     return _stepped(mean, engine, here, 1.0)
 
 
@@ -289,7 +288,7 @@ def _stepped(rates: SearchRates, engine: str, here: float, sign: float) -> Searc
     byte = max(byte_s + sign * known.plain * each.plain_s_per_byte * here, LEFT * byte_s)
     visit = max(visit_s + sign * known.paged * each.page_s * here, LEFT * visit_s)
     built = rates.build_factor * (WIDTH * byte + visit_s) / (WIDTH * byte + visit)
-    return replace(rates, bytes_per_s=1 / byte, overhead_bytes=visit / byte, build_factor=built)
+    return rates._replace(bytes_per_s=1 / byte, overhead_bytes=visit / byte, build_factor=built)
 
 
 def own_only(own_rates: Mapping[str, float]) -> dict[str, float]:
@@ -326,7 +325,7 @@ def constants() -> tuple[dict[str, object], dict[str, Part], dict[str, float], d
         "generated_by": "benchmarks/fit_retrieval.py",
         "fitted_to": {path.name: file_hash(path) for path in files},
         "groups": {name: stored(part, also) for name, part in parts.items()},
-        "databases": {name: rounded(replace(found.rates, **also)) for name, found in databases.items()},
+        "databases": {name: rounded(found.rates._replace(**also)) for name, found in databases.items()},
         "machine_speed": {name: round(speed, 4) for name, speed in [*speeds.items(), ("unknown", mean_speed(speeds))]},
         "speed_of_measured_stores": round(here, 4),
         "resident_factor": round(float(np.median(list(ratios.values()))), 4),
@@ -342,28 +341,28 @@ def other_database(databases: Mapping[str, Database], name: str) -> Floats:
     """ln(predicted / measured) of a database's times by the mean of the others."""
     mean, own = shared(databases, name, retrieval_fit()["speed_of_measured_stores"]), databases[name]
     if name in IN_PROCESS:  # nobody measured the way to it
-        mean = replace(mean, request_s=own.rates.request_s - own.path_s)
+        mean = mean._replace(request_s=own.rates.request_s - own.path_s)
     return own.times.log_errors(mean)
 
 
 def with_path(database: Database, path_s: float) -> Database:
     """An engine measured in the caller's process as it is behind a server: a request takes what it does elsewhere."""
-    rates = replace(database.rates, request_s=database.rates.request_s + path_s)
+    rates = database.rates._replace(request_s=database.rates.request_s + path_s)
     return replace(database, rates=rates, path_s=path_s)
 
 
 def stored(part: Part, also: Mapping[str, float]) -> dict[str, object]:
     """A group as it is written."""
     folds = {
-        source: {name: rounded(replace(rates, **also)) for name, rates in left_out.items()}
+        source: {name: rounded(rates._replace(**also)) for name, rates in left_out.items()}
         for source, left_out in part.folds.items()
     }
-    return {"rates": rounded(replace(part.rates, **also)), "folds": folds}
+    return {"rates": rounded(part.rates._replace(**also)), "folds": folds}
 
 
 def rounded(rates: SearchRates) -> dict[str, float]:
     """Constants to five digits."""
-    return {name: float(f"{value:.5g}") for name, value in asdict(rates).items()}
+    return {name: float(f"{value:.5g}") for name, value in rates._asdict().items()}
 
 
 def memory_errors(every: Sequence[Case], ratios: Mapping[str, float]) -> Floats:
@@ -546,11 +545,11 @@ def filter_errors(databases: Mapping[str, Database]) -> dict[str, Floats]:
     speed, found = retrieval_fit()["speed_of_measured_stores"], {}
     for name, filtered_rows in filtered().items():
         own = databases[name]
-        rates = at_speed(replace(own.rates, request_s=own.rates.request_s - own.path_s), speed)
+        rates = at_speed(own.rates._replace(request_s=own.rates.request_s - own.path_s), speed)
         machine = Host("here", 1.0, 1e12, rates=rates)
         found[name] = np.array(
             [
-                np.log(float(query_s(plan, machine) / query_s(replace(plan, passing=1.0), machine)) / changed)
+                np.log(float(query_s(plan, machine) / query_s(plan._replace(passing=1.0), machine)) / changed)
                 for plan, changed in filtered_rows
             ]
         )

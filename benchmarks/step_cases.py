@@ -3,7 +3,7 @@
 import csv
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from statistics import median, quantiles
 from typing import TypeVar
@@ -72,7 +72,7 @@ class Found:
 def shape(case: Case) -> Architecture:
     """The LLM of a case, with its layers cut."""
     arch = architecture(case.model)
-    return replace(arch, layers=case.layers or arch.layers)
+    return arch._replace(layers=case.layers or arch.layers)
 
 
 def step(case: Case) -> Step:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -216,7 +215,7 @@ def _linked(accelerator: Accelerator | None, chosen: Scenario) -> Accelerator | 
     gbit_per_s = chosen.amount("network_gbit_per_s").value
     if accelerator is None or not gbit_per_s:
         return accelerator
-    return replace(accelerator, network_bytes_per_s=gbit_per_s * 1e9 / 8)
+    return accelerator._replace(network_bytes_per_s=gbit_per_s * 1e9 / 8)
 
 
 def _lent(chosen: Scenario, price: Price) -> Scenario:

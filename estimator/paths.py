@@ -35,7 +35,7 @@ def user_data_folder() -> Path:
         return Path.home() / "Library" / "Application Support" / "estimator"
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "estimator"
-    return Path.home() / ".local" / "share" / "estimator"
+    return Path.home() / ".local/share/estimator"
 
 
 def shipped(path: Path) -> bool:
@@ -43,7 +43,10 @@ def shipped(path: Path) -> bool:
     return any(folder in path.parents for folder in (PACKAGE, data_folder("hardware"), data_folder("calibration")))
 
 
+# A pair whose value JSON reads, among others, as TOML does: a text, a flat array without a comment, a word or number.
+ALIKE = re.compile(r'([A-Za-z0-9_-]+) = ("[^"]*"|\[[^][{#]*\]|[A-Za-z0-9]+|[0-9]+\.[0-9]+)')
 LINE = re.compile(r'(?:([A-Za-z0-9_-]+)|"([^"\\]+)") *= *(.+)')
+HEADER = re.compile(r'\[(?:\[([A-Za-z0-9_-]+)\]|(?:([A-Za-z0-9_-]+)\.)?(?:([A-Za-z0-9_-]+)|"([^"\\]+)"))\]')
 INNER = re.compile(r"([A-Za-z0-9_-]+) = ")
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
@@ -81,40 +84,29 @@ def _plain_toml(text: str) -> dict[str, object]:
     places: list[tuple[dict[str, Any], str]] = []
     texts: list[str] = []
     for line in text.split("\n"):
-        if not line or line[0] == "#":
-            continue
-        if line[0] == "[":
-            current = _opened(content, line, headed)
-            continue
-        key, value = _pair(line)
-        if key in current:
-            raise ValueError(line)
-        plain = _plain(value)
-        current[key] = None if plain else _value(value)  # in the order of the file
-        if plain:
+        if found := ALIKE.fullmatch(line):
+            key, value = found.groups()
             places.append((current, key))
             texts.append(value)
-    for (table, key), found in zip(places, DECODER.decode(f"[{','.join(texts)}]"), strict=True):
-        table[key] = found
+        elif not line or line[0] == "#":
+            continue
+        elif line[0] == "[":
+            current = _opened(content, line, headed)
+            continue
+        else:
+            key, value = _pair(line)
+        if key in current:
+            raise ValueError(line)
+        current[key] = None if found else _value(value)  # in the order of the file
+    for (table, key), value in zip(places, DECODER.decode(f"[{','.join(texts)}]"), strict=True):
+        table[key] = value
     return content
 
 
 def _pair(line: str) -> tuple[str, str]:
     """Key and value of a line, as texts."""
-    key, _, value = line.partition(" = ")
-    if (value := value.lstrip(" ")) and key.isidentifier() and key.isascii():
-        return key, value
     bare, quoted, value = LINE.fullmatch(line).groups()  # type: ignore[union-attr]  # no match is such an error
     return bare or quoted, value
-
-
-def _plain(text: str) -> bool:
-    """Whether JSON reads a value, among others, as TOML does: a text, or a number or flat array without a comment."""
-    if text[0] == '"':
-        return text.count('"') == 2 and text[-1] == '"'
-    if text[0] == "[":
-        return text.count("[") == 1 == text.count("]") and text[-1] == "]" and not any(mark in text for mark in "{#")
-    return text.isalnum() or text.replace(".", "", 1).isdecimal()
 
 
 def _value(text: str) -> object:
@@ -140,17 +132,17 @@ def _opened(content: dict[str, Any], line: str, headed: set[int]) -> dict[str, A
     """
     opened: dict[str, object] = {}
     line = line.partition(" #")[0].rstrip(" \t")
-    if found := re.fullmatch(r"\[\[([A-Za-z0-9_-]+)\]\]", line):
-        entries = content.setdefault(found[1], [])
+    found = HEADER.fullmatch(line)
+    several, outer, bare, quoted = found.groups() if found else (None,) * 4
+    if several:
+        entries = content.setdefault(several, [])
         if (entries and id(entries) not in headed) or not isinstance(entries, list):
             raise ValueError(line)
         entries.append(opened)
         headed |= {id(entries), id(opened)}
         return opened
-    found = re.fullmatch(r'\[(?:([A-Za-z0-9_-]+)\.)?(?:([A-Za-z0-9_-]+)|"([^"\\]+)")\]', line)
-    parent = content.setdefault(found[1], {}) if found and found[1] else content
-    name = (found[2] or found[3]) if found else line
-    if found is None or name in parent or (parent and id(parent) not in headed):
+    parent, name = content.setdefault(outer, {}) if outer else content, bare or quoted
+    if name is None or name in parent or (parent and id(parent) not in headed):
         raise ValueError(line)
     parent[name] = opened
     headed |= {id(parent), id(opened)}

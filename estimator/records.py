@@ -4,7 +4,6 @@ A record says where it comes from: `basis` is how well it is known, `sources` ar
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 Basis = Literal["measured", "published", "analytic", "list price", "assumed"]
@@ -160,8 +159,7 @@ class Block(NamedTuple):
         return self.layers if self.copies is None else self.copies
 
 
-@dataclass(frozen=True, slots=True)
-class Architecture:
+class Architecture(NamedTuple):
     """The shape of a language model. Widths and counts [1]; `params_published` as its makers state it.
 
     The plain fields say what its usual layer is like. `blocks` lists its kinds of layer where those do not say it all;
@@ -225,8 +223,7 @@ class Architecture:
         return self.global_layers or 0
 
 
-@dataclass(frozen=True, slots=True)
-class Accelerator:
+class Accelerator(NamedTuple):
     """One device. Peaks are dense, per number format; `None` is not known, never zero.
 
     memory_bytes: capacity [B] (an "80 GB" card holds 80 GiB); usable_bytes: what of it programs can have [B]
@@ -242,7 +239,7 @@ class Accelerator:
     kind: Literal["gpu", "tpu", "asic", "soc", "cpu"]
     memory_bytes: float
     memory_bandwidth_bytes_per_s: float
-    peak_flop_per_s: Mapping[str, float] = field(hash=False)
+    peak_flop_per_s: Mapping[str, float]
     year: int | None = None
     l2_bytes: float | None = None
     sms: int | None = None
@@ -259,6 +256,10 @@ class Accelerator:
     note: str = ""
     assumed: tuple[str, ...] = ()  # fields that are recalled or guessed
     usable_share: float = 1.0  # of the memory [1]
+
+    def __hash__(self) -> int:
+        """Of what tells most apart, as peaks have none; equal ones are equal in all."""
+        return hash((self.name, self.memory_bytes, self.network_bytes_per_s))
 
     @property
     def usable_bytes(self) -> float:

@@ -254,8 +254,7 @@ FIGURES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Blocked:
+class Blocked(NamedTuple):
     """An approach that cannot be done as asked, with what is in the way and what would do."""
 
     stage: str

@@ -7,7 +7,6 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 from estimator.catalog.files import Content, cached, folders, number, rows, table
 from estimator.errors import InvalidInput, UnknownName, clipped
@@ -77,7 +76,7 @@ def _rented(name: str) -> Cluster | None:
     spelled = name.strip().lower()[:100]
     found = _instances().get(spelled.removeprefix("standard_"))
     if found:
-        return Cluster(accelerator(found.accelerator), found.count, found.count, found.memory_bytes)
+        return _instance(found)
     piece = re.fullmatch(r"(?:tpu-?)?(v\d[a-z]*)-(\d{1,6})", spelled)
     if piece is None or piece[1] not in _slices():
         return None
@@ -89,24 +88,17 @@ def _rented(name: str) -> Cluster | None:
     return cluster_of(accelerator(device), int(piece[2]) // per_chip)
 
 
-class Instance(NamedTuple):
-    """What a cloud rents under one name: its accelerators, and its own memory where that is known [B]."""
-
-    accelerator: str
-    count: int  # type: ignore[assignment]  # hides the method of tuples
-    memory_bytes: float | None
-
-
 @cached
-def _instances() -> dict[str, Instance]:
-    """Instances by name."""
+def _instances() -> dict[str, dict[str, str]]:
+    """What clouds rent under one name, by it."""
     listed = rows(data_folder("hardware") / "instances.csv")
-    return {row["name"].lower().removeprefix("standard_"): _instance(row) for row in listed}
+    return {row["name"].lower().removeprefix("standard_"): row for row in listed}
 
 
-def _instance(row: Mapping[str, str]) -> Instance:
-    memory = _times(number(row["memory_gib"], "memory_gib"), GIB) if row["memory_gib"] else None
-    return Instance(row["accelerator"], int(row["count"]), memory)
+def _instance(row: Mapping[str, str]) -> Cluster:
+    """The accelerators of an instance, and its own memory where that is known."""
+    memory, count = number(row["memory_gib"], "memory_gib"), int(row["count"])
+    return Cluster(accelerator(row["accelerator"]), count, count, _times(memory, GIB))
 
 
 @cached

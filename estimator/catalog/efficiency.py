@@ -9,8 +9,7 @@ Rates carry over as shares of peak, bandwidth and link; extents and latencies as
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from estimator.catalog.files import Content, cached, rows
 from estimator.catalog.generations import generation
@@ -42,15 +41,15 @@ MULTIPLIED_IN = {"int4-weights": "bf16", "int8-weights": "bf16", "fp8-block": "f
 P90_PER_SD = 1.645
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
+class _Found(NamedTuple):
     """Constants of one kind of kernel, the number format they were measured in, and how they were come by."""
 
     entry: Content
     variant: str
     evidence: Evidence
 
-    def __getitem__(self, name: str) -> float:
+    def constant(self, name: str) -> float:
+        """One of them."""
         return float(self.entry["constants"][name])
 
 
@@ -102,7 +101,7 @@ def moe_efficiency(accelerator: Accelerator, dtype: str) -> GemmEfficiency:
         return gemm_efficiency(accelerator, dtype)
     dtype = _native(accelerator, dtype)
     found = _find("moe", accelerator, dtype) or _pool(accelerator, "moe")
-    return _gemm(accelerator, dtype, found, found["compute_fraction"], found.evidence)
+    return _gemm(accelerator, dtype, found, found.constant("compute_fraction"), found.evidence)
 
 
 def carried_over(accelerator: Accelerator) -> bool:
@@ -126,13 +125,13 @@ def _native(accelerator: Accelerator, dtype: str) -> str:
 def _gemm(accelerator: Accelerator, dtype: str, found: _Found, share: float, evidence: Evidence) -> GemmEfficiency:
     return GemmEfficiency(
         flop_per_s=accelerator.peak(MULTIPLIED_IN.get(dtype, dtype)) * share,
-        bytes_per_s=accelerator.memory_bandwidth_bytes_per_s * found["bandwidth_fraction"],
-        m_half=found["m_half"],
-        n_half=found["n_half"],
-        k_half=found["k_half"],
-        launch_s=found["launch_s"],
-        depth_s=found["depth_s"],
-        sharpness=found["sharpness"],
+        bytes_per_s=accelerator.memory_bandwidth_bytes_per_s * found.constant("bandwidth_fraction"),
+        m_half=found.constant("m_half"),
+        n_half=found.constant("n_half"),
+        k_half=found.constant("k_half"),
+        launch_s=found.constant("launch_s"),
+        depth_s=found.constant("depth_s"),
+        sharpness=found.constant("sharpness"),
         evidence=evidence,
     )
 
@@ -144,15 +143,15 @@ def attention_efficiency(accelerator: Accelerator, dtype: str = "bf16") -> Atten
         return _machine(accelerator.name).attention(dtype, "causal")
     found = _find("attention", accelerator, _native(accelerator, dtype)) or _pool(accelerator, "attention")
     return AttentionEfficiency(
-        flop_per_s=accelerator.peak(found.variant) * found["compute_fraction"],
-        bytes_per_s=accelerator.memory_bandwidth_bytes_per_s * found["bandwidth_fraction"],
-        new_half=found["new_half"],
-        rows_half=found["rows_half"],
-        span_half=found["span_half"],
-        head_dim_half=found["head_dim_half"],
-        cache_passes=found["cache_passes"],
-        launch_s=found["launch_s"],
-        sharpness=found["sharpness"],
+        flop_per_s=accelerator.peak(found.variant) * found.constant("compute_fraction"),
+        bytes_per_s=accelerator.memory_bandwidth_bytes_per_s * found.constant("bandwidth_fraction"),
+        new_half=found.constant("new_half"),
+        rows_half=found.constant("rows_half"),
+        span_half=found.constant("span_half"),
+        head_dim_half=found.constant("head_dim_half"),
+        cache_passes=found.constant("cache_passes"),
+        launch_s=found.constant("launch_s"),
+        sharpness=found.constant("sharpness"),
         evidence=found.evidence,
     )
 
@@ -164,12 +163,12 @@ def decode_attention_efficiency(accelerator: Accelerator, dtype: str = "bf16") -
         return _machine(accelerator.name).decode_attention(dtype)[0]
     found = _find("decode_attention", accelerator, dtype) or _pool(accelerator, "decode_attention")
     return DecodeAttentionEfficiency(
-        bytes_per_s=accelerator.memory_bandwidth_bytes_per_s * found["bandwidth_fraction"],
-        flop_per_s=accelerator.peak("bf16") * found["compute_fraction"],
-        bytes_half=found["bytes_half"],
-        sequence_s=found["sequence_s"],
-        launch_s=found["launch_s"],
-        sharpness=found["sharpness"],
+        bytes_per_s=accelerator.memory_bandwidth_bytes_per_s * found.constant("bandwidth_fraction"),
+        flop_per_s=accelerator.peak("bf16") * found.constant("compute_fraction"),
+        bytes_half=found.constant("bytes_half"),
+        sequence_s=found.constant("sequence_s"),
+        launch_s=found.constant("launch_s"),
+        sharpness=found.constant("sharpness"),
         evidence=found.evidence,
     )
 
@@ -183,8 +182,8 @@ def memory_efficiency(accelerator: Accelerator) -> MemoryEfficiency:
         return local_memory(accelerator.name)
     found = _find("gemm", accelerator, "bf16") or _pool(accelerator, "gemm")
     return MemoryEfficiency(
-        bytes_per_s=accelerator.memory_bandwidth_bytes_per_s * found["bandwidth_fraction"],
-        launch_s=found["launch_s"],
+        bytes_per_s=accelerator.memory_bandwidth_bytes_per_s * found.constant("bandwidth_fraction"),
+        launch_s=found.constant("launch_s"),
         evidence=found.evidence,
     )
 
@@ -280,7 +279,7 @@ def _distance(accelerator: Accelerator, table: Content) -> float:
 def _share(accelerator: Accelerator, dtype: str, found: _Found) -> tuple[float, Evidence]:
     """Share of peak of a large product: the table's, unless something nearer to this accelerator is known."""
     if found.evidence.basis == "measured":
-        return found["compute_fraction"], found.evidence
+        return found.constant("compute_fraction"), found.evidence
     for override in _transfer()["share"]:
         if accelerator.name in override["accelerators"]:
             sd = math.hypot(found.evidence.log_sd, _transfer()["spread"]["assumed_share"])
@@ -289,7 +288,7 @@ def _share(accelerator: Accelerator, dtype: str, found: _Found) -> tuple[float, 
     compute = "bf16" if dtype == "fp16" else MULTIPLIED_IN.get(dtype, dtype)
     rate = _published_rate(accelerator.name, compute)
     if rate is None:
-        return found["compute_fraction"], found.evidence
+        return found.constant("compute_fraction"), found.evidence
     sd = min(found.evidence.log_sd, _spread("published_rate", "gemm"))
     note = f"achievable rate of {accelerator.name} (mamf.csv); shapes {found.evidence.transfer}"
     return rate / accelerator.peak(compute), Evidence("published", sd, note)

@@ -8,7 +8,6 @@ the usual decoder, and said to be, if every size is there and nothing else is; e
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -68,7 +67,7 @@ def described(whole: Config, name: str, shown: str) -> Architecture:
     habits = architectures().get(kind)
     reader = Reader(text, whole if nested else text, kind, shown, habits)
     arch = checked(reader.architecture(name or kind), shown)
-    return replace(arch, published=published(whole, arch, shown))
+    return arch._replace(published=published(whole, arch, shown))
 
 
 @cached
@@ -187,13 +186,11 @@ class Reader:
         sizes.own = {"of": layers}
         outer = built.extra("outer")
         tower, said = self.tower()
-        whole = replace(
-            self.usual(name, layers, hidden, blocks, built),
+        whole = self.usual(name, layers, hidden, blocks, built)._replace(
             note="; ".join(filter(None, (said, self.unsure()))),
             basis="published" if self.known else "assumed",
         )
-        listed = replace(
-            whole,
+        listed = whole._replace(
             blocks=blocks,
             matrices=tuple(each for each in outer if each.size),
             embedding=sizes.count("embedding"),

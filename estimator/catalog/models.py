@@ -5,7 +5,6 @@ A name may end in the format it is stored in (`Qwen/Qwen3-14B-AWQ`, `qwen3-14b:Q
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
@@ -112,8 +111,7 @@ def thinks(name: str) -> str:
 def _derived(row: dict[str, str]) -> Architecture:
     """A tuned LLM, of the shape it was tuned from."""
     shape = preset(row["of"])
-    return replace(
-        shape,
+    return shape._replace(
         name=row["name"],
         max_context=int(row["max_context"]) if row["max_context"] else shape.max_context,
         sources=(*shape.sources, Source(row["source"], row["source_kind"], row["read_on"])),
@@ -127,8 +125,8 @@ def _configured(row: dict[str, str]) -> Architecture:
     read = _read(presets() / "configs" / f"{row['name']}.json")
     source = Source(row["source"], row["source_kind"], row["read_on"])
     basis = "assumed" if row["source_kind"] == "recalled" else read.basis
-    return replace(
-        read, name=row["name"], sources=(source,), basis=basis, note="; ".join(filter(None, (read.note, row["note"])))
+    return read._replace(
+        name=row["name"], sources=(source,), basis=basis, note="; ".join(filter(None, (read.note, row["note"])))
     )
 
 
@@ -162,8 +160,8 @@ def _named(text: str) -> Architecture | None:
         found = _presets().get(_key(base))
         if found and format_name:
             llm = preset(found)
-            return replace(
-                llm, published=stored(llm, format_name), note="; ".join(filter(None, (_said(text), llm.note)))
+            return llm._replace(
+                published=stored(llm, format_name), note="; ".join(filter(None, (_said(text), llm.note)))
             )
         if found:
             return preset(found)
@@ -209,7 +207,7 @@ def _of_the_hub(name: str) -> Architecture:
     path = config_file(name)
     if path is None:
         raise UnknownName("language model", name, architecture_names(), how_to_get(name))
-    return replace(_read(path), name=name.strip().rpartition("/")[2].lower())
+    return _read(path)._replace(name=name.strip().rpartition("/")[2].lower())
 
 
 def _key(name: str) -> str:
@@ -235,11 +233,11 @@ def _of_size(text: str, target: float) -> Architecture:
     for row in listed:
         if row["role"] != "ladder" and _ladder_size(row) == target:
             note = "; ".join(filter(None, (f"{row['size']} stands for {row['llm']}", row["note"])))
-            return replace(preset(row["llm"]), note=note)
+            return preset(row["llm"])._replace(note=note)
     ladder = (preset(row["llm"]) for row in listed if row["role"] != "named for")  # of one family, to be scaled
     nearest = min(ladder, key=lambda arch: _far(arch, target))
     note = f"no preset has this size: the shape of {nearest.name} scaled to {text}"
-    return replace(scaled(nearest, target, text), note=note)
+    return scaled(nearest, target, text)._replace(note=note)
 
 
 def _ladder_size(row: dict[str, str]) -> float:

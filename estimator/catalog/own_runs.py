@@ -21,8 +21,12 @@ KINDS: tuple[CaseKind, ...] = ("training", "inference")
 
 def own_runs_path(kind: CaseKind) -> Path:
     """Where own runs of a kind are kept, whether or not there are any."""
-    folder = os.environ.get("ESTIMATOR_RUNS")
-    return (Path(folder) if folder else user_data_folder() / "runs") / f"{kind}.csv"
+    return _folder() / f"{kind}.csv"
+
+
+def _folder() -> Path:
+    given = os.environ.get("ESTIMATOR_RUNS")
+    return Path(given) if given else user_data_folder() / "runs"
 
 
 _used = [True]
@@ -42,7 +46,7 @@ def stamp() -> tuple[int, ...]:
     """What changes whenever an own run is added; empty where there is none, or none is to be used."""
     if not _used[0]:
         return ()
-    found = [_stat(own_runs_path(kind)) for kind in KINDS]
+    found = [_stat(own_runs_path(kind)) for kind in KINDS] if os.path.lexists(_folder()) else []
     return tuple(number for one in found if one for number in (one.st_mtime_ns, one.st_size))
 
 

@@ -1,7 +1,5 @@
 """Shapes of language models: whether one makes sense, and one scaled to another size."""
 
-from dataclasses import replace
-
 from estimator.errors import InvalidInput, clipped
 from estimator.formulas.transformer import params
 from estimator.records import Architecture
@@ -74,16 +72,16 @@ def scaled(arch: Architecture, target: float, name: str) -> Architecture:
     group = max(1, round(arch.heads / arch.kv_heads * ratio ** (1 / 3)))
     heads = arch.kv_heads * group
     hidden = round(arch.hidden * heads / arch.heads)
-    wide = replace(arch, name=name, heads=heads, hidden=hidden, ffn=_multiple(arch.ffn * hidden / arch.hidden))
-    deep = replace(wide, layers=max(1, round(arch.layers * _body_ratio(wide, target))))
-    per_ffn = (params(replace(deep, ffn=deep.ffn + 8)) - params(deep)) / 8
+    wide = arch._replace(name=name, heads=heads, hidden=hidden, ffn=_multiple(arch.ffn * hidden / arch.hidden))
+    deep = wide._replace(layers=max(1, round(arch.layers * _body_ratio(wide, target))))
+    per_ffn = (params(deep._replace(ffn=deep.ffn + 8)) - params(deep)) / 8
     ffn = _multiple(deep.ffn + (target - params(deep)) / per_ffn)
-    return replace(deep, ffn=ffn, params_published=None, basis="assumed")
+    return deep._replace(ffn=ffn, params_published=None, basis="assumed")
 
 
 def _body_ratio(arch: Architecture, target: float) -> float:
     """How many times the layers of `arch` must hold for `target` parameters in all, its embeddings as they are."""
-    body = params(arch) - params(replace(arch, layers=0))
+    body = params(arch) - params(arch._replace(layers=0))
     return max(target - (params(arch) - body), 0.02 * target) / body
 
 

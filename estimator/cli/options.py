@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 
 from estimator.catalog.files import use_facts
 from estimator.catalog.own_runs import use_own_runs
-from estimator.catalog.plan_fields import plain
 from estimator.cli.argument_parser import command_text, listed
 from estimator.cli.notes import note
 from estimator.errors import InvalidInput, UnknownName, clipped
@@ -143,6 +142,8 @@ def once(given: Iterable[tuple[str, object]], *options: str) -> dict[str, Any]:
 
 def say_alias(called: str, name: str) -> None:
     """With the answer, on stderr, what a name of another tool was taken for."""
+    from estimator.catalog.plan_fields import plain  # loaded for these alone
+
     if plain(called).rpartition(".")[2] != name:
         note(f"{called} is {name} here")
 

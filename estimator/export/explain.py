@@ -67,7 +67,7 @@ class _Story:
         """How much of the whole each input carries: as far as the figure follows it."""
         if figure.predicted or not figure.known or not self.least:
             return dict.fromkeys(figure.inputs, share)
-        return {name: share * follows(figure, name) for name in figure.inputs}
+        return {name: share * followed for name, followed in follows(figure).items()}
 
 
 def reasons(figure: Quantity) -> str:

@@ -1,49 +1,59 @@
 """How a figure follows what it rests on: in proportion (1), half as fast in ln (0.5), not at all (0)."""
 
 import math
+from functools import cache
 
 import numpy as np
 
+from estimator.formulas import Floats
 from estimator.formulas.arithmetic import product, sum_of
 from estimator.quantities import Quantity
 
 
 @np.errstate(all="ignore")
-def follows(figure: Quantity, name: str) -> float:
-    """How a figure follows one of its inputs when that is half or twice as large [1].
+def follows(figure: Quantity) -> dict[str, float]:
+    """How a figure follows each of its inputs when that is half or twice as large [1].
 
     >>> from estimator.quantities import derive, given
     >>> large, small = given("large", 90.0, "USD"), given("small", 10.0, "USD")
-    >>> whole = derive("whole", "USD", sum_of, large=large, small=small)
-    >>> follows(whole, "large"), follows(whole, "small")
-    (0.9, 0.1)
+    >>> follows(derive("whole", "USD", sum_of, large=large, small=small))
+    {'large': 0.9, 'small': 0.1}
+    >>> round(follows(derive("side", "m", lambda area: area**0.5, area=large))["area"], 9)
+    0.5
     """
-    return _follows(figure, name)
+    return _follows(figure)
 
 
-def _follows(figure: Quantity, name: str) -> float:
+def _follows(figure: Quantity) -> dict[str, float]:
+    inputs = figure.inputs
     if figure.predicted:
-        return _moved_with(figure, figure.inputs[name])
+        return {name: _moved_with(figure, part) for name, part in inputs.items()}
     if figure.formula is sum_of:
-        whole = sum(abs(part.value) for part in figure.inputs.values())
-        return abs(figure.inputs[name].value) / whole if whole else 1.0
+        whole = sum(abs(part.value) for part in inputs.values())
+        return {name: abs(part.value) / whole if whole else 1.0 for name, part in inputs.items()}
     if figure.formula is product:
-        return 1.0
-    return min(max(_followed(figure, {name: figure.inputs[name].value * factor}) for factor in (0.5, 2.0)), 1.0)
+        return dict.fromkeys(inputs, 1.0)
+    moved = np.abs(np.log2(_changed(figure) / figure.value))
+    most = np.where(np.isfinite(moved), moved, 1.0).max(axis=0)
+    return dict(zip(inputs, np.minimum(most, 1.0).tolist(), strict=True))
 
 
-def _followed(figure: Quantity, changed: dict[str, float]) -> float:
-    found = _computed(figure, {key: part.value for key, part in figure.inputs.items()} | changed)
-    found = found / figure.value if figure.value else math.nan
-    return abs(math.log(found)) / math.log(2) if 0 < found < math.inf else 1.0
-
-
-def _computed(figure: Quantity, values: dict[str, float]) -> float:
-    """What the formula gives for other inputs; unknown where it takes no single numbers."""
+def _changed(figure: Quantity) -> Floats:
+    """The figure with each input by itself halved, then doubled [2, inputs]; NaN where no formula gives it."""
+    values, shape = np.array([[part.value] for part in figure.inputs.values()]), (2, len(figure.inputs))
+    columns = dict(zip(figure.inputs, values * _by_turns(len(values)), strict=True))
     try:
-        return float(figure.formula(**values)) if figure.formula and figure.value else math.nan
-    except (TypeError, ValueError, ZeroDivisionError):
-        return math.nan
+        found = np.asarray(figure.formula(**columns) if figure.formula else math.nan, float)
+        return np.broadcast_to(found, 2 * len(values)).reshape(shape)
+    except (TypeError, ValueError):
+        return np.full(shape, math.nan)
+
+
+@cache
+def _by_turns(count: int) -> Floats:
+    """What each of so many inputs is multiplied by when one after the other is halved, then doubled."""
+    each = np.eye(count)
+    return np.asarray(2.0 ** np.hstack([-each, each]))
 
 
 def _moved_with(figure: Quantity, part: Quantity) -> float:
@@ -69,8 +79,9 @@ def weights(figure: Quantity, least: float = 0.01) -> dict[int, tuple[Quantity, 
             continue
         if not (node.formula and node.inputs):
             found[id(node)] = node, weight
-        for name, part in node.inputs.items():
-            own[id(part)] = own.get(id(part), 0.0) + weight * _follows(node, name)
+        for name, share in (_follows(node) if node.inputs else {}).items():
+            part = id(node.inputs[name])
+            own[part] = own.get(part, 0.0) + weight * share
     return found
 
 

@@ -1,7 +1,7 @@
 """Constants of graph searches from measured builds and queries: least squares on log time, held by priors."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,7 +81,7 @@ def _rates(start: SearchRates, names: Sequence[str], values: Floats) -> SearchRa
     changed = {n: float(v if n in LINEAR else np.exp(v)) for n, v in zip(names, values, strict=True)}
     if "cached_share" in changed:
         changed["cached_share"] = min(max(changed["cached_share"], LEAST_SHARE), 1.0)
-    return replace(start, **changed)
+    return start._replace(**changed)
 
 
 def left_out_errors(

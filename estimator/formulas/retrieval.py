@@ -6,7 +6,7 @@ Validity: sizes are those of the formats named, to the byte where they are whole
 the published runs (calibration/fitted/retrieval.json).
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -189,8 +189,7 @@ def rule_bytes(
     return factor * n * (per_dim * dim + per_m * m + fixed)
 
 
-@dataclass(frozen=True, slots=True)
-class SearchRates:
+class SearchRates(NamedTuple):
     """How one core searches graphs and lists.
 
     visits: vectors compared per candidate of a graph with M = 1 among 2^20 vectors [1]

@@ -6,7 +6,6 @@ Work counts two FLOP per multiply-add. Attention scores are counted for the pair
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import lru_cache
 from math import gcd
 from typing import NamedTuple
@@ -113,7 +112,7 @@ def unwindowed(arch: Architecture) -> Architecture:
     whole = tuple(
         block._replace(attention=tuple(each._replace(window=None) for each in block.attention)) for block in arch.blocks
     )
-    return replace(arch, sliding_window=None, blocks=whole)
+    return arch._replace(sliding_window=None, blocks=whole)
 
 
 def embedding_params(arch: Architecture) -> int:

@@ -135,5 +135,5 @@ def _index(budget_s: float, progress: Progress | None) -> Content:
         progress(1 - INDEX_SHARE, "vector index", budget_s)
     runs = index.measure("faiss", budget_s)
     noise = median(run.noise for run in runs if run.what == "query")
-    found = {"rates": asdict(index.fit(runs)), "log_sd": index.spread(runs), "noise": round(noise, 3)}
+    found = {"rates": index.fit(runs)._asdict(), "log_sd": index.spread(runs), "noise": round(noise, 3)}
     return found | {"runs": [asdict(run) for run in runs]}

@@ -10,7 +10,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from types import ModuleType
@@ -231,8 +231,7 @@ def fit(runs: Iterable[IndexRun], cache_bytes: float | None = None) -> SearchRat
     graph = [run for run in runs if run.what in ("build", "query")]
     if {run.what for run in graph} != {"build", "query"}:
         raise InvalidInput("fitting a machine takes at least one build and one query; measure a setup first")
-    start = replace(
-        fitted_rates("library"),
+    start = fitted_rates("library")._replace(
         scan_bytes_per_s=_rate(runs, "scan", 4.0) or fitted_rates("library").scan_bytes_per_s,
         flop_per_s=_rate(runs, "assign", 2.0) or fitted_rates("library").flop_per_s,
     )
@@ -241,8 +240,7 @@ def fit(runs: Iterable[IndexRun], cache_bytes: float | None = None) -> SearchRat
 
 def fit_times(times: GraphTimes, start: SearchRates | None = None, cache_bytes: float | None = None) -> SearchRates:
     """Constants of the machine that took these times; what they say nothing of stays as in `start`."""
-    start = replace(
-        start or fitted_rates("library"),
+    start = (start or fitted_rates("library"))._replace(
         cache_bytes=last_level_cache_bytes() if cache_bytes is None else cache_bytes,
         cached_share=0.5,
     )
@@ -301,7 +299,9 @@ def this_machine(runs: Iterable[IndexRun]) -> Host:
 def save(runs: Iterable[IndexRun], path: str | Path | None = None) -> Path:
     """Write runs and the machine fitted to them as JSON, by default where `local` looks for it; returns the path."""
     runs, file = list(runs), Path(path or local_host_path())
-    content = {"machine": asdict(this_machine(runs)), "runs": [asdict(run) for run in runs]}
+    machine = this_machine(runs)
+    told = machine._asdict() | {"rates": machine.rates and machine.rates._asdict()}
+    content = {"machine": told, "runs": [asdict(run) for run in runs]}
     own_folder(file)
     write_text(file, json.dumps(content, indent=1) + "\n")
     return file

@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 
 from estimator.catalog.cases import fitted
 from estimator.catalog.frameworks import framework
-from estimator.catalog.local import is_measured
 from estimator.formulas import Floats
-from estimator.formulas.learning import learned, shares
 
 if TYPE_CHECKING:
     from estimator.predict.serving_machine import ServingPlan
@@ -82,6 +80,8 @@ class OwnRuns:
         """
         if not self._groups:
             return Correction()
+        from estimator.formulas.learning import learned, shares  # loaded where there are own runs
+
         machine = _machine(kin.accelerator)
         if (group, machine) not in self._groups:
             return Correction()
@@ -101,6 +101,8 @@ class OwnRuns:
 
 def _machine(accelerator: str) -> str:
     """The machine, if it was measured; empty for all others. Runs on one tell of it alone, and others nothing of it."""
+    from estimator.catalog.local import is_measured  # loaded where there are own runs
+
     return accelerator if is_measured(accelerator) else ""
 
 

@@ -1,7 +1,6 @@
 """A vector index before it is built: memory, disk, build time, query time. Fields of a plan may be arrays."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -47,8 +46,7 @@ SERVERS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class IndexPlan:
+class IndexPlan(NamedTuple):
     """An index and how it is searched. Numbers may be arrays that broadcast; `None` is the default or follows from n.
 
     vectors, dim: n, d [1]; dtype: float32, float16, bfloat16, int8, uint8, int4, binary
@@ -65,7 +63,7 @@ class IndexPlan:
 
     vectors: ArrayLike
     dim: ArrayLike
-    index: str = "hnsw"
+    index: str = "hnsw"  # type: ignore[assignment]  # hides the method of tuples
     dtype: str = "float32"
     engine: str = "faiss"
     m: ArrayLike | None = None
@@ -368,8 +366,7 @@ def measured_databases() -> tuple[str, ...]:
 
 def at_speed(rates: SearchRates, speed: float) -> SearchRates:
     """Constants of a core `speed` times as fast at scattered memory and small steps; scans and products stay."""
-    return replace(
-        rates,
+    return rates._replace(
         bytes_per_s=rates.bytes_per_s * speed,
         request_s=rates.request_s / speed,
         result_s=rates.result_s / speed,
@@ -567,7 +564,7 @@ def _filter_doubt(plan: IndexPlan, machine: Host) -> float:
     """Half width that a filter adds [ln]: as much as it changes, where nobody measured the engine under one."""
     if filtered_walk(plan.engine) != "any":
         return 0.0
-    changed = query_s(plan, machine) / query_s(replace(plan, passing=1.0), machine)
+    changed = query_s(plan, machine) / query_s(plan._replace(passing=1.0), machine)
     return float(np.max(np.abs(np.log(changed))))
 
 

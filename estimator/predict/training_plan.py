@@ -303,7 +303,7 @@ def run(arch: Architecture, cluster: Cluster, plan: TrainingPlan, told: Framewor
     _check(cluster, plan)
     habits = framework(plan.framework)
     if habits.unties and arch.tied_embeddings:
-        arch = replace(arch, tied_embeddings=False)
+        arch = arch._replace(tied_embeddings=False)
     machine, low = rates_and_format(cluster, plan)
     numbers = _numbers(arch, plan, habits)
     own = _own_code(arch, habits)

@@ -153,7 +153,7 @@ def _offers(
     clusters = [one] if one else [Cluster(device, count, count) for count in counts_for(per_node, most)]
     hourly = usd_per_hour(device, price, ONE_AT_A_TIME)
     if network_gbit_per_s:
-        device = replace(device, network_bytes_per_s=network_gbit_per_s * 1e9 / 8)
+        device = device._replace(network_bytes_per_s=network_gbit_per_s * 1e9 / 8)
     offered = [each._replace(accelerator=device, per_node=min(each.count, per_node)) for each in clusters]
     if host_memory_gb:
         offered = [each._replace(host_bytes=host_memory_gb * 1e9) for each in offered]

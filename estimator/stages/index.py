@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -135,8 +134,7 @@ def index_plan(question: Question) -> IndexPlan:
     if _makers_alone(plan.engine):
         return plan  # how it is searched is not ours to say
     segments = question.number("index_segments") or float(managed)  # a provider's pieces, and its cores, are its own
-    return replace(
-        plan,
+    return plan._replace(
         k=question.number("top_k"),
         ef=question.number("index_ef"),
         segments=segments or None,
@@ -185,7 +183,7 @@ def index(question: Question, vectors: Quantity) -> Index:
     cores = _cores(question, held)
     machine = index_host(question, cores.value)
     inputs |= {"top_k": question.amount("top_k"), "index_ef": question.amount("index_ef"), "cores": cores}
-    full = replace(plan, vectors=vectors.value)
+    full = plan._replace(vectors=vectors.value)
     built = predicted("index build", "s", question.once(_build_s, plan, machine, vectors), retrieval.build_s, **inputs)
     built = uncertain(built, "retrieval time", *_half_widths("build", full, machine))
     return Index(
@@ -207,7 +205,7 @@ def _searches(
 ) -> Searches:
     """What copies answer, how many there are, and how long a search takes under the load."""
     vectors, load = inputs["vectors"], load_of(question.word("search_load"))
-    down, up = _half_widths("query", replace(plan, vectors=vectors.value), machine)
+    down, up = _half_widths("query", plan._replace(vectors=vectors.value), machine)
     capacity = question.once(_capacity, plan, machine, vectors)
     answered = predicted("queries a second of one copy", "1/s", capacity, retrieval.queries_per_s, **inputs)
     answered = uncertain(answered, "retrieval time", -down, -up)  # the longer a search, the fewer
@@ -223,11 +221,11 @@ def _searches(
 
 
 def _build_s(empty: IndexPlan, machine: Host, vectors: Floats) -> Floats:
-    return retrieval.build_s(replace(empty, vectors=vectors), machine)
+    return retrieval.build_s(empty._replace(vectors=vectors), machine)
 
 
 def _capacity(empty: IndexPlan, machine: Host, vectors: Floats) -> Floats:
-    return retrieval.queries_per_s(replace(empty, vectors=vectors), machine)
+    return retrieval.queries_per_s(empty._replace(vectors=vectors), machine)
 
 
 def _half_widths(what: str, plan: IndexPlan, machine: Host) -> tuple[float, float]:
@@ -237,7 +235,7 @@ def _half_widths(what: str, plan: IndexPlan, machine: Host) -> tuple[float, floa
 
 
 def _sizes(empty: IndexPlan, vectors: Floats) -> tuple[Floats, Floats, Floats]:
-    plan = replace(empty, vectors=vectors)
+    plan = empty._replace(vectors=vectors)
     held = retrieval.index_memory_bytes(plan)
     return held, retrieval.index_disk_bytes(plan), retrieval.build_memory_bytes(plan)
 
@@ -246,9 +244,9 @@ def _latencies(
     empty: IndexPlan, machine: Host, load: Load, use: float, copies: float, vectors: Floats
 ) -> tuple[Floats, Floats]:
     """Mean and 99th percentile; at a rate by as many copies as the very times that are predicted ask for."""
-    plan = replace(empty, vectors=vectors, replicas=copies)
+    plan = empty._replace(vectors=vectors, replicas=copies)
     if load.queries_per_s is not None:
-        plan = replace(plan, replicas=np.maximum(replicas_for(load.queries_per_s, plan, machine, use), copies))
+        plan = plan._replace(replicas=np.maximum(replicas_for(load.queries_per_s, plan, machine, use), copies))
     return latency_s(plan, machine, load), latency_share_s(0.99, plan, machine, load)
 
 
@@ -275,7 +273,7 @@ def index_host(question: Question, cores: float) -> Host:
     """Where the index lives: on so many cores of the machine at hand where that was measured, else of a server."""
     device = question.accelerator
     measured = measured_index(device.name) if device is not None and device.measured_cpu else None
-    return replace(measured, cores=cores) if measured else host(f"{cores:.0f} vCPU")
+    return measured._replace(cores=cores) if measured else host(f"{cores:.0f} vCPU")
 
 
 def _replicas(question: Question, answered: Quantity, held: Quantity, load: Load) -> Quantity:

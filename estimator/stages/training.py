@@ -188,7 +188,7 @@ def doubt(question: Question, cluster: Cluster, plan: TrainingPlan) -> Doubt:
     """How far to believe a predicted time: an unnamed stack may be an untuned one; own runs know better."""
     llm = question.own_llm()
     own = question.own_runs.of("time", kin_of_training(cluster.accelerator, plan, llm))
-    down, up = time_interval(llm, cluster, plan)
+    down, up = question.once(time_interval, llm, cluster, plan)
     slower, low, high = stack_doubt(plan)
     return Doubt(slower * own.factor, *own.range(math.hypot(down, low), math.hypot(up, high)), own.words)
 

@@ -293,7 +293,7 @@ def _architecture(row: Row, task: str) -> Architecture:
         return _stated_shape(row, stated, task)
     size = row.get("params_b", "") or "".join(SIZE.findall(row.get("model", "").lower())[:1])
     if size and task not in ("embedding", "rerank"):
-        return replace(architecture(f"{size}b"), name=row.get("model", ""), basis="assumed")
+        return architecture(f"{size}b")._replace(name=row.get("model", ""), basis="assumed")
     raise InvalidInput(f"the model {row.get('model', '')!r} is not known and its shape is not stated")
 
 

@@ -100,9 +100,9 @@ def read_run(row: Row) -> Run:
         nonzeros=default("sparse_nonzeros") if dim >= SPARSE_DIM else None,
     )
     settings: dict[str, Any] = _settings(text)
-    plan = _tuned(replace(plan, **settings), row)
+    plan = _tuned(plan._replace(**settings), row)
     machine = host(row.get("hardware", ""))
-    return Run(replace(plan, segments=_segments(row)), machine, filtered, assumed, _load(row), _share(row))
+    return Run(plan._replace(segments=_segments(row)), machine, filtered, assumed, _load(row), _share(row))
 
 
 def _segments(row: Row) -> float | None:
@@ -194,7 +194,7 @@ def _tuned(plan: IndexPlan, row: Row) -> IndexPlan:
         ef = float(ef_for_recall(float(row["recall"])))
     except ValueError:
         return plan
-    return replace(plan, ef=ef, search_list=ef)
+    return plan._replace(ef=ef, search_list=ef)
 
 
 def predict(run: Run, metric: str, resident: float | None = None) -> float:
@@ -275,5 +275,5 @@ def left_out(run: Run, source: str, metric: str) -> float | None:
     rates = folds.get(grid) or folds.get(run.machine.family)
     if rates is None or metric not in ("qps", "latency_ms", "build_s"):
         return None
-    machine = replace(run.machine, rates=at_speed(SearchRates(**rates), run.machine.speed))
+    machine = run.machine._replace(rates=at_speed(SearchRates(**rates), run.machine.speed))
     return predict(replace(run, machine=machine), metric)

@@ -195,7 +195,7 @@ def _architecture(row: Row) -> Architecture:
         return known or _from_size(row)
     if known is None or not _same(known, columns):
         return columns
-    return replace(known, basis=columns.basis)  # a shape that was recalled is read here
+    return known._replace(basis=columns.basis)  # a shape that was recalled is read here
 
 
 def _same(known: Architecture, columns: Architecture) -> bool:
@@ -222,7 +222,7 @@ def _from_size(row: Row) -> Architecture:
     if not billions and not in_name:
         raise InvalidInput(f"the LLM {name!r} is not known: give layers, hidden, heads and vocab, or params_b.")
     size = f"{billions:g}b" if billions else in_name[0]  # type: ignore[index]
-    return replace(architecture(size), name=name or size, basis="assumed")
+    return architecture(size)._replace(name=name or size, basis="assumed")
 
 
 def _from_columns(row: Row) -> Architecture | None:
@@ -248,7 +248,7 @@ def _from_columns(row: Row) -> Architecture | None:
     if not experts:
         return arch
     mixture = Experts(experts, _whole(row, "experts_per_token") or 1, _whole(row, "moe_ffn") or ffn)
-    return replace(arch, experts=mixture)
+    return arch._replace(experts=mixture)
 
 
 RECOMPUTE = {"": None, "none": "none", "0": "none", "no": "none", "false": "none", "full": "full", "1": "full"}

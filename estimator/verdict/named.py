@@ -120,6 +120,4 @@ def _shaped(said: Mapping[str, Any], notes: list[str]) -> Architecture | None:
         experts=experts,
         basis="assumed",
     )
-    from dataclasses import replace
-
-    return replace(arch, name=f"{params(arch) / 1e9:.3g}B of {arch.layers} layers")
+    return arch._replace(name=f"{params(arch) / 1e9:.3g}B of {arch.layers} layers")

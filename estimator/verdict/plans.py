@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from estimator.catalog.frameworks import Framework, framework
@@ -124,7 +124,7 @@ def as_run(llm: Architecture, run: Run) -> Architecture:
     """The LLM with its own code as the tool runs it, in the releases that the files can be of."""
     own = str(run.settings.get("framework") or run.tool.framework)
     code = code_under(llm.own_code, own, str(run.settings.get("release") or ""))
-    return replace(llm, own_code=(code._replace(framework="", release=""),)) if code else llm
+    return llm._replace(own_code=(code._replace(framework="", release=""),)) if code else llm
 
 
 def rows_of(said: Mapping[str, Any]) -> float:

@@ -71,7 +71,7 @@ def test_data_are_seeded_unit_vectors():
 def test_a_fit_finds_the_constants_that_made_the_times():
     pytest.importorskip("scipy")
     truth = fitted_rates("library")
-    truth = replace(truth, bytes_per_s=3 * truth.bytes_per_s, overhead_bytes=2 * truth.overhead_bytes)
+    truth = truth._replace(bytes_per_s=3 * truth.bytes_per_s, overhead_bytes=2 * truth.overhead_bytes)
     times = made_times(truth)
 
     found = fit_rates(times, fitted_rates("library"), {"bytes_per_s": 3.0, "overhead_bytes": 3.0}, weight=1e6)

@@ -85,7 +85,7 @@ def with_index(local):
 
     runs = index_runs()
     content = {name: value for name, value in read_profile(local).items() if name != "checksum"}
-    found = {"rates": asdict(fit(runs)), "log_sd": spread(runs), "noise": 0.06, "runs": [asdict(run) for run in runs]}
+    found = {"rates": fit(runs)._asdict(), "log_sd": spread(runs), "noise": 0.06, "runs": [asdict(run) for run in runs]}
     write_profile(content | {"index": found}, local)
     use_facts_again()
     return host("local")

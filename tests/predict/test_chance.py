@@ -1,7 +1,5 @@
 """The chance that a plan fits: said first, the same everywhere, and with advice that is none where it is so already."""
 
-from dataclasses import replace
-
 import pytest
 
 from estimator.catalog.accelerators import cluster
@@ -95,7 +93,7 @@ def test_code_that_recomputes_nothing_is_counted_so():
 def test_what_may_be_recomputed_or_not_is_evaluated_both_ways():
     chatglm = architecture("chatglm3-6b")
     (code,) = [each for each in chatglm.own_code if 0 < each.recomputes < 1]
-    unsure = replace(chatglm, own_code=(code._replace(framework="", release=""),))
+    unsure = chatglm._replace(own_code=(code._replace(framework="", release=""),))
     plan = TrainingPlan(1024, 8, 64, tp=1, pp=1, zero=2, recompute="full", framework="trl")
 
     found = float(training_step(unsure, cluster("4xa800"), plan).fit_chance)

@@ -1,7 +1,5 @@
 """An index under load: the laws of closed loops and of rates, pieces, codes, limits, recall."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -225,13 +223,13 @@ def test_recall_is_a_figure_with_a_range():
 def test_a_filter_finds_no_more_than_it_lets_pass(passing, engine):
     """A search under a filter takes no longer than comparing all that pass, save where it goes on until enough have."""
     plain, machine = IndexPlan(1e6, 768, engine=engine), host("8 vCPU")
-    under = replace(plain, passing=passing)
+    under = plain._replace(passing=passing)
 
     if engine == "pgvector":
         assert query_s(under, machine) >= query_s(plain, machine) * (1 - 1e-9)
     elif engine == "qdrant":
         assert query_s(under, machine) <= query_s(plain, machine) * (1 + 1e-9)
-    rare = query_s(replace(plain, passing=1e-6), machine)
+    rare = query_s(plain._replace(passing=1e-6), machine)
     assert engine == "pgvector" or rare <= query_s(under, machine) * (1 + 1e-9)
 
 
@@ -239,7 +237,7 @@ def test_filters_that_nobody_measured_are_less_sure():
     """Qdrant and pgvector were measured under filters; what Weaviate does with rare ones is anyone's guess."""
     for engine, sure in (("qdrant", True), ("pgvector", True), ("weaviate", False)):
         plain = IndexPlan(1e8, 768, engine=engine)
-        widths = [np.log(high / low) for low, high in _ranges(plain, replace(plain, passing=0.01))]
+        widths = [np.log(high / low) for low, high in _ranges(plain, plain._replace(passing=0.01))]
         assert widths[0] < widths[1]
         assert bool(widths[1] < widths[0] + 1) is sure
 

@@ -137,7 +137,7 @@ def device(**factors):
 
     def change(arch, cluster, plan, _):
         chip = cluster.accelerator
-        changed = replace(chip, **{name: getattr(chip, name) * factor for name, factor in factors.items()})
+        changed = chip._replace(**{name: getattr(chip, name) * factor for name, factor in factors.items()})
         return arch, Cluster(changed, cluster.count, cluster.per_node), plan
 
     return change
@@ -161,7 +161,7 @@ def kernels(of, *path):
 
 def llm(**fields):
     """A change of the LLM's shape."""
-    return lambda arch, cluster, plan, _: (replace(arch, **fields), cluster, plan)
+    return lambda arch, cluster, plan, _: (arch._replace(**fields), cluster, plan)
 
 
 def served(**fields):

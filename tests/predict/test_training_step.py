@@ -143,7 +143,7 @@ def test_8_bit_products_do_not_double_the_pace():
 
 def test_uneven_pipelines_wait_for_the_fullest_stage():
     """33 layers on 8 stages take as long as 40."""
-    uneven, even = (replace(LLAMA, layers=layers, vocab=512) for layers in (33, 40))
+    uneven, even = (LLAMA._replace(layers=layers, vocab=512) for layers in (33, 40))
     plan = replace(PLAN, pp=8, zero=1, global_batch=256)
     times = [float(training_step(llm, EIGHT, plan).step_s) for llm in (uneven, even)]
 

@@ -6,7 +6,6 @@ that pad gave the fact uneven_slowdown. Expected failures stay with what is not 
 """
 
 import math
-from dataclasses import replace
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -160,7 +159,7 @@ def stepped(told):
     per_node, gbit_per_s = plan.pop("per_node", machines.per_node), plan.pop("gbit_per_s", None)
     device = machines.accelerator
     if gbit_per_s:
-        device = replace(device, network_bytes_per_s=gbit_per_s * 1e9 / 8)
+        device = device._replace(network_bytes_per_s=gbit_per_s * 1e9 / 8)
     machines = machines._replace(per_node=per_node, accelerator=device)
     left = {"micro_batch": None, "pp": 1, "ep": 1, "recompute": None} | plan
     full = TrainingPlan(**left)
