@@ -17,10 +17,11 @@ from estimator.fitting.ranges import half_widths, novelties
 from estimator.formulas import Floats, Real, Truth, Truths
 from estimator.formulas.transformer import active_params, forward_flop, matmul_params
 from estimator.predict.chance import SURELY, fit_chance
+from estimator.predict.columns import joined, subset
 from estimator.predict.flags import anywhere
-from estimator.predict.training_layout import chosen, grid, smallest
+from estimator.predict.training_layout import chosen, grid, runs, smallest
 from estimator.predict.training_memory import MemorySplit, host_bytes, needed, peak_memory
-from estimator.predict.training_plan import Run, TrainingPlan, joined, rates_and_format, run, subset
+from estimator.predict.training_plan import Run, TrainingPlan, rates_and_format, run
 from estimator.predict.training_time import StepTime, step_time
 from estimator.records import Architecture, Cluster
 
@@ -108,16 +109,22 @@ def training_step(
     return _step(arch, cluster, plan, numbers, peak_memory(numbers, values), values)
 
 
-def fitting_steps(
-    arch: Architecture, asked: Sequence[tuple[Sequence[Cluster], TrainingPlan]]
-) -> Iterator[tuple[NDArray[np.intp], TrainingStep]]:
-    """Of each plan of arrays of layouts, on each of its clusters: which are expected to fit, and those steps alone.
+class Fitting(NamedTuple):
+    """Layouts that are expected to fit: each on which of all clusters, plan by plan; its place among all; its step."""
+
+    clusters: NDArray[np.intp]
+    places: NDArray[np.intp]
+    step: TrainingStep
+
+
+def fitting_steps(arch: Architecture, asked: Sequence[tuple[Sequence[Cluster], TrainingPlan]]) -> Iterator[Fitting]:
+    """Of plans of arrays of layouts, each on its clusters, those steps alone that are expected to fit; in order.
 
     The clusters of a plan differ in their accelerators alone, so that a layout takes the same memory on all of them.
     Plans differ in layout, format, offloading and clusters. A measured CPU comes alone.
     """
     values, sizes = parameters(), [np.size(plan.tp) for _, plan in asked]
-    numbers = joined([run(arch, clusters[0], plan) for clusters, plan in asked], sizes)
+    numbers = runs(arch, [(clusters[0], plan) for clusters, plan in asked])
     memory = peak_memory(numbers, values)
     need, host = (
         np.broadcast_to(each, sum(sizes)) for each in (needed(memory, numbers, values), host_bytes(numbers, values))
@@ -127,14 +134,15 @@ def fitting_steps(
         for cluster in clusters:
             room, mine = _room(arch, cluster, plan), slice(end - size, end)
             tried.append(_Tried(cluster, plan, room, np.flatnonzero(room.holds(need[mine], host[mine])), end - size))
+    first = 0
     for some in _timed_at_once(tried):
         kept, counts = np.concatenate([one.start + one.which for one in some]), [len(one.which) for one in some]
         here = joined([rates_and_format(one.cluster, one.plan) for one in some], counts)
         those, held = subset(numbers, kept)._replace(**here._asdict()), subset(memory, kept)
         fit = _fit(those, held, values, joined([one.room for one in some], counts))
         step = _timed(arch, some[0].cluster, some[0].plan, those, held, fit, values)
-        for one, end, count in zip(some, np.cumsum(counts).tolist(), counts, strict=True):
-            yield one.which, subset(step, slice(end - count, end))
+        yield Fitting(np.arange(first, first + len(some)).repeat(counts), kept, step)
+        first += len(some)
 
 
 class _Tried(NamedTuple):
@@ -184,7 +192,7 @@ def _room(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> Room:
     used = min(cluster.count, cluster.per_node)
     usual = USUAL_HOST * cluster.accelerator.memory_bytes * used
     host = usual if cluster.host_bytes is None else cluster.host_bytes
-    spread = interval("memory", traits(arch, cluster, plan))
+    spread = interval("memory", traits(arch, cluster, replace(plan, micro_batch=None)))
     return Room(cluster.accelerator.usable_bytes, host, used, *spread)
 
 

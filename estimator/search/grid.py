@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 
 from estimator.errors import InvalidInput
 from estimator.formulas.transformer import context_parts, tensor_parts
-from estimator.predict.training_layout import CHUNKS, divisors, interleaves, whole_axes
+from estimator.predict.training_layout import AXES, CHUNKS, divisors, interleaves, whole_axes
 from estimator.predict.training_plan import TrainingPlan
 from estimator.records import Architecture, Cluster
 
-AXES = ("tp", "pp", "vpp", "cp", "ep", "zero", "micro_batch", "recompute")
 RECOMPUTE = np.array(["none", "selective", "full"])
 LEAST_TOKENS = 2048  # of a sequence on one rank of a context-parallel group
 CONTEXT = (1, 2, 4, 8, 16, 32, 64)
