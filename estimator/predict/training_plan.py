@@ -461,9 +461,9 @@ def _numbers(arch: Architecture, plan: TrainingPlan, habits: Framework) -> dict[
     width = adapter_width(arch, plan.lora_targets) / arch.layers
     return {
         "fused_attention": float(plan.fused_attention),
-        "sequence_parallel": np.where(
-            np.asarray(plan.recompute) == "selective", 1.0, float(habits.sequence_parallel and plan.fused_attention)
-        ),
+        "sequence_parallel": 1.0
+        if habits.sequence_parallel and plan.fused_attention
+        else np.where(np.asarray(plan.recompute) == "selective", 1.0, 0.0),
         "adapters": float(adapters),
         "rank": np.asarray(plan.lora_rank, float) if adapters else 0.0,
         "adapter_width": width if adapters else 0.0,

@@ -4,6 +4,7 @@ import itertools
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -26,11 +27,11 @@ from estimator.predict.training import (
     traits,
 )
 from estimator.predict.training_changes import between, helpful, verdict
-from estimator.quantities import FACTORS, Quantity, given, intervals
+from estimator.predict.training_layout import AXES
+from estimator.quantities import Quantity, given, intervals, scenarios
 from estimator.records import Accelerator, Architecture, Cluster
 from estimator.search.grid import valid_layouts
 from estimator.search.result import Choice, Search, front
-from estimator.stages.steps import Moved, moved
 from estimator.watch import tell
 
 CHUNK = 20_000  # layouts evaluated at once: large enough to be fast, small enough for the cache
@@ -39,6 +40,7 @@ PARTS = ("compute_s", "exposed_communication_s", "bubble_s", "optimizer_s", "hos
 FIGURES = ("run_s", "usd", "memory_bytes", "fit_chance", "host_bytes", "step_s", "mfu")
 LAYOUT = ("tp", "pp", "vpp", "cp", "ep", "dp", "zero", "micro_batch", "recompute", "offload", "precision")
 Columns: TypeAlias = dict[str, Any]  # arrays, one of each layout
+WORDS = {"offload": "cpu_offload", "precision": "precision"}  # of a plan, by their names in a layout
 MOST_SHOWN = 200  # of a front; longer ones hold hardly different choices
 
 
@@ -78,6 +80,13 @@ class Tried(NamedTuple):
     layouts: int
 
 
+class Spread(NamedTuple):
+    """80 % half widths of ln(measured / predicted) of layouts, down and up [2, layouts] [1]."""
+
+    time: Floats
+    memory: Floats
+
+
 class Pool(NamedTuple):
     """Layouts that are expected to fit, offer by offer, as equal columns: axes, figures, parts of the time.
 
@@ -91,20 +100,16 @@ class Pool(NamedTuple):
 
     def upper_time(self) -> Floats:
         """Upper end of the run's range [s]."""
-        above = [_time_spread(self.llm, one, at)[1] for one, _, at in self.some(np.arange(len(self.of)))]
-        return self.columns["run_s"] * np.exp(np.concatenate(above))
+        return self.columns["run_s"] * np.exp(_spread(self).time[1])
 
-    def choices(self, which: Collection[int]) -> dict[int, Choice]:
+    def some(self, numbers: Collection[int]) -> "Pool":
+        """Some of them, by ascending numbers."""
+        which = np.array(sorted(numbers), np.intp)
+        return self._replace(of=self.of[which], columns={name: values[which] for name, values in self.columns.items()})
+
+    def choices(self, numbers: Collection[int]) -> dict[int, Choice]:
         """Some of them in full, by their numbers."""
-        found: dict[int, Choice] = {}
-        for tried, numbers, at in self.some(np.array(sorted(which), np.intp)):
-            found |= zip(numbers.tolist(), _choices(self.llm, tried, at), strict=True)
-        return found
-
-    def some(self, numbers: NDArray[np.intp]) -> Iterator[tuple[Tried, NDArray[np.intp], Columns]]:
-        """Some of them by ascending numbers, those of one offer and plan together."""
-        for mine in np.split(numbers, np.flatnonzero(np.diff(self.of[numbers])) + 1):
-            yield self.tried[self.of[mine[0]]], mine, {name: values[mine] for name, values in self.columns.items()}
+        return dict(zip(sorted(numbers), _choices(self.some(numbers)), strict=True))
 
 
 def best_training(
@@ -284,56 +289,57 @@ def _figures(
 # --- choices in full --------------------------------------------------------------------------------------------------
 
 
-def _choices(llm: Architecture, tried: Tried, at: Columns) -> list[Choice]:
-    """Layouts of one offer and plan in full."""
-    (cluster, *_), plan = tried.offer, tried.plan
-    laid = at | {
-        "dp": cluster.count // (at["tp"] * at["pp"] * at["cp"]),
-        "offload": np.full(len(at["tp"]), plan.cpu_offload),
-        "precision": np.full(len(at["tp"]), plan.precision),
-    }
-    layouts = _rows({name: laid[name] if laid[name].dtype.kind == "U" else laid[name].astype(int) for name in LAYOUT})
-    each = layouts, _rows(at, FIGURES), _rows(at, PARTS), _ranges(llm, tried, at)
-    return [Choice(cluster.accelerator.name, cluster.count, *one) for one in zip(*each, strict=True)]
+def _choices(pool: Pool) -> Iterator[Choice]:
+    """All of them in full."""
+    offers, plans, _ = zip(*(pool.tried[place] for place in pool.of.tolist()), strict=True)
+    clusters = [offer.cluster for offer in offers]
+    count, at = np.array([cluster.count for cluster in clusters]), pool.columns
+    numbers = {name: at[name].astype(int) for name in AXES if name != "recompute"}
+    words = {name: [getattr(plan, field) for plan in plans] for name, field in WORDS.items()}
+    laid = at | numbers | words | {"dp": count // (numbers["tp"] * numbers["pp"] * numbers["cp"])}
+    each = _rows(laid, LAYOUT), _rows(at, FIGURES), _rows(at, PARTS), _ranges(pool, count, offers)
+    for cluster, *one in zip(clusters, *each, strict=True):
+        yield Choice(cluster.accelerator.name, cluster.count, *one)
 
 
-def _rows(columns: Columns, names: Iterable[str] | None = None) -> list[dict[str, Any]]:
-    names = tuple(columns if names is None else names)
-    return [dict(zip(names, row, strict=True)) for row in zip(*(columns[name].tolist() for name in names), strict=True)]
+def _rows(columns: Mapping[str, Any], names: Sequence[str]) -> list[dict[str, Any]]:
+    """Columns as a dict for each layout."""
+    plain = (values if isinstance(values := columns[name], list) else values.tolist() for name in names)
+    return [dict(zip(names, row, strict=True)) for row in zip(*plain, strict=True)]
 
 
-def _time_spread(llm: Architecture, tried: Tried, at: Columns) -> tuple[Floats, Floats]:
-    """80 % half widths of ln(measured / predicted time) of each layout, down and up [1]."""
-    plan = replace(tried.plan, micro_batch=at["micro_batch"], tp=at["tp"], cp=at["cp"])
-    (down, up), (_, low, high) = time_intervals(llm, tried.offer.cluster, plan), stack_doubt(plan)
-    shape = np.shape(at["tp"])
-    return np.broadcast_to(np.hypot(down, low), shape), np.broadcast_to(np.hypot(up, high), shape)
-
-
-def _ranges(llm: Architecture, tried: Tried, at: Columns) -> list[dict[str, tuple[float, float]]]:
+def _ranges(pool: Pool, count: NDArray[np.int_], offers: Sequence[Offer]) -> list[dict[str, tuple[float, float]]]:
     """80 % intervals: of time and memory by the errors of their models, of money by time's and the price's."""
-    offer, plan, _ = tried
-    run = _uncertain(at["run_s"], "training time", *_time_spread(llm, tried, at))
-    hours = run.joined(np.multiply, Moved(0, np.full((1, 1), offer.cluster.count / HOUR_S)))
-    usd = hours.joined(np.multiply, moved(offer.usd_per_hour.column))
-    memory = interval("memory", traits(llm, offer.cluster, replace(plan, micro_batch=None)))
-    used = _uncertain(at["memory_bytes"], "training memory", *memory)
-    (low, high), scale = intervals(run.column), at["step_s"] / at["run_s"]
+    at, spread = pool.columns, _spread(pool)
+    run = scenarios(at["run_s"], "training time", *spread.time)
+    price = np.array([offer.usd_per_hour.column for offer in offers]).T
+    (low, high), scale = intervals(run), at["step_s"] / at["run_s"]
     ends = {
         "run_s": (low, high),
-        "usd": intervals(usd.column),
-        "memory_bytes": intervals(used.column),
+        "usd": intervals(run * (count / HOUR_S) * price),
+        "memory_bytes": intervals(scenarios(at["memory_bytes"], "training memory", *spread.memory)),
         "step_s": (low * scale, high * scale),
         "mfu": (at["mfu"] * at["run_s"] / high, at["mfu"] * at["run_s"] / low),
     }
     pairs = {name: list(zip(down.tolist(), up.tolist(), strict=True)) for name, (down, up) in ends.items()}
-    return [dict(zip(pairs, row, strict=True)) for row in zip(*pairs.values(), strict=True)]
+    return _rows(pairs, [*ends])
 
 
-def _uncertain(values: Floats, factor: str, down: Real, up: Real) -> Moved:
-    """Each uncertain by exp(-down) to exp(+up) through the factor."""
-    column = np.array([values, values * np.exp(-np.asarray(down)), values * np.exp(np.asarray(up))])
-    return Moved(1 << FACTORS.index(factor), column)
+def _spread(pool: Pool) -> Spread:
+    """Of each layout, those of one offer and plan at once."""
+    edges = [0, *(np.flatnonzero(np.diff(pool.of)) + 1).tolist(), len(pool.of)]
+    each = [_spread_of(pool, slice(*ends)) for ends in pairwise(edges)]
+    return Spread(*(np.concatenate(parts, axis=1) for parts in zip(*each, strict=True)))
+
+
+def _spread_of(pool: Pool, mine: slice) -> Spread:
+    tried, axes = pool.tried[pool.of[mine.start]], ("micro_batch", "tp", "cp")
+    cluster, plan = tried.offer.cluster, replace(tried.plan, **{name: pool.columns[name][mine] for name in axes})
+    (down, up), (_, low, high) = time_intervals(pool.llm, cluster, plan), stack_doubt(plan)
+    memory = interval("memory", traits(pool.llm, cluster, tried.plan))
+    size = mine.stop - mine.start
+    times = (np.broadcast_to(np.hypot(*ends), size) for ends in ((down, low), (up, high)))
+    return Spread(np.array([*times]), np.array(memory)[:, None].repeat(size, axis=1))
 
 
 # --- how surely it fits -----------------------------------------------------------------------------------------------
