@@ -17,7 +17,7 @@ from estimator.fitting.ranges import half_widths, novelties
 from estimator.formulas import Floats, Real, Truth, Truths
 from estimator.formulas.transformer import active_params, forward_flop, matmul_params
 from estimator.predict.chance import SURELY, fit_chance
-from estimator.predict.columns import joined, subset
+from estimator.predict.columns import joined, picked, subset
 from estimator.predict.flags import anywhere
 from estimator.predict.training_layout import chosen, grid, runs, smallest
 from estimator.predict.training_memory import MemorySplit, host_bytes, needed, peak_memory
@@ -110,24 +110,30 @@ def training_step(
 
 
 class Fitting(NamedTuple):
-    """Layouts that are expected to fit: each on which of all clusters, plan by plan; its place among all; its step."""
+    """Layouts that are expected to fit, as equal arrays.
+
+    clusters: which each is on, counted plan by plan; rows, across: where it is among all of the plans; step: its own
+    """
 
     clusters: NDArray[np.intp]
-    places: NDArray[np.intp]
+    rows: NDArray[np.intp]
+    across: NDArray[np.intp]
     step: TrainingStep
 
 
 def fitting_steps(arch: Architecture, asked: Sequence[tuple[Sequence[Cluster], TrainingPlan]]) -> Iterator[Fitting]:
-    """Of plans of arrays of layouts, each on its clusters, those steps alone that are expected to fit; in order.
+    """Of plans of layouts in columns (see `runs`), each on its clusters, the steps that are expected to fit; in order.
 
     The clusters of a plan differ in their accelerators alone, so that a layout takes the same memory on all of them.
     Plans differ in layout, format, offloading and clusters. A measured CPU comes alone.
     """
-    values, sizes = parameters(), [np.size(plan.tp) for _, plan in asked]
+    values, across = parameters(), np.size(asked[0][1].recompute)
+    sizes = [len(plan.tp) * across for _, plan in asked]
     numbers = runs(arch, [(clusters[0], plan) for clusters, plan in asked])
     memory = peak_memory(numbers, values)
     need, host = (
-        np.broadcast_to(each, sum(sizes)) for each in (needed(memory, numbers, values), host_bytes(numbers, values))
+        np.broadcast_to(each, (sum(sizes) // across, across)).ravel()
+        for each in (needed(memory, numbers, values), host_bytes(numbers, values))
     )
     tried: list[_Tried] = []
     for (clusters, plan), end, size in zip(asked, np.cumsum(sizes).tolist(), sizes, strict=True):
@@ -138,10 +144,11 @@ def fitting_steps(arch: Architecture, asked: Sequence[tuple[Sequence[Cluster], T
     for some in _timed_at_once(tried):
         kept, counts = np.concatenate([one.start + one.which for one in some]), [len(one.which) for one in some]
         here = joined([rates_and_format(one.cluster, one.plan) for one in some], counts)
-        those, held = subset(numbers, kept)._replace(**here._asdict()), subset(memory, kept)
+        where = np.divmod(kept, across)
+        those, held = picked(numbers, *where)._replace(**here._asdict()), picked(memory, *where)
         fit = _fit(those, held, values, joined([one.room for one in some], counts))
         step = _timed(arch, some[0].cluster, some[0].plan, those, held, fit, values)
-        yield Fitting(np.arange(first, first + len(some)).repeat(counts), kept, step)
+        yield Fitting(np.arange(first, first + len(some)).repeat(counts), *where, step)
         first += len(some)
 
 

@@ -27,10 +27,10 @@ from estimator.predict.training import (
     traits,
 )
 from estimator.predict.training_changes import between, helpful, verdict
-from estimator.predict.training_layout import AXES
+from estimator.predict.training_layout import COLUMNS
 from estimator.quantities import Quantity, given, intervals, scenarios
 from estimator.records import Accelerator, Architecture, Cluster
-from estimator.search.grid import valid_layouts
+from estimator.search.grid import valid_columns, valid_layouts
 from estimator.search.result import Choice, Search, front
 from estimator.watch import tell
 
@@ -58,15 +58,15 @@ class Offer(NamedTuple):
 
 
 class Part(NamedTuple):
-    """Layouts that are tried with one plan on some offers, which differ in their accelerators alone, as equal arrays.
+    """Layouts that are tried with one plan on some offers, which differ in their accelerators alone.
 
-    places: of all that is tried, offer by offer
+    places: of all that is tried, offer by offer; layouts: as `valid_columns` has them
     """
 
     places: Sequence[int]
     offers: Sequence[Offer]
     plan: TrainingPlan
-    layouts: Mapping[str, Any]
+    layouts: Columns
 
 
 Batched: TypeAlias = tuple[Part, Columns]  # a piece of a part's layouts
@@ -195,7 +195,7 @@ def _parts(
         for choice in itertools.product(_worthwhile(offer.cluster.accelerator, precisions), offloads):
             tried.setdefault(choice, []).append((next(places), offer))
     for tried in alike.values():
-        layouts = valid_layouts(llm, next(iter(tried.values()))[0][1].cluster, plan)
+        layouts = valid_columns(llm, next(iter(tried.values()))[0][1].cluster, plan)
         for (name, offload), chosen in tried.items():
             at, of = zip(*chosen, strict=True)
             yield Part(at, of, replace(plan, cpu_offload=offload, precision=name), layouts)
@@ -214,9 +214,9 @@ def _evaluated(llm: Architecture, parts: Iterable[Part], tokens: float) -> Pool:
     for batch in _batches(parts):
         batch.sort(key=lambda one: (one[0].plan.precision, one[0].plan.cpu_offload))
         pieces += _fitting(llm, batch, tokens)
-        tell(sum(len(piece["tp"]) * len(part.offers) for part, piece in batch))
+        tell(sum(_size(piece) * len(part.offers) for part, piece in batch))
         for part, _ in batch:
-            mine = (Tried(offer, part.plan, len(part.layouts["tp"])) for offer in part.offers)
+            mine = (Tried(offer, part.plan, _size(part.layouts)) for offer in part.offers)
             tried |= zip(part.places, mine, strict=True)
     columns = _joined(pieces)
     if (np.diff(columns["of"]) < 0).any():
@@ -228,13 +228,14 @@ def _evaluated(llm: Architecture, parts: Iterable[Part], tokens: float) -> Pool:
 def _fitting(llm: Architecture, batch: Sequence[Batched], tokens: float) -> Iterator[Columns]:
     """Those of a batch that are expected to fit, a few thousand at a time."""
     asked = [([one.cluster for one in part.offers], replace(part.plan, **piece)) for part, piece in batch]
-    layouts = _joined([piece for _, piece in batch])
+    layouts = {name: np.concatenate([piece[name] for _, piece in batch])[:, 0] for name in COLUMNS}
     offers = [offer for part, _ in batch for offer in part.offers]
     places = np.array([place for part, _ in batch for place in part.places])
-    for of, which, step in fitting_steps(llm, asked):
+    for of, rows, across, step in fitting_steps(llm, asked):
         found = {"of": places[of], **_figures(offers, of, asked[0][1], step, tokens)}
         shaped = {name: value if np.shape(value) else np.full(len(of), value) for name, value in found.items()}
-        yield shaped | {name: values[which] for name, values in layouts.items()}
+        axes = {name: values[rows] for name, values in layouts.items()}
+        yield shaped | axes | {"recompute": batch[0][1]["recompute"][across]}
 
 
 def _batches(parts: Iterable[Part]) -> Iterator[list[Batched]]:
@@ -245,19 +246,25 @@ def _batches(parts: Iterable[Part]) -> Iterator[list[Batched]]:
         for piece in _chunked(part.layouts):
             every = (one for each in (part, *(other for other, _ in batch)) for one in each.offers)
             alone = any(one.cluster.accelerator.measured_cpu for one in every)
-            if batch and (alone or size + len(piece["tp"]) > CHUNK):
+            if batch and (alone or size + _size(piece) > CHUNK):
                 yield batch
                 batch, size = [], 0
             batch.append((part, piece))
-            size += len(piece["tp"])
+            size += _size(piece)
     if batch:
         yield batch
 
 
-def _chunked(layouts: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    count = len(layouts["tp"])
-    for start in range(0, max(count, 1), CHUNK):
-        yield {name: values[start : start + CHUNK] for name, values in layouts.items()}
+def _chunked(layouts: Columns) -> Iterator[Columns]:
+    rows, most = len(layouts["tp"]), CHUNK // len(layouts["recompute"])
+    for start in range(0, max(rows, 1), most):
+        columns = {name: layouts[name][start : start + most] for name in COLUMNS}
+        yield columns | {"recompute": layouts["recompute"]}
+
+
+def _size(layouts: Columns) -> int:
+    """How many layouts there are, with what each may recompute."""
+    return len(layouts["tp"]) * len(layouts["recompute"])
 
 
 def _joined(parts: Sequence[Columns]) -> Columns:
@@ -294,7 +301,7 @@ def _choices(pool: Pool) -> Iterator[Choice]:
     offers, plans, _ = zip(*(pool.tried[place] for place in pool.of.tolist()), strict=True)
     clusters = [offer.cluster for offer in offers]
     count, at = np.array([cluster.count for cluster in clusters]), pool.columns
-    numbers = {name: at[name].astype(int) for name in AXES if name != "recompute"}
+    numbers = {name: at[name].astype(int) for name in COLUMNS}
     words = {name: [getattr(plan, field) for plan in plans] for name, field in WORDS.items()}
     laid = at | numbers | words | {"dp": count // (numbers["tp"] * numbers["pp"] * numbers["cp"])}
     each = _rows(laid, LAYOUT), _rows(at, FIGURES), _rows(at, PARTS), _ranges(pool, count, offers)
@@ -336,7 +343,7 @@ def _spread_of(pool: Pool, mine: slice) -> Spread:
     tried, axes = pool.tried[pool.of[mine.start]], ("micro_batch", "tp", "cp")
     cluster, plan = tried.offer.cluster, replace(tried.plan, **{name: pool.columns[name][mine] for name in axes})
     (down, up), (_, low, high) = time_intervals(pool.llm, cluster, plan), stack_doubt(plan)
-    memory = interval("memory", traits(pool.llm, cluster, tried.plan))
+    memory = interval("memory", traits(pool.llm, cluster, replace(plan, micro_batch=None)))
     size = mine.stop - mine.start
     times = (np.broadcast_to(np.hypot(*ends), size) for ends in ((down, low), (up, high)))
     return Spread(np.array([*times]), np.array(memory)[:, None].repeat(size, axis=1))
