@@ -16,7 +16,8 @@ import numpy as np
 
 from estimator.catalog.cases import published
 from estimator.predict.training import TrainingPlan, training_step
-from estimator.search.grid import AXES, valid_layouts
+from estimator.predict.training_layout import AXES
+from estimator.search.grid import valid_layouts
 from estimator.search.result import Choice
 from estimator.search.training import Offer, best_training
 from estimator.validation.training import RATES, CaseRun, case_run, predict_cases

@@ -3,7 +3,8 @@
 `same_answers.json.gz` holds hundreds of questions and what was answered when it was saved: every number, layout and
 choice, and which questions were refused. A change that should move no figure is checked against it; answers may gain
 figures, and words may be put otherwise. Questions are read from the file, so that new inputs do not change them. It is
-saved once (--save) and never again: a change that means to move figures is named in KNOWN, with what it may move.
+saved (--save, once the old file is removed) of a tree in which nothing else changes, DAY. A change that means to move
+figures is named in KNOWN, with what it may move.
 
 Constants fitted anew since are not what is asked about: the check runs on a copy of the tree with those of the day it
 was saved, from the history (`--as-fitted` keeps today's, and shows what a fit moved).
@@ -24,6 +25,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -38,33 +40,11 @@ from estimator.cli import main as command
 SAVED = Path(__file__).with_suffix(".json.gz")
 ROOT = Path(__file__).parents[1]
 PUBLISHED = ROOT / "calibration" / "published"
-DAY = "9fc159b"  # the commit whose answers are saved
-REFITTED = ("serving.json", "left_out_serving.csv")
-
-
-def _of(pattern: str) -> Callable[[str, str], bool]:
-    """Any figure of the questions whose title has this in it."""
-    return lambda question, _: re.search(pattern, question) is not None
-
+DAY = "88d880b"  # the commit whose answers are saved
+FITTED = "calibration/fitted"
 
 # Bugs that were put right since, by name: which figures of which questions that may have changed.
-KNOWN: dict[str, Callable[[str, str], bool]] = {
-    "adapters for more positions than an LLM has learned": _of(r'"method": "lora".*"model": "gpt2", "seq_len": 2048'),
-    "temporaries of a step were those of AdamW whatever the optimizer": _of(r"optimizer\W+(adafactor|lion|sgd|muon)"),
-    "13b stands for llama-2-13b": _of(r"\b13b\b"),
-    "FP8 and MXFP4 checkpoints are served as published": _of(r"deepseek-(v3|r1)|gpt-oss|kimi-k2"),
-    "norms, biases and routers of quantised LLMs are 16 bits wide": _of(r"weight_precision|validate inference"),
-    "the largest LLM may be quantised, and more are listed": _of(r"--largest llm"),
-    "layouts say the format of the weights": lambda question, path: (
-        "serve" in question and path.endswith("layout/precision")
-    ),
-    "memory of training is that of its fullest moment; plans are the fastest that fit with 90 %": _of(
-        r"finetune|pretrain|compare|training_step|recommend|distil|sweep|export|validate training|layout(?!.*serve)"
-    ),
-    "products, launches and adapters of latent attention were those of plain heads": lambda name, path: (
-        "deepseek-v" in name or (name == "validate inference" and path.startswith("trtllm_v12"))
-    ),
-}
+KNOWN: dict[str, Callable[[str, str], bool]] = {}
 
 SHOWN = 20  # differences that are listed
 FILE = "{file}"  # in a command's words: a file for its answer, made anew
@@ -458,7 +438,7 @@ def _sample(kind: str, count: int, draw: np.random.Generator) -> list[str]:
 def save() -> int:
     """Ask everything and write the file, which must not be there."""
     if SAVED.exists():
-        print(f"{SAVED.name} is there: it says what was answered before, and is never made anew", file=sys.stderr)
+        print(f"{SAVED.name} is there: it says what was answered before; remove it to save it anew", file=sys.stderr)
         return 2
     each = {title(question): question for question in questions()}
     answers = [(question, asked(question)) for question in each.values()]
@@ -502,13 +482,10 @@ def with_constants_of_the_day() -> int:
     with tempfile.TemporaryDirectory() as folder:
         for part in ("estimator", "hardware", "calibration", "benchmarks"):
             shutil.copytree(ROOT / part, Path(folder) / part, ignore=shutil.ignore_patterns("__pycache__"))
-        for name in REFITTED:
-            path = Path("calibration") / "fitted" / name
-            before = subprocess.run(["git", "show", f"{DAY}:{path}"], cwd=ROOT, check=True, capture_output=True)
-            (Path(folder) / path).write_bytes(before.stdout)
-        fitted = Path(folder) / "calibration" / "fitted"
-        folds = json.loads((fitted / "serving.json").read_bytes())["folds"]  # a file of their own since
-        (fitted / "serving_folds.json").write_text(json.dumps({"folds": folds}), encoding="utf-8")
+        shutil.rmtree(Path(folder) / FITTED)
+        of_the_day = subprocess.run(["git", "archive", DAY, FITTED], cwd=ROOT, check=True, capture_output=True).stdout
+        with tarfile.open(fileobj=io.BytesIO(of_the_day)) as files:
+            files.extractall(folder, filter="data")
         again = [sys.executable, str(Path(folder) / "benchmarks" / Path(__file__).name), *sys.argv[1:], "--as-fitted"]
         return subprocess.run(again, cwd=folder, env={**os.environ, "PYTHONPATH": folder}, check=False).returncode
 

@@ -247,6 +247,16 @@ def _uncertain(quantity: Quantity, factor: str, down: float, up: float) -> Quant
     return replace(quantity, column=quantity.column * _displacement(quantity.design, factor, down, up))
 
 
+def scenarios(values: Floats, factor: str, down: Floats, up: Floats) -> Floats:
+    """Columns of many figures, each uncertain by exp(-down) to exp(+up) through `factor` [1 + 2 factors, figures].
+
+    >>> low, high = intervals(scenarios(np.array([1.0, 5.0]), "power", np.log([2.0, 1.0]), np.log([4.0, 2.0])))
+    >>> low.round(9).tolist(), high.round(9).tolist()
+    ([0.5, 5.0], [4.0, 10.0])
+    """
+    return values * _displacement(ONE_AT_A_TIME, factor, down[:, None], up[:, None]).T
+
+
 def _displacement(design: Design, factor: str, down: ArrayLike, up: ArrayLike) -> Floats:
     move = design.moves[:, FACTORS.index(factor)]
     return np.exp(np.where(move < 0, down, up) * move)

@@ -29,7 +29,7 @@ FIGURES = ("one_off_usd", "monthly_usd", "total_usd", "added_usd_per_1000_reques
 QUESTION = ("model", "gpu", "api", "gpus")
 LIMITS = {PRICE: (0.0, 1e6), "gpus": (1.0, 1e7)}
 PASSED_ON = ("id", "name", "note", "label", "scenario", "error")
-BLOCK = 2048  # rows computed at once: a few arrays of scenarios x rows stay in the cache
+BLOCK = 8192  # rows computed at once: enough that calls cost little, few enough that a column stays in the cache
 MOST_GROUPS = 256  # estimates kept for rows to come
 MOST_CODES = 2**31  # groups of rows are numbered, anew when numbers grow beyond
 
@@ -403,6 +403,7 @@ def _arrow_array(column: Any) -> Column:
         return np.asarray(column.cast("float64").to_numpy(zero_copy_only=False))
     if kind == "string":
         try:  # numbers as text, as a CSV file has them; what is none, the word nan too, is said row by row
+            _blank_as_null(column[:1]).cast("float64")  # refused by every word is slow, by the first soon enough
             found = _blank_as_null(column).cast("float64")
             values = np.asarray(found.to_numpy(zero_copy_only=False))
             if np.isnan(values).sum() == found.null_count:

@@ -18,10 +18,11 @@ from estimator.formulas import Floats, Real, Truth, Truths
 from estimator.formulas.alignment import logits_share
 from estimator.formulas.transformer import active_params, forward_flop, head_params, matmul_params
 from estimator.predict.chance import SURELY, fit_chance
+from estimator.predict.columns import joined, picked, subset
 from estimator.predict.flags import anywhere
-from estimator.predict.training_layout import chosen, grid, smallest
+from estimator.predict.training_layout import chosen, grid, runs, smallest
 from estimator.predict.training_memory import MemorySplit, host_bytes, needed, peak_memory
-from estimator.predict.training_plan import Run, TrainingPlan, joined, rates_and_format, run, subset
+from estimator.predict.training_plan import Run, TrainingPlan, rates_and_format, run
 from estimator.predict.training_time import StepTime, step_time
 from estimator.records import Architecture, Cluster
 
@@ -109,33 +110,47 @@ def training_step(
     return _step(arch, cluster, plan, numbers, peak_memory(numbers, values), values)
 
 
-def fitting_steps(
-    arch: Architecture, asked: Sequence[tuple[Sequence[Cluster], TrainingPlan]]
-) -> Iterator[tuple[NDArray[np.intp], TrainingStep]]:
-    """Of each plan of arrays of layouts, on each of its clusters: which are expected to fit, and those steps alone.
+class Fitting(NamedTuple):
+    """Layouts that are expected to fit, as equal arrays.
+
+    clusters: which each is on, counted plan by plan; rows, across: where it is among all of the plans; step: its own
+    """
+
+    clusters: NDArray[np.intp]
+    rows: NDArray[np.intp]
+    across: NDArray[np.intp]
+    step: TrainingStep
+
+
+def fitting_steps(arch: Architecture, asked: Sequence[tuple[Sequence[Cluster], TrainingPlan]]) -> Iterator[Fitting]:
+    """Of plans of layouts in columns (see `runs`), each on its clusters, the steps that are expected to fit; in order.
 
     The clusters of a plan differ in their accelerators alone, so that a layout takes the same memory on all of them.
     Plans differ in layout, format, offloading and clusters. A measured CPU comes alone.
     """
-    values, sizes = parameters(), [np.size(plan.tp) for _, plan in asked]
-    numbers = joined([run(arch, clusters[0], plan) for clusters, plan in asked], sizes)
+    values, across = parameters(), np.size(asked[0][1].recompute)
+    sizes = [len(plan.tp) * across for _, plan in asked]
+    numbers = runs(arch, [(clusters[0], plan) for clusters, plan in asked])
     memory = peak_memory(numbers, values)
     need, host = (
-        np.broadcast_to(each, sum(sizes)) for each in (needed(memory, numbers, values), host_bytes(numbers, values))
+        np.broadcast_to(each, (sum(sizes) // across, across)).ravel()
+        for each in (needed(memory, numbers, values), host_bytes(numbers, values))
     )
     tried: list[_Tried] = []
     for (clusters, plan), end, size in zip(asked, np.cumsum(sizes).tolist(), sizes, strict=True):
         for cluster in clusters:
             room, mine = _room(arch, cluster, plan), slice(end - size, end)
             tried.append(_Tried(cluster, plan, room, np.flatnonzero(room.holds(need[mine], host[mine])), end - size))
+    first = 0
     for some in _timed_at_once(tried):
         kept, counts = np.concatenate([one.start + one.which for one in some]), [len(one.which) for one in some]
         here = joined([rates_and_format(one.cluster, one.plan) for one in some], counts)
-        those, held = subset(numbers, kept)._replace(**here._asdict()), subset(memory, kept)
+        where = np.divmod(kept, across)
+        those, held = picked(numbers, *where)._replace(**here._asdict()), picked(memory, *where)
         fit = _fit(those, held, values, joined([one.room for one in some], counts))
         step = _timed(arch, some[0].cluster, some[0].plan, those, held, fit, values)
-        for one, end, count in zip(some, np.cumsum(counts).tolist(), counts, strict=True):
-            yield one.which, subset(step, slice(end - count, end))
+        yield Fitting(np.arange(first, first + len(some)).repeat(counts), *where, step)
+        first += len(some)
 
 
 class _Tried(NamedTuple):
@@ -185,7 +200,7 @@ def _room(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> Room:
     used = min(cluster.count, cluster.per_node)
     usual = USUAL_HOST * cluster.accelerator.memory_bytes * used
     host = usual if cluster.host_bytes is None else cluster.host_bytes
-    spread = interval("memory", traits(arch, cluster, plan))
+    spread = interval("memory", traits(arch, cluster, replace(plan, micro_batch=None)))
     return Room(cluster.accelerator.usable_bytes, host, used, *spread)
 
 

@@ -1,8 +1,9 @@
 """Layouts of a training run: all that divide the accelerators, as one grid of arrays."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,9 +13,12 @@ from estimator.errors import DoesNotFit
 from estimator.formulas import Floats, Truths
 from estimator.formulas.parallelism import stage_layers
 from estimator.formulas.transformer import tensor_parts
-from estimator.predict.training_plan import Open, TrainingPlan
+from estimator.predict.columns import stacked
+from estimator.predict.training_plan import Open, Run, TrainingPlan, machines_of, run
 from estimator.records import Architecture, Cluster
 
+COLUMNS = ("tp", "pp", "vpp", "cp", "ep", "zero", "micro_batch")
+AXES = (*COLUMNS, "recompute")
 RECOMPUTE = ("none", "selective", "full")
 CHUNKS = (1, 2, 3, 4, 6, 7, 8, 12, 16)  # model chunks of a pipeline stage that are worth trying
 MOST_MICRO_BATCH = 64
@@ -125,6 +129,24 @@ def interleaves(layers: int, pp: ArrayLike, vpp: ArrayLike) -> Truths:
     """Whether so many chunks a stage leave no stage more layers than it had: others only wait longer."""
     whole = stage_layers(layers, pp) >= stage_layers(layers, pp, vpp)
     return (np.asarray(vpp) == 1) | ((np.asarray(pp) > 1) & whole)
+
+
+def runs(arch: Architecture, asked: Sequence[tuple[Cluster, TrainingPlan]]) -> Run:
+    """Plans of layouts in columns as one run of them all; rates are those of the first cluster for each format.
+
+    axes: columns [layouts, 1], recompute a row of alternatives, the same in all plans (`predict.columns`)
+    Plans differ in layout, format, offloading and number of accelerators; neighbours with the same words are one call.
+    """
+    alike = groupby(asked, lambda one: (one[1].precision, one[1].cpu_offload))
+    found = [_run_of(arch, list(same)) for _, same in alike]
+    return stacked(found, [np.size(one.tp) for one in found])
+
+
+def _run_of(arch: Architecture, asked: Sequence[tuple[Cluster, TrainingPlan]]) -> Run:
+    """The same of plans that differ in layout and number of accelerators alone."""
+    (cluster, plan), sizes = asked[0], [len(plan.tp) for _, plan in asked]
+    axes: dict[str, Open] = {name: np.concatenate([getattr(plan, name) for _, plan in asked]) for name in COLUMNS}
+    return run(arch, cluster, replace(plan, **axes), machines=stacked([machines_of(one) for one, _ in asked], sizes))
 
 
 def chosen(layouts: TrainingPlan, best: int) -> TrainingPlan:

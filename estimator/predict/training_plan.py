@@ -6,7 +6,7 @@ number or an array: layouts of one LLM, or runs of many, are then one call.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,8 +33,6 @@ from estimator.records import Architecture, Cluster, OwnCode
 
 Count = float | NDArray[np.number]  # of a plan, or one for each layout
 Open = Any  # the same, or None until a layout is chosen: a checker cannot tell which
-Places = int | slice | NDArray[np.integer] | NDArray[np.bool_]
-R = TypeVar("R", bound=tuple[Any, ...])
 WIDE = ("bf16", "fp16", "fp32", "tf32")
 
 
@@ -258,33 +256,6 @@ def stack(runs: Sequence[Run]) -> Run:
     return Run(**{name: join([getattr(part, name) for part in runs]) for name in Run._fields})
 
 
-def subset(record: R, which: Places) -> R:
-    """Some of the layouts, or one, of a record whose fields are arrays of layouts; what is the same for all stays."""
-
-    def part(value: object) -> Any:  # numbers and words, or a record of them
-        if isinstance(value, tuple):
-            return subset(value, which)
-        return value[which] if isinstance(value, np.ndarray) and value.ndim else value
-
-    return type(record)(*map(part, record))
-
-
-def joined(records: Sequence[R], sizes: Sequence[int]) -> R:
-    """Records of so many layouts each as one of them all; what is one number in all of them stays it."""
-    return type(records[0])(*(_joined(parts, sizes) for parts in zip(*records, strict=True)))
-
-
-def _joined(parts: Sequence[Any], sizes: Sequence[int]) -> Any:
-    """One field of several records: numbers, words or records."""
-    first = parts[0]
-    if isinstance(first, tuple):
-        return joined(parts, sizes)
-    if not any(isinstance(part, np.ndarray) and part.ndim for part in parts):
-        return first if all(part == first for part in parts) else np.array(parts).repeat(sizes)
-    whole = (part if np.shape(part) else np.full(size, part) for part, size in zip(parts, sizes, strict=True))
-    return np.concatenate([*whole])
-
-
 PLAINEST = {"micro_batch": 1, "tp": 1, "pp": 1, "vpp": 1, "ep": 1, "zero": 0, "recompute": "none"}  # what may be open
 
 
@@ -294,25 +265,44 @@ def completed(plan: TrainingPlan) -> TrainingPlan:
     return replace(plan, **missing)
 
 
-def run(arch: Architecture, cluster: Cluster, plan: TrainingPlan, told: Framework | None = None) -> Run:
+class Machines(NamedTuple):
+    """Accelerators of a run, and of each machine; arrays where layouts differ in them [1]."""
+
+    accelerators: Count
+    per_node: Count
+
+
+def machines_of(cluster: Cluster) -> Machines:
+    """Those of a cluster."""
+    return Machines(float(cluster.count), float(cluster.per_node))
+
+
+def run(
+    arch: Architecture,
+    cluster: Cluster,
+    plan: TrainingPlan,
+    told: Framework | None = None,
+    machines: Machines | None = None,
+) -> Run:
     """The numbers of a plan. Raises InvalidInput for a layout that the cluster cannot hold or an unknown word.
 
     told: what is known of this run's kernels and loss, which its memory takes instead of its framework's habits
+    machines: the cluster's unless given
     """
-    plan = completed(plan)
-    _check(cluster, plan)
+    plan, machines = completed(plan), machines or machines_of(cluster)
+    _check(machines.accelerators, plan)
     habits = framework(plan.framework)
     if habits.unties and arch.tied_embeddings:
         arch = arch._replace(tied_embeddings=False)
-    machine, low = rates_and_format(cluster, plan)
+    here, low = rates_and_format(cluster, plan)
     numbers = _numbers(arch, plan, habits)
     own = _own_code(arch, habits)
     return Run(
         **_shape(arch, plan, foretold=plan.foretells or (told or habits).loss == "unlearnt"),
-        **_layout(arch, cluster, plan),
+        **_layout(arch, machines, plan),
         **_recomputed(plan, own.recomputes if own else 1.0),
         **numbers,
-        rates=machine,
+        rates=here,
         low=low,
         framework=habits.pace,
         eager=float(habits.kernels == "eager"),
@@ -332,12 +322,12 @@ def _own_code(arch: Architecture, habits: Framework) -> OwnCode | None:
     return code_under(arch.own_code, habits.name) if habits.kernels == "eager" else None
 
 
-def _check(cluster: Cluster, plan: TrainingPlan) -> None:
-    dp = parallelism.data_parallel(cluster.count, plan.tp, plan.pp, plan.cp)
+def _check(count: Count, plan: TrainingPlan) -> None:
+    dp = parallelism.data_parallel(count, plan.tp, plan.pp, plan.cp)
     if anywhere(dp < 1):
         raise InvalidInput(
             f"tp x pp x cp = {int(np.max(np.asarray(plan.tp) * plan.pp * np.asarray(plan.cp)))} needs more than "
-            f"the {cluster.count} accelerators there are. Give more of them or a smaller tp, pp or cp."
+            f"the {np.max(count):.0f} accelerators there are. Give more of them or a smaller tp, pp or cp."
         )
     for name in ("seq_len", "micro_batch", "global_batch", "tp", "pp", "vpp", "cp", "ep"):
         if not (np.asarray(getattr(plan, name), float) >= 1).all():
@@ -410,9 +400,9 @@ def _shape(arch: Architecture, plan: TrainingPlan, *, foretold: bool) -> dict[st
     }
 
 
-def _layout(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> dict[str, Real]:
+def _layout(arch: Architecture, machines: Machines, plan: TrainingPlan) -> dict[str, Real]:
     tp, pp, cp = (np.asarray(x, float) for x in (plan.tp, plan.pp, plan.cp))
-    dp = parallelism.data_parallel(cluster.count, tp, pp, cp)
+    dp = parallelism.data_parallel(machines.accelerators, tp, pp, cp)
     mb = np.asarray(plan.micro_batch, float)
     vpp = np.where(pp > 1, np.asarray(plan.vpp, float), 1.0)
     ep = np.asarray(plan.ep, float) if arch.experts else np.ones_like(tp)
@@ -431,8 +421,8 @@ def _layout(arch: Architecture, cluster: Cluster, plan: TrainingPlan) -> dict[st
         "ga": parallelism.micro_batches(plan.global_batch, mb, dp),
         "zero": np.asarray(plan.zero, float),
         "shard": shard,
-        "accelerators": float(cluster.count),
-        "per_node": float(cluster.per_node),
+        "accelerators": machines.accelerators,
+        "per_node": machines.per_node,
         "tokens": mb * seq / cp,
         "stage_layers": parallelism.stage_layers(arch.layers, pp, vpp),
         "expert_split": split,
@@ -474,9 +464,9 @@ def _numbers(arch: Architecture, plan: TrainingPlan, habits: Framework) -> dict[
     width = adapter_width(arch, plan.lora_targets) / arch.layers
     return {
         "fused_attention": float(plan.fused_attention),
-        "sequence_parallel": np.where(
-            np.asarray(plan.recompute) == "selective", 1.0, float(habits.sequence_parallel and plan.fused_attention)
-        ),
+        "sequence_parallel": 1.0
+        if habits.sequence_parallel and plan.fused_attention
+        else np.where(np.asarray(plan.recompute) == "selective", 1.0, 0.0),
         "adapters": float(adapters),
         "rank": np.asarray(plan.lora_rank, float) if adapters else 0.0,
         "adapter_width": width if adapters else 0.0,

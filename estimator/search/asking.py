@@ -20,12 +20,13 @@ from estimator.predict.reliability import usual_goodput
 from estimator.predict.serving_machine import ServingPlan
 from estimator.predict.training import TrainingPlan
 from estimator.predict.training_changes import under_a_step
+from estimator.predict.training_layout import AXES
 from estimator.predict.training_plan import beyond_positions, check_positions
 from estimator.pricing import Price, usd_per_hour
 from estimator.quantities import ONE_AT_A_TIME
 from estimator.records import Architecture, Cluster
 from estimator.scenario import default_scenario
-from estimator.search.grid import AXES, counts_for
+from estimator.search.grid import counts_for
 from estimator.search.result import Search
 from estimator.search.serving import Targets, best_serving
 from estimator.search.training import OFFLOAD, Offer, best_training

@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 
 from estimator.errors import InvalidInput
 from estimator.formulas.transformer import context_parts, tensor_parts
-from estimator.predict.training_layout import CHUNKS, divisors, interleaves, whole_axes
+from estimator.predict.training_layout import AXES, CHUNKS, divisors, interleaves, whole_axes
 from estimator.predict.training_plan import TrainingPlan
 from estimator.records import Architecture, Cluster
 
-AXES = ("tp", "pp", "vpp", "cp", "ep", "zero", "micro_batch", "recompute")
 RECOMPUTE = np.array(["none", "selective", "full"])
 LEAST_TOKENS = 2048  # of a sequence on one rank of a context-parallel group
 CONTEXT = (1, 2, 4, 8, 16, 32, 64)
@@ -27,15 +26,19 @@ MICRO_BATCHES = tuple(2**power for power in range(8))
 
 def valid_layouts(llm: Architecture, cluster: Cluster, plan: TrainingPlan) -> dict[str, Any]:
     """All layouts of the grid that divide the accelerators, the layers, the sequence and the batch, as equal arrays."""
+    columns = valid_columns(llm, cluster, plan)
+    return dict(zip(columns, map(np.ravel, np.broadcast_arrays(*columns.values())), strict=True))
+
+
+def valid_columns(llm: Architecture, cluster: Cluster, plan: TrainingPlan) -> dict[str, Any]:
+    """The same as columns [layouts, 1]; recompute, which goes with all else, as a row."""
     axes = {name: _axis(name, llm, cluster, plan) for name in AXES}
-    recompute = axes.pop("recompute")  # goes with all else
+    recompute = axes.pop("recompute")
     keep = _valid(llm, cluster, plan, dict(zip(axes, np.ix_(*axes.values()), strict=True)))
     sizes = [len(values) for values in axes.values()]
     places = np.unravel_index(np.flatnonzero(np.broadcast_to(keep, sizes)), sizes)
-    found = {
-        name: values[place].repeat(len(recompute)) for (name, values), place in zip(axes.items(), places, strict=True)
-    }
-    return found | {"recompute": np.tile(recompute, len(places[0]))}
+    found = {name: values[place][:, None] for (name, values), place in zip(axes.items(), places, strict=True)}
+    return found | {"recompute": recompute}
 
 
 def _axis(name: str, llm: Architecture, cluster: Cluster, plan: TrainingPlan) -> NDArray[np.generic]:

@@ -169,7 +169,7 @@ def front(criteria: Sequence[Floats]) -> NDArray[np.intp]:
     points = np.nan_to_num(np.stack(criteria), nan=np.inf, posinf=np.inf)
     order = points.argsort(axis=1)
     ranks = np.empty_like(order)
-    np.put_along_axis(ranks, order, np.arange(points.shape[1])[None], axis=1)
+    ranks[np.arange(len(points))[:, None], order] = np.arange(points.shape[1])
     left = np.argsort(ranks.sum(axis=0))  # likely winners first: each drops many
     columns, place = points[:, left], 0
     while place < len(left):
@@ -178,5 +178,6 @@ def front(criteria: Sequence[Floats]) -> NDArray[np.intp]:
         left, columns = left[unbeaten], columns[:, unbeaten]
         place = int(unbeaten[: place + 1].sum())
     left = left[np.lexsort((left, order.sum(axis=0)[left]))]  # of equal points always the same is kept
-    left = left[np.unique(points[:, left], axis=1, return_index=True)[1]]
-    return left[np.lexsort(points[::-1, left])]
+    left = left[np.lexsort(points[::-1, left])]
+    new = np.append(True, (points[:, left[1:]] != points[:, left[:-1]]).any(axis=0))
+    return left[new[: len(left)]]

@@ -2,8 +2,9 @@
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -11,8 +12,7 @@ from numpy.typing import NDArray
 
 from estimator.catalog.precisions import native
 from estimator.errors import DoesNotFit
-from estimator.formulas import Floats
-from estimator.formulas.arithmetic import product
+from estimator.formulas import Floats, Real
 from estimator.formulas.units import DAY_S, HOUR_S
 from estimator.predict.chance import SURELY
 from estimator.predict.training import (
@@ -27,17 +27,20 @@ from estimator.predict.training import (
     traits,
 )
 from estimator.predict.training_changes import between, helpful, verdict
-from estimator.quantities import Quantity, derive, given, uncertain
+from estimator.predict.training_layout import COLUMNS
+from estimator.quantities import Quantity, given, intervals, scenarios
 from estimator.records import Accelerator, Architecture, Cluster
-from estimator.search.grid import valid_layouts
+from estimator.search.grid import valid_columns, valid_layouts
 from estimator.search.result import Choice, Search, front
 from estimator.watch import tell
 
 CHUNK = 20_000  # layouts evaluated at once: large enough to be fast, small enough for the cache
 OFFLOAD = ("", "optimizer", "activations")
 PARTS = ("compute_s", "exposed_communication_s", "bubble_s", "optimizer_s", "host_s")
+FIGURES = ("run_s", "usd", "memory_bytes", "fit_chance", "host_bytes", "step_s", "mfu")
 LAYOUT = ("tp", "pp", "vpp", "cp", "ep", "dp", "zero", "micro_batch", "recompute", "offload", "precision")
-Figures: TypeAlias = tuple[dict[str, Any], dict[str, Floats], dict[str, Floats]]  # layout, figures, parts of the time
+Columns: TypeAlias = dict[str, Any]  # arrays, one of each layout
+WORDS = {"offload": "cpu_offload", "precision": "precision"}  # of a plan, by their names in a layout
 MOST_SHOWN = 200  # of a front; longer ones hold hardly different choices
 
 
@@ -54,34 +57,59 @@ class Offer(NamedTuple):
     most: float = math.inf
 
 
-class Spread(NamedTuple):
-    """80 % half widths of ln(measured / predicted), down and up [1]; of time of each layout."""
-
-    time: tuple[Floats, Floats]
-    memory: tuple[float, float]
-
-
 class Part(NamedTuple):
-    """Layouts that are tried with one plan on some offers, which differ in their accelerators alone, as equal arrays.
+    """Layouts that are tried with one plan on some offers, which differ in their accelerators alone.
 
-    places: of all that is tried, offer by offer
+    places: of all that is tried, offer by offer; layouts: as `valid_columns` has them
     """
 
     places: Sequence[int]
     offers: Sequence[Offer]
     plan: TrainingPlan
-    layouts: Mapping[str, Any]
+    layouts: Columns
 
 
-class Found(NamedTuple):
-    """Layouts of one offer that are expected to fit, as arrays."""
+Batched: TypeAlias = tuple[Part, Columns]  # a piece of a part's layouts
+
+
+class Tried(NamedTuple):
+    """One offer with one plan, of which so many layouts were evaluated."""
 
     offer: Offer
-    spread: Spread
-    layout: dict[str, Any]
-    figures: dict[str, Floats]
-    parts: dict[str, Floats]
-    evaluated: int
+    plan: TrainingPlan
+    layouts: int
+
+
+class Spread(NamedTuple):
+    """80 % half widths of ln(measured / predicted) of layouts, down and up [2, layouts] [1]."""
+
+    time: Floats
+    memory: Floats
+
+
+class Pool(NamedTuple):
+    """Layouts that are expected to fit, offer by offer, as equal columns: axes, figures, parts of the time.
+
+    of: which of those tried each is of
+    """
+
+    llm: Architecture
+    tried: Sequence[Tried]
+    of: NDArray[np.intp]
+    columns: Columns
+
+    def upper_time(self) -> Floats:
+        """Upper end of the run's range [s]."""
+        return self.columns["run_s"] * np.exp(_spread(self).time[1])
+
+    def some(self, numbers: Collection[int]) -> "Pool":
+        """Some of them, by ascending numbers."""
+        which = np.array(sorted(numbers), np.intp)
+        return self._replace(of=self.of[which], columns={name: values[which] for name, values in self.columns.items()})
+
+    def choices(self, numbers: Collection[int]) -> dict[int, Choice]:
+        """Some of them in full, by their numbers."""
+        return dict(zip(sorted(numbers), _choices(self.some(numbers)), strict=True))
 
 
 def best_training(
@@ -104,46 +132,50 @@ def best_training(
     Raises DoesNotFit when nothing fits or nothing meets the deadline, saying how close it came.
     """
     least = max(least, SURELY) if careful else least
-    found = _evaluated(llm, _parts(llm, offers, plan, precisions or (plan.precision,), offloads), tokens)
-    evaluated = sum(part.evaluated for part in found)
-    pool = _Pool([part for part in found if len(part.figures["run_s"])])
-    if not pool.found or (careful and not (pool.figure("fit_chance") >= least).any()):
+    pool = _evaluated(llm, _parts(llm, offers, plan, precisions or (plan.precision,), offloads), tokens)
+    evaluated = sum(one.layouts for one in pool.tried)
+    time, usd, memory, chance = (pool.columns[name] for name in ("run_s", "usd", "memory_bytes", "fit_chance"))
+    if not len(time) or (careful and not (chance >= least).any()):
         tried = [replace(plan, cpu_offload=offload) for offload in offloads]
         raise DoesNotFit(_nothing(llm, offers, tried, evaluated, careful))
-    time, usd, memory, chance = (pool.figure(name) for name in ("run_s", "usd", "memory_bytes", "fit_chance"))
     latest = pool.upper_time() if careful else time
     allowed = np.ones(len(time), bool) if deadline_days is None else latest <= deadline_days * DAY_S
     allowed &= (chance >= least) if careful else likely(np.where(allowed, chance, 0.0), least)
     if not allowed.any():
-        fastest = pool.choice(int(np.argmin(latest)))
-        raise DoesNotFit(_late(fastest, float(latest.min()) / DAY_S, deadline_days or 0.0, careful))
+        fastest = int(np.argmin(latest))
+        days = float(latest[fastest]) / DAY_S
+        raise DoesNotFit(_late(pool.choices([fastest])[fastest], days, deadline_days or 0.0, careful))
     money = deadline_days is not None and bool(np.isfinite(usd).any())
-    goals = (usd, time) if money else (time, usd)
-    keys = [np.where(allowed, np.nan_to_num(goal, nan=np.inf, posinf=np.inf), np.inf) for goal in goals]
-    order = np.lexsort((memory, *keys[::-1]))
     kept = np.flatnonzero(allowed)
-    shown = kept[front([*(goal[kept] for goal in goals), memory[kept]])]
-    best = pool.choice(int(order[0]))
+    goals = [goal[kept] for goal in ((usd, time, memory) if money else (time, usd, memory))]
+    order = kept[np.lexsort([np.nan_to_num(goal, nan=np.inf, posinf=np.inf) for goal in goals[::-1]])].tolist()
+    shown, each = kept[front(goals)].tolist(), _each(pool, order)
+    choices = pool.choices({*order[:2], *shown[:MOST_SHOWN], *each})
+    best = choices[order[0]]
     return Search(
         best=best,
-        front=tuple(pool.choice(int(index)) for index in shown[:MOST_SHOWN]),
-        runner_up=pool.choice(int(order[1])) if len(order) > 1 and allowed[order[1]] else None,
+        front=tuple(choices[number] for number in shown[:MOST_SHOWN]),
+        runner_up=choices[order[1]] if len(order) > 1 else None,
         evaluated=evaluated,
         fitting=int((chance >= least).sum()),
         criteria=("usd", "run_s", "memory_bytes") if money else ("run_s", "usd", "memory_bytes"),
         asked=_asked(plan, tokens, deadline_days),
-        notes=(*_helpful(llm, offers, plan, best, least), *_spans(best, offers), *_notes(pool, usd, len(shown))),
+        notes=(*_helpful(llm, offers, plan, best, least), *_spans(best, offers), *_notes(pool, len(shown))),
         verdict=_verdict(best, offers),
-        each=_each(pool, order[allowed[order]]),
+        each=tuple(choices[number] for number in each),
         prices={offer.cluster.accelerator.name: offer.usd_per_hour for offer in offers},
         llm=llm.name,
     )
 
 
-def _each(pool: "_Pool", order: NDArray[np.intp]) -> tuple[Choice, ...]:
+def _each(pool: Pool, order: Sequence[int]) -> list[int]:
     """The best layout on each kind of accelerator, best first; none where there is one kind."""
-    places = np.sort(np.unique(pool.kinds()[order], return_index=True)[1])
-    return tuple(pool.choice(int(order[place])) for place in places) if len(places) > 1 else ()
+    names = [one.offer.cluster.accelerator.name for one in pool.tried]
+    if len({*names}) == 1:
+        return []
+    kinds = np.unique(names, return_inverse=True)[1][pool.of[order]]
+    places = np.sort(np.unique(kinds, return_index=True)[1])
+    return [order[place] for place in places] if len(places) > 1 else []
 
 
 def _worthwhile(device: Accelerator, precisions: Sequence[str]) -> Sequence[str]:
@@ -163,7 +195,7 @@ def _parts(
         for choice in itertools.product(_worthwhile(offer.cluster.accelerator, precisions), offloads):
             tried.setdefault(choice, []).append((next(places), offer))
     for tried in alike.values():
-        layouts = valid_layouts(llm, next(iter(tried.values()))[0][1].cluster, plan)
+        layouts = valid_columns(llm, next(iter(tried.values()))[0][1].cluster, plan)
         for (name, offload), chosen in tried.items():
             at, of = zip(*chosen, strict=True)
             yield Part(at, of, replace(plan, cpu_offload=offload, precision=name), layouts)
@@ -175,161 +207,146 @@ def _grid(cluster: Cluster) -> tuple[object, ...]:
     return cluster.count, cluster.per_node, device.domain, device.per_node, device.name * device.measured_cpu
 
 
-class Kept(NamedTuple):
-    """Of one offer and plan: how many layouts were tried, and piece by piece those that are expected to fit."""
-
-    offer: Offer
-    plan: TrainingPlan
-    tried: int
-    pieces: list[Figures]
-
-
-def _evaluated(llm: Architecture, parts: Iterable[Part], tokens: float) -> list[Found]:
+def _evaluated(llm: Architecture, parts: Iterable[Part], tokens: float) -> Pool:
     """All layouts of every part, those kept that are expected to fit."""
-    kept: dict[int, Kept] = {}
+    tried: dict[int, Tried] = {}
+    pieces: list[Columns] = []
     for batch in _batches(parts):
-        steps = fitting_steps(
-            llm, [([one.cluster for one in part.offers], replace(part.plan, **piece)) for part, piece in batch]
-        )
-        tell(sum(len(piece["tp"]) * len(part.offers) for part, piece in batch))
-        for part, piece in batch:
-            for place, offer in zip(part.places, part.offers, strict=True):
-                which, step = next(steps)
-                fitting = {name: values[which] for name, values in piece.items()}
-                mine = kept.setdefault(place, Kept(offer, part.plan, len(part.layouts["tp"]), []))
-                mine.pieces.append(_figures(offer, part.plan, fitting, step, tokens))
-    return [_found(llm, kept[place]) for place in sorted(kept)]
+        batch.sort(key=lambda one: (one[0].plan.precision, one[0].plan.cpu_offload))
+        pieces += _fitting(llm, batch, tokens)
+        tell(sum(_size(piece) * len(part.offers) for part, piece in batch))
+        for part, _ in batch:
+            mine = (Tried(offer, part.plan, _size(part.layouts)) for offer in part.offers)
+            tried |= zip(part.places, mine, strict=True)
+    columns = _joined(pieces)
+    if (np.diff(columns["of"]) < 0).any():
+        order = np.argsort(columns["of"], kind="stable")
+        columns = {name: values[order] for name, values in columns.items()}
+    return Pool(llm, [tried[place] for place in sorted(tried)], columns.pop("of"), columns)
 
 
-def _batches(parts: Iterable[Part]) -> Iterator[list[tuple[Part, dict[str, Any]]]]:
+def _fitting(llm: Architecture, batch: Sequence[Batched], tokens: float) -> Iterator[Columns]:
+    """Those of a batch that are expected to fit, a few thousand at a time."""
+    asked = [([one.cluster for one in part.offers], replace(part.plan, **piece)) for part, piece in batch]
+    layouts = {name: np.concatenate([piece[name] for _, piece in batch])[:, 0] for name in COLUMNS}
+    offers = [offer for part, _ in batch for offer in part.offers]
+    places = np.array([place for part, _ in batch for place in part.places])
+    for of, rows, across, step in fitting_steps(llm, asked):
+        found = {"of": places[of], **_figures(offers, of, asked[0][1], step, tokens)}
+        shaped = {name: value if np.shape(value) else np.full(len(of), value) for name, value in found.items()}
+        axes = {name: values[rows] for name, values in layouts.items()}
+        yield shaped | axes | {"recompute": batch[0][1]["recompute"][across]}
+
+
+def _batches(parts: Iterable[Part]) -> Iterator[list[Batched]]:
     """Pieces of the parts, as many at once as are worth one call; a measured CPU is timed in another way, alone."""
-    batch: list[tuple[Part, dict[str, Any]]] = []
+    batch: list[Batched] = []
     size = 0
     for part in parts:
         for piece in _chunked(part.layouts):
             every = (one for each in (part, *(other for other, _ in batch)) for one in each.offers)
             alone = any(one.cluster.accelerator.measured_cpu for one in every)
-            if batch and (alone or size + len(piece["tp"]) > CHUNK):
+            if batch and (alone or size + _size(piece) > CHUNK):
                 yield batch
                 batch, size = [], 0
             batch.append((part, piece))
-            size += len(piece["tp"])
+            size += _size(piece)
     if batch:
         yield batch
 
 
-def _chunked(layouts: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    count = len(layouts["tp"])
-    for start in range(0, max(count, 1), CHUNK):
-        yield {name: values[start : start + CHUNK] for name, values in layouts.items()}
+def _chunked(layouts: Columns) -> Iterator[Columns]:
+    rows, most = len(layouts["tp"]), CHUNK // len(layouts["recompute"])
+    for start in range(0, max(rows, 1), most):
+        columns = {name: layouts[name][start : start + most] for name in COLUMNS}
+        yield columns | {"recompute": layouts["recompute"]}
 
 
-def _found(llm: Architecture, part: Kept) -> Found:
-    """What was kept of one part, its pieces joined."""
-    layout, figures, parts = (_joined([piece[place] for piece in part.pieces]) for place in range(3))
-    laid = replace(part.plan, micro_batch=layout["micro_batch"], tp=layout["tp"], cp=layout["cp"])
-    spread = _spread(llm, part.offer.cluster, laid)
-    return Found(part.offer, spread, layout, figures, parts, part.tried)
+def _size(layouts: Columns) -> int:
+    """How many layouts there are, with what each may recompute."""
+    return len(layouts["tp"]) * len(layouts["recompute"])
 
 
-def _joined(parts: Sequence[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+def _joined(parts: Sequence[Columns]) -> Columns:
     return parts[0] if len(parts) == 1 else {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _spread(llm: Architecture, cluster: Cluster, plan: TrainingPlan) -> Spread:
-    (down, up), (_, low, high) = time_intervals(llm, cluster, plan), stack_doubt(plan)
-    time = np.hypot(down, low), np.hypot(up, high)
-    return Spread(time, interval("memory", traits(llm, cluster, plan)))
-
-
-def _figures(offer: Offer, plan: TrainingPlan, at: Mapping[str, Any], step: TrainingStep, tokens: float) -> Figures:
-    """Layout, figures and time parts of layouts that fit."""
-    cluster, price, goodput, _ = offer
+def _figures(
+    offers: Sequence[Offer], of: NDArray[np.intp], plan: TrainingPlan, step: TrainingStep, tokens: float
+) -> dict[str, Real]:
+    """Figures and time parts of layouts that fit, each `of` one of the offers."""
+    machines = [(one.cluster.count, min(one.cluster.count, one.cluster.per_node)) for one in offers]
+    count, together = np.array(machines).T[:, of]
+    rest = [(one.usd_per_hour.value, one.goodput, one.cluster.accelerator.usable_bytes) for one in offers]
+    price, goodput, usable = np.array(rest).T[:, of]
     slower, *_ = stack_doubt(plan)
-    run_s = slower * tokens / (step.tokens_per_s_per_accelerator * cluster.count * goodput)
-    figures = {
+    run_s = slower * tokens / (step.tokens_per_s_per_accelerator * count * goodput)
+    return {
         "run_s": run_s,
-        "usd": run_s / HOUR_S * cluster.count * price.value,
-        # an allocator keeps no more than there is
-        "memory_bytes": np.minimum(step.memory.total, cluster.accelerator.usable_bytes),
+        "usd": run_s / HOUR_S * count * price,
+        "memory_bytes": np.minimum(step.memory.total, usable),  # an allocator keeps no more than there is
         "fit_chance": step.fit_chance,
-        "host_bytes": step.host_bytes * min(cluster.count, cluster.per_node),
+        "host_bytes": step.host_bytes * together,
         "step_s": slower * step.step_s,
         "mfu": step.mfu / slower,
+        **{name: slower * getattr(step, name) for name in PARTS},
     }
-    layout = dict(at) | {
-        "dp": cluster.count // (at["tp"] * at["pp"] * at["cp"]),
-        "offload": plan.cpu_offload,
-        "precision": plan.precision,
-    }
-    parts = {name: slower * getattr(step, name) for name in PARTS}
-    shape = np.shape(at["tp"])
-    kept = [{name: _of_shape(value, shape) for name, value in one.items()} for one in (layout, figures, parts)]
-    return kept[0], kept[1], kept[2]
 
 
-def _of_shape(value: Any, shape: tuple[int, ...]) -> NDArray[Any]:
-    return value if np.shape(value) == shape else np.broadcast_to(value, shape)
+# --- choices in full --------------------------------------------------------------------------------------------------
 
 
-class _Pool(NamedTuple):
-    """What was found on all offers, numbered through."""
-
-    found: Sequence[Found]
-
-    def figure(self, name: str) -> Floats:
-        """A figure of every layout."""
-        return np.concatenate([part.figures[name] for part in self.found])
-
-    def kinds(self) -> NDArray[np.intp]:
-        """The accelerator of every layout, as a number of its own."""
-        names = [part.offer.cluster.accelerator.name for part in self.found]
-        return np.unique(names, return_inverse=True)[1].repeat([len(part.figures["run_s"]) for part in self.found])
-
-    def upper_time(self) -> Floats:
-        """Upper end of the run's range [s]."""
-        return np.concatenate([part.figures["run_s"] * np.exp(part.spread.time[1]) for part in self.found])
-
-    def choice(self, index: int) -> Choice:
-        """One of them in full."""
-        for part in self.found:
-            size = len(part.figures["run_s"])
-            if index < size:
-                return _choice(part, index)
-            index -= size
-        raise IndexError(index)
+def _choices(pool: Pool) -> Iterator[Choice]:
+    """All of them in full."""
+    offers, plans, _ = zip(*(pool.tried[place] for place in pool.of.tolist()), strict=True)
+    clusters = [offer.cluster for offer in offers]
+    count, at = np.array([cluster.count for cluster in clusters]), pool.columns
+    numbers = {name: at[name].astype(int) for name in COLUMNS}
+    words = {name: [getattr(plan, field) for plan in plans] for name, field in WORDS.items()}
+    laid = at | numbers | words | {"dp": count // (numbers["tp"] * numbers["pp"] * numbers["cp"])}
+    each = _rows(laid, LAYOUT), _rows(at, FIGURES), _rows(at, PARTS), _ranges(pool, count, offers)
+    for cluster, *one in zip(clusters, *each, strict=True):
+        yield Choice(cluster.accelerator.name, cluster.count, *one)
 
 
-def _choice(part: Found, index: int) -> Choice:
-    layout = {name: _scalar(part.layout[name][index]) for name in LAYOUT}
-    figures = {name: float(values[index]) for name, values in part.figures.items()}
-    parts = {name: float(values[index]) for name, values in part.parts.items()}
-    cluster = part.offer.cluster
-    return Choice(cluster.accelerator.name, cluster.count, layout, figures, parts, _ranges(part, index, figures))
+def _rows(columns: Mapping[str, Any], names: Sequence[str]) -> list[dict[str, Any]]:
+    """Columns as a dict for each layout."""
+    plain = (values if isinstance(values := columns[name], list) else values.tolist() for name in names)
+    return [dict(zip(names, row, strict=True)) for row in zip(*plain, strict=True)]
 
 
-def _ranges(part: Found, index: int, figures: Mapping[str, float]) -> dict[str, tuple[float, float]]:
+def _ranges(pool: Pool, count: NDArray[np.int_], offers: Sequence[Offer]) -> list[dict[str, tuple[float, float]]]:
     """80 % intervals: of time and memory by the errors of their models, of money by time's and the price's."""
-    ends = (float(np.broadcast_to(end, np.shape(part.figures["run_s"]))[index]) for end in part.spread.time)
-    run = uncertain(given("run", figures["run_s"], "s", basis="analytic"), "training time", *ends)
-    count = given("accelerators", part.offer.cluster.count / HOUR_S, "1", basis="analytic")
-    usd = derive("cost", "USD", product, seconds=run, count=count, price=part.offer.usd_per_hour)
-    used = uncertain(
-        given("memory", figures["memory_bytes"], "B", basis="analytic"), "training memory", *part.spread.memory
-    )
-    scale = figures["step_s"] / figures["run_s"]
-    low, high = run.interval()
-    return {
+    at, spread = pool.columns, _spread(pool)
+    run = scenarios(at["run_s"], "training time", *spread.time)
+    price = np.array([offer.usd_per_hour.column for offer in offers]).T
+    (low, high), scale = intervals(run), at["step_s"] / at["run_s"]
+    ends = {
         "run_s": (low, high),
-        "usd": usd.interval() if usd.known else (np.nan, np.nan),
-        "memory_bytes": used.interval(),
+        "usd": intervals(run * (count / HOUR_S) * price),
+        "memory_bytes": intervals(scenarios(at["memory_bytes"], "training memory", *spread.memory)),
         "step_s": (low * scale, high * scale),
-        "mfu": (figures["mfu"] * figures["run_s"] / high, figures["mfu"] * figures["run_s"] / low),
+        "mfu": (at["mfu"] * at["run_s"] / high, at["mfu"] * at["run_s"] / low),
     }
+    pairs = {name: list(zip(down.tolist(), up.tolist(), strict=True)) for name, (down, up) in ends.items()}
+    return _rows(pairs, [*ends])
 
 
-def _scalar(value: np.generic) -> int | str:
-    return str(value) if isinstance(value, str) else int(value)
+def _spread(pool: Pool) -> Spread:
+    """Of each layout, those of one offer and plan at once."""
+    edges = [0, *(np.flatnonzero(np.diff(pool.of)) + 1).tolist(), len(pool.of)]
+    each = [_spread_of(pool, slice(*ends)) for ends in pairwise(edges)]
+    return Spread(*(np.concatenate(parts, axis=1) for parts in zip(*each, strict=True)))
+
+
+def _spread_of(pool: Pool, mine: slice) -> Spread:
+    tried, axes = pool.tried[pool.of[mine.start]], ("micro_batch", "tp", "cp")
+    cluster, plan = tried.offer.cluster, replace(tried.plan, **{name: pool.columns[name][mine] for name in axes})
+    (down, up), (_, low, high) = time_intervals(pool.llm, cluster, plan), stack_doubt(plan)
+    memory = interval("memory", traits(pool.llm, cluster, replace(plan, micro_batch=None)))
+    size = mine.stop - mine.start
+    times = (np.broadcast_to(np.hypot(*ends), size) for ends in ((down, low), (up, high)))
+    return Spread(np.array([*times]), np.array(memory)[:, None].repeat(size, axis=1))
 
 
 # --- how surely it fits -----------------------------------------------------------------------------------------------
@@ -412,12 +429,13 @@ def _late(fastest: Choice, days: float, deadline_days: float, careful: bool) -> 
     )
 
 
-def _notes(pool: _Pool, usd: Floats, front_size: int) -> tuple[str, ...]:
-    notes = []
+def _notes(pool: Pool, front_size: int) -> tuple[str, ...]:
+    notes, usd = [], pool.columns["usd"]
     if not np.isfinite(usd).all():
         which = "it costs" if np.isnan(usd).all() else "some of them cost"
         notes.append(f"What {which} is unknown, not zero: give --price-per-hour.")
-    tried = ((part.offer.cluster.accelerator, str(part.layout["precision"][0])) for part in pool.found)
+    fitting = (pool.tried[place] for place in np.unique(pool.of))
+    tried = ((one.offer.cluster.accelerator, one.plan.precision) for one in fitting)
     for device, name in dict.fromkeys(tried):
         if name not in ("bf16", "fp16") and not native(device, name):
             notes.append(f"{device.name} has no units for {name}: it would compute in a wider format.")

@@ -15,11 +15,12 @@ from estimator.catalog.models import architecture
 from estimator.catalog.prices import common_providers
 from estimator.errors import DoesNotFit, EstimatorError
 from estimator.predict.training import TrainingPlan, training_step
+from estimator.predict.training_layout import AXES
 from estimator.pricing import Price, usd_per_hour
 from estimator.quantities import ONE_AT_A_TIME
 from estimator.records import Cluster
 from estimator.search.asking import OPEN
-from estimator.search.grid import AXES, valid_layouts
+from estimator.search.grid import valid_layouts
 from estimator.search.result import front
 from estimator.search.training import Offer, best_training
 
