@@ -29,7 +29,7 @@ from engine_load import measure
 from numpy.typing import NDArray
 
 from estimator.catalog.served_profile import measured_server
-from estimator.formulas.batching import gated, present_linear
+from estimator.formulas.batching import beside, gated, present_linear, token_s
 from estimator.measure.server import least_squares
 from estimator.predict.serving_load import Times, at_rest, burst, closed
 
@@ -204,9 +204,15 @@ def of_a_mix(cost: Cost, run: Run, runs: Sequence[Run]) -> Iterator[tuple[str, s
     growth = run["output"] * (cost.step[1] + cost.step[2] * context) + mean
     number, _ = present_linear(rate, run["output"] * cost.step[0], growth)
     step = cost.step_s(float(number), context)
-    first = cost.around_s + gated(rate, step, mean, squared).wait_s + step + cost.added_s(run["prompt"])
+    gate = gated(rate, step, mean, squared)
+    own, usual = (gate.others_s + step + added_s for added_s in (cost.added_s(run["prompt"]), mean))
+    first = cost.around_s + gate.residual_s + own
     yield "open, mixed lengths", "ttft", float(np.log(first / run["ttft_ms"]["mean"] * 1e3))
-    tpot = cost.step_s(1.0, context) / (1.0 - rate * growth)
+    alone, slope = float(cost.step_s(1.0, context)), float(cost.step_s(2.0, context) - cost.step_s(1.0, context))
+    token = alone / (1.0 - rate * growth)
+    more, average = (beside(rate, gate, mean, each, usual, token) for each in (own, usual))
+    step_alone = cost.step_s(1.0, run["prompt"] + run["output"] / 2.0)
+    tpot = token_s(rate, step_alone, slope, mean, run["output"], more, (alone, average))
     yield "open, mixed lengths", "tpot", float(np.log(tpot / run["tpot_ms"]["mean"] * 1e3))
 
 

@@ -119,6 +119,69 @@ def gated(
     return Gate(residual, 2.0 * rho * residual, variance)
 
 
+class Beside(NamedTuple):
+    """What an engine that reads prompts step by step adds to a request's decoding, beyond a server at rest.
+
+    requests: others that decode beside it [1]: who share its prompt's step, and who come in while that step lasts
+    prompts_s: their prompts, read while it decodes [s]
+    """
+
+    requests: Floats
+    prompts_s: Floats
+
+
+def beside(
+    arrivals_per_s: ArrayLike, gate: Gate, prompt_s: ArrayLike, own_s: ArrayLike, mean_own_s: ArrayLike, token_s: ArrayLike
+) -> Beside:
+    """Who begins to decode together with a request: long prompts let others gather, who then come all at once.
+
+    own_s: the step that reads its prompt, others' in it included; mean_own_s: the same of the average request; prompt_s:
+    the average prompt; token_s: the average step [s]. Processor sharing counts rate x token_s of both steps already.
+    Two requests meet for as many steps whichever came first, so what gathered in the step of one who came before counts
+    as what gathers in one's own. Arrivals after a request began are independent of it (PASTA, Wald's identity).
+    Source: Wolff, Operations Research 30 (1982) 223; against a stepped engine: tests/formulas/test_batching.py.
+
+    >>> gate = gated(2.0, 0.03, 0.1)
+    >>> short, long = (beside(2.0, gate, 0.1, each, 0.2, 0.04) for each in (0.1, 0.8))
+    >>> round(float(short.requests), 2), round(float(long.requests), 2), round(float(long.prompts_s), 3)
+    (0.56, 1.96, 0.152)
+    """
+    rate, token = np.asarray(arrivals_per_s, float), np.asarray(token_s, float)
+    own, mean_own = (np.maximum(np.asarray(step, float) - token, 0.0) for step in (own_s, mean_own_s))
+    return Beside(rate * (2.0 * gate.residual_s + own + mean_own), rate * np.asarray(prompt_s, float) * own)
+
+
+def token_s(
+    arrivals_per_s: ArrayLike,
+    step_s: ArrayLike,
+    growth_s: ArrayLike,
+    prompt_s: ArrayLike,
+    output: ArrayLike,
+    more: Beside,
+    usual: tuple[ArrayLike, Beside] | None = None,
+) -> Floats:
+    """Time per token of a request where slots never run out and prompts of many lengths are read [s].
+
+    step_s: alone, with its own context; growth_s: by which each other request lengthens a step; prompt_s: the average
+    prompt; usual: step_s and `more` of the average request, where it is another one
+    Half of the others came before it and stay as long as usual, half come while it stays.
+    Source: `beside`; with nothing that gathers it is `present_linear`'s mean over the rate.
+
+    >>> gate = gated(2.0, 0.03, 0.1)
+    >>> short, long = (beside(2.0, gate, 0.1, each, 0.2, 0.04) for each in (0.1, 0.8))
+    >>> [round(float(token_s(2.0, 0.02, 0.001, 0.1, 64, each)), 4) for each in (short, long)]
+    [0.0307, 0.0368]
+    """
+    rate, tokens = np.asarray(arrivals_per_s, float), np.asarray(output, float)
+    half = rate * tokens * growth_s / 2.0
+    free = 1.0 - rate * np.asarray(prompt_s, float)
+    alone = step_s + growth_s * more.requests + more.prompts_s / tokens
+    if usual is None:
+        return np.asarray(alone / (free - 2.0 * half))
+    average = token_s(rate, usual[0], growth_s, prompt_s, tokens, usual[1])
+    return np.asarray((alone + half * average) / (free - half))
+
+
 def stay_share(stays: ArrayLike) -> Floats:
     """Variance of a mean over a stay, against that of one moment [1]; stays: its length in times of memory.
 

@@ -108,7 +108,8 @@ class Load(NamedTuple):
 
     def _step(self, active: ArrayLike) -> Sizes:
         share = np.asarray(active, float) / self.stages(active) / self.cut.replicas
-        return self.plan.verified_tokens, self.prompt + self.output / 2.0, share
+        written = self.output if self.plan.facts.whole_length else self.output / 2.0
+        return self.plan.verified_tokens, self.prompt + written, share
 
     def _batch(self, batch: ArrayLike) -> Sizes:
         return self._prompts(np.asarray(batch, float) / self.stages(batch) / self.cut.replicas)
@@ -330,7 +331,7 @@ def evenly(costs: Sequence[Times], at: Floats, rate: Floats, most: Floats) -> An
     step = first + slope * np.maximum(served, 1.0)
     here = other._replace(step_s=step, beside_s=other.beside_s * step / other.step_s)
     within = np.where(mean < most, variance, 0.0)
-    found = batching.Present(served, within, served, within, 0.0 * mean, idle)
+    found = batching.Present(served, within, served, within, np.where(mean < most, 0.0, 1.0), idle)
     whole = np.where(mean < most, mean / steady, alone + growth * served)
     return met(found, rate, growth, lone, here, whole, np.inf * rate)
 
@@ -360,7 +361,10 @@ def met(
     """
     gate, busy = here.gate(rate), 1.0 - found.idle
     ttft = busy * (gate.wait_s + here.first_s) + found.idle * lone.pass_s
-    tpot = lone.step_s * np.maximum(whole / lone.round_s(1.0), 1.0)
+    own = gate.others_s + here.first_s
+    more = batching.beside(rate, gate, here.each_s, own, own, whole / here.output)
+    gathered = ((growth - here.each_s) * more.requests + more.prompts_s) / here.output * (1.0 - found.waits)
+    tpot = (lone.step_s + gathered) * np.maximum(whole / lone.round_s(1.0), 1.0)
     swing = found.served_variance * (growth / here.output) ** 2
     stay = batching.stay_share(np.maximum(1.0 - rate * growth, 0.0))
     stable = np.isfinite(found.mean)

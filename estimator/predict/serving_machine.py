@@ -263,6 +263,8 @@ def _host(arch: Architecture, device: Accelerator, plan: ServingPlan) -> dict[st
         "age": age(device, plan),
         "chunk": plan.step_tokens,
         "bare": facts.launch == "native" or facts.kernels == "ggml",
+        "apart": facts.host in ("python", "native"),
+        "overlaps": facts.overlaps,
         "native": facts.launch == "native" or (facts.kernels == "ggml" and device.vendor != "NVIDIA"),
         "fused": facts.launch == "fused",
         "uncaptured": facts.launch == "steps",

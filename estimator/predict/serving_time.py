@@ -85,6 +85,8 @@ class Machine(NamedTuple):
     age: Real  # years the engine's release is behind the newest measured [1]
     chunk: Real  # most tokens of one pass [token]
     bare: Real  # a loop without a scheduler
+    apart: Real  # ... whose scheduler has a process of its own
+    overlaps: Real  # ... and prepares a step while the one before it runs
     native: Real  # each kernel launched by C++
     fused: Real  # a step launched as one
     uncaptured: Real  # steps are graphs, prompts are launched from Python
@@ -106,10 +108,15 @@ def pass_s(work: Pass, on: Machine, constants: Constants) -> Real:
 
 
 def alone_s(device: Real, work: Pass, on: Machine, constants: Constants) -> Real:
-    """A pass by itself, of so much `device` time [s]; encoders and bare C++ loops have no scheduler."""
+    """A pass by itself, of so much `device` time [s]; encoders and bare C++ loops have no scheduler.
+
+    Where the host prepares a step while the one before it runs, the longer of both counts; a prompt has none before it.
+    """
     whole = launched_s(device, work, on, constants) * pipelined(work, on, constants)
-    host = constants["step"] * (1.0 - on.bare) + constants["sequence"] * work.sequences
-    return whole + host * aged(on, constants) * (work.head_weights > 0)
+    host = (constants["step"] * (1.0 - on.bare) + constants["sequence"] * work.sequences) * own_host(on, constants)
+    host = host * (work.head_weights > 0)
+    hidden = np.asarray(on.overlaps * (work.rows <= work.sequences * DECODE_ROWS), float)
+    return hidden * np.maximum(whole, host) + (1.0 - hidden) * (whole + host)
 
 
 def side_by_side_s(work: Pass, turns: Real, on: Machine, constants: Constants) -> Timed:
@@ -140,7 +147,7 @@ def added_s(joined: Real, step: Real, turns: Real, prompts: Pass, on: Machine, c
     """
     layers = turns * prompts.layers
     more = hosted_s(joined, layers, 1.0, on, constants) - hosted_s(turns * step, layers, 0.0, on, constants)
-    host = constants["sequence"] * prompts.sequences * aged(on, constants)
+    host = constants["sequence"] * prompts.sequences * own_host(on, constants) * (1.0 - on.overlaps)
     return np.maximum(more, 0.0) * pipelined(prompts, on, constants) + host
 
 
@@ -181,6 +188,11 @@ def handing_out_s(path: Path, streams: ArrayLike, constants: Constants) -> Real:
 def aged(on: Machine, constants: Constants) -> Real:
     """Host work, gaps and skew of an older release over the newest's [1]."""
     return constants["yearly"] ** on.age
+
+
+def own_host(on: Machine, constants: Constants) -> Real:
+    """Host work that waits for nobody else's, over that of a loop that does all [1]: of a process that only schedules."""
+    return aged(on, constants) * either(on.apart, constants["apart"], 1.0)
 
 
 def device_s(work: Pass, on: Machine, constants: Constants) -> Real:
@@ -354,7 +366,8 @@ def hosted_s(device: Real, count: Real, prompts: Real, on: Machine, constants: C
     host = on.fused * constants["fused_layer"] + on.eager * constants["eager_layer"]
     host = host + on.uncaptured * prompts * constants["uncaptured_layer"]
     launch = either(on.native, constants["native_launch"], constants["launch"])
-    gaps = count * launch * on.layer_launch_s * aged(on, constants) * (1.0 - on.cpu)
+    empty = launch * on.layer_launch_s + constants["routing"] * on.moe_share
+    gaps = count * empty * aged(on, constants) * (1.0 - on.cpu)
     return np.maximum(device + gaps, count * host)
 
 
