@@ -35,7 +35,6 @@ class Engine(NamedTuple):
     preempts: whether it admits requests by cache in use and preempts them when there is no more; else it reserves
         whole lengths
     adapter_graphs: whether steps with unmerged adapters are replayed as graphs
-    overlaps: whether the host prepares a step while the one before it runs
     whole_length: whether attention goes over the length that programs were compiled for, however much of it is there
     windowed: whether layers with a sliding window keep the cache of that window alone, or of the whole sequence
     memory_fraction: share of the accelerator's memory it lets itself use [1]; fraction_of: of all memory, for weights
@@ -71,7 +70,6 @@ class Engine(NamedTuple):
     offloads: bool = False
     host_layers: bool = False
     adapter_graphs: bool = True
-    overlaps: bool = False
     whole_length: bool = False
     vendors: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()

@@ -85,8 +85,7 @@ class Machine(NamedTuple):
     age: Real  # years the engine's release is behind the newest measured [1]
     chunk: Real  # most tokens of one pass [token]
     bare: Real  # a loop without a scheduler
-    apart: Real  # ... whose scheduler has a process of its own
-    overlaps: Real  # ... and prepares a step while the one before it runs
+    apart: Real  # its process makes steps alone: others take requests in and turn tokens into text
     native: Real  # each kernel launched by C++
     fused: Real  # a step launched as one
     uncaptured: Real  # steps are graphs, prompts are launched from Python
@@ -108,15 +107,10 @@ def pass_s(work: Pass, on: Machine, constants: Constants) -> Real:
 
 
 def alone_s(device: Real, work: Pass, on: Machine, constants: Constants) -> Real:
-    """A pass by itself, of so much `device` time [s]; encoders and bare C++ loops have no scheduler.
-
-    Where the host prepares a step while the one before it runs, the longer of both counts; a prompt has none before it.
-    """
+    """A pass by itself, of so much `device` time [s]; encoders and bare C++ loops have no scheduler."""
     whole = launched_s(device, work, on, constants) * pipelined(work, on, constants)
-    host = (constants["step"] * (1.0 - on.bare) + constants["sequence"] * work.sequences) * own_host(on, constants)
-    host = host * (work.head_weights > 0)
-    hidden = np.asarray(on.overlaps * (work.rows <= work.sequences * DECODE_ROWS), float)
-    return hidden * np.maximum(whole, host) + (1.0 - hidden) * (whole + host)
+    host = constants["step"] * (1.0 - on.bare) + constants["sequence"] * work.sequences
+    return whole + host * waited_for(on, constants) * (work.head_weights > 0)
 
 
 def side_by_side_s(work: Pass, turns: Real, on: Machine, constants: Constants) -> Timed:
@@ -147,7 +141,7 @@ def added_s(joined: Real, step: Real, turns: Real, prompts: Pass, on: Machine, c
     """
     layers = turns * prompts.layers
     more = hosted_s(joined, layers, 1.0, on, constants) - hosted_s(turns * step, layers, 0.0, on, constants)
-    host = constants["sequence"] * prompts.sequences * own_host(on, constants) * (1.0 - on.overlaps)
+    host = constants["sequence"] * prompts.sequences * waited_for(on, constants)
     return np.maximum(more, 0.0) * pipelined(prompts, on, constants) + host
 
 
@@ -190,8 +184,8 @@ def aged(on: Machine, constants: Constants) -> Real:
     return constants["yearly"] ** on.age
 
 
-def own_host(on: Machine, constants: Constants) -> Real:
-    """Host work that waits for nobody else's, over that of a loop that does all [1]: of a process that only schedules."""
+def waited_for(on: Machine, constants: Constants) -> Real:
+    """Host work between two steps, over that of one loop that also takes requests in and hands tokens out [1]."""
     return aged(on, constants) * either(on.apart, constants["apart"], 1.0)
 
 

@@ -25,7 +25,6 @@ SEQUENCES_QUEUED = 2000.0  # requests of an offline benchmark that does not say 
 ASSUMED_TOKENS = 128.0  # prompt, output or text length where a row states none
 ASSUMED_BATCH = 32.0  # texts embedded together where a row does not say: the default of sentence-transformers' encode
 AT_RATES = (8.0, 64.0)  # sequences that steps are timed with where requests come at a rate, beside one
-UNDATED = 2025.5  # year of the release where a row does not say, unless the engine had ended by then
 UNTOLD = 4.0  # what a row leaves open may be so many times more or less
 
 TASK_OF_METRIC = {
@@ -114,9 +113,7 @@ def read_run(row: Row) -> Run:
     task = _task(row, metric)
     kind, number = _load(row, task)
     cluster = _cluster(row)
-    plan, server = _plan(row), _server(row, task, kind)
-    year = _year(row) or min(plan.facts.year, UNDATED)
-    plan = suited(replace(plan, engine_year=year, server=server), cluster.accelerator)
+    plan = suited(replace(_plan(row), engine_year=_year(row), server=_server(row, task, kind)), cluster.accelerator)
     arch = _architecture(row, task)
     encoder = task in ("embedding", "rerank")
     prompt = _number(row, "input_len", ASSUMED_TOKENS)
