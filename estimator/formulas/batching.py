@@ -170,7 +170,7 @@ def token_s(
     >>> gate = gated(2.0, 0.03, 0.1)
     >>> short, long = (beside(2.0, gate, 0.1, each, 0.2, 0.04) for each in (0.1, 0.8))
     >>> [round(float(token_s(2.0, 0.02, 0.001, 0.1, 64, each)), 4) for each in (short, long)]
-    [0.0307, 0.0368]
+    [0.0309, 0.0362]
     """
     rate, tokens = np.asarray(arrivals_per_s, float), np.asarray(output, float)
     half = rate * tokens * growth_s / 2.0

@@ -263,7 +263,7 @@ def _host(arch: Architecture, device: Accelerator, plan: ServingPlan) -> dict[st
         "age": age(device, plan),
         "chunk": plan.step_tokens,
         "bare": facts.launch == "native" or facts.kernels == "ggml",
-        "apart": facts.host != "loop",
+        "loop": facts.host == "loop",
         "native": facts.launch == "native" or (facts.kernels == "ggml" and device.vendor != "NVIDIA"),
         "fused": facts.launch == "fused",
         "uncaptured": facts.launch == "steps",

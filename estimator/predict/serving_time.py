@@ -85,7 +85,7 @@ class Machine(NamedTuple):
     age: Real  # years the engine's release is behind the newest measured [1]
     chunk: Real  # most tokens of one pass [token]
     bare: Real  # a loop without a scheduler
-    apart: Real  # its process makes steps alone: others take requests in and turn tokens into text
+    loop: Real  # whose process also takes requests in and turns tokens into text, between two steps
     native: Real  # each kernel launched by C++
     fused: Real  # a step launched as one
     uncaptured: Real  # steps are graphs, prompts are launched from Python
@@ -185,8 +185,8 @@ def aged(on: Machine, constants: Constants) -> Real:
 
 
 def waited_for(on: Machine, constants: Constants) -> Real:
-    """Host work between two steps, over that of one loop that also takes requests in and hands tokens out [1]."""
-    return aged(on, constants) * either(on.apart, constants["apart"], 1.0)
+    """Host work between two steps, over that of the newest engine whose one loop does everything [1]."""
+    return aged(on, constants) * either(on.loop, 1.0, constants["apart"])
 
 
 def device_s(work: Pass, on: Machine, constants: Constants) -> Real:

@@ -96,6 +96,7 @@ MOVES = {
     "age": ("old", SLOWER),
     "chunk": ("chunks", FASTER),
     "bare": ("step", FASTER),  # no scheduler
+    "loop": ("step", SLOWER),
     "native": ("step", SLOWER),  # no graph to replay
     "uncaptured": ("short prompt", SLOWER),
     "fused": ("torch step", SLOWER),
@@ -237,6 +238,7 @@ def test_groups_formats_and_stages_are_counted():
     assert (of_eight.members, of_eight.kv_members, of_eight.replicas, of_eight.stages) == (8, 8, 1, 1)
     assert (in_turn.members, in_turn.stages, in_turn.chunk) == (1, 4, 512)
     assert in_turn.age == pytest.approx(serving_machine.NEWEST - 2024)
+    assert machine(DENSE, ONE, ServingPlan(engine="vllm", engine_year=2024.5)).loop == 1
     assert (grouped.members, grouped.replicas, grouped.moe_share) == (2, 4, 1)
     assert (of_eight.dense_bytes, of_eight.value_bytes, of_eight.head_bytes) == (4, 4, 4)
     assert machine(DENSE, ONE, ServingPlan("q8_0")).value_bytes == 2
@@ -258,7 +260,7 @@ def test_layers_in_the_host_are_shares_of_weights_and_cache():
 
 
 FLAGS = ("packed", "widens", "packed_always", "unpacks_simply", "bare", "native", "fused", "uncaptured", "eager")
-FLAGS += ("ggml", "simple", "unfused", "cpu")
+FLAGS += ("ggml", "simple", "unfused", "cpu", "loop")
 
 
 @pytest.mark.parametrize(
