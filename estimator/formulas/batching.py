@@ -131,12 +131,17 @@ class Beside(NamedTuple):
 
 
 def beside(
-    arrivals_per_s: ArrayLike, gate: Gate, prompt_s: ArrayLike, own_s: ArrayLike, mean_own_s: ArrayLike, token_s: ArrayLike
+    arrivals_per_s: ArrayLike,
+    gate: Gate,
+    prompt_s: ArrayLike,
+    own_s: ArrayLike,
+    mean_own_s: ArrayLike,
+    token_s: ArrayLike,
 ) -> Beside:
     """Who begins to decode together with a request: long prompts let others gather, who then come all at once.
 
-    own_s: the step that reads its prompt, others' in it included; mean_own_s: the same of the average request; prompt_s:
-    the average prompt; token_s: the average step [s]. Processor sharing counts rate x token_s of both steps already.
+    own_s: the step that reads its prompt, others' in it included; mean_own_s: the same of the average request;
+    prompt_s: the average prompt; token_s: the average step [s], of which processor sharing counts what comes already
     Two requests meet for as many steps whichever came first, so what gathered in the step of one who came before counts
     as what gathers in one's own. Arrivals after a request began are independent of it (PASTA, Wald's identity).
     Source: Wolff, Operations Research 30 (1982) 223; against a stepped engine: tests/formulas/test_batching.py.
