@@ -48,7 +48,8 @@ class Machine(NamedTuple):
     gemm_flop_per_s: Real  # kernel rate of large ones in the compute format [FLOP/s]
     half_rows: Real  # rows that halve it [token]
     dense_shape: Real  # by how much the widths of this LLM's matrices slow them [1]
-    expert_shape: Real
+    expert_shape: Real  # the same of its experts, of fused kernels against dense products
+    expert_half_rows: Real  # rows that halve them [token]
     packed: Real  # whether weights are widened before products of many tokens
     packed_always: Real  # ... of any
     widens: Real  # whether products of many tokens widen weights inside
@@ -217,15 +218,15 @@ def products_s(work: Pass, on: Machine, constants: Constants) -> Real:
     stream = count * weights / on.members * byte_s(on, constants)
     if anywhere(on.spilled_experts):
         stream = stream + count * spilled_s(work, on, byte_s(on, constants)) / on.members
-    dense = work.dense_flop * on.dense_shape * padding(work.rows / count, on)
-    head = work.head_flop * padding(work.sequences, on)
+    dense = work.dense_flop * on.dense_shape * padding(work.rows / count, on.half_rows)
+    head = work.head_flop * padding(work.sequences, on.half_rows)
     share = either(on.ggml, constants["ggml_gemm"], constants["gemm"])
     rate = np.minimum(on.gemm_flop_per_s, constants["cpu_matrix"] * on.vector_flop_per_s)
     rate = either(on.cpu, rate, on.gemm_flop_per_s)
     share = share * either(on.widens, constants["widening"], 1.0)
     if anywhere(work.expert_flop):
         fullest = 1.0 + (constants["uneven"] - 1.0) * (on.replicas > 1)
-        expert = work.expert_flop * on.expert_shape * padding(work.expert_rows / count, on)
+        expert = work.expert_flop * on.expert_shape * padding(work.expert_rows / count, on.expert_half_rows)
         dense = dense + expert * fullest / constants["grouped"]
     multiply = (dense + head) / on.members / (rate * share)
     time = soft_max(stream, multiply, SHARPNESS)
@@ -252,10 +253,10 @@ def layer_bytes(work: Pass, on: Machine) -> Real:
     return work.dense_weights * on.dense_bytes + work.expert_weights * on.expert_bytes
 
 
-def padding(rows: Real, on: Machine) -> Real:
+def padding(rows: Real, half_rows: Real) -> Real:
     """Work of a product of `rows` tokens over what its FLOP say [1]: tiles are filled up, single vectors are not."""
     rows = np.maximum(rows, 1.0)
-    return 1.0 + on.half_rows / (rows + VECTOR_ROWS)
+    return 1.0 + half_rows / (rows + VECTOR_ROWS)
 
 
 def byte_s(on: Machine, constants: Constants) -> Real:

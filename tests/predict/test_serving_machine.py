@@ -63,6 +63,7 @@ MOVES = {
     "half_rows": ("prompt", SLOWER),
     "dense_shape": ("prompt", SLOWER),
     "expert_shape": ("experts", SLOWER),
+    "expert_half_rows": ("experts", SLOWER),
     "packed": ("packed prompt", SLOWER),
     "packed_always": ("packed prompt", SLOWER),
     "widens": ("prompt", SLOWER),
