@@ -190,7 +190,7 @@ def from_passes(batch: Batch, passes: Timed, constants: Constants) -> Floats:
     lone, few = (Times(*(field[start:end] for field in cost)) for start, end in itertools.pairwise(ends))
     lone_s = main.step_s.copy()
     lone_s[batch.lone] = lone.step_s
-    around = path_s(batch.paths, batch.active, constants)
+    around = path_s(batch.paths, batch.active, constants) * batch.factor("way", constants)[:count]
     taking_in = taking_in_s(batch.paths, constants)
     first = batch.prompts_first
     share = np.where(first, constants[STARTS["prompts-first"]], constants[STARTS["mixed"]])
