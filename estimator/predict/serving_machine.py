@@ -414,6 +414,8 @@ def shape_slowdown(widths: list[tuple[float, float, float]], products: GemmEffic
 
 def expert_slowdown(arch: Architecture, device: Accelerator, plan: ServingPlan, dtype: str) -> float:
     """Time of experts' products of many tokens over that of dense ones as large as you like [1], by fused kernels."""
+    if arch.experts is None:
+        return 1.0
     fused, dense = moe_efficiency(device, dtype), gemm_efficiency(device, dtype)
     shape = shape_slowdown([(*width, 1.0) for width in expert_widths(arch, plan)], fused, dtype)
     return shape * dense.flop_per_s / fused.flop_per_s
