@@ -205,7 +205,8 @@ def of_these(cost: Cost, run: Run, counted: Mapping[float, float], at: Sequence[
         alike = np.abs(np.array(lengths) - run["prompt"]) < run["prompt"] / 4.0
         found.append(times[UNCOUNTED:][alike[UNCOUNTED:]].T)
     figures = [[taken(one[min(index, 1)], each) for index, each in enumerate(at)] for one in found]
-    return np.log(np.divide(*figures)).tolist()
+    own_arrivals, many = np.log(figures)
+    return [float(one) for one in own_arrivals - many]
 
 
 def taken(values: Floats, at: float | None) -> float:

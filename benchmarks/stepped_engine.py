@@ -36,7 +36,8 @@ class Engine:
 
     def _step(self, lengths: Sequence[int]) -> None:
         """A token for everybody, and as much of the prompts that wait as the budget and the slots leave room for."""
-        left, took, ended = self.budget - len(self.running), 0.0, []
+        left, took = self.budget - len(self.running), 0.0
+        ended: list[float] = []
         while self.waiting and left > 0 and len(self.running) + len(ended) < self.slots:
             number, tokens = self.waiting[0]
             before, part = lengths[int(number)] - tokens, min(left, tokens)

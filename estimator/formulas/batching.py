@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from estimator.formulas import Floats
+from estimator.formulas import Floats, Real
 
 FULL = 0.98  # most of the time that prompts may take; a server that only reads would never answer
 
@@ -158,12 +158,12 @@ def beside(
 
 def token_s(
     arrivals_per_s: ArrayLike,
-    step_s: ArrayLike,
-    growth_s: ArrayLike,
-    prompt_s: ArrayLike,
-    output: ArrayLike,
+    step_s: Real,
+    growth_s: Real,
+    prompt_s: Real,
+    output: Real,
     more: Beside,
-    usual: tuple[ArrayLike, Beside] | None = None,
+    usual: tuple[Real, Beside] | None = None,
 ) -> Floats:
     """Time per token of a request where slots never run out and prompts of many lengths are read [s].
 
@@ -177,13 +177,12 @@ def token_s(
     >>> [round(float(token_s(2.0, 0.02, 0.001, 0.1, 64, each)), 4) for each in (short, long)]
     [0.0309, 0.0362]
     """
-    rate, tokens = np.asarray(arrivals_per_s, float), np.asarray(output, float)
-    half = rate * tokens * growth_s / 2.0
-    free = 1.0 - rate * np.asarray(prompt_s, float)
-    alone = step_s + growth_s * more.requests + more.prompts_s / tokens
+    rate = np.asarray(arrivals_per_s, float)
+    half, free = rate * output * growth_s / 2.0, 1.0 - rate * prompt_s
+    alone = step_s + growth_s * more.requests + more.prompts_s / output
     if usual is None:
         return np.asarray(alone / (free - 2.0 * half))
-    average = token_s(rate, usual[0], growth_s, prompt_s, tokens, usual[1])
+    average = token_s(rate, usual[0], growth_s, prompt_s, output, usual[1])
     return np.asarray((alone + half * average) / (free - half))
 
 
