@@ -364,3 +364,13 @@ def test_programs_compiled_for_a_length_attend_to_all_of_it():
 
     assert cache(compiled, 128, 3968) == cache(compiled, 2048, 2048) > cache(paged, 2048, 2048)
     assert cache(paged, 128, 3968) < cache(paged, 2048, 2048)
+
+
+def test_long_prompts_never_make_tokens_come_faster_at_a_higher_rate():
+    one, plan = cluster_of(accelerator("l4"), 1), ServingPlan("fp8")
+    most = float(serving(architecture("llama-3.1-8b"), one, plan, Traffic(4000, 20)).capacity_requests_per_s)
+
+    rates = most * np.array([0.1, 0.3, 0.5, 0.7, 0.85, 0.95, 0.99, 1.5])
+    tpot = serving(architecture("llama-3.1-8b"), one, plan, Traffic(4000, 20, requests_per_s=rates)).tpot_s
+
+    assert (np.diff(tpot) > -0.005 * tpot[:-1]).all()
