@@ -24,6 +24,7 @@ PACE_PROMPT, PACE_ROUNDS = 512, 3  # tokens of prompts that are read alone, befo
 STEADY = 0.2  # of ln, that either pace may change by in a run; else it is done again when called again
 CLOSED = [*((count, "spread") for count in (1, 2, 4, 8, 16, 32)), *((count, "together") for count in (8, 16))]
 SHARES, ARRIVALS = (0.35, 0.6, 0.8, 0.95), 160  # of what a closed loop of 32 ends, itself 5/6 of all; arrivals each
+UNCOUNTED = ARRIVALS // 5  # the first of them, before the server is at rest
 MIXED, LONG, SELDOM = 0.4, 1024, 0.15
 DRAWN = (OUTPUT * 3 // 4, OUTPUT * 5 // 4)  # of clients that are spread [token]
 ROUNDS = 4  # requests of a client; the first is left out
@@ -102,16 +103,26 @@ def in_a_loop(api: Api, run: str, count: int, start: str) -> Iterator[Row]:
 
 def at_random(api: Api, run: str, path: Path, share: float) -> Iterator[Row]:
     """Arrivals at a share of what the largest closed loop in the file ended."""
-    found, rate = poisson(api, share * most(path), lambda _: PROMPT)
+    found, rate = poisson(api, share * most(path), of_one_length)
     yield from rows(run, "poisson", 0, found, rate)
 
 
 def mixed(api: Api, run: str, path: Path) -> Iterator[Row]:
     """Arrivals of short prompts and some long ones: a run for each length."""
-    found, rate = poisson(api, MIXED * most(path), lambda draw: LONG if draw.random() < SELDOM else PROMPT // 2)
+    found, rate = poisson(api, MIXED * most(path), of_two_lengths)
     for length in (PROMPT // 2, LONG):
         same = [one for one in found if abs(one.prompt_tokens - length) < length // 4]
         yield from rows(run, "poisson", 0, same, rate)
+
+
+def of_two_lengths(draw: random.Random) -> int:
+    """A short prompt, seldom a long one [token]."""
+    return LONG if draw.random() < SELDOM else PROMPT // 2
+
+
+def of_one_length(_: random.Random) -> int:
+    """Always the same [token]."""
+    return PROMPT
 
 
 def most(path: Path) -> float:
@@ -148,9 +159,7 @@ def closed(api: Api, count: int, spread: bool) -> tuple[list[Answer], float]:
 
 def poisson(api: Api, rate: float, length: Callable[[random.Random], int]) -> tuple[list[Answer], float]:
     """Arrivals at random, at that rate in all; answers but the first fifth, and the rate that came of it."""
-    draw = random.Random(7)
-    drawn, lengths = [draw.expovariate(1.0) for _ in range(ARRIVALS)], [length(draw) for _ in range(ARRIVALS)]
-    gaps = [gap / rate * ARRIVALS / sum(drawn) for gap in drawn]
+    gaps, lengths = drawn(rate, length)
     with ThreadPoolExecutor(ARRIVALS) as pool:
         asked, due = [], time.perf_counter()
         for gap, tokens in zip(gaps, lengths, strict=True):
@@ -158,7 +167,14 @@ def poisson(api: Api, rate: float, length: Callable[[random.Random], int]) -> tu
             time.sleep(max(due - time.perf_counter(), 0.0))
             asked.append(pool.submit(api.stream, tokens, OUTPUT))
         found = [one.result() for one in asked]
-    return found[ARRIVALS // 5 :], (ARRIVALS - 1) / (found[-1].asked - found[0].asked)
+    return found[UNCOUNTED:], (ARRIVALS - 1) / (found[-1].asked - found[0].asked)
+
+
+def drawn(rate: float, length: Callable[[random.Random], int], count: int = ARRIVALS) -> tuple[list[float], list[int]]:
+    """Times between so many arrivals [s] and their prompts [token]: the same whenever asked."""
+    draw = random.Random(7)
+    gaps, lengths = [draw.expovariate(1.0) for _ in range(count)], [length(draw) for _ in range(count)]
+    return [gap / rate * count / sum(gaps) for gap in gaps], lengths
 
 
 def rows(run: str, arrival: str, number: int, found: Sequence[Answer], rate: float = 0.0) -> Iterator[Row]:

@@ -36,10 +36,9 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 NOISE = 0.1  # log error of an ordinary run
-ENGINE_SPREAD = 0.15  # of an engine's own factors around the pool
+ENGINE_SPREAD = {"prefill": 0.15, "decode": 0.15, "way": 0.4}  # of an engine's own factors around the pool
 ROWS_THAT_COUNT = 20.0  # runs of one source are alike: more than this add little
 SMALL_SOURCE = 5
-PHASES = ("prefill", "decode")
 SHAPE = ("params_b", "layers", "hidden", "heads", "kv_heads", "head_dim", "ffn", "vocab", "gated_mlp")
 
 
@@ -57,9 +56,9 @@ class Fit:
         self.accelerators = np.array([run.cluster.accelerator.name for run in self.runs])
         self.documented = serving_priors()
         self.passes: dict[tuple[float, ...], Timed] = {}
-        engines = [f"{phase}@{engine}" for phase in PHASES for engine in self.batch.families]
         self.priors = [Prior(name, prior["prior"], prior["log_sd"]) for name, prior in self.documented.items()]
-        self.priors += [Prior(name, 1.0, ENGINE_SPREAD) for name in engines]
+        for phase, spread in ENGINE_SPREAD.items():
+            self.priors += [Prior(f"{phase}@{engine}", 1.0, spread) for engine in self.batch.families]
 
     def errors(self, constants: Constants) -> Floats:
         """log(predicted / measured) of every run; passes are timed anew only when a constant of theirs has changed."""

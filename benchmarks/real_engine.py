@@ -11,6 +11,9 @@ static-, closed-, open-, openmix-, burst- and what tells runs apart), `arrival`,
 and static runs give the times of steps and prompts by least squares; everything else is foretold. Where a row has
 `pace_s` and `prompt_pace_s`, what a small batch and a prompt took before and after its run, steps and prompts are
 taken to be as much slower or faster then: other programs' use of the machine is no part of the laws.
+Some 130 requests that came at random are one draw of many, and means of others differ by a tenth and more: where the
+arrivals are known again, as those that `--load` draws are, what a stepped engine makes of just these, over what it
+makes of many, is taken off.
 """
 
 import argparse
@@ -25,17 +28,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from engine_load import measure
+from engine_load import ARRIVALS, UNCOUNTED, drawn, measure, of_one_length, of_two_lengths
 from numpy.typing import NDArray
+from stepped_engine import Engine
 
 from estimator.catalog.served_profile import measured_server
-from estimator.formulas.batching import gated, present_linear
+from estimator.formulas.batching import beside, gated, present_linear, token_s
 from estimator.measure.server import least_squares
 from estimator.predict.serving_load import Times, at_rest, burst, closed
 
 Floats = NDArray[np.float64]
 Run = dict[str, Any]
 SLOTS, BUDGET = 64.0, 2048.0  # of the server, as `--install` says to start it
+MANY = 3000  # arrivals, of which a mean is that of all
 LIMITS = {"ttft": 0.15, "tpot": 0.10, "tpot p90": 0.10, "rate": 0.10}  # medians that were promised
 
 
@@ -173,14 +178,40 @@ def compared(cost: Cost, run: Run) -> Iterator[tuple[str, str, float]]:
         found = at_rest(every, rate, slots, most)
         kind = "open, Poisson"
     first = float(np.squeeze(found.ttft.p50)) + (0.0 if loop else float(around))
+    chance = [0.0] * 3 if loop else of_these(cost, run, {prompt: run["requests"]}, (0.5, 0.5, 0.9))
     figures = {
         "ttft": (first, run["ttft_ms"]["median"] / 1e3),
         "tpot": (found.tpot.p50, run["tpot_ms"]["median"] / 1e3),
         "tpot p90": (found.tpot.p90, run["tpot_ms"]["p90"] / 1e3),
         "rate": (found.requests_per_s, run["requests_per_s"]["median"]),
     }
-    for name, (foretold, measured) in figures.items():
-        yield kind, name, float(np.log(np.squeeze(foretold) / measured))
+    for (name, (foretold, measured)), by in zip(figures.items(), (*chance, 0.0), strict=True):
+        yield kind, name, float(np.log(np.squeeze(foretold) / measured)) + by
+
+
+def of_these(cost: Cost, run: Run, counted: Mapping[float, float], at: Sequence[float | None]) -> list[float]:
+    """ln of what a run's own arrivals make of first tokens and times per token, over what many make.
+
+    counted: requests of each length; at: quantiles of first tokens, of times per token, and again; None is the mean
+    Nothing where the arrivals are not known.
+    """
+    if sum(counted.values()) != ARRIVALS - UNCOUNTED:
+        return [0.0] * len(at)
+    kinds, weights = [*counted], [*counted.values()]
+    own, found = of_two_lengths if len(kinds) > 1 else of_one_length, []
+    for length, count in ((own, ARRIVALS), (lambda draw: round(draw.choices(kinds, weights)[0]), MANY)):
+        gaps, lengths = drawn(run["rate"], length, count)
+        times = Engine(cost, SLOTS, BUDGET, run["output"]).run(np.cumsum(gaps).tolist(), lengths)
+        alike = np.abs(np.array(lengths) - run["prompt"]) < run["prompt"] / 4.0
+        found.append(times[UNCOUNTED:][alike[UNCOUNTED:]].T)
+    figures = [[taken(one[min(index, 1)], each) for index, each in enumerate(at)] for one in found]
+    own_arrivals, many = np.log(figures)
+    return [float(one) for one in own_arrivals - many]
+
+
+def taken(values: Floats, at: float | None) -> float:
+    """Their mean, or a quantile."""
+    return float(np.mean(values) if at is None else np.quantile(values, at))
 
 
 def of_a_burst(cost: Cost, run: Run) -> Iterator[tuple[str, str, float]]:
@@ -204,10 +235,17 @@ def of_a_mix(cost: Cost, run: Run, runs: Sequence[Run]) -> Iterator[tuple[str, s
     growth = run["output"] * (cost.step[1] + cost.step[2] * context) + mean
     number, _ = present_linear(rate, run["output"] * cost.step[0], growth)
     step = cost.step_s(float(number), context)
-    first = cost.around_s + gated(rate, step, mean, squared).wait_s + step + cost.added_s(run["prompt"])
-    yield "open, mixed lengths", "ttft", float(np.log(first / run["ttft_ms"]["mean"] * 1e3))
-    tpot = cost.step_s(1.0, context) / (1.0 - rate * growth)
-    yield "open, mixed lengths", "tpot", float(np.log(tpot / run["tpot_ms"]["mean"] * 1e3))
+    gate = gated(rate, step, mean, squared)
+    own, usual = (gate.others_s + step + added_s for added_s in (cost.added_s(run["prompt"]), mean))
+    first = cost.around_s + gate.residual_s + own
+    chance = of_these(cost, run, {other["prompt"]: other["requests"] for other in same}, (None, None))
+    yield "open, mixed lengths", "ttft", float(np.log(first / run["ttft_ms"]["mean"] * 1e3)) + chance[0]
+    alone, slope = float(cost.step_s(1.0, context)), float(cost.step_s(2.0, context) - cost.step_s(1.0, context))
+    token = alone / (1.0 - rate * growth)
+    more, average = (beside(rate, gate, mean, each, usual, token) for each in (own, usual))
+    step_alone = cost.step_s(1.0, run["prompt"] + run["output"] / 2.0)
+    tpot = token_s(rate, step_alone, slope, mean, run["output"], more, (alone, average))
+    yield "open, mixed lengths", "tpot", float(np.log(tpot / run["tpot_ms"]["mean"] * 1e3)) + chance[1]
 
 
 def grouped(rows: Sequence[tuple[str, str, float]]) -> Mapping[str, Floats]:

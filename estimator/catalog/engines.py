@@ -35,6 +35,7 @@ class Engine(NamedTuple):
     preempts: whether it admits requests by cache in use and preempts them when there is no more; else it reserves
         whole lengths
     adapter_graphs: whether steps with unmerged adapters are replayed as graphs
+    whole_length: whether attention goes over the length that programs were compiled for, however much of it is there
     windowed: whether layers with a sliding window keep the cache of that window alone, or of the whole sequence
     memory_fraction: share of the accelerator's memory it lets itself use [1]; fraction_of: of all memory, for weights
         and cache alone (static), or of what weights and activations leave (free)
@@ -69,6 +70,7 @@ class Engine(NamedTuple):
     offloads: bool = False
     host_layers: bool = False
     adapter_graphs: bool = True
+    whole_length: bool = False
     vendors: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
     known: bool = True

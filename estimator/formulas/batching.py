@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from estimator.formulas import Floats
+from estimator.formulas import Floats, Real
 
 FULL = 0.98  # most of the time that prompts may take; a server that only reads would never answer
 
@@ -123,6 +123,73 @@ def gated(
     seen, seen_squared = (moment / np.maximum(mean, 1e-12) for moment in (second, third))  # steps an arrival falls into
     variance = (0.5 + rho) ** 2 * (seen_squared - seen**2) + seen_squared / 12.0 + spread * seen
     return Gate(seen / 2.0, rho * seen, variance)
+
+
+class Beside(NamedTuple):
+    """What an engine that reads prompts step by step adds to a request's decoding, beyond a server at rest.
+
+    requests: others that decode beside it [1]: who share its prompt's step, and who come in while that step lasts
+    prompts_s: their prompts, read while it decodes [s]
+    """
+
+    requests: Floats
+    prompts_s: Floats
+
+
+def beside(
+    arrivals_per_s: ArrayLike,
+    gate: Gate,
+    prompt_s: ArrayLike,
+    own_s: ArrayLike,
+    mean_own_s: ArrayLike,
+    token_s: ArrayLike,
+) -> Beside:
+    """Who begins to decode together with a request: long prompts let others gather, who then come all at once.
+
+    own_s: the step that reads its prompt, others' in it included; mean_own_s: the same of the average request;
+    prompt_s: the average prompt; token_s: the average step [s], of which processor sharing counts what comes already
+    Two requests meet for as many steps whichever came first, so what gathered in the step of one who came before counts
+    as what gathers in one's own. Arrivals after a request began are independent of it (PASTA, Wald's identity).
+    Source: Wolff, Operations Research 30 (1982) 223; against a stepped engine: tests/formulas/test_batching.py.
+
+    >>> gate = gated(2.0, 0.03, 0.1)
+    >>> short, long = (beside(2.0, gate, 0.1, each, 0.2, 0.04) for each in (0.1, 0.8))
+    >>> round(float(short.requests), 2), round(float(long.requests), 2), round(float(long.prompts_s), 3)
+    (0.56, 1.96, 0.152)
+    """
+    rate, token = np.asarray(arrivals_per_s, float), np.asarray(token_s, float)
+    own, mean_own = (np.maximum(np.asarray(step, float) - token, 0.0) for step in (own_s, mean_own_s))
+    return Beside(rate * (2.0 * gate.residual_s + own + mean_own), rate * np.asarray(prompt_s, float) * own)
+
+
+def token_s(
+    arrivals_per_s: ArrayLike,
+    step_s: Real,
+    growth_s: Real,
+    prompt_s: Real,
+    output: Real,
+    more: Beside,
+    usual: tuple[Real, Beside] | None = None,
+) -> Floats:
+    """Time per token of a request where slots never run out and prompts of many lengths are read [s].
+
+    step_s: alone, with its own context; growth_s: by which each other request lengthens a step; prompt_s: the average
+    prompt; usual: step_s and `more` of the average request, where it is another one
+    Half of the others came before it and stay as long as usual, half come while it stays.
+    Source: `beside`; with nothing that gathers it is `present_linear`'s mean over the rate.
+
+    >>> gate = gated(2.0, 0.03, 0.1)
+    >>> short, long = (beside(2.0, gate, 0.1, each, 0.2, 0.04) for each in (0.1, 0.8))
+    >>> [round(float(token_s(2.0, 0.02, 0.001, 0.1, 64, each)), 4) for each in (short, long)]
+    [0.0309, 0.0362]
+    """
+    rate = np.asarray(arrivals_per_s, float)
+    half, free = rate * output * growth_s / 2.0, 1.0 - rate * prompt_s
+    alone = step_s + growth_s * more.requests + more.prompts_s / output
+    if usual is None:
+        return np.asarray(alone / (free - 2.0 * half))
+    average = token_s(rate, usual[0], growth_s, prompt_s, output, usual[1])
+    return np.asarray((alone + half * average) / (free - half))
 
 
 def stay_share(stays: ArrayLike) -> Floats:

@@ -73,7 +73,7 @@ def timed(work: Pass, load: Load, cluster: Cluster, phase: str) -> Floats:
 
 
 def _own(plan: ServingPlan, phase: str) -> float:
-    """Factor of the plan's engine in a phase [1]."""
+    """Factor of the plan's engine in a phase, or on the way around it [1]."""
     return constants().get(f"{phase}@{plan.facts.family}", 1.0)
 
 
@@ -139,4 +139,4 @@ def around_s(plan: ServingPlan, cluster: Cluster, streams: Floats) -> Floats:
     """The way around the engine [s]."""
     if server := measured(plan):
         return served_times.around_s(server)
-    return path_s(path(cluster.accelerator, plan), streams, constants())
+    return path_s(path(cluster.accelerator, plan), streams, constants()) * _own(plan, "way")

@@ -108,7 +108,8 @@ class Load(NamedTuple):
 
     def _step(self, active: ArrayLike) -> Sizes:
         share = np.asarray(active, float) / self.stages(active) / self.cut.replicas
-        return self.plan.verified_tokens, self.prompt + self.output / 2.0, share
+        written = self.output if self.plan.facts.whole_length else self.output / 2.0
+        return self.plan.verified_tokens, self.prompt + written, share
 
     def _batch(self, batch: ArrayLike) -> Sizes:
         return self._prompts(np.asarray(batch, float) / self.stages(batch) / self.cut.replicas)
@@ -306,7 +307,7 @@ def at_rest(cost: Times, rate: Floats, slots: Floats, capacity: Floats) -> Answe
     here, lone = (
         Times(*(interpolated(field, number) for field in cost)) for number in (found.served, places * 0.0 + 1.0)
     )
-    return met(found, rate, growth, lone, here, found.served / np.minimum(rate, capacity), capacity)
+    return met(found, rate, growth, lone, here, found.served / np.minimum(rate, capacity), places / capacity, capacity)
 
 
 def evenly(costs: Sequence[Times], at: Floats, rate: Floats, most: Floats) -> Answer:
@@ -332,7 +333,7 @@ def evenly(costs: Sequence[Times], at: Floats, rate: Floats, most: Floats) -> An
     within = np.where(mean < most, variance, 0.0)
     found = batching.Present(served, within, served, within, 0.0 * mean, idle)
     whole = np.where(mean < most, mean / steady, alone + growth * served)
-    return met(found, rate, growth, lone, here, whole, np.inf * rate)
+    return met(found, rate, growth, lone, here, whole, alone + growth * np.maximum(most, 1.0), np.inf * rate)
 
 
 def between(values: Floats, at: Floats, number: Floats) -> Floats:
@@ -352,15 +353,21 @@ def met(
     lone: Times,
     here: Times,
     whole: Floats,
+    most_s: Floats,
     capacity: Floats,
 ) -> Answer:
     """What an arrival meets among the requests present. growth: of a round with each further one [s].
 
     lone, here: what a load costs alone, and with those who are served; whole: a request's time among these [s]
+    most_s: the same where as many are served as can be [s]
     """
     gate, busy = here.gate(rate), 1.0 - found.idle
     ttft = busy * (gate.wait_s + here.first_s) + found.idle * lone.pass_s
-    tpot = lone.step_s * np.maximum(whole / lone.round_s(1.0), 1.0)
+    own = gate.others_s + here.first_s
+    more = batching.beside(rate, gate, here.each_s, own, own, whole / here.output)
+    gathered = ((growth - here.each_s) * more.requests + more.prompts_s) / here.output
+    tpot = (lone.step_s + gathered) * np.maximum(whole / lone.round_s(1.0), 1.0)
+    tpot = np.minimum(tpot, here.rest_s(most_s, here.first_s))
     swing = found.served_variance * (growth / here.output) ** 2
     stay = batching.stay_share(np.maximum(1.0 - rate * growth, 0.0))
     stable = np.isfinite(found.mean)

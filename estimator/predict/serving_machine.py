@@ -206,7 +206,8 @@ def _products(arch: Architecture, device: Accelerator, plan: ServingPlan) -> dic
         "gemm_flop_per_s": rate,
         "half_rows": LEAST_HALF_ROWS if compute == "fp32" else max(shapes.m_half, LEAST_HALF_ROWS),
         "dense_shape": shape_slowdown(dense_widths(arch, plan.tp), shapes, compute),
-        "expert_shape": shape_slowdown([(*width, 1.0) for width in expert_widths(arch, plan)], shapes, compute),
+        "expert_shape": expert_slowdown(arch, device, plan, compute),
+        "expert_half_rows": max(moe_efficiency(device, compute).m_half, LEAST_HALF_ROWS),
         "packed": narrow_weights and facts.unpack != "never",
         "widens": narrow_weights and facts.unpack == "never",
         "packed_always": narrow_weights and facts.unpack == "always",
@@ -263,6 +264,7 @@ def _host(arch: Architecture, device: Accelerator, plan: ServingPlan) -> dict[st
         "age": age(device, plan),
         "chunk": plan.step_tokens,
         "bare": facts.launch == "native" or facts.kernels == "ggml",
+        "loop": facts.host == "loop",
         "native": facts.launch == "native" or (facts.kernels == "ggml" and device.vendor != "NVIDIA"),
         "fused": facts.launch == "fused",
         "uncaptured": facts.launch == "steps",
@@ -408,6 +410,15 @@ def shape_slowdown(widths: list[tuple[float, float, float]], products: GemmEffic
     work = [n * k * count for n, k, count in widths]
     slow = [(1 + products.n_half / n) * (1 + products.k_half / k) for n, k, _ in widths]
     return sum(w * s for w, s in zip(work, slow, strict=True)) / sum(work) if work else 1.0
+
+
+def expert_slowdown(arch: Architecture, device: Accelerator, plan: ServingPlan, dtype: str) -> float:
+    """Time of experts' products of many tokens over that of dense ones as large as you like [1], by fused kernels."""
+    if arch.experts is None:
+        return 1.0
+    fused, dense = moe_efficiency(device, dtype), gemm_efficiency(device, dtype)
+    shape = shape_slowdown([(*width, 1.0) for width in expert_widths(arch, plan)], fused, dtype)
+    return shape * dense.flop_per_s / fused.flop_per_s
 
 
 def all_reduces(cluster: Cluster, members: int, custom: bool) -> tuple[CollectiveRate, CollectiveRate]:

@@ -48,7 +48,8 @@ class Machine(NamedTuple):
     gemm_flop_per_s: Real  # kernel rate of large ones in the compute format [FLOP/s]
     half_rows: Real  # rows that halve it [token]
     dense_shape: Real  # by how much the widths of this LLM's matrices slow them [1]
-    expert_shape: Real
+    expert_shape: Real  # the same of its experts, of fused kernels against dense products
+    expert_half_rows: Real  # rows that halve them [token]
     packed: Real  # whether weights are widened before products of many tokens
     packed_always: Real  # ... of any
     widens: Real  # whether products of many tokens widen weights inside
@@ -85,6 +86,7 @@ class Machine(NamedTuple):
     age: Real  # years the engine's release is behind the newest measured [1]
     chunk: Real  # most tokens of one pass [token]
     bare: Real  # a loop without a scheduler
+    loop: Real  # whose process also takes requests in and turns tokens into text, between two steps
     native: Real  # each kernel launched by C++
     fused: Real  # a step launched as one
     uncaptured: Real  # steps are graphs, prompts are launched from Python
@@ -109,7 +111,7 @@ def alone_s(device: Real, work: Pass, on: Machine, constants: Constants) -> Real
     """A pass by itself, of so much `device` time [s]; encoders and bare C++ loops have no scheduler."""
     whole = launched_s(device, work, on, constants) * pipelined(work, on, constants)
     host = constants["step"] * (1.0 - on.bare) + constants["sequence"] * work.sequences
-    return whole + host * aged(on, constants) * (work.head_weights > 0)
+    return whole + host * waited_for(on, constants) * (work.head_weights > 0)
 
 
 def side_by_side_s(work: Pass, turns: Real, on: Machine, constants: Constants) -> Timed:
@@ -140,7 +142,7 @@ def added_s(joined: Real, step: Real, turns: Real, prompts: Pass, on: Machine, c
     """
     layers = turns * prompts.layers
     more = hosted_s(joined, layers, 1.0, on, constants) - hosted_s(turns * step, layers, 0.0, on, constants)
-    host = constants["sequence"] * prompts.sequences * aged(on, constants)
+    host = constants["sequence"] * prompts.sequences * waited_for(on, constants)
     return np.maximum(more, 0.0) * pipelined(prompts, on, constants) + host
 
 
@@ -183,6 +185,11 @@ def aged(on: Machine, constants: Constants) -> Real:
     return constants["yearly"] ** on.age
 
 
+def waited_for(on: Machine, constants: Constants) -> Real:
+    """Host work between two steps, over that of the newest engine whose one loop does everything [1]."""
+    return aged(on, constants) * either(on.loop, 1.0, constants["apart"])
+
+
 def device_s(work: Pass, on: Machine, constants: Constants) -> Real:
     """Kernels and messages of a pass [s]."""
     return shared_s(work, on, constants) + own_s(work, on, constants)
@@ -211,15 +218,15 @@ def products_s(work: Pass, on: Machine, constants: Constants) -> Real:
     stream = count * weights / on.members * byte_s(on, constants)
     if anywhere(on.spilled_experts):
         stream = stream + count * spilled_s(work, on, byte_s(on, constants)) / on.members
-    dense = work.dense_flop * on.dense_shape * padding(work.rows / count, on)
-    head = work.head_flop * padding(work.sequences, on)
+    dense = work.dense_flop * on.dense_shape * padding(work.rows / count, on.half_rows)
+    head = work.head_flop * padding(work.sequences, on.half_rows)
     share = either(on.ggml, constants["ggml_gemm"], constants["gemm"])
     rate = np.minimum(on.gemm_flop_per_s, constants["cpu_matrix"] * on.vector_flop_per_s)
     rate = either(on.cpu, rate, on.gemm_flop_per_s)
     share = share * either(on.widens, constants["widening"], 1.0)
     if anywhere(work.expert_flop):
         fullest = 1.0 + (constants["uneven"] - 1.0) * (on.replicas > 1)
-        expert = work.expert_flop * on.expert_shape * padding(work.expert_rows / count, on)
+        expert = work.expert_flop * on.expert_shape * padding(work.expert_rows / count, on.expert_half_rows)
         dense = dense + expert * fullest / constants["grouped"]
     multiply = (dense + head) / on.members / (rate * share)
     time = soft_max(stream, multiply, SHARPNESS)
@@ -246,10 +253,10 @@ def layer_bytes(work: Pass, on: Machine) -> Real:
     return work.dense_weights * on.dense_bytes + work.expert_weights * on.expert_bytes
 
 
-def padding(rows: Real, on: Machine) -> Real:
+def padding(rows: Real, half_rows: Real) -> Real:
     """Work of a product of `rows` tokens over what its FLOP say [1]: tiles are filled up, single vectors are not."""
     rows = np.maximum(rows, 1.0)
-    return 1.0 + on.half_rows / (rows + VECTOR_ROWS)
+    return 1.0 + half_rows / (rows + VECTOR_ROWS)
 
 
 def byte_s(on: Machine, constants: Constants) -> Real:
@@ -354,7 +361,8 @@ def hosted_s(device: Real, count: Real, prompts: Real, on: Machine, constants: C
     host = on.fused * constants["fused_layer"] + on.eager * constants["eager_layer"]
     host = host + on.uncaptured * prompts * constants["uncaptured_layer"]
     launch = either(on.native, constants["native_launch"], constants["launch"])
-    gaps = count * launch * on.layer_launch_s * aged(on, constants) * (1.0 - on.cpu)
+    empty = launch * on.layer_launch_s + constants["routing"] * on.moe_share
+    gaps = count * empty * aged(on, constants) * (1.0 - on.cpu)
     return np.maximum(device + gaps, count * host)
 
 

@@ -44,6 +44,7 @@ class Batch:
     work, machines, turns, shares, points, family: of all runs, then of those at a rate or in a burst with a lone
         request, then of those at a rate with a few (arrays [3, ...] and [...]); points: sequences decoded together
     lone, few: which run each of these last is
+    opening: share of a closed loop's requests that open the run, all at once [1]
     most: requests that can be there at once; longest: the longest answer over the mean [1]
     """
 
@@ -65,6 +66,7 @@ class Batch:
     kind: NDArray[np.str_]
     prompts_first: NDArray[np.bool_]
     together: NDArray[np.bool_]
+    opening: Floats
     series: NDArray[np.str_]
     families: tuple[str, ...]
     family: NDArray[np.intp]
@@ -102,6 +104,7 @@ def counted(runs: Sequence[Run]) -> Batch:
         kind=np.array([run.kind for run in runs]),
         prompts_first=np.array([run.load.plan.facts.scheduling != "mixed" for run in runs]),
         together=np.array([run.together for run in runs]),
+        opening=np.array([min(run.number / run.requests, 1.0) for run in runs]),
         series=np.array([_series(run) for run in runs]),
         families=tuple(families.tolist()),
         family=family,
@@ -187,11 +190,11 @@ def from_passes(batch: Batch, passes: Timed, constants: Constants) -> Floats:
     lone, few = (Times(*(field[start:end] for field in cost)) for start, end in itertools.pairwise(ends))
     lone_s = main.step_s.copy()
     lone_s[batch.lone] = lone.step_s
-    around = path_s(batch.paths, batch.active, constants)
+    around = path_s(batch.paths, batch.active, constants) * batch.factor("way", constants)[:count]
     taking_in = taking_in_s(batch.paths, constants)
     first = batch.prompts_first
     share = np.where(first, constants[STARTS["prompts-first"]], constants[STARTS["mixed"]])
-    start = np.where(batch.together, 1.0, np.minimum(share, 1.0))
+    start = np.where(batch.together, 1.0, np.maximum(np.minimum(share, 1.0), batch.opening))
     answers = {
         "batch": _together(batch, main, around),
         "clients": closed(main, batch.number, batch.active, around, start),

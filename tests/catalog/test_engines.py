@@ -51,7 +51,7 @@ def test_older_releases_are_as_they_then_were():
 def test_constants_are_few_and_documented():
     priors = serving_priors()
 
-    assert len(priors) <= 34
+    assert len(priors) <= 36
     for name, prior in priors.items():
         assert prior["prior"] > 0, name
         assert 0 < prior["log_sd"] <= 0.6, name

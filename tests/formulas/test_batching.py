@@ -15,12 +15,13 @@ OUTPUT = 64
 HOP = 0.007  # between an answer and the next request
 
 
-def stepped(arrivals=(), clients=0, start_s=0.0, horizon_s=0.0, slots=64, seed=1):
+def stepped(arrivals=(), clients=0, start_s=0.0, horizon_s=0.0, slots=64, seed=1, prompts=None):
     """An engine of continuous batching, step by step: (arrival, time to first token, time per token) of each request.
 
     Each step takes in all prompts that wait and have a slot, and adds a token to every sequence.
+    prompts: what each arrival's prompt takes, where not all are alike [s]
     """
-    draw = random.Random(seed)
+    draw, prompts = random.Random(seed), prompts or {}
     coming = list(arrivals) or [draw.uniform(0, start_s) for _ in range(clients)]
     heapq.heapify(coming)
     now, waiting, running, done = 0.0, [], [], []
@@ -33,7 +34,7 @@ def stepped(arrivals=(), clients=0, start_s=0.0, horizon_s=0.0, slots=64, seed=1
             waiting.append(heapq.heappop(coming))
         room = slots - len(running)
         taken, waiting = waiting[:room], waiting[room:]
-        now += BASE + GROWTH * len(running) + PROMPT * len(taken)
+        now += BASE + GROWTH * len(running) + sum(prompts.get(arrival, PROMPT) for arrival in taken)
         for request in running:
             request[2] += 1
         running += [[arrival, now, 1] for arrival in taken]
@@ -63,10 +64,36 @@ def test_an_open_loop_is_a_stepped_engine_fed_at_random(use):
     _, first, token = stepped(poisson(rate, 5000))[300:].T
 
     stretch = float(found.served) / rate / (OUTPUT * (BASE + GROWTH) + PROMPT)
-    assert (BASE + GROWTH) * stretch == pytest.approx(token.mean(), rel=0.12)
     step = BASE + GROWTH * float(found.served)
     gate = batching.gated(rate, step, PROMPT)
+    own = gate.others_s + step + PROMPT
+    more = batching.beside(rate, gate, PROMPT, own, own, (BASE + GROWTH) * stretch)
+    each = float(batching.token_s(rate, BASE + GROWTH, GROWTH, PROMPT, OUTPUT, more))
+    assert each == pytest.approx(token.mean(), rel=0.05)
     assert float(gate.wait_s) + step + PROMPT == pytest.approx(first.mean(), rel=0.15)
+
+
+@pytest.mark.parametrize("use", [0.3, 0.5])
+def test_long_prompts_hold_others_up_and_meet_more_of_them(use):
+    costs, shares = np.array([PROMPT / 2, PROMPT * 8]), np.array([0.88, 0.12])
+    mean, squared = float(shares @ costs), float(shares @ costs**2)
+    rate = use / (OUTPUT * GROWTH + mean)
+    arrivals = poisson(rate, 6000)
+    which = np.random.default_rng(5).choice(2, len(arrivals), p=shares)
+
+    done = stepped(arrivals, prompts=dict(zip(arrivals, costs[which].tolist(), strict=True)))
+
+    long = np.isin(done[:, 0], np.array(arrivals)[which == 1])
+    number = float(batching.present_linear(rate, OUTPUT * BASE, OUTPUT * GROWTH + mean)[0])
+    step, alone = BASE + GROWTH * number, BASE + GROWTH
+    gate = batching.gated(rate, step, mean, squared)
+    token = alone / (1.0 - use)
+    steps = {each: gate.others_s + step + each for each in (mean, *costs.tolist())}
+    usual, *others = (batching.beside(rate, gate, mean, own, steps[mean], token) for own in steps.values())
+    for more, mine in zip(others, (~long, long), strict=True):
+        found = float(batching.token_s(rate, alone, GROWTH, mean, OUTPUT, more, (alone, usual)))
+        assert found == pytest.approx(done[mine, 2].mean(), rel=0.08)
+    assert done[long, 2].mean() > 1.08 * done[~long, 2].mean()
 
 
 @pytest.mark.parametrize("clients", [4, 16, 32])

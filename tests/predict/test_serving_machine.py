@@ -63,6 +63,7 @@ MOVES = {
     "half_rows": ("prompt", SLOWER),
     "dense_shape": ("prompt", SLOWER),
     "expert_shape": ("experts", SLOWER),
+    "expert_half_rows": ("experts", SLOWER),
     "packed": ("packed prompt", SLOWER),
     "packed_always": ("packed prompt", SLOWER),
     "widens": ("prompt", SLOWER),
@@ -96,6 +97,7 @@ MOVES = {
     "age": ("old", SLOWER),
     "chunk": ("chunks", FASTER),
     "bare": ("step", FASTER),  # no scheduler
+    "loop": ("step", SLOWER),
     "native": ("step", SLOWER),  # no graph to replay
     "uncaptured": ("short prompt", SLOWER),
     "fused": ("torch step", SLOWER),
@@ -210,12 +212,17 @@ SAID = {
     "latency": (kernels("collective_efficiency", "all_reduce", "launch_s"), {"long_message_s"}),
     "gather latency": (kernels("collective_efficiency", "all_gather", "launch_s"), {"exchange_message_s"}),
     "rows": (kernels("gemm_efficiency", "m_half"), {"half_rows"}),
-    "widths": (kernels("gemm_efficiency", "n_half"), {"dense_shape", "expert_shape"}),
+    "widths": (kernels("gemm_efficiency", "n_half"), {"dense_shape"}),
+    "rows of experts": (kernels("moe_efficiency", "m_half"), {"expert_half_rows"}),
+    "widths of experts": (kernels("moe_efficiency", "n_half"), {"expert_shape"}),
     "wider experts": (llm(experts=MIXTURE.experts._replace(ffn=999)), {"expert_shape", "layer_launch_s"}),
     "wider layers": (llm(ffn=999), {"dense_shape"}),
     "dense layers": (llm(experts=MIXTURE.experts._replace(first_dense_layers=8)), {"moe_share", "layer_launch_s"}),
     "fewer keys": (llm(kv_heads=2), {"heads_per_kv", "dense_shape", "kv_members"}),
-    "fp8": (served(weight_precision="fp8"), {"dense_bytes", "expert_bytes", "token_bytes", "gemm_flop_per_s"}),
+    "fp8": (
+        served(weight_precision="fp8"),
+        {"dense_bytes", "expert_bytes", "token_bytes", "gemm_flop_per_s", "expert_shape", "expert_half_rows"},
+    ),
     "awq": (served(weight_precision="awq"), {"dense_bytes", "expert_bytes", "widens"}),
     "whole prompts": (served(chunked_prefill=False), {"chunk"}),
     "more copies": (served(ep=64), {"replicas", "exchange_message_s", "gather_bytes_per_s", "scatter_bytes_per_s"}),
@@ -237,6 +244,7 @@ def test_groups_formats_and_stages_are_counted():
     assert (of_eight.members, of_eight.kv_members, of_eight.replicas, of_eight.stages) == (8, 8, 1, 1)
     assert (in_turn.members, in_turn.stages, in_turn.chunk) == (1, 4, 512)
     assert in_turn.age == pytest.approx(serving_machine.NEWEST - 2024)
+    assert machine(DENSE, ONE, ServingPlan(engine="vllm", engine_year=2024.5)).loop == 1
     assert (grouped.members, grouped.replicas, grouped.moe_share) == (2, 4, 1)
     assert (of_eight.dense_bytes, of_eight.value_bytes, of_eight.head_bytes) == (4, 4, 4)
     assert machine(DENSE, ONE, ServingPlan("q8_0")).value_bytes == 2
@@ -258,7 +266,7 @@ def test_layers_in_the_host_are_shares_of_weights_and_cache():
 
 
 FLAGS = ("packed", "widens", "packed_always", "unpacks_simply", "bare", "native", "fused", "uncaptured", "eager")
-FLAGS += ("ggml", "simple", "unfused", "cpu")
+FLAGS += ("ggml", "simple", "unfused", "cpu", "loop")
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,6 @@ REPORTS = {
 }
 MISSING = {
     "gpt-oss-120b on one A100": "the first months' MXFP4 expert kernels on Ampere, which unpack weights each step",
-    "gpt-oss-20b, 32 at once": "the first months' MXFP4 expert kernels: routing and packing are passes of their own",
 }
 
 
