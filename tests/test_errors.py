@@ -8,7 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 import pytest
 
 from estimator import compare, errors
-from estimator.errors import DoesNotFit, EstimatorError, InvalidInput, MissingExtra, NotNamed, UnknownName
+from estimator.errors import DoesNotFit, EstimatorError, InvalidInput, MissingExtra, NotNamed, TooFew, UnknownName
 
 EXAMPLES = [
     EstimatorError("something"),
@@ -16,6 +16,7 @@ EXAMPLES = [
     UnknownName("stage", "rga", ["rag", "prompt"], "Stages are two."),
     NotNamed("which LLM?"),
     DoesNotFit("by 3 GB"),
+    TooFew("by 3 GB: 2 of them would do"),
     MissingExtra("torch", "measure"),
 ]
 
