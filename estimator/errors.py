@@ -16,7 +16,7 @@ from functools import lru_cache
 
 
 class EstimatorError(Exception):
-    """Base of all errors a user can cause: one line, and the same again in another process.
+    """Base of all errors a user can cause: one line that can be shown, and the same again in another process.
 
     >>> import pickle
     >>> pickle.loads(pickle.dumps(UnknownName("stage", "rga", ["rag"]))).nearest
@@ -24,7 +24,8 @@ class EstimatorError(Exception):
     """
 
     def __init__(self, message: object = "") -> None:
-        super().__init__(" ".join(str(message).split()))
+        line = " ".join(str(message).split())
+        super().__init__("".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in line))
 
     def __reduce__(self) -> tuple[object, ...]:
         """Made again from its message and attributes, whatever arguments its class takes."""

@@ -21,6 +21,11 @@ EXAMPLES = [
 ]
 
 
+@pytest.mark.parametrize("letter", ["\x00", "\x1b", "\x9b", "\u202e", "\ud800", "\u2028"])
+def test_a_message_can_be_shown_whatever_it_quotes(letter):
+    assert str(InvalidInput(f"no file {letter} here\nnor there")).isprintable()
+
+
 def test_every_error_has_an_example():
     kinds = {kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, EstimatorError)}
 
