@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -18,17 +19,17 @@ import numpy as np
 from estimator.measure.server import Answer, Api, address
 
 PROMPT, OUTPUT = 128, 64  # of a usual request [token]
-LENGTHS, ALONE, STATIC = (32, 128, 512, 1024), 4, (2, 4, 8, 16)
+LENGTHS, ALONE, STATIC, OFTEN = (32, 128, 512, 1024), 4, (2, 4, 8, 16), 3
 PACED, PACE_OUTPUT = 8, 32  # requests at once, before a run and after, and their tokens
-PACE_PROMPT, PACE_ROUNDS = 512, 3  # tokens of prompts that are read alone, before and after
+PACE_PROMPT, PACE_ROUNDS = 512, 3  # tokens of prompts that are read alone, before and after; how often both
 STEADY = 0.2  # of ln, that either pace may change by in a run; else it is done again when called again
 CLOSED = [*((count, "spread") for count in (1, 2, 4, 8, 16, 32)), *((count, "together") for count in (8, 16))]
 SHARES, ARRIVALS = (0.35, 0.6, 0.8, 0.95), 160  # of what a closed loop of 32 ends, itself 5/6 of all; arrivals each
 UNCOUNTED = ARRIVALS // 5  # the first of them, before the server is at rest
-MIXED, LONG, SELDOM = 0.4, 1024, 0.15
+MIXED, LONG, SELDOM = (0.25, 0.4, 0.55), 1024, 0.15  # shares as above; long prompts, and how many are long
 DRAWN = (OUTPUT * 3 // 4, OUTPUT * 5 // 4)  # of clients that are spread [token]
 ROUNDS = 4  # requests of a client; the first is left out
-BURST = (16, 256)
+BURST = (16, 256)  # requests and their prompts [token]
 COLUMNS = ("run", "arrival", "batch_or_concurrency", "requests", "rate_realised_per_s", "input_len", "output_len")
 COLUMNS += ("metric", "value", "median", "mean", "p90", "pace_s", "prompt_pace_s")
 
@@ -58,8 +59,7 @@ def measure(url: str, path: Path, minutes: float) -> None:
 
 def pace_s(api: Api) -> tuple[float, float]:
     """Time of a token of a small batch, and of the first token of a prompt alone, the median of some [s]."""
-    with ThreadPoolExecutor(PACED) as pool:
-        found = [*pool.map(lambda _: api.stream(PROMPT, PACE_OUTPUT), range(PACED))]
+    found = [one for _ in range(PACE_ROUNDS) for one in together(api, [PROMPT] * PACED, PACE_OUTPUT)]
     token_s = np.median([(one.came[-1] - one.came[0]) / max(one.tokens - 1, 1) for one in found])
     first_s = np.median([api.stream(PACE_PROMPT, 8).first_s for _ in range(PACE_ROUNDS)])
     return float(token_s) * PACE_OUTPUT, float(first_s)
@@ -75,14 +75,16 @@ def loads(api: Api, path: Path) -> Iterator[Run]:
     """Every load by its name, from the lightest on."""
     for length in LENGTHS:
         yield (name := f"unloaded-{length}"), partial(alone, api, name, length)
-    for count in STATIC:
-        yield (name := f"static-{count}"), partial(at_once, api, name, "static", count, PROMPT)
+    for count, turn in product(STATIC, range(OFTEN)):
+        yield (name := f"static-{count}-{turn}"), partial(at_once, api, name, "static", count, PROMPT)
     for count, start in CLOSED:
         yield (name := f"closed-{count}-{start}"), partial(in_a_loop, api, name, count, start)
     for share in SHARES:
         yield (name := f"open-{share}"), partial(at_random, api, name, path, share)
-    yield "openmix", partial(mixed, api, "openmix", path)
-    yield (name := f"burst-{BURST[0]}"), partial(at_once, api, name, "burst", *BURST)
+    for share in MIXED:
+        yield (name := f"openmix-{share}"), partial(mixed, api, name, path, share)
+    for turn in range(OFTEN):
+        yield (name := f"burst-{BURST[0]}-{turn}"), partial(at_once, api, name, "burst", *BURST)
 
 
 def alone(api: Api, run: str, length: int) -> Iterator[Row]:
@@ -107,9 +109,9 @@ def at_random(api: Api, run: str, path: Path, share: float) -> Iterator[Row]:
     yield from rows(run, "poisson", 0, found, rate)
 
 
-def mixed(api: Api, run: str, path: Path) -> Iterator[Row]:
+def mixed(api: Api, run: str, path: Path, share: float) -> Iterator[Row]:
     """Arrivals of short prompts and some long ones: a run for each length."""
-    found, rate = poisson(api, MIXED * most(path), of_two_lengths)
+    found, rate = poisson(api, share * most(path), of_two_lengths)
     for length in (PROMPT // 2, LONG):
         same = [one for one in found if abs(one.prompt_tokens - length) < length // 4]
         yield from rows(run, "poisson", 0, same, rate)
@@ -131,10 +133,10 @@ def most(path: Path) -> float:
     return max(float(row["value"]) for row in found)
 
 
-def together(api: Api, lengths: Sequence[int]) -> list[Answer]:
+def together(api: Api, lengths: Sequence[int], output: int = OUTPUT) -> list[Answer]:
     """All at once."""
     with ThreadPoolExecutor(len(lengths)) as pool:
-        return [*pool.map(lambda length: api.stream(length, OUTPUT), lengths)]
+        return [*pool.map(lambda length: api.stream(length, output), lengths)]
 
 
 def closed(api: Api, count: int, spread: bool) -> tuple[list[Answer], float]:

@@ -45,7 +45,10 @@ LIMITS = {"ttft": 0.15, "tpot": 0.10, "tpot p90": 0.10, "rate": 0.10}  # medians
 
 
 class Cost(NamedTuple):
-    """Measured times: step(n) = step[0] + step[1] n + step[2] n context; a prompt alone = p[0] + p[1] L + p[2] L^2."""
+    """Measured times: step(n) = step[0] + step[1] n + step[2] n context; a prompt p[0] + p[1] L + p[2] L^2 + p[3] L T.
+
+    T are the tokens of all prompts that are read in a pass, L for one alone: where many are, each takes longer.
+    """
 
     step: Floats
     prompt: Floats
@@ -54,9 +57,9 @@ class Cost(NamedTuple):
         """A decode step [s]."""
         return self.step[0] + (self.step[1] + self.step[2] * context) * sequences
 
-    def added_s(self, tokens: float) -> float:
-        """What a prompt adds to a step [s]."""
-        return float(self.prompt[1] * tokens + self.prompt[2] * tokens**2)
+    def added_s(self, tokens: float, read: float = 0.0) -> float:
+        """What a prompt adds to a step in which so many tokens are read, or its own [s]."""
+        return float(self.prompt[1:] @ (tokens, tokens**2, tokens * max(read, tokens)))
 
     def at(self, run: Run) -> "Cost":
         """The same at the pace of the machine when a run was measured."""
@@ -67,13 +70,14 @@ class Cost(NamedTuple):
         """The way around the engine: what a prompt of no tokens takes beyond a step [s]."""
         return max(float(self.prompt[0] - self.step_s(1.0, 8.0)), 0.0)
 
-    def times(self, sequences: Any, prompt: float, output: float) -> Times:
-        """As the predictor has them."""
+    def times(self, sequences: Any, prompt: float, output: float, together: bool = False) -> Times:
+        """As the predictor has them. together: prompts are read in the fewest passes."""
         count = np.asarray(sequences, float)
-        step, added = self.step_s(count, prompt + output / 2.0), np.full(count.shape, self.added_s(prompt))
         none, one = np.zeros(count.shape), np.ones(count.shape)
         passes = np.maximum(np.ceil(count * prompt / BUDGET), 1.0)
-        whole = added + self.step_s(1.0, prompt) * one
+        read = float(np.max(count * prompt / passes)) if together else 0.0
+        step, added = self.step_s(count, prompt + output / 2.0), self.added_s(prompt, read) * one
+        whole = (self.added_s(prompt) + self.step_s(1.0, prompt)) * one
         return Times(whole, added, none, one, step, step, np.full(count.shape, output), one, passes)
 
 
@@ -132,15 +136,19 @@ def fitted(runs: Sequence[Run]) -> Cost:
     )
     step, _ = least_squares(np.stack([np.ones_like(token), sequences, sequences * context], 1), token)
     alone = [run for run in runs if run["run"].startswith(("unloaded", "prefill"))]
-    _, length, first = columns(alone, lambda run: (1.0, run["prompt"], "ttft_ms"))
-    prompt, _ = least_squares(np.stack([np.ones_like(length), length, length**2], 1), first)
+    count, length, first = columns([*alone, *steps], lambda run: (run["number"] or 1.0, run["prompt"], "ttft_ms"))
+    others = count - 1.0  # are read after the first one, in a pass of their own
+    waits = 1.0 + others**2 / count
+    squares = length**2 * np.stack([waits, 1.0 + others**3 / count])
+    decode = np.array([step[0] + step[1]])[0] * others / count
+    prompt, _ = least_squares(np.stack([np.ones_like(length), length * waits, *squares], 1), first - decode)
     return Cost(np.array(step), np.array(prompt))
 
 
 def profiled(path: str) -> Cost:
-    """The same from a server's profile."""
+    """The same from a server's profile, which has prompts alone."""
     server = measured_server(path)
-    return Cost(np.array(server.step), np.array(server.prompt))
+    return Cost(np.array(server.step), np.array([*server.prompt, 0.0]))
 
 
 def within_budget(run: Run) -> bool:
@@ -153,7 +161,8 @@ def columns(runs: Sequence[Run], of: Any) -> tuple[Floats, Floats, Floats]:
     rows = []
     for run in runs:
         one, other, metric = of(run)
-        rows.append((one, other, run[metric]["median"] / 1e3 / run["pace"][int(metric == "ttft_ms")]))
+        kind = "mean" if metric == "ttft_ms" and one > 1 else "median"  # of those who come together the first is early
+        rows.append((one, other, run[metric][kind] / 1e3 / run["pace"][int(metric == "ttft_ms")]))
     first, second, time = np.array(rows, float).T
     return first, second, time
 
@@ -169,7 +178,7 @@ def compared(cost: Cost, run: Run) -> Iterator[tuple[str, str, float]]:
     if loop:
         count = np.asarray(run["number"])
         start = 1.0 if "together" in run["arrival"] else 0.0
-        found = closed(cost.times(count, prompt, output), count, count, around, start)
+        found = closed(cost.times(count, prompt, output, start > 0), count, count, around, start)
         kind = "closed, together" if start else "closed, spread"
     else:
         every = cost.times(np.arange(1.0, SLOTS + 1.0)[:, None], prompt, output)
@@ -217,7 +226,7 @@ def taken(values: Floats, at: float | None) -> float:
 def of_a_burst(cost: Cost, run: Run) -> Iterator[tuple[str, str, float]]:
     """A burst: its first tokens in the middle, and time per token."""
     count = np.asarray(run["number"])
-    times = cost.times(count, run["prompt"], run["output"])
+    times = cost.times(count, run["prompt"], run["output"], together=True)
     lone_s = np.asarray(cost.step_s(1.0, run["prompt"]))
     found = burst(times, count, count, np.asarray(cost.around_s), lone_s)
     yield "burst", "ttft", float(np.log(found.ttft.mean / run["ttft_ms"]["mean"] * 1e3))

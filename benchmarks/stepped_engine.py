@@ -36,17 +36,20 @@ class Engine:
 
     def _step(self, lengths: Sequence[int]) -> None:
         """A token for everybody, and as much of the prompts that wait as the budget and the slots leave room for."""
-        left, took = self.budget - len(self.running), 0.0
+        left = self.budget - len(self.running)
         ended: list[float] = []
+        parts: list[tuple[float, float]] = []  # tokens of a prompt that were read before, and that are read now
         while self.waiting and left > 0 and len(self.running) + len(ended) < self.slots:
             number, tokens = self.waiting[0]
             before, part = lengths[int(number)] - tokens, min(left, tokens)
-            took += self.cost.added_s(before + part) - self.cost.added_s(before)
+            parts.append((before, part))
             left, self.waiting[0][1] = left - part, tokens - part
             if self.waiting[0][1] > 0:
                 break
             ended.append(self.waiting.pop(0)[0])
         context = np.mean([lengths[int(one[0])] + one[1] for one in self.running]) if self.running else 0.0
+        read = sum(part for _, part in parts)
+        took = sum(self.cost.added_s(before + part, read) - self.cost.added_s(before, read) for before, part in parts)
         self.now += took + float(self.cost.step_s(len(self.running), context))
         for one in self.running:
             one[1] += 1.0
