@@ -27,7 +27,8 @@ class Engine(NamedTuple):
     """How a serving engine works, as far as it changes times and memory.
 
     launch: how a step's kernels are started; kernels: of what kind they are
-    unpack: when narrow weights are widened to 16 bits before a product; accumulates: what 16-bit products are summed in
+    unpack: when narrow weights are widened to 16 bits before a product, or that they are multiplied as integers
+    accumulates: what 16-bit products are summed in
     scheduling: whether prompts share steps with decoding, come in passes of their own beside them, or go first
     host: what takes requests in: Python beside an engine process, or in one loop with it, a C++ (or Rust) server, or
         the script that runs it
@@ -57,7 +58,7 @@ class Engine(NamedTuple):
     memory_fraction: float
     prefill_chunk: int
     max_sequences: int
-    unpack: Literal["never", "prompt", "always"]
+    unpack: Literal["never", "integers", "prompt", "always"]
     accumulates: Literal["fp32", "fp16"]
     year: float
     fraction_of: Literal["all", "static", "free"] = "all"

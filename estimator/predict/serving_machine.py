@@ -208,7 +208,7 @@ def _products(arch: Architecture, device: Accelerator, plan: ServingPlan) -> dic
         "dense_shape": shape_slowdown(dense_widths(arch, plan.tp), shapes, compute),
         "expert_shape": expert_slowdown(arch, device, plan, compute),
         "expert_half_rows": max(moe_efficiency(device, compute).m_half, LEAST_HALF_ROWS),
-        "packed": narrow_weights and facts.unpack != "never",
+        "packed": narrow_weights and facts.unpack in ("prompt", "always"),
         "widens": narrow_weights and facts.unpack == "never",
         "packed_always": narrow_weights and facts.unpack == "always",
         "unpacks_simply": narrow_weights and facts.kernels != "engine",

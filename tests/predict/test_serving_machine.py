@@ -102,7 +102,7 @@ MOVES = {
     "uncaptured": ("short prompt", SLOWER),
     "fused": ("torch step", SLOWER),
     "eager": ("torch step", SLOWER),
-    "ggml": ("prompt", SLOWER),
+    "ggml": ("step", SLOWER),  # reads its cache at a lower rate
     "simple": ("step", SLOWER),
     "unfused": ("prompt", SLOWER),
     "cpu": ("cpu", FASTER),  # nothing to launch
@@ -273,7 +273,7 @@ FLAGS += ("ggml", "simple", "unfused", "cpu", "loop")
     ("engine", "flags"),
     [
         ("vllm", {"uncaptured", "widens"}),
-        ("llama.cpp", {"packed", "unpacks_simply", "bare", "ggml", "simple", "unfused"}),
+        ("llama.cpp", {"unpacks_simply", "bare", "ggml", "simple", "unfused"}),
         ("hf", {"packed", "unpacks_simply", "unfused", "eager"}),
         ("exllama", {"packed", "unpacks_simply", "bare", "native", "simple"}),
         ("autoawq", {"packed", "unpacks_simply", "fused", "simple"}),
