@@ -302,3 +302,11 @@ def test_adapters_keep_to_the_positions_an_llm_has_learned():
         training_step(**longer, method="lora")
 
     assert training_step(**longer).step_s > 0
+
+
+@pytest.mark.parametrize("name", ["seq_len", "global_batch", "lora_rank", "cp", "shard", "query_len", "logits_to_keep"])
+def test_a_layout_is_chosen_for_one_question(name):
+    asked = {"model": "1b", "gpu": "8xa100", "seq_len": 2048, "global_batch": 64} | {name: (64, 128, 256)}
+
+    with pytest.raises(InvalidInput, match=f"there must be one {name}: give one, or name the whole layout"):
+        training_step(**asked)
