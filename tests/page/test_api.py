@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -201,7 +202,14 @@ EVENTS = {"accept": "text/event-stream"}
 
 
 def test_a_search_tells_how_far_it_is(client, monkeypatch):
+    heard = events.Watch.__call__
+
+    def slowly(watch, count):
+        heard(watch, count)
+        time.sleep(0.3 * (watch.done == count))  # after the first: a search may else end before anybody looks
+
     monkeypatch.setattr(events, "EVERY_S", 1e-3)
+    monkeypatch.setattr(events.Watch, "__call__", slowly)
     found = client.post("/api/v1/layout", json=EXAMPLES["layout"], headers=EVENTS).text
     wrong = client.post("/api/v1/layout", json={"model": "7b"}, headers=EVENTS).text
     last = json.loads(found.rstrip().rpartition("data: ")[2])
