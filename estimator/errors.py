@@ -54,7 +54,7 @@ class UnknownName(InvalidInput):
     def __init__(self, what: str, name: str, known: Iterable[str], remedy: str = "") -> None:
         self.nearest = tuple(nearest(name, known))
         guess = f" Did you mean {' or '.join(map(repr, self.nearest))}?" if self.nearest else ""
-        super().__init__(f"unknown {what} {clipped(name)}.{guess}{' ' + remedy if remedy else ''}")
+        super().__init__(f"unknown {what} {clipped(name, 60)}.{guess}{' ' + remedy if remedy else ''}")
 
 
 class DoesNotFit(EstimatorError):

@@ -3,6 +3,7 @@
 import argparse
 import re
 from collections.abc import Iterable, Mapping
+from math import isfinite
 from typing import Any, TypeVar
 
 from estimator.catalog.files import use_facts
@@ -208,7 +209,7 @@ def number(text: str | None, option: str) -> float | None:
         return None
     _unambiguous(text, option)
     value = numeral(text)
-    if value is None or value != value:
+    if value is None or not isfinite(value):
         raise InvalidInput(f"{option} must be a number, not {clipped(text)}{rewritten(text)}")
     return value
 

@@ -10,7 +10,7 @@ from estimator.catalog.frameworks import framework_names, named_framework
 from estimator.catalog.plan_fields import PlanField, field_named, plan_fields, unknown_field
 from estimator.catalog.precisions import known_precisions, precision
 from estimator.catalog.served_profile import SERVER, measured_server
-from estimator.errors import InvalidInput, UnknownName, clipped
+from estimator.errors import InvalidInput, UnknownName, clipped, nearest
 from estimator.formulas.training import LINEARS, unknown_targets
 from estimator.predict.serving import Traffic
 from estimator.predict.serving_machine import ServingPlan
@@ -153,8 +153,9 @@ def choices(field: PlanField) -> tuple[str, ...]:
 
 def _known_engine(name: str) -> None:
     if not engine(name).known and name != "default":
-        listed = f"Engines are {', '.join(known_engines())}; default is one in between."
-        raise UnknownName("serving engine", name, known_engines(), listed)
+        known = known_engines()
+        every = "" if nearest(name, known) else f"Engines: default, {', '.join(known)}."
+        raise UnknownName("serving engine", name, known, every)
 
 
 def _known_targets(names: str) -> None:

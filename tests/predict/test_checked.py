@@ -429,3 +429,12 @@ def test_an_objective_is_supervised_or_a_reward_in_a_layout(capsys):
     assert peak["objective=reward"] == peak["reward_model=true"] != peak["objective=sft"]
     assert main([*asked, "--set", "objective=grpo"]) == 2
     assert "estimate finetune plans the others" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["a" * 5000, "text-embeddings-inferenc", "x"])
+def test_an_unknown_engine_is_said_in_one_short_line(name):
+    with pytest.raises(UnknownName) as caught:
+        serving(model="8b", gpu="h100", prompt_tokens=100, output_tokens=10, engine=name)
+
+    assert len(str(caught.value)) < 500
+    assert "vllm" in str(caught.value) or "text-embeddings-inference" in str(caught.value)
