@@ -1,7 +1,7 @@
 """The laws of batching against a real engine: from its unloaded times alone, what it does under load.
 
     python benchmarks/real_engine.py RUNS.csv
-    python benchmarks/real_engine.py RUNS.csv --load http://127.0.0.1:8811    # measure the runs first, some 8 minutes
+    python benchmarks/real_engine.py RUNS.csv --load http://127.0.0.1:8811    # measure the runs first, some 16 minutes
     python benchmarks/real_engine.py RUNS.csv --profile SERVER.json    # times of estimator calibrate --suite serving
     python benchmarks/real_engine.py --install FOLDER        # vLLM for CPU: 100 s, 3.6 GB; says how to start it
 
@@ -100,9 +100,9 @@ def main() -> None:
     rows = [row for run in runs for row in compared(cost.at(run), run)]
     rows += [row for run in runs if run["run"].startswith("openmix") for row in of_a_mix(cost.at(run), run, runs)]
     for name, errors in grouped(rows).items():
-        print(
-            f"{name:32} {len(errors):3} runs  median |ln| {np.median(np.abs(errors)):.3f} bias {np.median(errors):+.3f}"
-        )
+        limit = LIMITS[name.partition(": ")[2]]
+        median, bias = np.median(np.abs(errors)), np.median(errors)
+        print(f"{name:32} {len(errors):3} runs  median |ln| {median:.3f} (limit {limit}) bias {bias:+.3f}")
 
 
 def read(path: Path) -> list[Run]:
@@ -140,7 +140,7 @@ def fitted(runs: Sequence[Run]) -> Cost:
     others = count - 1.0  # are read after the first one, in a pass of their own
     waits = 1.0 + others**2 / count
     squares = length**2 * np.stack([waits, 1.0 + others**3 / count])
-    decode = np.array([step[0] + step[1]])[0] * others / count
+    decode = (step[0] + step[1]) * others / count
     prompt, _ = least_squares(np.stack([np.ones_like(length), length * waits, *squares], 1), first - decode)
     return Cost(np.array(step), np.array(prompt))
 

@@ -380,7 +380,7 @@ def training_step(*, model: str, gpu: str, gpus: int | None = None, **plan: obje
     if asked.method != "full":  # an LLM trained whole may be given as many positions as it needs
         check_positions(llm, float(np.max(asked.seq_len)))
     open_fields = any(getattr(asked, name) is None for name in CHOSEN)
-    for name in TrainingPlan.__dataclass_fields__:
+    for name in asked.__slots__:
         if open_fields and name not in CHOSEN and np.ndim(getattr(asked, name)):
             raise InvalidInput(f"to choose a layout there must be one {name}: give one, or name the whole layout")
     return predicted(llm, cluster, best_layout(llm, cluster, asked) if open_fields else asked)

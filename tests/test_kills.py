@@ -57,6 +57,9 @@ def test_a_writer_that_is_told_to_stop_cleans_up(tmp_path, name):
 
         child.send_signal(getattr(signal, name))
 
-    assert child.returncode == 128 + getattr(signal, name)
+        try:
+            assert child.wait(30) == 128 + getattr(signal, name)
+        finally:
+            child.kill()
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
     assert (tmp_path / "a.txt").read_text() == "old"
