@@ -19,19 +19,21 @@ import numpy as np
 from estimator.measure.server import Answer, Api, address
 
 PROMPT, OUTPUT = 128, 64  # of a usual request [token]
-LENGTHS, ALONE, STATIC, OFTEN = (32, 128, 512, 1024), 4, (2, 4, 8, 16), 3
+LENGTHS, ALONE, OFTEN = (32, 128, 512, 1024), 4, 2
+STATIC, READ_AT_ONCE = (2, 3, 4, 6, 8, 12, 16, 24, 32), 2048  # at once; tokens of their prompts at most
 PACED, PACE_OUTPUT = 8, 32  # requests at once, before a run and after, and their tokens
 PACE_PROMPT, PACE_ROUNDS = 512, 3  # tokens of prompts that are read alone, before and after; how often both
 STEADY = 0.2  # of ln, that either pace may change by in a run; else it is done again when called again
-CLOSED = [*((count, "spread") for count in (1, 2, 4, 8, 16, 32)), *((count, "together") for count in (8, 16))]
-SHARES, ARRIVALS = (0.35, 0.6, 0.8, 0.95), 160  # of what a closed loop of 32 ends, itself 5/6 of all; arrivals each
+CLOSED = [*((count, "spread") for count in (1, 2, 4, 8, 16, 32)), *((count, "together") for count in (2, 4, 8, 16, 32))]
+SHARES, ARRIVALS = (0.35, 0.5, 0.6, 0.7), 160  # of what a closed loop of 32 ends, itself nearly all; arrivals each
 UNCOUNTED = ARRIVALS // 5  # the first of them, before the server is at rest
-MIXED, LONG, SELDOM = (0.25, 0.4, 0.55), 1024, 0.15  # shares as above; long prompts, and how many are long
+MIXED, LONG, SELDOM = (0.25, 0.4, 0.5), 1024, 0.15  # shares as above; long prompts, and how many are long
 DRAWN = (OUTPUT * 3 // 4, OUTPUT * 5 // 4)  # of clients that are spread [token]
 ROUNDS = 4  # requests of a client; the first is left out
 BURST = (16, 256)  # requests and their prompts [token]
 COLUMNS = ("run", "arrival", "batch_or_concurrency", "requests", "rate_realised_per_s", "input_len", "output_len")
-COLUMNS += ("metric", "value", "median", "mean", "p90", "pace_s", "prompt_pace_s")
+COLUMNS += ("metric", "value", "least", "median", "mean", "p90", "pace_s")
+COLUMNS += ("prompt_pace_s",)
 
 Row = dict[str, object]
 Run = tuple[str, Callable[[], Iterator[Row]]]
@@ -76,7 +78,7 @@ def loads(api: Api, path: Path) -> Iterator[Run]:
     for length in LENGTHS:
         yield (name := f"unloaded-{length}"), partial(alone, api, name, length)
     for count, turn in product(STATIC, range(OFTEN)):
-        yield (name := f"static-{count}-{turn}"), partial(at_once, api, name, "static", count, PROMPT)
+        yield (name := f"static-{count}-{turn}"), partial(at_once, api, name, "static", count, short(count))
     for count, start in CLOSED:
         yield (name := f"closed-{count}-{start}"), partial(in_a_loop, api, name, count, start)
     for share in SHARES:
@@ -85,6 +87,11 @@ def loads(api: Api, path: Path) -> Iterator[Run]:
         yield (name := f"openmix-{share}"), partial(mixed, api, name, path, share)
     for turn in range(OFTEN):
         yield (name := f"burst-{BURST[0]}-{turn}"), partial(at_once, api, name, "burst", *BURST)
+
+
+def short(count: int) -> int:
+    """Prompts of which so many are read at once [token]."""
+    return min(PROMPT, READ_AT_ONCE // count)
 
 
 def alone(api: Api, run: str, length: int) -> Iterator[Row]:
@@ -190,4 +197,5 @@ def rows(run: str, arrival: str, number: int, found: Sequence[Answer], rate: flo
     about |= {"rate_realised_per_s": rate, "input_len": found[0].prompt_tokens, "output_len": OUTPUT}
     for metric, values in times.items():
         median, p90 = np.quantile(values, (0.5, 0.9))
-        yield about | {"metric": metric, "value": median, "median": median, "mean": np.mean(values), "p90": p90}
+        least, mean = min(values), np.mean(values)
+        yield about | {"metric": metric, "value": median, "least": least, "median": median, "mean": mean, "p90": p90}

@@ -7,8 +7,9 @@
 
 RUNS.csv has a row a run, length of prompt and metric (ttft_ms, tpot_ms, requests_per_s): `run` (unloaded-, prefill-,
 static-, closed-, open-, openmix-, burst- and what tells runs apart), `arrival`, `batch_or_concurrency`, `requests`,
-`rate_realised_per_s`, `input_len`, `output_len`, and `median`, `mean` and `p90` over its requests. Unloaded, prefill
-and static runs give the times of steps and prompts by least squares; everything else is foretold. Where a row has
+`rate_realised_per_s`, `input_len`, `output_len`, and `median`, `mean` and `p90` over its requests (and the `least`,
+which of a static batch no prompt interrupted). Unloaded, prefill and static runs give the time of a step by its
+sequences, whatever its course, and that of prompts by least squares; everything else is foretold. Where a row has
 `pace_s` and `prompt_pace_s`, what a small batch and a prompt took before and after its run, steps and prompts are
 taken to be as much slower or faster then: other programs' use of the machine is no part of the laws.
 Some 130 requests that came at random are one draw of many, and means of others differ by a tenth and more: where the
@@ -33,7 +34,7 @@ from numpy.typing import NDArray
 from stepped_engine import Engine
 
 from estimator.catalog.served_profile import measured_server
-from estimator.formulas.batching import beside, gated, present_linear, token_s
+from estimator.formulas.batching import beside, gated, token_s
 from estimator.measure.server import least_squares
 from estimator.predict.serving_load import Times, at_rest, burst, closed
 
@@ -41,21 +42,35 @@ Floats = NDArray[np.float64]
 Run = dict[str, Any]
 SLOTS, BUDGET = 64.0, 2048.0  # of the server, as `--install` says to start it
 MANY = 3000  # arrivals, of which a mean is that of all
+MOST, OVER = 0.8, "open, over 0.8 of capacity"  # beyond it no test of some hundred requests comes to rest
 LIMITS = {"ttft": 0.15, "tpot": 0.10, "tpot p90": 0.10, "rate": 0.10}  # medians that were promised
 
 
 class Cost(NamedTuple):
-    """Measured times: step(n) = step[0] + step[1] n + step[2] n context; a prompt p[0] + p[1] L + p[2] L^2 + p[3] L T.
+    """Measured times: a decode step of as many sequences as `sizes`, and what each token of their contexts adds [s].
 
-    T are the tokens of all prompts that are read in a pass, L for one alone: where many are, each takes longer.
+    A prompt alone takes p[0] + p[1] L + p[2] L^2 + p[3] L T; T are the tokens of all prompts that are read in a pass, L
+    for one alone: where many are, each takes longer.
     """
 
-    step: Floats
+    sizes: Floats
+    steps: Floats
+    context_s: float
     prompt: Floats
 
     def step_s(self, sequences: Any, context: float) -> Any:
-        """A decode step [s]."""
-        return self.step[0] + (self.step[1] + self.step[2] * context) * sequences
+        """A decode step [s]: between two sizes evenly, beyond the last as before; of none what any pass takes."""
+        count = np.asarray(sequences, float)
+        growth = (self.steps[-1] - self.steps[-2]) / (self.sizes[-1] - self.sizes[-2])
+        found = np.interp(count, (0.0, *self.sizes), (self.pass_s, *self.steps))
+        return found + np.maximum(count - self.sizes[-1], 0.0) * growth + self.context_s * context * count
+
+    def line(self, sequences: float, context: float) -> tuple[float, float]:
+        """A step alone, and what each sequence adds, from half as many to twice as many sequences [s]."""
+        low, high = max(sequences / 2.0, 1.0), max(2.0 * sequences, 2.0)
+        few, many = (float(self.step_s(each, context)) for each in (low, high))
+        slope = max(many - few, 0.0) / (high - low)
+        return float(self.step_s(sequences, context)) - slope * (sequences - 1.0), slope
 
     def added_s(self, tokens: float, read: float = 0.0) -> float:
         """What a prompt adds to a step in which so many tokens are read, or its own [s]."""
@@ -63,12 +78,18 @@ class Cost(NamedTuple):
 
     def at(self, run: Run) -> "Cost":
         """The same at the pace of the machine when a run was measured."""
-        return Cost(self.step * run["pace"][0], self.prompt * run["pace"][1])
+        batch, prompt = run["pace"]
+        return Cost(self.sizes, self.steps * batch, self.context_s * batch, self.prompt * prompt)
+
+    @property
+    def pass_s(self) -> float:
+        """Of a pass of prompts, what does not grow with them [s]: a step, unless one sequence alone is slow."""
+        return float(min(self.prompt[0], self.steps[0]))
 
     @property
     def around_s(self) -> float:
-        """The way around the engine: what a prompt of no tokens takes beyond a step [s]."""
-        return max(float(self.prompt[0] - self.step_s(1.0, 8.0)), 0.0)
+        """The way around the engine: what a prompt of no tokens takes beyond its pass [s]."""
+        return float(self.prompt[0]) - self.pass_s
 
     def times(self, sequences: Any, prompt: float, output: float, together: bool = False) -> Times:
         """As the predictor has them. together: prompts are read in the fewest passes."""
@@ -77,7 +98,7 @@ class Cost(NamedTuple):
         passes = np.maximum(np.ceil(count * prompt / BUDGET), 1.0)
         read = float(np.max(count * prompt / passes)) if together else 0.0
         step, added = self.step_s(count, prompt + output / 2.0), self.added_s(prompt, read) * one
-        whole = (self.added_s(prompt) + self.step_s(1.0, prompt)) * one
+        whole = (self.added_s(prompt) + self.pass_s) * one
         return Times(whole, added, none, one, step, step, np.full(count.shape, output), one, passes)
 
 
@@ -118,7 +139,7 @@ def read(path: Path) -> list[Run]:
         run["output"], run["number"] = float(row["output_len"]), float(row.get("batch_or_concurrency") or 0)
         run["requests"], run["pace"] = float(row.get("requests") or 1), np.array(_pace(row)) / first
         run["rate"] = float(row.get("rate_realised_per_s") or 0)
-        run[row["metric"]] = {kind: float(row[kind] or row["value"]) for kind in ("median", "mean", "p90")}
+        run[row["metric"]] = {kind: float(row.get(kind) or row["value"]) for kind in ("least", "median", "mean", "p90")}
     return list(found.values())
 
 
@@ -134,21 +155,26 @@ def fitted(runs: Sequence[Run]) -> Cost:
     sequences, context, token = columns(
         steps, lambda run: (run["number"], run["prompt"] + run["output"] / 2.0, "tpot_ms")
     )
-    step, _ = least_squares(np.stack([np.ones_like(token), sequences, sequences * context], 1), token)
+    lone = sequences == 1.0
+    context_s = max(float(np.polyfit(context[lone], token[lone], 1)[0]), 0.0)
+    plain = token - context_s * context * sequences
+    sizes = np.unique(sequences)
     alone = [run for run in runs if run["run"].startswith(("unloaded", "prefill"))]
     count, length, first = columns([*alone, *steps], lambda run: (run["number"] or 1.0, run["prompt"], "ttft_ms"))
     others = count - 1.0  # are read after the first one, in a pass of their own
     waits = 1.0 + others**2 / count
     squares = length**2 * np.stack([waits, 1.0 + others**3 / count])
-    decode = (step[0] + step[1]) * others / count
+    decode = np.median(plain[lone]) * others / count
     prompt, _ = least_squares(np.stack([np.ones_like(length), length * waits, *squares], 1), first - decode)
-    return Cost(np.array(step), np.array(prompt))
+    each = np.array([np.median(plain[sequences == one]) for one in sizes])
+    return Cost(sizes, each, context_s, np.array(prompt))
 
 
 def profiled(path: str) -> Cost:
     """The same from a server's profile, which has prompts alone."""
     server = measured_server(path)
-    return Cost(np.array(server.step), np.array([*server.prompt, 0.0]))
+    alone, more, context_s = server.step
+    return Cost(np.array([1.0, 2.0]), alone + more * np.array([1.0, 2.0]), context_s, np.array([*server.prompt, 0.0]))
 
 
 def within_budget(run: Run) -> bool:
@@ -161,7 +187,7 @@ def columns(runs: Sequence[Run], of: Any) -> tuple[Floats, Floats, Floats]:
     rows = []
     for run in runs:
         one, other, metric = of(run)
-        kind = "mean" if metric == "ttft_ms" and one > 1 else "median"  # of those who come together the first is early
+        kind = "median" if one == 1 else "mean" if metric == "ttft_ms" else "least"  # who comes first is read alone
         rows.append((one, other, run[metric][kind] / 1e3 / run["pace"][int(metric == "ttft_ms")]))
     first, second, time = np.array(rows, float).T
     return first, second, time
@@ -185,7 +211,7 @@ def compared(cost: Cost, run: Run) -> Iterator[tuple[str, str, float]]:
         rate, slots = np.array([run["rate"]]), np.array([SLOTS])
         most = Times(*(field[-1] for field in every)).requests_per_s(SLOTS)
         found = at_rest(every, rate, slots, most)
-        kind = "open, Poisson"
+        kind = "open, Poisson" if run["rate"] < MOST * most else OVER
     first = float(np.squeeze(found.ttft.p50)) + (0.0 if loop else float(around))
     chance = [0.0] * 3 if loop else of_these(cost, run, {prompt: run["requests"]}, (0.5, 0.5, 0.9))
     figures = {
@@ -240,21 +266,24 @@ def of_a_mix(cost: Cost, run: Run, runs: Sequence[Run]) -> Iterator[tuple[str, s
     shares = [other["requests"] / sum(each["requests"] for each in same) for other in same]
     added = [cost.added_s(other["prompt"]) for other in same]
     mean, squared = (float(np.dot(shares, np.power(added, power))) for power in (1, 2))
-    context = float(np.dot(shares, [other["prompt"] for other in same])) + run["output"] / 2.0
-    growth = run["output"] * (cost.step[1] + cost.step[2] * context) + mean
-    number, _ = present_linear(rate, run["output"] * cost.step[0], growth)
-    step = cost.step_s(float(number), context)
+    prompt, count = float(np.dot(shares, [other["prompt"] for other in same])), np.arange(1.0, SLOTS + 1.0)[:, None]
+    context = prompt + run["output"] / 2.0
+    every = cost.times(count, prompt, run["output"])._replace(prompt_s=np.full(count.shape, mean))
+    capacity = float(Times(*(field[-1] for field in every)).requests_per_s(SLOTS)[0])
+    rest = at_rest(every, np.array([rate]), np.array([SLOTS]), np.array([capacity]))
+    number = float(rest.active[0])
+    step = cost.step_s(number, context)
     gate = gated(rate, step, mean, squared)
     own, usual = (gate.others_s + step + added_s for added_s in (cost.added_s(run["prompt"]), mean))
     first = cost.around_s + gate.residual_s + own
     chance = of_these(cost, run, {other["prompt"]: other["requests"] for other in same}, (None, None))
-    yield "open, mixed lengths", "ttft", float(np.log(first / run["ttft_ms"]["mean"] * 1e3)) + chance[0]
-    alone, slope = float(cost.step_s(1.0, context)), float(cost.step_s(2.0, context) - cost.step_s(1.0, context))
-    token = alone / (1.0 - rate * growth)
-    more, average = (beside(rate, gate, mean, each, usual, token) for each in (own, usual))
-    step_alone = cost.step_s(1.0, run["prompt"] + run["output"] / 2.0)
+    kind = "open, mixed lengths" if rate < MOST * capacity else OVER
+    yield kind, "ttft", float(np.log(first / run["ttft_ms"]["mean"] * 1e3)) + chance[0]
+    alone, slope = cost.line(number, context)
+    more, average = (beside(rate, gate, mean, each, usual, float(rest.tpot.mean[0])) for each in (own, usual))
+    step_alone = alone + cost.context_s * (run["prompt"] - prompt)
     tpot = token_s(rate, step_alone, slope, mean, run["output"], more, (alone, average))
-    yield "open, mixed lengths", "tpot", float(np.log(tpot / run["tpot_ms"]["mean"] * 1e3)) + chance[1]
+    yield kind, "tpot", float(np.log(tpot / run["tpot_ms"]["mean"] * 1e3)) + chance[1]
 
 
 def grouped(rows: Sequence[tuple[str, str, float]]) -> Mapping[str, Floats]:
@@ -265,10 +294,12 @@ def grouped(rows: Sequence[tuple[str, str, float]]) -> Mapping[str, Floats]:
     return {name: np.array(errors) for name, errors in sorted(found.items())}
 
 
-START = """Start it, with an LLM of random weights, on this machine alone:
+START = """Start it, with an LLM of random weights, on this machine alone, its worker on a core that nothing else is on (where
+its other processes and the clients may interrupt it, a step of a batch takes half as long again at times):
 HF_HUB_OFFLINE=1 VLLM_NO_USAGE_STATS=1 DO_NOT_TRACK=1 VLLM_CPU_KVCACHE_SPACE=4 VLLM_HOST_IP=127.0.0.1 \\
-  {folder}/bin/vllm serve {folder}/tiny --load-format dummy --dtype float32 --host 127.0.0.1 --port 8811 \\
-  --max-model-len 2048 --max-num-seqs 64 --no-enable-prefix-caching"""
+VLLM_CPU_OMP_THREADS_BIND=0 nice -n 5 taskset -c 1 {folder}/bin/vllm serve {folder}/tiny --load-format dummy \\
+  --dtype float32 --host 127.0.0.1 --port 8811 --max-model-len 2048 --max-num-seqs 64 --no-enable-prefix-caching
+Then: taskset -c 1 python benchmarks/real_engine.py RUNS.csv --load http://127.0.0.1:8811"""
 
 
 def install(folder: Path) -> None:

@@ -37,6 +37,7 @@ class Engine(NamedTuple):
         whole lengths
     adapter_graphs: whether steps with unmerged adapters are replayed as graphs
     whole_length: whether attention goes over the length that programs were compiled for, however much of it is there
+    beside_experts: format in which its files hold matrices of 16 bits where the experts are packed; as published: ""
     windowed: whether layers with a sliding window keep the cache of that window alone, or of the whole sequence
     memory_fraction: share of the accelerator's memory it lets itself use [1]; fraction_of: of all memory, for weights
         and cache alone (static), or of what weights and activations leave (free)
@@ -44,7 +45,7 @@ class Engine(NamedTuple):
     prefill_chunk: most tokens of one forward pass of a prompt [token]; max_sequences: most in one step [1]
     large: both on large accelerators, where they differ there
     vendors, kinds: of the accelerators it has kernels for; all where it is none
-    family: the listed engine it is, the key of its fitted factor; known: whether it is listed
+    family: the listed engine it is or is a shell of, the key of its fitted factor; known: whether it is listed
     """
 
     name: str
@@ -69,6 +70,7 @@ class Engine(NamedTuple):
     windowed: bool = True
     layer_split: bool = False
     offloads: bool = False
+    beside_experts: str = ""
     host_layers: bool = False
     adapter_graphs: bool = True
     whole_length: bool = False
@@ -126,7 +128,7 @@ def engine(name: str, year: float | None = None) -> Engine:
     if large := entry.pop("large", None):
         kept = {name: value for name, value in large.items() if name != "source"}
         entry["large"] = Limits(**kept | {"but": tuple(large["but"])})
-    return Engine(name=name, family=key, known=known, source=source, **entry)
+    return Engine(**{"name": name, "family": key, "known": known, "source": source, **entry})
 
 
 class Draft(NamedTuple):

@@ -60,21 +60,34 @@ def is_published(name: str) -> bool:
     return name.strip().lower() in SPELLINGS
 
 
-def stored(arch: Architecture, name: str = AS_PUBLISHED) -> Formats:
+def stored(arch: Architecture, name: str = AS_PUBLISHED, beside: str = "") -> Formats:
     """The formats that `name` means for this LLM.
 
-    The very format that its makers chose for some classes means their checkpoint: nobody cuts the rest anew.
+    The very format that its makers chose for some classes means their checkpoint: nobody cuts the rest anew, unless
+    an engine's own files do. beside: what these hold 16-bit matrices in where experts are packed (engines.toml)
+
+    >>> from estimator.catalog.models import architecture
+    >>> [stored(architecture(name), beside="q8_0").attention for name in ("gpt-oss-20b", "8b")]
+    ['q8_0', 'bf16']
     """
-    return _stored(arch.published, name)
+    return _stored(arch.published, name, beside)
 
 
 @recent(4096)
-def _stored(published: Formats, name: str) -> Formats:
+def _stored(published: Formats, name: str, beside: str) -> Formats:
     published = Formats(*(SERVED if one in ("fp32", "tf32") else one for one in published))
-    if is_published(name):
-        return published
-    found = _whole(name)
-    return published if found.experts in {published.experts, published.attention} - {"bf16", "fp16"} else found
+    asked = published if is_published(name) else _whole(name)
+    if asked.experts not in {published.experts, published.attention} - {"bf16", "fp16"}:
+        return asked
+    return _beside(published, beside) if beside else published
+
+
+def _beside(found: Formats, narrow: str) -> Formats:
+    """Matrices of 16 bits in a narrower format, where the experts are packed."""
+    if precision(found.experts).bits >= 16:
+        return found
+    wide = {name for name in Formats._fields if name != "rest" and precision(getattr(found, name)).bits == 16}
+    return found._replace(**dict.fromkeys(wide, narrow)) if "attention" in wide else found
 
 
 @recent(4096)
@@ -82,15 +95,15 @@ def _resolved(found: Formats) -> Weights:
     return Weights(*(precision(name) for name in found))
 
 
-def weights(arch: Architecture, name: str = AS_PUBLISHED) -> Weights:
-    """Formats of each class of the LLM's weights.
+def weights(arch: Architecture, name: str = AS_PUBLISHED, beside: str = "") -> Weights:
+    """Formats of each class of the LLM's weights. beside: as in `stored`
 
     >>> from estimator.catalog.models import architecture
     >>> found = weights(architecture("gpt-oss-120b"))
     >>> found.experts.bits, found.attention.bits
     (4.25, 16.0)
     """
-    return _resolved(stored(arch, name))
+    return _resolved(stored(arch, name, beside))
 
 
 def main(arch: Architecture, found: Weights) -> Precision:
@@ -117,8 +130,8 @@ def dense_bytes(arch: Architecture, found: Weights) -> float:
     return sum(n * one.bytes for n, one in parts) / total if total else found.attention.bytes
 
 
-def shown(arch: Architecture, name: str = AS_PUBLISHED) -> str:
-    """The formats in words.
+def shown(arch: Architecture, name: str = AS_PUBLISHED, beside: str = "") -> str:
+    """The formats in words. beside: as in `stored`
 
     >>> from estimator.catalog.models import architecture
     >>> shown(architecture("gpt-oss-20b")), shown(architecture("8b"), "fp8")
@@ -126,9 +139,9 @@ def shown(arch: Architecture, name: str = AS_PUBLISHED) -> str:
     >>> shown(architecture("8b"))
     'bf16, as published'
     """
-    found = stored(arch, name)
+    found = stored(arch, name, beside)
     words = _words(arch, found)
-    if is_published(name):
+    if is_published(name) and found == stored(arch, name):
         wide = {one for one in arch.published if one in ("fp32", "tf32")}
         return f"{words} (published in {wide.pop()})" if wide else f"{words}, as published"
     return words

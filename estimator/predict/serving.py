@@ -15,8 +15,7 @@ from estimator.catalog.energy import power_fraction
 from estimator.catalog.engines import engine, serving_fit
 from estimator.catalog.facts import fact
 from estimator.catalog.files import recent
-from estimator.catalog.formats import shown, stored_bytes
-from estimator.catalog.formats import weights as stored_weights
+from estimator.catalog.formats import stored_bytes
 from estimator.catalog.precisions import sixteen_bits
 from estimator.errors import DoesNotFit, InvalidInput
 from estimator.fitting.ranges import half_widths, novelties
@@ -319,7 +318,7 @@ def memory_split(arch: Architecture, cluster: Cluster, plan: ServingPlan) -> Mem
     facts, layout, device = plan.facts, plan.layout, cluster.accelerator
     plan = suited(plan, device)
     fraction = facts.memory_fraction if plan.memory_fraction is None else plan.memory_fraction
-    weights = memory.weights_bytes(arch, stored_weights(arch, plan.weight_precision), layout)
+    weights = memory.weights_bytes(arch, plan.held(arch), layout)
     weights -= in_host_bytes(arch, plan)
     weights *= 1.0 + plan.draft_share(arch) * (plan.draft_accepted_tokens > 1)
     weights += memory.adapters_bytes(arch, plan.adapters, plan.adapter_rank, layout)
@@ -338,7 +337,7 @@ def memory_split(arch: Architecture, cluster: Cluster, plan: ServingPlan) -> Mem
 def in_host_bytes(arch: Architecture, plan: ServingPlan) -> float:
     """Of each accelerator's weights, those that stay in the host's memory [B]."""
     layers, experts = plan.in_host(arch)
-    held = stored_bytes(arch, stored_weights(arch, plan.weight_precision))
+    held = stored_bytes(arch, plan.held(arch))
     return (layers * (held.attention + held.feed_forward) + experts * held.experts) / plan.layout.accelerators
 
 
@@ -527,7 +526,7 @@ def smallest_fit(
             return tp
         tp *= 2
     raise DoesNotFit(
-        f"{arch.name} in {shown(arch, plan.weight_precision)} with {context:,.0f} tokens of context does not fit "
+        f"{arch.name} in {plan.shown(arch)} with {context:,.0f} tokens of context does not fit "
         f"{most} x {accelerator.title}. Use fewer bits, a shorter context or a larger accelerator."
     )
 

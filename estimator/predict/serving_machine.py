@@ -14,7 +14,7 @@ from estimator.catalog.efficiency import (
 from estimator.catalog.engines import Engine, drafts, engine
 from estimator.catalog.facts import fact
 from estimator.catalog.files import recent
-from estimator.catalog.formats import AS_PUBLISHED, dense_bytes, main, weights
+from estimator.catalog.formats import AS_PUBLISHED, Weights, dense_bytes, main, shown, weights
 from estimator.catalog.precisions import precision
 from estimator.errors import InvalidInput
 from estimator.formulas import transformer
@@ -131,7 +131,15 @@ class ServingPlan:
 
     def layers(self, arch: Architecture) -> Precision:
         """Format of most of the layers' weights."""
-        return main(arch, weights(arch, self.weight_precision))
+        return main(arch, self.held(arch))
+
+    def held(self, arch: Architecture) -> Weights:
+        """Formats of the LLM's weights, as the engine's files have them."""
+        return weights(arch, self.weight_precision, self.facts.beside_experts)
+
+    def shown(self, arch: Architecture) -> str:
+        """The same in words."""
+        return shown(arch, self.weight_precision, self.facts.beside_experts)
 
     def cache(self, arch: Architecture) -> Precision:
         """Format of the KV cache; 16 bits when not said."""
@@ -184,7 +192,7 @@ def machine(arch: Architecture, cluster: Cluster, plan: ServingPlan) -> Machine:
 
 def _memory(arch: Architecture, device: Accelerator, plan: ServingPlan) -> dict[str, float]:
     """How fast weights come in, and from where."""
-    held = weights(arch, plan.weight_precision)
+    held = plan.held(arch)
     return {
         "bytes_per_s": streamed_bytes_per_s(device, gemm_efficiency(device, compute_format(arch, device, plan))),
         "core_cycles_per_s": core_cycles_per_s(device),
@@ -345,7 +353,7 @@ def spilled_share(arch: Architecture, device: Accelerator, plan: ServingPlan) ->
     if not plan.facts.offloads:
         return 0.0
     held = allowed_bytes(device, plan.memory_fraction or plan.facts.memory_fraction)
-    return max(0.0, 1.0 - held / weights_bytes(arch, weights(arch, plan.weight_precision), plan.layout))
+    return max(0.0, 1.0 - held / weights_bytes(arch, plan.held(arch), plan.layout))
 
 
 def layer_latency_s(arch: Architecture, device: Accelerator, plan: ServingPlan) -> float:

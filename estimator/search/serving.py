@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from estimator.catalog.formats import AS_PUBLISHED, shown
+from estimator.catalog.formats import AS_PUBLISHED
 from estimator.errors import DoesNotFit
 from estimator.formulas import Floats, queueing
 from estimator.formulas.transformer import tensor_parts
@@ -181,7 +181,7 @@ def _filled(llm: Architecture, offer: Offer, cuts: Sequence[ServingPlan], traffi
     return Filled(
         offer,
         cuts,
-        {name: shown(llm, name) for name in {one.weight_precision for one in cuts}},
+        {one.weight_precision: one.shown(llm) for one in cuts},
         found.which[cut],
         CONCURRENCY[fill],
         replicas,

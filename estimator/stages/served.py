@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from estimator.catalog.formats import shown
 from estimator.catalog.models import thinks
 from estimator.errors import DoesNotFit
 from estimator.formulas import Floats, transformer
@@ -67,7 +66,7 @@ def served(
     inputs = _inputs(llm, cluster)
     loads = tuple(_loads(llm, cluster, plan, each, found, kind, amount, widths, inputs, usd_per_hour, replicas))
     return ServingAnswer(
-        llm=f"{llm.name} in {shown(llm, plan.weight_precision)}",
+        llm=f"{llm.name} in {plan.shown(llm)}",
         hardware=f"{cluster.count} x {cluster.accelerator.title}, {plan.engine}",
         plan={name: value for name, value in asdict(plan).items() if value is not None},
         replicas=replicas,
@@ -103,7 +102,7 @@ def fit_chance(llm: Architecture, cluster: Cluster, plan: ServingPlan, found: Se
 def _too_large(llm: Architecture, cluster: Cluster, plan: ServingPlan, found: Serving) -> str:
     layers = ", layers in the host's memory (gpu_layers, cpu_moe_layers)" * plan.facts.host_layers
     return (
-        f"{llm.name} in {shown(llm, plan.weight_precision)} does not fit {cluster.count} x {cluster.accelerator.name}: "
+        f"{llm.name} in {plan.shown(llm)} does not fit {cluster.count} x {cluster.accelerator.name}: "
         f"{found.weights_bytes / 1e9:.3g} GB of weights on each of {cluster.accelerator.memory_bytes / 1e9:.3g} GB "
         f"leave {found.kv_bytes_available / 1e9:.3g} GB of cache. Use more accelerators, fewer bits (--set "
         f"weight_precision=int4){layers} or a shorter request"

@@ -9,7 +9,6 @@ from numpy.typing import ArrayLike
 
 from estimator.catalog.facts import counted, fact
 from estimator.catalog.files import recent
-from estimator.catalog.formats import shown
 from estimator.errors import DoesNotFit, TooFew
 from estimator.formulas import Floats, money, prompting, transformer
 from estimator.formulas.arithmetic import product, quotient
@@ -86,7 +85,7 @@ def replica_plan(question: Question, context_tokens: float, adapters: int = 0) -
     found = _fewest(question, serving_plan(question, adapters), context_tokens)
     if question.count is not None and found.tp > question.count:
         raise TooFew(
-            f"serving {llm.name} in {shown(llm, found.weight_precision)} needs {found.tp} x {device.name}, "
+            f"serving {llm.name} in {found.shown(llm)} needs {found.tp} x {device.name}, "
             f"{question.count} given: use --gpu {found.tp}x{device.name} or fewer bits (--set weight_precision={FEW})"
         )
     return found
@@ -126,7 +125,7 @@ def more_to_serve(question: Question, service: Service) -> tuple[str, ...]:
     fewer = _fewest(question, replace(plan, weight_precision=FEW), longest).tp
     instead = f" In {FEW} it takes {fewer}: --set weight_precision={FEW}." if fewer < many else ""
     return (
-        f"To serve, {llm.name} in {shown(llm, plan.weight_precision)} takes {many} x {device.title}, not the "
+        f"To serve, {llm.name} in {plan.shown(llm)} takes {many} x {device.title}, not the "
         f"{question.count} that train it: so many are counted for serving.{instead}",
     )
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from estimator.catalog.engines import engine
 from estimator.catalog.formats import AS_PUBLISHED, Weights, main, stored_bytes, weights
 from estimator.catalog.precisions import precision
 from estimator.configs import Run
@@ -64,15 +65,15 @@ def groups(said: Mapping[str, Any]) -> tuple[int, int, int, int]:
 
 def serving_plan(run: Run, llm: Architecture, count: int) -> ServingPlan:
     """How the files say that the LLM is served."""
-    said, engine = run.settings, run.tool.engine
+    said, facts = run.settings, engine(run.tool.engine)
     tp, pp, ep, _ = groups(said)
-    if not said.get("tp") and engine in ("tgi", "llama.cpp"):
+    if not said.get("tp") and facts.family in ("tgi", "llama.cpp"):
         tp = count
     chunk = int(said["chunk_tokens"]) if (said.get("chunk_tokens") or 0) > 0 else None
     return ServingPlan(
         weight_precision=_stored(said, llm),
         kv_precision=said.get("kv_precision"),
-        engine=engine,
+        engine=facts.name,
         tp=tp,
         pp=pp,
         ep=ep if llm.experts else 1,
@@ -177,7 +178,7 @@ def _memory(
     """What the fullest accelerator holds besides the cache, and what is left for that [B]."""
     device, layout = cluster.accelerator, plan.layout
     whole = device.usable_bytes
-    held = max(_stages(llm, weights(llm, plan.weight_precision), layout)) - in_host_bytes(llm, plan)
+    held = max(_stages(llm, plan.held(llm), layout)) - in_host_bytes(llm, plan)
     held += serving_memory.adapters_bytes(llm, plan.adapters, plan.adapter_rank, layout)
     passing = working_bytes(llm, plan)
     context = serving_memory.beside_bytes(device, serving_memory.Layout() if plan.facts.layer_split else layout)

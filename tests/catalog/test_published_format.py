@@ -159,6 +159,28 @@ def test_naming_the_published_format_means_the_published_checkpoint():
     assert weights(llm, "bf16").experts.bits == 16
 
 
+@pytest.mark.parametrize(
+    ("llm", "engine", "gib"),
+    [
+        ("gpt-oss-20b", "llama.cpp", 11.27),  # llama-bench in llama.cpp, discussion 15396
+        ("gpt-oss-120b", "llama.cpp", 59.02),  # and 16578
+        ("gpt-oss-120b", "ollama", 60.87),  # 61,223 + 1,104 MiB in ollama, issue 16416
+    ],
+)
+def test_an_engines_own_files_are_as_large_as_it_prints(llm, engine, gib):
+    found = architecture(llm)
+    held = sum(stored_bytes(found, ServingPlan(engine=engine).held(found)))
+
+    assert held / 2**30 == pytest.approx(gib, rel=0.002)
+
+
+def test_files_of_an_engine_narrow_nothing_but_what_lies_beside_packed_experts():
+    for name in ("8b", "deepseek-r1", "mixtral-8x7b"):
+        llm = architecture(name)
+        for said in ("as published", "bf16", "awq"):
+            assert stored(llm, said, "q8_0") == stored(llm, said)
+
+
 @pytest.mark.parametrize(("llm", "gpu", "count"), [("gpt-oss-120b", "h100", 1), ("deepseek-r1", "h200", 8)])
 def test_what_is_published_narrow_needs_few_accelerators(llm, gpu, count):
     assert smallest_fit(architecture(llm), accelerator(gpu), ServingPlan(), context_tokens=32_768) == count
