@@ -294,8 +294,8 @@ def grouped(rows: Sequence[tuple[str, str, float]]) -> Mapping[str, Floats]:
     return {name: np.array(errors) for name, errors in sorted(found.items())}
 
 
-START = """Start it, with an LLM of random weights, on this machine alone, its worker on a core that nothing else is on (where
-its other processes and the clients may interrupt it, a step of a batch takes half as long again at times):
+START = """Start it, with an LLM of random weights, on this machine alone, its worker on a core of its own
+(where others may interrupt it, a step of a batch takes half as long again at times):
 HF_HUB_OFFLINE=1 VLLM_NO_USAGE_STATS=1 DO_NOT_TRACK=1 VLLM_CPU_KVCACHE_SPACE=4 VLLM_HOST_IP=127.0.0.1 \\
 VLLM_CPU_OMP_THREADS_BIND=0 nice -n 5 taskset -c 1 {folder}/bin/vllm serve {folder}/tiny --load-format dummy \\
   --dtype float32 --host 127.0.0.1 --port 8811 --max-model-len 2048 --max-num-seqs 64 --no-enable-prefix-caching

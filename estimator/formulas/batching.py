@@ -42,18 +42,10 @@ def present(arrivals_per_s: ArrayLike, ends_per_s: ArrayLike) -> Present:
     >>> float(one.mean), float(one.waits)
     (1.0, 0.5)
     """
-    rate, ends = np.asarray(arrivals_per_s, float)[..., None], np.asarray(ends_per_s, float)
-    slots = np.arange(1.0, ends.shape[-1] + 1.0)
-    logs = np.cumsum(np.log(np.maximum(rate, 1e-300) / ends), axis=-1)
-    logs = np.concatenate([np.zeros((*logs.shape[:-1], 1)), logs], axis=-1)
-    chance = np.exp(logs - logs.max(axis=-1, keepdims=True))
-    count = np.concatenate([[0.0], slots])
-    ratio = rate[..., 0] / ends[..., -1]
-    stable = ratio < 1.0
-    spare = np.where(stable, 1.0 - ratio, 1.0)
-    full = chance[..., -1] * ratio / spare  # more than all slots: a geometric tail
-    total = chance.sum(axis=-1) + full
-    chance, full = chance / total[..., None], full / total
+    rate, ends = np.asarray(arrivals_per_s, float), np.asarray(ends_per_s, float)
+    chance, full, ratio = _chances(rate, ends)
+    stable, count = ratio < 1.0, np.arange(ends.shape[-1] + 1.0)
+    spare, slots = np.where(stable, 1.0 - ratio, 1.0), count[1:]
     waiting, squared = full / spare, full * (1.0 + ratio) / spare**2  # moments of those beyond the slots
     served = (chance * count).sum(axis=-1) + full * slots[-1]
     served_variance = np.maximum((chance * count**2).sum(axis=-1) + full * slots[-1] ** 2 - served**2, 0.0)
@@ -62,6 +54,35 @@ def present(arrivals_per_s: ArrayLike, ends_per_s: ArrayLike) -> Present:
     answer = (mean, np.maximum(second - mean**2, 0.0), served, served_variance, chance[..., -1] + full, chance[..., 0])
     at_most = (np.inf, np.inf, slots[-1], 0.0, 1.0, 0.0)
     return Present(*(np.where(stable, value, limit) for value, limit in zip(answer, at_most, strict=True)))
+
+
+def _chances(rate: Floats, ends: Floats) -> tuple[Floats, Floats, Floats]:
+    """Of 0, 1, ... present (last axis), and of more, a geometric tail [1]; arrivals over what all slots end."""
+    logs = np.cumsum(np.log(np.maximum(rate[..., None], 1e-300) / ends), axis=-1)
+    logs = np.concatenate([np.zeros((*logs.shape[:-1], 1)), logs], axis=-1)
+    chance = np.exp(logs - logs.max(axis=-1, keepdims=True))
+    ratio = rate / ends[..., -1]
+    full = chance[..., -1] * ratio / np.where(ratio < 1.0, 1.0 - ratio, 1.0)
+    total = chance.sum(axis=-1) + full
+    return chance / total[..., None], full / total, ratio
+
+
+def swing(arrivals_per_s: ArrayLike, ends_per_s: ArrayLike, figures: ArrayLike) -> Floats:
+    """Variance, from one arrival to another, of a figure that depends on how many are served with it.
+
+    figures: of 1, 2, ... served (last axis), as ends_per_s in `present`; an arrival sees those present and adds itself
+    Where the figure grows evenly it is the variance of those served, times its growth squared.
+    Source: `present`; arrivals at random see time averages: Wolff, Operations Research 30 (1982) 223.
+
+    >>> round(float(swing(0.5, [1.0, 1.0, 1.0], [1.0, 2.0, 4.0])), 3)  # sees 0, 1, more: with 1/2, 1/4, 1/4
+    1.5
+    """
+    ends, each = np.asarray(ends_per_s, float), np.asarray(figures, float)
+    chance, full, ratio = _chances(np.asarray(arrivals_per_s, float), ends)
+    seen = np.concatenate([chance[..., :-2], (chance[..., -2] + chance[..., -1] + full)[..., None]], axis=-1)
+    mean = (seen * each).sum(axis=-1)
+    found = np.maximum((seen * each**2).sum(axis=-1) - mean**2, 0.0)
+    return np.where(ratio < 1.0, found, 0.0)
 
 
 def present_linear(arrivals_per_s: ArrayLike, alone_s: ArrayLike, growth_s: ArrayLike) -> tuple[Floats, Floats]:
@@ -190,6 +211,32 @@ def token_s(
         return np.asarray(alone / (free - 2.0 * half))
     average = token_s(rate, usual[0], growth_s, prompt_s, output, usual[1])
     return np.asarray((alone + half * average) / (free - half))
+
+
+def request_variance(
+    arrivals_per_s: ArrayLike,
+    decode_s2: ArrayLike,
+    growth_s: ArrayLike,
+    prompt_s: ArrayLike,
+    whole_s: ArrayLike,
+    stay: ArrayLike,
+) -> Floats:
+    """Variance of what one request takes and another [s2]: how many decode beside it, and how many prompts come in.
+
+    decode_s2: of its own steps by how many it finds (`swing`); growth_s: of these steps with each other request;
+    prompt_s: what a prompt takes from the others; whole_s: a request's mean time; stay: `stay_share` of the number
+    Prompts that come while it stays are Poisson, and those that come while they are read as well: a delay cycle. Each
+    decodes beside it for half of its stay on average. Where steps do not grow the law is exact for equal lengths.
+    Source: Kleinrock, Queueing Systems II (1976) section 3.3; Conway, Maxwell and Miller, Theory of Scheduling (1967)
+    section 8-3: arrivals E[p^2] E[own] / (1 - rho)^3. Against a stepped engine: tests/formulas/test_batching.py.
+
+    >>> float(request_variance(5.0, 0.0, 0.0, 0.1, 2.0, 1.0))  # 1 s of its own steps, of 2 with half of them prompts
+    0.4
+    """
+    rate, prompt = np.asarray(arrivals_per_s, float), np.asarray(prompt_s, float)
+    free = 1.0 - np.minimum(rate * prompt, FULL)
+    come = rate * whole_s * prompt
+    return np.asarray((np.asarray(stay) * decode_s2 + come * (prompt + growth_s)) / free**2)
 
 
 def stay_share(stays: ArrayLike) -> Floats:

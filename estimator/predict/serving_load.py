@@ -300,14 +300,17 @@ def at_rest(cost: Times, rate: Floats, slots: Floats, capacity: Floats) -> Answe
     cost = cost.at_rate(rate)
     rounds = cost.round_s(count)
     ends = np.where(count <= places, np.minimum(count / rounds, capacity), capacity)
-    found = batching.present(rate, np.moveaxis(ends, 0, -1))
+    own = cost.output * np.where(count <= places, cost.step_s, interpolated(cost.step_s, places))
+    each, own = np.moveaxis(ends, 0, -1), np.moveaxis(own, 0, -1)
+    found, decode_s2 = batching.present(rate, each), batching.swing(rate, each, own)
     low, high = np.maximum(found.served - 1.0, 1.0), np.minimum(found.served + 1.0, places)
     grown = interpolated(rounds, high) - interpolated(rounds, low)
     growth = np.maximum(grown, 0.0) / np.maximum(high - low, 1.0)
     here, lone = (
         Times(*(interpolated(field, number) for field in cost)) for number in (found.served, places * 0.0 + 1.0)
     )
-    return met(found, rate, growth, lone, here, found.served / np.minimum(rate, capacity), places / capacity, capacity)
+    stay, most_s = found.served / np.minimum(rate, capacity), places / capacity
+    return met(found, rate, growth, decode_s2, lone, here, stay, most_s, capacity)
 
 
 def evenly(costs: Sequence[Times], at: Floats, rate: Floats, most: Floats) -> Answer:
@@ -333,7 +336,9 @@ def evenly(costs: Sequence[Times], at: Floats, rate: Floats, most: Floats) -> An
     within = np.where(mean < most, variance, 0.0)
     found = batching.Present(served, within, served, within, 0.0 * mean, idle)
     whole = np.where(mean < most, mean / steady, alone + growth * served)
-    return met(found, rate, growth, lone, here, whole, alone + growth * np.maximum(most, 1.0), np.inf * rate)
+    most_s = alone + growth * np.maximum(most, 1.0)
+    decode_s2 = within * (growth - other.each_s) ** 2
+    return met(found, rate, growth, decode_s2, lone, here, whole, most_s, np.inf * rate)
 
 
 def between(values: Floats, at: Floats, number: Floats) -> Floats:
@@ -350,6 +355,7 @@ def met(
     found: batching.Present,
     rate: Floats,
     growth: Floats,
+    decode_s2: Floats,
     lone: Times,
     here: Times,
     whole: Floats,
@@ -358,6 +364,7 @@ def met(
 ) -> Answer:
     """What an arrival meets among the requests present. growth: of a round with each further one [s].
 
+    decode_s2: variance of its own steps by how many it finds
     lone, here: what a load costs alone, and with those who are served; whole: a request's time among these [s]
     most_s: the same where as many are served as can be [s]
     """
@@ -370,6 +377,8 @@ def met(
     tpot = np.minimum(tpot, here.rest_s(most_s, here.first_s))
     swing = found.served_variance * (growth / here.output) ** 2
     stay = batching.stay_share(np.maximum(1.0 - rate * growth, 0.0))
+    steps = np.maximum(growth - here.each_s, 0.0)
+    each_s2 = batching.request_variance(rate, decode_s2, steps, here.each_s, here.output * tpot, stay)
     stable = np.isfinite(found.mean)
     drained = np.maximum(capacity - rate, 1e-12)
     waits = (np.log(np.maximum(found.waits / (1.0 - share), 1.0)) / drained for share in SHARES)
@@ -379,7 +388,7 @@ def met(
     first = Spread.above(np.minimum(lone.pass_s, ttft), ttft, variance, late)
     return Answer(
         ttft=first._replace(mean=first.mean + waited),
-        tpot=Spread.above(lone.step_s, tpot, stay * swing),
+        tpot=Spread.above(lone.step_s, tpot, each_s2 / here.output**2),
         requests_per_s=np.minimum(rate, capacity),
         active=found.served,
     )

@@ -15,7 +15,7 @@ OUTPUT = 64
 HOP = 0.007  # between an answer and the next request
 
 
-def stepped(arrivals=(), clients=0, start_s=0.0, horizon_s=0.0, slots=64, seed=1, prompts=None):
+def stepped(arrivals=(), clients=0, start_s=0.0, horizon_s=0.0, slots=64, seed=1, prompts=None, growth=GROWTH):
     """An engine of continuous batching, step by step: (arrival, time to first token, time per token) of each request.
 
     Each step takes in all prompts that wait and have a slot, and adds a token to every sequence.
@@ -34,7 +34,7 @@ def stepped(arrivals=(), clients=0, start_s=0.0, horizon_s=0.0, slots=64, seed=1
             waiting.append(heapq.heappop(coming))
         room = slots - len(running)
         taken, waiting = waiting[:room], waiting[room:]
-        now += BASE + GROWTH * len(running) + sum(prompts.get(arrival, PROMPT) for arrival in taken)
+        now += BASE + growth * len(running) + sum(prompts.get(arrival, PROMPT) for arrival in taken)
         for request in running:
             request[2] += 1
         running += [[arrival, now, 1] for arrival in taken]
@@ -71,6 +71,26 @@ def test_an_open_loop_is_a_stepped_engine_fed_at_random(use):
     each = float(batching.token_s(rate, BASE + GROWTH, GROWTH, PROMPT, OUTPUT, more))
     assert each == pytest.approx(token.mean(), rel=0.05)
     assert float(gate.wait_s) + step + PROMPT == pytest.approx(first.mean(), rel=0.15)
+
+
+@pytest.mark.parametrize("use", [0.3, 0.5, 0.7])
+def test_prompts_that_come_meanwhile_spread_times_per_token_where_steps_do_not_grow(use):
+    rate = use / PROMPT
+
+    token = stepped(poisson(rate, 8000), slots=400, growth=0.0)[500:, 2]
+
+    variance = batching.request_variance(rate, 0.0, 0.0, PROMPT, OUTPUT * BASE / (1.0 - use), 1.0)
+    assert float(variance) ** 0.5 / OUTPUT == pytest.approx(token.std(), rel=0.1)
+
+
+def test_a_figure_that_grows_evenly_swings_as_those_served_do():
+    rate = 0.5 / (OUTPUT * GROWTH + PROMPT)
+    rounds = OUTPUT * (BASE + GROWTH * np.arange(1.0, 65.0))
+
+    found = float(batching.swing(rate, ends(), rounds))
+
+    served = float(batching.present(rate, ends()).served_variance)
+    assert found == pytest.approx(served * (OUTPUT * GROWTH) ** 2, rel=1e-3)
 
 
 @pytest.mark.parametrize("use", [0.3, 0.5])
