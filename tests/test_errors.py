@@ -63,3 +63,11 @@ def test_a_cluster_s_error_comes_back_as_itself():
 
 def test_a_message_is_one_line():
     assert str(InvalidInput("one\ntwo\r\n  three")) == "one two three"
+
+
+def test_a_long_message_keeps_its_end():
+    shown = str(InvalidInput(f"a list must be a name, not {list(range(900))}: say one of full, selective"))
+
+    assert len(f"estimator: {shown}") <= 500
+    assert shown.startswith("a list must be a name")
+    assert shown.endswith("say one of full, selective")

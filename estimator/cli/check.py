@@ -5,7 +5,7 @@ from typing import Any
 
 from estimator.cli.argument_parser import listed
 from estimator.cli.options import assignment, emit, number, once, price, say_alias, show, use_own_facts
-from estimator.errors import InvalidInput
+from estimator.errors import InvalidInput, clipped
 from estimator.verdict import Check, named_field
 from estimator.verdict import check as checked
 
@@ -65,7 +65,7 @@ def _share(text: str | None) -> float | None:
         return None
     share = value / 100 if value > 1 or str(text).strip().endswith("%") else value
     if not 0 <= share <= 1:
-        raise InvalidInput(f"--fit-chance must be a chance such as 0.9 or 90%, not {text!r}")
+        raise InvalidInput(f"--fit-chance must be a chance such as 0.9 or 90%, not {clipped(text)}")
     return share
 
 

@@ -88,7 +88,7 @@ def _several(field: PlanField, raw: Any) -> object:
 
 def _numeric(field: PlanField, raw: object) -> object:
     if isinstance(raw, bool | bytes):  # both of which could be read as numbers
-        raise InvalidInput(f"{field.name} must be a number, not {raw!r}")
+        raise InvalidInput(f"{field.name} must be a number, not {clipped(raw)}")
     value = bounded(field.name, Amount(0.0, field.unit, field.least, field.most, "", whole=field.whole), raw)
     if not isinstance(raw, str):
         return raw

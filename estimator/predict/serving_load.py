@@ -274,8 +274,10 @@ def closed(cost: Times, clients: ArrayLike, active: Floats, path: Floats, togeth
     queued = path + np.maximum(np.asarray(clients, float) - active, 0.0) / rate
     first = Spread.above(np.minimum(cost.pass_s, ttft), ttft, variance)
     tpot = cost.rest_s(whole, ttft)
-    early = share * np.maximum(cost.rest_s(whole, cost.pass_s) - tpot, 0.0)  # of one who came back first, read alone
-    ends = (tpot + early * (1.0 / np.maximum(active, 1.0) >= 1.0 - each) for each in SHARES[1:])
+    early = np.maximum(cost.rest_s(whole, cost.pass_s) - tpot, 0.0)  # of one who came back first, read alone
+    among = [early * (1.0 / np.maximum(active, 1.0) >= 1.0 - each) for each in SHARES[1:]]
+    waits = [behind_s(cost, active, each) for each in SHARES[1:]]
+    ends = (tpot + share * np.maximum(one, wait) for one, wait in zip(among, waits, strict=True))
     return Answer(later(first, queued), Spread(tpot, tpot, *ends), active / (whole + path), active)
 
 
@@ -288,6 +290,16 @@ def all_at_once_s(cost: Times, active: Floats) -> Floats:
     """Mean time to the first token where everybody starts at once [s]: as many passes as hold all prompts."""
     passes = cost.passes_of_all
     return np.asarray(active * cost.each_s * (passes + 1.0) / (2.0 * passes) + cost.step_s * (passes + 1.0) / 2.0)
+
+
+def behind_s(cost: Times, active: Floats, at: float) -> Floats:
+    """What a token waits longer than on average, at a quantile, for prompts that take several passes [s].
+
+    Where everybody starts at once, those of the first pass decode while all others are read, the last ones' alone.
+    """
+    passes = cost.passes_of_all
+    after = np.clip(passes - 0.5 - (1.0 - at) * passes, 0.0, passes - 1.0) - (passes - 1.0) / 2.0
+    return np.asarray(after * active * cost.each_s / passes / np.maximum(cost.output - 1.0, 1.0))
 
 
 def at_rest(cost: Times, rate: Floats, slots: Floats, capacity: Floats) -> Answer:

@@ -22,7 +22,7 @@ from estimator.catalog.generations import generation
 from estimator.catalog.optimizers import optimizer
 from estimator.catalog.own_code import code_under
 from estimator.catalog.precisions import precision
-from estimator.errors import InvalidInput
+from estimator.errors import InvalidInput, clipped
 from estimator.formulas import Floats, Real, Words, parallelism, transformer
 from estimator.formulas.alignment import logits_share
 from estimator.formulas.memory import FULL_PRECISION, MIXED_PRECISION, StateBytes
@@ -333,7 +333,7 @@ def _check(count: Count, plan: TrainingPlan) -> None:
         if not (np.asarray(getattr(plan, name), float) >= 1).all():
             raise InvalidInput(f"{name} must be at least 1, not {getattr(plan, name)}.")
     if plan.method not in ("full", "lora", "qlora"):
-        raise InvalidInput(f"method must be full, lora or qlora, not {plan.method!r}.")
+        raise InvalidInput(f"method must be full, lora or qlora, not {clipped(plan.method)}.")
 
 
 def check_positions(arch: Architecture, seq_len: float) -> None:
@@ -435,7 +435,7 @@ def _recomputed(plan: TrainingPlan, done: float) -> dict[str, Real]:
     recompute = np.asarray(plan.recompute)
     full, selective = recompute == "full", recompute == "selective"
     if not (full | selective | (recompute == "none")).all():
-        raise InvalidInput(f"recompute must be none, selective or full, not {plan.recompute!r}.")
+        raise InvalidInput(f"recompute must be none, selective or full, not {clipped(plan.recompute)}.")
     asked = float(done >= 0.5)
     return {
         "full_recompute": asked * full,

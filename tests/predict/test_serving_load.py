@@ -1,0 +1,31 @@
+"""A server under load, from given times of steps and prompts."""
+
+import numpy as np
+import pytest
+
+from estimator.predict.serving_load import Times, closed
+
+STEP, PROMPT, OUTPUT = 0.05, 0.1, 64.0  # seconds: 32 sequences of a 54M LLM on one core; tokens
+
+
+def started_together(clients: float, passes: float):
+    one = np.asarray(1.0)
+    cost = Times(
+        *(PROMPT + STEP * one, PROMPT * one, 0.0 * one, one, STEP * one, STEP * one, OUTPUT * one, one, passes * one)
+    )
+    return closed(cost, clients * one, clients * one, 0.0 * one, 1.0)
+
+
+@pytest.mark.parametrize("passes", [2.0, 4.0])
+def test_prompts_of_later_passes_are_read_while_the_first_ones_decode(passes):
+    found = started_together(32.0, passes)
+
+    others = 32.0 * PROMPT * (passes - 1.0) / passes  # are read while those of the first pass decode
+    assert float(found.tpot.p90) == pytest.approx(STEP + others / (OUTPUT - 1.0), rel=0.02)
+    assert found.tpot.p50 <= found.tpot.p90 <= found.tpot.p99
+
+
+def test_who_is_read_in_one_pass_decodes_as_fast_as_all_the_others():
+    found = started_together(32.0, 1.0)
+
+    assert found.tpot.p90 == found.tpot.mean
