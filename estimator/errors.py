@@ -14,7 +14,7 @@ EstimatorError                 base; the command prints it on stderr and exits 2
 from collections.abc import Iterable
 from functools import lru_cache
 
-LONGEST, ENDING = 480, 160  # characters of a message that are shown, and of them at its end
+_LONGEST, _ENDING = 480, 160  # characters of a message that are shown, and of them at its end
 
 
 class EstimatorError(Exception):
@@ -28,8 +28,8 @@ class EstimatorError(Exception):
     def __init__(self, message: object = "") -> None:
         line = " ".join(str(message).split())
         shown = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in line)
-        end = shown[-ENDING:]  # where it says what to do
-        super().__init__(shown if len(shown) <= LONGEST else f"{shown[: LONGEST - ENDING - 5]} ... {end}")
+        end = shown[-_ENDING:]  # where it says what to do
+        super().__init__(shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - _ENDING - 5]} ... {end}")
 
     def __reduce__(self) -> tuple[object, ...]:
         """Made again from its message and attributes, whatever arguments its class takes."""

@@ -214,29 +214,29 @@ def token_s(
 
 
 def request_variance(
-    arrivals_per_s: ArrayLike,
-    decode_s2: ArrayLike,
-    growth_s: ArrayLike,
-    prompt_s: ArrayLike,
-    whole_s: ArrayLike,
-    stay: ArrayLike,
+    arrivals_per_s: ArrayLike, decode_s2: ArrayLike, growth_s: ArrayLike, prompt_s: ArrayLike, whole_s: ArrayLike
 ) -> Floats:
     """Variance of what one request takes and another [s2]: how many decode beside it, and how many prompts come in.
 
     decode_s2: of its own steps by how many it finds (`swing`); growth_s: of these steps with each other request;
-    prompt_s: what a prompt takes from the others; whole_s: a request's mean time; stay: `stay_share` of the number
-    Prompts that come while it stays are Poisson, and those that come while they are read as well: a delay cycle. Each
-    decodes beside it for half of its stay on average. Where steps do not grow the law is exact for equal lengths.
+    prompt_s: what a prompt takes from the others; whole_s: a request's mean time
+    Prompts that come while it stays are Poisson, and those that come while they are read as well: a delay cycle. As
+    nobody ends meanwhile, the number present varies 1 / (1 - rho) as much as under processor sharing and is remembered
+    so much longer; and who comes decodes beside it, slowing all others, for what is left of its stay. Without growth,
+    or without prompts, the law is exact for equal lengths.
     Source: Kleinrock, Queueing Systems II (1976) section 3.3; Conway, Maxwell and Miller, Theory of Scheduling (1967)
     section 8-3: arrivals E[p^2] E[own] / (1 - rho)^3. Against a stepped engine: tests/formulas/test_batching.py.
 
-    >>> float(request_variance(5.0, 0.0, 0.0, 0.1, 2.0, 1.0))  # 1 s of its own steps, of 2 with half of them prompts
+    >>> float(request_variance(5.0, 0.0, 0.0, 0.1, 2.0))  # 1 s of its own steps, of 2 with half of them prompts
     0.4
     """
-    rate, prompt = np.asarray(arrivals_per_s, float), np.asarray(prompt_s, float)
-    free = 1.0 - np.minimum(rate * prompt, FULL)
-    come = rate * whole_s * prompt
-    return np.asarray((np.asarray(stay) * decode_s2 + come * (prompt + growth_s)) / free**2)
+    rate, growth, prompt, whole = (np.asarray(each, float) for each in (arrivals_per_s, growth_s, prompt_s, whole_s))
+    free, come = 1.0 - np.minimum(rate * prompt, FULL), rate * whole
+    stay = stay_share(np.maximum(1.0 - rate * (growth + prompt), 0.0) * free)
+    slowed = np.clip(rate * growth / free, 1e-4, 1.0)
+    beside = growth * (np.expm1(slowed) - slowed) / slowed**2 / free
+    steps = stay * np.asarray(decode_s2, float) / free
+    return np.asarray((steps + come * prompt * (prompt + 2.0 * beside)) / free**2)
 
 
 def stay_share(stays: ArrayLike) -> Floats:

@@ -388,9 +388,8 @@ def met(
     tpot = (lone.step_s + gathered) * np.maximum(whole / lone.round_s(1.0), 1.0)
     tpot = np.minimum(tpot, here.rest_s(most_s, here.first_s))
     swing = found.served_variance * (growth / here.output) ** 2
-    stay = batching.stay_share(np.maximum(1.0 - rate * growth, 0.0))
     steps = np.maximum(growth - here.each_s, 0.0)
-    each_s2 = batching.request_variance(rate, decode_s2, steps, here.each_s, here.output * tpot, stay)
+    each_s2 = batching.request_variance(rate, decode_s2, steps, here.each_s, here.output * tpot)
     stable = np.isfinite(found.mean)
     drained = np.maximum(capacity - rate, 1e-12)
     waits = (np.log(np.maximum(found.waits / (1.0 - share), 1.0)) / drained for share in SHARES)

@@ -74,13 +74,16 @@ def test_an_open_loop_is_a_stepped_engine_fed_at_random(use):
 
 
 @pytest.mark.parametrize("use", [0.3, 0.5, 0.7])
-def test_prompts_that_come_meanwhile_spread_times_per_token_where_steps_do_not_grow(use):
-    rate = use / PROMPT
+@pytest.mark.parametrize("growth", [0.0, GROWTH / 3, GROWTH])
+def test_prompts_that_come_meanwhile_spread_times_per_token(use, growth):
+    rate = use / (OUTPUT * growth + PROMPT)
+    number, variance = (float(each) for each in batching.present_linear(rate, OUTPUT * BASE, OUTPUT * growth + PROMPT))
 
-    token = stepped(poisson(rate, 8000), slots=400, growth=0.0)[500:, 2]
+    token = stepped(poisson(rate, 8000), slots=400, growth=growth)[500:, 2]
 
-    variance = batching.request_variance(rate, 0.0, 0.0, PROMPT, OUTPUT * BASE / (1.0 - use), 1.0)
-    assert float(variance) ** 0.5 / OUTPUT == pytest.approx(token.std(), rel=0.1)
+    steps = OUTPUT * growth
+    found = batching.request_variance(rate, variance * steps**2, steps, PROMPT, number / rate)
+    assert float(found) ** 0.5 / OUTPUT == pytest.approx(token.std(), rel=0.1)
 
 
 def test_a_figure_that_grows_evenly_swings_as_those_served_do():
