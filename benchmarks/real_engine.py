@@ -65,12 +65,12 @@ class Cost(NamedTuple):
         found = np.interp(count, (0.0, *self.sizes), (self.pass_s, *self.steps))
         return found + np.maximum(count - self.sizes[-1], 0.0) * growth + self.context_s * context * count
 
-    def line(self, sequences: float, context: float) -> tuple[float, float]:
-        """A step alone, and what each sequence adds, from half as many to twice as many sequences [s]."""
-        low, high = max(sequences / 2.0, 1.0), max(2.0 * sequences, 2.0)
+    def line(self, sequences: float, swing: float, context: float) -> tuple[float, float]:
+        """A step alone, and what each sequence adds, where their number swings by so many around its mean [s]."""
+        low, high = max(sequences - swing, 1.0), max(sequences + swing, 2.0)
         few, many = (float(self.step_s(each, context)) for each in (low, high))
         slope = max(many - few, 0.0) / (high - low)
-        return float(self.step_s(sequences, context)) - slope * (sequences - 1.0), slope
+        return (few + many) / 2.0 - slope * ((low + high) / 2.0 - 1.0), slope
 
     def added_s(self, tokens: float, read: float = 0.0) -> float:
         """What a prompt adds to a step in which so many tokens are read, or its own [s]."""
@@ -279,7 +279,8 @@ def of_a_mix(cost: Cost, run: Run, runs: Sequence[Run]) -> Iterator[tuple[str, s
     chance = of_these(cost, run, {other["prompt"]: other["requests"] for other in same}, (None, None))
     kind = "open, mixed lengths" if rate < MOST * capacity else OVER
     yield kind, "ttft", float(np.log(first / run["ttft_ms"]["mean"] * 1e3)) + chance[0]
-    alone, slope = cost.line(number, context)
+    spare = (1.0 - rate / capacity) * (1.0 - rate * mean) * mean**2 / squared
+    alone, slope = cost.line(number, float(np.sqrt(number / spare)), context)
     more, average = (beside(rate, gate, mean, each, usual, float(rest.tpot.mean[0])) for each in (own, usual))
     step_alone = alone + cost.context_s * (run["prompt"] - prompt)
     tpot = token_s(rate, step_alone, slope, mean, run["output"], more, (alone, average))
