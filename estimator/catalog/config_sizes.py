@@ -134,7 +134,7 @@ class Sizes(Mapping[str, Any]):
             return value(text, self)
         except InvalidInput:
             raise
-        except (TypeError, ValueError, ArithmeticError, IndexError, AttributeError, MemoryError):
+        except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, MemoryError):
             raise InvalidInput(
                 f"{self.shown}: its sizes do not allow {text!r}, as model_type {self.kind!r} is built"
             ) from None

@@ -47,6 +47,13 @@ def test_a_factor_that_is_no_number_is_refused(refused, wrong):
     assert "do not allow" in refused({**SCANNED, "intermediate_size": None, "expand": wrong})
 
 
+@pytest.mark.parametrize("wrong", [{}, {"0": "M"}, 5, 2**63])
+def test_a_pattern_of_layers_that_cannot_be_looked_up_is_refused(refused, wrong):
+    config = next(one for one in shipped() if one["model_type"] == "nemotron_h")
+
+    assert "do not allow" in refused({**config, "hybrid_override_pattern": wrong})
+
+
 @pytest.mark.parametrize("wrong", [5, 24.7, [5], {"a": 1}, True])
 def test_what_stays_wide_is_listed_by_names(refused, wrong):
     entry = {**QUANTIZED[0], "modules_to_not_convert": wrong}
