@@ -4,7 +4,7 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import partial
@@ -246,7 +246,7 @@ def whole(path: str | Path, still: bytes | None = None) -> Iterator[Path]:
     try:
         target = Path(os.path.realpath(path))
         before, beside = _replaceable(target), _beside(target)
-        with _stopped_by_signals():
+        with _stopped_by_signals(lambda: beside.unlink(missing_ok=True)):
             try:
                 _create(beside, before)
                 yield beside
@@ -289,7 +289,7 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
             raise InvalidInput(f"{shown(target)} is there already: name another")
         make_folder(target.parent)
         beside = _beside(target)
-        with _stopped_by_signals():
+        with _stopped_by_signals(lambda: shutil.rmtree(beside, ignore_errors=True)):
             try:
                 beside.mkdir()
                 yield beside
@@ -431,8 +431,11 @@ def _put(beside: Path, target: Path, still: bytes | None) -> None:
 
 
 @contextmanager
-def _stopped_by_signals() -> Iterator[None]:
-    """While files are written, end at SIGTERM and SIGHUP as at an error, so that nothing is left beside them."""
+def _stopped_by_signals(clean: Callable[[], object]) -> Iterator[None]:
+    """While files are written, end at SIGTERM and SIGHUP as at an error, so that nothing is left beside them.
+
+    clean: removes what is not in its place yet, at once: just before a `with` begins, nobody's `finally` would
+    """
     import signal
     import threading
 
@@ -441,6 +444,8 @@ def _stopped_by_signals() -> Iterator[None]:
     taken = [number for number in wanted if ours and signal.getsignal(number) is signal.SIG_DFL]
 
     def stop(number: int, _: object) -> NoReturn:
+        with suppress(OSError):
+            clean()
         sys.exit(128 + number)
 
     try:

@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 import socket
 import stat
 import sys
@@ -453,3 +454,18 @@ def test_reading_a_pipe_does_not_hang(tmp_path):
 
     assert main([*ASK, "--scenario", str(tmp_path / "p.toml")]) == 2
     assert time.monotonic() - start < 60
+
+
+@pytest.mark.parametrize("made", [whole, whole_folder])
+def test_a_signal_just_before_a_with_begins_leaves_nothing_beside(tmp_path, made):
+    """Nothing of a `with` runs where a signal comes between what it makes and its first line."""
+    writing = made(tmp_path / "out")
+    writing.__enter__()
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        pytest.skip("signals are somebody else's here")
+
+    with pytest.raises(SystemExit):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    assert not any(tmp_path.iterdir())
+    writing.gen.close()
