@@ -3,12 +3,13 @@
 import json
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from estimator.catalog.files import Content, cached
 from estimator.errors import InvalidInput
-from estimator.files import read_text
+from estimator.files import is_file, read_text, shown
 from estimator.paths import user_data_folder
 
 SERVER = "server"
@@ -36,22 +37,27 @@ def own_server() -> Path:
 
 def measured_server(name: str) -> MeasuredServer:
     """The profile that a name means: the user's own (`server`), or a file. Raises InvalidInput."""
-    return _read(own_server() if name == SERVER else Path(name).expanduser())
+    if name == SERVER:
+        return _read(own_server())
+    path = Path(name)
+    with suppress(RuntimeError, ValueError):  # "~" of nobody, or of no name at all
+        path = path.expanduser()
+    return _read(path)
 
 
 @cached
 def _read(path: Path) -> MeasuredServer:
-    if not path.is_file():
-        raise InvalidInput(f"there is no profile of a server at {path}. {REMEDY}")
+    if not is_file(path):
+        raise InvalidInput(f"there is no profile of a server at {shown(path)}. {REMEDY}")
     text = read_text(path, "profile")
     try:
         content: Content = json.loads(text)
         step, prompt = (_three(content["server"][name]) for name in ("step_s", "prompt_s"))
         noise, llm = float(content["server"]["noise"]), str(content["server"]["llm"])
     except (ValueError, KeyError, TypeError):
-        raise InvalidInput(f"{path} is no profile of a server. {REMEDY}") from None
+        raise InvalidInput(f"{shown(path)} is no profile of a server. {REMEDY}") from None
     if not (step[0] > 0 and min(*step, *prompt) >= 0 and 0 <= noise < math.inf):
-        raise InvalidInput(f"{path} holds times that no server has. {REMEDY}")
+        raise InvalidInput(f"{shown(path)} holds times that no server has. {REMEDY}")
     return MeasuredServer(llm, step, prompt, noise)
 
 

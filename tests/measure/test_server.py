@@ -125,6 +125,12 @@ def test_a_profile_that_is_none_is_refused(tmp_path):
         measured_server(str(tmp_path / "none.json"))
 
 
+@pytest.mark.parametrize("name", ["a" * 5000, "~nobody" + "y" * 90, "~\0", "\udcff", "", "/", "x/" * 3000])
+def test_a_name_that_no_file_can_have_is_no_profile(name):
+    with pytest.raises(InvalidInput, match="there is no profile"):
+        measured_server(name)
+
+
 def test_terms_that_would_be_negative_are_left_out():
     prompts = [measure.Seen(1, length, 0.05) for length in (10, 100, 1000)]
 
