@@ -10,6 +10,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext, suppress
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
 from statistics import median
@@ -27,9 +28,10 @@ from estimator.measure.profile import alone, write_profile
 DEFAULT_URL = "http://127.0.0.1:8000"
 TIMEOUT_S, ASK_TIMEOUT_S = 120.0, 10.0  # for an answer's next token, for what the server is
 MOST_LINE, MOST_LINES = 1_000_000, 20_000  # bytes and number of lines of a stream
-WORDS, BATCHES = (24, 160, 640), (1, 2, 4, 8, 16)  # of prompts alone; requests side by side
+SHORT, LONGEST = 24, (640, 320, 160)  # words of a prompt; of the longest, until the server's context holds it
+BATCHES = (1, 2, 4, 8, 16)  # requests side by side
 OUTPUT = 33  # tokens of an answer
-LEAST_ROUNDS = 2
+KINDS, LEAST_ROUNDS = 3, 2  # lengths of prompts; times each is read
 LEAST_S, MOST_S = 10.0, 3600.0  # of a budget
 
 Progress = Callable[[float, str, float], None]
@@ -56,6 +58,10 @@ class Answer(NamedTuple):
 
 
 LEAST_PIECES = 4
+
+
+class Refused(InvalidInput):
+    """A request that the server does not take."""
 
 
 class Seen(NamedTuple):
@@ -175,7 +181,7 @@ def _answer(asked: float, response: HTTPResponse) -> Answer:
     """A stream read to its end, each piece with the time it came."""
     if response.status != 200:
         said = response.read(2000).decode("utf-8", "replace")
-        raise InvalidInput(f"the server refuses /v1/completions ({response.status}): {clipped(said)}")
+        raise Refused(f"the server refuses /v1/completions ({response.status}): {clipped(said)}")
     came, usage = [], {"prompt_tokens": 0, "completion_tokens": 0}
     for event, moment in _events(response):
         if event.get("choices"):
@@ -206,21 +212,30 @@ def _events(response: HTTPResponse) -> Iterator[tuple[Content, float]]:
 def _measured(host: str, port: int, base: str, budget_s: float, progress: Progress | None) -> Content:
     """Rounds of prompts alone and batches until the budget is used, and the times fitted to them."""
     api, begin = Api(host, port, base), time.monotonic()
-    api.stream(WORDS[0])  # whatever the server does once
+    words = lengths(api)
     prompts: list[Seen] = []
     steps: list[Seen] = []
     rounds = 0
     while rounds < LEAST_ROUNDS or (time.monotonic() - begin) * (rounds + 1) / rounds < budget_s:
-        for words in WORDS:
-            one = api.stream(words)
+        for length in words:
+            one = api.stream(length)
             prompts.append(Seen(1.0, one.prompt_tokens, one.first_s))
             steps += _steps([one])
             _tell(progress, begin, budget_s, f"prompt of {one.prompt_tokens} tokens")
         for count in BATCHES[1:]:
-            steps += _steps(api.together(count, WORDS[0]))
+            steps += _steps(api.together(count, SHORT))
             _tell(progress, begin, budget_s, f"{count} side by side")
         rounds += 1
     return fitted(api.llm, prompts, steps) | {"drift": drift(prompts), "rounds": rounds}
+
+
+def lengths(api: Api) -> tuple[int, int, int]:
+    """Words of the prompts that are read alone: some of a tokenizer's are six tokens, some contexts short."""
+    for longest in LONGEST:
+        with suppress(Refused) if longest > LONGEST[-1] else nullcontext():
+            api.stream(longest)
+            break
+    return SHORT, longest // 4, longest
 
 
 def _tell(progress: Progress | None, begin: float, budget_s: float, what: str) -> None:
@@ -274,7 +289,7 @@ def drift(prompts: Sequence[Seen]) -> float:
     >>> drift([Seen(1, 10, 0.1), Seen(1, 90, 0.3), Seen(1, 500, 0.9), Seen(1, 11, 0.2), Seen(1, 90, 0.3)])
     0.0
     """
-    each = [[one.time_s for one in prompts[index :: len(WORDS)]] for index in range(len(WORDS))]
+    each = [[one.time_s for one in prompts[index::KINDS]] for index in range(KINDS)]
     return round(median(float(np.log(max(times) / min(times))) for times in each), 3)
 
 
