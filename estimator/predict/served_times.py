@@ -3,9 +3,10 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
+from estimator.catalog.engines import Engine
 from estimator.catalog.served_profile import MeasuredServer
 from estimator.formulas import Floats
-from estimator.predict.serving_load import Times
+from estimator.predict.serving_load import Shares, Times, own_steps
 
 FEW = 8.0  # tokens of context at which a prompt of none would be answered [token]
 DOUBT = {"ttft": np.log(1.3), "tpot": np.log(1.2), "latency": np.log(1.2), "rate": np.log(1.2)}  # of a law, 80 %
@@ -33,14 +34,31 @@ def around_s(server: MeasuredServer) -> Floats:
 
 
 def times(
-    server: MeasuredServer, active: ArrayLike, prompt: ArrayLike, output: ArrayLike, budget: float, computed: ArrayLike
+    server: MeasuredServer,
+    facts: Engine,
+    active: ArrayLike,
+    prompt: ArrayLike,
+    output: ArrayLike,
+    budget: float,
+    computed: ArrayLike,
 ) -> Times:
-    """Costs with `active` sequences in a step of `budget` tokens at most; computed: times each prompt is [1]."""
+    """Costs with `active` sequences in a step of `budget` tokens at most; computed: times each prompt is [1].
+
+    What a prompt takes from the others goes by its engine: what it adds to a step, or a pass of its own.
+    """
     every = (np.asarray(each, float) for each in (active, prompt, output, computed))
     count, length, answer, again = np.broadcast_arrays(*every)
-    added = np.asarray(added_s(server, length) * again)
-    step = step_s(server, count, length + answer / 2.0)
-    none, one = np.zeros(count.shape), np.ones(count.shape)
-    passes = np.maximum(np.ceil(count * length / budget - 1e-9), 1.0)
-    alone = added_s(server, length) + step_s(server, 1.0, length)
-    return Times(alone, added, none, one, step, step, np.array(answer), one, passes)
+    one, added = np.ones(count.shape), added_s(server, length)
+    shares = Shares(
+        prompts=one,
+        computed=again,
+        mixed=np.asarray(facts.scheduling == "mixed"),
+        apart=np.asarray(facts.scheduling == "prompts-first"),
+        turns=one * (facts.scheduling != "prompts-first"),
+        drafted=one,
+        output=np.array(answer),
+        steps=own_steps(facts.scheduling, answer, count),
+        stages=one,
+        passes_of_all=np.maximum(np.ceil(count * length / budget - 1e-9), 1.0),
+    )
+    return shares.times(added + step_s(server, 1.0, length), added, step_s(server, count, length + answer / 2.0))

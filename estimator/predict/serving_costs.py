@@ -81,7 +81,9 @@ def times(load: Load, cluster: Cluster, active: ArrayLike, short: ArrayLike = Fa
     """What prompts and steps cost with `active` slots kept full; short: where others wait for want of cache."""
     if server := measured(load.plan):
         computed = load.passes(short) * load.cut.replicas
-        return served_times.times(server, active, load.new, load.output, load.plan.step_tokens, computed)
+        return served_times.times(
+            server, load.plan.facts, active, load.new, load.output, load.plan.step_tokens, computed
+        )
     way = path(cluster.accelerator, load.plan)
     if cluster.accelerator.measured_cpu:
         work, turns = load.passes_of(active)

@@ -72,6 +72,7 @@ class Load(NamedTuple):
             turns=turns * (scheduling != "prompts-first"),
             drafted=np.asarray(self.plan.draft_accepted_tokens),
             output=self.output,
+            steps=own_steps(scheduling, self.output, active),
             stages=self.stages(active),
             passes_of_all=np.maximum(np.ceil(most - 1e-9), 1.0),
         )
@@ -127,6 +128,15 @@ class Load(NamedTuple):
         return forward_pass(self.arch, tokens, context, count, self.cut.cache_bytes, self.cut.replicas)
 
 
+def own_steps(scheduling: str, output: Floats, active: ArrayLike) -> Floats:
+    """Steps of a request [1], without the pass that reads its prompt and gives the first token.
+
+    A mixed pass is a step of the others, one beside steps comes with a step of the others, if there are any.
+    """
+    count = np.maximum(np.asarray(active, float), 1.0)
+    return np.asarray(output - {"mixed": 0.0 / count, "beside": 1.0 / count}.get(scheduling, 1.0))
+
+
 def prompts_per_pass(active: ArrayLike, output_tokens: ArrayLike, most: ArrayLike) -> Floats:
     """Prompts that share a pass when `active` slots are kept full [1]: those that come free in one step, at least one.
 
@@ -150,6 +160,7 @@ class Shares(NamedTuple):
     prompts: to a pass [1]; computed: times each is [1]; mixed, apart: whether steps take them in, or wait for a pass of
     all that have come; turns: steps that one shares
     drafted: tokens of a step [token]; passes_of_all: that hold the prompts of all who are active [1]
+    steps: of a request [1] (`own_steps`)
     """
 
     prompts: Floats
@@ -159,6 +170,7 @@ class Shares(NamedTuple):
     turns: Floats
     drafted: Floats
     output: Floats
+    steps: Floats
     stages: Floats
     passes_of_all: Floats
 
@@ -168,9 +180,8 @@ class Shares(NamedTuple):
         each, floor = more / self.prompts * self.computed, np.where(self.apart, alone - more, 0.0)
         token = np.asarray(step / self.drafted)
         own = np.asarray(self.turns * step)
-        return Times(
-            np.asarray(alone), each, floor, self.prompts, token, own, self.output, self.stages, self.passes_of_all
-        )
+        passes = np.asarray(alone), each, floor, self.prompts, token, own
+        return Times(*passes, self.output, self.steps, self.stages, self.passes_of_all)
 
 
 class Spread(NamedTuple):
@@ -210,6 +221,7 @@ class Times(NamedTuple):
     and `floor_s` a pass of them whatever their number; `step_s` a decode step; `beside_s` the steps a prompt shares.
 
     prompts: to a pass [1]; passes_of_all: steps that take in the prompts of all who are active [1]
+    steps: of a request, the pass of its prompt left out where that is no step [1]
     """
 
     pass_s: Floats
@@ -219,6 +231,7 @@ class Times(NamedTuple):
     step_s: Floats
     beside_s: Floats
     output: Floats
+    steps: Floats
     stages: Floats
     passes_of_all: Floats
 
@@ -242,8 +255,9 @@ class Times(NamedTuple):
         return batching.gated(rate, self.step_s + self.floor_s, self.prompt_s / self.stages)
 
     def requests_per_s(self, active: ArrayLike) -> Floats:
-        """Requests per second with `active` always in flight [1/s]."""
-        return continuous_requests_per_s(active, self.output, self.each_s, self.step_s)
+        """Requests per second with `active` always in flight [1/s]; one alone meets its own pass and steps."""
+        several = continuous_requests_per_s(active, self.steps, self.each_s, self.step_s)
+        return np.where(np.asarray(active) <= 1.0, 1.0 / (self.pass_s + (self.output - 1.0) * self.step_s), several)
 
     def round_s(self, active: ArrayLike) -> Floats:
         """Time of a request while `active` are in flight [s]: its own steps, and everybody's prompts."""
@@ -312,17 +326,17 @@ def at_rest(cost: Times, rate: Floats, slots: Floats, capacity: Floats) -> Answe
     cost = cost.at_rate(rate)
     rounds = cost.round_s(count)
     ends = np.where(count <= places, np.minimum(count / rounds, capacity), capacity)
-    own = cost.output * np.where(count <= places, cost.step_s, interpolated(cost.step_s, places))
+    own = cost.steps * np.where(count <= places, cost.step_s, interpolated(cost.step_s, places))
     each, own = np.moveaxis(ends, 0, -1), np.moveaxis(own, 0, -1)
     found, decode_s2 = batching.present(rate, each), batching.swing(rate, each, own)
     low, high = np.maximum(found.served - 1.0, 1.0), np.minimum(found.served + 1.0, places)
     grown = interpolated(rounds, high) - interpolated(rounds, low)
     growth = np.maximum(grown, 0.0) / np.maximum(high - low, 1.0)
-    here, lone = (
-        Times(*(interpolated(field, number) for field in cost)) for number in (found.served, places * 0.0 + 1.0)
+    here, lone, full = (
+        Times(*(interpolated(field, number) for field in cost)) for number in (found.served, places * 0.0 + 1.0, places)
     )
-    stay, most_s = found.served / np.minimum(rate, capacity), places / capacity
-    return met(found, rate, growth, decode_s2, lone, here, stay, most_s, capacity)
+    most_s = full.rest_s(places / capacity, full.first_s)
+    return met(found, rate, growth, decode_s2, lone, here, found.served / np.minimum(rate, capacity), most_s, capacity)
 
 
 def evenly(costs: Sequence[Times], at: Floats, rate: Floats, most: Floats) -> Answer:
@@ -336,7 +350,7 @@ def evenly(costs: Sequence[Times], at: Floats, rate: Floats, most: Floats) -> An
     for _ in range(ROUNDS):
         slope = np.maximum(between(steps, at, number) - lone.step_s, 0.0) / np.maximum(number - 1.0, 1e-9)
         first = lone.step_s - slope
-        alone, growth = lone.output * first, lone.output * slope + other.each_s
+        alone, growth = lone.steps * first, lone.steps * slope + other.each_s
         steady = np.minimum(rate, batching.FULL / np.maximum(growth, 1e-12))
         mean, variance = batching.present_linear(steady, alone, growth)
         number = np.sqrt(number * np.clip(mean, 1.5, np.maximum(most, 1.5)))
@@ -348,7 +362,7 @@ def evenly(costs: Sequence[Times], at: Floats, rate: Floats, most: Floats) -> An
     within = np.where(mean < most, variance, 0.0)
     found = batching.Present(served, within, served, within, 0.0 * mean, idle)
     whole = np.where(mean < most, mean / steady, alone + growth * served)
-    most_s = alone + growth * np.maximum(most, 1.0)
+    most_s = here.rest_s(alone + growth * np.maximum(most, 1.0), here.first_s)
     decode_s2 = within * (growth - other.each_s) ** 2
     return met(found, rate, growth, decode_s2, lone, here, whole, most_s, np.inf * rate)
 
@@ -378,7 +392,7 @@ def met(
 
     decode_s2: variance of its own steps by how many it finds
     lone, here: what a load costs alone, and with those who are served; whole: a request's time among these [s]
-    most_s: the same where as many are served as can be [s]
+    most_s: time per token where as many are served as can be [s]
     """
     gate, busy = here.gate(rate), 1.0 - found.idle
     ttft = busy * (gate.wait_s + here.first_s) + found.idle * lone.pass_s
@@ -386,7 +400,7 @@ def met(
     more = batching.beside(rate, gate, here.each_s, own, own, whole / here.output)
     gathered = ((growth - here.each_s) * more.requests + more.prompts_s) / here.output
     tpot = (lone.step_s + gathered) * np.maximum(whole / lone.round_s(1.0), 1.0)
-    tpot = np.minimum(tpot, here.rest_s(most_s, here.first_s))
+    tpot = np.minimum(tpot, most_s)
     swing = found.served_variance * (growth / here.output) ** 2
     steps = np.maximum(growth - here.each_s, 0.0)
     each_s2 = batching.request_variance(rate, decode_s2, steps, here.each_s, here.output * tpot)

@@ -21,6 +21,7 @@ class Handler(BaseHTTPRequestHandler):
 
     active = 0
     usage = True
+    context = 10_000  # tokens, of which a word is one
 
     def log_message(self, *_):
         """Nothing."""
@@ -32,6 +33,10 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         prompt, output = len(asked["prompt"].split()), asked["max_tokens"]
+        if prompt + output > self.context:
+            self._send(400)
+            self.wfile.write(b'{"error": "the request exceeds the available context"}')
+            return
         Handler.active += 1
         try:
             self._send(200)
@@ -81,6 +86,39 @@ def test_a_server_is_measured_and_answers_for_itself(url, tmp_path):
     assert alone.value == pytest.approx(found.step[0] + found.step[1] + 110 * found.step[2], rel=0.01)
     assert alone.low < alone.value < many.value
     assert any("tiny" in note for note in answer.notes)
+
+
+def test_prompts_of_a_measured_server_are_read_as_its_engine_reads_them(tmp_path):
+    times = {"llm": "tiny", "step_s": [0.0165, 0.0008, 0.0], "prompt_s": [0.024, 0.0004, 0.0], "noise": 0.0}
+    path = tmp_path / "server.json"
+    path.write_text(json.dumps({"server": times}))
+    load = {"prompt_tokens": 128, "output_tokens": 64, "concurrency": [1, 8], "start": "spread"}
+
+    def asked(engine):
+        return serving(model="llama-3.2-1b", gpu="l4", measured=str(path), engine=engine, max_num_seqs=64, **load).loads
+
+    alone, mixed = (one.figures["tpot_s"].value for one in asked("vllm"))
+    beside = [one.figures["tpot_s"].value for one in asked("llama.cpp")]
+    assert alone == pytest.approx(beside[0])
+    passes = times["step_s"][0] + times["step_s"][1]
+    others = 7 * passes / 64  # each of the others' prompts waits for none of its steps, and reads the weights itself
+    assert beside[1] == pytest.approx(mixed + others, rel=0.03)
+    assert asked("vllm")[0].figures["ttft_s"].value == pytest.approx(asked("llama.cpp")[0].figures["ttft_s"].value)
+
+
+def test_a_short_context_is_measured_with_shorter_prompts(url, monkeypatch):
+    monkeypatch.setattr(Handler, "context", 500)
+
+    calibrate_server(url, 0.1)
+
+    assert measured_server("server").prompt[1] >= 0.5 * TOKEN_S
+
+
+def test_a_context_that_holds_no_prompt_is_said(url, monkeypatch):
+    monkeypatch.setattr(Handler, "context", 100)
+
+    with pytest.raises(InvalidInput, match="exceeds the available context"):
+        calibrate_server(url, 0.1)
 
 
 def test_streams_without_usage_are_refused(url, monkeypatch):

@@ -150,6 +150,17 @@ def test_the_first_token_of_a_lone_request_does_not_depend_on_how_many_follow(se
 
 
 @settings(deadline=None, max_examples=20)
+@given(setups, st.integers(1000, 8000))
+def test_tokens_of_a_lone_request_come_as_fast_however_few_follow(setup, prompt):
+    """Whatever its engine does with prompts: nobody else's is read meanwhile."""
+    arch, cluster, plan = _setup(setup)
+
+    found = serving(arch, cluster, plan, Traffic(prompt, np.array([2, 3, 8, 20])))
+
+    assert np.ptp(found.tpot_s) <= 0.01 * found.tpot_s[0]
+
+
+@settings(deadline=None, max_examples=20)
 @given(setups, st.integers(10, 2000), st.integers(10, 500))
 def test_first_tokens_come_later_the_more_requests_come(setup, prompt, output):
     arch, cluster, plan = _setup(setup)

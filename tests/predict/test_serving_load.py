@@ -10,9 +10,8 @@ STEP, PROMPT, OUTPUT = 0.05, 0.1, 64.0  # seconds: 32 sequences of a 54M LLM on 
 
 def started_together(clients: float, passes: float):
     one = np.asarray(1.0)
-    cost = Times(
-        *(PROMPT + STEP * one, PROMPT * one, 0.0 * one, one, STEP * one, STEP * one, OUTPUT * one, one, passes * one)
-    )
+    times = PROMPT + STEP * one, PROMPT * one, 0.0 * one, one, STEP * one, STEP * one
+    cost = Times(*times, OUTPUT * one, OUTPUT * one, one, passes * one)
     return closed(cost, clients * one, clients * one, 0.0 * one, 1.0)
 
 
