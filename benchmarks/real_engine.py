@@ -38,7 +38,7 @@ from estimator.catalog.engines import engine
 from estimator.catalog.served_profile import measured_server
 from estimator.formulas.batching import beside, gated, token_s
 from estimator.measure.server import least_squares
-from estimator.predict.serving_load import Times, at_rest, burst, closed, own_steps
+from estimator.predict.serving_load import STARTS, Times, at_rest, burst, closed, own_steps
 
 Floats = NDArray[np.float64]
 Run = dict[str, Any]
@@ -161,7 +161,7 @@ def read(path: Path) -> list[Run]:
 def _server(row: Mapping[str, str]) -> tuple[float, float, bool]:
     """Most sequences and tokens of a step, and whether prompts have passes of their own: as said, or by the engine."""
     said = (row.get("scheduler") or "").partition(",")[0]
-    scheduling = said or engine(row.get("engine") or ENGINE).scheduling
+    scheduling = said if said in STARTS else engine(row.get("engine") or ENGINE).scheduling
     return float(row.get("slots") or SLOTS), float(row.get("token_budget") or BUDGET), scheduling == "beside"
 
 
@@ -289,10 +289,8 @@ def of_a_mix(cost: Cost, run: Run, runs: Sequence[Run]) -> Iterator[tuple[str, s
     shares = [other["requests"] / sum(each["requests"] for each in same) for other in same]
     added = [cost.taken_s(other["prompt"]) for other in same]
     mean, squared = (float(np.dot(shares, np.power(added, power))) for power in (1, 2))
-    prompt, count = (
-        float(np.dot(shares, [other["prompt"] for other in same])),
-        np.arange(1.0, cost.slots + 1.0)[:, None],
-    )
+    prompt = float(np.dot(shares, [other["prompt"] for other in same]))
+    count = np.arange(1.0, cost.slots + 1.0)[:, None]
     context = prompt + run["output"] / 2.0
     every = cost.times(count, prompt, run["output"])._replace(prompt_s=np.full(count.shape, mean))
     capacity = float(Times(*(field[-1] for field in every)).requests_per_s(cost.slots)[0])

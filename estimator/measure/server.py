@@ -10,7 +10,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
 from statistics import median
@@ -231,11 +231,13 @@ def _measured(host: str, port: int, base: str, budget_s: float, progress: Progre
 
 def lengths(api: Api) -> tuple[int, int, int]:
     """Words of the prompts that are read alone: some of a tokenizer's are six tokens, some contexts short."""
-    for longest in LONGEST:
-        with suppress(Refused) if longest > LONGEST[-1] else nullcontext():
+    *longer, least = LONGEST
+    for longest in longer:
+        with suppress(Refused):
             api.stream(longest)
-            break
-    return SHORT, longest // 4, longest
+            return SHORT, longest // 4, longest
+    api.stream(least)
+    return SHORT, least // 4, least
 
 
 def _tell(progress: Progress | None, begin: float, budget_s: float, what: str) -> None:
