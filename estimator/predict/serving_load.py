@@ -138,11 +138,16 @@ def own_steps(scheduling: str, output: Floats, active: ArrayLike) -> Floats:
 
 
 def prompts_per_pass(active: ArrayLike, output_tokens: ArrayLike, most: ArrayLike) -> Floats:
-    """Prompts that share a pass when `active` slots are kept full [1]: those that come free in one step, at least one.
+    """Prompts that share a pass when `active` slots are kept full [1]: those that come free in one step, if any do.
 
-    most: prompts that fit in the tokens of one pass [1]
+    Each ends in a step with the chance of one in its output tokens. most: prompts that fit in a pass's tokens [1]
+
+    >>> [round(float(prompts_per_pass(slots, 10, 1000)), 2) for slots in (1, 10, 100)]
+    [1.0, 1.54, 10.0]
     """
-    return np.clip(np.asarray(active, float) / output_tokens, 1.0, np.maximum(most, 1.0))
+    count, chance = np.maximum(np.asarray(active, float), 1.0), 1.0 / np.maximum(output_tokens, 1.0)
+    some = 1.0 - (1.0 - chance) ** count
+    return np.clip(count * chance / some, 1.0, np.maximum(most, 1.0))
 
 
 def batch_prefill_s(pass_s: ArrayLike, stages: ArrayLike) -> Floats:
@@ -246,9 +251,10 @@ class Times(NamedTuple):
         return self.beside_s + self.floor_s + self.prompt_s
 
     def at_rate(self, rate: Floats) -> "Times":
-        """The same where as many prompts share a pass as come in the time of a step and a pass."""
+        """The same where as many prompts share a pass as come at random in the time of a step and a pass, if any do."""
         cycle = (self.step_s + self.floor_s) / (1.0 - np.minimum(rate * self.prompt_s, batching.FULL))
-        return self._replace(prompts=np.maximum(self.prompts, rate * cycle))
+        come = np.maximum(rate * cycle, 1e-9)
+        return self._replace(prompts=np.maximum(self.prompts, come / -np.expm1(-come)))
 
     def gate(self, rate: Floats) -> batching.Gate:
         """What a prompt meets where so many come per second."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from estimator.predict.serving_load import Times, closed
+from estimator.predict.serving_load import Times, closed, prompts_per_pass
 
 STEP, PROMPT, OUTPUT = 0.05, 0.1, 64.0  # seconds: 32 sequences of a 54M LLM on one core; tokens
 
@@ -28,3 +28,14 @@ def test_who_is_read_in_one_pass_decodes_as_fast_as_all_the_others():
     found = started_together(32.0, 1.0)
 
     assert found.tpot.p90 == found.tpot.mean
+
+
+@pytest.mark.parametrize(("slots", "output"), [(1, 20), (8, 20), (40, 20), (200, 20)])
+def test_as_many_prompts_share_a_pass_as_slots_come_free_in_one_step(slots, output):
+    ended = np.random.default_rng(1).binomial(slots, 1.0 / output, 40_000)
+
+    assert float(prompts_per_pass(slots, output, np.inf)) == pytest.approx(ended[ended > 0].mean(), rel=0.01)
+
+
+def test_prompts_of_a_pass_are_at_most_what_its_tokens_hold():
+    assert float(prompts_per_pass(1000, 10, 4.0)) == 4.0
