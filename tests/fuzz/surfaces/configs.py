@@ -2,6 +2,7 @@
 
 import json
 import random
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -172,7 +173,7 @@ def _changed(rng: random.Random, thing: Any, path: str = "") -> str:
         del thing[place]
         return f"{shown} left out"
     of_text = isinstance(inner, str) and rng.random() < 0.4
-    thing[place] = rng.choice(EXPRESSIONS) if of_text else rng.choice(WRONG)
+    thing[place] = deepcopy(rng.choice(EXPRESSIONS) if of_text else rng.choice(WRONG))  # which may be changed in turn
     return f"{shown} = {thing[place]!r}"
 
 
