@@ -20,7 +20,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "out": ("out_hidden_size",),
 }
 WORDS = ("vision", "audio", "vit", "speech", "sound")
-CHANNELS = 3
+CHANNELS, MOST = 3, 10_000_000  # of a picture; a number beyond is no size of a tower
 
 
 def towers(whole: Config, defaults: Mapping[str, Config]) -> Iterator[tuple[str, Config]]:
@@ -60,6 +60,5 @@ def _joint(width: int, merged: int | None, out: int) -> int:
 
 def _first(part: Config, keys: tuple[str, ...]) -> Any:
     found = (part.get(key) for key in keys)
-    return next(
-        (each for each in found if isinstance(each, int | float) and not isinstance(each, bool) and each > 0), None
-    )
+    numbers = (each for each in found if isinstance(each, int | float) and not isinstance(each, bool))
+    return next((each for each in numbers if 0 < each <= MOST), None)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from estimator.catalog.config_towers import tower_params
 from estimator.catalog.files import use_facts
 from estimator.catalog.models import architecture, architecture_names, preset
 from estimator.errors import EstimatorError, InvalidInput, UnknownName
@@ -247,6 +248,16 @@ def test_vision_models_are_read_for_their_text(tmp_path):
     assert params(arch) == pytest.approx(params(preset("gemma-3-4b")), rel=1e-3)
     assert (arch.sliding_window, arch.global_layers, arch.tied_embeddings) == (1024, 5, True)
     assert "vision tower is not counted" in arch.note
+
+
+@pytest.mark.parametrize("key", ["out_hidden_size", "hidden_size", "mlp_ratio", "patch_size", "spatial_merge_size"])
+@pytest.mark.parametrize("absurd", [1e308, 10**400, float("inf"), float("nan")])
+def test_a_tower_of_absurd_sizes_is_no_overflow(key, absurd):
+    sizes = {"hidden_size": 1024, "num_hidden_layers": 24, "patch_size": 14, "spatial_merge_size": 2}
+
+    found = tower_params(sizes | {key: absurd}, 4096, gated=False)
+
+    assert found is None or 0 < found < 1e9
 
 
 def test_shared_experts_are_counted_in_routed_ones(tmp_path):
