@@ -197,7 +197,7 @@ def serving(arch: Architecture, cluster: Cluster, plan: ServingPlan, traffic: Tr
     load = load_of(arch, plan, prompt, output, traffic.cached_tokens)
     asked = active_of(load, traffic, slots)
     full, cost = _full_and_active(load, cluster, traffic, slots, asked)
-    capacity = full.at_rate(full.requests_per_s(slots)).requests_per_s(slots)
+    capacity = full.at_rate(full.requests_per_s(slots), slots).requests_per_s(slots)
     ttft, tpot, rate, active = _answer(load, cluster, traffic, slots, asked, cost, capacity)
     power = _power_w(cluster.accelerator, active) * plan.layout.accelerators
     return Serving(

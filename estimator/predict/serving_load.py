@@ -250,11 +250,18 @@ class Times(NamedTuple):
         """From the gate to the first token, others' prompts left out [s]."""
         return self.beside_s + self.floor_s + self.prompt_s
 
-    def at_rate(self, rate: Floats) -> "Times":
-        """The same where as many prompts share a pass as come at random in the time of a step and a pass, if any do."""
+    def groups(self, active: Floats) -> Floats:
+        """Prompts of all who are active come to their first tokens in so many groups [1]; one may take many passes."""
+        return np.minimum(self.passes_of_all, np.maximum(active, 1.0))
+
+    def at_rate(self, rate: Floats, most: ArrayLike = np.inf) -> "Times":
+        """The same where as many prompts share a pass as come at random in the time of a step and a pass, if any do.
+
+        most: who can be there at all [1]
+        """
         cycle = (self.step_s + self.floor_s) / (1.0 - np.minimum(rate * self.prompt_s, batching.FULL))
         come = np.maximum(rate * cycle, 1e-9)
-        return self._replace(prompts=np.maximum(self.prompts, come / -np.expm1(-come)))
+        return self._replace(prompts=np.maximum(self.prompts, np.minimum(come / -np.expm1(-come), most)))
 
     def gate(self, rate: Floats) -> batching.Gate:
         """What a prompt meets where so many come per second."""
@@ -280,14 +287,15 @@ def closed(cost: Times, clients: ArrayLike, active: Floats, path: Floats, togeth
     together: share of them that start at once for ever, as loops of equal lengths do that began so [1]; the others
     meet the steps of requests in all phases
     """
-    cost = cost.at_rate(cost.requests_per_s(active))
+    cost = cost.at_rate(cost.requests_per_s(active), active)
     rate = cost.requests_per_s(active)
     whole = active / rate
     gate = cost.gate(np.maximum(active - 1.0, 0.0) / (whole + path))
     alone = active <= 1.0
-    spread = np.where(alone, cost.pass_s, gate.wait_s + cost.first_s)
-    spread = np.minimum(spread, np.maximum(whole, cost.pass_s))
-    at_once = np.where(alone, cost.pass_s, all_at_once_s(cost, active))
+    most, only = np.maximum(whole, cost.pass_s), cost.output <= 1.0  # of one token: it is the whole answer
+    spread = np.where(only, most, np.minimum(gate.wait_s + cost.first_s, most))
+    at_once = np.where(only, most, all_at_once_s(cost, active))
+    spread, at_once = (np.where(alone, cost.pass_s, each) for each in (spread, at_once))
     share = np.asarray(together, float)
     ttft = spread + share * (at_once - spread)
     variance = np.where(alone, 0.0, (1.0 - share) * gate.variance_s2 + share * (1.0 - share) * (at_once - spread) ** 2)
@@ -298,7 +306,8 @@ def closed(cost: Times, clients: ArrayLike, active: Floats, path: Floats, togeth
     among = [early * (1.0 / np.maximum(active, 1.0) >= 1.0 - each) for each in SHARES[1:]]
     waits = [behind_s(cost, active, each) for each in SHARES[1:]]
     ends = (tpot + share * np.maximum(one, wait) for one, wait in zip(among, waits, strict=True))
-    return Answer(later(first, queued), Spread(tpot, tpot, *ends), active / (whole + path), active)
+    stay = ttft + queued + (cost.output - 1.0) * tpot
+    return Answer(later(first, queued), Spread(tpot, tpot, *ends), np.maximum(clients, active) / stay, active)
 
 
 def later(spread: Spread, by_s: Floats) -> Spread:
@@ -308,8 +317,8 @@ def later(spread: Spread, by_s: Floats) -> Spread:
 
 def all_at_once_s(cost: Times, active: Floats) -> Floats:
     """Mean time to the first token where everybody starts at once [s]: as many passes as hold all prompts."""
-    passes = cost.passes_of_all
-    return np.asarray(active * cost.each_s * (passes + 1.0) / (2.0 * passes) + cost.step_s * (passes + 1.0) / 2.0)
+    groups = cost.groups(active)
+    return np.asarray((active * cost.each_s + cost.passes_of_all * cost.step_s) * (groups + 1.0) / (2.0 * groups))
 
 
 def behind_s(cost: Times, active: Floats, at: float) -> Floats:
@@ -317,9 +326,9 @@ def behind_s(cost: Times, active: Floats, at: float) -> Floats:
 
     Where everybody starts at once, those of the first pass decode while all others are read, the last ones' alone.
     """
-    passes = cost.passes_of_all
-    after = np.clip(passes - 0.5 - (1.0 - at) * passes, 0.0, passes - 1.0) - (passes - 1.0) / 2.0
-    return np.asarray(after * active * cost.each_s / passes / np.maximum(cost.output - 1.0, 1.0))
+    groups = cost.groups(active)
+    after = np.clip(groups - 0.5 - (1.0 - at) * groups, 0.0, groups - 1.0) - (groups - 1.0) / 2.0
+    return np.asarray(after * active * cost.each_s / groups / np.maximum(cost.output - 1.0, 1.0))
 
 
 def at_rest(cost: Times, rate: Floats, slots: Floats, capacity: Floats) -> Answer:
@@ -464,7 +473,8 @@ def burst(
     ttft = Spread(*(np.where(alone, cost.pass_s, each) for each in (mean, half, most, nearly)))
     least = cost.rest_s(wave, all_at_once_s(cost, active))
     early = (first(np.maximum(np.ceil((1.0 - share) * active), 1.0)) for share in SHARES)  # others' prompts come after
-    tpot = Spread(least, *(np.maximum(least, cost.rest_s(wave, each)) for each in early))
+    ends = (least, *(np.maximum(least, cost.rest_s(wave, each)) for each in early))
+    tpot = Spread(*(np.where(alone, cost.step_s, each) for each in ends))
     half_a_stay = np.where(requests > active, 0.5, 0.0)
     tail = np.maximum(half_a_stay, np.asarray(longest, float) - 1.0) * cost.output * lone_s
     taken_in = np.asarray(taking_in_s, float) * requests

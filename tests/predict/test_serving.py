@@ -149,6 +149,32 @@ def test_the_first_token_of_a_lone_request_does_not_depend_on_how_many_follow(se
     assert np.ptp(found.ttft_s) <= 1e-12
 
 
+@settings(deadline=None, max_examples=60)
+@given(
+    setups, st.integers(1, 4000), st.integers(1, 500), st.integers(1, 64), st.sampled_from([None, "spread", "together"])
+)
+def test_as_many_end_as_clients_over_the_time_each_takes(setup, prompt, output, clients, start):
+    """Little's law of a closed loop, answers of one token and clients without a slot among them."""
+    arch, cluster, plan = _setup(setup)
+
+    found = serving(arch, cluster, plan, Traffic(prompt, output, concurrency=clients, start=start))
+
+    assert float(found.requests_per_s * found.latency_s) == pytest.approx(clients, rel=0.02)
+
+
+@settings(deadline=None, max_examples=20)
+@given(setups, st.integers(1, 16000), st.integers(2, 200))
+def test_a_burst_of_one_and_a_lone_client_meet_the_same(setup, prompt, output):
+    arch, cluster, plan = _setup(setup)
+
+    client, burst = (
+        serving(arch, cluster, plan, Traffic(prompt, output, **load)) for load in ({"concurrency": 1}, {"burst": 1})
+    )
+
+    assert float(burst.tpot_s) == pytest.approx(float(client.tpot_s))
+    assert float(client.tpot.p99) == pytest.approx(float(client.tpot.mean))
+
+
 @settings(deadline=None, max_examples=20)
 @given(setups, st.integers(1000, 8000))
 def test_tokens_of_a_lone_request_come_as_fast_however_few_follow(setup, prompt):
