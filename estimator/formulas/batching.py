@@ -265,6 +265,31 @@ def quantile(mean: ArrayLike, variance: ArrayLike, deviations: ArrayLike) -> Flo
     return np.asarray(centre * np.exp(np.asarray(deviations, float) * np.sqrt(spread) - spread / 2.0))
 
 
+def free_together(slots: ArrayLike, output_tokens: ArrayLike) -> Floats:
+    """Slots that come free in one step, of the steps in which any do [1]; each does by a chance of 1 / output_tokens.
+
+    Source: mean of a binomial distribution without its zero: Johnson, Kemp and Kotz, Univariate Discrete Distributions
+    (2005) chapter 3.
+
+    >>> [round(float(free_together(slots, 10)), 2) for slots in (1, 10, 100)]
+    [1.0, 1.54, 10.0]
+    """
+    count, chance = np.maximum(np.asarray(slots, float), 1.0), 1.0 / np.maximum(output_tokens, 1.0)
+    return np.asarray(count * chance / (1.0 - (1.0 - chance) ** count))
+
+
+def come_together(expected: ArrayLike) -> Floats:
+    """Arrivals at random in a time in which `expected` come on average, of the times in which any do [1].
+
+    Source: mean of a Poisson distribution without its zero: Johnson, Kemp and Kotz (2005) chapter 4.
+
+    >>> [round(float(come_together(expected)), 2) for expected in (0, 1, 10)]
+    [1.0, 1.58, 10.0]
+    """
+    number = np.maximum(np.asarray(expected, float), 1e-9)  # of none, what one alone would be
+    return np.asarray(number / -np.expm1(-number))
+
+
 def burst_passes(position: ArrayLike, prompt_tokens: ArrayLike, budget_tokens: ArrayLike) -> Floats:
     """The step in which the prompt at `position` (1, 2, ...) of a burst is finished, each of `budget_tokens` [1].
 

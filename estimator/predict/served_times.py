@@ -3,10 +3,8 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from estimator.catalog.engines import Engine
 from estimator.catalog.served_profile import MeasuredServer
 from estimator.formulas import Floats
-from estimator.predict.serving_load import Shares, Times, own_steps
 
 FEW = 8.0  # tokens of context at which a prompt of none would be answered [token]
 DOUBT = {"ttft": np.log(1.3), "tpot": np.log(1.2), "latency": np.log(1.2), "rate": np.log(1.2)}  # of a law, 80 %
@@ -33,32 +31,10 @@ def around_s(server: MeasuredServer) -> Floats:
     return np.maximum(server.prompt[0] - step_s(server, 1.0, FEW), 0.0)
 
 
-def times(
-    server: MeasuredServer,
-    facts: Engine,
-    active: ArrayLike,
-    prompt: ArrayLike,
-    output: ArrayLike,
-    budget: float,
-    computed: ArrayLike,
-) -> Times:
-    """Costs with `active` sequences in a step of `budget` tokens at most; computed: times each prompt is [1].
-
-    What a prompt takes from the others goes by its engine: what it adds to a step, or a pass of its own.
-    """
-    every = (np.asarray(each, float) for each in (active, prompt, output, computed))
-    count, length, answer, again = np.broadcast_arrays(*every)
-    one, added = np.ones(count.shape), added_s(server, length)
-    shares = Shares(
-        prompts=one,
-        computed=again,
-        mixed=np.asarray(facts.scheduling == "mixed"),
-        apart=np.asarray(facts.scheduling == "prompts-first"),
-        turns=one * (facts.scheduling != "prompts-first"),
-        drafted=one,
-        output=np.array(answer),
-        steps=own_steps(facts.scheduling, answer, count),
-        stages=one,
-        passes_of_all=np.maximum(np.ceil(count * length / budget - 1e-9), 1.0),
-    )
-    return shares.times(added + step_s(server, 1.0, length), added, step_s(server, count, length + answer / 2.0))
+def passes_s(
+    server: MeasuredServer, active: ArrayLike, prompt: ArrayLike, output: ArrayLike
+) -> tuple[Floats, Floats, Floats]:
+    """A prompt by itself, what it adds to a step, and a step of `active` sequences in mid-output [s]."""
+    count, length, answer = np.broadcast_arrays(*(np.asarray(each, float) for each in (active, prompt, output)))
+    added = added_s(server, length)
+    return added + step_s(server, 1.0, length), added, step_s(server, count, length + answer / 2.0)

@@ -80,10 +80,7 @@ def _own(plan: ServingPlan, phase: str) -> float:
 def times(load: Load, cluster: Cluster, active: ArrayLike, short: ArrayLike = False) -> Times:
     """What prompts and steps cost with `active` slots kept full; short: where others wait for want of cache."""
     if server := measured(load.plan):
-        computed = load.passes(short) * load.cut.replicas
-        return served_times.times(
-            server, load.plan.facts, active, load.new, load.output, load.plan.step_tokens, computed
-        )
+        return _on_server(server, load, active, short)
     way = path(cluster.accelerator, load.plan)
     if cluster.accelerator.measured_cpu:
         work, turns = load.passes_of(active)
@@ -95,6 +92,14 @@ def times_on(load: Load, on: Machine, way: Path, active: ArrayLike, short: Array
     """The same on a machine whose rates are known, or on many at once."""
     work, turns = load.passes_of(active)
     return _handed_out(load, work, turns, _on_machine(load, work, turns, on), way, active, short)
+
+
+def _on_server(server: MeasuredServer, load: Load, active: ArrayLike, short: ArrayLike) -> Times:
+    """The same on a server that was measured: drafts, stages and replicas are in its times."""
+    one = np.ones(np.broadcast_shapes(np.shape(active), np.shape(load.prompt)))
+    shares = load.shares(active, one, one, short)
+    shares = shares._replace(computed=shares.computed * load.cut.replicas, drafted=one, stages=one)
+    return shares.times(*served_times.passes_s(server, active, load.new, load.output))
 
 
 def _handed_out(

@@ -134,20 +134,15 @@ def own_steps(scheduling: str, output: Floats, active: ArrayLike) -> Floats:
     A mixed pass is a step of the others, one beside steps comes with a step of the others, if there are any.
     """
     count = np.maximum(np.asarray(active, float), 1.0)
-    return np.asarray(output - {"mixed": 0.0 / count, "beside": 1.0 / count}.get(scheduling, 1.0))
+    return np.asarray(output - {"mixed": 0.0, "beside": 1.0 / count}.get(scheduling, 1.0))
 
 
 def prompts_per_pass(active: ArrayLike, output_tokens: ArrayLike, most: ArrayLike) -> Floats:
     """Prompts that share a pass when `active` slots are kept full [1]: those that come free in one step, if any do.
 
-    Each ends in a step with the chance of one in its output tokens. most: prompts that fit in a pass's tokens [1]
-
-    >>> [round(float(prompts_per_pass(slots, 10, 1000)), 2) for slots in (1, 10, 100)]
-    [1.0, 1.54, 10.0]
+    most: prompts that fit in the tokens of one pass [1]
     """
-    count, chance = np.maximum(np.asarray(active, float), 1.0), 1.0 / np.maximum(output_tokens, 1.0)
-    some = 1.0 - (1.0 - chance) ** count
-    return np.clip(count * chance / some, 1.0, np.maximum(most, 1.0))
+    return np.clip(batching.free_together(active, output_tokens), 1.0, np.maximum(most, 1.0))
 
 
 def batch_prefill_s(pass_s: ArrayLike, stages: ArrayLike) -> Floats:
@@ -260,8 +255,8 @@ class Times(NamedTuple):
         most: who can be there at all [1]
         """
         cycle = (self.step_s + self.floor_s) / (1.0 - np.minimum(rate * self.prompt_s, batching.FULL))
-        come = np.maximum(rate * cycle, 1e-9)
-        return self._replace(prompts=np.maximum(self.prompts, np.minimum(come / -np.expm1(-come), most)))
+        come = np.minimum(batching.come_together(rate * cycle), most)
+        return self._replace(prompts=np.maximum(self.prompts, come))
 
     def gate(self, rate: Floats) -> batching.Gate:
         """What a prompt meets where so many come per second."""
